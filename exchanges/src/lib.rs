@@ -1,0 +1,1 @@
+//! Routing: (exchange, routing key, headers) in, destinations out.

@@ -1,0 +1,239 @@
+//! One published message: one allocation, shared by every queue that holds it.
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use bytes::Bytes;
+use triomphe::ThinArc;
+
+/// What queues and the store need to know of a message; read once from its properties.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct MessageMeta {
+    /// `delivery_mode` was 2.
+    pub persistent: bool,
+    /// The `priority` property, if there was one. Queues clamp it to their own maximum.
+    pub priority: Option<u8>,
+    /// The `expiration` property in milliseconds, already validated.
+    pub expiration_ms: Option<u64>,
+}
+
+/// Where the parts of a message lie in the bytes handed to [`Message::from_parts`].
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct MessageLayout {
+    /// The exchange's name, UTF-8, at most 255 bytes.
+    pub exchange: Range<u32>,
+    /// The routing key, UTF-8, at most 255 bytes.
+    pub routing_key: Range<u32>,
+    /// The raw basic properties (flags and values) as they came over the wire.
+    pub properties: Range<u32>,
+    /// The body; empty when the body is kept apart.
+    pub body: Range<u32>,
+}
+
+struct Head {
+    layout: MessageLayout,
+    meta: MessageMeta,
+    large_body: Option<Bytes>,
+    /// See [`Message::settle_unless_taken`].
+    log_state: AtomicU8,
+}
+
+const LOG_PENDING: u8 = 0;
+const LOG_TAKEN: u8 = 1;
+const LOG_CANCELLED: u8 = 2;
+
+/// A message: exchange, routing key, raw properties and body. Cloning shares it.
+///
+/// The bytes of small messages lie in one allocation, copied in one piece from the socket's buffer
+/// with the frame heads between the parts left in place (some 40 bytes). A large body, which comes
+/// in many frames, is assembled apart and kept as [`Bytes`].
+#[derive(Clone)]
+pub struct Message(ThinArc<Head, u8>);
+
+impl Message {
+    /// Copies `bytes`, in which `layout` says where each part lies. `large_body`, if given, is the
+    /// body and `layout.body` is ignored.
+    ///
+    /// # Panics
+    /// If a range of `layout` lies outside `bytes`; the decoder makes both, so that is its bug.
+    pub fn from_parts(
+        bytes: &[u8],
+        layout: MessageLayout,
+        meta: MessageMeta,
+        large_body: Option<Bytes>,
+    ) -> Self {
+        for range in [
+            &layout.exchange,
+            &layout.routing_key,
+            &layout.properties,
+            &layout.body,
+        ] {
+            assert!(
+                range.start <= range.end && range.end as usize <= bytes.len(),
+                "layout"
+            );
+        }
+        let head = Head {
+            layout,
+            meta,
+            large_body,
+            log_state: AtomicU8::new(LOG_PENDING),
+        };
+        Self(ThinArc::from_header_and_slice(head, bytes))
+    }
+
+    /// Builds a message from separate parts. For messages that the broker makes itself
+    /// (dead letters, tests); the publish path uses [`Message::from_parts`].
+    ///
+    /// # Panics
+    /// If the parts together are longer than 4 GiB.
+    pub fn new(
+        exchange: &str,
+        routing_key: &str,
+        properties: &[u8],
+        body: &[u8],
+        meta: MessageMeta,
+    ) -> Self {
+        let parts = [
+            exchange.as_bytes(),
+            routing_key.as_bytes(),
+            properties,
+            body,
+        ];
+        let mut bytes = Vec::with_capacity(parts.iter().map(|p| p.len()).sum());
+        let mut place = |part: &[u8]| {
+            let start = u32::try_from(bytes.len()).expect("message under 4 GiB");
+            bytes.extend_from_slice(part);
+            start..u32::try_from(bytes.len()).expect("message under 4 GiB")
+        };
+        let layout = MessageLayout {
+            exchange: place(parts[0]),
+            routing_key: place(parts[1]),
+            properties: place(parts[2]),
+            body: place(parts[3]),
+        };
+        Self::from_parts(&bytes, layout, meta, None)
+    }
+
+    fn part(&self, range: &Range<u32>) -> &[u8] {
+        &self.0.slice[range.start as usize..range.end as usize]
+    }
+
+    fn head(&self) -> &Head {
+        &self.0.header.header
+    }
+
+    /// The exchange it was published to; raw bytes, validated as UTF-8 where it entered.
+    pub fn exchange(&self) -> &[u8] {
+        self.part(&self.head().layout.exchange)
+    }
+
+    /// The routing key it was published with.
+    pub fn routing_key(&self) -> &[u8] {
+        self.part(&self.head().layout.routing_key)
+    }
+
+    /// The raw basic properties: property flags, then the values (spec 4.2.6.1).
+    pub fn properties(&self) -> &[u8] {
+        self.part(&self.head().layout.properties)
+    }
+
+    /// The body.
+    pub fn body(&self) -> &[u8] {
+        let head = self.head();
+        head.large_body
+            .as_deref()
+            .unwrap_or_else(|| self.part(&head.layout.body))
+    }
+
+    /// The body's own shared buffer, if it is kept apart.
+    pub fn large_body(&self) -> Option<&Bytes> {
+        self.head().large_body.as_ref()
+    }
+
+    /// What queues need to know of it.
+    pub fn meta(&self) -> MessageMeta {
+        self.head().meta
+    }
+
+    /// Body length in bytes.
+    pub fn body_len(&self) -> usize {
+        self.body().len()
+    }
+
+    /// Bytes of memory it holds, near enough for a budget.
+    pub fn memory(&self) -> usize {
+        size_of::<Head>() + 16 + self.0.slice.len() + self.large_body().map_or(0, Bytes::len)
+    }
+
+    /// The store claims the message for writing. `false`: it was settled before its turn came and
+    /// need not be written at all. Only for messages with a single durable target.
+    pub fn take_for_log(&self) -> bool {
+        self.head()
+            .log_state
+            .compare_exchange(LOG_PENDING, LOG_TAKEN, Ordering::AcqRel, Ordering::Acquire)
+            .is_ok()
+    }
+
+    /// The message's only durable queue is done with it. `true`: the store has not claimed it yet,
+    /// so it will never be written and no settle record is owed. `false`: it was (or will be)
+    /// written, a settle record is owed.
+    pub fn settle_unless_taken(&self) -> bool {
+        self.head()
+            .log_state
+            .compare_exchange(
+                LOG_PENDING,
+                LOG_CANCELLED,
+                Ordering::AcqRel,
+                Ordering::Acquire,
+            )
+            .is_ok()
+    }
+
+    /// Marks it as certainly written, so that a settle record is always owed: for a message with
+    /// several durable targets, and for one read back from the log.
+    pub fn always_log(&self) {
+        self.head().log_state.store(LOG_TAKEN, Ordering::Release);
+    }
+}
+
+impl fmt::Debug for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Message")
+            .field("exchange", &String::from_utf8_lossy(self.exchange()))
+            .field("routing_key", &String::from_utf8_lossy(self.routing_key()))
+            .field("meta", &self.meta())
+            .field("body_len", &self.body_len())
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_come_back_as_they_went_in() {
+        let message = Message::new("x", "key", b"\0\0", b"body", MessageMeta::default());
+        assert_eq!(message.exchange(), b"x");
+        assert_eq!(message.routing_key(), b"key");
+        assert_eq!(message.properties(), b"\0\0");
+        assert_eq!(message.body(), b"body");
+        assert_eq!(message.clone().body_len(), 4);
+    }
+
+    #[test]
+    fn a_message_settled_before_its_turn_is_not_written() {
+        let message = Message::new("", "q", b"\0\0", b"", MessageMeta::default());
+        assert!(message.settle_unless_taken());
+        assert!(!message.take_for_log());
+    }
+
+    #[test]
+    fn a_message_settled_after_its_turn_owes_a_settle_record() {
+        let message = Message::new("", "q", b"\0\0", b"", MessageMeta::default());
+        assert!(message.take_for_log());
+        assert!(!message.settle_unless_taken());
+    }
+}

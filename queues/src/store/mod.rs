@@ -1,0 +1,226 @@
+//! The border behind which messages are made to survive: records in, positions out, `Synced` later.
+//!
+//! Two stores stand behind it: the log with sled as its index, and an in-memory one that fails on
+//! command. One conformance suite checks both.
+//!
+//! Invariants: records become durable in append order, a group whole or not at all; a waiter is
+//! called exactly once, and with `Ok` only when everything appended before it was registered is
+//! durable; after `Broken` nothing becomes synced on this handle any more.
+//! Absent: exchange names, sockets, tokio. Time comes in with the records.
+
+use std::sync::Arc;
+
+use crate::ids::{Millis, QueueId, Seq};
+use crate::message::Message;
+
+/// A place in the order of all appends of one store. Positions only grow.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub struct Position(pub u64);
+
+/// Everything up to this position is on stable storage: `fdatasync` returned Ok for it.
+/// Only a store makes one.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Synced(pub(crate) Position);
+
+impl Synced {
+    /// The last position that is durable.
+    pub fn position(self) -> Position {
+        self.0
+    }
+}
+
+/// Why a queue is done with a message.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum SettleReason {
+    /// Acknowledged, or delivered without acknowledgement.
+    Acked = 1,
+    /// Rejected without requeue and not dead-lettered.
+    Rejected = 2,
+    /// Its time to live ran out.
+    Expired = 3,
+    /// Dropped by a length limit.
+    MaxLength = 4,
+    /// Delivered too often.
+    DeliveryLimit = 5,
+    /// Purged by a client or an operator.
+    Purged = 6,
+}
+
+/// One fact about a queue. A queue's durable state is the fold over its records.
+#[derive(Clone, Debug)]
+pub enum Record {
+    /// `message` stands in `queue` at `seq`. Appended under the queue's lock, hence before any
+    /// record that settles it. The same message for several queues comes as several records; the
+    /// store writes the body once.
+    Enqueue {
+        /// The queue.
+        queue: QueueId,
+        /// The message's place in it.
+        seq: Seq,
+        /// The message.
+        message: Message,
+        /// The queue's lane it stands in (its priority clamped to the queue's maximum; 0 without).
+        lane: u8,
+        /// When it expires in this queue, if it does.
+        expires: Option<Millis>,
+        /// `true`: written only to free memory; void after a restart.
+        transient: bool,
+        /// `true`: this queue is the only durable target, so the store may leave out a message
+        /// that is settled before its turn ([`Message::take_for_log`]).
+        sole: bool,
+    },
+    /// The queue is done with `count` messages from `first` on (consecutive places; places that
+    /// hold nothing any more are skipped).
+    Settle {
+        /// The queue.
+        queue: QueueId,
+        /// First place.
+        first: Seq,
+        /// How many places.
+        count: u64,
+        /// Why.
+        reason: SettleReason,
+    },
+    /// Everything up to `upto` may have been delivered: after a restart it comes back redelivered.
+    Delivered {
+        /// The queue.
+        queue: QueueId,
+        /// Last place that may have been delivered.
+        upto: Seq,
+    },
+    /// A message came back after a failed delivery; `count` is its new delivery count.
+    Returned {
+        /// The queue.
+        queue: QueueId,
+        /// Its place.
+        seq: Seq,
+        /// Failed deliveries so far.
+        count: u32,
+    },
+    /// Everything in the queue up to `upto` that is ready now is gone, but for `kept`
+    /// (places of unacknowledged messages, ascending).
+    Purge {
+        /// The queue.
+        queue: QueueId,
+        /// Last place that the purge covers.
+        upto: Seq,
+        /// Places that stay because a consumer holds them.
+        kept: Vec<Seq>,
+    },
+    /// The queue is deleted with all that is in it.
+    Gone {
+        /// The queue.
+        queue: QueueId,
+    },
+}
+
+/// Told when what was appended has become durable, or never will.
+pub trait Waiter: Send + Sync {
+    /// `token` is the highest token registered by this waiter before the sync. Called on a thread
+    /// of the store, or at once on the caller's when nothing is outstanding: must be short and
+    /// must not call the store.
+    fn synced(&self, token: u64, outcome: Result<Synced, Broken>);
+}
+
+/// The store stopped: what lies above the last [`Synced`] is unknown until it is opened again.
+/// Full disk is not `Broken`: it is pressure, and passes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error(
+    "the message store has stopped; what was not yet confirmed is unknown until the next start"
+)]
+pub struct Broken;
+
+/// Whether publishers should be read from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Pressure {
+    /// Go on.
+    None,
+    /// More is waiting to be written than the store wants to hold: pause publishers until
+    /// the store's relief hook is called.
+    Full,
+    /// Nothing can be written at present (disk full, read-only): publishers are to be blocked with
+    /// this reason until the relief hook is called.
+    Blocked(String),
+}
+
+/// A message read back.
+#[derive(Clone, Debug)]
+pub struct Stored {
+    /// Its place.
+    pub seq: Seq,
+    /// The message, or what is wrong with its record.
+    pub message: Result<Message, String>,
+    /// When it expires in this queue, if it does.
+    pub expires: Option<Millis>,
+    /// Failed deliveries recorded for it.
+    pub delivery_count: u32,
+}
+
+/// Called once with what was read, on a thread of the store.
+pub type ReadAnswer = Box<dyn FnOnce(Result<Vec<Stored>, Broken>) + Send>;
+
+/// Where messages are made to survive. Shared by all queues of a broker.
+pub trait Store: Send + Sync {
+    /// Takes all of `records` (leaves it empty) as one group: after a crash all or none of them
+    /// are there. Returns at once; never waits for the disk. The position is that of the last one.
+    fn append(&self, records: &mut Vec<Record>) -> Result<Position, Broken>;
+
+    /// Calls `waiter` when everything appended so far is durable (messages that were settled
+    /// before their turn count as durable). Registrations of one waiter may be merged: then it is
+    /// called once, with the highest token.
+    fn notify(&self, waiter: &Arc<dyn Waiter>, token: u64);
+
+    /// Reads live messages back, in order of their places. Answers later.
+    fn read(&self, wish: ReadWish, answer: ReadAnswer);
+
+    /// Everything at or below this position has left memory for the log's files, so that its
+    /// bodies can be dropped and read back.
+    fn written(&self) -> Position;
+
+    /// Whether publishers should go on.
+    fn pressure(&self) -> Pressure;
+}
+
+/// Which messages to read back.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ReadWish {
+    /// The queue.
+    pub queue: QueueId,
+    /// The lane; messages of other lanes in between are left out.
+    pub lane: u8,
+    /// First place.
+    pub from: Seq,
+    /// Last place.
+    pub to: Seq,
+    /// At most this many messages.
+    pub max_messages: usize,
+    /// Stop after the message whose body passes this many bytes in sum; at least one is read.
+    pub max_bytes: usize,
+}
+
+/// A stretch of one lane of a queue whose messages are on disk only: places and sums, no bodies.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ColdRange {
+    /// The lane (priority level). Stretches of different lanes may overlap.
+    pub lane: u8,
+    /// First live place.
+    pub first: Seq,
+    /// Last live place.
+    pub last: Seq,
+    /// Live messages in between, both ends included.
+    pub count: u64,
+    /// Sum of their body lengths.
+    pub bytes: u64,
+}
+
+/// What a store found of one queue when it was opened.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct RecoveredQueue {
+    /// Live messages; ascending and not overlapping within a lane.
+    pub ranges: Vec<ColdRange>,
+    /// The highest place ever given out, live or not.
+    pub last_seq: Seq,
+    /// Everything up to here may have been delivered.
+    pub delivered_upto: Seq,
+}

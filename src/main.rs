@@ -1,0 +1,2 @@
+//! The `leveret` binary: wiring only.
+fn main() {}
