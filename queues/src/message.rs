@@ -94,6 +94,28 @@ impl Message {
         Self::assemble(parts, meta, Some(body))
     }
 
+    /// The same message with other properties. A body kept apart is shared, not copied.
+    #[must_use]
+    pub fn with_properties(&self, properties: &[u8], meta: MessageMeta) -> Self {
+        let body: &[u8] = if self.large_body().is_some() { b"" } else { self.body() };
+        let parts = [self.exchange(), self.routing_key(), properties, body];
+        Self::assemble(parts, meta, self.large_body().cloned())
+    }
+
+    /// The same message as published anew: other exchange, key and properties.
+    #[must_use]
+    pub fn republished(
+        &self,
+        exchange: &str,
+        routing_key: &[u8],
+        properties: &[u8],
+        meta: MessageMeta,
+    ) -> Self {
+        let body: &[u8] = if self.large_body().is_some() { b"" } else { self.body() };
+        let parts = [exchange.as_bytes(), routing_key, properties, body];
+        Self::assemble(parts, meta, self.large_body().cloned())
+    }
+
     fn assemble(parts: [&[u8]; 4], meta: MessageMeta, large_body: Option<Bytes>) -> Self {
         let mut bytes = Vec::with_capacity(parts.iter().map(|p| p.len()).sum());
         let mut place = |part: &[u8]| {
