@@ -1,10 +1,15 @@
-//! Rules, one by one.
+//! Rules, one by one. Here: the bench they are tried on.
+
+mod consumers;
+mod limits;
+mod order;
+mod paging;
 
 use std::collections::{HashMap, HashSet};
 
 use super::*;
 use crate::message::{Message, MessageMeta};
-use crate::store::SettleReason;
+use crate::store::{ColdRange, SettleReason, Stored};
 
 /// Remembers deliveries; refuses whom it is told to.
 #[derive(Default)]
@@ -163,41 +168,47 @@ impl Bench {
         self.q.requeue(self.now, tokens, cause, &mut self.fx);
     }
 
+    fn settle(&mut self, tokens: &[Token]) {
+        self.q.settle(tokens, &mut self.fx);
+    }
+
+    fn reject(&mut self, tokens: &[Token]) {
+        self.q.reject(self.now, tokens, &mut self.fx);
+    }
+
+    fn tick_at(&mut self, now: u64) {
+        self.now = Millis(now);
+        self.q.tick(self.now, &mut self.desk, &mut self.fx);
+    }
+
+    /// Drops what can be dropped behind `keep` bytes, as if everything were written.
+    fn page_out(&mut self, keep: u64) -> u64 {
+        self.q.page_out(keep, Seq(u64::MAX), true)
+    }
+
+    /// Answers what was asked for with what `live` says of each place.
+    fn answer(&mut self, live: impl Fn(u64) -> Option<Result<Message, String>>) -> ReadAsk {
+        let asked = self.fx.read.take().expect("something is asked for");
+        let stored = (asked.from.0..=asked.to.0)
+            .filter_map(|seq| {
+                Some(Stored {
+                    seq: Seq(seq),
+                    message: live(seq)?,
+                    expires: None,
+                    delivery_count: 0,
+                })
+            })
+            .take(asked.max_messages)
+            .collect();
+        self.q
+            .fetched(self.now, asked, stored, &mut self.desk, &mut self.fx);
+        asked
+    }
+
     fn gone(&mut self) -> Vec<(u64, SettleReason, bool)> {
         let gone = std::mem::take(&mut self.fx.gone);
         gone.iter()
             .map(|g| (g.seq.0, g.reason, g.dead_letter))
             .collect()
     }
-}
-
-#[test]
-fn messages_come_in_publish_order() {
-    let mut b = plain();
-    b.publish_all(&["a", "b", "c"]);
-    assert_eq!(b.q.counts().ready, 3);
-    b.consume(Bench::spec(1));
-    assert_eq!(b.bodies(), "a b c");
-    assert_eq!((b.q.counts().ready, b.q.counts().unacked), (0, 3));
-}
-
-#[test]
-fn settled_messages_leave_no_trace() {
-    let mut b = plain();
-    b.consume(Bench::spec(1));
-    b.publish_all(&["a", "b"]);
-    let tokens = b.tokens();
-    b.q.settle(&tokens, &mut b.fx);
-    b.q.settle(&tokens, &mut b.fx);
-    assert_eq!(
-        b.q.counts(),
-        Counts {
-            consumers: 1,
-            ..Counts::default()
-        }
-    );
-    assert!(
-        b.fx.is_empty(),
-        "transient and not dead-lettered: nothing to do"
-    );
 }
