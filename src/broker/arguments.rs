@@ -1,6 +1,9 @@
 //! Declared arguments as values: typed reads, comparison by class of type, and their names in
 //! error texts (rabbitmq-semantics 2c).
 
+use leveret_exchanges::{Args, OwnedValue};
+
+use crate::wire::method::DecimalValue;
 pub use crate::wire::method::{AMQPValue as Value, FieldTable};
 
 /// The value as a whole number, whatever its width.
@@ -81,6 +84,89 @@ pub fn same_value(a: &Value, b: &Value) -> bool {
 /// The argument `name`, if it is there.
 pub fn get<'a>(table: &'a FieldTable, name: &str) -> Option<&'a Value> {
     table.inner().get(name)
+}
+
+/// A table as the router keeps it.
+pub(super) fn to_args(table: &FieldTable) -> Args {
+    Args::new(table.inner().iter().map(|(name, value)| (name.as_str().as_bytes().into(), to_owned(value))))
+}
+
+fn to_owned(value: &Value) -> OwnedValue {
+    let int = |kind: u8, value: i64| OwnedValue::Int { kind, value };
+    match value {
+        Value::Boolean(v) => OwnedValue::Bool(*v),
+        Value::ShortShortInt(v) => int(b'b', i64::from(*v)),
+        Value::ShortShortUInt(v) => int(b'B', i64::from(*v)),
+        Value::ShortInt(v) => int(b's', i64::from(*v)),
+        Value::ShortUInt(v) => int(b'u', i64::from(*v)),
+        Value::LongInt(v) => int(b'I', i64::from(*v)),
+        Value::LongUInt(v) => int(b'i', i64::from(*v)),
+        Value::LongLongInt(v) => int(b'l', *v),
+        Value::Timestamp(v) => match i64::try_from(*v) {
+            Ok(v) => int(b'T', v),
+            Err(_) => OwnedValue::Other { kind: b'T', raw: v.to_be_bytes().into() },
+        },
+        Value::Float(v) => OwnedValue::Float { kind: b'f', value: f64::from(*v) },
+        Value::Double(v) => OwnedValue::Float { kind: b'd', value: *v },
+        Value::ShortString(v) => OwnedValue::text(v.as_str()),
+        Value::LongString(v) => OwnedValue::Str { kind: b'S', bytes: v.as_bytes().into() },
+        Value::ByteArray(v) => OwnedValue::Str { kind: b'x', bytes: v.as_slice().into() },
+        Value::FieldArray(v) => OwnedValue::Array(v.as_slice().iter().map(to_owned).collect()),
+        Value::FieldTable(v) => OwnedValue::Table(to_args(v)),
+        Value::DecimalValue(v) => {
+            let mut raw = vec![v.scale];
+            raw.extend(v.value.to_be_bytes());
+            OwnedValue::Other { kind: b'D', raw: raw.into() }
+        }
+        Value::Void => OwnedValue::Void,
+    }
+}
+
+/// The table that the router keeps, as it was declared.
+pub(super) fn from_args(args: &Args) -> FieldTable {
+    let mut table = FieldTable::default();
+    for (name, value) in args.iter_as_given() {
+        table.insert(String::from_utf8_lossy(name).as_ref().into(), from_owned(value));
+    }
+    table
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "the kind says that the value was of this width"
+)]
+fn from_owned(value: &OwnedValue) -> Value {
+    match value {
+        OwnedValue::Void => Value::Void,
+        OwnedValue::Bool(v) => Value::Boolean(*v),
+        OwnedValue::Int { kind, value } => match kind {
+            b'b' => Value::ShortShortInt(*value as i8),
+            b'B' => Value::ShortShortUInt(*value as u8),
+            b's' => Value::ShortInt(*value as i16),
+            b'u' => Value::ShortUInt(*value as u16),
+            b'I' => Value::LongInt(*value as i32),
+            b'i' => Value::LongUInt(*value as u32),
+            b'T' => Value::Timestamp(*value as u64),
+            _ => Value::LongLongInt(*value),
+        },
+        OwnedValue::Float { kind: b'f', value } => Value::Float(*value as f32),
+        OwnedValue::Float { value, .. } => Value::Double(*value),
+        OwnedValue::Str { kind: b'x', bytes } => Value::ByteArray(bytes.to_vec().into()),
+        OwnedValue::Str { bytes, .. } => Value::LongString(bytes.to_vec().into()),
+        OwnedValue::Array(values) => {
+            Value::FieldArray(values.iter().map(from_owned).collect::<Vec<_>>().into())
+        }
+        OwnedValue::Table(args) => Value::FieldTable(from_args(args)),
+        OwnedValue::Other { kind: b'T', raw } => {
+            Value::Timestamp(raw.first_chunk().map_or(0, |raw| u64::from_be_bytes(*raw)))
+        }
+        OwnedValue::Other { raw, .. } => {
+            let (scale, digits) = raw.split_first().unwrap_or((&0, &[]));
+            let value = digits.first_chunk().map_or(0, |raw| u32::from_be_bytes(*raw));
+            Value::DecimalValue(DecimalValue { scale: *scale, value })
+        }
+    }
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use leveret_queues::Message;
 use super::attributes::headers;
 use super::refusal::Refusal;
 use crate::wire::properties::PropertiesEdit;
-use crate::wire::table::ValueRef;
+use crate::wire::table::{TableRef, ValueRef};
 use crate::wire::table_edit::rewrite;
 
 /// The further routing keys of a message.
@@ -49,4 +49,11 @@ pub(super) fn with_headers(message: &Message, contents: &[u8]) -> Message {
     let mut edit = PropertiesEdit::new(message.properties()).unwrap_or_default();
     edit.set_headers(contents);
     message.with_properties(&edit.finish(), message.meta())
+}
+
+/// The same message with `x-delivery-count` in its headers.
+pub(super) fn with_delivery_count(message: &Message, count: u32) -> Message {
+    let count = ValueRef::I64(i64::from(count));
+    let table = headers(message).unwrap_or_else(|| TableRef::assume_valid(&[]));
+    with_headers(message, &rewrite(table, &[("x-delivery-count", Some(count))]))
 }

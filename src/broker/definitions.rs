@@ -7,6 +7,15 @@ use serde::{Deserialize, Serialize};
 use super::names::{ExchangeName, QueueName, VhostName};
 use super::arguments::FieldTable;
 
+/// Where definitions are kept. Implemented by the store's database, and by a map in tests.
+pub trait DefinitionStore: Send + Sync {
+    /// Puts and removes objects, all or none; durable when it returns. May take milliseconds.
+    fn commit(&self, changes: &[(String, Option<Vec<u8>>)]) -> Result<(), String>;
+
+    /// A number that was never given out before, not even before a crash.
+    fn next_id(&self) -> Result<u64, String>;
+}
+
 /// A durable queue.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct QueueDefinition {

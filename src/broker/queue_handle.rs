@@ -7,13 +7,15 @@
 
 use std::sync::{Arc, OnceLock, Weak};
 
+use std::task::{Poll, Waker};
+
 use leveret_queues::queue::{
-    AttachRefused, ConsumerId, ConsumerSpec, Counts, Delivery, Gone, Published, Queue, Requeue,
-    Settings, Token,
+    AttachRefused, ConsumerId, ConsumerSpec, Counts, Delivery, Effects, GetReply, Gone, Published, Queue,
+    ReadAsk, Requeue, Settings, Token,
 };
-use leveret_queues::store::{ReadWish, Record, Store, Stored};
+use leveret_queues::store::{Broken, ReadWish, Record, SettleReason, Store, Stored};
 use leveret_queues::{Message, Millis, QueueId, Seq};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
 use super::broker::Broker;
 use super::consumer::Consumer;
@@ -82,8 +84,18 @@ pub struct QueueHandle {
     pub vhost: VhostName,
     /// How it was declared.
     pub spec: QueueSpec,
+    /// Redelivered messages tell how often (`x-delivery-count`).
+    tells_delivery_count: bool,
     environment: Arc<QueueEnvironment>,
     cell: Mutex<Cell>,
+}
+
+/// Which queue it is.
+pub(super) struct Place {
+    pub(super) id: QueueId,
+    pub(super) slot: u32,
+    pub(super) name: QueueName,
+    pub(super) vhost: VhostName,
 }
 
 struct Cell {
@@ -97,7 +109,20 @@ struct Cell {
     mark: Option<Seq>,
     marked_at: Millis,
     resident: u64,
+    /// A `basic.get` found that the head is not in memory.
+    head_unready: bool,
+    /// Clients whose `basic.get` waits for it.
+    waiting: Vec<Waker>,
     stats: QueueStats,
+}
+
+impl Cell {
+    fn head_may_be_ready(&mut self) {
+        self.head_unready = false;
+        for waiting in self.waiting.drain(..) {
+            waiting.wake();
+        }
+    }
 }
 
 /// How long a delivery mark may wait for the next one, in milliseconds: under load a mark per batch
@@ -134,10 +159,7 @@ pub(super) struct Closed {
 
 impl QueueHandle {
     pub(super) fn new(
-        id: QueueId,
-        slot: u32,
-        name: QueueName,
-        vhost: VhostName,
+        place: Place,
         spec: QueueSpec,
         options: &QueueOptions,
         queue: Queue<Arc<Consumer>>,
@@ -152,9 +174,27 @@ impl QueueHandle {
             mark: None,
             marked_at: Millis(0),
             resident: 0,
+            head_unready: false,
+            waiting: Vec::new(),
             stats: QueueStats::default(),
         };
-        Arc::new(Self { id, slot, name, vhost, spec, environment, cell: Mutex::new(cell) })
+        let Place { id, slot, name, vhost } = place;
+        let tells_delivery_count = options.settings.delivery_limit.is_some();
+        Arc::new(Self {
+            id,
+            slot,
+            name,
+            vhost,
+            spec,
+            tells_delivery_count,
+            environment,
+            cell: Mutex::new(cell),
+        })
+    }
+
+    /// Asks for the first tick; for a queue that was just made visible.
+    pub(super) fn arm(self: &Arc<Self>) {
+        self.ask_for_tick(&mut self.cell.lock());
     }
 
     /// Runs `work` under the lock, and settles what it owes before the lock is released.
@@ -164,20 +204,41 @@ impl QueueHandle {
         work: impl FnOnce(&mut Cell, &mut Work<'_>) -> R,
     ) -> R {
         let mut cell = self.cell.lock();
+        let result = self.run(&mut cell, turn, work);
+        self.settle_up(&mut cell, turn);
+        self.append(turn);
+        result
+    }
+
+    fn run<R>(
+        self: &Arc<Self>,
+        cell: &mut Cell,
+        turn: &mut Turn,
+        work: impl FnOnce(&mut Cell, &mut Work<'_>) -> R,
+    ) -> R {
         let mut call = Work {
             now: turn.now,
             outlet: Gathering::new(&mut turn.deliveries, &mut turn.wakers),
             effects: &mut turn.effects,
             records: &mut turn.records,
         };
-        let result = work(&mut cell, &mut call);
+        let result = work(cell, &mut call);
         call.outlet.flush();
         let tally = call.outlet.tally();
         cell.stats.delivered += tally.delivered;
         cell.stats.delivered_no_ack += tally.delivered_no_ack;
         cell.stats.redelivered += tally.redelivered;
-        self.settle_up(&mut cell, turn);
         result
+    }
+
+    /// Appends what the turn owes the store; under the lock of the queue that it is about.
+    fn append(&self, turn: &mut Turn) {
+        if !turn.records.is_empty() {
+            turn.appended = true;
+            // A broken store says so to the waiters of confirms and through its pressure.
+            let _ = self.environment.store.append(&mut turn.records);
+            turn.records.clear();
+        }
     }
 
     fn settle_up(self: &Arc<Self>, cell: &mut Cell, turn: &mut Turn) {
@@ -190,45 +251,46 @@ impl QueueHandle {
                     message: gone.message,
                     reason: gone.reason,
                     lane: gone.lane,
+                    stored: gone.stored,
                 });
-            } else {
+            } else if gone.stored {
                 self.owe_settle(&gone, records);
             }
         }
-        if let Some((upto, kept)) = effects.purged.take() {
-            records.push(Record::Purge { queue: self.id, upto, kept });
+        if let Some(mark) = effects.purge.take()
+            && mark.stored
+        {
+            records.push(Record::Purge { queue: self.id, upto: mark.upto, kept: mark.kept });
         }
-        if self.spec.durable {
-            for (seq, count) in effects.returned.drain(..) {
-                records.push(Record::Returned { queue: self.id, seq, count });
-            }
-            if let Some(upto) = effects.delivered_upto.take() {
-                cell.mark = cell.mark.max(Some(upto));
-            }
-            if let Some(upto) = cell.mark
-                && cell.marked_at.plus(MARK_INTERVAL_MS) <= turn.now
-            {
-                records.push(Record::Delivered { queue: self.id, upto });
-                cell.mark = None;
-                cell.marked_at = turn.now;
-            }
-        } else {
-            effects.returned.clear();
-            effects.delivered_upto = None;
+        for (seq, count) in effects.returned.drain(..) {
+            records.push(Record::Returned { queue: self.id, seq, count });
         }
-        if let Some(wish) = effects.read.take() {
-            self.read(wish.lane, wish.from, wish.to, wish.max_messages);
+        if let Some(upto) = effects.delivered_upto.take() {
+            cell.mark = cell.mark.max(Some(upto));
+        }
+        if let Some(upto) = cell.mark
+            && cell.marked_at.plus(MARK_INTERVAL_MS) <= turn.now
+        {
+            records.push(Record::Delivered { queue: self.id, upto });
+            cell.mark = None;
+            cell.marked_at = turn.now;
+        }
+        for (seq, why) in effects.damaged.drain(..) {
+            tracing::error!(vhost = %self.vhost, queue = %self.name, seq = seq.0, "message lost: {why}");
+        }
+        let lost = std::mem::take(&mut effects.lost);
+        if lost > 0 {
+            tracing::error!(vhost = %self.vhost, queue = %self.name, "{lost} messages were not in the store");
         }
         effects.activity.clear();
-        if !records.is_empty() {
-            // A broken store says so to the waiters of confirms and through its pressure.
-            turn.appended = true;
-            let _ = self.environment.store.append(records);
-            records.clear();
+        if let Some(ask) = effects.read.take() {
+            self.read(ask);
         }
         let resident = cell.queue.counts().resident_bytes;
-        self.environment.memory.moved(cell.resident, resident);
-        cell.resident = resident;
+        if resident != cell.resident {
+            self.environment.memory.moved(cell.resident, resident);
+            cell.resident = resident;
+        }
         self.ask_for_tick(cell);
     }
 
@@ -244,17 +306,9 @@ impl QueueHandle {
         }
     }
 
-    /// The store is told that the queue is done with a message, unless it never heard of it.
+    /// The store is told that the queue is done with a message, unless it need not hear of it at all.
     fn owe_settle(&self, gone: &Gone, records: &mut Vec<Record>) {
-        let known = match &gone.message {
-            None => true,
-            Some(message) => {
-                self.spec.durable
-                    && message.meta().persistent
-                    && !message.settle_unless_taken()
-            }
-        };
-        if !known {
+        if gone.message.as_ref().is_some_and(Message::settle_unless_taken) {
             return;
         }
         if let Some(Record::Settle { queue, first, count, reason }) = records.last_mut()
@@ -265,48 +319,83 @@ impl QueueHandle {
             *count += 1;
             return;
         }
-        records.push(Record::Settle {
-            queue: self.id,
-            first: gone.seq,
-            count: 1,
-            reason: gone.reason,
-        });
+        records.push(self.settled(gone.seq, gone.reason));
     }
 
-    fn read(self: &Arc<Self>, lane: u8, from: Seq, to: Seq, max_messages: usize) {
+    /// The record that says that the queue is done with one message.
+    pub(super) fn settled(&self, seq: Seq, reason: SettleReason) -> Record {
+        Record::Settle { queue: self.id, first: seq, count: 1, reason }
+    }
+
+    fn read(self: &Arc<Self>, ask: ReadAsk) {
         let wish = ReadWish {
             queue: self.id,
-            lane,
-            from,
-            to,
-            max_messages,
+            lane: ask.lane,
+            from: ask.from,
+            to: ask.to,
+            max_messages: ask.max_messages,
             max_bytes: READ_AHEAD_BYTES,
         };
         let this = Arc::clone(self);
-        let answer = move |read| this.fetched(wish, read);
+        self.environment.store.read(wish, Box::new(move |read| this.fetched(ask, read)));
+    }
+
+    fn fetched(self: &Arc<Self>, ask: ReadAsk, read: Result<Vec<Stored>, Broken>) {
+        let mut turn = Turn::at((self.environment.clock)());
+        self.enter(&mut turn, |cell, work| {
+            match read {
+                Ok(stored) => cell.queue.fetched(work.now, ask, stored, &mut work.outlet, work.effects),
+                Err(Broken) => cell.queue.read_failed(work.now, ask),
+            }
+            cell.head_may_be_ready();
+        });
+        self.finish(&mut turn);
+    }
+
+    /// Reads a dead letter's body back, then sends it on.
+    pub(super) fn read_dead(self: &Arc<Self>, seq: Seq, lane: u8, reason: SettleReason) {
+        let wish =
+            ReadWish { queue: self.id, lane, from: seq, to: seq, max_messages: 1, max_bytes: usize::MAX };
+        let this = Arc::clone(self);
+        let answer = move |read: Result<Vec<Stored>, Broken>| {
+            let Ok(stored) = read else { return };
+            let mut turn = Turn::at((this.environment.clock)());
+            for stored in stored {
+                match stored.message {
+                    Ok(message) => turn.dead.push(Dead {
+                        source: Arc::clone(&this),
+                        seq,
+                        message: Some(message),
+                        reason,
+                        lane,
+                        stored: true,
+                    }),
+                    Err(why) => {
+                        tracing::error!(vhost = %this.vhost, queue = %this.name, "dead letter lost: {why}");
+                    }
+                }
+            }
+            this.finish(&mut turn);
+        };
         self.environment.store.read(wish, Box::new(answer));
     }
 
-    fn fetched(
-        self: &Arc<Self>,
-        wish: ReadWish,
-        read: Result<Vec<Stored>, leveret_queues::store::Broken>,
-    ) {
-        let Ok(stored) = read else { return };
-        for damaged in stored.iter().filter_map(|stored| stored.message.as_ref().err()) {
-            tracing::error!(vhost = %self.vhost, queue = %self.name, "message lost: {damaged}");
+    /// Ready when a `basic.get` that found the head unread may be tried again.
+    pub fn poll_head(&self, waker: &Waker) -> Poll<()> {
+        let mut cell = self.cell.lock();
+        if cell.gone || !cell.head_unready {
+            return Poll::Ready(());
         }
-        let mut turn = Turn::at((self.environment.clock)());
-        self.enter(&mut turn, |cell, work| {
-            cell.queue.fetched(
-                work.now,
-                stored,
-                (wish.lane, wish.from, wish.to),
-                &mut work.outlet,
-                work.effects,
-            );
-        });
-        self.finish(&mut turn);
+        cell.waiting.push(waker.clone());
+        Poll::Pending
+    }
+
+    /// The message with its delivery count in the headers, if this queue tells it.
+    pub fn with_delivery_count(&self, delivery: &Delivery) -> Option<Message> {
+        if !self.tells_delivery_count || delivery.delivery_count == 0 {
+            return None;
+        }
+        Some(super::copies::with_delivery_count(&delivery.message, delivery.delivery_count))
     }
 
     /// Ends a turn that nobody else ends.
@@ -325,7 +414,7 @@ const READ_AHEAD_BYTES: usize = 1024 * 1024;
 struct Work<'a> {
     now: Millis,
     outlet: Gathering<'a>,
-    effects: &'a mut leveret_queues::queue::Effects,
+    effects: &'a mut Effects,
     records: &'a mut Vec<Record>,
 }
 
@@ -348,27 +437,44 @@ impl QueueHandle {
                 let slot = &mut batch[member.index as usize];
                 let taken = if member.only { slot.take() } else { slot.clone() };
                 let Some(message) = taken else { continue };
-                let logged = self.spec.durable && message.meta().persistent;
-                let copy = logged.then(|| message.clone());
-                match cell.queue.publish(work.now, message, &mut work.outlet, work.effects) {
-                    Published::Passed => {}
-                    Published::Enqueued { seq, lane, expires } => {
-                        if let Some(message) = copy {
-                            work.records.push(Record::Enqueue {
-                                queue: self.id,
-                                seq,
-                                message,
-                                lane,
-                                expires,
-                                transient: false,
-                                sole: member.sole,
-                            });
-                        }
-                    }
-                    Published::Refused { .. } => refused.push(member.index),
+                if !self.take_in(cell, work, message, member.sole) {
+                    refused.push(member.index);
                 }
             }
         });
+    }
+
+    /// Puts one message into the queue, with the record it owes. `false`: the queue refuses it.
+    fn take_in(
+        self: &Arc<Self>,
+        cell: &mut Cell,
+        work: &mut Work<'_>,
+        message: Message,
+        sole: bool,
+    ) -> bool {
+        if cell.gone {
+            return true;
+        }
+        let logged = self.spec.durable && message.meta().persistent;
+        let copy = logged.then(|| message.clone());
+        match cell.queue.publish(work.now, message, &mut work.outlet, work.effects) {
+            Published::Passed => {}
+            Published::Enqueued { seq, lane, expires } => {
+                if let Some(message) = copy {
+                    work.records.push(Record::Enqueue {
+                        queue: self.id,
+                        seq,
+                        message,
+                        lane,
+                        expires,
+                        transient: false,
+                        sole,
+                    });
+                }
+            }
+            Published::Refused { .. } => return false,
+        }
+        true
     }
 
     /// Registers a consumer. Nothing is delivered before [`QueueHandle::kick`], so that
@@ -386,15 +492,18 @@ impl QueueHandle {
                 priority: consumer.priority,
                 exclusive: consumer.exclusive,
             };
-            match cell.queue.attach(work.now, spec, &mut work.outlet, work.effects) {
+            match cell.queue.attach(work.now, spec, work.effects) {
                 Ok(()) => {
                     cell.had_consumer = true;
                     Ok(())
                 }
-                Err(AttachRefused::ExclusiveInUse) => Err(Refusal::ExclusiveUse {
-                    queue: self.name.clone(),
-                    vhost: self.vhost.clone(),
-                }),
+                Err(
+                    AttachRefused::ExclusiveInUse
+                    | AttachRefused::ExclusiveOnSingleActive
+                    | AttachRefused::DuplicateId,
+                ) => {
+                    Err(Refusal::ExclusiveUse { queue: self.name.clone(), vhost: self.vhost.clone() })
+                }
             }
         })
     }
@@ -434,7 +543,7 @@ impl QueueHandle {
             }
             cell.queue.touch(work.now);
             match cell.queue.get(work.now, no_ack, work.effects) {
-                leveret_queues::queue::Get::Message(got) => {
+                GetReply::Got(got) => {
                     cell.stats.redelivered += u64::from(got.delivery.redelivered);
                     if no_ack {
                         cell.stats.got_no_ack += 1;
@@ -443,11 +552,14 @@ impl QueueHandle {
                     }
                     Ok(GetOutcome::Message(got.delivery, got.ready_left))
                 }
-                leveret_queues::queue::Get::Empty => {
+                GetReply::Empty => {
                     cell.stats.got_empty += 1;
                     Ok(GetOutcome::Empty)
                 }
-                leveret_queues::queue::Get::NotYet => Ok(GetOutcome::NotYet),
+                GetReply::NotYet => {
+                    cell.head_unready = true;
+                    Ok(GetOutcome::NotYet)
+                }
             }
         })
     }
@@ -491,6 +603,7 @@ impl QueueHandle {
     pub fn tick(self: &Arc<Self>, turn: &mut Turn) {
         let idle = self.enter(turn, |cell, work| {
             cell.tick_at = None;
+            cell.head_may_be_ready();
             cell.queue.tick(work.now, &mut work.outlet, work.effects);
             cell.queue.idle_deadline().is_some_and(|at| at <= work.now)
         });
@@ -559,7 +672,7 @@ impl QueueHandle {
         }
         cell.gone = true;
         let consumers: Vec<_> =
-            cell.queue.consumers().map(|consumer| Arc::clone(consumer.handle)).collect();
+            cell.queue.consumers().map(|consumer| Arc::clone(&consumer.spec.handle)).collect();
         cell.queue = Queue::new(Settings::default(), turn.now);
         self.environment.memory.moved(cell.resident, 0);
         cell.resident = 0;
@@ -568,6 +681,7 @@ impl QueueHandle {
             let _ = self.environment.store.append(&mut turn.records);
             turn.records.clear();
         }
+        cell.head_may_be_ready();
         Ok(Closed { messages: counts.ready, consumers })
     }
 
@@ -587,5 +701,36 @@ impl QueueHandle {
 impl std::fmt::Debug for QueueHandle {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("QueueHandle").field("vhost", &self.vhost).field("name", &self.name).finish()
+    }
+}
+
+/// Puts a message into all of `targets` and appends `settle`, which says that its source is done with
+/// it, as one group of records: after a crash it is either still in the source or in all targets.
+///
+/// The only place where several queues' locks are held at once; always in the order of their ids.
+pub(super) fn move_message(
+    turn: &mut Turn,
+    environment: &QueueEnvironment,
+    message: &Message,
+    mut targets: Vec<Arc<QueueHandle>>,
+    settle: Option<Record>,
+) {
+    targets.sort_by_key(|queue| queue.id);
+    targets.dedup_by_key(|queue| queue.id);
+    if targets.len() > 1 {
+        message.always_log();
+    }
+    let sole = targets.len() == 1;
+    let mut cells: Vec<(&Arc<QueueHandle>, MutexGuard<'_, Cell>)> =
+        targets.iter().map(|queue| (queue, queue.cell.lock())).collect();
+    for (queue, cell) in &mut cells {
+        queue.run(cell, turn, |cell, work| queue.take_in(cell, work, message.clone(), sole));
+        queue.settle_up(cell, turn);
+    }
+    turn.records.extend(settle);
+    if !turn.records.is_empty() {
+        turn.appended = true;
+        let _ = environment.store.append(&mut turn.records);
+        turn.records.clear();
     }
 }

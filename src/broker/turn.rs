@@ -30,7 +30,7 @@ pub struct Turn {
     /// Auto-delete queues that lost their last consumer.
     pub(super) deletable: Vec<Arc<QueueHandle>>,
     /// Whether anything was appended to the store, so that a confirm has to wait for it.
-    pub(super) appended: bool,
+    pub(crate) appended: bool,
 }
 
 /// A message that left its queue for a dead-letter exchange. It stays in the store under its
@@ -42,6 +42,8 @@ pub(super) struct Dead {
     pub(super) message: Option<Message>,
     pub(super) reason: SettleReason,
     pub(super) lane: u8,
+    /// The store knows of it under its source.
+    pub(super) stored: bool,
 }
 
 impl Turn {
@@ -76,11 +78,27 @@ pub(super) struct Gathering<'a> {
     consumer: Option<Arc<Consumer>>,
     deliveries: &'a mut Vec<Delivery>,
     wakers: &'a mut Vec<Waker>,
+    tally: Tally,
 }
+
+/// Deliveries counted by kind.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Tally {
+    pub(super) delivered: u64,
+    pub(super) delivered_no_ack: u64,
+    pub(super) redelivered: u64,
+}
+
+/// Deliveries gathered at most: they hold memory that the consumer's outbox does not count yet.
+const GATHERED_MAX: usize = 256;
 
 impl<'a> Gathering<'a> {
     pub(super) fn new(deliveries: &'a mut Vec<Delivery>, wakers: &'a mut Vec<Waker>) -> Self {
-        Self { consumer: None, deliveries, wakers }
+        Self { consumer: None, deliveries, wakers, tally: Tally::default() }
+    }
+
+    pub(super) const fn tally(&self) -> Tally {
+        self.tally
     }
 
     /// Hands over what is gathered. Must be called before the queue's lock is released: another
@@ -102,6 +120,15 @@ impl Outlet<Arc<Consumer>> for Gathering<'_> {
             self.flush();
             self.consumer = Some(Arc::clone(consumer));
         }
+        if consumer.no_ack {
+            self.tally.delivered_no_ack += 1;
+        } else {
+            self.tally.delivered += 1;
+        }
+        self.tally.redelivered += u64::from(delivery.redelivered);
         self.deliveries.push(delivery);
+        if self.deliveries.len() >= GATHERED_MAX {
+            self.wakers.extend(consumer.sink.deliver(consumer, self.deliveries));
+        }
     }
 }

@@ -90,8 +90,8 @@ impl Connection {
             }
         };
         let loopback = self.peer.address.ip().to_canonical().is_loopback();
-        let name = String::from_utf8_lossy(&credentials.user).into_owned();
-        match self.broker.users.login(&name, &credentials.password, loopback) {
+        let name = credentials.user.to_owned();
+        match self.broker.users.login(&name, credentials.password, loopback) {
             Ok(user) => {
                 self.user = Some(user);
                 self.tune();

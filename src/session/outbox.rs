@@ -10,7 +10,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 
 use leveret_queues::Message;
@@ -18,12 +18,13 @@ use leveret_queues::queue::Delivery;
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 
+use super::error::ReplyCode;
 use super::unacked::{AckSet, ChannelOut, Unacked, UnknownTag};
 use crate::broker::consumer::{Consumer, Sink};
 use crate::broker::names::ConsumerTag;
 use crate::broker::queue_handle::QueueHandle;
 use crate::wire::control::write_method;
-use crate::wire::frame::{FRAME_END, FRAME_OVERHEAD_BYTES};
+use crate::wire::frame::FRAME_END;
 use crate::wire::hot_out;
 use crate::wire::method::AMQPClass;
 
@@ -40,6 +41,7 @@ pub struct Outbox {
     /// Bytes reserved or waiting, body bytes and overhead.
     queued: AtomicUsize,
     limit: usize,
+    written: AtomicU64,
 }
 
 #[derive(Default)]
@@ -47,6 +49,8 @@ struct State {
     waiting: Writing,
     writer: Option<Waker>,
     channels: FxHashMap<u16, ChannelOut>,
+    /// The reader, if it waits until the client has read.
+    reader: Option<Waker>,
     /// Consumers that found no room.
     stalled: Vec<Arc<Consumer>>,
     next_incarnation: u64,
@@ -112,7 +116,7 @@ impl Outbox {
     /// An empty one that gives credit up to `limit` bytes.
     pub fn new(limit: usize) -> Arc<Self> {
         let state = State { frame_max: crate::broker::limits::FRAME_MIN, ..State::default() };
-        Arc::new(Self { state: Mutex::new(state), queued: AtomicUsize::new(0), limit })
+        Arc::new(Self { state: Mutex::new(state), queued: AtomicUsize::new(0), limit, written: AtomicU64::new(0) })
     }
 
     /// What was negotiated: the largest frame, and whether the client wants to hear of cancelled
@@ -160,7 +164,13 @@ impl Outbox {
         }
         let frame_max = state.frame_max;
         let state = &mut *state;
-        hot_out::return_head(&mut state.waiting.frames, channel, 312, "NO_ROUTE", message);
+        let method = hot_out::Return {
+            reply_code: ReplyCode::NoRoute.number(),
+            reply_text: ReplyCode::NoRoute.name().as_bytes(),
+            exchange: message.exchange(),
+            routing_key: message.routing_key(),
+        };
+        hot_out::return_head(&mut state.waiting.frames, channel, &method, &content(message));
         put_body(&mut state.waiting, channel, message, frame_max);
         self.charge(state, message.body_len() + DELIVERY_OVERHEAD_BYTES);
         state.writer.take()
@@ -185,14 +195,14 @@ impl Outbox {
         let left = u32::try_from(ready_left).unwrap_or(u32::MAX);
         let counted = queue.with_delivery_count(delivery);
         let message = counted.as_ref().unwrap_or(&delivery.message);
-        hot_out::get_ok_head(
-            &mut state.waiting.frames,
-            channel,
-            tag,
-            delivery.redelivered,
-            message,
-            left,
-        );
+        let method = hot_out::GetOk {
+            delivery_tag: tag,
+            redelivered: delivery.redelivered,
+            exchange: message.exchange(),
+            routing_key: message.routing_key(),
+            message_count: left,
+        };
+        hot_out::get_ok_head(&mut state.waiting.frames, channel, &method, &content(message));
         put_body(&mut state.waiting, channel, message, frame_max);
         self.charge(state, message.body_len() + DELIVERY_OVERHEAD_BYTES);
         state.writer.take()
@@ -296,6 +306,9 @@ impl Outbox {
         state.finished = true;
         let cost = state.waiting.cost;
         state.waiting = Writing::default();
+        if let Some(reader) = state.reader.take() {
+            reader.wake();
+        }
         self.queued.fetch_sub(cost, Ordering::Relaxed);
         state.writer.take()
     }
@@ -331,35 +344,51 @@ impl Outbox {
     pub fn written(&self, writing: &mut Writing) -> Vec<Arc<Consumer>> {
         let before = self.queued.fetch_sub(writing.cost, Ordering::Relaxed);
         let left = before - writing.cost;
+        self.written.fetch_add(writing.frames.len() as u64, Ordering::Relaxed);
         writing.clear();
         if left > self.limit / 2 {
             return Vec::new();
         }
-        std::mem::take(&mut self.state.lock().stalled)
+        let mut state = self.state.lock();
+        if let Some(reader) = state.reader.take() {
+            reader.wake();
+        }
+        std::mem::take(&mut state.stalled)
+    }
+
+    /// Bytes of frames written so far; tells whether a heartbeat is due.
+    pub fn written_total(&self) -> u64 {
+        self.written.load(Ordering::Relaxed)
+    }
+
+    /// Ready when the client has read so much that it may be read from again.
+    pub fn poll_room(&self, waker: &Waker) -> Poll<()> {
+        let mut state = self.state.lock();
+        if state.closed || !self.is_full() {
+            return Poll::Ready(());
+        }
+        state.reader = Some(waker.clone());
+        Poll::Pending
     }
 }
 
 /// Puts the body of a message whose method and header frames are there already.
 fn put_body(writing: &mut Writing, channel: u16, message: &Message, frame_max: u32) {
     let body = message.body();
-    let piece_max = frame_max as usize - FRAME_OVERHEAD_BYTES;
     if body.len() < LARGE_BODY_BYTES {
-        for piece in body.chunks(piece_max) {
-            hot_out::body_head(&mut writing.frames, channel, piece.len());
-            writing.frames.extend_from_slice(piece);
-            writing.frames.push(FRAME_END);
-        }
+        hot_out::put_body(&mut writing.frames, channel, body, frame_max);
         return;
     }
-    let mut start = 0;
-    while start < body.len() {
-        let end = body.len().min(start + piece_max);
-        hot_out::body_head(&mut writing.frames, channel, end - start);
+    for frame in hot_out::BodyFrames::new(channel, body.len(), frame_max) {
+        writing.frames.extend_from_slice(&frame.head);
         let at = writing.frames.len();
-        writing.bodies.push_back(BodyPiece { at, message: message.clone(), range: start..end });
+        writing.bodies.push_back(BodyPiece { at, message: message.clone(), range: frame.range });
         writing.frames.push(FRAME_END);
-        start = end;
     }
+}
+
+fn content(message: &Message) -> hot_out::Content<'_> {
+    hot_out::Content { properties: message.properties(), body_size: message.body_len() as u64 }
 }
 
 impl Sink for Outbox {
@@ -406,14 +435,15 @@ impl Sink for Outbox {
             state.waiting.cost += cost;
             let counted = consumer.queue.with_delivery_count(&delivery);
             let message = counted.as_ref().unwrap_or(&delivery.message);
-            hot_out::deliver_head(
-                &mut state.waiting.frames,
-                consumer.channel,
-                consumer.tag.as_str(),
-                tag,
-                delivery.redelivered,
-                message,
-            );
+            let method = hot_out::Deliver {
+                consumer_tag: consumer.tag.as_str().as_bytes(),
+                delivery_tag: tag,
+                redelivered: delivery.redelivered,
+                exchange: message.exchange(),
+                routing_key: message.routing_key(),
+            };
+            let frames = &mut state.waiting.frames;
+            hot_out::deliver_head(frames, consumer.channel, &method, &content(message));
             put_body(&mut state.waiting, consumer.channel, message, frame_max);
         }
         state.writer.take()
