@@ -8,6 +8,11 @@
 //! durable; after `Broken` nothing becomes synced on this handle any more.
 //! Absent: exchange names, sockets, tokio. Time comes in with the records.
 
+pub mod folder;
+mod index;
+pub mod log;
+pub mod metrics;
+
 use std::sync::Arc;
 
 use crate::ids::{Millis, QueueId, Seq};
