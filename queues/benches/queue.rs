@@ -3,8 +3,6 @@
 //! Every figure is per batch of 1,000 messages: read microseconds as nanoseconds per message.
 //! The messages are made outside the measured part and are shared; one is not allocated per turn.
 
-#![expect(missing_docs, reason = "criterion's macros make items without")]
-
 use std::hint::black_box;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
