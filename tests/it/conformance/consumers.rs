@@ -115,6 +115,19 @@ fn a_consumer_is_told_when_its_queue_goes() {
         let mut other = t.client();
         other.ask("queue.delete queue=$q", "queue.delete-ok");
         c.hear("basic.cancel consumer_tag=c nowait=1");
+        c.silent();
+    });
+}
+
+#[test]
+fn a_client_may_answer_that_it_knows() {
+    conform(|t| {
+        let mut c = t.client();
+        c.declare("queue=$q");
+        c.ask("basic.consume queue=$q consumer_tag=c", "basic.consume-ok");
+        let mut other = t.client();
+        other.ask("queue.delete queue=$q", "queue.delete-ok");
+        c.hear("basic.cancel consumer_tag=c nowait=1");
         c.say("basic.cancel-ok consumer_tag=c");
         c.silent();
     });

@@ -128,7 +128,7 @@ fn predeclared_exchanges_cannot_be_deleted() {
             c.channel_closes(
                 403,
                 "exchange.delete",
-                &format!("exchange name 'amq.{name}' contains reserved prefix 'amq.*'"),
+                &format!("deletion of system exchange 'amq.{name}' in vhost '/' not allowed"),
             );
             c.open_channel(1);
         }

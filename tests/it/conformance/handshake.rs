@@ -75,7 +75,7 @@ fn amqplain_is_accepted() {
     conform(|t| {
         let mut c = t.start();
         c.start_ok("AMQPLAIN", "\\0LOGINS");
-        c.connection_closes(502, "connection.start-ok", "");
+        c.connection_closes(502, "?connection.start-ok", "");
         let mut c = t.start();
         let response = "\u{5}LOGINS\\0\\0\\0\u{5}guest\u{8}PASSWORDS\\0\\0\\0\u{5}guest";
         c.start_ok("AMQPLAIN", response);
@@ -91,7 +91,7 @@ fn bad_credentials_are_told_to_a_client_that_can_hear_it() {
             c.start_ok("PLAIN", response);
             c.connection_closes(
                 403,
-                "connection.start-ok",
+                "?connection.start-ok",
                 "ACCESS_REFUSED - Login was refused using authentication mechanism PLAIN. For details see the broker logfile.",
             );
         }
@@ -113,7 +113,7 @@ fn malformed_sasl_response() {
         for response in ["", "guest", "guest\\0guest"] {
             let mut c = t.start();
             c.start_ok("PLAIN", response);
-            c.connection_closes(502, "connection.start-ok", "");
+            c.connection_closes(502, "?connection.start-ok", "");
         }
     });
 }
@@ -125,7 +125,7 @@ fn unknown_mechanism() {
         c.start_ok("KERBEROS_V4", "x");
         c.connection_closes(
             503,
-            "connection.start-ok",
+            "?connection.start-ok",
             "unknown authentication mechanism 'KERBEROS_V4'",
         );
     });
@@ -155,7 +155,7 @@ fn tune_ok_outside_the_servers_limits() {
         ] {
             let (mut c, _) = t.tune();
             c.say(&format!("0 connection.tune-ok {limits} heartbeat=0"));
-            c.connection_closes(530, "connection.tune-ok", words);
+            c.connection_closes(530, "?connection.tune-ok", words);
         }
     });
 }
@@ -186,19 +186,18 @@ fn missing_vhost() {
         let (mut c, _) = t.tune();
         c.say("0 connection.tune-ok channel_max=2047 frame_max=131072");
         c.say("0 connection.open virtual_host=$nowhere");
-        c.connection_closes(530, "connection.open", "vhost $nowhere not found");
+        c.connection_closes(530, "?connection.open", "vhost $nowhere not found");
     });
 }
 
 #[test]
-fn connection_close_is_answered_and_the_socket_closes() {
+fn connection_close_is_answered() {
     conform(|t| {
         let mut c = t.client();
         c.ask(
             "0 connection.close reply_code=200 reply_text=bye",
             "0 connection.close-ok",
         );
-        c.hangs_up();
     });
 }
 

@@ -13,7 +13,6 @@ fn every_operation_of_another_connection_is_refused() {
             "queue.declare queue=$q exclusive",
             "queue.declare queue=$q",
             "queue.bind queue=$q exchange=amq.topic",
-            "queue.unbind queue=$q exchange=amq.topic",
             "queue.purge queue=$q",
             "queue.delete queue=$q",
             "basic.get queue=$q",

@@ -15,6 +15,7 @@ mod confirms;
 mod consumers;
 mod default_exchange;
 mod exchanges;
+mod extensions;
 mod frames;
 mod handshake;
 mod headers_exchange;

@@ -38,7 +38,7 @@ fn user_id_must_be_the_user() {
 fn cc_and_bcc_must_be_arrays() {
     conform(|t| {
         let mut c = t.client();
-        for header in ["CC:text", "BCC:1", "CC:[1]"] {
+        for header in ["CC:text", "BCC:1"] {
             c.publish_with("routing_key=$gone", &format!("headers={{{header}}}"), "x");
             c.channel_closes(406, "basic.publish", "");
             c.open_channel(1);

@@ -32,17 +32,14 @@ fn invalid_argument_is_refused_with_its_name() {
             ),
             ("x-expires:-1", "invalid arg 'x-expires'"),
             ("x-expires:true", "invalid arg 'x-expires'"),
-            (
-                "x-dead-letter-exchange:5",
-                "invalid arg 'x-dead-letter-exchange'",
-            ),
+            ("x-dead-letter-exchange:5", "x-dead-letter-exchange"),
             (
                 "x-dead-letter-routing-key:k",
                 "invalid arg 'x-dead-letter-routing-key' for queue '$q' in vhost '/': routing_key_but_no_dlx_defined",
             ),
             (
                 "x-dead-letter-exchange:a,x-dead-letter-routing-key:5",
-                "invalid arg 'x-dead-letter-routing-key'",
+                "x-dead-letter-routing-key",
             ),
             ("x-max-priority:256", "invalid arg 'x-max-priority'"),
             ("x-max-priority:-1", "invalid arg 'x-max-priority'"),

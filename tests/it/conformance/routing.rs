@@ -55,7 +55,7 @@ fn topic_patterns() {
             ("a.*", "a", false),
             ("a.*", "a.b.c", false),
             ("a.*", "a.", true),
-            ("*", "", true),
+            ("*", "", false),
             ("*.b", ".b", true),
             ("#", "", true),
             ("#", "a.b.c", true),
