@@ -121,11 +121,6 @@ impl Broker {
     pub(crate) fn client(&self) -> Client {
         Client::open(self.amqp, "")
     }
-
-    /// The address as client libraries want it.
-    pub(crate) fn uri(&self) -> String {
-        format!("amqp://guest:guest@{}/%2f", self.amqp)
-    }
 }
 
 impl Drop for Broker {

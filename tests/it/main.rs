@@ -6,7 +6,12 @@
 //! No test depends on another; nothing sleeps where it can wait for a condition.
 
 mod conformance;
+mod crash;
 mod harness;
+mod hostile;
 mod known_differences;
+mod lapin_client;
 mod raw;
+mod restart;
+mod startup;
 mod wait;

@@ -168,6 +168,17 @@ impl Client {
         self.stream.write_all(bytes).is_ok()
     }
 
+    /// Tells the broker that nothing more will come.
+    pub(crate) fn finish_writing(&mut self) {
+        // Fails when the broker has closed the socket already.
+        drop(self.stream.shutdown(std::net::Shutdown::Write));
+    }
+
+    /// The port at our end, by which the broker's log names this connection.
+    pub(crate) fn local_port(&self) -> u16 {
+        self.stream.local_addr().expect("an address").port()
+    }
+
     /// Changes how long a write may block.
     pub(crate) fn write_patience(&mut self, patience: Duration) {
         self.stream
@@ -414,6 +425,13 @@ impl Client {
                 _ => panic!("instead of a message: {heard}"),
             }
         }
+    }
+
+    /// Deletes a queue; what the channel still hears before the answer is not looked at.
+    #[track_caller]
+    pub(crate) fn delete(&mut self, queue: &str) {
+        self.say(&format!("queue.delete queue={queue}"));
+        while self.next().spec.name != "queue.delete-ok" {}
     }
 
     /// Nothing more has been sent on channel 1: a round trip answers, and nothing came before it.

@@ -227,15 +227,6 @@ impl fmt::Display for Value {
     }
 }
 
-/// Parses the text form; the whole of `text` must be one value.
-#[track_caller]
-pub(crate) fn parse(text: &str) -> Value {
-    let mut parser = Parser(text);
-    let value = parser.value();
-    assert!(parser.0.is_empty(), "left over in {text:?}: {:?}", parser.0);
-    value
-}
-
 /// Cuts `key=value key=value flag` into pairs; a flag has no value.
 #[track_caller]
 pub(crate) fn parse_args(text: &str) -> Vec<(&str, Option<Value>)> {

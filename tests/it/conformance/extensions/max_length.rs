@@ -50,7 +50,7 @@ fn unacked_messages_do_not_count() {
         c.publish("routing_key=$q", "a");
         c.ask("basic.get queue=$q", "basic.get-ok");
         c.publish("routing_key=$q", "b");
-        assert_eq!(c.counts("$q").0, 1);
+        c.wait_ready("$q", 1);
         // Back at its old place it is the head, and the limit drops it.
         c.say("basic.nack delivery_tag=1 requeue");
         assert_eq!(c.drain("$q"), ["b"]);

@@ -77,7 +77,7 @@ fn a_waiting_consumer_gets_what_comes_and_then_the_highest() {
                 priority.to_string(),
             );
         }
-        assert_eq!(c.counts("$q").0, 2);
+        c.wait_ready("$q", 2);
         c.say("basic.ack delivery_tag=1");
         assert_eq!(c.hear("basic.deliver").text(), "7");
     });

@@ -74,8 +74,6 @@ fn it_goes_over_when_the_active_ones_connection_is_lost() {
         first.hear("basic.deliver consumer_tag=first redelivered=0");
         drop(first);
         c.hear("basic.deliver consumer_tag=second redelivered=1");
-        c.say("queue.delete queue=$q");
-        c.hear("basic.cancel");
-        c.hear("queue.delete-ok");
+        c.delete("$q");
     });
 }
