@@ -133,7 +133,7 @@ fn half_frames_wait_without_cost_and_end_with_the_socket() {
         let clients: Vec<_> = (0..100)
             .map(|_| {
                 let mut c = broker.client();
-                let frame = c.publish_bytes(1, "routing_key=q", "", &[0; 50_000]);
+                let frame = c.publish_bytes(1, "routing_key=q", "", &vec![0; 50_000]);
                 c.bytes(&frame[..frame.len() / 2]);
                 c
             })
@@ -220,7 +220,7 @@ fn a_handshake_that_never_ends_is_cut_off() {
     half.bytes(b"AMQP");
     let mut started = Client::start(broker.amqp, "");
     serves(&broker);
-    let (_, took) = wait::time(|| {
+    let ((), took) = wait::time(|| {
         silent.rest();
         half.rest();
         started.rest();
@@ -285,7 +285,7 @@ fn answers_nobody_reads_do_not_fill_memory() {
     deaf.write_patience(Duration::from_secs(2));
     stays_small(&broker, 128 * MIB, || {
         // Each unroutable mandatory message comes back whole; none is read.
-        let bytes = deaf.publish_bytes(1, "routing_key=none mandatory", "", &[0; 100_000]);
+        let bytes = deaf.publish_bytes(1, "routing_key=none mandatory", "", &vec![0; 100_000]);
         for _ in 0..3000 {
             if !deaf.try_bytes(&bytes) {
                 break;
@@ -301,13 +301,13 @@ fn an_offence_is_one_line_in_the_log() {
     let mut garbage = Client::connect(broker.amqp, "");
     garbage.bytes(b"GET / HTTP/1.1\r\n\r\n");
     garbage.rest();
-    let mut broken = broker.client();
-    broken.bytes(&[77, 0, 0, 0, 0, 0, 0, 0xCE]);
-    broken.connection_closes(501, "", "");
+    let mut malformed = broker.client();
+    malformed.bytes(&[77, 0, 0, 0, 0, 0, 0, 0xCE]);
+    malformed.connection_closes(501, "", "");
     let mut refused = Client::start(broker.amqp, "");
     refused.start_ok("PLAIN", "\\0guest\\0wrong");
     refused.rest();
-    for client in [&garbage, &broken, &refused] {
+    for client in [&garbage, &malformed, &refused] {
         wait::until("a line in the log", || lines_about(&broker, client) > 0);
         assert_eq!(lines_about(&broker, client), 1, "{}", broker.log());
     }

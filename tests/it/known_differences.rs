@@ -10,7 +10,7 @@ pub(crate) struct Difference {
     pub(crate) reason: &'static str,
 }
 
-/// RabbitMQ as Debian 12 packages it (3.10), with its plugins for consistent-hash, random and recent-history exchanges.
+/// `RabbitMQ` as Debian 12 packages it (3.10), with its plugins for consistent-hash, random and recent-history exchanges.
 /// The contract follows its main branch, four years younger.
 const RABBITMQ_3: &str = "RabbitMQ 3.";
 

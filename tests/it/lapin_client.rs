@@ -476,7 +476,7 @@ fn small_frames_and_heartbeats_are_negotiated() {
         assert_eq!(connection.configuration().frame_max(), 4096);
         let channel = connection.create_channel().await.expect("channel");
         let queue = declare(&channel, &format!("{prefix}q")).await;
-        publish(&channel, "", &queue, &[7; 50_000]).await;
+        publish(&channel, "", &queue, &vec![7; 50_000]).await;
         assert_eq!(
             get(&channel, &queue).await.expect("a message").data.len(),
             50_000

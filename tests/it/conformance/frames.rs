@@ -86,7 +86,7 @@ fn frame_longer_than_frame_max() {
         let mut c = t.client_with(8192, 0);
         c.say("basic.publish routing_key=$q");
         c.frame(HEADER, 1, &encode_header(60, 60_000, ""));
-        c.frame(BODY, 1, &[b'x'; 60_000]);
+        c.frame(BODY, 1, &vec![b'x'; 60_000]);
         c.connection_closes(501, "", "");
     });
 }

@@ -124,7 +124,7 @@ fn an_exchange_stays_when_it_is_only_a_destination() {
 fn heartbeats_come_when_asked_for_and_a_silent_peer_is_dropped() {
     conform(|t| {
         let mut c = t.client_with(131_072, 1);
-        let (_, took) = crate::wait::time(|| {
+        let ((), took) = crate::wait::time(|| {
             let beat = c.any_frame().expect("a heartbeat");
             assert_eq!((beat.kind, beat.channel, beat.payload.len()), (8, 0, 0));
             // Nothing is said from here on: the broker must hang up.

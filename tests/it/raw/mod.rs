@@ -264,7 +264,7 @@ impl Client {
                     });
                 }
             }
-            let mut buffer = [0; 65_536];
+            let mut buffer = [0; 16_384];
             match self.stream.read(&mut buffer) {
                 Ok(0) => return None,
                 Ok(n) => self.inbox.extend(&buffer[..n]),

@@ -89,7 +89,9 @@ impl Value {
             }
             Self::Array(items) => {
                 let mut inner = Vec::new();
-                items.iter().for_each(|v| v.encode(&mut inner));
+                for item in items {
+                    item.encode(&mut inner);
+                }
                 out.push(b'A');
                 long_bytes(out, &inner);
             }

@@ -17,7 +17,7 @@ fn a_message_arrives_when_its_delay_is_over_with_the_delay_negated() {
             "queue.bind-ok",
         );
         c.ask("basic.consume queue=$q no_ack", "basic.consume-ok");
-        let (_, took) = wait::time(|| {
+        let ((), took) = wait::time(|| {
             c.publish_with("exchange=$x routing_key=k", "headers={x-delay:500}", "late");
             c.publish_with(
                 "exchange=$x routing_key=k",
