@@ -42,6 +42,7 @@ const E_PERSISTENT: u8 = 2;
 const E_PRIORITY: u8 = 4;
 const E_EXPIRATION: u8 = 8;
 const E_EXPIRES: u8 = 16;
+const E_DIED: u8 = 32;
 
 /// What a record is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -208,7 +209,8 @@ pub(crate) fn put_enqueue(buf: &mut Vec<u8>, at: &Standing, message: &Message) {
     let flags = at.flags()
         | u8::from(meta.persistent) * E_PERSISTENT
         | u8::from(meta.priority.is_some()) * E_PRIORITY
-        | u8::from(meta.expiration_ms.is_some()) * E_EXPIRATION;
+        | u8::from(meta.expiration_ms.is_some()) * E_EXPIRATION
+        | u8::from(meta.died) * E_DIED;
     let mut fixed = [0; ENQUEUE_FIXED];
     fixed[0..8].copy_from_slice(&at.queue.0.to_le_bytes());
     fixed[8..16].copy_from_slice(&at.seq.0.to_le_bytes());
@@ -409,6 +411,7 @@ pub(crate) fn parse_message(bytes: &[u8]) -> Option<Message> {
         persistent: flags & E_PERSISTENT != 0,
         priority: (flags & E_PRIORITY != 0).then_some(fixed[46]),
         expiration_ms: (flags & E_EXPIRATION != 0).then(|| u64_at(fixed, 24)),
+        died: flags & E_DIED != 0,
     };
     let message = if lens[3] as usize >= LARGE_BODY {
         let head = layout.body.start as usize;
