@@ -211,3 +211,9 @@ fn lists_show_implicit_and_explicit_bindings() {
     assert_eq!(router.queue_name(1).map(|name| &**name), Some("q1"));
     assert_eq!(router.bindings_to(to("q77")).count(), 0);
 }
+
+#[test]
+fn router_can_be_shared_between_threads() {
+    fn shared<T: Send + Sync>() {}
+    shared::<Vhost>();
+}
