@@ -119,7 +119,6 @@ fn bytes_per_binding(exchange: &str, limit: usize) {
         .route(&envelope, &mut scratch, &mut out)
         .expect("routes");
     assert_eq!(out, [77]);
-    println!("{exchange}: {bytes} bytes a binding");
     for queue in 0..1000 {
         router.queue_gone(queue);
     }
