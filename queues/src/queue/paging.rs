@@ -188,11 +188,7 @@ impl Pager {
             Chunk::Cold(_) => false,
         });
         if pageable {
-            let mut rest = Rest {
-                chunks: VecDeque::new(),
-                // The stretch that is being read must not grow: its answer says what it lacks.
-                closed: usize::from(reading),
-            };
+            let mut rest = Rest::default();
             for chunk in std::mem::take(&mut lane.rest) {
                 match chunk {
                     Chunk::Cold(cold) => rest.cold(&cold),
@@ -235,21 +231,19 @@ impl Pager {
 }
 
 /// A lane's chunks while they are made anew.
+#[derive(Default)]
 struct Rest {
     chunks: VecDeque<Chunk>,
-    /// So many of the first chunks are left as they are.
-    closed: usize,
 }
 
 impl Rest {
     fn is_cold(&self) -> bool {
-        self.chunks.len() > self.closed && matches!(self.chunks.back(), Some(Chunk::Cold(_)))
+        matches!(self.chunks.back(), Some(Chunk::Cold(_)))
     }
 
     fn cold(&mut self, cold: &Cold) {
-        let open = self.chunks.len() > self.closed;
         match self.chunks.back_mut() {
-            Some(Chunk::Cold(before)) if open => before.join(cold),
+            Some(Chunk::Cold(before)) => before.join(cold),
             _ => self.chunks.push_back(Chunk::Cold(*cold)),
         }
     }

@@ -257,10 +257,41 @@ fn paging_during_a_read_does_not_disturb_its_answer() {
     b.page_out(0);
     assert_eq!(b.q.counts().away, 30);
     let asked = b.answer(whole);
-    assert_eq!(asked.to, Seq(10));
+    assert_eq!(asked.to, Seq(10), "the stretch has grown since");
     assert_eq!(b.seen().len(), 10);
     b.answer(whole);
     assert_eq!(b.seen().len(), 20);
+}
+
+#[test]
+fn paging_during_a_read_leaves_the_head_that_its_answer_follows() {
+    let mut b = ten();
+    let one = b.q.counts().resident_bytes / 10;
+    b.page_out(2 * one);
+    assert!(b.get().is_some());
+    let asked = b.fx.read.expect("half of the head is gone: read ahead");
+    b.page_out(0);
+    assert_eq!(b.drain(), "m2");
+    assert_eq!(b.answer(whole), asked);
+    assert_eq!(b.drain(), "m3 m4 m5 m6 m7 m8 m9 m10");
+    assert!(b.fx.read.is_none(), "the first answer was enough");
+}
+
+#[test]
+fn nothing_of_a_stretch_that_grew_during_its_read_is_there_and_the_sums_still_end_right() {
+    let mut b = ten();
+    b.page_out(0);
+    b.consume(Bench::spec(1));
+    for n in 11..=30 {
+        b.publish_meta(&format!("m{n}"), persistent());
+    }
+    b.page_out(0);
+    b.answer(|_| None);
+    assert_eq!(b.fx.lost, 0, "not known before the end");
+    b.answer(whole);
+    assert_eq!(b.seen().len(), 20);
+    assert_eq!(b.fx.lost, 10);
+    b.q.check();
 }
 
 #[test]
