@@ -50,15 +50,8 @@ impl<C: Clone> Queue<C> {
                 assert_eq!(*seq, entry.seq);
                 assert!(entry.redelivered);
                 assert!(entry.message.is_some() || entry.stored());
-                follow(entry);
             }
-            lane.head.iter().for_each(&mut follow);
-            for chunk in &lane.rest {
-                match chunk {
-                    Chunk::Warm(warm) => warm.iter().for_each(&mut follow),
-                    Chunk::Cold(_) => {}
-                }
-            }
+            lane.entries().for_each(&mut follow);
             let mut last = lane.head.back().map_or(Seq(0), |entry| entry.seq);
             for chunk in &lane.rest {
                 let (first, next) = match chunk {

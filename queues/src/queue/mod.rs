@@ -239,6 +239,6 @@ impl<C: Clone> Queue<C> {
     /// Lets go of memory that an earlier load needed. For housekeeping of idle queues.
     pub fn shrink(&mut self) {
         self.lanes.shrink();
-        self.unacked.shrink(0);
+        self.unacked.shrink();
     }
 }

@@ -93,8 +93,8 @@ impl<C: Clone> Queue<C> {
     pub fn fetched(
         &mut self,
         now: Millis,
-        asked: ReadAsk,
         stored: Vec<Stored>,
+        asked: ReadAsk,
         outlet: &mut (impl Outlet<C> + ?Sized),
         fx: &mut Effects,
     ) {

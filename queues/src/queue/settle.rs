@@ -7,9 +7,6 @@ use super::{Effects, Queue, Requeue, Token};
 use crate::ids::Millis;
 use crate::store::SettleReason;
 
-/// A burst of unacknowledged messages keeps room for this many (48 bytes each) when it is over.
-const SLOTS_KEPT: usize = 1024;
-
 impl<C: Clone> Queue<C> {
     /// The messages are acknowledged. Stale tokens are ignored. Frees credit: the caller kicks.
     pub fn settle(&mut self, tokens: &[Token], fx: &mut Effects) {
@@ -18,7 +15,7 @@ impl<C: Clone> Queue<C> {
                 self.lose(entry, SettleReason::Acked, fx);
             }
         }
-        self.unacked.shrink(SLOTS_KEPT);
+        self.unacked.relax();
         self.check_small();
     }
 
@@ -30,7 +27,7 @@ impl<C: Clone> Queue<C> {
                 self.lose(entry, SettleReason::Rejected, fx);
             }
         }
-        self.unacked.shrink(SLOTS_KEPT);
+        self.unacked.relax();
         self.check_small();
     }
 
@@ -62,7 +59,7 @@ impl<C: Clone> Queue<C> {
             lane.returned.insert(entry.seq, entry);
             self.lanes.note(level);
         }
-        self.unacked.shrink(SLOTS_KEPT);
+        self.unacked.relax();
         if came_back {
             self.trim(now, fx);
         }

@@ -395,7 +395,7 @@ impl World {
             .collect();
         self.failed = false;
         self.queue
-            .fetched(self.now(), asked, stored, &mut self.desk, &mut self.fx);
+            .fetched(self.now(), stored, asked, &mut self.desk, &mut self.fx);
         self.follow();
     }
 

@@ -241,7 +241,7 @@ fn answer_after_a_purge_is_ignored() {
         expires: None,
         delivery_count: 0,
     };
-    b.q.fetched(b.now, asked, vec![late], &mut b.desk, &mut b.fx);
+    b.q.fetched(b.now, vec![late], asked, &mut b.desk, &mut b.fx);
     assert_eq!(b.bodies(), "new");
     b.q.check();
 }
@@ -309,6 +309,20 @@ fn large_backlog_costs_a_stretch_only() {
 }
 
 #[test]
+fn paging_out_very_many_takes_several_calls() {
+    let mut b = bench(durable());
+    for _ in 0..60_000 {
+        b.publish_meta("x", persistent());
+    }
+    b.page_out(0);
+    assert_eq!(b.q.counts().away, 50_000);
+    b.page_out(0);
+    assert_eq!(b.q.counts().away, 60_000);
+    assert_eq!(b.q.peek(0, 9999).len(), 1);
+    b.q.check();
+}
+
+#[test]
 fn recovered_queue_asks_for_its_front_at_once() {
     let mut b = recovered(durable(), &[range(0, 1, 5), range(0, 8, 9)], 3);
     assert_eq!(b.q.counts().ready, 7);
@@ -341,7 +355,7 @@ fn recovered_messages_expire_when_the_front_is_read() {
         expires: Some(Millis(*at)),
         delivery_count: 2,
     });
-    b.q.fetched(b.now, asked, answer.collect(), &mut b.desk, &mut b.fx);
+    b.q.fetched(b.now, answer.collect(), asked, &mut b.desk, &mut b.fx);
     assert_eq!(b.gone(), [(1, SettleReason::Expired, true)]);
     assert_eq!(b.q.next_deadline(), Some(Millis(6000)));
     let delivery = b.get().expect("the second");
