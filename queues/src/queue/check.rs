@@ -9,7 +9,7 @@ use crate::ids::Seq;
 /// Larger queues are not checked after every step, only when asked.
 const SMALL: u64 = 64;
 
-impl<C: Clone> Queue<C> {
+impl<C> Queue<C> {
     /// Checks small queues in debug builds, after every step.
     pub(super) fn check_small(&self) {
         if cfg!(debug_assertions)

@@ -8,7 +8,7 @@ use crate::store::SettleReason;
 /// One call drops at most this many messages (a few milliseconds); the rest is due at once.
 pub(super) const DROPS_PER_CALL: usize = 10_000;
 
-impl<C: Clone> Queue<C> {
+impl<C> Queue<C> {
     /// Whether `more` messages of `more_bytes` in sum would be too many. Only ready ones count.
     pub(super) fn over_limit(&self, more: u64, more_bytes: u64) -> bool {
         let (length, bytes) = (self.settings.max_length, self.settings.max_bytes);

@@ -83,7 +83,7 @@ pub struct Queue<C> {
     paged_ever: bool,
 }
 
-impl<C: Clone> Queue<C> {
+impl<C> Queue<C> {
     /// An empty queue.
     pub fn new(settings: Settings, now: Millis) -> Self {
         Self {

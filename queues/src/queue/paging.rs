@@ -34,7 +34,7 @@ pub struct PageCandidate {
     pub delivery_count: u32,
 }
 
-impl<C: Clone> Queue<C> {
+impl<C> Queue<C> {
     /// Drops bodies behind the first `keep_head_bytes` of memory, in the order of delivery, which
     /// the store has written: logged ones up to `written_upto`, and those of [`Queue::paged`].
     /// With `held`, also all such bodies that consumers hold (an acknowledgement does not need

@@ -37,7 +37,7 @@ impl Reading {
     }
 }
 
-impl<C: Clone> Queue<C> {
+impl<C> Queue<C> {
     /// Asks for what will be needed from disk, if anything. `demand`: somebody wants messages;
     /// else only the front's rules are of interest.
     pub(super) fn wish(&mut self, now: Millis, demand: bool, fx: &mut Effects) {

@@ -7,7 +7,7 @@ use super::{Effects, Queue, Requeue, Token};
 use crate::ids::Millis;
 use crate::store::SettleReason;
 
-impl<C: Clone> Queue<C> {
+impl<C> Queue<C> {
     /// The messages are acknowledged. Stale tokens are ignored. Frees credit: the caller kicks.
     pub fn settle(&mut self, tokens: &[Token], fx: &mut Effects) {
         for &token in tokens {
@@ -33,6 +33,9 @@ impl<C: Clone> Queue<C> {
 
     /// The messages go back to their old places, or are dropped if they failed too often, expired
     /// meanwhile, or do not fit any more. Stale tokens are ignored. The caller kicks.
+    ///
+    /// Very many (a channel closed without prefetch) are best given in parts, oldest first, so
+    /// that a lock can be released in between and order holds.
     pub fn requeue(&mut self, now: Millis, tokens: &[Token], cause: Requeue, fx: &mut Effects) {
         let mut came_back = false;
         for &token in tokens {
