@@ -1,3 +1,4 @@
 //! Leveret: an AMQP 0-9-1 message broker.
 
+pub mod cli;
 pub mod wire;
