@@ -329,7 +329,7 @@ impl QueueHandle {
         let mut turn = Turn::at((self.environment.clock)());
         self.enter(&mut turn, |cell, work| {
             match read {
-                Ok(stored) => cell.queue.fetched(work.now, ask, stored, &mut work.outlet, work.effects),
+                Ok(stored) => cell.queue.fetched(work.now, stored, ask, &mut work.outlet, work.effects),
                 Err(Broken) => cell.queue.read_failed(work.now, ask),
             }
             cell.head_may_be_ready();
