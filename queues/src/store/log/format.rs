@@ -30,7 +30,8 @@ pub(crate) const RECORD_HEAD: usize = 16;
 /// Fixed bytes of an enqueue's payload, before exchange, key, properties and body.
 pub(crate) const ENQUEUE_FIXED: usize = 48;
 /// Room kept free at a segment's end for its end mark.
-pub(crate) const END_ROOM: u32 = RECORD_HEAD as u32;
+pub(crate) const END_ROOM: u32 = 16;
+const _: () = assert!(END_ROOM as usize == record_len(0));
 /// Bodies from this size on are written from where they lie instead of being copied.
 pub(crate) const LARGE_BODY: usize = 32 * 1024;
 
@@ -193,8 +194,12 @@ pub(crate) struct Standing {
 
 impl Standing {
     fn flags(&self) -> u8 {
-        u8::from(self.transient) * E_TRANSIENT + u8::from(self.expires.is_some()) * E_EXPIRES
+        bit(self.transient, E_TRANSIENT) | bit(self.expires.is_some(), E_EXPIRES)
     }
+}
+
+fn bit(set: bool, flag: u8) -> u8 {
+    if set { flag } else { 0 }
 }
 
 /// Appends an enqueue's payload but for a large body.
@@ -207,10 +212,10 @@ pub(crate) fn put_enqueue(buf: &mut Vec<u8>, at: &Standing, message: &Message) {
     let properties = message.properties();
     let body = message.body();
     let flags = at.flags()
-        | u8::from(meta.persistent) * E_PERSISTENT
-        | u8::from(meta.priority.is_some()) * E_PRIORITY
-        | u8::from(meta.expiration_ms.is_some()) * E_EXPIRATION
-        | u8::from(meta.died) * E_DIED;
+        | bit(meta.persistent, E_PERSISTENT)
+        | bit(meta.priority.is_some(), E_PRIORITY)
+        | bit(meta.expiration_ms.is_some(), E_EXPIRATION)
+        | bit(meta.died, E_DIED);
     let mut fixed = [0; ENQUEUE_FIXED];
     fixed[0..8].copy_from_slice(&at.queue.0.to_le_bytes());
     fixed[8..16].copy_from_slice(&at.seq.0.to_le_bytes());
