@@ -8,6 +8,11 @@
 //! durable; after `Broken` nothing becomes synced on this handle any more.
 //! Absent: exchange names, sockets, tokio. Time comes in with the records.
 
+pub mod folder;
+mod index;
+pub mod log;
+pub mod metrics;
+
 use std::sync::Arc;
 
 use crate::ids::{Millis, QueueId, Seq};
@@ -126,9 +131,7 @@ pub trait Waiter: Send + Sync {
 /// The store stopped: what lies above the last [`Synced`] is unknown until it is opened again.
 /// Full disk is not `Broken`: it is pressure, and passes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-#[error(
-    "the message store has stopped; what was not yet confirmed is unknown until the next start"
-)]
+#[error("the message store has stopped; what was not yet confirmed is unknown until the next start")]
 pub struct Broken;
 
 /// Whether publishers should be read from.

@@ -1,0 +1,40 @@
+//! Bytes to frames and back: AMQP 0-9-1 as it lies on the wire.
+//!
+//! Invariants: no function here panics on input of any content or length, waits, or takes more than the bytes it
+//! was given justify. What is short *inside* a complete frame is an error, never "more data needed". Nested tables
+//! are bounded by [`table::DEPTH_MAX`]. Hot methods (publish, ack, deliver, content headers) are read and written by
+//! hand without allocating; all others go through `amq-protocol`'s types, behind a scan of our own.
+//!
+//! Absent: tokio, sockets, clocks, reply codes (the session turns these errors into codes), names of queues.
+
+pub mod content;
+pub mod control;
+mod cursor;
+pub mod frame;
+pub mod hot_in;
+pub mod hot_out;
+mod layout;
+pub mod opening;
+pub mod properties;
+pub mod publish;
+pub mod sasl;
+pub mod table;
+pub mod table_edit;
+
+/// The generated method types: `AMQPClass`, `basic`, `channel`, `connection`, `exchange`, `queue`, `tx`, `confirm`.
+pub mod method {
+    pub use amq_protocol::protocol::{
+        AMQPClass, AMQPErrorKind, AMQPHardError, AMQPSoftError, access, basic, channel, confirm,
+        connection, exchange, queue, tx,
+    };
+    pub use amq_protocol::types::{
+        AMQPValue, ByteArray, DecimalValue, FieldArray, FieldTable, LongString, ShortString,
+    };
+
+    /// A short string from text of any length, cut at 255 bytes on a character's border.
+    ///
+    /// `ShortString::from` panics on longer text; use this for whatever was not checked before (reply texts).
+    pub fn short_string(text: &str) -> ShortString {
+        ShortString::from(&text[..text.floor_char_boundary(255)])
+    }
+}
