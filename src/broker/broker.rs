@@ -1,6 +1,6 @@
 //! The broker: vhosts, users, the store, and the end of every turn.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::{Poll, Waker};
@@ -248,6 +248,12 @@ impl Broker {
         let mut vhosts: Vec<_> = self.vhosts.iter().map(|vhost| Arc::clone(&vhost)).collect();
         vhosts.sort_by(|a, b| a.name.cmp(&b.name));
         vhosts
+    }
+
+    /// Ids of all durable queues, whose messages the store has to keep.
+    pub fn durable_queue_ids(&self) -> HashSet<QueueId> {
+        let queues = self.vhosts.iter().flat_map(|vhost| vhost.queues());
+        queues.filter(|queue| queue.spec.durable).map(|queue| queue.id).collect()
     }
 
     /// Where messages are made to survive.

@@ -1,6 +1,8 @@
 //! What is declared and must be there after a restart, in the form in which it is stored: one
 //! JSON value per object, under a key of its kind and names.
 
+use std::sync::Arc;
+
 use leveret_queues::QueueId;
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +16,16 @@ pub trait DefinitionStore: Send + Sync {
 
     /// A number that was never given out before, not even before a crash.
     fn next_id(&self) -> Result<u64, String>;
+}
+
+impl DefinitionStore for Arc<leveret_queues::store::definitions::Definitions> {
+    fn commit(&self, changes: &[(String, Option<Vec<u8>>)]) -> Result<(), String> {
+        leveret_queues::store::definitions::Definitions::commit(self, changes).map_err(|error| error.to_string())
+    }
+
+    fn next_id(&self) -> Result<u64, String> {
+        leveret_queues::store::definitions::Definitions::next_id(self).map_err(|error| error.to_string())
+    }
 }
 
 /// A durable queue.

@@ -45,3 +45,6 @@ pub const FRAME_MIN: u32 = 4_096;
 /// Largest body size that may be declared in a content header at all (RabbitMQ's hard cap): a
 /// larger one is a framing error, not a refusal.
 pub const BODY_BYTES_CAP: u64 = 512 * 1024 * 1024;
+
+/// Largest `frame_max` that can be configured: what a connection's reader has room for.
+pub const FRAME_MAX: u32 = 131_072;

@@ -136,7 +136,6 @@ pub struct Connection {
     pub(super) throttled: bool,
     /// `connection.blocked` was sent.
     pub(super) blocked: bool,
-    pub(super) next_consumer_number: u64,
     open_body: Option<OpenBody>,
 }
 
@@ -170,7 +169,6 @@ impl Connection {
             exclusive: Vec::new(),
             throttled: false,
             blocked: false,
-            next_consumer_number: 1,
             open_body: None,
         }
     }
@@ -189,6 +187,7 @@ impl Connection {
     /// must come again, with more behind it.
     pub fn receive(&mut self, now: Millis, bytes: &[u8], may_block: bool) -> (usize, Outcome) {
         self.turn.restart(now);
+        self.tell_unblocked();
         let (used, outcome) = self.work_through(bytes, may_block);
         self.flush();
         self.broker.finish(&mut self.turn);

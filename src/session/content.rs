@@ -197,11 +197,6 @@ impl Content {
         self.header.as_ref().is_some_and(|header| header.body_size == self.body.len())
     }
 
-    /// Whether the header has come.
-    pub(super) fn has_header(&self) -> bool {
-        self.header.is_some()
-    }
-
     /// The whole message.
     pub(super) fn finish(self, rules: &Rules<'_>) -> Result<Outgoing, AmqpError> {
         let properties = self.header.map(|header| header.properties).unwrap_or_default();

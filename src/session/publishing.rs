@@ -1,9 +1,13 @@
 //! Carrying out what was published: returns, refusals, confirms (rabbitmq-semantics 2j).
 
+use leveret_queues::store::Pressure;
+
 use super::connection::Connection;
 use super::content::PUBLISH;
 use super::error::refused;
+use super::handshake::capability;
 use crate::broker::publish::Fate;
+use crate::wire::method::{connection, short_string};
 
 impl Connection {
     /// Carries out what was put aside: publishes, then acknowledgements.
@@ -73,8 +77,32 @@ impl Connection {
         if let Some(refusal) = refusal {
             self.fail_on(number, &refused(&refusal, PUBLISH));
         }
-        if self.broker.publishers_must_wait() || self.outbox.is_full() {
-            self.throttled = true;
+        self.throttled |= self.outbox.is_full();
+        match self.broker.store().pressure() {
+            Pressure::None => {}
+            Pressure::Full => self.throttled = true,
+            Pressure::Blocked(reason) => {
+                self.throttled = true;
+                self.tell_blocked(&reason);
+            }
+        }
+    }
+
+    /// Tells a publishing client that it is not read from for now, if it understands.
+    fn tell_blocked(&mut self, reason: &str) {
+        if self.blocked || !capability(&self.client.properties, "connection.blocked") {
+            return;
+        }
+        self.blocked = true;
+        let reason = short_string(reason);
+        self.send_connection(connection::AMQPMethod::Blocked(connection::Blocked { reason }));
+    }
+
+    /// Takes that back when publishers may go on.
+    pub(super) fn tell_unblocked(&mut self) {
+        if self.blocked && !self.broker.publishers_must_wait() {
+            self.blocked = false;
+            self.send_connection(connection::AMQPMethod::Unblocked(connection::Unblocked {}));
         }
     }
 }

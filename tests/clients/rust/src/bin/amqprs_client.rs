@@ -8,7 +8,7 @@ use amqprs::channel::{
 };
 use amqprs::connection::{Connection, OpenConnectionArguments};
 use amqprs::error::Error;
-use amqprs::{Ack, BasicProperties, Cancel, CloseChannel, FieldArray, FieldTable, FieldValue, Nack, Return};
+use amqprs::{Ack, BasicProperties, Cancel, CloseChannel, FieldTable, FieldValue, Nack, Return};
 use async_trait::async_trait;
 use leveret_clients::{big, name, run, soon, url};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -109,7 +109,7 @@ async fn wrong_credentials() {
 async fn declare() {
     let connection = connect("guest").await.expect("connect");
     let (channel, _events) = open(&connection).await;
-    let (queue, exchange) = (queue(&channel, table(vec![("x-max-length", 10_i32.into())])).await, name());
+    let (queue, exchange) = (queue(&channel, table(vec![("x-max-length", FieldValue::I(10))])).await, name());
     let options = ExchangeDeclareArguments::new(&exchange, "topic").auto_delete(true).finish();
     channel.exchange_declare(options).await.expect("exchange");
     channel.queue_bind(QueueBindArguments::new(&queue, &exchange, "a.#")).await.expect("bind");
@@ -196,10 +196,10 @@ async fn dead_letter() {
     let properties = take(&channel, &dead).await.2;
     let deaths =
         properties.headers().and_then(|h| h.get(&"x-death".try_into().expect("key"))).expect("x-death");
-    let deaths: FieldArray = deaths.clone().try_into().expect("an array");
+    let FieldValue::A(deaths) = deaths.clone() else { panic!("not an array: {deaths}") };
     let death: FieldTable = Vec::from(deaths).remove(0).try_into().expect("a table");
     let entry = |key: &str| death.get(&key.try_into().expect("key")).cloned();
-    assert_eq!(entry("count"), Some(1_i64.into()));
+    assert_eq!(entry("count"), Some(FieldValue::l(1)));
     assert_eq!(entry("reason"), Some("rejected".into()));
     assert_eq!(entry("queue"), Some(queue.as_str().into()));
 }
@@ -217,7 +217,7 @@ async fn delayed() {
     channel.queue_bind(QueueBindArguments::new(&queue, &exchange, "k")).await.expect("bind");
     let start = std::time::Instant::now();
     let properties =
-        BasicProperties::default().with_headers(table(vec![("x-delay", 500_i32.into())])).finish();
+        BasicProperties::default().with_headers(table(vec![("x-delay", FieldValue::I(500))])).finish();
     publish(&channel, &exchange, "k", b"x", properties).await;
     take(&channel, &queue).await;
     assert!(start.elapsed().as_millis() >= 490);
@@ -227,7 +227,7 @@ async fn reply_to() {
     let connection = connect("guest").await.expect("connect");
     let (channel, _events) = open(&connection).await;
     let queue = queue(&channel, FieldTable::new()).await;
-    let options = BasicConsumeArguments::new("amq.rabbitmq.reply-to", "r").no_ack(true).finish();
+    let options = BasicConsumeArguments::new("amq.rabbitmq.reply-to", "r").manual_ack(false).finish();
     let (_, mut answers) = channel.basic_consume_rx(options).await.expect("consume");
     let properties = BasicProperties::default().with_reply_to("amq.rabbitmq.reply-to").finish();
     publish(&channel, "", &queue, b"question", properties).await;

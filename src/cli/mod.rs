@@ -1,0 +1,44 @@
+//! The command line: what can be asked of the binary, and how it says that it failed.
+
+pub mod config;
+pub mod logging;
+pub mod serve;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// An AMQP 0-9-1 message broker.
+#[derive(Debug, Parser)]
+#[command(name = "leveret", version, about)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    serve: config::ServeArgs,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the broker (what happens without a command, too).
+    Serve(Box<config::ServeArgs>),
+}
+
+/// Runs what the command line asks for. A failure is one line on standard error, and a non-zero
+/// exit code.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let outcome = match arguments.command {
+        None => serve::run(&arguments.serve),
+        Some(Command::Serve(args)) => serve::run(&args),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Nobody is left to be told if this fails, too.
+            let _ = writeln!(std::io::stderr(), "leveret: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
