@@ -29,8 +29,7 @@ struct Record {
 }
 
 fn rounds() -> u64 {
-    std::env::var("LEVERET_CRASH_ROUNDS")
-        .map_or(5, |n| n.parse().expect("LEVERET_CRASH_ROUNDS is a number"))
+    std::env::var("LEVERET_CRASH_ROUNDS").map_or(5, |n| n.parse().expect("LEVERET_CRASH_ROUNDS is a number"))
 }
 
 #[test]
@@ -69,27 +68,14 @@ fn nothing_confirmed_is_lost_by_kill_9() {
 
 /// A number that says who sent it and in which order.
 fn body(publisher: u64, n: u64) -> String {
-    format!(
-        "{:>12}{}",
-        n * PUBLISHERS + publisher,
-        "x".repeat(usize::try_from(n % 700).expect("small"))
-    )
+    format!("{:>12}{}", n * PUBLISHERS + publisher, "x".repeat(usize::try_from(n % 700).expect("small")))
 }
 
 fn id(body: &[u8]) -> u64 {
-    String::from_utf8_lossy(&body[..12])
-        .trim()
-        .parse()
-        .expect("a number")
+    String::from_utf8_lossy(&body[..12]).trim().parse().expect("a number")
 }
 
-fn publish(
-    addr: SocketAddr,
-    publisher: u64,
-    record: &Mutex<Record>,
-    number: &AtomicU64,
-    dying: &AtomicBool,
-) {
+fn publish(addr: SocketAddr, publisher: u64, record: &Mutex<Record>, number: &AtomicU64, dying: &AtomicBool) {
     let Some(mut c) = connect(addr, dying) else {
         return;
     };
@@ -110,17 +96,9 @@ fn publish(
             next += 1;
         }
         let Some(frame) = c.next_frame() else { return };
-        assert_eq!(
-            (frame.kind, &frame.payload[..4]),
-            (METHOD, &[0, 60, 0, 80][..]),
-            "a confirm"
-        );
+        assert_eq!((frame.kind, &frame.payload[..4]), (METHOD, &[0, 60, 0, 80][..]), "a confirm");
         let tag = u64::from_be_bytes(frame.payload[4..12].try_into().expect("eight"));
-        let first = if frame.payload[12] & 1 == 1 {
-            oldest
-        } else {
-            tag
-        };
+        let first = if frame.payload[12] & 1 == 1 { oldest } else { tag };
         let mut record = record.lock().expect("record");
         for tag in first..=tag {
             if let Some(id) = ids.remove(&tag) {
@@ -154,11 +132,7 @@ fn consume(addr: SocketAddr, record: &Mutex<Record>, dying: &AtomicBool) {
         tag += 1;
         if !tag.is_multiple_of(3) {
             // Before it is sent: from here on it may be gone.
-            record
-                .lock()
-                .expect("record")
-                .settled
-                .insert(id(&part.payload));
+            record.lock().expect("record").settled.insert(id(&part.payload));
             c.say(&format!("basic.ack delivery_tag={tag}"));
         }
     }
@@ -184,30 +158,17 @@ fn check(broker: &Broker, record: &Mutex<Record>, round: u64) {
         let got = c.ask("basic.get queue=q", "basic.get-ok");
         tag = got.tag();
         let id = id(&got.body);
-        assert!(
-            record.sent.contains(&id),
-            "round {round}: {id} was never sent"
-        );
+        assert!(record.sent.contains(&id), "round {round}: {id} was never sent");
         *found.entry(id).or_insert(0) += 1;
         let last = last_of.insert(id % PUBLISHERS, id);
         assert!(last < Some(id), "round {round}: {id} after {last:?}");
     }
     c.ask("basic.get queue=q", "basic.get-empty");
-    let lost: Vec<_> = record
-        .confirmed
-        .iter()
-        .filter(|i| !record.settled.contains(i) && !found.contains_key(i))
-        .collect();
-    assert!(
-        lost.is_empty(),
-        "round {round}: {} confirmed messages are lost: {lost:?}",
-        lost.len()
-    );
+    let lost: Vec<_> =
+        record.confirmed.iter().filter(|i| !record.settled.contains(i) && !found.contains_key(i)).collect();
+    assert!(lost.is_empty(), "round {round}: {} confirmed messages are lost: {lost:?}", lost.len());
     let doubled: Vec<_> = found.iter().filter(|(_, n)| **n > 1).collect();
-    assert!(
-        doubled.is_empty(),
-        "round {round}: more than once: {doubled:?}"
-    );
+    assert!(doubled.is_empty(), "round {round}: more than once: {doubled:?}");
     // Take what this round left, so that the next begins small; half of the time leave it as a backlog.
     if round.is_multiple_of(2) && tag > 0 {
         record.settled.extend(found.keys());

@@ -50,13 +50,7 @@ impl Broker {
         command.stderr(File::create(&log).expect("log file"));
         let mut child = command.spawn().expect("the broker's binary");
         let amqp = listen_address(&mut child, &log, "amqp");
-        Self {
-            child,
-            folder,
-            options,
-            log,
-            amqp,
-        }
+        Self { child, folder, options, log, amqp }
     }
 
     /// Kills it as a power cut would, as far as a process can, and waits until it is gone.
@@ -78,10 +72,7 @@ impl Broker {
 
     /// Sends a signal.
     pub(crate) fn signal(&self, signal: Signal) {
-        let pid = i32::try_from(self.child.id())
-            .ok()
-            .and_then(Pid::from_raw)
-            .expect("a pid");
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).expect("a pid");
         kill_process(pid, signal).expect("signal");
     }
 
@@ -102,17 +93,9 @@ impl Broker {
 
     /// Resident memory in bytes.
     pub(crate) fn memory(&self) -> u64 {
-        let status =
-            fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("/proc");
-        let line = status
-            .lines()
-            .find_map(|l| l.strip_prefix("VmRSS:"))
-            .expect("VmRSS");
-        line.trim()
-            .trim_end_matches(" kB")
-            .parse::<u64>()
-            .expect("a number")
-            * 1024
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("/proc");
+        let line = status.lines().find_map(|l| l.strip_prefix("VmRSS:")).expect("VmRSS");
+        line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1024
     }
 
     /// An open connection with channel 1; `$` in its texts stands for nothing.
@@ -133,13 +116,7 @@ impl Drop for Broker {
 pub(crate) fn serve(data: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_leveret"));
     command
-        .args([
-            "serve",
-            "--http-listen",
-            "127.0.0.1:0",
-            "--metrics-listen",
-            "127.0.0.1:0",
-        ])
+        .args(["serve", "--http-listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"])
         .arg("--data-dir")
         .arg(data)
         .stdin(Stdio::null())
@@ -153,10 +130,7 @@ fn listen_address(child: &mut Child, log: &Path, what: &str) -> SocketAddr {
     wait::until(&format!("the log says {words:?}"), || {
         let text = fs::read_to_string(log).expect("log");
         let ended = child.try_wait().expect("wait");
-        assert!(
-            ended.is_none(),
-            "the broker ended at once ({ended:?}):\n{text}"
-        );
+        assert!(ended.is_none(), "the broker ended at once ({ended:?}):\n{text}");
         found = text.split(&words).nth(1).and_then(|rest| {
             let end = rest.find(|c: char| c.is_whitespace() || "\",}\u{1b}".contains(c))?;
             rest[..end].parse().ok()
@@ -199,11 +173,5 @@ pub(crate) fn other_broker() -> Option<SocketAddr> {
     let url = std::env::var("LEVERET_TEST_URL").ok()?;
     let place = url.trim_start_matches("amqp://").trim_end_matches('/');
     let place = place.rsplit('@').next().expect("something");
-    Some(
-        place
-            .to_socket_addrs()
-            .expect("host and port")
-            .next()
-            .expect("an address"),
-    )
+    Some(place.to_socket_addrs().expect("host and port").next().expect("an address"))
 }

@@ -21,11 +21,7 @@ fn serves(broker: &Broker) {
 /// How many log lines name a peer by this connection's own port.
 fn lines_about(broker: &Broker, client: &Client) -> usize {
     let port = format!(":{}", client.local_port());
-    broker
-        .log()
-        .lines()
-        .filter(|l| l.contains(&port) && (l.contains("WARN") || l.contains("ERROR")))
-        .count()
+    broker.log().lines().filter(|l| l.contains(&port) && (l.contains("WARN") || l.contains("ERROR"))).count()
 }
 
 /// Repeats an offence and looks at memory: what one offender costs must not add up.
@@ -35,12 +31,7 @@ fn stays_small(broker: &Broker, limit: u64, mut offence: impl FnMut()) {
     offence();
     serves(broker);
     let after = broker.memory();
-    assert!(
-        after < before + limit,
-        "memory grew from {} to {} MiB",
-        before / MIB,
-        after / MIB
-    );
+    assert!(after < before + limit, "memory grew from {} to {} MiB", before / MIB, after / MIB);
 }
 
 /// A cheap source of octets that look like anything.
@@ -103,17 +94,9 @@ fn known_methods_with_garbage_arguments() {
     let broker = Broker::new();
     let mut noise = Noise(13);
     stays_small(&broker, 64 * MIB, || {
-        for (class, id) in [
-            (10, 11),
-            (10, 31),
-            (40, 10),
-            (50, 10),
-            (50, 20),
-            (60, 20),
-            (60, 40),
-            (60, 80),
-            (60, 120),
-        ] {
+        for (class, id) in
+            [(10, 11), (10, 31), (40, 10), (50, 10), (50, 20), (60, 20), (60, 40), (60, 80), (60, 120)]
+        {
             for size in [0, 1, 3, 10, 100, 4000] {
                 let mut c = broker.client();
                 let mut payload = vec![0, class, 0, id];
@@ -256,10 +239,7 @@ fn a_client_that_never_reads_does_not_fill_memory() {
         let mut c = broker.client();
         c.confirms();
         c.declare("queue=limited arguments={x-max-length:100}");
-        c.ask(
-            "queue.bind queue=limited exchange=amq.fanout",
-            "queue.bind-ok",
-        );
+        c.ask("queue.bind queue=limited exchange=amq.fanout", "queue.bind-ok");
         deaf.say("basic.consume queue=limited no_ack");
         let body = vec![0; 100_000];
         for _ in 0..4000 {
@@ -268,11 +248,7 @@ fn a_client_that_never_reads_does_not_fill_memory() {
         let mut confirmed = 0;
         while confirmed < 4000 {
             let ack = c.hear("basic.ack");
-            confirmed = if ack.field("multiple").int() == 1 {
-                ack.tag()
-            } else {
-                confirmed + 1
-            };
+            confirmed = if ack.field("multiple").int() == 1 { ack.tag() } else { confirmed + 1 };
         }
         serves(&broker);
     });

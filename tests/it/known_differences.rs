@@ -56,10 +56,7 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
         "extensions::delayed::confirmed_when_stored_and_not_returned",
         "has delayed messages in a plugin only, which returns mandatory ones at once",
     ),
-    on_rabbitmq_3(
-        "extensions::delayed::the_inner_type_must_exist",
-        "has delayed messages in a plugin only",
-    ),
+    on_rabbitmq_3("extensions::delayed::the_inner_type_must_exist", "has delayed messages in a plugin only"),
     on_rabbitmq_3(
         "extensions::delivery_limit::a_classic_queue_counts_deliveries_and_gives_up",
         "has delivery limits on quorum queues only",
@@ -76,10 +73,7 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
         "extensions::reply_to::a_reply_comes_straight_back",
         "returns a mandatory reply as unroutable; its main branch counts it as routed",
     ),
-    on_rabbitmq_3(
-        "frames::body_longer_than_declared",
-        "waits for more; its main branch closes with 501",
-    ),
+    on_rabbitmq_3("frames::body_longer_than_declared", "waits for more; its main branch closes with 501"),
     on_rabbitmq_3(
         "frames::declared_size_over_512_mib",
         "waits for the body; its main branch closes with 501",
@@ -108,9 +102,5 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
 ];
 
 const fn on_rabbitmq_3(test: &'static str, reason: &'static str) -> Difference {
-    Difference {
-        test,
-        broker: RABBITMQ_3,
-        reason,
-    }
+    Difference { test, broker: RABBITMQ_3, reason }
 }

@@ -9,9 +9,8 @@ use futures_lite::StreamExt;
 use lapin::message::Delivery;
 use lapin::options::{
     BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicGetOptions, BasicNackOptions,
-    BasicPublishOptions, BasicQosOptions, BasicRecoverOptions, BasicRejectOptions,
-    ConfirmSelectOptions, ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions,
-    QueueDeleteOptions, QueuePurgeOptions,
+    BasicPublishOptions, BasicQosOptions, BasicRecoverOptions, BasicRejectOptions, ConfirmSelectOptions,
+    ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions, QueuePurgeOptions,
 };
 use lapin::types::FieldTable;
 use lapin::{
@@ -30,38 +29,25 @@ fn with_broker<F: Future<Output = ()>>(test: impl FnOnce(String, String) -> F) {
     let peer = Peer::shared();
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
     let prefix = format!("lapin{}.{number}.", std::process::id());
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .expect("runtime");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("runtime");
     runtime.block_on(async {
         let uri = format!("amqp://guest:guest@{}/%2f", peer.addr());
-        tokio::time::timeout(4 * PATIENCE, test(uri, prefix))
-            .await
-            .expect("the test ends in time");
+        tokio::time::timeout(4 * PATIENCE, test(uri, prefix)).await.expect("the test ends in time");
     });
 }
 
 async fn connect(uri: &str) -> Connection {
-    soon(Connection::connect(uri, ConnectionProperties::default()))
-        .await
-        .expect("connect")
+    soon(Connection::connect(uri, ConnectionProperties::default())).await.expect("connect")
 }
 
 async fn soon<T>(what: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, what)
-        .await
-        .expect("an answer in time")
+    tokio::time::timeout(PATIENCE, what).await.expect("an answer in time")
 }
 
 async fn declare(channel: &Channel, name: &str) -> String {
-    let options = QueueDeclareOptions {
-        exclusive: true,
-        ..QueueDeclareOptions::default()
-    };
-    let queue = soon(channel.queue_declare(name.into(), options, FieldTable::default()))
-        .await
-        .expect("declare");
+    let options = QueueDeclareOptions { exclusive: true, ..QueueDeclareOptions::default() };
+    let queue =
+        soon(channel.queue_declare(name.into(), options, FieldTable::default())).await.expect("declare");
     queue.name().to_string()
 }
 
@@ -84,24 +70,16 @@ async fn consume(channel: &Channel, queue: &str, tag: &str) -> Consumer {
 }
 
 async fn next(consumer: &mut Consumer) -> Delivery {
-    soon(consumer.next())
-        .await
-        .expect("a delivery")
-        .expect("no error")
+    soon(consumer.next()).await.expect("a delivery").expect("no error")
 }
 
 async fn get(channel: &Channel, queue: &str) -> Option<Delivery> {
-    let got = soon(channel.basic_get(queue.into(), BasicGetOptions::default()))
-        .await
-        .expect("get");
+    let got = soon(channel.basic_get(queue.into(), BasicGetOptions::default())).await.expect("get");
     got.map(|m| m.delivery)
 }
 
 async fn ready(channel: &Channel, queue: &str) -> u32 {
-    let passive = QueueDeclareOptions {
-        passive: true,
-        ..QueueDeclareOptions::default()
-    };
+    let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
     soon(channel.queue_declare(queue.into(), passive, FieldTable::default()))
         .await
         .expect("passive")
@@ -121,10 +99,7 @@ fn code<T>(result: lapin::Result<T>) -> u16 {
 fn wrong_password_is_refused_by_code() {
     with_broker(|uri, _| async move {
         let wrong = uri.replace("guest:guest", "guest:wrong");
-        assert_eq!(
-            code(soon(Connection::connect(&wrong, ConnectionProperties::default())).await),
-            403
-        );
+        assert_eq!(code(soon(Connection::connect(&wrong, ConnectionProperties::default())).await), 403);
     });
 }
 
@@ -143,9 +118,7 @@ fn publish_and_consume_with_acks() {
             assert_eq!(delivery.data, n.to_string().as_bytes());
             delivery.ack(BasicAckOptions::default()).await.expect("ack");
         }
-        soon(connection.close(200, "bye".into()))
-            .await
-            .expect("close");
+        soon(connection.close(200, "bye".into())).await.expect("close");
     });
 }
 
@@ -154,17 +127,9 @@ fn exchanges_bind_and_route() {
     with_broker(|uri, prefix| async move {
         let channel = connect(&uri).await.create_channel().await.expect("channel");
         let exchange = format!("{prefix}x");
-        let options = ExchangeDeclareOptions {
-            auto_delete: true,
-            ..ExchangeDeclareOptions::default()
-        };
+        let options = ExchangeDeclareOptions { auto_delete: true, ..ExchangeDeclareOptions::default() };
         channel
-            .exchange_declare(
-                exchange.as_str().into(),
-                ExchangeKind::Topic,
-                options,
-                FieldTable::default(),
-            )
+            .exchange_declare(exchange.as_str().into(), ExchangeKind::Topic, options, FieldTable::default())
             .await
             .expect("exchange");
         let queue = declare(&channel, &format!("{prefix}q")).await;
@@ -203,14 +168,10 @@ fn server_named_queues_and_purge_and_delete() {
         for _ in 0..5 {
             publish(&channel, "", &queue, b"x").await;
         }
-        let purged = channel
-            .queue_purge(queue.as_str().into(), QueuePurgeOptions::default())
-            .await;
+        let purged = channel.queue_purge(queue.as_str().into(), QueuePurgeOptions::default()).await;
         assert_eq!(purged.expect("purge"), 5);
         publish(&channel, "", &queue, b"x").await;
-        let deleted = channel
-            .queue_delete(queue.as_str().into(), QueueDeleteOptions::default())
-            .await;
+        let deleted = channel.queue_delete(queue.as_str().into(), QueueDeleteOptions::default()).await;
         assert_eq!(deleted.expect("delete"), 1);
     });
 }
@@ -219,10 +180,7 @@ fn server_named_queues_and_purge_and_delete() {
 fn publisher_confirms_a_thousand() {
     with_broker(|uri, prefix| async move {
         let channel = connect(&uri).await.create_channel().await.expect("channel");
-        channel
-            .confirm_select(ConfirmSelectOptions::default())
-            .await
-            .expect("select");
+        channel.confirm_select(ConfirmSelectOptions::default()).await.expect("select");
         let queue = declare(&channel, &format!("{prefix}q")).await;
         let mut waiting = Vec::new();
         for _ in 0..1000 {
@@ -236,10 +194,7 @@ fn publisher_confirms_a_thousand() {
             waiting.push(sent.await.expect("publish"));
         }
         for confirm in waiting {
-            assert!(matches!(
-                soon(confirm).await.expect("confirm"),
-                Confirmation::Ack(None)
-            ));
+            assert!(matches!(soon(confirm).await.expect("confirm"), Confirmation::Ack(None)));
         }
         assert_eq!(ready(&channel, &queue).await, 1000);
     });
@@ -249,14 +204,8 @@ fn publisher_confirms_a_thousand() {
 fn a_mandatory_message_comes_back_with_its_confirm() {
     with_broker(|uri, prefix| async move {
         let channel = connect(&uri).await.create_channel().await.expect("channel");
-        channel
-            .confirm_select(ConfirmSelectOptions::default())
-            .await
-            .expect("select");
-        let options = BasicPublishOptions {
-            mandatory: true,
-            ..BasicPublishOptions::default()
-        };
+        channel.confirm_select(ConfirmSelectOptions::default()).await.expect("select");
+        let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
         let key = format!("{prefix}none");
         let sent = channel.basic_publish(
             "".into(),
@@ -267,10 +216,7 @@ fn a_mandatory_message_comes_back_with_its_confirm() {
         );
         match soon(sent.await.expect("publish")).await.expect("confirm") {
             Confirmation::Ack(Some(back)) => {
-                assert_eq!(
-                    (back.reply_code, back.delivery.data.as_slice()),
-                    (312, &b"back"[..])
-                );
+                assert_eq!((back.reply_code, back.delivery.data.as_slice()), (312, &b"back"[..]));
             }
             other => panic!("{other:?}"),
         }
@@ -285,27 +231,14 @@ fn nack_reject_and_recover_bring_messages_back_redelivered() {
         publish(&channel, "", &queue, b"x").await;
         let first = get(&channel, &queue).await.expect("a message");
         assert!(!first.redelivered);
-        first
-            .nack(BasicNackOptions {
-                requeue: true,
-                ..BasicNackOptions::default()
-            })
-            .await
-            .expect("nack");
+        first.nack(BasicNackOptions { requeue: true, ..BasicNackOptions::default() }).await.expect("nack");
         let second = get(&channel, &queue).await.expect("again");
         assert!(second.redelivered);
-        second
-            .reject(BasicRejectOptions { requeue: true })
-            .await
-            .expect("reject");
+        second.reject(BasicRejectOptions { requeue: true }).await.expect("reject");
         assert!(get(&channel, &queue).await.expect("again").redelivered);
-        soon(channel.basic_recover(BasicRecoverOptions { requeue: true }))
-            .await
-            .expect("recover");
+        soon(channel.basic_recover(BasicRecoverOptions { requeue: true })).await.expect("recover");
         let last = get(&channel, &queue).await.expect("again");
-        last.reject(BasicRejectOptions { requeue: false })
-            .await
-            .expect("reject");
+        last.reject(BasicRejectOptions { requeue: false }).await.expect("reject");
         assert!(get(&channel, &queue).await.is_none());
     });
 }
@@ -321,9 +254,7 @@ fn requeued_messages_keep_their_order() {
         for _ in 0..3 {
             get(&channel, &queue).await.expect("a message");
         }
-        soon(channel.basic_recover(BasicRecoverOptions { requeue: true }))
-            .await
-            .expect("recover");
+        soon(channel.basic_recover(BasicRecoverOptions { requeue: true })).await.expect("recover");
         let mut order = String::new();
         while let Some(message) = get(&channel, &queue).await {
             write!(order, "{}", String::from_utf8_lossy(&message.data)).expect("text");
@@ -340,10 +271,7 @@ fn prefetch_per_consumer_holds_deliveries_back() {
         for _ in 0..10 {
             publish(&channel, "", &queue, b"x").await;
         }
-        channel
-            .basic_qos(3, BasicQosOptions::default())
-            .await
-            .expect("qos");
+        channel.basic_qos(3, BasicQosOptions::default()).await.expect("qos");
         let mut consumer = consume(&channel, &queue, "a").await;
         let first = next(&mut consumer).await;
         next(&mut consumer).await;
@@ -363,10 +291,7 @@ fn prefetch_of_the_channel_is_shared() {
         for _ in 0..10 {
             publish(&channel, "", &queue, b"x").await;
         }
-        channel
-            .basic_qos(4, BasicQosOptions { global: true })
-            .await
-            .expect("qos");
+        channel.basic_qos(4, BasicQosOptions { global: true }).await.expect("qos");
         let _a = consume(&channel, &queue, "a").await;
         let _b = consume(&channel, &queue, "b").await;
         assert_eq!(ready(&channel, &queue).await, 6);
@@ -380,17 +305,11 @@ fn a_cancelled_consumer_ends_and_so_does_one_whose_queue_goes() {
         let channel = connection.create_channel().await.expect("channel");
         let queue = declare(&channel, &format!("{prefix}q")).await;
         let mut consumer = consume(&channel, &queue, "a").await;
-        channel
-            .basic_cancel("a".into(), BasicCancelOptions::default())
-            .await
-            .expect("cancel");
+        channel.basic_cancel("a".into(), BasicCancelOptions::default()).await.expect("cancel");
         assert!(soon(consumer.next()).await.is_none());
         let mut consumer = consume(&channel, &queue, "b").await;
         let other = connection.create_channel().await.expect("channel");
-        other
-            .queue_delete(queue.as_str().into(), QueueDeleteOptions::default())
-            .await
-            .expect("delete");
+        other.queue_delete(queue.as_str().into(), QueueDeleteOptions::default()).await.expect("delete");
         assert!(soon(consumer.next()).await.is_none());
     });
 }
@@ -402,38 +321,19 @@ fn an_exclusive_queue_is_locked_and_an_auto_delete_one_goes() {
         let channel = owner.create_channel().await.expect("channel");
         let locked = declare(&channel, &format!("{prefix}locked")).await;
         let other = connect(&uri).await;
-        let passive = QueueDeclareOptions {
-            passive: true,
-            ..QueueDeclareOptions::default()
-        };
+        let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
         let look = other.create_channel().await.expect("channel");
         assert_eq!(
-            code(
-                look.queue_declare(locked.as_str().into(), passive, FieldTable::default())
-                    .await
-            ),
+            code(look.queue_declare(locked.as_str().into(), passive, FieldTable::default()).await),
             405
         );
         let name = format!("{prefix}auto");
-        let options = QueueDeclareOptions {
-            auto_delete: true,
-            ..QueueDeclareOptions::default()
-        };
-        channel
-            .queue_declare(name.as_str().into(), options, FieldTable::default())
-            .await
-            .expect("declare");
+        let options = QueueDeclareOptions { auto_delete: true, ..QueueDeclareOptions::default() };
+        channel.queue_declare(name.as_str().into(), options, FieldTable::default()).await.expect("declare");
         let consumer = consume(&channel, &name, "a").await;
-        channel
-            .basic_cancel(consumer.tag(), BasicCancelOptions::default())
-            .await
-            .expect("cancel");
+        channel.basic_cancel(consumer.tag(), BasicCancelOptions::default()).await.expect("cancel");
         assert_eq!(
-            code(
-                channel
-                    .queue_declare(name.as_str().into(), passive, FieldTable::default())
-                    .await
-            ),
+            code(channel.queue_declare(name.as_str().into(), passive, FieldTable::default()).await),
             404
         );
     });
@@ -443,14 +343,10 @@ fn an_exclusive_queue_is_locked_and_an_auto_delete_one_goes() {
 fn a_body_of_20_mb_arrives_whole() {
     with_broker(|uri, prefix| async move {
         let channel = connect(&uri).await.create_channel().await.expect("channel");
-        channel
-            .confirm_select(ConfirmSelectOptions::default())
-            .await
-            .expect("select");
+        channel.confirm_select(ConfirmSelectOptions::default()).await.expect("select");
         let queue = declare(&channel, &format!("{prefix}q")).await;
-        let body: Vec<u8> = (0..20_000_000_u32)
-            .map(|n| n.wrapping_mul(2_654_435_761).to_be_bytes()[0])
-            .collect();
+        let body: Vec<u8> =
+            (0..20_000_000_u32).map(|n| n.wrapping_mul(2_654_435_761).to_be_bytes()[0]).collect();
         let options = BasicPublishOptions::default();
         let sent = channel.basic_publish(
             "".into(),
@@ -459,12 +355,7 @@ fn a_body_of_20_mb_arrives_whole() {
             &body,
             BasicProperties::default(),
         );
-        assert!(
-            soon(sent.await.expect("publish"))
-                .await
-                .expect("confirm")
-                .is_ack()
-        );
+        assert!(soon(sent.await.expect("publish")).await.expect("confirm").is_ack());
         assert!(get(&channel, &queue).await.expect("a message").data == body);
     });
 }
@@ -477,10 +368,7 @@ fn small_frames_and_heartbeats_are_negotiated() {
         let channel = connection.create_channel().await.expect("channel");
         let queue = declare(&channel, &format!("{prefix}q")).await;
         publish(&channel, "", &queue, &vec![7; 50_000]).await;
-        assert_eq!(
-            get(&channel, &queue).await.expect("a message").data.len(),
-            50_000
-        );
+        assert_eq!(get(&channel, &queue).await.expect("a message").data.len(), 50_000);
         // Only heartbeats keep this connection alive: the broker drops a silent peer after three intervals.
         tokio::time::sleep(Duration::from_secs(4)).await;
         assert!(connection.status().connected());
@@ -497,13 +385,7 @@ fn a_refused_operation_closes_its_channel_only() {
             connection.create_channel().await.expect("channel"),
         );
         let gone = format!("{prefix}gone");
-        assert_eq!(
-            code(
-                bad.basic_get(gone.as_str().into(), BasicGetOptions::default())
-                    .await
-            ),
-            404
-        );
+        assert_eq!(code(bad.basic_get(gone.as_str().into(), BasicGetOptions::default()).await), 404);
         declare(&good, &format!("{prefix}q")).await;
     });
 }

@@ -14,11 +14,7 @@ fn restart(broker: &mut Broker, end: End) {
     match end {
         End::Term => {
             let status = broker.stop();
-            assert!(
-                status.success(),
-                "{status} after SIGTERM:\n{}",
-                broker.log()
-            );
+            assert!(status.success(), "{status} after SIGTERM:\n{}", broker.log());
         }
         End::Kill => broker.kill(),
     }
@@ -44,54 +40,34 @@ fn definitions_stay_if_durable_after_kill() {
 fn definitions(end: End) {
     let mut broker = Broker::new();
     let mut c = broker.client();
-    c.ask("exchange.declare exchange=durable type=topic durable arguments={alternate-exchange:amq.fanout}", "exchange.declare-ok");
     c.ask(
-        "exchange.declare exchange=passing type=topic",
+        "exchange.declare exchange=durable type=topic durable arguments={alternate-exchange:amq.fanout}",
         "exchange.declare-ok",
     );
-    c.ask(
-        "exchange.declare exchange=deleted type=topic durable",
-        "exchange.declare-ok",
-    );
+    c.ask("exchange.declare exchange=passing type=topic", "exchange.declare-ok");
+    c.ask("exchange.declare exchange=deleted type=topic durable", "exchange.declare-ok");
     c.declare("queue=durable durable arguments={x-max-length:100,x-foo:[1,{a:b}]}");
     c.declare("queue=passing");
     c.declare("queue=deleted durable");
     c.declare("queue=mine exclusive durable");
-    c.ask(
-        "queue.bind queue=durable exchange=durable routing_key=a.#",
-        "queue.bind-ok",
-    );
-    c.ask(
-        "queue.bind queue=durable exchange=durable routing_key=unbound",
-        "queue.bind-ok",
-    );
-    c.ask(
-        "queue.unbind queue=durable exchange=durable routing_key=unbound",
-        "queue.unbind-ok",
-    );
-    c.ask(
-        "queue.bind queue=durable exchange=amq.headers arguments={x-match:any,k:1}",
-        "queue.bind-ok",
-    );
+    c.ask("queue.bind queue=durable exchange=durable routing_key=a.#", "queue.bind-ok");
+    c.ask("queue.bind queue=durable exchange=durable routing_key=unbound", "queue.bind-ok");
+    c.ask("queue.unbind queue=durable exchange=durable routing_key=unbound", "queue.unbind-ok");
+    c.ask("queue.bind queue=durable exchange=amq.headers arguments={x-match:any,k:1}", "queue.bind-ok");
     c.ask("exchange.delete exchange=deleted", "exchange.delete-ok");
     c.ask("queue.delete queue=deleted", "queue.delete-ok");
     restart(&mut broker, end);
 
     let mut c = broker.client();
     for name in ["passing", "deleted"] {
-        missing(
-            &mut c,
-            &format!("exchange.declare exchange={name} type=topic passive"),
-            "exchange.declare",
-        );
-        missing(
-            &mut c,
-            &format!("queue.declare queue={name} passive"),
-            "queue.declare",
-        );
+        missing(&mut c, &format!("exchange.declare exchange={name} type=topic passive"), "exchange.declare");
+        missing(&mut c, &format!("queue.declare queue={name} passive"), "queue.declare");
     }
     missing(&mut c, "queue.declare queue=mine passive", "queue.declare");
-    c.ask("exchange.declare exchange=durable type=topic durable arguments={alternate-exchange:amq.fanout}", "exchange.declare-ok");
+    c.ask(
+        "exchange.declare exchange=durable type=topic durable arguments={alternate-exchange:amq.fanout}",
+        "exchange.declare-ok",
+    );
     c.declare("queue=durable durable arguments={x-max-length:100}");
     c.publish("exchange=durable routing_key=a.b", "by topic");
     c.publish("exchange=durable routing_key=unbound", "nowhere");
@@ -119,11 +95,7 @@ fn messages(end: End) {
     c.confirms();
     let big = vec![b'x'; 3_000_000];
     for n in 0..200 {
-        c.publish_confirmed(
-            "routing_key=q",
-            "delivery_mode=2 headers={n:1} message_id=m",
-            n.to_string(),
-        );
+        c.publish_confirmed("routing_key=q", "delivery_mode=2 headers={n:1} message_id=m", n.to_string());
         c.publish_confirmed("routing_key=q", "delivery_mode=1", "transient");
     }
     c.publish_confirmed("exchange=amq.fanout", "delivery_mode=2", &big);
@@ -132,15 +104,9 @@ fn messages(end: End) {
     let mut c = broker.client();
     assert_eq!((c.counts("q"), c.counts("r")), ((201, 0), (1, 0)));
     for n in 0..200 {
-        let got = c.ask(
-            "basic.get queue=q no_ack",
-            "basic.get-ok exchange=\"\" routing_key=q redelivered=0",
-        );
+        let got = c.ask("basic.get queue=q no_ack", "basic.get-ok exchange=\"\" routing_key=q redelivered=0");
         assert_eq!(got.text(), n.to_string());
-        assert_eq!(
-            got.props.to_string(),
-            "{headers:{n:1},delivery_mode:2l,message_id:\"m\"}"
-        );
+        assert_eq!(got.props.to_string(), "{headers:{n:1},delivery_mode:2l,message_id:\"m\"}");
     }
     for q in ["q", "r"] {
         let got = c.take(q);
@@ -168,10 +134,7 @@ fn unacked(end: End) {
         c.publish_confirmed("routing_key=q", "delivery_mode=2", n.to_string());
     }
     for tag in 1..=4 {
-        c.ask(
-            "basic.get queue=q",
-            &format!("basic.get-ok delivery_tag={tag}"),
-        );
+        c.ask("basic.get queue=q", &format!("basic.get-ok delivery_tag={tag}"));
     }
     c.say("basic.ack delivery_tag=2");
     c.say("basic.reject delivery_tag=4");
@@ -180,13 +143,7 @@ fn unacked(end: End) {
     restart(&mut broker, end);
 
     let mut c = broker.client();
-    for (body, redelivered) in [
-        ("0", Some(1)),
-        ("2", Some(1)),
-        ("4", None),
-        ("5", None),
-        ("6", None),
-    ] {
+    for (body, redelivered) in [("0", Some(1)), ("2", Some(1)), ("4", None), ("5", None), ("6", None)] {
         let got = c.ask("basic.get queue=q no_ack", "basic.get-ok");
         assert_eq!(got.text(), body);
         if redelivered.is_some() {
@@ -206,10 +163,7 @@ fn purged_and_deleted_messages_stay_gone() {
         c.publish_confirmed(&format!("routing_key={q}"), "delivery_mode=2", "old");
     }
     c.ask("queue.purge queue=purged", "queue.purge-ok message_count=1");
-    c.ask(
-        "queue.delete queue=deleted",
-        "queue.delete-ok message_count=1",
-    );
+    c.ask("queue.delete queue=deleted", "queue.delete-ok message_count=1");
     c.declare("queue=deleted durable");
     c.publish_confirmed("routing_key=purged", "delivery_mode=2", "new");
     restart(&mut broker, End::Kill);
@@ -231,11 +185,7 @@ fn a_large_backlog_is_there_in_order_after_kill() {
     let mut confirmed = 0;
     while confirmed < count {
         let ack = c.hear("basic.ack");
-        confirmed = if ack.field("multiple").int() == 1 {
-            ack.tag()
-        } else {
-            confirmed + 1
-        };
+        confirmed = if ack.field("multiple").int() == 1 { ack.tag() } else { confirmed + 1 };
     }
     for _ in 0..2 {
         restart(&mut broker, End::Kill);
@@ -243,11 +193,7 @@ fn a_large_backlog_is_there_in_order_after_kill() {
     let mut c = broker.client();
     assert_eq!(c.counts("q").0, count);
     let all = c.drain("q");
-    assert!(
-        all.iter()
-            .enumerate()
-            .all(|(n, body)| *body == n.to_string())
-    );
+    assert!(all.iter().enumerate().all(|(n, body)| *body == n.to_string()));
 }
 
 #[test]

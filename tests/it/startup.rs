@@ -17,21 +17,14 @@ fn refuses(data: &Path, options: &[&str]) -> Output {
 
 /// Runs a command that must end by itself.
 fn ends(mut command: Command) -> Output {
-    command
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped());
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("the broker's binary");
     let ended = wait::within(wait::LIMIT, || child.try_wait().expect("wait").is_some());
     if !ended {
         drop(child.kill());
     }
     let output = child.wait_with_output().expect("output");
-    assert!(
-        ended,
-        "it runs: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert!(ended, "it runs: {}", String::from_utf8_lossy(&output.stderr));
     output
 }
 
@@ -40,18 +33,11 @@ fn ends(mut command: Command) -> Output {
 fn check(output: &Output, words: &[&str]) {
     let text = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success(), "it should fail");
-    assert!(
-        !text.contains("panicked") && !text.contains("RUST_BACKTRACE"),
-        "{text}"
-    );
+    assert!(!text.contains("panicked") && !text.contains("RUST_BACKTRACE"), "{text}");
     let lines: Vec<_> = text.lines().filter(|l| !l.contains("INFO")).collect();
     assert_eq!(lines.len(), 1, "one line, not:\n{text}");
     for word in words {
-        assert!(
-            lines[0].contains(word),
-            "{word:?} should be in {:?}",
-            lines[0]
-        );
+        assert!(lines[0].contains(word), "{word:?} should be in {:?}", lines[0]);
     }
 }
 
@@ -75,14 +61,7 @@ fn port_in_use() {
         let mut command = Command::new(env!("CARGO_BIN_EXE_leveret"));
         command.arg("serve").arg("--data-dir").arg(&data);
         for listen in ["--amqp-listen", "--http-listen", "--metrics-listen"] {
-            command.args([
-                listen,
-                if listen == option {
-                    &address
-                } else {
-                    "127.0.0.1:0"
-                },
-            ]);
+            command.args([listen, if listen == option { &address } else { "127.0.0.1:0" }]);
         }
         let output = ends(command);
         check(&output, &[&address]);
@@ -105,10 +84,7 @@ fn an_address_that_is_none() {
     let folder = tempfile::tempdir().expect("a folder");
     let output = refuses(folder.path(), &["--amqp-listen", "nowhere"]);
     let text = String::from_utf8_lossy(&output.stderr);
-    assert!(
-        !output.status.success() && text.contains("nowhere") && !text.contains("panicked"),
-        "{text}"
-    );
+    assert!(!output.status.success() && text.contains("nowhere") && !text.contains("panicked"), "{text}");
 }
 
 #[test]
@@ -117,13 +93,7 @@ fn the_log_says_what_listens_where() {
     broker.client().close();
     let log = broker.log();
     for what in ["amqp", "http", "metrics"] {
-        assert!(
-            log.contains(&format!("{what} listening on 127.0.0.1:")),
-            "{what} in:\n{log}"
-        );
+        assert!(log.contains(&format!("{what} listening on 127.0.0.1:")), "{what} in:\n{log}");
     }
-    assert!(
-        !log.contains("ERROR") && !log.contains("WARN"),
-        "a clean start:\n{log}"
-    );
+    assert!(!log.contains("ERROR") && !log.contains("WARN"), "a clean start:\n{log}");
 }

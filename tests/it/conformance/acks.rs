@@ -12,10 +12,7 @@ fn outstanding(t: &super::Scene, bodies: &[&str]) -> Client {
     }
     c.ask("basic.consume queue=$q consumer_tag=c", "basic.consume-ok");
     for (i, body) in bodies.iter().enumerate() {
-        let got = c.hear(&format!(
-            "basic.deliver consumer_tag=c delivery_tag={} redelivered=0",
-            i + 1
-        ));
+        let got = c.hear(&format!("basic.deliver consumer_tag=c delivery_tag={} redelivered=0", i + 1));
         assert_eq!(got.text(), *body);
     }
     c.ask("basic.cancel consumer_tag=c", "basic.cancel-ok");
@@ -37,11 +34,7 @@ fn unknown_or_used_delivery_tag() {
             c.say(line);
             let (method, rest) = line.split_once(" delivery_tag=").expect("a tag");
             let tag = rest.split(' ').next().expect("a number");
-            c.channel_closes(
-                406,
-                method,
-                &format!("PRECONDITION_FAILED - unknown delivery tag {tag}"),
-            );
+            c.channel_closes(406, method, &format!("PRECONDITION_FAILED - unknown delivery tag {tag}"));
             c.open_channel(1);
             c.ask("queue.delete queue=$q", "queue.delete-ok");
         }
@@ -80,20 +73,9 @@ fn tags_count_gets_and_no_ack_deliveries_per_channel() {
         for body in ["a", "b", "c", "d"] {
             c.publish("routing_key=$q", body);
         }
-        assert_eq!(
-            c.ask("basic.get queue=$q no_ack", "basic.get-ok message_count=3")
-                .tag(),
-            1
-        );
-        assert_eq!(
-            c.ask("basic.get queue=$q", "basic.get-ok message_count=2")
-                .tag(),
-            2
-        );
-        c.ask(
-            "basic.consume queue=$q consumer_tag=c no_ack",
-            "basic.consume-ok",
-        );
+        assert_eq!(c.ask("basic.get queue=$q no_ack", "basic.get-ok message_count=3").tag(), 1);
+        assert_eq!(c.ask("basic.get queue=$q", "basic.get-ok message_count=2").tag(), 2);
+        c.ask("basic.consume queue=$q consumer_tag=c no_ack", "basic.consume-ok");
         assert_eq!(c.hear("basic.deliver").tag(), 3);
         assert_eq!(c.hear("basic.deliver").tag(), 4);
         c.say("basic.ack delivery_tag=3");
@@ -130,10 +112,7 @@ fn closing_the_channel_requeues_in_order_and_marks_redelivered() {
         c.ask("channel.close reply_code=200", "channel.close-ok");
         c.open_channel(1);
         for (body, redelivered) in [("a", 1), ("b", 1), ("c", 1), ("d", 0)] {
-            let got = c.ask(
-                "basic.get queue=$q no_ack",
-                &format!("basic.get-ok redelivered={redelivered}"),
-            );
+            let got = c.ask("basic.get queue=$q no_ack", &format!("basic.get-ok redelivered={redelivered}"));
             assert_eq!(got.text(), body);
         }
     });
@@ -160,10 +139,7 @@ fn reject_requeues_or_drops() {
         let mut c = outstanding(t, &["a", "b"]);
         c.say("basic.reject delivery_tag=1");
         c.say("basic.reject delivery_tag=2 requeue");
-        c.ask(
-            "basic.get queue=$q no_ack",
-            "basic.get-ok redelivered=1 message_count=0",
-        );
+        c.ask("basic.get queue=$q no_ack", "basic.get-ok redelivered=1 message_count=0");
     });
 }
 

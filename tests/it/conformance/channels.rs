@@ -103,10 +103,7 @@ fn flow_can_be_turned_on_but_not_off() {
 fn access_request_is_granted_and_means_nothing() {
     conform(|t| {
         let mut c = t.client();
-        c.ask(
-            "access.request realm=/data read write active",
-            "access.request-ok ticket=1",
-        );
+        c.ask("access.request realm=/data read write active", "access.request-ok ticket=1");
     });
 }
 

@@ -9,10 +9,7 @@ fn confirmed(c: &mut Client, count: i64) {
     while done.contains(&false) {
         let ack = c.hear("basic.ack");
         let tag = usize::try_from(ack.tag()).expect("positive");
-        assert!(
-            tag <= done.len() && !done[tag - 1],
-            "{ack} was not outstanding"
-        );
+        assert!(tag <= done.len() && !done[tag - 1], "{ack} was not outstanding");
         if ack.field("multiple").int() == 1 {
             done[..tag].fill(true);
         }
@@ -88,11 +85,7 @@ fn confirms_on_a_tx_channel_and_the_other_way_round() {
         let mut c = t.client();
         c.ask("tx.select", "tx.select-ok");
         c.say("confirm.select");
-        c.channel_closes(
-            406,
-            "confirm.select",
-            "cannot switch from tx to confirm mode",
-        );
+        c.channel_closes(406, "confirm.select", "cannot switch from tx to confirm mode");
         c.open_channel(1);
         c.confirms();
         c.say("tx.select");
@@ -116,16 +109,10 @@ fn commit_without_a_transaction() {
 fn a_message_to_several_queues_is_confirmed_once() {
     conform(|t| {
         let mut c = t.client();
-        c.ask(
-            "exchange.declare exchange=$x type=fanout auto_delete",
-            "exchange.declare-ok",
-        );
+        c.ask("exchange.declare exchange=$x type=fanout auto_delete", "exchange.declare-ok");
         for q in ["$a", "$b", "$c"] {
             c.declare(&format!("queue={q} exclusive"));
-            c.ask(
-                &format!("queue.bind queue={q} exchange=$x"),
-                "queue.bind-ok",
-            );
+            c.ask(&format!("queue.bind queue={q} exchange=$x"), "queue.bind-ok");
         }
         c.confirms();
         c.publish_confirmed("exchange=$x", "", "x");

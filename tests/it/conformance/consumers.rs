@@ -9,11 +9,7 @@ fn consumer_tag_used_twice_on_a_channel() {
         c.declare("queue=$q exclusive");
         c.ask("basic.consume queue=$q consumer_tag=c", "basic.consume-ok");
         c.say("basic.consume queue=$q consumer_tag=c");
-        c.connection_closes(
-            530,
-            "basic.consume",
-            "NOT_ALLOWED - attempt to reuse consumer tag 'c'",
-        );
+        c.connection_closes(530, "basic.consume", "NOT_ALLOWED - attempt to reuse consumer tag 'c'");
     });
 }
 
@@ -24,10 +20,7 @@ fn the_same_tag_on_two_channels_is_fine() {
         c.open_channel(2);
         c.declare("queue=$q exclusive");
         c.ask("basic.consume queue=$q consumer_tag=c", "basic.consume-ok");
-        c.ask(
-            "2 basic.consume queue=$q consumer_tag=c",
-            "2 basic.consume-ok",
-        );
+        c.ask("2 basic.consume queue=$q consumer_tag=c", "2 basic.consume-ok");
     });
 }
 
@@ -36,10 +29,7 @@ fn an_empty_tag_is_given_a_name() {
     conform(|t| {
         let mut c = t.client();
         c.declare("queue=$q exclusive");
-        let tag = c
-            .ask("basic.consume queue=$q", "basic.consume-ok")
-            .field("consumer_tag")
-            .str();
+        let tag = c.ask("basic.consume queue=$q", "basic.consume-ok").field("consumer_tag").str();
         assert!(tag.starts_with("amq.ctag-"), "{tag}");
         c.publish("routing_key=$q", "x");
         c.hear(&format!("basic.deliver consumer_tag={tag}"));
@@ -54,11 +44,7 @@ fn exclusive_consumer_when_there_is_one() {
         c.ask("basic.consume queue=$q consumer_tag=c", "basic.consume-ok");
         c.open_channel(2);
         c.say("2 basic.consume queue=$q exclusive");
-        c.channel_closes(
-            403,
-            "basic.consume",
-            "ACCESS_REFUSED - queue '$q' in vhost '/' in exclusive use",
-        );
+        c.channel_closes(403, "basic.consume", "ACCESS_REFUSED - queue '$q' in vhost '/' in exclusive use");
     });
 }
 
@@ -67,23 +53,13 @@ fn any_consumer_when_there_is_an_exclusive_one() {
     conform(|t| {
         let mut c = t.client();
         c.declare("queue=$q exclusive");
-        c.ask(
-            "basic.consume queue=$q consumer_tag=c exclusive",
-            "basic.consume-ok",
-        );
+        c.ask("basic.consume queue=$q consumer_tag=c exclusive", "basic.consume-ok");
         c.open_channel(2);
         c.say("2 basic.consume queue=$q");
-        c.channel_closes(
-            403,
-            "basic.consume",
-            "queue '$q' in vhost '/' in exclusive use",
-        );
+        c.channel_closes(403, "basic.consume", "queue '$q' in vhost '/' in exclusive use");
         c.ask("basic.cancel consumer_tag=c", "basic.cancel-ok");
         c.open_channel(2);
-        c.ask(
-            "2 basic.consume queue=$q consumer_tag=d exclusive",
-            "2 basic.consume-ok",
-        );
+        c.ask("2 basic.consume queue=$q consumer_tag=d exclusive", "2 basic.consume-ok");
     });
 }
 
@@ -92,14 +68,8 @@ fn cancelled_consumers_get_nothing_more() {
     conform(|t| {
         let mut c = t.client();
         c.declare("queue=$q exclusive");
-        c.ask(
-            "basic.consume queue=$q consumer_tag=c no_ack",
-            "basic.consume-ok",
-        );
-        c.ask(
-            "basic.cancel consumer_tag=c",
-            "basic.cancel-ok consumer_tag=c",
-        );
+        c.ask("basic.consume queue=$q consumer_tag=c no_ack", "basic.consume-ok");
+        c.ask("basic.cancel consumer_tag=c", "basic.cancel-ok consumer_tag=c");
         c.publish("routing_key=$q", "x");
         c.silent_after("$q");
         assert_eq!(c.drain("$q"), ["x"]);
@@ -155,17 +125,12 @@ fn round_robin_between_consumers() {
         let mut c = t.client();
         c.declare("queue=$q exclusive");
         for tag in ["a", "b", "c"] {
-            c.ask(
-                &format!("basic.consume queue=$q consumer_tag={tag} no_ack"),
-                "basic.consume-ok",
-            );
+            c.ask(&format!("basic.consume queue=$q consumer_tag={tag} no_ack"), "basic.consume-ok");
         }
         for _ in 0..9 {
             c.publish("routing_key=$q", "x");
         }
-        let mut tags: Vec<_> = (0..9)
-            .map(|_| c.hear("basic.deliver").field("consumer_tag").str())
-            .collect();
+        let mut tags: Vec<_> = (0..9).map(|_| c.hear("basic.deliver").field("consumer_tag").str()).collect();
         tags.sort();
         assert_eq!(tags.concat(), "aaabbbccc");
     });
@@ -177,14 +142,8 @@ fn consumer_priority_first_the_higher_while_it_can_take() {
         let mut c = t.client();
         c.declare("queue=$q exclusive");
         c.ask("basic.qos prefetch_count=2", "basic.qos-ok");
-        c.ask(
-            "basic.consume queue=$q consumer_tag=low",
-            "basic.consume-ok",
-        );
-        c.ask(
-            "basic.consume queue=$q consumer_tag=high arguments={x-priority:10}",
-            "basic.consume-ok",
-        );
+        c.ask("basic.consume queue=$q consumer_tag=low", "basic.consume-ok");
+        c.ask("basic.consume queue=$q consumer_tag=high arguments={x-priority:10}", "basic.consume-ok");
         for tag in ["high", "high", "low", "low"] {
             c.publish("routing_key=$q", "x");
             c.hear(&format!("basic.deliver consumer_tag={tag}"));
@@ -197,10 +156,7 @@ fn no_local_is_ignored() {
     conform(|t| {
         let mut c = t.client();
         c.declare("queue=$q exclusive");
-        c.ask(
-            "basic.consume queue=$q consumer_tag=c no_local no_ack",
-            "basic.consume-ok",
-        );
+        c.ask("basic.consume queue=$q consumer_tag=c no_local no_ack", "basic.consume-ok");
         c.publish("routing_key=$q", "mine");
         assert_eq!(c.hear("basic.deliver consumer_tag=c").text(), "mine");
     });

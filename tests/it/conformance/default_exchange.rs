@@ -40,11 +40,7 @@ fn the_default_exchange_is_not_for_declaring_deleting_or_binding() {
         ] {
             c.say(line);
             let method = line.split(' ').next().expect("a name");
-            c.channel_closes(
-                403,
-                method,
-                "operation not permitted on the default exchange",
-            );
+            c.channel_closes(403, method, "operation not permitted on the default exchange");
             c.open_channel(1);
         }
     });
@@ -55,18 +51,10 @@ fn new_names_with_the_prefix_amq_are_refused() {
     conform(|t| {
         let mut c = t.client();
         c.say("exchange.declare exchange=amq.$x type=direct");
-        c.channel_closes(
-            403,
-            "exchange.declare",
-            "exchange name 'amq.$x' contains reserved prefix 'amq.*'",
-        );
+        c.channel_closes(403, "exchange.declare", "exchange name 'amq.$x' contains reserved prefix 'amq.*'");
         c.open_channel(1);
         c.say("queue.declare queue=amq.$q");
-        c.channel_closes(
-            403,
-            "queue.declare",
-            "queue name 'amq.$q' contains reserved prefix 'amq.*'",
-        );
+        c.channel_closes(403, "queue.declare", "queue name 'amq.$q' contains reserved prefix 'amq.*'");
     });
 }
 
@@ -85,10 +73,7 @@ fn predeclared_exchanges_are_there_and_may_be_redeclared_as_they_are() {
                 &format!("exchange.declare exchange=amq.{name} type={kind} durable"),
                 "exchange.declare-ok",
             );
-            c.ask(
-                &format!("exchange.declare exchange=amq.{name} type=any passive"),
-                "exchange.declare-ok",
-            );
+            c.ask(&format!("exchange.declare exchange=amq.{name} type=any passive"), "exchange.declare-ok");
         }
         c.ask(
             "exchange.declare exchange=amq.rabbitmq.trace type=topic durable internal",
@@ -103,10 +88,7 @@ fn an_existing_amq_queue_may_be_looked_at_but_not_declared_again() {
         let mut c = t.client();
         let name = c.declare("exclusive");
         assert!(name.starts_with("amq.gen-") && name.len() == 30, "{name}");
-        c.ask(
-            &format!("queue.declare queue={name} passive"),
-            "queue.declare-ok message_count=0",
-        );
+        c.ask(&format!("queue.declare queue={name} passive"), "queue.declare-ok message_count=0");
         c.say(&format!("queue.declare queue={name} exclusive"));
         c.channel_closes(403, "queue.declare", "reserved prefix 'amq.*'");
     });
@@ -116,14 +98,7 @@ fn an_existing_amq_queue_may_be_looked_at_but_not_declared_again() {
 fn predeclared_exchanges_cannot_be_deleted() {
     conform(|t| {
         let mut c = t.client();
-        for name in [
-            "direct",
-            "fanout",
-            "topic",
-            "headers",
-            "match",
-            "rabbitmq.trace",
-        ] {
+        for name in ["direct", "fanout", "topic", "headers", "match", "rabbitmq.trace"] {
             c.say(&format!("exchange.delete exchange=amq.{name}"));
             c.channel_closes(
                 403,
@@ -140,14 +115,8 @@ fn line_breaks_are_taken_out_of_names() {
     conform(|t| {
         let mut c = t.client();
         assert_eq!(c.declare("queue=\"$q\\r\\n\" exclusive"), c.expand("$q"));
-        c.ask(
-            "exchange.declare exchange=\"$x\\n\" type=fanout auto_delete",
-            "exchange.declare-ok",
-        );
-        c.ask(
-            "exchange.declare exchange=$x type=fanout passive",
-            "exchange.declare-ok",
-        );
+        c.ask("exchange.declare exchange=\"$x\\n\" type=fanout auto_delete", "exchange.declare-ok");
+        c.ask("exchange.declare exchange=$x type=fanout passive", "exchange.declare-ok");
         c.ask("exchange.delete exchange=$x", "exchange.delete-ok");
     });
 }

@@ -123,11 +123,7 @@ fn body_over_the_maximum_message_size() {
         for _ in 0..size / 131_064 {
             c.frame(BODY, 1, &part);
         }
-        c.frame(
-            BODY,
-            1,
-            &part[..usize::try_from(size % 131_064).expect("small")],
-        );
+        c.frame(BODY, 1, &part[..usize::try_from(size % 131_064).expect("small")]);
         c.channel_closes(406, "basic.publish", "");
         c.open_channel(1);
     });
@@ -173,10 +169,7 @@ fn unknown(c: &mut Client, number: [u8; 4]) {
     c.frame(METHOD, 1, &number);
     let heard = c.next();
     assert_eq!((heard.channel, heard.spec.name), (0, "connection.close"));
-    assert!(
-        [501, 503, 540].contains(&heard.field("reply_code").int()),
-        "{heard}"
-    );
+    assert!([501, 503, 540].contains(&heard.field("reply_code").int()), "{heard}");
 }
 
 #[test]
@@ -198,9 +191,6 @@ fn a_method_frame_that_ends_within_a_field_is_a_syntax_error() {
         c.frame(METHOD, 1, &[0, 50, 0, 10, 0, 0, 9, b'q']);
         let heard = c.next();
         assert_eq!((heard.channel, heard.spec.name), (0, "connection.close"));
-        assert!(
-            [501, 502].contains(&heard.field("reply_code").int()),
-            "{heard}"
-        );
+        assert!([501, 502].contains(&heard.field("reply_code").int()), "{heard}");
     });
 }

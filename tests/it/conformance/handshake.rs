@@ -5,11 +5,7 @@ use super::conform;
 #[test]
 fn garbage_instead_of_the_protocol_header_gets_ours_and_the_socket_closes() {
     conform(|t| {
-        for header in [
-            &b"AMQP\x00\x00\x08\x00"[..],
-            b"HELO\x00\x00\x09\x01",
-            b"GET / HTTP/1.1\r\n\r\n",
-        ] {
+        for header in [&b"AMQP\x00\x00\x08\x00"[..], b"HELO\x00\x00\x09\x01", b"GET / HTTP/1.1\r\n\r\n"] {
             let mut c = t.connect();
             c.bytes(header);
             assert_eq!(c.rest(), b"AMQP\x00\x00\x09\x01", "answer to {header:?}");
@@ -34,10 +30,7 @@ fn start_names_mechanisms_locale_and_the_capabilities_clients_look_for() {
         let start = c.hear("0 connection.start version_major=0 version_minor=9 locales=en_US");
         let mechanisms = start.field("mechanisms").str();
         for mechanism in ["PLAIN", "AMQPLAIN"] {
-            assert!(
-                mechanisms.split(' ').any(|m| m == mechanism),
-                "{mechanism} in {mechanisms:?}"
-            );
+            assert!(mechanisms.split(' ').any(|m| m == mechanism), "{mechanism} in {mechanisms:?}");
         }
         let properties = start.field("server_properties");
         for key in ["product", "version", "platform", "copyright", "information"] {
@@ -123,11 +116,7 @@ fn unknown_mechanism() {
     conform(|t| {
         let mut c = t.start();
         c.start_ok("KERBEROS_V4", "x");
-        c.connection_closes(
-            503,
-            "?connection.start-ok",
-            "unknown authentication mechanism 'KERBEROS_V4'",
-        );
+        c.connection_closes(503, "?connection.start-ok", "unknown authentication mechanism 'KERBEROS_V4'");
     });
 }
 
@@ -148,10 +137,7 @@ fn tune_ok_outside_the_servers_limits() {
                 "channel_max=2048 frame_max=131072",
                 "negotiated channel_max = 2048 is higher than the maximum allowed value (2047)",
             ),
-            (
-                "channel_max=0 frame_max=131072",
-                "negotiated channel_max = 0",
-            ),
+            ("channel_max=0 frame_max=131072", "negotiated channel_max = 0"),
         ] {
             let (mut c, _) = t.tune();
             c.say(&format!("0 connection.tune-ok {limits} heartbeat=0"));
@@ -171,11 +157,7 @@ fn a_client_may_choose_frames_of_4096() {
         for kind in [1, 2, 3, 3, 3, 3, 3] {
             let frame = c.next_frame().expect("a frame");
             assert_eq!(frame.kind, kind);
-            assert!(
-                frame.payload.len() <= 4088,
-                "{} octets",
-                frame.payload.len()
-            );
+            assert!(frame.payload.len() <= 4088, "{} octets", frame.payload.len());
         }
     });
 }
@@ -194,10 +176,7 @@ fn missing_vhost() {
 fn connection_close_is_answered() {
     conform(|t| {
         let mut c = t.client();
-        c.ask(
-            "0 connection.close reply_code=200 reply_text=bye",
-            "0 connection.close-ok",
-        );
+        c.ask("0 connection.close reply_code=200 reply_text=bye", "0 connection.close-ok");
     });
 }
 
@@ -208,9 +187,6 @@ fn a_method_out_of_turn_during_the_handshake() {
         c.say("0 connection.open virtual_host=/");
         let heard = c.next();
         assert_eq!(heard.spec.name, "connection.close");
-        assert!(
-            [503, 504].contains(&heard.field("reply_code").int()),
-            "{heard}"
-        );
+        assert!([503, 504].contains(&heard.field("reply_code").int()), "{heard}");
     });
 }

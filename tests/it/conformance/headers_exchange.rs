@@ -7,24 +7,13 @@ use super::conform;
 fn check(t: &super::Scene, arguments: &str, headers: &str, matches: bool) {
     let mut c = t.client();
     c.declare("queue=$q exclusive");
-    c.ask(
-        &format!("queue.bind queue=$q exchange=amq.headers arguments={arguments}"),
-        "queue.bind-ok",
-    );
+    c.ask(&format!("queue.bind queue=$q exchange=amq.headers arguments={arguments}"), "queue.bind-ok");
     let mut arguments_and_tail = headers.to_owned();
     if headers.is_empty() {
         arguments_and_tail.push_str("{}");
     }
-    c.publish_with(
-        "exchange=amq.headers",
-        &format!("headers={arguments_and_tail}"),
-        "x",
-    );
-    assert_eq!(
-        c.drain("$q").len() == 1,
-        matches,
-        "{arguments} with {headers}"
-    );
+    c.publish_with("exchange=amq.headers", &format!("headers={arguments_and_tail}"), "x");
+    assert_eq!(c.drain("$q").len() == 1, matches, "{arguments} with {headers}");
     c.close();
 }
 
@@ -34,9 +23,7 @@ fn bad_x_match() {
         let mut c = t.client();
         c.declare("queue=$q exclusive");
         for bad in ["some", "5", "true"] {
-            c.say(&format!(
-                "queue.bind queue=$q exchange=amq.headers arguments={{x-match:{bad}}}"
-            ));
+            c.say(&format!("queue.bind queue=$q exchange=amq.headers arguments={{x-match:{bad}}}"));
             c.channel_closes(406, "queue.bind", "");
             c.open_channel(1);
         }
@@ -57,12 +44,7 @@ fn all_and_any() {
             ("{x-match:any}", "{KEY:1}", false),
             ("{x-match:all}", "{KEY:1}", true),
         ] {
-            check(
-                t,
-                &arguments.replace("KEY", &key),
-                &headers.replace("KEY", &key),
-                matches,
-            );
+            check(t, &arguments.replace("KEY", &key), &headers.replace("KEY", &key), matches);
         }
     });
 }

@@ -8,10 +8,7 @@ fn auto_delete_queue_goes_with_its_last_consumer() {
         let mut c = t.client();
         c.declare("queue=$q auto_delete");
         for tag in ["a", "b"] {
-            c.ask(
-                &format!("basic.consume queue=$q consumer_tag={tag}"),
-                "basic.consume-ok",
-            );
+            c.ask(&format!("basic.consume queue=$q consumer_tag={tag}"), "basic.consume-ok");
         }
         c.ask("basic.cancel consumer_tag=a", "basic.cancel-ok");
         assert_eq!(c.counts("$q"), (0, 1));
@@ -59,19 +56,13 @@ fn auto_delete_queue_that_was_never_consumed_stays() {
 fn auto_delete_exchange_goes_with_its_last_binding() {
     conform(|t| {
         let mut c = t.client();
-        c.ask(
-            "exchange.declare exchange=$x type=fanout auto_delete",
-            "exchange.declare-ok",
-        );
+        c.ask("exchange.declare exchange=$x type=fanout auto_delete", "exchange.declare-ok");
         c.declare("queue=$a exclusive");
         c.declare("queue=$b exclusive");
         c.ask("queue.bind queue=$a exchange=$x", "queue.bind-ok");
         c.ask("queue.bind queue=$b exchange=$x", "queue.bind-ok");
         c.ask("queue.unbind queue=$a exchange=$x", "queue.unbind-ok");
-        c.ask(
-            "exchange.declare exchange=$x type=fanout passive",
-            "exchange.declare-ok",
-        );
+        c.ask("exchange.declare exchange=$x type=fanout passive", "exchange.declare-ok");
         c.ask("queue.delete queue=$b", "queue.delete-ok");
         c.say("exchange.declare exchange=$x type=fanout passive");
         c.channel_closes(404, "exchange.declare", "$x");
@@ -82,16 +73,10 @@ fn auto_delete_exchange_goes_with_its_last_binding() {
 fn auto_delete_exchange_that_was_never_bound_stays() {
     conform(|t| {
         let mut c = t.client();
-        c.ask(
-            "exchange.declare exchange=$x type=fanout auto_delete",
-            "exchange.declare-ok",
-        );
+        c.ask("exchange.declare exchange=$x type=fanout auto_delete", "exchange.declare-ok");
         c.close();
         let mut c = t.client();
-        c.ask(
-            "exchange.declare exchange=$x type=fanout passive",
-            "exchange.declare-ok",
-        );
+        c.ask("exchange.declare exchange=$x type=fanout passive", "exchange.declare-ok");
         c.ask("exchange.delete exchange=$x", "exchange.delete-ok");
     });
 }
@@ -100,22 +85,10 @@ fn auto_delete_exchange_that_was_never_bound_stays() {
 fn an_exchange_stays_when_it_is_only_a_destination() {
     conform(|t| {
         let mut c = t.client();
-        c.ask(
-            "exchange.declare exchange=$x type=fanout auto_delete",
-            "exchange.declare-ok",
-        );
-        c.ask(
-            "exchange.bind destination=$x source=amq.topic routing_key=$k",
-            "exchange.bind-ok",
-        );
-        c.ask(
-            "exchange.unbind destination=$x source=amq.topic routing_key=$k",
-            "exchange.unbind-ok",
-        );
-        c.ask(
-            "exchange.declare exchange=$x type=fanout passive",
-            "exchange.declare-ok",
-        );
+        c.ask("exchange.declare exchange=$x type=fanout auto_delete", "exchange.declare-ok");
+        c.ask("exchange.bind destination=$x source=amq.topic routing_key=$k", "exchange.bind-ok");
+        c.ask("exchange.unbind destination=$x source=amq.topic routing_key=$k", "exchange.unbind-ok");
+        c.ask("exchange.declare exchange=$x type=fanout passive", "exchange.declare-ok");
         c.ask("exchange.delete exchange=$x", "exchange.delete-ok");
     });
 }

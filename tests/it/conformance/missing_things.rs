@@ -6,13 +6,7 @@ use super::conform;
 fn missing_queue_is_not_found() {
     conform(|t| {
         let mut c = t.client();
-        for method in [
-            "queue.declare",
-            "queue.purge",
-            "basic.get",
-            "basic.consume",
-            "queue.bind",
-        ] {
+        for method in ["queue.declare", "queue.purge", "basic.get", "basic.consume", "queue.bind"] {
             c.say(&match method {
                 "queue.declare" => format!("{method} queue=$gone passive"),
                 "queue.bind" => format!("{method} queue=$gone exchange=amq.topic"),
@@ -48,29 +42,21 @@ fn publish_to_a_missing_exchange_closes_the_channel() {
     conform(|t| {
         let mut c = t.client();
         c.publish("exchange=$gone routing_key=a", "x");
-        c.channel_closes(
-            404,
-            "basic.publish",
-            "NOT_FOUND - no exchange '$gone' in vhost '/'",
-        );
+        c.channel_closes(404, "basic.publish", "NOT_FOUND - no exchange '$gone' in vhost '/'");
     });
 }
 
 #[test]
 fn delete_of_a_missing_exchange_is_fine() {
     conform(|t| {
-        t.client()
-            .ask("exchange.delete exchange=$gone", "exchange.delete-ok");
+        t.client().ask("exchange.delete exchange=$gone", "exchange.delete-ok");
     });
 }
 
 #[test]
 fn delete_of_a_missing_queue_is_fine() {
     conform(|t| {
-        t.client().ask(
-            "queue.delete queue=$gone",
-            "queue.delete-ok message_count=0",
-        );
+        t.client().ask("queue.delete queue=$gone", "queue.delete-ok message_count=0");
     });
 }
 
@@ -99,10 +85,7 @@ fn unbind_of_what_is_not_there_is_fine() {
 #[test]
 fn cancel_of_an_unknown_consumer_is_fine() {
     conform(|t| {
-        t.client().ask(
-            "basic.cancel consumer_tag=nobody",
-            "basic.cancel-ok consumer_tag=nobody",
-        );
+        t.client().ask("basic.cancel consumer_tag=nobody", "basic.cancel-ok consumer_tag=nobody");
     });
 }
 
@@ -152,10 +135,7 @@ fn bind_with_an_empty_queue_and_a_key_uses_that_key() {
     conform(|t| {
         let mut c = t.client();
         c.declare("queue=$q exclusive");
-        c.ask(
-            "queue.bind exchange=amq.direct routing_key=$k",
-            "queue.bind-ok",
-        );
+        c.ask("queue.bind exchange=amq.direct routing_key=$k", "queue.bind-ok");
         c.publish("exchange=amq.direct routing_key=$q", "not bound");
         c.publish("exchange=amq.direct routing_key=$k", "bound");
         assert_eq!(c.drain("$q"), ["bound"]);

@@ -68,26 +68,15 @@ impl Scene {
 #[track_caller]
 pub(crate) fn conform<F: FnOnce(&mut Scene)>(test: F) {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
-    let name = type_name::<F>()
-        .trim_start_matches("it::conformance::")
-        .trim_end_matches("::{{closure}}");
+    let name = type_name::<F>().trim_start_matches("it::conformance::").trim_end_matches("::{{closure}}");
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-    let mut scene = Scene {
-        peer: Peer::shared(),
-        prefix: format!("t{}.{number}.", std::process::id()),
-    };
-    let listed = other_broker().and_then(|_| {
-        DIFFERENCES
-            .iter()
-            .find(|d| d.test == name && identity(&scene).starts_with(d.broker))
-    });
+    let mut scene = Scene { peer: Peer::shared(), prefix: format!("t{}.{number}.", std::process::id()) };
+    let listed = other_broker()
+        .and_then(|_| DIFFERENCES.iter().find(|d| d.test == name && identity(&scene).starts_with(d.broker)));
     let result = catch_unwind(AssertUnwindSafe(|| test(&mut scene)));
     match (result, listed) {
         (Err(panic), None) => resume_unwind(panic),
-        (Ok(()), Some(d)) => panic!(
-            "listed as a difference of {}, but it conforms: {}",
-            d.broker, d.reason
-        ),
+        (Ok(()), Some(d)) => panic!("listed as a difference of {}, but it conforms: {}", d.broker, d.reason),
         (Ok(()), None) | (Err(_), Some(_)) => {}
     }
 }
@@ -98,13 +87,7 @@ fn identity(scene: &Scene) -> &'static str {
         let mut client = scene.connect();
         client.bytes(b"AMQP\x00\x00\x09\x01");
         let start = client.hear("0 connection.start");
-        let text = |key| {
-            start
-                .field("server_properties")
-                .get(key)
-                .expect("named")
-                .str()
-        };
+        let text = |key| start.field("server_properties").get(key).expect("named").str();
         format!("{} {}", text("product"), text("version"))
     })
 }

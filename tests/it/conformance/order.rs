@@ -26,10 +26,7 @@ fn get_takes_from_the_head_and_counts_what_is_left() {
             c.publish("routing_key=$q", n.to_string());
         }
         for n in 0..3 {
-            let got = c.ask(
-                "basic.get queue=$q no_ack",
-                &format!("basic.get-ok message_count={}", 2 - n),
-            );
+            let got = c.ask("basic.get queue=$q no_ack", &format!("basic.get-ok message_count={}", 2 - n));
             assert_eq!(got.text(), n.to_string());
         }
     });

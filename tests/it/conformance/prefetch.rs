@@ -74,10 +74,7 @@ fn no_ack_consumers_and_gets_are_not_limited() {
         let mut c = t.client();
         c.declare("queue=$q exclusive");
         c.ask("basic.qos prefetch_count=1", "basic.qos-ok");
-        c.ask(
-            "basic.consume queue=$q consumer_tag=a no_ack",
-            "basic.consume-ok",
-        );
+        c.ask("basic.consume queue=$q consumer_tag=a no_ack", "basic.consume-ok");
         for _ in 0..10 {
             c.publish("routing_key=$q", "x");
         }
@@ -104,9 +101,7 @@ fn a_full_consumer_is_skipped() {
         for _ in 0..10 {
             c.publish("routing_key=$q", "x");
         }
-        let tags: Vec<_> = (0..10)
-            .map(|_| c.hear("basic.deliver").field("consumer_tag").str())
-            .collect();
+        let tags: Vec<_> = (0..10).map(|_| c.hear("basic.deliver").field("consumer_tag").str()).collect();
         assert_eq!(tags.iter().filter(|t| *t == "a").count(), 1, "{tags:?}");
     });
 }

@@ -7,11 +7,7 @@ fn bad_expiration() {
     conform(|t| {
         let mut c = t.client();
         for expiration in ["12a", "-1", "\"\"", "315360000001"] {
-            c.publish_with(
-                "routing_key=$gone",
-                &format!("expiration={expiration}"),
-                "x",
-            );
+            c.publish_with("routing_key=$gone", &format!("expiration={expiration}"), "x");
             c.channel_closes(406, "basic.publish", "invalid expiration");
             c.open_channel(1);
         }
@@ -62,10 +58,7 @@ fn every_property_and_field_type_arrives_as_sent() {
             "x",
         );
         let got = c.take("$q");
-        assert_eq!(
-            got.props.get("headers").expect("headers").to_string(),
-            headers
-        );
+        assert_eq!(got.props.get("headers").expect("headers").to_string(), headers);
         let rest: Vec<_> = got
             .props
             .table()
@@ -98,9 +91,8 @@ fn bodies_of_many_sizes_arrive_as_sent() {
         let mut c = t.client();
         c.declare("queue=$q exclusive");
         for size in [0, 1, 131_063, 131_064, 131_065, 262_128, 5_000_000] {
-            let body: Vec<u8> = (0..size)
-                .map(|i: u32| i.wrapping_mul(2_654_435_761).to_be_bytes()[0])
-                .collect();
+            let body: Vec<u8> =
+                (0..size).map(|i: u32| i.wrapping_mul(2_654_435_761).to_be_bytes()[0]).collect();
             c.publish("routing_key=$q", &body);
             assert!(c.take("$q").body == body, "body of {size}");
         }

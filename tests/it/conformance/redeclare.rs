@@ -53,9 +53,7 @@ fn queue_arguments_are_compared_by_value_whatever_the_integers_width() {
                 "queue=$q exclusive arguments={{x-dead-letter-exchange:a,x-max-length:5{width}}}"
             ));
         }
-        c.say(
-            "queue.declare queue=$q exclusive arguments={x-max-length:6,x-dead-letter-exchange:a}",
-        );
+        c.say("queue.declare queue=$q exclusive arguments={x-max-length:6,x-dead-letter-exchange:a}");
         c.channel_closes(406, "queue.declare", "inequivalent arg 'x-max-length'");
     });
 }
@@ -107,10 +105,7 @@ fn an_exclusive_queue_matches_durable_or_not() {
 fn exchange_redeclared_with_another_field() {
     conform(|t| {
         let mut c = t.client();
-        c.ask(
-            "exchange.declare exchange=$x type=direct",
-            "exchange.declare-ok",
-        );
+        c.ask("exchange.declare exchange=$x type=direct", "exchange.declare-ok");
         for (args, words) in [
             (
                 "type=fanout",
@@ -145,14 +140,8 @@ fn exchange_redeclared_with_another_field() {
 fn other_exchange_arguments_are_not_compared() {
     conform(|t| {
         let mut c = t.client();
-        c.ask(
-            "exchange.declare exchange=$x type=direct arguments={a:1}",
-            "exchange.declare-ok",
-        );
-        c.ask(
-            "exchange.declare exchange=$x type=direct arguments={b:2}",
-            "exchange.declare-ok",
-        );
+        c.ask("exchange.declare exchange=$x type=direct arguments={a:1}", "exchange.declare-ok");
+        c.ask("exchange.declare exchange=$x type=direct arguments={b:2}", "exchange.declare-ok");
         c.ask("exchange.delete exchange=$x", "exchange.delete-ok");
     });
 }
@@ -164,10 +153,7 @@ fn passive_queue_declare_looks_at_the_name_only_and_counts() {
         c.declare("queue=$q");
         c.publish("routing_key=$q", "1");
         c.publish("routing_key=$q", "2");
-        c.ask(
-            "basic.consume queue=$other_no no_ack",
-            "channel.close reply_code=404",
-        );
+        c.ask("basic.consume queue=$other_no no_ack", "channel.close reply_code=404");
         c.say("channel.close-ok");
         c.open_channel(1);
         let ok = c.ask(

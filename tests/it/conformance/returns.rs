@@ -11,9 +11,8 @@ fn unroutable_mandatory_comes_back_whole() {
             "content_type=text/plain headers={a:1,b:[x,2l]} delivery_mode=2 priority=3 message_id=m1 timestamp=77T",
             "hello",
         );
-        let back = c.hear(
-            "basic.return reply_code=312 reply_text=NO_ROUTE exchange=amq.direct routing_key=$gone",
-        );
+        let back =
+            c.hear("basic.return reply_code=312 reply_text=NO_ROUTE exchange=amq.direct routing_key=$gone");
         assert_eq!(back.text(), "hello");
         assert_eq!(
             back.props.to_string(),

@@ -7,10 +7,7 @@ fn direct_wants_the_same_key() {
     conform(|t| {
         let mut c = t.client();
         c.declare("queue=$q exclusive");
-        c.ask(
-            "queue.bind queue=$q exchange=amq.direct routing_key=$a.b",
-            "queue.bind-ok",
-        );
+        c.ask("queue.bind queue=$q exchange=amq.direct routing_key=$a.b", "queue.bind-ok");
         for key in ["$a.b", "$a", "$a.b.c", "$A.B"] {
             c.publish(&format!("exchange=amq.direct routing_key={key}"), key);
         }
@@ -22,22 +19,13 @@ fn direct_wants_the_same_key() {
 fn fanout_does_not_look_at_the_key() {
     conform(|t| {
         let mut c = t.client();
-        c.ask(
-            "exchange.declare exchange=$x type=fanout auto_delete",
-            "exchange.declare-ok",
-        );
+        c.ask("exchange.declare exchange=$x type=fanout auto_delete", "exchange.declare-ok");
         for q in ["$a", "$b"] {
             c.declare(&format!("queue={q} exclusive"));
-            c.ask(
-                &format!("queue.bind queue={q} exchange=$x routing_key=k"),
-                "queue.bind-ok",
-            );
+            c.ask(&format!("queue.bind queue={q} exchange=$x routing_key=k"), "queue.bind-ok");
         }
         c.publish("exchange=$x routing_key=other", "x");
-        assert_eq!(
-            (c.drain("$a"), c.drain("$b")),
-            (vec!["x".to_owned()], vec!["x".to_owned()])
-        );
+        assert_eq!((c.drain("$a"), c.drain("$b")), (vec!["x".to_owned()], vec!["x".to_owned()]));
     });
 }
 
@@ -45,10 +33,7 @@ fn fanout_does_not_look_at_the_key() {
 fn topic_patterns() {
     conform(|t| {
         let mut c = t.client();
-        c.ask(
-            "exchange.declare exchange=$x type=topic",
-            "exchange.declare-ok",
-        );
+        c.ask("exchange.declare exchange=$x type=topic", "exchange.declare-ok");
         for (pattern, key, matches) in [
             ("a.b", "a.b", true),
             ("a.*", "a.b", true),
@@ -76,10 +61,7 @@ fn topic_patterns() {
             ("a*", "ab", false),
         ] {
             c.declare("queue=$q exclusive");
-            c.ask(
-                &format!("queue.bind queue=$q exchange=$x routing_key=\"{pattern}\""),
-                "queue.bind-ok",
-            );
+            c.ask(&format!("queue.bind queue=$q exchange=$x routing_key=\"{pattern}\""), "queue.bind-ok");
             c.publish(&format!("exchange=$x routing_key=\"{key}\""), "x");
             assert_eq!(c.drain("$q").len() == 1, matches, "{pattern:?} and {key:?}");
             c.ask("queue.delete queue=$q", "queue.delete-ok");
@@ -94,14 +76,8 @@ fn a_queue_bound_twice_gets_one_copy() {
         let mut c = t.client();
         c.declare("queue=$q exclusive");
         for pattern in ["$a.#", "$a.*", "$a.b"] {
-            c.ask(
-                &format!("queue.bind queue=$q exchange=amq.topic routing_key={pattern}"),
-                "queue.bind-ok",
-            );
-            c.ask(
-                &format!("queue.bind queue=$q exchange=amq.topic routing_key={pattern}"),
-                "queue.bind-ok",
-            );
+            c.ask(&format!("queue.bind queue=$q exchange=amq.topic routing_key={pattern}"), "queue.bind-ok");
+            c.ask(&format!("queue.bind queue=$q exchange=amq.topic routing_key={pattern}"), "queue.bind-ok");
         }
         c.publish("exchange=amq.topic routing_key=$a.b", "x");
         assert_eq!(c.drain("$q"), ["x"]);
@@ -121,10 +97,7 @@ fn a_queue_bound_twice_gets_one_copy() {
 fn publish_to_an_internal_exchange_is_refused() {
     conform(|t| {
         let mut c = t.client();
-        c.ask(
-            "exchange.declare exchange=$x type=fanout internal auto_delete",
-            "exchange.declare-ok",
-        );
+        c.ask("exchange.declare exchange=$x type=fanout internal auto_delete", "exchange.declare-ok");
         c.publish("exchange=$x", "x");
         c.channel_closes(
             403,

@@ -50,9 +50,7 @@ impl Heard {
     #[track_caller]
     pub(crate) fn field(&self, name: &str) -> &Value {
         let found = self.fields.iter().find(|(n, _)| *n == name);
-        &found
-            .unwrap_or_else(|| panic!("{} has no field {name}", self.spec.name))
-            .1
+        &found.unwrap_or_else(|| panic!("{} has no field {name}", self.spec.name)).1
     }
 
     pub(crate) fn tag(&self) -> i64 {
@@ -72,9 +70,7 @@ impl Heard {
 impl fmt::Display for Heard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.channel, self.spec.name)?;
-        self.fields
-            .iter()
-            .try_for_each(|(n, v)| write!(f, " {n}={v}"))
+        self.fields.iter().try_for_each(|(n, v)| write!(f, " {n}={v}"))
     }
 }
 
@@ -90,19 +86,10 @@ impl Client {
     /// A TCP connection on which nothing has been said yet.
     pub(crate) fn connect(addr: SocketAddr, prefix: &str) -> Self {
         let stream = TcpStream::connect_timeout(&addr, PATIENCE).expect("connect");
-        stream
-            .set_read_timeout(Some(PATIENCE))
-            .expect("read timeout");
-        stream
-            .set_write_timeout(Some(PATIENCE))
-            .expect("write timeout");
+        stream.set_read_timeout(Some(PATIENCE)).expect("read timeout");
+        stream.set_write_timeout(Some(PATIENCE)).expect("write timeout");
         stream.set_nodelay(true).expect("nodelay");
-        Self {
-            stream,
-            inbox: Vec::new(),
-            prefix: prefix.to_owned(),
-            frame_max: 131_072,
-        }
+        Self { stream, inbox: Vec::new(), prefix: prefix.to_owned(), frame_max: 131_072 }
     }
 
     /// A connection whose connection.start has been read.
@@ -127,12 +114,7 @@ impl Client {
     }
 
     /// The same with a frame size and a heartbeat interval in seconds.
-    pub(crate) fn open_with(
-        addr: SocketAddr,
-        prefix: &str,
-        frame_max: u32,
-        heartbeat: u16,
-    ) -> Self {
+    pub(crate) fn open_with(addr: SocketAddr, prefix: &str, frame_max: u32, heartbeat: u16) -> Self {
         let (mut client, _) = Self::tune(addr, prefix);
         client.say(&format!(
             "0 connection.tune-ok channel_max=2047 frame_max={frame_max} heartbeat={heartbeat}"
@@ -181,9 +163,7 @@ impl Client {
 
     /// Changes how long a write may block.
     pub(crate) fn write_patience(&mut self, patience: Duration) {
-        self.stream
-            .set_write_timeout(Some(patience))
-            .expect("write timeout");
+        self.stream.set_write_timeout(Some(patience)).expect("write timeout");
     }
 
     pub(crate) fn frame(&mut self, kind: u8, channel: u16, payload: &[u8]) {
@@ -213,21 +193,11 @@ impl Client {
 
     /// The frames of one publish, for sending many at once or in pieces.
     #[track_caller]
-    pub(crate) fn publish_bytes(
-        &self,
-        channel: u16,
-        args: &str,
-        props: &str,
-        body: &[u8],
-    ) -> Vec<u8> {
+    pub(crate) fn publish_bytes(&self, channel: u16, args: &str, props: &str, body: &[u8]) -> Vec<u8> {
         let (_, spec, fields) = parse_line(&format!("basic.publish {args}"), &self.prefix);
         let mut out = frame_bytes(METHOD, channel, &encode_method(spec, &fields));
         let props = props.replace('$', &self.prefix);
-        out.extend(frame_bytes(
-            HEADER,
-            channel,
-            &encode_header(60, body.len() as u64, &props),
-        ));
+        out.extend(frame_bytes(HEADER, channel, &encode_header(60, body.len() as u64, &props)));
         for part in body.chunks(self.frame_max - 8) {
             out.extend(frame_bytes(BODY, channel, part));
         }
@@ -257,11 +227,7 @@ impl Client {
                     assert_eq!(self.inbox[size + 7], 0xCE, "the broker's frame end");
                     let payload = self.inbox[7..size + 7].to_vec();
                     self.inbox.drain(..size + 8);
-                    return Some(Frame {
-                        kind,
-                        channel,
-                        payload,
-                    });
+                    return Some(Frame { kind, channel, payload });
                 }
             }
             let mut buffer = [0; 16_384];
@@ -277,8 +243,7 @@ impl Client {
     /// The next method, with its content.
     #[track_caller]
     pub(crate) fn next(&mut self) -> Heard {
-        self.try_next()
-            .unwrap_or_else(|| panic!("the broker closed the socket"))
+        self.try_next().unwrap_or_else(|| panic!("the broker closed the socket"))
     }
 
     #[track_caller]
@@ -288,17 +253,10 @@ impl Client {
         let mut reader = Reader(&frame.payload);
         let (class, id) = (reader.uint(2), reader.uint(2));
         let spec = u16::try_from(class).ok().zip(u16::try_from(id).ok());
-        let spec = spec
-            .and_then(|(c, i)| spec::by_number(c, i))
-            .expect("a method of the protocol");
+        let spec = spec.and_then(|(c, i)| spec::by_number(c, i)).expect("a method of the protocol");
         let fields = decode_fields(spec, &mut reader);
-        let mut heard = Heard {
-            channel: frame.channel,
-            spec,
-            fields,
-            props: Value::Table(vec![]),
-            body: vec![],
-        };
+        let mut heard =
+            Heard { channel: frame.channel, spec, fields, props: Value::Table(vec![]), body: vec![] };
         if spec.has_content() {
             self.read_content(&mut heard);
         }
@@ -308,26 +266,14 @@ impl Client {
     #[track_caller]
     fn read_content(&mut self, heard: &mut Heard) {
         let header = self.next_frame().expect("a content header");
-        assert_eq!(
-            (header.kind, header.channel),
-            (HEADER, heard.channel),
-            "a content header"
-        );
+        assert_eq!((header.kind, header.channel), (HEADER, heard.channel), "a content header");
         let mut reader = Reader(&header.payload);
-        assert_eq!(
-            (reader.uint(2), reader.uint(2)),
-            (60, 0),
-            "class and weight"
-        );
+        assert_eq!((reader.uint(2), reader.uint(2)), (60, 0), "class and weight");
         let size = usize::try_from(reader.uint(8)).expect("size");
         heard.props = Value::Table(decode_props(&mut reader));
         while heard.body.len() < size {
             let part = self.next_frame().expect("a body frame");
-            assert_eq!(
-                (part.kind, part.channel),
-                (BODY, heard.channel),
-                "a body frame"
-            );
+            assert_eq!((part.kind, part.channel), (BODY, heard.channel), "a body frame");
             heard.body.extend(part.payload);
         }
         assert_eq!(heard.body.len(), size, "body size");
@@ -380,18 +326,13 @@ impl Client {
     pub(crate) fn counts(&mut self, queue: &str) -> (i64, i64) {
         self.say(&format!("queue.declare queue={queue} passive"));
         let ok = self.hear("queue.declare-ok");
-        (
-            ok.field("message_count").int(),
-            ok.field("consumer_count").int(),
-        )
+        (ok.field("message_count").int(), ok.field("consumer_count").int())
     }
 
     /// Waits until the queue has this many ready messages.
     #[track_caller]
     pub(crate) fn wait_ready(&mut self, queue: &str, want: i64) {
-        crate::wait::until(&format!("{want} messages in {queue}"), || {
-            self.counts(queue).0 == want
-        });
+        crate::wait::until(&format!("{want} messages in {queue}"), || self.counts(queue).0 == want);
     }
 
     /// Turns confirms on.
@@ -468,19 +409,13 @@ impl Client {
 
     #[track_caller]
     fn check_close(&self, heard: &Heard, kind: &str, code: i64, method: &str, words: &str) {
-        assert_eq!(
-            heard.spec.name, kind,
-            "expected {kind} {code} by {method}, got {heard}"
-        );
+        assert_eq!(heard.spec.name, kind, "expected {kind} {code} by {method}, got {heard}");
         assert_eq!(heard.field("reply_code").int(), code, "code of {heard}");
         let text = heard.field("reply_text").str();
         let words = words.replace('$', &self.prefix);
         assert!(text.contains(&words), "{words:?} should be in {text:?}");
         assert!(text.len() <= 255, "a short string");
-        let blamed = (
-            heard.field("class_id").int(),
-            heard.field("method_id").int(),
-        );
+        let blamed = (heard.field("class_id").int(), heard.field("method_id").int());
         let optional = method.strip_prefix('?');
         let method = optional.unwrap_or(method);
         let want = if method.is_empty() {
@@ -490,10 +425,7 @@ impl Client {
             (i64::from(spec.class), i64::from(spec.id))
         };
         let none_is_fine = optional.is_some() && blamed == (0, 0);
-        assert!(
-            none_is_fine || blamed == want,
-            "blamed is {blamed:?}, not {want:?}: {heard}"
-        );
+        assert!(none_is_fine || blamed == want, "blamed is {blamed:?}, not {want:?}: {heard}");
     }
 
     /// The broker closes the socket, saying nothing more.
@@ -530,10 +462,7 @@ impl Client {
 }
 
 fn is_gone(e: &std::io::Error) -> bool {
-    matches!(
-        e.kind(),
-        ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::ConnectionAborted
-    )
+    matches!(e.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::ConnectionAborted)
 }
 
 /// A frame with its end octet.
@@ -553,22 +482,15 @@ fn parse_line(text: &str, prefix: &str) -> (u16, &'static MethodSpec, Args) {
     let text = text.replace('$', prefix);
     let text = text.trim();
     let (channel, text) = match text.split_once(' ') {
-        Some((n, rest)) if n.bytes().all(|b| b.is_ascii_digit()) => {
-            (n.parse().expect("channel"), rest)
-        }
+        Some((n, rest)) if n.bytes().all(|b| b.is_ascii_digit()) => (n.parse().expect("channel"), rest),
         _ => (1, text),
     };
     let (name, rest) = text.split_once(' ').unwrap_or((text, ""));
     let spec = spec::by_name(name);
     let args = parse_args(rest).into_iter();
-    let args: Args = args
-        .map(|(k, v)| (k.to_owned(), v.unwrap_or(Value::Int(b'I', 1))))
-        .collect();
+    let args: Args = args.map(|(k, v)| (k.to_owned(), v.unwrap_or(Value::Int(b'I', 1)))).collect();
     for (key, _) in &args {
-        assert!(
-            spec.fields.iter().any(|(n, _)| n == key),
-            "{name} has no field {key}"
-        );
+        assert!(spec.fields.iter().any(|(n, _)| n == key), "{name} has no field {key}");
     }
     (channel, spec, args)
 }
@@ -615,11 +537,7 @@ fn encode_field(kind: u8, arg: Option<&Value>, out: &mut Vec<u8>) {
         }
         b'l' => {
             let text = text();
-            out.extend(
-                u32::try_from(text.len())
-                    .expect("long string")
-                    .to_be_bytes(),
-            );
+            out.extend(u32::try_from(text.len()).expect("long string").to_be_bytes());
             out.extend(text);
         }
         b't' => encode_table(arg.map_or(&vec![], Value::table), out),
@@ -689,11 +607,7 @@ pub(crate) fn encode_header(class: u16, size: u64, props: &str) -> Vec<u8> {
             encode_field(*kind, value.as_ref(), &mut list);
         }
     }
-    assert_eq!(
-        flags.count_ones() as usize,
-        args.len(),
-        "a property that does not exist in {props:?}"
-    );
+    assert_eq!(flags.count_ones() as usize, args.len(), "a property that does not exist in {props:?}");
     let mut out = Vec::new();
     out.extend(class.to_be_bytes());
     out.extend([0, 0]);

@@ -24,10 +24,7 @@ impl MethodSpec {
 /// The method of this name, such as `queue.declare-ok`.
 #[track_caller]
 pub(crate) fn by_name(name: &str) -> &'static MethodSpec {
-    METHODS
-        .iter()
-        .find(|m| m.name == name)
-        .unwrap_or_else(|| panic!("no method is called {name}"))
+    METHODS.iter().find(|m| m.name == name).unwrap_or_else(|| panic!("no method is called {name}"))
 }
 
 /// The method of these numbers, if the protocol has it.
@@ -57,24 +54,11 @@ static METHODS: LazyLock<Vec<MethodSpec>> = LazyLock::new(|| TEXT.lines().map(pa
 
 fn parse(line: &'static str) -> MethodSpec {
     let mut words = line.split_whitespace();
-    let (class, id) = words
-        .next()
-        .and_then(|n| n.split_once('.'))
-        .expect("number");
+    let (class, id) = words.next().and_then(|n| n.split_once('.')).expect("number");
     let name = words.next().expect("name");
-    let fields = words
-        .map(|w| {
-            w.split_once(':')
-                .map(|(n, t)| (n, t.as_bytes()[0]))
-                .expect("field")
-        })
-        .collect();
-    MethodSpec {
-        name,
-        class: class.parse().expect("class"),
-        id: id.parse().expect("id"),
-        fields,
-    }
+    let fields =
+        words.map(|w| w.split_once(':').map(|(n, t)| (n, t.as_bytes()[0])).expect("field")).collect();
+    MethodSpec { name, class: class.parse().expect("class"), id: id.parse().expect("id"), fields }
 }
 
 const TEXT: &str = "\

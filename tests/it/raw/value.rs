@@ -135,11 +135,7 @@ pub(crate) struct Reader<'a>(pub(crate) &'a [u8]);
 
 impl<'a> Reader<'a> {
     pub(crate) fn take(&mut self, n: usize) -> &'a [u8] {
-        assert!(
-            n <= self.0.len(),
-            "the broker's frame ends early: {n} wanted, {} left",
-            self.0.len()
-        );
+        assert!(n <= self.0.len(), "the broker's frame ends early: {n} wanted, {} left", self.0.len());
         let (head, tail) = self.0.split_at(n);
         self.0 = tail;
         head
@@ -147,9 +143,7 @@ impl<'a> Reader<'a> {
 
     /// A big-endian unsigned integer of `width` octets.
     pub(crate) fn uint(&mut self, width: usize) -> u64 {
-        self.take(width)
-            .iter()
-            .fold(0, |n, b| n << 8 | u64::from(*b))
+        self.take(width).iter().fold(0, |n, b| n << 8 | u64::from(*b))
     }
 
     fn signed(&mut self, width: usize) -> i64 {
@@ -186,10 +180,7 @@ impl<'a> Reader<'a> {
             b'x' => Value::Bytes(self.long_str().to_vec()),
             b'd' => Value::Double(f64::from_bits(self.uint(8))),
             b'f' => Value::Float(f32::from_be_bytes(self.take(4).try_into().expect("four"))),
-            b'D' => Value::Decimal(
-                self.take(1)[0],
-                u32::try_from(self.uint(4)).expect("decimal"),
-            ),
+            b'D' => Value::Decimal(self.take(1)[0], u32::try_from(self.uint(4)).expect("decimal")),
             b'A' => {
                 let mut inner = Reader(self.long_str());
                 let mut items = Vec::new();
@@ -277,10 +268,7 @@ impl Parser<'_> {
             }
             return Value::Table(table);
         }
-        let end = self
-            .0
-            .find([' ', ',', ']', '}', '\n'])
-            .unwrap_or(self.0.len());
+        let end = self.0.find([' ', ',', ']', '}', '\n']).unwrap_or(self.0.len());
         let word = &self.0[..end];
         self.0 = &self.0[end..];
         bare(word)

@@ -9,11 +9,7 @@ fn every_key_is_routed_and_bcc_is_not_seen() {
         for q in ["$to", "$cc", "$bcc"] {
             c.declare(&format!("queue={q} exclusive"));
         }
-        c.publish_with(
-            "routing_key=$to",
-            "headers={CC:[$cc,$none],BCC:[$bcc],mine:1}",
-            "x",
-        );
+        c.publish_with("routing_key=$to", "headers={CC:[$cc,$none],BCC:[$bcc],mine:1}", "x");
         for q in ["$to", "$cc", "$bcc"] {
             let got = c.take(q);
             assert_eq!(got.field("routing_key").str(), c.expand("$to"));

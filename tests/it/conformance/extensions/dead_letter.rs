@@ -6,20 +6,11 @@ use crate::raw::{Client, Heard};
 /// `$q` with a dead letter exchange that leads to `$dead`, and more arguments.
 fn graveyard(t: &Scene, more: &str) -> Client {
     let mut c = t.client();
-    c.ask(
-        "exchange.declare exchange=$dlx type=fanout auto_delete",
-        "exchange.declare-ok",
-    );
+    c.ask("exchange.declare exchange=$dlx type=fanout auto_delete", "exchange.declare-ok");
     c.declare("queue=$dead exclusive");
     c.ask("queue.bind queue=$dead exchange=$dlx", "queue.bind-ok");
-    let extra = if more.is_empty() {
-        String::new()
-    } else {
-        format!(",{more}")
-    };
-    c.declare(&format!(
-        "queue=$q exclusive arguments={{x-dead-letter-exchange:$dlx{extra}}}"
-    ));
+    let extra = if more.is_empty() { String::new() } else { format!(",{more}") };
+    c.declare(&format!("queue=$q exclusive arguments={{x-dead-letter-exchange:$dlx{extra}}}"));
     c
 }
 
@@ -32,10 +23,7 @@ fn deaths(message: &Heard) -> String {
     for part in parts {
         let (seconds, rest) = part.split_once('T').expect("a timestamp");
         let seconds: u64 = seconds.parse().expect("seconds");
-        assert!(
-            (1_600_000_000..10_000_000_000).contains(&seconds),
-            "{seconds} is not in seconds of now"
-        );
+        assert!((1_600_000_000..10_000_000_000).contains(&seconds), "{seconds} is not in seconds of now");
         out.push_str("time:NOW");
         out.push_str(rest);
     }
@@ -46,24 +34,20 @@ fn deaths(message: &Heard) -> String {
 fn rejected() {
     conform(|t| {
         let mut c = graveyard(t, "");
-        c.publish_with(
-            "routing_key=$q",
-            "headers={mine:1} delivery_mode=2 message_id=m",
-            "x",
-        );
+        c.publish_with("routing_key=$q", "headers={mine:1} delivery_mode=2 message_id=m", "x");
         c.ask("basic.get queue=$q", "basic.get-ok");
         c.say("basic.reject delivery_tag=1");
         c.wait_ready("$dead", 1);
-        let dead = c.ask(
-            "basic.get queue=$dead no_ack",
-            "basic.get-ok redelivered=0 exchange=$dlx routing_key=$q",
-        );
+        let dead =
+            c.ask("basic.get queue=$dead no_ack", "basic.get-ok redelivered=0 exchange=$dlx routing_key=$q");
         assert_eq!(dead.text(), "x");
         assert_eq!(dead.header("mine").expect("mine").int(), 1);
         assert_eq!(dead.props.get("message_id").expect("id").str(), "m");
         assert_eq!(
             deaths(&dead),
-            c.expand("[{count:1l,reason:\"rejected\",queue:\"$q\",time:NOW,exchange:\"\",routing-keys:[\"$q\"]}]")
+            c.expand(
+                "[{count:1l,reason:\"rejected\",queue:\"$q\",time:NOW,exchange:\"\",routing-keys:[\"$q\"]}]"
+            )
         );
         for (key, want) in [
             ("x-first-death-queue", "$q"),
@@ -84,11 +68,9 @@ fn the_last_death_is_in_the_headers_too() {
         c.say("basic.nack delivery_tag=1");
         c.wait_ready("$dead", 1);
         let dead = c.take("$dead");
-        for (key, want) in [
-            ("x-last-death-queue", "$q"),
-            ("x-last-death-reason", "rejected"),
-            ("x-last-death-exchange", ""),
-        ] {
+        for (key, want) in
+            [("x-last-death-queue", "$q"), ("x-last-death-reason", "rejected"), ("x-last-death-exchange", "")]
+        {
             assert_eq!(dead.header(key).expect(key).str(), c.expand(want), "{key}");
         }
     });
@@ -104,10 +86,7 @@ fn expired_keeps_the_original_expiration_in_the_history_only() {
         assert!(dead.props.get("expiration").is_none());
         let history = dead.header("x-death").expect("x-death").array()[0].clone();
         assert_eq!(history.get("reason").expect("reason").str(), "expired");
-        assert_eq!(
-            history.get("original-expiration").expect("kept").str(),
-            "20"
-        );
+        assert_eq!(history.get("original-expiration").expect("kept").str(), "20");
     });
 }
 
@@ -134,10 +113,7 @@ fn maxlen_drop_head() {
         c.wait_ready("$dead", 1);
         let dead = c.take("$dead");
         assert_eq!(dead.text(), "a");
-        assert_eq!(
-            dead.header("x-first-death-reason").expect("reason").str(),
-            "maxlen"
-        );
+        assert_eq!(dead.header("x-first-death-reason").expect("reason").str(), "maxlen");
         assert_eq!(c.drain("$q"), ["b"]);
     });
 }
@@ -154,10 +130,7 @@ fn maxlen_reject_publish_dlx() {
         c.wait_ready("$dead", 1);
         let dead = c.take("$dead");
         assert_eq!(dead.text(), "b");
-        assert_eq!(
-            dead.header("x-first-death-reason").expect("reason").str(),
-            "maxlen"
-        );
+        assert_eq!(dead.header("x-first-death-reason").expect("reason").str(), "maxlen");
     });
 }
 
@@ -177,15 +150,14 @@ fn a_routing_key_of_its_own_replaces_the_old_ones() {
     conform(|t| {
         let mut c = t.client();
         c.declare("queue=$dead exclusive");
-        c.declare("queue=$q exclusive arguments={x-dead-letter-exchange:\"\",x-dead-letter-routing-key:$dead}");
+        c.declare(
+            "queue=$q exclusive arguments={x-dead-letter-exchange:\"\",x-dead-letter-routing-key:$dead}",
+        );
         c.publish_with("routing_key=$q", "headers={CC:[$nobody]}", "x");
         c.ask("basic.get queue=$q", "basic.get-ok");
         c.say("basic.reject delivery_tag=1");
         c.wait_ready("$dead", 1);
-        let dead = c.ask(
-            "basic.get queue=$dead no_ack",
-            "basic.get-ok routing_key=$dead exchange=\"\"",
-        );
+        let dead = c.ask("basic.get queue=$dead no_ack", "basic.get-ok routing_key=$dead exchange=\"\"");
         assert!(dead.header("CC").is_none());
         let history = dead.header("x-death").expect("x-death").array()[0]
             .get("routing-keys")
@@ -218,10 +190,7 @@ fn entries_are_counted_per_queue_and_reason_most_recent_first() {
                  {count:1l,reason:\"rejected\",queue:\"$b\",time:NOW,exchange:\"\",routing-keys:[\"$b\"]}]"
             )
         );
-        assert_eq!(
-            dead.header("x-first-death-queue").expect("first").str(),
-            c.expand("$a")
-        );
+        assert_eq!(dead.header("x-first-death-queue").expect("first").str(), c.expand("$a"));
     });
 }
 
@@ -235,9 +204,7 @@ fn an_automatic_cycle_ends_where_it_would_begin_again() {
         c.publish("routing_key=$a", "x");
         c.publish("routing_key=$clock", "x");
         c.wait_ready("$clock", 0);
-        crate::wait::until("both queues are empty", || {
-            (c.counts("$a").0, c.counts("$b").0) == (0, 0)
-        });
+        crate::wait::until("both queues are empty", || (c.counts("$a").0, c.counts("$b").0) == (0, 0));
         // A message that went round would be seen in one of them.
         assert!((0..20).all(|_| (c.counts("$a").0, c.counts("$b").0) == (0, 0)));
     });
@@ -248,7 +215,9 @@ fn a_cycle_with_a_reject_in_it_goes_on() {
     conform(|t| {
         let mut c = t.client();
         c.declare("queue=$wait exclusive arguments={x-dead-letter-exchange:\"\",x-dead-letter-routing-key:$work,x-message-ttl:20}");
-        c.declare("queue=$work exclusive arguments={x-dead-letter-exchange:\"\",x-dead-letter-routing-key:$wait}");
+        c.declare(
+            "queue=$work exclusive arguments={x-dead-letter-exchange:\"\",x-dead-letter-routing-key:$wait}",
+        );
         c.publish("routing_key=$work", "x");
         c.ask("basic.consume queue=$work", "basic.consume-ok");
         for round in 1..=4 {
@@ -256,11 +225,7 @@ fn a_cycle_with_a_reject_in_it_goes_on() {
             if round > 1 {
                 let history = got.header("x-death").expect("x-death").array();
                 assert_eq!(history.len(), 2);
-                assert!(
-                    history
-                        .iter()
-                        .all(|e| e.get("count").expect("count").int() == round - 1)
-                );
+                assert!(history.iter().all(|e| e.get("count").expect("count").int() == round - 1));
             }
             c.say(&format!("basic.reject delivery_tag={round}"));
         }
@@ -299,18 +264,13 @@ fn purge_delete_and_requeue_do_not_dead_letter() {
 fn x_death_of_a_publisher_is_not_history() {
     conform(|t| {
         let mut c = graveyard(t, "");
-        let forged = "x-death:[{count:7l,reason:\"rejected\",queue:\"$q\",time:1T,exchange:\"\",routing-keys:[]}]";
+        let forged =
+            "x-death:[{count:7l,reason:\"rejected\",queue:\"$q\",time:1T,exchange:\"\",routing-keys:[]}]";
         c.publish_with("routing_key=$q", &format!("headers={{{forged}}}"), "x");
         c.ask("basic.get queue=$q", "basic.get-ok");
         c.say("basic.reject delivery_tag=1");
         c.wait_ready("$dead", 1);
         let dead = c.take("$dead");
-        assert_eq!(
-            dead.header("x-death").expect("x-death").array()[0]
-                .get("count")
-                .expect("count")
-                .int(),
-            1
-        );
+        assert_eq!(dead.header("x-death").expect("x-death").array()[0].get("count").expect("count").int(), 1);
     });
 }

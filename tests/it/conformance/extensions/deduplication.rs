@@ -8,11 +8,7 @@ fn a_queue_takes_each_id_once() {
         let mut c = t.client();
         c.declare("queue=$q exclusive arguments={x-message-deduplication:true,x-cache-size:100}");
         for (id, body) in [("1", "a"), ("2", "b"), ("1", "again")] {
-            c.publish_with(
-                "routing_key=$q",
-                &format!("headers={{x-deduplication-header:id{id}}}"),
-                body,
-            );
+            c.publish_with("routing_key=$q", &format!("headers={{x-deduplication-header:id{id}}}"), body);
         }
         c.publish("routing_key=$q", "no id");
         c.publish("routing_key=$q", "no id");

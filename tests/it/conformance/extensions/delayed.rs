@@ -12,18 +12,11 @@ fn a_message_arrives_when_its_delay_is_over_with_the_delay_negated() {
             "exchange.declare-ok",
         );
         c.declare("queue=$q exclusive");
-        c.ask(
-            "queue.bind queue=$q exchange=$x routing_key=k",
-            "queue.bind-ok",
-        );
+        c.ask("queue.bind queue=$q exchange=$x routing_key=k", "queue.bind-ok");
         c.ask("basic.consume queue=$q no_ack", "basic.consume-ok");
         let ((), took) = wait::time(|| {
             c.publish_with("exchange=$x routing_key=k", "headers={x-delay:500}", "late");
-            c.publish_with(
-                "exchange=$x routing_key=k",
-                "headers={x-delay:200}",
-                "sooner",
-            );
+            c.publish_with("exchange=$x routing_key=k", "headers={x-delay:200}", "sooner");
             c.publish("exchange=$x routing_key=k", "at once");
             assert_eq!(c.hear("basic.deliver").text(), "at once");
             assert_eq!(c.hear("basic.deliver").text(), "sooner");
@@ -55,20 +48,11 @@ fn confirmed_when_stored_and_not_returned() {
 fn the_inner_type_must_exist() {
     conform(|t| {
         let mut c = t.client();
-        for arguments in [
-            "{}",
-            "{x-delayed-type:$none}",
-            "{x-delayed-type:x-delayed-message}",
-            "{x-delayed-type:5}",
-        ] {
-            c.say(&format!(
-                "exchange.declare exchange=$x type=x-delayed-message arguments={arguments}"
-            ));
-            c.channel_closes(
-                406,
-                "exchange.declare",
-                "'x-delayed-type' must be an existing exchange type",
-            );
+        for arguments in
+            ["{}", "{x-delayed-type:$none}", "{x-delayed-type:x-delayed-message}", "{x-delayed-type:5}"]
+        {
+            c.say(&format!("exchange.declare exchange=$x type=x-delayed-message arguments={arguments}"));
+            c.channel_closes(406, "exchange.declare", "'x-delayed-type' must be an existing exchange type");
             c.open_channel(1);
         }
     });

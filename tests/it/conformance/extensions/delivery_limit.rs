@@ -12,22 +12,14 @@ fn a_classic_queue_counts_deliveries_and_gives_up() {
         );
         c.publish("routing_key=$q", "x");
         for tag in 1..=3 {
-            let got = c.ask(
-                "basic.get queue=$q",
-                &format!("basic.get-ok delivery_tag={tag}"),
-            );
-            let count = got
-                .header("x-delivery-count")
-                .map(crate::raw::value::Value::int);
+            let got = c.ask("basic.get queue=$q", &format!("basic.get-ok delivery_tag={tag}"));
+            let count = got.header("x-delivery-count").map(crate::raw::value::Value::int);
             assert_eq!(count, (tag > 1).then_some(tag - 1));
             c.say(&format!("basic.reject delivery_tag={tag} requeue"));
         }
         c.wait_ready("$dead", 1);
         let dead = c.take("$dead");
-        assert_eq!(
-            dead.header("x-first-death-reason").expect("reason").str(),
-            "delivery_limit"
-        );
+        assert_eq!(dead.header("x-first-death-reason").expect("reason").str(), "delivery_limit");
     });
 }
 
@@ -35,16 +27,10 @@ fn a_classic_queue_counts_deliveries_and_gives_up() {
 fn a_quorum_queue_is_durable_and_neither_exclusive_nor_nameless() {
     conform(|t| {
         let mut c = t.client();
-        for args in [
-            "queue=$q",
-            "queue=$q durable exclusive",
-            "queue=$q durable auto_delete",
-            "queue= durable",
-        ] {
-            c.say(
-                &format!("queue.declare {args} arguments={{x-queue-type:quorum}}")
-                    .replace("queue= ", ""),
-            );
+        for args in
+            ["queue=$q", "queue=$q durable exclusive", "queue=$q durable auto_delete", "queue= durable"]
+        {
+            c.say(&format!("queue.declare {args} arguments={{x-queue-type:quorum}}").replace("queue= ", ""));
             c.channel_closes(406, "queue.declare", "");
             c.open_channel(1);
         }

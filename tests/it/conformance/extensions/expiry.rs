@@ -35,11 +35,7 @@ fn the_lower_of_both_counts() {
         c.declare("queue=$r exclusive arguments={x-message-ttl:50}");
         for q in ["$q", "$r"] {
             let expiration = if q == "$q" { 50 } else { 600_000 };
-            c.publish_with(
-                &format!("routing_key={q}"),
-                &format!("expiration={expiration}"),
-                "x",
-            );
+            c.publish_with(&format!("routing_key={q}"), &format!("expiration={expiration}"), "x");
             c.wait_ready(q, 0);
         }
     });
@@ -127,10 +123,7 @@ fn a_queue_with_a_consumer_does_not_expire() {
     conform(|t| {
         let mut c = t.client();
         c.declare("queue=$q arguments={x-expires:100}");
-        c.ask(
-            "basic.consume queue=$q consumer_tag=c no_ack",
-            "basic.consume-ok",
-        );
+        c.ask("basic.consume queue=$q consumer_tag=c no_ack", "basic.consume-ok");
         c.declare("queue=$clock exclusive arguments={x-message-ttl:400}");
         c.publish("routing_key=$clock", "x");
         c.wait_ready("$clock", 0);

@@ -20,11 +20,7 @@ fn bytes_count_bodies_only() {
         let mut c = t.client();
         c.declare("queue=$q exclusive arguments={x-max-length-bytes:10}");
         for body in ["aaaa", "bbbb", "cc", "dddd"] {
-            c.publish_with(
-                "routing_key=$q",
-                "headers={long:\"a header that does not count\"}",
-                body,
-            );
+            c.publish_with("routing_key=$q", "headers={long:\"a header that does not count\"}", body);
         }
         assert_eq!(c.drain("$q"), ["bbbb", "cc", "dddd"]);
         c.publish("routing_key=$q", "longer than ten");
@@ -77,17 +73,11 @@ fn reject_publish_nacks_and_keeps_the_old() {
 fn one_queue_that_rejects_nacks_though_another_took_it() {
     conform(|t| {
         let mut c = t.client();
-        c.ask(
-            "exchange.declare exchange=$x type=fanout auto_delete",
-            "exchange.declare-ok",
-        );
+        c.ask("exchange.declare exchange=$x type=fanout auto_delete", "exchange.declare-ok");
         c.declare("queue=$full exclusive arguments={x-max-length:0,x-overflow:reject-publish}");
         c.declare("queue=$free exclusive");
         for q in ["$full", "$free"] {
-            c.ask(
-                &format!("queue.bind queue={q} exchange=$x"),
-                "queue.bind-ok",
-            );
+            c.ask(&format!("queue.bind queue={q} exchange=$x"), "queue.bind-ok");
         }
         c.confirms();
         c.publish("exchange=$x", "x");

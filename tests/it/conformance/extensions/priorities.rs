@@ -7,29 +7,12 @@ fn higher_first_and_first_in_first_out_within_one() {
     conform(|t| {
         let mut c = t.client();
         c.declare("queue=$q exclusive arguments={x-max-priority:5}");
-        for (priority, body) in [
-            (1, "1a"),
-            (5, "5a"),
-            (0, "0a"),
-            (5, "5b"),
-            (1, "1b"),
-            (9, "9 counts as 5"),
-        ] {
+        for (priority, body) in [(1, "1a"), (5, "5a"), (0, "0a"), (5, "5b"), (1, "1b"), (9, "9 counts as 5")]
+        {
             c.publish_with("routing_key=$q", &format!("priority={priority}"), body);
         }
         c.publish("routing_key=$q", "none counts as 0");
-        assert_eq!(
-            c.drain("$q"),
-            [
-                "5a",
-                "5b",
-                "9 counts as 5",
-                "1a",
-                "1b",
-                "0a",
-                "none counts as 0"
-            ]
-        );
+        assert_eq!(c.drain("$q"), ["5a", "5b", "9 counts as 5", "1a", "1b", "0a", "none counts as 0"]);
     });
 }
 
@@ -71,11 +54,7 @@ fn a_waiting_consumer_gets_what_comes_and_then_the_highest() {
         c.publish_with("routing_key=$q", "priority=0", "first");
         assert_eq!(c.hear("basic.deliver").text(), "first");
         for priority in [3, 7] {
-            c.publish_with(
-                "routing_key=$q",
-                &format!("priority={priority}"),
-                priority.to_string(),
-            );
+            c.publish_with("routing_key=$q", &format!("priority={priority}"), priority.to_string());
         }
         c.wait_ready("$q", 2);
         c.say("basic.ack delivery_tag=1");

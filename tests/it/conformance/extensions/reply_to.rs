@@ -25,13 +25,8 @@ fn a_reply_comes_straight_back() {
             &format!("queue.declare queue={reply_to} passive"),
             "queue.declare-ok message_count=0 consumer_count=1",
         );
-        server.publish_with(
-            &format!("routing_key={reply_to} mandatory"),
-            "correlation_id=7",
-            "answer",
-        );
-        let answer =
-            client.hear("basic.deliver consumer_tag=r delivery_tag=1 exchange=\"\" redelivered=0");
+        server.publish_with(&format!("routing_key={reply_to} mandatory"), "correlation_id=7", "answer");
+        let answer = client.hear("basic.deliver consumer_tag=r delivery_tag=1 exchange=\"\" redelivered=0");
         assert_eq!(answer.text(), "answer");
         assert_eq!(answer.props.get("correlation_id").expect("id").str(), "7");
         server.silent();
@@ -45,10 +40,7 @@ fn it_must_be_consumed_without_acks_and_once() {
         c.say("basic.consume queue=amq.rabbitmq.reply-to");
         c.channel_closes(406, "basic.consume", "reply consumer cannot acknowledge");
         c.open_channel(1);
-        c.ask(
-            "basic.consume queue=amq.rabbitmq.reply-to no_ack",
-            "basic.consume-ok",
-        );
+        c.ask("basic.consume queue=amq.rabbitmq.reply-to no_ack", "basic.consume-ok");
         c.say("basic.consume queue=amq.rabbitmq.reply-to no_ack");
         c.channel_closes(406, "basic.consume", "reply consumer already set");
     });

@@ -12,15 +12,9 @@ fn publishes_are_seen_after_the_commit_only() {
         c.ask("tx.select", "tx.select-ok");
         c.publish("routing_key=$q", "a");
         c.publish("routing_key=$q", "b");
-        c.ask(
-            "2 queue.declare queue=$q passive",
-            "2 queue.declare-ok message_count=0",
-        );
+        c.ask("2 queue.declare queue=$q passive", "2 queue.declare-ok message_count=0");
         c.ask("tx.commit", "tx.commit-ok");
-        c.ask(
-            "2 queue.declare queue=$q passive",
-            "2 queue.declare-ok message_count=2",
-        );
+        c.ask("2 queue.declare queue=$q passive", "2 queue.declare-ok message_count=2");
         c.ask("tx.commit", "tx.commit-ok");
     });
 }
@@ -53,10 +47,7 @@ fn acks_take_effect_at_the_commit() {
         c.publish("routing_key=$q", "b");
         c.ask("tx.select", "tx.select-ok");
         for tag in 1..=2 {
-            c.ask(
-                "basic.get queue=$q",
-                &format!("basic.get-ok delivery_tag={tag}"),
-            );
+            c.ask("basic.get queue=$q", &format!("basic.get-ok delivery_tag={tag}"));
         }
         c.say("basic.ack delivery_tag=1");
         c.ask("tx.commit", "tx.commit-ok");
