@@ -95,6 +95,7 @@ impl World {
             persistent,
             priority,
             expiration_ms: ttl,
+            died: false,
         };
         let message = Message::new("", "q", b"\0\0", &body(seq, size), meta);
         let s = self.model.settings;

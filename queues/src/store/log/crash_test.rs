@@ -119,6 +119,7 @@ impl Sim {
             persistent: true,
             priority: self.rng.one_in(3).then_some(4),
             expiration_ms: self.rng.one_in(3).then_some(99),
+            died: self.rng.one_in(5),
         };
         if len > 10_000 {
             let layout = MessageLayout {
