@@ -343,7 +343,6 @@ impl World {
             let stays = |seq: &u64| *seq > mark.upto.0 || mark.kept.contains(&Seq(*seq));
             self.store.retain(|seq, _| stays(seq));
         }
-        self.asked = None;
         self.kick();
     }
 
