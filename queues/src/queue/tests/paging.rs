@@ -275,9 +275,10 @@ fn paging_during_a_read_leaves_the_head_that_its_answer_follows() {
         assert!(b.get().is_some());
     }
     let asked = b.fx.read.expect("half of the head is gone: read ahead");
-    assert_eq!(b.q.counts().away, 20);
-    b.page_out(0);
-    assert_eq!(b.q.counts().away, 20);
+    let counts = b.q.counts();
+    assert!((8..=12).contains(&(counts.ready - counts.away)));
+    b.q.page_out(0, Seq(u64::MAX), false);
+    assert_eq!(b.q.counts(), counts);
     assert_eq!(b.answer(whole), asked);
     let want: Vec<String> = (11..=40).map(|n| format!("m{n}")).collect();
     assert_eq!(b.drain(), want.join(" "));
