@@ -416,3 +416,23 @@ fn priorities_on_disk_are_read_highest_first() {
     assert_eq!(b.answer(whole).lane, 0);
     assert_eq!(b.bodies(), "m3 m4 m1 m2");
 }
+
+#[test]
+fn nothing_is_read_ahead_when_nobody_consumes() {
+    let mut b = ten();
+    b.page_out(0);
+    b.kick();
+    b.answer(|seq| whole(seq).filter(|_| seq <= 4));
+    let settings = Settings {
+        max_length: Some(8),
+        ..durable()
+    };
+    b.q.set_settings(b.now, settings, &mut b.desk, &mut b.fx);
+    assert_eq!(b.gone().len(), 2);
+    assert!(b.fx.read.is_none(), "the front's rules are known");
+    b.consume(ConsumerSpec {
+        prefetch: 1,
+        ..Bench::spec(1)
+    });
+    assert!(b.fx.read.is_some(), "two left are few");
+}
