@@ -195,11 +195,7 @@ impl World {
     pub(crate) fn detach(&mut self, who: usize, requeue: bool) {
         if self.model.consumers.is_empty() {
             let nobody = ConsumerId(u64::MAX);
-            assert!(
-                !self
-                    .queue
-                    .detach(self.now(), nobody, &mut self.desk, &mut self.fx)
-            );
+            assert!(!self.queue.detach(self.now(), nobody, &mut self.fx));
             return;
         }
         let gone = self
@@ -209,15 +205,13 @@ impl World {
         if self.model.active == Some(gone.id) {
             self.model.elect();
         }
-        assert!(
-            self.queue
-                .detach(self.now(), gone.id, &mut self.desk, &mut self.fx)
-        );
-        self.follow();
+        assert!(self.queue.detach(self.now(), gone.id, &mut self.fx));
         if requeue {
             let held = self.model.held.iter().filter(|h| h.holder == Some(gone.id));
             let tokens: Vec<Token> = held.map(|h| h.token).collect();
             self.requeue_these(&tokens, Requeue::ChannelClosed);
+        } else {
+            self.kick();
         }
     }
 
