@@ -77,7 +77,6 @@ impl<C> Queue<C> {
             self.counts.enter(&held.entry);
             self.counts.add_unacked(&held.entry);
         }
-        self.reading = None;
         self.more_due = false;
         fx.purge = Some(PurgeMark {
             upto: self.last_seq,

@@ -12,9 +12,10 @@
 //!
 //! Absent: no clock, no locks, no async, no I/O, no randomness. A queue nobody uses has no heap.
 //!
-//! Who must kick: after [`attach`](Queue::attach), [`settle`](Queue::settle),
-//! [`reject`](Queue::reject), [`requeue`](Queue::requeue) and [`unblock`](Queue::unblock) the caller
-//! calls [`kick`](Queue::kick), once for as many of them as it likes.
+//! Who must kick: after [`attach`](Queue::attach), [`detach`](Queue::detach),
+//! [`settle`](Queue::settle), [`reject`](Queue::reject), [`requeue`](Queue::requeue) and
+//! [`unblock`](Queue::unblock) the caller calls [`kick`](Queue::kick), once for as many of them as it
+//! likes. After any call it looks at [`next_deadline`](Queue::next_deadline).
 
 mod browse;
 mod check;
@@ -168,14 +169,11 @@ impl<C> Queue<C> {
 
     /// Takes a consumer out; `false`: there is none of this id. What it holds stays
     /// unacknowledged: on `basic.cancel` that is right, on a closed channel the caller requeues it.
-    /// With a single active consumer the next one takes over at once.
-    pub fn detach(
-        &mut self,
-        now: Millis,
-        id: ConsumerId,
-        outlet: &mut (impl Outlet<C> + ?Sized),
-        fx: &mut Effects,
-    ) -> bool {
+    ///
+    /// With a single active consumer the next one takes over, and is served when the caller kicks:
+    /// after all consumers of a closed channel are out and what they held is back, else it would
+    /// see later messages first, or one of those to be taken out would be served.
+    pub fn detach(&mut self, now: Millis, id: ConsumerId, fx: &mut Effects) -> bool {
         let Some(consumers) = self.consumers.as_deref_mut() else {
             return false;
         };
@@ -190,7 +188,6 @@ impl<C> Queue<C> {
         self.last_used = now;
         if let Removed::Succeeded(elected) = removed {
             fx.activity.push((elected, true));
-            self.kick(now, outlet, fx);
         }
         self.check_small();
         true

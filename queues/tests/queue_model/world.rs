@@ -196,11 +196,7 @@ impl World {
     pub(crate) fn detach(&mut self, who: usize, requeue: bool) {
         if self.model.consumers.is_empty() {
             let nobody = ConsumerId(u64::MAX);
-            assert!(
-                !self
-                    .queue
-                    .detach(self.now(), nobody, &mut self.desk, &mut self.fx)
-            );
+            assert!(!self.queue.detach(self.now(), nobody, &mut self.fx));
             return;
         }
         let gone = self
@@ -210,15 +206,13 @@ impl World {
         if self.model.active == Some(gone.id) {
             self.model.elect();
         }
-        assert!(
-            self.queue
-                .detach(self.now(), gone.id, &mut self.desk, &mut self.fx)
-        );
-        self.follow();
+        assert!(self.queue.detach(self.now(), gone.id, &mut self.fx));
         if requeue {
             let held = self.model.held.iter().filter(|h| h.holder == Some(gone.id));
             let tokens: Vec<Token> = held.map(|h| h.token).collect();
             self.requeue_these(&tokens, Requeue::ChannelClosed);
+        } else {
+            self.kick();
         }
     }
 
@@ -344,7 +338,6 @@ impl World {
             let stays = |seq: &u64| *seq > mark.upto.0 || mark.kept.contains(&Seq(*seq));
             self.store.retain(|seq, _| stays(seq));
         }
-        self.asked = None;
         self.kick();
     }
 

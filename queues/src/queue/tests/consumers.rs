@@ -122,7 +122,7 @@ fn exclusive_consumer_stands_alone() {
     b.consume(exclusive(1));
     let refused = b.q.attach(b.now, Bench::spec(2), &mut b.fx);
     assert_eq!(refused, Err(AttachRefused::ExclusiveInUse));
-    b.q.detach(b.now, ConsumerId(1), &mut b.desk, &mut b.fx);
+    b.q.detach(b.now, ConsumerId(1), &mut b.fx);
     b.consume(Bench::spec(2));
     let refused = b.q.attach(b.now, exclusive(3), &mut b.fx);
     assert_eq!(refused, Err(AttachRefused::ExclusiveInUse));
@@ -157,8 +157,8 @@ fn detached_consumers_messages_stay_unacknowledged() {
     b.consume(Bench::spec(1));
     b.publish("a");
     let tokens = b.tokens();
-    assert!(b.q.detach(b.now, ConsumerId(1), &mut b.desk, &mut b.fx));
-    assert!(!b.q.detach(b.now, ConsumerId(1), &mut b.desk, &mut b.fx));
+    assert!(b.q.detach(b.now, ConsumerId(1), &mut b.fx));
+    assert!(!b.q.detach(b.now, ConsumerId(1), &mut b.fx));
     assert_eq!(b.q.counts().unacked, 1);
     b.settle(&tokens);
     assert_eq!(b.q.counts(), Counts::default());
@@ -173,7 +173,7 @@ fn credit_of_a_detached_consumer_does_not_go_to_the_next_in_its_slot() {
     });
     b.publish_all(&["a", "b", "c"]);
     let old = b.tokens();
-    b.q.detach(b.now, ConsumerId(1), &mut b.desk, &mut b.fx);
+    b.q.detach(b.now, ConsumerId(1), &mut b.fx);
     b.consume(ConsumerSpec {
         prefetch: 1,
         ..Bench::spec(2)
@@ -208,9 +208,11 @@ fn single_active_first_is_served_until_it_leaves() {
     b.fx.clear();
     b.publish_all(&["a", "b"]);
     assert_eq!(b.takers(), [1], "full, but nobody else is active");
-    b.q.detach(b.now, ConsumerId(1), &mut b.desk, &mut b.fx);
+    b.q.detach(b.now, ConsumerId(1), &mut b.fx);
     assert_eq!(b.fx.activity, [(ConsumerId(3), true)]);
-    assert_eq!(b.takers(), [3], "at once, though a is still unacknowledged");
+    assert_eq!(b.takers(), [], "not before the kick");
+    b.kick();
+    assert_eq!(b.takers(), [3], "though a is still unacknowledged");
     assert_eq!(b.q.active(), Some(ConsumerId(3)));
     let active: Vec<u64> =
         b.q.consumers()
@@ -218,7 +220,7 @@ fn single_active_first_is_served_until_it_leaves() {
             .map(|c| c.spec.id.0)
             .collect();
     assert_eq!(active, [3]);
-    b.q.detach(b.now, ConsumerId(2), &mut b.desk, &mut b.fx);
+    b.q.detach(b.now, ConsumerId(2), &mut b.fx);
     assert_eq!(b.q.active(), Some(ConsumerId(3)), "a waiting one left");
 }
 
@@ -278,6 +280,28 @@ fn unused_queue_expires_and_use_defers_that() {
     assert_eq!(b.q.idle_deadline(), Some(Millis(1160)));
     b.consume(Bench::spec(1));
     assert_eq!(b.q.idle_deadline(), None);
-    b.q.detach(Millis(1500), ConsumerId(1), &mut b.desk, &mut b.fx);
+    b.q.detach(Millis(1500), ConsumerId(1), &mut b.fx);
     assert_eq!(b.q.idle_deadline(), Some(Millis(1600)));
+}
+
+#[test]
+fn single_active_successor_sees_a_closed_channels_messages_first() {
+    let mut b = bench(Settings {
+        single_active_consumer: true,
+        ..Settings::default()
+    });
+    for id in 1..=3 {
+        b.consume(Bench::spec(id));
+    }
+    b.desk.room.insert(1, 2);
+    b.publish_all(&["a", "b", "c"]);
+    let held = b.tokens();
+    assert_eq!(held.len(), 2);
+    for id in 1..=2 {
+        b.q.detach(b.now, ConsumerId(id), &mut b.fx);
+    }
+    b.requeue(&held, Requeue::ChannelClosed);
+    b.kick();
+    assert_eq!(b.takers(), [3, 3, 3]);
+    assert_eq!(b.q.counts().unacked, 3);
 }

@@ -243,3 +243,20 @@ fn an_idle_queue_is_small() {
         size_of::<Queue<u64>>()
     );
 }
+
+#[test]
+fn long_queue_gives_its_room_back_while_it_shrinks() {
+    let room = |b: &Bench| b.q.lanes.get(0).map_or(0, |lane| lane.head.capacity());
+    let mut b = plain();
+    for _ in 0..10_000 {
+        b.publish("a");
+    }
+    assert!(room(&b) >= 10_000);
+    for _ in 0..9_900 {
+        assert!(matches!(b.q.get(b.now, true, &mut b.fx), GetReply::Got(_)));
+    }
+    assert!(room(&b) < 1_000);
+    b.drain();
+    b.q.shrink();
+    assert_eq!(room(&b), 0);
+}

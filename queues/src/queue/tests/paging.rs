@@ -265,16 +265,42 @@ fn paging_during_a_read_does_not_disturb_its_answer() {
 
 #[test]
 fn paging_during_a_read_leaves_the_head_that_its_answer_follows() {
-    let mut b = ten();
-    let one = b.q.counts().resident_bytes / 10;
-    b.page_out(2 * one);
-    assert!(b.get().is_some());
+    let mut b = bench(durable());
+    for n in 1..=40 {
+        b.publish_meta(&format!("m{n}"), persistent());
+    }
+    let one = b.q.counts().resident_bytes / 40;
+    b.page_out(20 * one);
+    for _ in 0..10 {
+        assert!(b.get().is_some());
+    }
     let asked = b.fx.read.expect("half of the head is gone: read ahead");
-    b.page_out(0);
-    assert_eq!(b.drain(), "m2");
+    let counts = b.q.counts();
+    assert!((8..=12).contains(&(counts.ready - counts.away)));
+    b.q.page_out(0, Seq(u64::MAX), false);
+    assert_eq!(b.q.counts(), counts);
     assert_eq!(b.answer(whole), asked);
-    assert_eq!(b.drain(), "m3 m4 m5 m6 m7 m8 m9 m10");
+    let want: Vec<String> = (11..=40).map(|n| format!("m{n}")).collect();
+    assert_eq!(b.drain(), want.join(" "));
     assert!(b.fx.read.is_none(), "the first answer was enough");
+}
+
+#[test]
+fn answer_does_not_replace_a_body_that_is_here() {
+    let mut b = bench(durable());
+    b.publish_meta("m1", persistent());
+    b.publish("m2");
+    b.publish_meta("m3", persistent());
+    assert_eq!(b.q.page_candidates(0, 9).len(), 1, "the transient one");
+    let held: Vec<Token> = (0..3).filter_map(|_| b.get()?.token).collect();
+    b.page_out(0);
+    b.requeue(&[held[0], held[2]], Requeue::Nack);
+    b.consume(Bench::spec(1));
+    assert!(b.fx.read.is_some());
+    b.requeue(&held[1..2], Requeue::Nack);
+    b.answer(whole);
+    assert_eq!(b.bodies(), "m1 m2 m3");
+    b.q.check();
 }
 
 #[test]
@@ -389,4 +415,24 @@ fn priorities_on_disk_are_read_highest_first() {
     assert_eq!(b.answer(whole).lane, 9);
     assert_eq!(b.answer(whole).lane, 0);
     assert_eq!(b.bodies(), "m3 m4 m1 m2");
+}
+
+#[test]
+fn nothing_is_read_ahead_when_nobody_consumes() {
+    let mut b = ten();
+    b.page_out(0);
+    b.kick();
+    b.answer(|seq| whole(seq).filter(|_| seq <= 4));
+    let settings = Settings {
+        max_length: Some(8),
+        ..durable()
+    };
+    b.q.set_settings(b.now, settings, &mut b.desk, &mut b.fx);
+    assert_eq!(b.gone().len(), 2);
+    assert!(b.fx.read.is_none(), "the front's rules are known");
+    b.consume(ConsumerSpec {
+        prefetch: 1,
+        ..Bench::spec(1)
+    });
+    assert!(b.fx.read.is_some(), "two left are few");
 }
