@@ -327,6 +327,19 @@ impl Broker {
         }
     }
 
+    /// Has all queues give memory back, if they hold too much together. Called now and then, for
+    /// queues that nobody touches.
+    pub fn relieve_memory(&self, now: Millis) {
+        let mut turn = Turn::at(now);
+        for queue in self.vhosts.iter().flat_map(|vhost| vhost.queues()) {
+            if !self.environment.memory.is_short() {
+                break;
+            }
+            queue.page_out(&mut turn);
+            self.finish(&mut turn);
+        }
+    }
+
     /// Ends a turn: sends dead letters on, deletes queues that nobody needs any more, wakes whoever
     /// has something to write. No lock may be held.
     pub fn finish(&self, turn: &mut Turn) {

@@ -34,6 +34,12 @@ impl Memory {
         self.budget
     }
 
+    /// What one queue may keep of its head when memory is short, in bytes: enough to serve its
+    /// consumers while more is read.
+    pub(super) fn share(&self) -> u64 {
+        (self.budget / 64).clamp(64 * 1024, 4 * 1024 * 1024)
+    }
+
     /// Whether queues should give bodies back to the disk.
     pub fn is_short(&self) -> bool {
         self.held() > self.budget

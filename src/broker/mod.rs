@@ -17,6 +17,7 @@ pub mod exchanges;
 pub mod limits;
 pub mod memory;
 pub mod names;
+mod paging;
 pub mod publish;
 pub mod queue_handle;
 pub mod queue_options;

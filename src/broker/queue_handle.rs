@@ -13,7 +13,7 @@ use leveret_queues::queue::{
     AttachRefused, ConsumerId, ConsumerSpec, Counts, Delivery, Effects, GetReply, Gone, Overflow, Published, Queue,
     ReadAsk, Requeue, Settings, Token,
 };
-use leveret_queues::store::{Broken, ReadWish, Record, SettleReason, Store, Stored};
+use leveret_queues::store::{Broken, Position, ReadWish, Record, SettleReason, Store, Stored};
 use leveret_queues::{Message, Millis, QueueId, Seq};
 use parking_lot::{Mutex, MutexGuard};
 
@@ -23,6 +23,7 @@ use super::dead_letter::DeadLetterRule;
 use super::deadlines::Deadlines;
 use super::memory::Memory;
 use super::names::{ConnectionId, QueueName, VhostName};
+use super::paging::Paging;
 use super::queue_options::QueueOptions;
 use super::refusal::{Refusal, Resource};
 use super::turn::{Dead, Gathering, Turn};
@@ -107,6 +108,7 @@ struct Cell {
     had_consumer: bool,
     /// The instant for which a tick is asked already.
     tick_at: Option<Millis>,
+    paging: Paging,
     resident: u64,
     /// A `basic.get` found that the head is not in memory.
     head_unready: bool,
@@ -167,6 +169,7 @@ impl QueueHandle {
             gone: false,
             had_consumer: false,
             tick_at: None,
+            paging: Paging::default(),
             resident: 0,
             head_unready: false,
             waiting: Vec::new(),
@@ -200,7 +203,11 @@ impl QueueHandle {
         let mut cell = self.cell.lock();
         let result = self.run(&mut cell, turn, work);
         self.settle_up(&mut cell, turn);
-        self.append(turn);
+        if !turn.records.is_empty() {
+            let appended = append(&self.environment, turn);
+            cell.paging.appended(appended, &*self.environment.store);
+        }
+        self.keep_to_budget(&mut cell, turn);
         result
     }
 
@@ -226,13 +233,53 @@ impl QueueHandle {
         result
     }
 
-    /// Appends what the turn owes the store; under the lock of the queue that it is about.
-    fn append(&self, turn: &mut Turn) {
-        if !turn.records.is_empty() {
-            turn.appended = true;
-            // A broken store says so to the waiters of confirms and through its pressure.
-            let _ = self.environment.store.append(&mut turn.records);
-            turn.records.clear();
+    /// Gives memory back to the disk while all queues together hold too much.
+    fn keep_to_budget(self: &Arc<Self>, cell: &mut Cell, turn: &mut Turn) {
+        let memory = &self.environment.memory;
+        let keep = memory.share();
+        if !memory.is_short() || cell.resident <= keep * 2 {
+            return;
+        }
+        let store = &*self.environment.store;
+        let logged = cell.paging.worthwhile(store).is_some();
+        let transients = cell.paging.transients_written(store);
+        if transients {
+            cell.queue.paged();
+        }
+        if logged || transients {
+            cell.queue.page_out(keep, cell.paging.written_upto(), true);
+        }
+        let candidates = if cell.paging.has_transients {
+            cell.queue.page_candidates(keep, PAGED_AT_ONCE)
+        } else {
+            Vec::new()
+        };
+        if !candidates.is_empty() {
+            turn.records.extend(candidates.into_iter().map(|candidate| Record::Enqueue {
+                queue: self.id,
+                seq: candidate.seq,
+                message: candidate.message,
+                lane: candidate.lane,
+                expires: candidate.expires,
+                transient: true,
+                sole: false,
+            }));
+            let appended = append(&self.environment, turn);
+            cell.paging.transients_appended(appended);
+        }
+        self.count_memory(cell);
+    }
+
+    /// Pages out, for a queue that nobody touches while memory is short.
+    pub(super) fn page_out(self: &Arc<Self>, turn: &mut Turn) {
+        self.enter(turn, |_, _| ());
+    }
+
+    fn count_memory(&self, cell: &mut Cell) {
+        let resident = cell.queue.counts().resident_bytes;
+        if resident != cell.resident {
+            self.environment.memory.moved(cell.resident, resident);
+            cell.resident = resident;
         }
     }
 
@@ -272,11 +319,7 @@ impl QueueHandle {
         if let Some(ask) = effects.read.take() {
             self.read(ask);
         }
-        let resident = cell.queue.counts().resident_bytes;
-        if resident != cell.resident {
-            self.environment.memory.moved(cell.resident, resident);
-            cell.resident = resident;
-        }
+        self.count_memory(cell);
         self.ask_for_tick(cell);
     }
 
@@ -390,6 +433,9 @@ impl QueueHandle {
     }
 }
 
+/// Transient messages handed to the store at a time when memory is short.
+const PAGED_AT_ONCE: usize = 1000;
+
 /// Bytes of bodies read back from disk at a time, for one queue.
 const READ_AHEAD_BYTES: usize = 1024 * 1024;
 
@@ -440,11 +486,13 @@ impl QueueHandle {
             return true;
         }
         let logged = self.spec.durable && message.meta().persistent;
+        cell.paging.has_transients |= !logged;
         let copy = (logged || cell.refused_die).then(|| message.clone());
         match cell.queue.publish(work.now, message, &mut work.outlet, work.effects) {
             Published::Passed => {}
             Published::Enqueued { seq, lane, expires } => {
                 if let Some(message) = copy.filter(|_| logged) {
+                    cell.paging.logged(seq);
                     work.records.push(Record::Enqueue {
                         queue: self.id,
                         seq,
@@ -506,7 +554,8 @@ impl QueueHandle {
     /// queue that lost its last consumer is noted in the turn.
     pub fn detach(self: &Arc<Self>, turn: &mut Turn, id: ConsumerId) {
         let last = self.enter(turn, |cell, work| {
-            let existed = cell.queue.detach(work.now, id, &mut work.outlet, work.effects);
+            let existed = cell.queue.detach(work.now, id, work.effects);
+            cell.queue.kick(work.now, &mut work.outlet, work.effects);
             existed && cell.had_consumer && cell.queue.counts().consumers == 0
         });
         if last && self.spec.auto_delete {
@@ -724,8 +773,18 @@ pub(super) fn move_message(
     }
     turn.records.extend(settle);
     if !turn.records.is_empty() {
-        turn.appended = true;
-        let _ = environment.store.append(&mut turn.records);
-        turn.records.clear();
+        let appended = append(environment, turn);
+        for (_, cell) in &mut cells {
+            cell.paging.appended(appended, &*environment.store);
+        }
     }
+}
+
+/// Appends what the turn owes the store; under the locks of the queues that it is about.
+fn append(environment: &QueueEnvironment, turn: &mut Turn) -> Option<Position> {
+    turn.appended = true;
+    // A broken store says so to the waiters of confirms and through its pressure.
+    let appended = environment.store.append(&mut turn.records).ok();
+    turn.records.clear();
+    appended
 }

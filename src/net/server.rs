@@ -51,6 +51,7 @@ impl Server {
     /// Starts what runs beside connections.
     pub fn start(broker: Arc<Broker>) -> Self {
         tokio::spawn(timer::run(Arc::clone(&broker)));
+        tokio::spawn(timer::relieve_memory(Arc::clone(&broker)));
         let shared = Shared { broker, next_id: AtomicU64::new(1), connections: DashMap::new() };
         Self { shared: Arc::new(shared), stop: watch::Sender::new(false) }
     }

@@ -21,6 +21,20 @@ pub(super) async fn run(broker: Arc<Broker>) {
     }
 }
 
+/// Has queues that nobody touches give memory back when all together hold too much.
+pub(super) async fn relieve_memory(broker: Arc<Broker>) {
+    let mut interval = tokio::time::interval(MEMORY_INTERVAL);
+    loop {
+        interval.tick().await;
+        if broker.memory().is_short() {
+            tokio::task::block_in_place(|| broker.relieve_memory(now()));
+        }
+    }
+}
+
+/// How often the memory of all queues is looked at.
+const MEMORY_INTERVAL: Duration = Duration::from_millis(200);
+
 async fn wait_until_due(broker: &Broker) {
     let sleep = tokio::time::sleep(SLEEP_MAX);
     tokio::pin!(sleep);

@@ -1,0 +1,73 @@
+//! What of a queue the store has written, so that its bodies may leave memory.
+
+use std::collections::VecDeque;
+
+use leveret_queues::Seq;
+use leveret_queues::store::{Position, Store};
+
+/// Follows one queue's appends until they are written.
+#[derive(Debug, Default)]
+pub(super) struct Paging {
+    /// Last place given to the store with the append in progress.
+    last: Seq,
+    /// Appends not yet known to be written: position, and the last place in them.
+    marks: VecDeque<(Position, Seq)>,
+    written_upto: Seq,
+    /// Where the last page-out ended.
+    paged_upto: Seq,
+    /// The queue has taken in messages that are not logged.
+    pub(super) has_transients: bool,
+    /// Where transient messages were last appended.
+    transients: Option<Position>,
+}
+
+/// Fewer messages than this are not worth a look at the queue.
+const WORTHWHILE: u64 = 256;
+
+impl Paging {
+    /// A message is about to be appended.
+    pub(super) const fn logged(&mut self, seq: Seq) {
+        self.last = seq;
+    }
+
+    /// What was noted is appended at `position`.
+    pub(super) fn appended(&mut self, position: Option<Position>, store: &dyn Store) {
+        let newest = self.marks.back().map_or(self.written_upto, |(_, seq)| *seq);
+        let Some(position) = position.filter(|_| self.last > newest) else { return };
+        self.follow(store);
+        self.marks.push_back((position, self.last));
+    }
+
+    fn follow(&mut self, store: &dyn Store) {
+        let written = store.written();
+        while let Some((_, seq)) = self.marks.pop_front_if(|(at, _)| *at <= written) {
+            self.written_upto = seq;
+        }
+    }
+
+    /// Up to where persistent messages are in the log's files, if that is worth another page-out.
+    pub(super) fn worthwhile(&mut self, store: &dyn Store) -> Option<Seq> {
+        self.follow(store);
+        let all = self.marks.is_empty() && self.written_upto > self.paged_upto;
+        if !all && self.written_upto.0 < self.paged_upto.0 + WORTHWHILE {
+            return None;
+        }
+        self.paged_upto = self.written_upto;
+        Some(self.written_upto)
+    }
+
+    /// Up to where persistent messages were known to be written last.
+    pub(super) const fn written_upto(&self) -> Seq {
+        self.written_upto
+    }
+
+    /// Transient messages were appended.
+    pub(super) const fn transients_appended(&mut self, position: Option<Position>) {
+        self.transients = position;
+    }
+
+    /// Whether those are in the log's files now; says so once.
+    pub(super) fn transients_written(&mut self, store: &dyn Store) -> bool {
+        self.transients.take_if(|at| *at <= store.written()).is_some()
+    }
+}
