@@ -298,7 +298,7 @@ impl Broker {
 
     /// Whether publishers are to be read from no further.
     pub fn publishers_must_wait(&self) -> bool {
-        self.environment.store.pressure() != Pressure::None
+        self.environment.memory.is_overdrawn() || self.environment.store.pressure() != Pressure::None
     }
 
     /// Ready when publishers may go on; otherwise `waker` is woken when they may.
@@ -311,7 +311,7 @@ impl Broker {
         if self.publishers_must_wait() { Poll::Pending } else { Poll::Ready(()) }
     }
 
-    /// The store's relief hook: publishers may go on.
+    /// The store, or the memory of queues, has room again: publishers may go on.
     pub fn relieve(&self) {
         for waker in std::mem::take(&mut *self.waiting.lock()) {
             waker.wake();
@@ -337,6 +337,9 @@ impl Broker {
             }
             queue.page_out(&mut turn);
             self.finish(&mut turn);
+        }
+        if !self.environment.memory.is_overdrawn() {
+            self.relieve();
         }
     }
 

@@ -77,7 +77,7 @@ impl Connection {
         if let Some(refusal) = refusal {
             self.fail_on(number, &refused(&refusal, PUBLISH));
         }
-        self.throttled |= self.outbox.is_full();
+        self.throttled |= self.outbox.is_full() || self.broker.memory().is_overdrawn();
         match self.broker.store().pressure() {
             Pressure::None => {}
             Pressure::Full => self.throttled = true,
