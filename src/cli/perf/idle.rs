@@ -2,7 +2,7 @@
 
 use super::clock;
 use super::error::PerfError;
-use super::link::Link;
+use super::link::{GOODBYE_SECONDS, Link};
 use super::process::{Process, Usage};
 use super::report::{Operations, Phase, Spent, grouped};
 use super::settings::{Mode, Settings};
@@ -49,7 +49,9 @@ pub(super) fn run(
     let end = clock::now();
     clock::sleep(SETTLE);
     let (after, own_after) = (broker.map(Process::usage).transpose()?, own.usage()?);
-    connections.into_iter().try_for_each(Link::close)?;
+    connections
+        .into_iter()
+        .try_for_each(|link| link.close(GOODBYE_SECONDS))?;
     if settings.mode == Mode::IdleQueues && !settings.keep {
         topology::pipeline(&mut link, settings.idle, |index, nowait| {
             let delete = queue::Delete {
@@ -60,7 +62,7 @@ pub(super) fn run(
             AMQPClass::Queue(queue::AMQPMethod::Delete(delete))
         })?;
     }
-    link.close()?;
+    link.close(GOODBYE_SECONDS)?;
     let count = settings.idle as u64;
     let seconds = clock::seconds(end - start);
     let operations = Operations {

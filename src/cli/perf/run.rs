@@ -6,7 +6,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::args::PerfArgs;
 use super::error::PerfError;
-use super::link::{Link, Server};
+use super::link::{GOODBYE_SECONDS, Link, Server};
 use super::presets::PRESETS;
 use super::process::Process;
 use super::report::Report;
@@ -81,7 +81,7 @@ fn measure(
 fn who_is_there(url: &BrokerUrl) -> Result<Server, PerfError> {
     let mut link = Link::connect(url)?;
     let server = std::mem::take(&mut link.server);
-    link.close()?;
+    link.close(GOODBYE_SECONDS)?;
     Ok(server)
 }
 
