@@ -10,9 +10,6 @@ use super::topology;
 use super::url::BrokerUrl;
 use crate::wire::method::{AMQPClass, queue, short_string};
 
-/// How long a broker may settle before its memory is read, in nanoseconds.
-const SETTLE: u64 = 2_000_000_000;
-
 /// Queues declared between two lines of progress.
 const STEP: usize = 10_000;
 
@@ -23,10 +20,12 @@ pub(super) fn run(
     broker: Option<&Process>,
     quiet: bool,
 ) -> Result<Phase, PerfError> {
+    // A broker's memory is read once it has settled, for which it has the time that others warm up in.
+    let settle = settings.warmup_seconds * 1_000_000_000;
     // Whatever a first connection loads into memory is not the cost of the ones after it.
     let mut link = Link::connect(url)?;
     link.open_channel(topology::CHANNEL)?;
-    clock::sleep(SETTLE);
+    clock::sleep(settle);
     let own = Process::own();
     let (before, own_before, start) = (
         broker.map(Process::usage).transpose()?,
@@ -47,7 +46,7 @@ pub(super) fn run(
         "connections"
     };
     let end = clock::now();
-    clock::sleep(SETTLE);
+    clock::sleep(settle);
     let (after, own_after) = (broker.map(Process::usage).transpose()?, own.usage()?);
     connections
         .into_iter()
