@@ -1,4 +1,8 @@
 //! Leveret: an AMQP 0-9-1 message broker.
 
+pub mod broker;
 pub mod cli;
+pub mod management;
+pub mod net;
+pub mod session;
 pub mod wire;

@@ -1,2 +1,10 @@
 //! The `leveret` binary: wiring only.
-fn main() {}
+
+use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    leveret::cli::main()
+}

@@ -1,6 +1,6 @@
 //! Queues: who gets a message next, and how it survives.
 //!
-//! [`message`] and [`ids`] are shared by both halves. `queue` is the pure state machine: no clock,
+//! [`message`] and [`ids`] are shared by both halves. [`queue`] is the pure state machine: no clock,
 //! no sockets, no disk, no async. [`store`] is the border to stable storage with the log + sled
 //! behind it, the only code that syncs files.
 //!
@@ -8,6 +8,7 @@
 
 pub mod ids;
 pub mod message;
+pub mod queue;
 pub mod store;
 
 pub use ids::{Millis, QueueId, Seq};

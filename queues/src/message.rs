@@ -16,6 +16,8 @@ pub struct MessageMeta {
     pub priority: Option<u8>,
     /// The `expiration` property in milliseconds, already validated.
     pub expiration_ms: Option<u64>,
+    /// It was dead-lettered here: the `x-death` in its headers is the broker's, not a publisher's.
+    pub died: bool,
 }
 
 /// Where the parts of a message lie in the bytes handed to [`Message::from_parts`].
@@ -63,23 +65,10 @@ impl Message {
         meta: MessageMeta,
         large_body: Option<Bytes>,
     ) -> Self {
-        for range in [
-            &layout.exchange,
-            &layout.routing_key,
-            &layout.properties,
-            &layout.body,
-        ] {
-            assert!(
-                range.start <= range.end && range.end as usize <= bytes.len(),
-                "layout"
-            );
+        for range in [&layout.exchange, &layout.routing_key, &layout.properties, &layout.body] {
+            assert!(range.start <= range.end && range.end as usize <= bytes.len(), "layout");
         }
-        let head = Head {
-            layout,
-            meta,
-            large_body,
-            log_state: AtomicU8::new(LOG_PENDING),
-        };
+        let head = Head { layout, meta, large_body, log_state: AtomicU8::new(LOG_PENDING) };
         Self(ThinArc::from_header_and_slice(head, bytes))
     }
 
@@ -88,19 +77,48 @@ impl Message {
     ///
     /// # Panics
     /// If the parts together are longer than 4 GiB.
-    pub fn new(
+    pub fn new(exchange: &str, routing_key: &str, properties: &[u8], body: &[u8], meta: MessageMeta) -> Self {
+        Self::assemble([exchange.as_bytes(), routing_key.as_bytes(), properties, body], meta, None)
+    }
+
+    /// As [`Message::new`], with a body that is kept in its own buffer instead of being copied.
+    ///
+    /// # Panics
+    /// If the other parts together are longer than 4 GiB.
+    pub fn with_large_body(
         exchange: &str,
         routing_key: &str,
         properties: &[u8],
-        body: &[u8],
+        body: Bytes,
         meta: MessageMeta,
     ) -> Self {
-        let parts = [
-            exchange.as_bytes(),
-            routing_key.as_bytes(),
-            properties,
-            body,
-        ];
+        let parts = [exchange.as_bytes(), routing_key.as_bytes(), properties, b""];
+        Self::assemble(parts, meta, Some(body))
+    }
+
+    /// The same message with other properties. A body kept apart is shared, not copied.
+    #[must_use]
+    pub fn with_properties(&self, properties: &[u8], meta: MessageMeta) -> Self {
+        let body: &[u8] = if self.large_body().is_some() { b"" } else { self.body() };
+        let parts = [self.exchange(), self.routing_key(), properties, body];
+        Self::assemble(parts, meta, self.large_body().cloned())
+    }
+
+    /// The same message as published anew: other exchange, key and properties.
+    #[must_use]
+    pub fn republished(
+        &self,
+        exchange: &str,
+        routing_key: &[u8],
+        properties: &[u8],
+        meta: MessageMeta,
+    ) -> Self {
+        let body: &[u8] = if self.large_body().is_some() { b"" } else { self.body() };
+        let parts = [exchange.as_bytes(), routing_key, properties, body];
+        Self::assemble(parts, meta, self.large_body().cloned())
+    }
+
+    fn assemble(parts: [&[u8]; 4], meta: MessageMeta, large_body: Option<Bytes>) -> Self {
         let mut bytes = Vec::with_capacity(parts.iter().map(|p| p.len()).sum());
         let mut place = |part: &[u8]| {
             let start = u32::try_from(bytes.len()).expect("message under 4 GiB");
@@ -113,7 +131,7 @@ impl Message {
             properties: place(parts[2]),
             body: place(parts[3]),
         };
-        Self::from_parts(&bytes, layout, meta, None)
+        Self::from_parts(&bytes, layout, meta, large_body)
     }
 
     fn part(&self, range: &Range<u32>) -> &[u8] {
@@ -142,9 +160,7 @@ impl Message {
     /// The body.
     pub fn body(&self) -> &[u8] {
         let head = self.head();
-        head.large_body
-            .as_deref()
-            .unwrap_or_else(|| self.part(&head.layout.body))
+        head.large_body.as_deref().unwrap_or_else(|| self.part(&head.layout.body))
     }
 
     /// The body's own shared buffer, if it is kept apart.
@@ -182,12 +198,7 @@ impl Message {
     pub fn settle_unless_taken(&self) -> bool {
         self.head()
             .log_state
-            .compare_exchange(
-                LOG_PENDING,
-                LOG_CANCELLED,
-                Ordering::AcqRel,
-                Ordering::Acquire,
-            )
+            .compare_exchange(LOG_PENDING, LOG_CANCELLED, Ordering::AcqRel, Ordering::Acquire)
             .is_ok()
     }
 

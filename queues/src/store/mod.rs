@@ -8,6 +8,16 @@
 //! durable; after `Broken` nothing becomes synced on this handle any more.
 //! Absent: exchange names, sockets, tokio. Time comes in with the records.
 
+pub mod definitions;
+pub mod fold;
+pub mod folder;
+mod index;
+pub mod log;
+pub mod memory;
+pub mod metrics;
+#[cfg(any(test, feature = "testing"))]
+pub mod sim;
+
 use std::sync::Arc;
 
 use crate::ids::{Millis, QueueId, Seq};
@@ -115,6 +125,20 @@ pub enum Record {
     },
 }
 
+impl Record {
+    /// The queue it is about.
+    pub fn queue(&self) -> QueueId {
+        match self {
+            Self::Enqueue { queue, .. }
+            | Self::Settle { queue, .. }
+            | Self::Delivered { queue, .. }
+            | Self::Returned { queue, .. }
+            | Self::Purge { queue, .. }
+            | Self::Gone { queue } => *queue,
+        }
+    }
+}
+
 /// Told when what was appended has become durable, or never will.
 pub trait Waiter: Send + Sync {
     /// `token` is the highest token registered by this waiter before the sync. Called on a thread
@@ -126,9 +150,7 @@ pub trait Waiter: Send + Sync {
 /// The store stopped: what lies above the last [`Synced`] is unknown until it is opened again.
 /// Full disk is not `Broken`: it is pressure, and passes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-#[error(
-    "the message store has stopped; what was not yet confirmed is unknown until the next start"
-)]
+#[error("the message store has stopped; what was not yet confirmed is unknown until the next start")]
 pub struct Broken;
 
 /// Whether publishers should be read from.

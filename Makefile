@@ -1,0 +1,21 @@
+# Tests and checks. `make test` installs what it needs into this folder (.venv, node_modules, target) and runs everything.
+
+.PHONY: test clients lint conformance
+
+test:
+	cargo test --workspace --locked
+	python3 tests/clients/run.py
+
+# Real client libraries against one broker: a table of client x scenario.
+clients:
+	python3 tests/clients/run.py
+
+lint:
+	cargo fmt --all -- --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
+	cargo deny check
+
+# The same conformance tests against another broker: make conformance URL=amqp://127.0.0.1:5672
+conformance:
+	LEVERET_TEST_URL=$(URL) cargo test --locked --test it conformance

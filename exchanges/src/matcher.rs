@@ -1,0 +1,244 @@
+//! One index per exchange: from key and headers to the ends of the bindings that match.
+
+mod consistent;
+mod direct;
+mod headers;
+mod modulus;
+mod topic;
+
+use std::sync::Arc;
+
+use crate::kind::{HashBy, InnerKind};
+use crate::router::ExchangeId;
+use crate::scratch::MatchWork;
+use crate::seen::Seen;
+use crate::targets::{Target, TargetSet};
+use crate::{Args, Attributes, QueueId, Value, stable_hash};
+
+/// What an index keeps of a binding.
+pub(crate) struct Entry<'a, D> {
+    pub(crate) target: Target<D>,
+    /// The target's name: hashes must not depend on ids, which differ after a restart.
+    pub(crate) name: &'a Arc<str>,
+    pub(crate) key: &'a str,
+    pub(crate) args: &'a Args,
+}
+
+/// A message, as far as matching goes.
+#[derive(Clone, Copy)]
+pub(crate) struct Question<'a> {
+    /// At least one: the routing key, then those of CC and BCC.
+    pub(crate) keys: &'a [&'a [u8]],
+    pub(crate) attributes: &'a dyn Attributes,
+}
+
+impl<'a> Question<'a> {
+    /// The key the message was published with.
+    fn first_key(self) -> &'a [u8] {
+        self.keys.first().copied().unwrap_or_default()
+    }
+}
+
+/// Where matches go.
+pub(crate) struct Sink<'a, D> {
+    pub(crate) out: &'a mut Vec<D>,
+    pub(crate) exchanges: &'a mut Vec<ExchangeId>,
+    /// With several keys: the sets that were added, so that none is added once per key and the
+    /// result never outgrows the bindings.
+    pub(crate) sets: Option<&'a mut Seen<usize>>,
+    /// How many pieces `out` was made of. One piece has no doubles.
+    pub(crate) pieces: usize,
+    /// Whether anything matched since this was last set to false.
+    pub(crate) hit: bool,
+}
+
+impl<D: QueueId> Sink<'_, D> {
+    #[inline]
+    fn add(&mut self, set: &TargetSet<D>) {
+        if set.is_empty() {
+            return;
+        }
+        self.hit = true;
+        if let Some(sets) = &mut self.sets
+            && !sets.insert(std::ptr::from_ref(set).addr())
+        {
+            return;
+        }
+        if !set.queues().is_empty() {
+            self.pieces += 1;
+            self.out.extend_from_slice(set.queues());
+        }
+        self.exchanges.extend_from_slice(set.exchanges());
+    }
+
+    fn add_one(&mut self, target: Target<D>) {
+        self.hit = true;
+        match target {
+            Target::Queue(queue) => {
+                self.pieces += 1;
+                self.out.push(queue);
+            }
+            Target::Exchange(exchange) => self.exchanges.push(exchange),
+        }
+    }
+}
+
+/// The index of one exchange.
+pub(crate) enum Matcher<D> {
+    Direct(direct::Direct<D>),
+    Topic(topic::Topic<D>),
+    Headers(headers::Headers<D>),
+    Fanout(TargetSet<D>),
+    Random(TargetSet<D>),
+    Consistent(HashBy, consistent::Consistent<D>),
+    Modulus(modulus::Modulus<D>),
+}
+
+impl<D: QueueId> Matcher<D> {
+    /// An empty index for an exchange whose arguments were checked.
+    pub(crate) fn new(kind: InnerKind, args: &Args) -> Self {
+        match kind {
+            InnerKind::Direct => Self::Direct(direct::Direct::default()),
+            InnerKind::Topic => Self::Topic(topic::Topic::default()),
+            InnerKind::Headers => Self::Headers(headers::Headers::default()),
+            InnerKind::Fanout | InnerKind::RecentHistory => Self::Fanout(TargetSet::default()),
+            InnerKind::Random | InnerKind::LocalRandom => Self::Random(TargetSet::default()),
+            InnerKind::ConsistentHash => Self::Consistent(
+                HashBy::from_args(args).unwrap_or(HashBy::Key),
+                consistent::Consistent::default(),
+            ),
+            InnerKind::ModulusHash => Self::Modulus(modulus::Modulus::default()),
+        }
+    }
+
+    /// Whether the same key always gives the same result.
+    #[inline]
+    pub(crate) const fn depends_on_key_only(&self) -> bool {
+        match self {
+            Self::Direct(_) | Self::Topic(_) | Self::Fanout(_) | Self::Modulus(_) => true,
+            Self::Consistent(by, _) => matches!(by, HashBy::Key),
+            Self::Headers(_) | Self::Random(_) => false,
+        }
+    }
+
+    /// Whether it picks one of all its bindings, rather than all that match.
+    pub(crate) const fn picks_one(&self) -> bool {
+        matches!(
+            self,
+            Self::Random(_) | Self::Consistent(..) | Self::Modulus(_)
+        )
+    }
+
+    /// The queue with this binding key, for the index of the default exchange.
+    pub(crate) fn only_queue(&self, key: &[u8]) -> Option<D> {
+        match self {
+            Self::Direct(direct) => direct.queue(key),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn add(&mut self, entry: &Entry<'_, D>) {
+        match self {
+            Self::Direct(direct) => direct.add(entry.key, entry.target),
+            Self::Topic(topic) => topic.add(entry.key, entry.target),
+            Self::Headers(headers) => headers.add(entry.args, entry.target),
+            Self::Fanout(set) | Self::Random(set) => set.add(entry.target),
+            Self::Consistent(_, members) => members.add(entry),
+            Self::Modulus(members) => members.add(entry),
+        }
+    }
+
+    pub(crate) fn remove(&mut self, entry: &Entry<'_, D>) {
+        match self {
+            Self::Direct(direct) => direct.remove(entry.key, entry.target),
+            Self::Topic(topic) => topic.remove(entry.key, entry.target),
+            Self::Headers(headers) => headers.remove(entry.args, entry.target),
+            Self::Fanout(set) | Self::Random(set) => set.remove(entry.target),
+            Self::Consistent(_, members) => members.remove(entry),
+            Self::Modulus(members) => members.remove(entry),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn route(
+        &self,
+        question: Question<'_>,
+        work: &mut MatchWork,
+        sink: &mut Sink<'_, D>,
+    ) {
+        match self {
+            Self::Direct(direct) => {
+                for key in question.keys {
+                    direct.route(key, sink);
+                }
+            }
+            Self::Topic(topic) => {
+                for key in question.keys {
+                    topic.route(key, &mut work.topic, sink);
+                }
+            }
+            Self::Headers(headers) => {
+                headers.route(question.attributes, &mut work.satisfied, sink);
+            }
+            Self::Fanout(set) => sink.add(set),
+            Self::Random(set) => pick_random(set, work, sink),
+            Self::Consistent(by, members) => members.route(hash(by, question), sink),
+            Self::Modulus(members) => {
+                members.route(stable_hash::hash(question.first_key()), sink);
+            }
+        }
+    }
+}
+
+fn pick_random<D: QueueId>(set: &TargetSet<D>, work: &mut MatchWork, sink: &mut Sink<'_, D>) {
+    let (queues, exchanges) = (set.queues(), set.exchanges());
+    let count = queues.len() + exchanges.len();
+    if count == 0 {
+        return;
+    }
+    let pick = scale(work.random(), count);
+    sink.add_one(queues.get(pick).map_or_else(
+        || Target::Exchange(exchanges[pick - queues.len()]),
+        |queue| Target::Queue(*queue),
+    ));
+}
+
+/// Maps a hash evenly to a number below `count`.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the high half of the product is below count"
+)]
+const fn scale(hash: u64, count: usize) -> usize {
+    ((hash as u128 * count as u128) >> 64) as usize
+}
+
+/// The hash of what a consistent-hash exchange spreads by. Messages without it share one hash, so
+/// they all go to one destination.
+fn hash(by: &HashBy, question: Question<'_>) -> u64 {
+    match by {
+        HashBy::Key => stable_hash::hash(question.first_key()),
+        HashBy::Header(wanted) => {
+            let mut found = None;
+            question.attributes.each_header(&mut |name, value| {
+                if found.is_none() && *name == **wanted {
+                    found = Some(hash_value(value));
+                }
+            });
+            found.unwrap_or_else(|| hash_value(Value::Void))
+        }
+        HashBy::Property(which) => {
+            let value = question.attributes.property(*which);
+            hash_value(value.unwrap_or(Value::Void))
+        }
+    }
+}
+
+fn hash_value(value: Value<'_>) -> u64 {
+    match value {
+        Value::Void => stable_hash::mix(1),
+        Value::Bool(value) => stable_hash::mix(2 + u64::from(value)),
+        Value::Int(value) => stable_hash::hash(&value.to_be_bytes()),
+        Value::Float(value) => stable_hash::hash(&value.to_bits().to_be_bytes()),
+        Value::Str(bytes) | Value::Other { raw: bytes, .. } => stable_hash::hash(bytes),
+    }
+}

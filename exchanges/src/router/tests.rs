@@ -1,0 +1,105 @@
+//! Rules of the router, row by row.
+
+mod declare;
+mod headers;
+mod kinds;
+mod lifecycle;
+mod topic;
+mod ways;
+
+use super::*;
+use crate::{Attributes, NoAttributes, OwnedValue, Property, RouteError, Scratch, Value};
+
+type Vhost = Router<u32>;
+
+/// A vhost with queues `q1`..`q9` of ids 1..9, odd ones durable.
+fn vhost() -> Vhost {
+    let mut router = Router::new();
+    for queue in 1..10 {
+        assert!(router.queue_named(&format!("q{queue}"), queue, queue % 2 == 1));
+    }
+    router
+}
+
+fn declare(router: &mut Vhost, name: &str, kind: &str, args: &[(&str, OwnedValue)]) {
+    let spec = spec(kind, args);
+    assert_eq!(router.declare(name, spec), Ok(Declared::Created), "{name}");
+}
+
+fn declare_auto_delete(router: &mut Vhost, name: &str) {
+    let auto_delete = ExchangeSpec {
+        auto_delete: true,
+        ..spec("fanout", &[])
+    };
+    assert_eq!(router.declare(name, auto_delete), Ok(Declared::Created));
+}
+
+fn spec<'a>(kind: &'a str, args: &[(&str, OwnedValue)]) -> ExchangeSpec<'a> {
+    ExchangeSpec {
+        kind,
+        args: args.iter().cloned().collect(),
+        ..ExchangeSpec::default()
+    }
+}
+
+fn to(destination: &str) -> Destination<u32, &str> {
+    match destination.strip_prefix('q').map(str::parse) {
+        Some(Ok(queue)) => Destination::Queue(queue),
+        _ => Destination::Exchange(destination),
+    }
+}
+
+#[track_caller]
+fn bind(router: &mut Vhost, source: &str, destination: &str, key: &str) {
+    let bound = router.bind(source, to(destination), key, Args::EMPTY);
+    assert!(matches!(bound, Ok(Bound::New(_))), "{bound:?}");
+}
+
+/// Routes, checks against the explanation, and returns the result sorted.
+#[track_caller]
+fn route_with(
+    router: &Vhost,
+    exchange: &str,
+    keys: &[&str],
+    attributes: &dyn Attributes,
+) -> Vec<u32> {
+    let keys: Vec<&[u8]> = keys.iter().map(|key| key.as_bytes()).collect();
+    let envelope = Envelope {
+        exchange: exchange.as_bytes(),
+        keys: &keys,
+        attributes,
+        origin: Origin::Client,
+    };
+    let (mut scratch, mut out) = (Scratch::new(7), vec![99]);
+    router
+        .route(&envelope, &mut scratch, &mut out)
+        .expect("routes");
+    out.sort_unstable();
+    let explained = router
+        .explain(&envelope, &mut Scratch::new(7))
+        .expect("explains");
+    let mut queues = explained.queues;
+    queues.sort_unstable();
+    assert_eq!(out, queues, "index and rule disagree on {keys:?}");
+    out
+}
+
+#[track_caller]
+fn route(router: &Vhost, exchange: &str, key: &str) -> Vec<u32> {
+    route_with(router, exchange, &[key], &NoAttributes)
+}
+
+fn info(router: &Vhost, exchange: &str, attributes: &dyn Attributes) -> RouteInfo {
+    let envelope = Envelope {
+        exchange: exchange.as_bytes(),
+        keys: &[b"k"],
+        attributes,
+        origin: Origin::Client,
+    };
+    let result = router.route(&envelope, &mut Scratch::new(1), &mut Vec::new());
+    result.expect("routes")
+}
+
+fn names(removed: &Removed<u32>) -> Vec<&str> {
+    removed.exchanges.iter().map(|info| &*info.name).collect()
+}

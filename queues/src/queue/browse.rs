@@ -1,0 +1,139 @@
+//! Looking at a queue without changing it.
+
+use super::consumers::Consumers;
+use super::lane::Chunk;
+use super::{ConsumerId, ConsumerSpec, Counts, Queue, Settings};
+use crate::ids::{Millis, Seq};
+use crate::message::Message;
+
+/// One consumer, for the management API.
+#[derive(Debug)]
+pub struct ConsumerView<'a, C> {
+    /// What it was attached with.
+    pub spec: &'a ConsumerSpec<C>,
+    /// Messages it holds unacknowledged.
+    pub unacked: u32,
+    /// It is served; `false` only for those who wait behind a single active consumer.
+    pub active: bool,
+}
+
+/// What stands in a queue at some place, for browsing.
+#[derive(Debug)]
+pub enum Peeked<'a> {
+    /// A message.
+    Message {
+        /// Its place.
+        seq: Seq,
+        /// Its lane.
+        lane: u8,
+        /// The message; `None`: its body is on disk only.
+        message: Option<&'a Message>,
+        /// Body length.
+        bytes: u32,
+        /// When it expires, if it does.
+        expires: Option<Millis>,
+        /// It was, or may have been, delivered before.
+        redelivered: bool,
+        /// Failed deliveries so far.
+        delivery_count: u32,
+    },
+    /// A stretch on disk. Counts as `count` towards what `peek` skips and shows.
+    OnDisk {
+        /// Its lane.
+        lane: u8,
+        /// No message of it lies before this place.
+        first: Seq,
+        /// Its last place.
+        last: Seq,
+        /// How many messages it has.
+        count: u64,
+    },
+}
+
+impl<C> Queue<C> {
+    /// What the queue holds.
+    pub fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// The rules in force.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The last place given out.
+    pub fn last_seq(&self) -> Seq {
+        self.last_seq
+    }
+
+    /// All consumers, in no particular order.
+    pub fn consumers(&self) -> impl Iterator<Item = ConsumerView<'_, C>> {
+        let all = self.consumers.as_deref().into_iter();
+        all.flat_map(Consumers::iter)
+            .map(|(consumer, active)| ConsumerView {
+                spec: &consumer.spec,
+                unacked: consumer.unacked,
+                active,
+            })
+    }
+
+    /// Single active consumer: the one that is.
+    pub fn active(&self) -> Option<ConsumerId> {
+        self.consumers.as_deref()?.active_id()
+    }
+
+    /// Up to `n` ready messages after the first `from`, in the order in which they would be
+    /// delivered. Costs time for those skipped too: give it pages, not the whole queue.
+    pub fn peek(&self, from: u64, n: usize) -> Vec<Peeked<'_>> {
+        let mut skip = from;
+        let mut left = n as u64;
+        let mut seen = Vec::new();
+        for level in self.lanes.filled() {
+            let Some(lane) = self.lanes.get(level) else {
+                continue;
+            };
+            let near = lane.returned.values().chain(lane.head.iter());
+            let far = lane.rest.iter().flat_map(|chunk| match chunk {
+                Chunk::Warm(warm) => {
+                    let warm: Box<dyn Iterator<Item = _>> = Box::new(warm.iter().map(message));
+                    warm
+                }
+                Chunk::Cold(cold) => Box::new(std::iter::once(Peeked::OnDisk {
+                    lane: level,
+                    first: cold.first,
+                    last: cold.last,
+                    count: cold.count,
+                })),
+            });
+            for peeked in near.map(message).chain(far) {
+                if left == 0 {
+                    return seen;
+                }
+                let count = match &peeked {
+                    Peeked::Message { .. } => 1,
+                    Peeked::OnDisk { count, .. } => *count,
+                };
+                if skip >= count {
+                    skip -= count;
+                    continue;
+                }
+                left = left.saturating_sub(count - skip);
+                skip = 0;
+                seen.push(peeked);
+            }
+        }
+        seen
+    }
+}
+
+fn message(entry: &super::entry::Entry) -> Peeked<'_> {
+    Peeked::Message {
+        seq: entry.seq,
+        lane: entry.lane,
+        message: entry.message.as_ref(),
+        bytes: entry.bytes,
+        expires: entry.expires_option(),
+        redelivered: entry.redelivered,
+        delivery_count: entry.delivery_count,
+    }
+}

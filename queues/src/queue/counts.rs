@@ -1,0 +1,87 @@
+//! Sums over a queue, kept up to date by every step so that reading them costs nothing.
+
+use super::entry::Entry;
+use super::lane::Cold;
+
+/// What a queue holds. Bytes are body bytes unless said otherwise.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Counts {
+    /// Messages that wait for a consumer, expired ones behind the head included.
+    pub ready: u64,
+    /// Their bytes.
+    pub ready_bytes: u64,
+    /// Of the ready ones, those whose body is on disk only.
+    pub away: u64,
+    /// Messages that a consumer (or `basic.get`) holds unacknowledged.
+    pub unacked: u64,
+    /// Their bytes.
+    pub unacked_bytes: u64,
+    /// Persistent messages, ready or unacknowledged.
+    pub persistent: u64,
+    /// Their bytes.
+    pub persistent_bytes: u64,
+    /// Memory held by all messages, ready or unacknowledged.
+    pub resident_bytes: u64,
+    /// Consumers attached.
+    pub consumers: usize,
+}
+
+impl Counts {
+    /// A message is new here.
+    pub(super) fn enter(&mut self, entry: &Entry) {
+        self.resident_bytes += entry.memory();
+        if entry.persistent {
+            self.persistent += 1;
+            self.persistent_bytes += u64::from(entry.bytes);
+        }
+    }
+
+    /// A message leaves for good.
+    pub(super) fn leave(&mut self, entry: &Entry) {
+        self.resident_bytes -= entry.memory();
+        if entry.persistent {
+            self.persistent -= 1;
+            self.persistent_bytes -= u64::from(entry.bytes);
+        }
+    }
+
+    pub(super) fn add_ready(&mut self, entry: &Entry) {
+        self.ready += 1;
+        self.ready_bytes += u64::from(entry.bytes);
+        self.away += u64::from(entry.message.is_none());
+    }
+
+    pub(super) fn take_ready(&mut self, entry: &Entry) {
+        self.ready -= 1;
+        self.ready_bytes -= u64::from(entry.bytes);
+        self.away -= u64::from(entry.message.is_none());
+    }
+
+    pub(super) fn add_unacked(&mut self, entry: &Entry) {
+        self.unacked += 1;
+        self.unacked_bytes += u64::from(entry.bytes);
+    }
+
+    pub(super) fn take_unacked(&mut self, entry: &Entry) {
+        self.unacked -= 1;
+        self.unacked_bytes -= u64::from(entry.bytes);
+    }
+
+    /// A stretch on disk is new here.
+    pub(super) fn enter_cold(&mut self, cold: &Cold) {
+        self.ready += cold.count;
+        self.ready_bytes += cold.bytes;
+        self.away += cold.count;
+        self.persistent += cold.persistent;
+        self.persistent_bytes += cold.persistent_bytes;
+    }
+
+    /// A stretch on disk leaves for good, or is looked at anew.
+    pub(super) fn leave_cold(&mut self, cold: &Cold) {
+        self.ready -= cold.count;
+        self.ready_bytes -= cold.bytes;
+        self.away -= cold.count;
+        self.persistent -= cold.persistent;
+        self.persistent_bytes -= cold.persistent_bytes;
+    }
+}

@@ -1,0 +1,236 @@
+//! Messages go out: pushed to consumers, or fetched by `basic.get`.
+
+use super::consumers::{Consumers, Holder};
+use super::entry::Entry;
+use super::lane::{Front, Lane};
+use super::limits::DROPS_PER_CALL;
+use super::unacked::Unacked;
+use super::{Counts, Delivery, Effects, GetReply, Gone, Got, Outlet, Queue, Token};
+use crate::ids::{Millis, Seq};
+use crate::message::Message;
+use crate::store::SettleReason;
+
+impl<C> Queue<C> {
+    /// Consumers that could take a message now.
+    pub(super) fn takers(&self) -> usize {
+        self.consumers.as_deref().map_or(0, Consumers::takers)
+    }
+
+    /// The front of all lanes: its lane and what it is.
+    pub(super) fn front(&self) -> Option<(u8, Front)> {
+        let level = self.lanes.top()?;
+        Some((level, self.lanes.get(level)?.front()?))
+    }
+
+    /// Takes the front of a lane out of the ready messages.
+    pub(super) fn pop(&mut self, level: u8) -> Option<Entry> {
+        let entry = self.lanes.get_mut(level)?.pop()?;
+        self.lanes.note(level);
+        self.counts.take_ready(&entry);
+        Some(entry)
+    }
+
+    /// Drops what is due, delivers as much as consumers take, and asks the store for what they
+    /// will want next.
+    pub fn kick(&mut self, now: Millis, outlet: &mut (impl Outlet<C> + ?Sized), fx: &mut Effects) {
+        let mut budget = DROPS_PER_CALL;
+        self.trim_within(now, &mut budget, fx);
+        while let Some((
+            level,
+            Front::Entry {
+                expires,
+                bytes,
+                here: true,
+            },
+        )) = self.front()
+        {
+            if expires <= now {
+                self.trim_within(now, &mut budget, fx);
+                if self.more_due {
+                    break;
+                }
+                continue;
+            }
+            let Some(consumers) = self.consumers.as_deref_mut() else {
+                break;
+            };
+            let Some((consumer, holder)) = consumers.take_turn(bytes, outlet) else {
+                break;
+            };
+            let Some(entry) = self.lanes.get_mut(level).and_then(Lane::pop) else {
+                break;
+            };
+            self.lanes.note(level);
+            self.counts.take_ready(&entry);
+            let till = Till {
+                unacked: &mut self.unacked,
+                counts: &mut self.counts,
+                delivered_upto: &mut self.delivered_upto,
+            };
+            if let Some(delivery) = till.hand_out(entry, holder, consumer.spec.no_ack, fx) {
+                outlet.deliver(&consumer.spec.handle, delivery);
+            }
+        }
+        self.wish(now, self.counts.consumers > 0, fx);
+        self.check_small();
+    }
+
+    /// [`Queue::kick`] by another name: time has passed.
+    pub fn tick(&mut self, now: Millis, outlet: &mut (impl Outlet<C> + ?Sized), fx: &mut Effects) {
+        self.kick(now, outlet, fx);
+    }
+
+    /// Gives a new message straight to a waiting consumer. `Ok(true)`: it is not to be
+    /// acknowledged. `Err`: nobody waits.
+    pub(super) fn pass_on(
+        &mut self,
+        entry: Entry,
+        outlet: &mut (impl Outlet<C> + ?Sized),
+        fx: &mut Effects,
+    ) -> Result<bool, Entry> {
+        let Some(consumers) = self.consumers.as_deref_mut() else {
+            return Err(entry);
+        };
+        let Some((consumer, holder)) = consumers.take_turn(entry.bytes, outlet) else {
+            return Err(entry);
+        };
+        let no_ack = consumer.spec.no_ack;
+        let (seq, redelivered) = (entry.seq, false);
+        let delivery = if no_ack {
+            let Some(message) = entry.message else {
+                return Ok(true);
+            };
+            Delivery {
+                message,
+                token: None,
+                seq,
+                redelivered,
+                delivery_count: 0,
+            }
+        } else {
+            let Some(message) = entry.message.clone() else {
+                return Ok(false);
+            };
+            self.counts.enter(&entry);
+            self.counts.add_unacked(&entry);
+            if entry.stored() {
+                self.delivered_upto = seq;
+                fx.delivered_upto = Some(seq);
+            }
+            let token = Some(self.unacked.hold(entry, holder));
+            Delivery {
+                message,
+                token,
+                seq,
+                redelivered,
+                delivery_count: 0,
+            }
+        };
+        outlet.deliver(&consumer.spec.handle, delivery);
+        self.check_small();
+        Ok(no_ack)
+    }
+
+    /// `basic.get`: takes the front. Counts as use of the queue.
+    pub fn get(&mut self, now: Millis, no_ack: bool, fx: &mut Effects) -> GetReply {
+        self.last_used = now;
+        self.trim(now, fx);
+        let reply = match self.front() {
+            None => GetReply::Empty,
+            // An expired front is left over from more drops than one call may do.
+            Some((
+                level,
+                Front::Entry {
+                    here: true,
+                    expires,
+                    ..
+                },
+            )) if expires > now => {
+                let entry = self.pop(level);
+                let till = Till {
+                    unacked: &mut self.unacked,
+                    counts: &mut self.counts,
+                    delivered_upto: &mut self.delivered_upto,
+                };
+                match entry.and_then(|entry| till.hand_out(entry, Holder::NOBODY, no_ack, fx)) {
+                    Some(delivery) => GetReply::Got(Got {
+                        delivery,
+                        ready_left: self.counts.ready,
+                    }),
+                    None => GetReply::Empty,
+                }
+            }
+            Some(_) => GetReply::NotYet,
+        };
+        self.wish(now, true, fx);
+        self.check_small();
+        reply
+    }
+
+    /// The message that a token names, if its body is in memory.
+    pub fn held(&self, token: Token) -> Option<&Message> {
+        self.unacked.get(token)?.entry.message.as_ref()
+    }
+}
+
+/// The parts of a queue that handing out a message changes, apart from lanes and consumers.
+struct Till<'a> {
+    unacked: &'a mut Unacked,
+    counts: &'a mut Counts,
+    delivered_upto: &'a mut Seq,
+}
+
+impl Till<'_> {
+    /// Makes a delivery of a message that was just taken out of the ready ones. `None`: its body
+    /// is not here, which the caller has ruled out.
+    fn hand_out(
+        self,
+        mut entry: Entry,
+        holder: Holder,
+        no_ack: bool,
+        fx: &mut Effects,
+    ) -> Option<Delivery> {
+        let (seq, redelivered) = (entry.seq, entry.redelivered);
+        let delivery_count = entry.delivery_count;
+        let (message, token) = if no_ack {
+            self.counts.leave(&entry);
+            let message = if entry.stored() {
+                let kept = entry.message.clone();
+                fx.gone.push(gone(entry, SettleReason::Acked, false));
+                kept?
+            } else {
+                entry.message.take()?
+            };
+            (message, None)
+        } else {
+            let message = entry.message.clone()?;
+            self.counts.add_unacked(&entry);
+            if entry.stored() && seq > *self.delivered_upto {
+                *self.delivered_upto = seq;
+                fx.delivered_upto = Some(seq);
+            }
+            (message, Some(self.unacked.hold(entry, holder)))
+        };
+        Some(Delivery {
+            message,
+            token,
+            seq,
+            redelivered,
+            delivery_count,
+        })
+    }
+}
+
+/// What to tell of a message that is gone.
+pub(super) fn gone(entry: Entry, reason: SettleReason, dead_letter: bool) -> Gone {
+    Gone {
+        stored: entry.stored(),
+        seq: entry.seq,
+        expires: entry.expires_option(),
+        message: entry.message,
+        reason,
+        dead_letter,
+        lane: entry.lane,
+        delivery_count: entry.delivery_count,
+    }
+}

@@ -1,0 +1,203 @@
+//! The ready messages of one priority, in publish order.
+//!
+//! Three parts, in this order: `returned` (came back from a consumer), `head` (never delivered, in
+//! memory), `rest` (never delivered; stretches in memory and stretches on disk take turns).
+//!
+//! Invariants: every place in `returned` is lower than every place in `head` and `rest`, because
+//! messages are taken from the front only: what was taken once lies before what was not. So a
+//! stretch on disk never spans a message that a consumer holds or has given back, and may be read
+//! back as a whole. `head` is empty only if `rest` is empty or begins on disk.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::entry::Entry;
+use crate::ids::{Millis, Seq};
+
+/// A stretch of messages on disk: sums only.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Cold {
+    /// No message of the stretch lies before this place.
+    pub(super) first: Seq,
+    pub(super) last: Seq,
+    pub(super) count: u64,
+    pub(super) bytes: u64,
+    pub(super) persistent: u64,
+    pub(super) persistent_bytes: u64,
+}
+
+impl Cold {
+    pub(super) fn of(entry: &Entry) -> Self {
+        let bytes = u64::from(entry.bytes);
+        Self {
+            first: entry.seq,
+            last: entry.seq,
+            count: 1,
+            bytes,
+            persistent: u64::from(entry.persistent),
+            persistent_bytes: if entry.persistent { bytes } else { 0 },
+        }
+    }
+
+    /// Appends a stretch that lies behind this one.
+    pub(super) fn join(&mut self, next: &Self) {
+        self.last = next.last;
+        self.count += next.count;
+        self.bytes += next.bytes;
+        self.persistent += next.persistent;
+        self.persistent_bytes += next.persistent_bytes;
+    }
+
+    /// Takes one message out of the sums, which may have been wrong.
+    pub(super) fn leave(&mut self, bytes: u64, persistent: bool) {
+        self.count = self.count.saturating_sub(1);
+        self.bytes = self.bytes.saturating_sub(bytes);
+        if persistent {
+            self.persistent = self.persistent.saturating_sub(1);
+            self.persistent_bytes = self.persistent_bytes.saturating_sub(bytes);
+        }
+    }
+}
+
+/// A part of a lane behind its head.
+#[derive(Debug)]
+pub(super) enum Chunk {
+    /// In memory.
+    Warm(VecDeque<Entry>),
+    /// On disk.
+    Cold(Cold),
+}
+
+/// What stands at the front of a lane.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Front {
+    /// A message whose rules are known.
+    Entry {
+        expires: Millis,
+        bytes: u32,
+        /// `false`: its body is on disk, it cannot be delivered yet.
+        here: bool,
+    },
+    /// A stretch on disk.
+    Cold,
+}
+
+/// One priority's ready messages.
+#[derive(Debug, Default)]
+pub(super) struct Lane {
+    pub(super) returned: BTreeMap<Seq, Entry>,
+    pub(super) head: VecDeque<Entry>,
+    pub(super) rest: VecDeque<Chunk>,
+    /// Read ahead when the head has this many messages or fewer.
+    pub(super) low: usize,
+}
+
+impl Lane {
+    pub(super) fn is_empty(&self) -> bool {
+        self.head.is_empty() && self.returned.is_empty() && self.rest.is_empty()
+    }
+
+    pub(super) fn push(&mut self, entry: Entry) {
+        if self.rest.is_empty() {
+            self.head.push_back(entry);
+        } else if let Some(Chunk::Warm(tail)) = self.rest.back_mut() {
+            tail.push_back(entry);
+        } else {
+            self.rest.push_back(Chunk::Warm(VecDeque::from([entry])));
+        }
+    }
+
+    pub(super) fn front(&self) -> Option<Front> {
+        let first = if self.returned.is_empty() {
+            self.head.front()
+        } else {
+            self.returned.first_key_value().map(|(_, entry)| entry)
+        };
+        match first {
+            Some(entry) => Some(Front::Entry {
+                expires: entry.expires,
+                bytes: entry.bytes,
+                here: entry.message.is_some(),
+            }),
+            None if self.rest.is_empty() => None,
+            None => Some(Front::Cold),
+        }
+    }
+
+    /// Takes the front, unless it is a stretch on disk.
+    pub(super) fn pop(&mut self) -> Option<Entry> {
+        if !self.returned.is_empty() {
+            return self.returned.pop_first().map(|(_, entry)| entry);
+        }
+        let entry = self.head.pop_front();
+        if self.head.is_empty() {
+            self.refill();
+        } else {
+            thin(&mut self.head);
+        }
+        entry
+    }
+
+    /// Restores the invariant of an empty head, and lets go of room that a long queue needed.
+    pub(super) fn refill(&mut self) {
+        if self.head.is_empty() {
+            if matches!(self.rest.front(), Some(Chunk::Warm(_))) {
+                if let Some(Chunk::Warm(warm)) = self.rest.pop_front() {
+                    self.head = warm;
+                }
+            } else if self.head.capacity() > ROOM_KEPT {
+                self.head = VecDeque::new();
+            }
+        }
+    }
+
+    /// The stretch on disk right behind the head.
+    pub(super) fn cold_mut(&mut self) -> Option<&mut Cold> {
+        match self.rest.front_mut() {
+            Some(Chunk::Cold(cold)) => Some(cold),
+            _ => None,
+        }
+    }
+
+    /// The stretch on disk right behind the head.
+    pub(super) fn cold(&self) -> Option<&Cold> {
+        match self.rest.front() {
+            Some(Chunk::Cold(cold)) => Some(cold),
+            _ => None,
+        }
+    }
+
+    /// All messages in memory, in order.
+    pub(super) fn entries(&self) -> impl Iterator<Item = &Entry> {
+        let rest = self.rest.iter().filter_map(|chunk| match chunk {
+            Chunk::Warm(warm) => Some(warm.iter()),
+            Chunk::Cold(_) => None,
+        });
+        self.returned
+            .values()
+            .chain(self.head.iter())
+            .chain(rest.flatten())
+    }
+
+    /// All messages in memory, in order.
+    pub(super) fn entries_mut(&mut self) -> impl Iterator<Item = &mut Entry> {
+        let rest = self.rest.iter_mut().filter_map(|chunk| match chunk {
+            Chunk::Warm(warm) => Some(warm.iter_mut()),
+            Chunk::Cold(_) => None,
+        });
+        self.returned
+            .values_mut()
+            .chain(self.head.iter_mut())
+            .chain(rest.flatten())
+    }
+}
+
+/// Gives back the room of a deque that was much longer once.
+pub(super) fn thin(entries: &mut VecDeque<Entry>) {
+    if entries.capacity() > ROOM_KEPT && entries.len() < entries.capacity() / 8 {
+        entries.shrink_to(entries.len() * 2);
+    }
+}
+
+/// An emptied head keeps room for this many entries (10 KiB), so that a short queue under load
+/// allocates nothing. [`Queue::shrink`](super::Queue::shrink) takes that as well.
+const ROOM_KEPT: usize = 256;

@@ -1,0 +1,91 @@
+//! Messages leave without a consumer: expired, over a limit, purged.
+
+use super::lane::Front;
+use super::{Counts, Effects, Overflow, PurgeMark, Queue};
+use crate::ids::Millis;
+use crate::store::SettleReason;
+
+/// One call drops at most this many messages (a few milliseconds); the rest is due at once.
+pub(super) const DROPS_PER_CALL: usize = 10_000;
+
+impl<C> Queue<C> {
+    /// Whether `more` messages of `more_bytes` in sum would be too many. Only ready ones count.
+    pub(super) fn over_limit(&self, more: u64, more_bytes: u64) -> bool {
+        let (length, bytes) = (self.settings.max_length, self.settings.max_bytes);
+        length.is_some_and(|max| self.counts.ready + more > max)
+            || bytes.is_some_and(|max| self.counts.ready_bytes + more_bytes > max)
+    }
+
+    /// Drops expired messages and those over a limit from the front.
+    pub(super) fn trim(&mut self, now: Millis, fx: &mut Effects) {
+        let mut budget = DROPS_PER_CALL;
+        self.trim_within(now, &mut budget, fx);
+    }
+
+    /// The same, `budget` being what is left of this call's share. What expired behind a live
+    /// message stays. A front on disk stays until it was read.
+    pub(super) fn trim_within(&mut self, now: Millis, budget: &mut usize, fx: &mut Effects) {
+        self.more_due = false;
+        while let Some((level, Front::Entry { expires, .. })) = self.front() {
+            let reason = if expires <= now {
+                SettleReason::Expired
+            } else if self.settings.overflow == Overflow::DropHead && self.over_limit(0, 0) {
+                SettleReason::MaxLength
+            } else {
+                break;
+            };
+            if *budget == 0 {
+                self.more_due = true;
+                break;
+            }
+            *budget -= 1;
+            if let Some(entry) = self.pop(level) {
+                self.lose(entry, reason, fx);
+            }
+        }
+    }
+
+    /// When [`Queue::tick`] is to be called next, if at all: the front expires then. An instant in
+    /// the past (0): there is something to do at once.
+    pub fn next_deadline(&self) -> Option<Millis> {
+        if self.more_due {
+            return Some(Millis(0));
+        }
+        match self.front()? {
+            (_, Front::Entry { expires, .. }) if expires != super::entry::NEVER => Some(expires),
+            (_, Front::Entry { here: true, .. }) => None,
+            // A body that nobody wants now need not be read.
+            (_, Front::Entry { .. }) if self.takers() == 0 => None,
+            _ if self.reading.is_some() => None,
+            _ => Some(self.retry_at),
+        }
+    }
+
+    /// Drops everything that is ready and says how much that was. Not dead-lettered.
+    pub fn purge(&mut self, fx: &mut Effects) -> u64 {
+        let purged = self.counts.ready;
+        if purged == 0 {
+            return 0;
+        }
+        // Freed with the effects; what stays is counted anew, which spares looking at it all.
+        let remains = std::mem::take(&mut self.lanes);
+        self.counts = Counts {
+            consumers: self.counts.consumers,
+            ..Counts::default()
+        };
+        for held in self.unacked.iter() {
+            self.counts.enter(&held.entry);
+            self.counts.add_unacked(&held.entry);
+        }
+        self.reading = None;
+        self.more_due = false;
+        fx.purge = Some(PurgeMark {
+            upto: self.last_seq,
+            stored: self.settings.durable || self.paged_ever,
+            kept: self.unacked.stored(),
+            _remains: remains,
+        });
+        self.check_small();
+        purged
+    }
+}

@@ -1,0 +1,244 @@
+//! The queue: who gets which message, in which order, and what becomes of the others.
+//!
+//! One [`Queue`] is one value. Its methods are the only way to change it; each takes the time where
+//! it matters, pushes what the caller must do into [`Effects`], and hands deliveries to an
+//! [`Outlet`].
+//!
+//! Invariants: a message is ready or unacknowledged, never both; ready messages keep publish order
+//! within their priority, and what comes back returns to its old place; a consumer never holds more
+//! than its prefetch; no consumer that could take a message waits while the front can be
+//! delivered, once the caller has kicked; no call works through more than a bounded number of
+//! drops (what is left is due at once, see [`Queue::next_deadline`]).
+//!
+//! Absent: no clock, no locks, no async, no I/O, no randomness. A queue nobody uses has no heap.
+//!
+//! Who must kick: after [`attach`](Queue::attach), [`settle`](Queue::settle),
+//! [`reject`](Queue::reject), [`requeue`](Queue::requeue) and [`unblock`](Queue::unblock) the caller
+//! calls [`kick`](Queue::kick), once for as many of them as it likes.
+
+mod browse;
+mod check;
+mod consumers;
+mod counts;
+mod deliver;
+mod effects;
+mod entry;
+mod lane;
+mod lanes;
+mod limits;
+mod paging;
+mod publish;
+mod reading;
+mod settings;
+mod settle;
+#[cfg(test)]
+mod tests;
+mod unacked;
+
+pub use browse::{ConsumerView, Peeked};
+pub use counts::Counts;
+pub use effects::{
+    AttachRefused, ConsumerId, ConsumerSpec, Delivery, Effects, GetReply, Gone, Got, Outlet,
+    Published, PurgeMark, ReadAsk, Requeue, Token,
+};
+pub use paging::PageCandidate;
+pub use settings::{Overflow, Settings};
+
+use consumers::{Consumers, Removed};
+use lane::{Chunk, Cold};
+use lanes::Lanes;
+use reading::Reading;
+use unacked::Unacked;
+
+use crate::ids::{Millis, Seq};
+use crate::store::RecoveredQueue;
+
+/// One queue. `C` is what the caller knows a consumer by.
+#[derive(Debug)]
+pub struct Queue<C> {
+    settings: Settings,
+    lanes: Lanes,
+    unacked: Unacked,
+    consumers: Option<Box<Consumers<C>>>,
+    counts: Counts,
+    /// The last place given out.
+    last_seq: Seq,
+    /// Stored messages up to here may have been delivered.
+    delivered_upto: Seq,
+    /// What an earlier run may have delivered.
+    recovered_upto: Seq,
+    /// The read that is under way.
+    reading: Option<Reading>,
+    /// After a read that failed: not before this.
+    retry_at: Millis,
+    /// When the queue was last in use, for `x-expires`.
+    last_used: Millis,
+    /// Given to the next consumer, to tell old from new.
+    next_serial: u32,
+    /// Drops were left undone because there were too many for one call.
+    more_due: bool,
+    /// Transient messages were handed out to be written and are not known to be written yet.
+    paging_out: bool,
+    /// The store knows of transient messages.
+    paged_ever: bool,
+}
+
+impl<C> Queue<C> {
+    /// An empty queue.
+    pub fn new(settings: Settings, now: Millis) -> Self {
+        Self {
+            settings,
+            lanes: Lanes::default(),
+            unacked: Unacked::default(),
+            consumers: None,
+            counts: Counts::default(),
+            last_seq: Seq(0),
+            delivered_upto: Seq(0),
+            recovered_upto: Seq(0),
+            reading: None,
+            retry_at: Millis(0),
+            last_used: now,
+            next_serial: 0,
+            more_due: false,
+            paging_out: false,
+            paged_ever: false,
+        }
+    }
+
+    /// A queue as the store found it: all its messages are on disk. [`Queue::next_deadline`] is
+    /// due at once if there are any, because their rules are not known until the first is read.
+    pub fn recover(settings: Settings, found: &RecoveredQueue, now: Millis) -> Self {
+        let mut queue = Self::new(settings, now);
+        queue.last_seq = found.last_seq.max(found.delivered_upto);
+        queue.delivered_upto = found.delivered_upto;
+        queue.recovered_upto = found.delivered_upto;
+        for range in &found.ranges {
+            // Only persistent messages survive a restart.
+            let cold = Cold {
+                first: range.first,
+                last: range.last,
+                count: range.count,
+                bytes: range.bytes,
+                persistent: range.count,
+                persistent_bytes: range.bytes,
+            };
+            queue.last_seq = queue.last_seq.max(range.last);
+            queue.counts.enter_cold(&cold);
+            let lane = queue.lanes.make(range.lane);
+            if let Some(Chunk::Cold(before)) = lane.rest.back_mut() {
+                before.join(&cold);
+            } else {
+                lane.rest.push_back(Chunk::Cold(cold));
+            }
+            queue.lanes.note(range.lane);
+        }
+        queue.check_small();
+        queue
+    }
+
+    /// Attaches a consumer. Delivers nothing yet, so that the caller can say so (`consume-ok`)
+    /// before it kicks.
+    ///
+    /// # Errors
+    /// If exclusive use stands against it.
+    pub fn attach(
+        &mut self,
+        now: Millis,
+        spec: ConsumerSpec<C>,
+        fx: &mut Effects,
+    ) -> Result<(), AttachRefused> {
+        let single_active = self.settings.single_active_consumer;
+        if single_active && spec.exclusive {
+            return Err(AttachRefused::ExclusiveOnSingleActive);
+        }
+        let consumers = self
+            .consumers
+            .get_or_insert_with(|| Box::new(Consumers::new(single_active)));
+        consumers.admits(&spec)?;
+        let id = spec.id;
+        if consumers.insert(spec, self.next_serial) {
+            fx.activity.push((id, true));
+        }
+        self.next_serial = self.next_serial.wrapping_add(1);
+        self.counts.consumers = consumers.len();
+        self.last_used = now;
+        self.check_small();
+        Ok(())
+    }
+
+    /// Takes a consumer out; `false`: there is none of this id. What it holds stays
+    /// unacknowledged: on `basic.cancel` that is right, on a closed channel the caller requeues it.
+    /// With a single active consumer the next one takes over at once.
+    pub fn detach(
+        &mut self,
+        now: Millis,
+        id: ConsumerId,
+        outlet: &mut (impl Outlet<C> + ?Sized),
+        fx: &mut Effects,
+    ) -> bool {
+        let Some(consumers) = self.consumers.as_deref_mut() else {
+            return false;
+        };
+        let removed = consumers.remove(id);
+        if removed == Removed::Unknown {
+            return false;
+        }
+        self.counts.consumers = consumers.len();
+        if consumers.len() == 0 {
+            self.consumers = None;
+        }
+        self.last_used = now;
+        if let Removed::Succeeded(elected) = removed {
+            fx.activity.push((elected, true));
+            self.kick(now, outlet, fx);
+        }
+        self.check_small();
+        true
+    }
+
+    /// The consumer's outlet has room again. The caller kicks.
+    pub fn unblock(&mut self, id: ConsumerId) {
+        if let Some(consumers) = self.consumers.as_deref_mut() {
+            consumers.unblock(id);
+        }
+        self.check_small();
+    }
+
+    /// New settings, from a policy. What is fixed for the queue's life stays as it was. Expiry of
+    /// messages that are here already does not change.
+    pub fn set_settings(
+        &mut self,
+        now: Millis,
+        settings: Settings,
+        outlet: &mut (impl Outlet<C> + ?Sized),
+        fx: &mut Effects,
+    ) {
+        if settings.expires_ms != self.settings.expires_ms {
+            self.last_used = now;
+        }
+        self.settings = Settings {
+            durable: self.settings.durable,
+            max_priority: self.settings.max_priority,
+            single_active_consumer: self.settings.single_active_consumer,
+            ..settings
+        };
+        self.kick(now, outlet, fx);
+    }
+
+    /// The queue is in use: declared again, for `x-expires`.
+    pub fn touch(&mut self, now: Millis) {
+        self.last_used = now;
+    }
+
+    /// When the queue itself expires unless it is used before; `None`: it does not, or is in use.
+    pub fn idle_deadline(&self) -> Option<Millis> {
+        let expires_ms = self.settings.expires_ms?;
+        (self.counts.consumers == 0).then(|| self.last_used.plus(expires_ms))
+    }
+
+    /// Lets go of memory that an earlier load needed. For housekeeping of idle queues.
+    pub fn shrink(&mut self) {
+        self.lanes.shrink();
+        self.unacked.shrink();
+    }
+}

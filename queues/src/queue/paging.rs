@@ -1,0 +1,283 @@
+//! Bodies leave memory.
+//!
+//! The queue decides what may go: bodies that the store has written, behind the head and, if asked,
+//! those that consumers hold. What was never delivered becomes a stretch on disk, of which only
+//! sums stay. What was delivered before keeps its entry without the body. How they come back:
+//! [`reading`](super::reading).
+
+use std::collections::VecDeque;
+
+use super::Queue;
+use super::entry::{Disk, Entry};
+use super::lane::{Chunk, Cold, Lane, thin};
+use crate::ids::{Millis, Seq};
+use crate::message::Message;
+
+/// Ready messages paged out by one call, at most.
+const PAGED_PER_CALL: usize = 50_000;
+
+/// Fewer messages in a row than this are not worth a stretch of their own.
+const STRETCH_MIN: usize = 8;
+
+/// A transient message to be written so that its body can leave memory.
+#[derive(Clone, Debug)]
+pub struct PageCandidate {
+    /// Its place.
+    pub seq: Seq,
+    /// The message.
+    pub message: Message,
+    /// Its lane.
+    pub lane: u8,
+    /// When it expires, if it does.
+    pub expires: Option<Millis>,
+    /// Failed deliveries so far: to be recorded as well if not 0.
+    pub delivery_count: u32,
+}
+
+impl<C> Queue<C> {
+    /// Drops bodies behind the first `keep_head_bytes` of memory, in the order of delivery, which
+    /// the store has written: logged ones up to `written_upto`, and those of [`Queue::paged`].
+    /// With `held`, also all such bodies that consumers hold (an acknowledgement does not need
+    /// them). Returns the bytes of memory freed. One call drops the bodies of at most
+    /// 50,000 ready messages (a few milliseconds), so call again if that was not enough; but it looks
+    /// at all messages in memory if none of them can go.
+    pub fn page_out(&mut self, keep_head_bytes: u64, written_upto: Seq, held: bool) -> u64 {
+        let durable = self.settings.durable;
+        let before = self.counts.resident_bytes;
+        let mut pager = Pager {
+            keep: keep_head_bytes,
+            durable,
+            written_upto,
+            freed: 0,
+            away: 0,
+            budget: PAGED_PER_CALL,
+        };
+        for level in self.lanes.filled() {
+            if let Some(lane) = self.lanes.get_mut(level) {
+                let reading = self
+                    .reading
+                    .is_some_and(|reading| reading.fills_head(level));
+                pager.lane(lane, reading);
+            }
+        }
+        self.counts.away += pager.away;
+        if held {
+            for held in self.unacked.iter_mut() {
+                if held.entry.pageable(durable, written_upto) {
+                    pager.strip(&mut held.entry);
+                }
+            }
+        }
+        self.counts.resident_bytes -= pager.freed;
+        self.check_small();
+        before - self.counts.resident_bytes
+    }
+
+    /// Up to `max` transient messages behind the first `keep_head_bytes`, to be written as
+    /// transient records. From now on they count as stored. Empty while those of an earlier call
+    /// are not known to be written.
+    pub fn page_candidates(&mut self, keep_head_bytes: u64, max: usize) -> Vec<PageCandidate> {
+        let mut candidates = Vec::new();
+        if self.paging_out {
+            return candidates;
+        }
+        let mut keep = keep_head_bytes;
+        for level in self.lanes.filled() {
+            let Some(lane) = self.lanes.get_mut(level) else {
+                continue;
+            };
+            for entry in lane.entries_mut() {
+                if candidates.len() >= max {
+                    break;
+                }
+                let memory = entry.memory();
+                if keep >= memory && keep > 0 {
+                    keep -= memory;
+                    continue;
+                }
+                keep = 0;
+                if let (Disk::Never, Some(message)) = (entry.disk, &entry.message) {
+                    candidates.push(PageCandidate {
+                        seq: entry.seq,
+                        message: message.clone(),
+                        lane: level,
+                        expires: entry.expires_option(),
+                        delivery_count: entry.delivery_count,
+                    });
+                    entry.disk = Disk::Told;
+                }
+            }
+        }
+        self.paging_out = !candidates.is_empty();
+        self.paged_ever |= self.paging_out;
+        candidates
+    }
+
+    /// The candidates handed out last are written: the next [`Queue::page_out`] can drop them.
+    pub fn paged(&mut self) {
+        self.paging_out = false;
+        let durable = self.settings.durable;
+        for level in self.lanes.filled() {
+            if let Some(lane) = self.lanes.get_mut(level) {
+                for entry in lane.entries_mut() {
+                    entry.paged(durable);
+                }
+            }
+        }
+        for held in self.unacked.iter_mut() {
+            held.entry.paged(durable);
+        }
+    }
+}
+
+/// Works through the lanes, in the order of delivery.
+struct Pager {
+    /// Memory that may stay.
+    keep: u64,
+    durable: bool,
+    written_upto: Seq,
+    freed: u64,
+    /// Ready messages that went.
+    away: u64,
+    /// So many more may go.
+    budget: usize,
+}
+
+impl Pager {
+    fn strip(&mut self, entry: &mut Entry) {
+        self.freed += entry.memory();
+        entry.message = None;
+    }
+
+    /// Whether an entry lies within what stays.
+    fn stays(&mut self, entry: &Entry) -> bool {
+        match self.keep.checked_sub(entry.memory()) {
+            Some(left) if self.keep > 0 => {
+                self.keep = left;
+                true
+            }
+            _ => {
+                self.keep = 0;
+                false
+            }
+        }
+    }
+
+    fn goes(&self, entry: &Entry) -> bool {
+        self.budget > 0 && entry.pageable(self.durable, self.written_upto)
+    }
+
+    fn lane(&mut self, lane: &mut Lane, reading: bool) {
+        for entry in lane.returned.values_mut() {
+            if !self.stays(entry) && self.goes(entry) {
+                self.away += 1;
+                self.budget -= 1;
+                self.strip(entry);
+            }
+        }
+        if reading {
+            // Its answer is to be put behind the head as it is.
+            for entry in &lane.head {
+                self.stays(entry);
+            }
+        } else {
+            let stay = lane
+                .head
+                .iter()
+                .take_while(|entry| self.stays(entry))
+                .count();
+            if lane.head.iter().skip(stay).any(|entry| self.goes(entry)) {
+                let head = lane.head.drain(..stay).collect();
+                let tail = std::mem::replace(&mut lane.head, head);
+                lane.rest.push_front(Chunk::Warm(tail));
+            }
+        }
+        let pageable = lane.rest.iter().any(|chunk| match chunk {
+            Chunk::Warm(warm) => warm.iter().any(|entry| self.goes(entry)),
+            Chunk::Cold(_) => false,
+        });
+        if pageable {
+            let mut rest = Rest::default();
+            for chunk in std::mem::take(&mut lane.rest) {
+                match chunk {
+                    Chunk::Cold(cold) => rest.cold(&cold),
+                    Chunk::Warm(warm) => self.warm(warm, &mut rest),
+                }
+            }
+            lane.rest = rest.chunks;
+        }
+        lane.refill();
+        // Read ahead once half of what stays is gone.
+        lane.low = lane.low.max(lane.head.len() / 2);
+    }
+
+    /// Turns long enough runs of what can go into stretches.
+    fn warm(&mut self, mut warm: VecDeque<Entry>, rest: &mut Rest) {
+        let mut run = Vec::with_capacity(STRETCH_MIN);
+        while self.budget > 0
+            && let Some(entry) = warm.pop_front()
+        {
+            if self.stays(&entry) || !self.goes(&entry) {
+                rest.warm(run.drain(..));
+                rest.warm([entry]);
+            } else if rest.is_cold() {
+                self.sink(&entry, rest);
+            } else {
+                run.push(entry);
+                if run.len() == STRETCH_MIN {
+                    for entry in run.drain(..) {
+                        self.sink(&entry, rest);
+                    }
+                }
+            }
+        }
+        rest.warm(run.drain(..));
+        rest.remainder(warm);
+    }
+
+    fn sink(&mut self, entry: &Entry, rest: &mut Rest) {
+        self.freed += entry.memory();
+        self.away += 1;
+        self.budget = self.budget.saturating_sub(1);
+        rest.cold(&Cold::of(entry));
+    }
+}
+
+/// A lane's chunks while they are made anew.
+#[derive(Default)]
+struct Rest {
+    chunks: VecDeque<Chunk>,
+}
+
+impl Rest {
+    fn is_cold(&self) -> bool {
+        matches!(self.chunks.back(), Some(Chunk::Cold(_)))
+    }
+
+    fn cold(&mut self, cold: &Cold) {
+        match self.chunks.back_mut() {
+            Some(Chunk::Cold(before)) => before.join(cold),
+            _ => self.chunks.push_back(Chunk::Cold(*cold)),
+        }
+    }
+
+    /// What is left of a stretch in memory, without copying it.
+    fn remainder(&mut self, mut entries: VecDeque<Entry>) {
+        thin(&mut entries);
+        match self.chunks.back_mut() {
+            _ if entries.is_empty() => {}
+            Some(Chunk::Warm(warm)) => warm.append(&mut entries),
+            _ => self.chunks.push_back(Chunk::Warm(entries)),
+        }
+    }
+
+    fn warm(&mut self, entries: impl IntoIterator<Item = Entry>) {
+        for entry in entries {
+            if let Some(Chunk::Warm(warm)) = self.chunks.back_mut() {
+                warm.push_back(entry);
+            } else {
+                self.chunks.push_back(Chunk::Warm(VecDeque::from([entry])));
+            }
+        }
+    }
+}

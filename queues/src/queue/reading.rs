@@ -1,0 +1,234 @@
+//! Bodies come back from disk.
+//!
+//! One read at a time per queue. While one is under way, nothing is put before the place it reads
+//! from, so its answer always fits, and paging cannot starve delivery. The caller asks the store
+//! and brings the answer; a slow read stalls this queue only.
+
+use super::entry::{Disk, Entry, NEVER, body_bytes};
+use super::lane::Lane;
+use super::{Effects, Outlet, Queue, ReadAsk};
+use crate::ids::{Millis, Seq};
+use crate::store::Stored;
+
+/// Messages wanted per read while consumers are attached.
+const READ_MESSAGES: usize = 1024;
+
+/// Messages wanted per read when only rules (expiry, limits) ask for it.
+const READ_MESSAGES_IDLE: usize = 64;
+
+/// After a read that failed, the next try waits this long.
+const RETRY_MS: u64 = 1000;
+
+/// A lane with this few messages left, and none on disk, lets the next lane be read ahead.
+const LAST_OF_LANE: usize = READ_MESSAGES / 2;
+
+/// A read under way.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Reading {
+    ask: ReadAsk,
+    /// Fills entries of returned messages; else it reads the stretch behind the head.
+    returned: bool,
+}
+
+impl Reading {
+    /// It reads the stretch behind the head of this lane.
+    pub(super) fn fills_head(&self, lane: u8) -> bool {
+        !self.returned && self.ask.lane == lane
+    }
+}
+
+impl<C> Queue<C> {
+    /// Asks for what will be needed from disk, if anything. `demand`: somebody wants messages;
+    /// else only the front's rules are of interest.
+    pub(super) fn wish(&mut self, now: Millis, demand: bool, fx: &mut Effects) {
+        if self.counts.away == 0 || self.reading.is_some() || now < self.retry_at {
+            return;
+        }
+        let max_messages = if demand {
+            READ_MESSAGES
+        } else {
+            READ_MESSAGES_IDLE
+        };
+        for lane in self.lanes.filled() {
+            let Some(here) = self.lanes.get(lane) else {
+                continue;
+            };
+            if demand && let Some((from, to)) = away_returned(here, max_messages) {
+                let ask = ReadAsk {
+                    lane,
+                    from,
+                    to,
+                    max_messages,
+                };
+                self.reading = Some(Reading {
+                    ask,
+                    returned: true,
+                });
+            } else if let Some(cold) = here.cold()
+                && here.returned.len() + here.head.len() <= if demand { here.low } else { 0 }
+            {
+                let ask = ReadAsk {
+                    lane,
+                    from: cold.first,
+                    to: cold.last,
+                    max_messages,
+                };
+                self.reading = Some(Reading {
+                    ask,
+                    returned: false,
+                });
+            } else if demand && here.rest.is_empty() && here.head.len() <= LAST_OF_LANE {
+                continue;
+            }
+            break;
+        }
+        if let Some(reading) = &self.reading {
+            fx.read = Some(reading.ask);
+        }
+    }
+
+    /// The store's answer to [`Effects::read`]: live messages from the start of what was asked for,
+    /// in order; fewer than all are fine, none means that there is none. An answer that
+    /// is not awaited any more is ignored.
+    pub fn fetched(
+        &mut self,
+        now: Millis,
+        stored: Vec<Stored>,
+        asked: ReadAsk,
+        outlet: &mut (impl Outlet<C> + ?Sized),
+        fx: &mut Effects,
+    ) {
+        let Some(reading) = self.reading.filter(|reading| reading.ask == asked) else {
+            return;
+        };
+        self.reading = None;
+        self.retry_at = Millis(0);
+        let covered = stored
+            .last()
+            .map_or(asked.to, |last| last.seq.min(asked.to));
+        if reading.returned {
+            self.fill_returned(asked, covered, stored, fx);
+        } else {
+            self.fill_head(asked, covered, stored, fx);
+        }
+        self.lanes.note(asked.lane);
+        self.kick(now, outlet, fx);
+    }
+
+    /// The store could not answer. The queue asks again later, see [`Queue::next_deadline`].
+    pub fn read_failed(&mut self, now: Millis, asked: ReadAsk) {
+        if self.reading.is_some_and(|reading| reading.ask == asked) {
+            self.reading = None;
+            self.retry_at = now.plus(RETRY_MS);
+        }
+    }
+
+    fn fill_returned(
+        &mut self,
+        asked: ReadAsk,
+        covered: Seq,
+        stored: Vec<Stored>,
+        fx: &mut Effects,
+    ) {
+        let Some(lane) = self.lanes.get_mut(asked.lane) else {
+            return;
+        };
+        for found in stored {
+            let Some(entry) = lane.returned.get_mut(&found.seq) else {
+                continue;
+            };
+            if entry.message.is_some() {
+                continue;
+            }
+            match found.message {
+                Ok(message) => {
+                    entry.message = Some(message);
+                    self.counts.away -= 1;
+                    self.counts.resident_bytes += entry.memory();
+                }
+                Err(what) => {
+                    if let Some(entry) = lane.returned.remove(&found.seq) {
+                        self.counts.take_ready(&entry);
+                        self.counts.leave(&entry);
+                    }
+                    fx.damaged.push((found.seq, what));
+                }
+            }
+        }
+        let missing: Vec<Seq> = lane
+            .returned
+            .range(asked.from..=covered)
+            .filter(|(_, entry)| entry.message.is_none())
+            .map(|(seq, _)| *seq)
+            .collect();
+        for seq in missing {
+            if let Some(entry) = lane.returned.remove(&seq) {
+                self.counts.take_ready(&entry);
+                self.counts.leave(&entry);
+                fx.lost += 1;
+            }
+        }
+    }
+
+    fn fill_head(&mut self, asked: ReadAsk, covered: Seq, stored: Vec<Stored>, fx: &mut Effects) {
+        let Some(lane) = self.lanes.get_mut(asked.lane) else {
+            return;
+        };
+        let Some(mut cold) = lane.cold().copied().filter(|cold| cold.first == asked.from) else {
+            return;
+        };
+        // The sums of a stretch may be wrong. What is read counts as it is, and what remains of
+        // the sums at the stretch's end goes.
+        self.counts.leave_cold(&cold);
+        lane.low = stored.len() / 2;
+        for found in stored {
+            if found.seq < cold.first || found.seq > asked.to {
+                continue;
+            }
+            cold.first = found.seq.next();
+            match found.message {
+                Ok(message) => {
+                    let persistent = message.meta().persistent;
+                    let entry = Entry {
+                        seq: found.seq,
+                        expires: found.expires.unwrap_or(NEVER),
+                        delivery_count: found.delivery_count,
+                        bytes: body_bytes(&message),
+                        lane: asked.lane,
+                        persistent,
+                        redelivered: found.seq <= self.recovered_upto || found.delivery_count > 0,
+                        disk: Disk::Written,
+                        message: Some(message),
+                    };
+                    cold.leave(u64::from(entry.bytes), persistent);
+                    self.counts.enter(&entry);
+                    self.counts.add_ready(&entry);
+                    lane.head.push_back(entry);
+                }
+                Err(what) => {
+                    cold.leave(0, cold.persistent > 0);
+                    fx.damaged.push((found.seq, what));
+                }
+            }
+        }
+        cold.first = cold.first.max(covered.next());
+        if cold.first > cold.last {
+            fx.lost += cold.count;
+            lane.rest.pop_front();
+            lane.refill();
+        } else {
+            self.counts.enter_cold(&cold);
+            if let Some(place) = lane.cold_mut() {
+                *place = cold;
+            }
+        }
+    }
+}
+
+/// First and last of the returned messages whose bodies are away, if the lane begins with them.
+fn away_returned(lane: &Lane, max: usize) -> Option<(Seq, Seq)> {
+    let away = |entry: &&Entry| entry.message.is_none();
+    let mut run = lane.returned.values().take_while(away).take(max);
+    let from = run.next()?.seq;
+    Some((from, run.last().map_or(from, |last| last.seq)))
+}

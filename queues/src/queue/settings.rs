@@ -1,0 +1,38 @@
+//! What a queue was declared with, or what policies say of it now.
+
+/// What happens when a length limit is hit (`x-overflow`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Overflow {
+    /// The oldest ready message is dropped, dead-lettered if there is a dead-letter exchange.
+    #[default]
+    DropHead,
+    /// The publish is refused.
+    RejectPublish,
+    /// The publish is refused, and the refused message is dead-lettered.
+    RejectPublishDeadLetter,
+}
+
+/// The rules of one queue. The default has no limits at all, and holds nothing durable.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Settings {
+    /// The queue survives a restart: persistent messages in it are logged. Fixed for its life.
+    pub durable: bool,
+    /// `x-max-priority`: highest lane; `None` for one lane only. Fixed for the queue's life.
+    pub max_priority: Option<u8>,
+    /// `x-message-ttl` in milliseconds; the lower of this and the message's own counts.
+    pub message_ttl_ms: Option<u64>,
+    /// `x-max-length`: most ready messages.
+    pub max_length: Option<u64>,
+    /// `x-max-length-bytes`: most body bytes of ready messages.
+    pub max_bytes: Option<u64>,
+    /// What happens beyond the two.
+    pub overflow: Overflow,
+    /// `x-delivery-limit`: a message that came back more often than this is dropped.
+    pub delivery_limit: Option<u32>,
+    /// `x-single-active-consumer`. Fixed for the queue's life.
+    pub single_active_consumer: bool,
+    /// A dead-letter exchange is set: what is dropped is flagged to go there.
+    pub dead_letters: bool,
+    /// `x-expires` in milliseconds.
+    pub expires_ms: Option<u64>,
+}

@@ -1,0 +1,295 @@
+//! Expiry, length limits, purge.
+
+use super::super::limits::DROPS_PER_CALL;
+use super::*;
+
+fn ttl(ms: u64) -> MessageMeta {
+    MessageMeta {
+        expiration_ms: Some(ms),
+        ..MessageMeta::default()
+    }
+}
+
+fn dead_letters() -> Settings {
+    Settings {
+        dead_letters: true,
+        ..Settings::default()
+    }
+}
+
+#[test]
+fn lower_of_queue_and_message_ttl_counts() {
+    for (queue, own, want) in [
+        (Some(50), Some(20), Some(1020)),
+        (Some(50), Some(90), Some(1050)),
+        (None, Some(20), Some(1020)),
+        (Some(50), None, Some(1050)),
+        (None, None, None),
+    ] {
+        let mut b = bench(Settings {
+            message_ttl_ms: queue,
+            ..Settings::default()
+        });
+        let meta = MessageMeta {
+            expiration_ms: own,
+            ..MessageMeta::default()
+        };
+        let want = want.map(Millis);
+        let Published::Enqueued { expires, .. } = b.publish_meta("a", meta) else {
+            panic!("enqueued");
+        };
+        assert_eq!((expires, b.q.next_deadline()), (want, want));
+    }
+}
+
+#[test]
+fn messages_expire_at_the_head_only() {
+    let mut b = bench(dead_letters());
+    b.publish_meta("a", ttl(10));
+    b.publish_meta("b", ttl(50));
+    b.publish_meta("c", ttl(5));
+    b.tick_at(1009);
+    assert_eq!(b.gone(), []);
+    b.tick_at(1010);
+    assert_eq!(b.gone(), [(1, SettleReason::Expired, true)]);
+    assert_eq!(b.q.counts().ready, 2, "c waits behind b");
+    assert_eq!(b.q.next_deadline(), Some(Millis(1050)));
+    b.tick_at(1050);
+    assert_eq!(b.gone().len(), 2);
+    assert_eq!(b.q.next_deadline(), None);
+}
+
+#[test]
+fn expired_message_is_not_delivered_even_without_a_tick() {
+    let mut b = bench(dead_letters());
+    b.publish_meta("a", ttl(10));
+    b.publish("b");
+    b.now = Millis(1010);
+    b.consume(Bench::spec(1));
+    assert_eq!(b.bodies(), "b");
+    assert_eq!(b.gone(), [(1, SettleReason::Expired, true)]);
+}
+
+#[test]
+fn get_does_not_see_expired_messages() {
+    let mut b = plain();
+    b.publish_meta("a", ttl(10));
+    b.now = Millis(1010);
+    assert!(matches!(b.q.get(b.now, false, &mut b.fx), GetReply::Empty));
+    assert!(b.fx.is_empty(), "transient and no dead-letter exchange");
+}
+
+#[test]
+fn ttl_zero_reaches_only_a_consumer_that_waits() {
+    let mut b = bench(dead_letters());
+    b.publish_meta("a", ttl(0));
+    assert_eq!(b.gone(), [(1, SettleReason::Expired, true)]);
+    b.consume(ConsumerSpec {
+        prefetch: 1,
+        ..Bench::spec(1)
+    });
+    b.publish_meta("b", ttl(0));
+    b.publish_meta("c", ttl(0));
+    assert_eq!(b.bodies(), "b");
+    assert_eq!(b.gone(), [(3, SettleReason::Expired, true)]);
+}
+
+#[test]
+fn requeued_message_that_expired_meanwhile_goes_at_once() {
+    let mut b = bench(dead_letters());
+    b.publish_meta("a", ttl(10));
+    let token = b.get().and_then(|d| d.token).expect("token");
+    b.tick_at(2000);
+    assert_eq!(b.gone(), [], "unacknowledged messages do not expire");
+    b.requeue(&[token], Requeue::ChannelClosed);
+    assert_eq!(b.gone(), [(1, SettleReason::Expired, true)]);
+}
+
+#[test]
+fn expiry_looks_at_the_highest_priority_only() {
+    let mut b = bench(Settings {
+        max_priority: Some(1),
+        ..dead_letters()
+    });
+    b.publish_meta("low", ttl(10));
+    b.publish_meta(
+        "high",
+        MessageMeta {
+            priority: Some(1),
+            ..MessageMeta::default()
+        },
+    );
+    b.tick_at(5000);
+    assert_eq!(b.gone(), []);
+    assert_eq!(b.q.next_deadline(), None);
+}
+
+#[test]
+fn many_expired_messages_take_several_calls() {
+    let mut b = plain();
+    let many = 2 * DROPS_PER_CALL as u64 + 1;
+    for _ in 0..many {
+        b.publish_meta("a", ttl(10));
+    }
+    b.publish("live");
+    b.now = Millis(1010);
+    assert!(matches!(b.q.get(b.now, false, &mut b.fx), GetReply::NotYet));
+    assert_eq!(b.q.next_deadline(), Some(Millis(0)));
+    b.tick_at(1010);
+    assert_eq!(b.q.counts().ready, many + 1 - 2 * DROPS_PER_CALL as u64);
+    assert_eq!(b.drain(), "live");
+    b.q.check();
+}
+
+#[test]
+fn drop_head_drops_the_oldest_ready_messages() {
+    let mut b = bench(Settings {
+        max_length: Some(2),
+        ..dead_letters()
+    });
+    b.publish_all(&["a", "b", "c"]);
+    assert_eq!(b.gone(), [(1, SettleReason::MaxLength, true)]);
+    assert_eq!(b.drain(), "b c");
+}
+
+#[test]
+fn unacknowledged_messages_do_not_count_until_they_come_back() {
+    let mut b = bench(Settings {
+        max_length: Some(2),
+        ..dead_letters()
+    });
+    b.publish_all(&["a", "b"]);
+    let held: Vec<Token> = (0..2).filter_map(|_| b.get()?.token).collect();
+    b.publish_all(&["c", "d"]);
+    assert_eq!(b.gone(), []);
+    b.requeue(&held[1..], Requeue::Nack);
+    assert_eq!(
+        b.gone(),
+        [(2, SettleReason::MaxLength, true)],
+        "the head goes"
+    );
+    assert_eq!(b.drain(), "c d");
+}
+
+#[test]
+fn byte_limit_counts_bodies_and_may_drop_the_new_message_itself() {
+    let mut b = bench(Settings {
+        max_bytes: Some(4),
+        ..dead_letters()
+    });
+    b.publish_all(&["aa", "bb", "c"]);
+    assert_eq!(b.gone(), [(1, SettleReason::MaxLength, true)]);
+    b.publish("ddddd");
+    assert_eq!(b.gone().len(), 3);
+    assert_eq!(b.q.counts(), Counts::default());
+}
+
+#[test]
+fn length_zero_lets_through_only_to_waiting_consumers() {
+    let mut b = bench(Settings {
+        max_length: Some(0),
+        ..dead_letters()
+    });
+    b.publish("a");
+    assert_eq!(b.gone(), [(1, SettleReason::MaxLength, true)]);
+    b.consume(Bench::spec(1));
+    b.publish("b");
+    assert_eq!(b.bodies(), "b");
+}
+
+#[test]
+fn drop_head_takes_from_the_highest_priority() {
+    let mut b = bench(Settings {
+        max_priority: Some(9),
+        max_length: Some(2),
+        ..dead_letters()
+    });
+    b.publish("low");
+    b.publish_meta(
+        "high",
+        MessageMeta {
+            priority: Some(9),
+            ..MessageMeta::default()
+        },
+    );
+    b.publish("low");
+    assert_eq!(b.gone(), [(2, SettleReason::MaxLength, true)]);
+}
+
+#[test]
+fn full_queue_refuses_publishes_when_told_so() {
+    for (overflow, dead_letters, want) in [
+        (Overflow::RejectPublish, true, false),
+        (Overflow::RejectPublishDeadLetter, true, true),
+        (Overflow::RejectPublishDeadLetter, false, false),
+    ] {
+        let mut b = bench(Settings {
+            max_length: Some(2),
+            max_bytes: Some(4),
+            overflow,
+            dead_letters,
+            ..Settings::default()
+        });
+        b.publish("aaa");
+        assert_eq!(b.publish("bb"), Published::Refused { dead_letter: want });
+        assert!(matches!(b.publish("b"), Published::Enqueued { .. }));
+        assert_eq!(b.publish(""), Published::Refused { dead_letter: want });
+        assert_eq!(b.drain(), "aaa b");
+    }
+}
+
+#[test]
+fn refusing_queue_keeps_what_comes_back() {
+    let mut b = bench(Settings {
+        max_length: Some(1),
+        overflow: Overflow::RejectPublish,
+        ..dead_letters()
+    });
+    b.publish("a");
+    let token = b.get().and_then(|d| d.token).expect("token");
+    b.publish("b");
+    b.requeue(&[token], Requeue::Nack);
+    assert_eq!(b.drain(), "a b");
+}
+
+#[test]
+fn new_limits_apply_at_once_and_fixed_settings_stay() {
+    let mut b = bench(Settings {
+        dead_letters: true,
+        ..durable()
+    });
+    b.publish_all(&["a", "b", "c"]);
+    let settings = Settings {
+        max_length: Some(1),
+        max_priority: Some(9),
+        single_active_consumer: true,
+        dead_letters: true,
+        ..Settings::default()
+    };
+    b.q.set_settings(b.now, settings, &mut b.desk, &mut b.fx);
+    assert_eq!(b.gone().len(), 2);
+    assert!(b.q.settings().durable && b.q.settings().max_priority.is_none());
+    assert!(!b.q.settings().single_active_consumer);
+}
+
+#[test]
+fn purge_takes_what_is_ready_and_leaves_what_is_held() {
+    let mut b = bench(Settings {
+        dead_letters: true,
+        ..durable()
+    });
+    for body in ["a", "b", "c", "d"] {
+        b.publish_meta(body, persistent());
+    }
+    let held: Vec<Token> = (0..2).filter_map(|_| b.get()?.token).collect();
+    assert_eq!(b.q.purge(&mut b.fx), 2);
+    let mark = b.fx.purge.take().expect("a mark");
+    assert_eq!((mark.upto, mark.stored), (Seq(4), true));
+    assert_eq!(mark.kept, [Seq(1), Seq(2)]);
+    assert_eq!(b.gone(), [], "not one by one, and not dead-lettered");
+    assert_eq!((b.q.counts().ready, b.q.counts().persistent), (0, 2));
+    b.requeue(&held, Requeue::Nack);
+    assert_eq!(b.drain(), "a b");
+    assert_eq!(b.q.purge(&mut b.fx), 0);
+    assert!(b.fx.purge.is_none());
+}

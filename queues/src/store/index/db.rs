@@ -1,0 +1,199 @@
+//! The database under the index: few calls, each of which may fail or panic inside.
+//!
+//! Invariants: `apply` is atomic; what was applied is durable when a later `sync` returned Ok.
+//! sled 0.34.7: `flush` writes but does not sync, so its file is synced here; panics inside it are
+//! turned into errors. Absent: what the keys mean.
+
+use std::fs::File;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+
+use parking_lot::RwLock;
+
+/// A change of one key: its new value, or that it goes.
+pub(crate) type Change = (Vec<u8>, Option<Vec<u8>>);
+
+/// Why the database could not do as asked.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("the index database: {text}")]
+pub(crate) struct DbError {
+    text: String,
+    /// The file system said no (a full disk): it may work later, once opened again.
+    pub(crate) io: bool,
+}
+
+impl DbError {
+    /// The file system said no.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn io(text: impl Into<String>) -> Self {
+        Self {
+            text: text.into(),
+            io: true,
+        }
+    }
+
+    /// Its content is not what it should be.
+    pub(crate) fn damaged(text: impl Into<String>) -> Self {
+        Self {
+            text: text.into(),
+            io: false,
+        }
+    }
+}
+
+/// See the module.
+pub(crate) trait Db: Send + Sync {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, DbError>;
+    /// Calls `each` for every key that starts with `prefix`, in order.
+    fn scan(&self, prefix: &[u8], each: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), DbError>;
+    /// All of `changes` or none; a later change of a key wins.
+    fn apply(&self, changes: &[Change]) -> Result<(), DbError>;
+    /// Makes what was applied durable.
+    fn sync(&self) -> Result<(), DbError>;
+    /// Opens it again after an error, which sled keeps reporting until then.
+    fn reopen(&self) -> Result<(), DbError>;
+    /// Removes everything in it.
+    fn clear(&self) -> Result<(), DbError>;
+    /// Bytes on disk.
+    fn size(&self) -> u64;
+}
+
+/// sled, used the way that was measured to survive power cuts.
+pub(crate) struct Sled {
+    path: PathBuf,
+    segment_bytes: usize,
+    cache_bytes: u64,
+    open: RwLock<Option<Open>>,
+}
+
+struct Open {
+    db: sled::Db,
+    file: File,
+}
+
+impl Sled {
+    /// Opens or creates the database in `path`. Its pages (16 records) must stay below a quarter
+    /// of `segment_bytes`, else sled moves them to files that it never syncs.
+    pub(crate) fn open(
+        path: &Path,
+        segment_bytes: usize,
+        cache_bytes: u64,
+    ) -> Result<Self, DbError> {
+        let sled = Self {
+            path: path.to_path_buf(),
+            segment_bytes,
+            cache_bytes,
+            open: RwLock::new(None),
+        };
+        sled.reopen()?;
+        Ok(sled)
+    }
+
+    fn with<T>(&self, act: impl FnOnce(&Open) -> Result<T, sled::Error>) -> Result<T, DbError> {
+        let open = self.open.read();
+        let Some(open) = open.as_ref() else {
+            return Err(DbError {
+                text: "it is closed".into(),
+                io: true,
+            });
+        };
+        guarded(|| act(open))
+    }
+}
+
+/// Runs `act`, with a panic inside sled turned into an error.
+fn guarded<T>(act: impl FnOnce() -> Result<T, sled::Error>) -> Result<T, DbError> {
+    match catch_unwind(AssertUnwindSafe(act)) {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(error)) => Err(DbError {
+            io: matches!(error, sled::Error::Io(_)),
+            text: error.to_string(),
+        }),
+        Err(panic) => {
+            let text = panic
+                .downcast_ref::<String>()
+                .map(String::as_str)
+                .or_else(|| panic.downcast_ref::<&str>().copied())
+                .unwrap_or("it panicked");
+            Err(DbError::damaged(text))
+        }
+    }
+}
+
+impl Db for Sled {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, DbError> {
+        self.with(|open| Ok(open.db.get(key)?.map(|value| value.to_vec())))
+    }
+
+    fn scan(&self, prefix: &[u8], each: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), DbError> {
+        self.with(|open| {
+            for item in open.db.scan_prefix(prefix) {
+                let (key, value) = item?;
+                each(&key, &value);
+            }
+            Ok(())
+        })
+    }
+
+    fn apply(&self, changes: &[Change]) -> Result<(), DbError> {
+        self.with(|open| {
+            let mut batch = sled::Batch::default();
+            for (key, value) in changes {
+                match value {
+                    Some(value) => batch.insert(key.as_slice(), value.as_slice()),
+                    None => batch.remove(key.as_slice()),
+                }
+            }
+            open.db.apply_batch(batch)
+        })
+    }
+
+    fn sync(&self) -> Result<(), DbError> {
+        self.with(|open| {
+            open.db.flush()?;
+            open.file.sync_data()?;
+            Ok(())
+        })
+    }
+
+    fn reopen(&self) -> Result<(), DbError> {
+        let mut slot = self.open.write();
+        if let Some(old) = slot.take() {
+            // sled flushes when it is dropped, and may panic there as anywhere.
+            let _ = guarded(|| {
+                drop(old);
+                Ok(())
+            });
+        }
+        let new = guarded(|| {
+            let db = sled::Config::new()
+                .path(&self.path)
+                .cache_capacity(self.cache_bytes)
+                .segment_size(self.segment_bytes)
+                .flush_every_ms(Some(200))
+                .open()?;
+            db.flush()?;
+            let file = File::options()
+                .read(true)
+                .write(true)
+                .open(self.path.join("db"))?;
+            file.sync_all()?;
+            File::open(self.path.join("conf"))?.sync_all()?;
+            File::open(&self.path)?.sync_all()?;
+            if let Some(parent) = self.path.parent() {
+                File::open(parent)?.sync_all()?;
+            }
+            Ok(Open { db, file })
+        })?;
+        *slot = Some(new);
+        Ok(())
+    }
+
+    fn clear(&self) -> Result<(), DbError> {
+        self.with(|open| open.db.clear())
+    }
+
+    fn size(&self) -> u64 {
+        std::fs::metadata(self.path.join("db")).map_or(0, |meta| meta.len())
+    }
+}

@@ -1,0 +1,480 @@
+//! Which messages are live and where they lie: the fold over the log, most of it on disk.
+//!
+//! Invariants: what is settled never comes back; every live entry is counted in its segment;
+//! folding a record twice changes nothing, so replay may begin before what is already here.
+//! In memory are entries younger than one checkpoint, a summary of each chunk of some thousand,
+//! and a bounded number of chunks in full. Absent: files of the log, threads, clocks.
+
+pub(crate) mod chunk;
+pub(crate) mod db;
+mod lane;
+mod save;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use rustc_hash::{FxHashMap, FxHashSet};
+
+pub(crate) use self::chunk::Entry;
+use self::chunk::{Chunk, Share};
+pub(crate) use self::db::{Change, Db, DbError};
+use self::lane::Lane;
+use crate::ids::{QueueId, Seq};
+use crate::store::log::Place;
+use crate::store::{ColdRange, ReadWish, RecoveredQueue};
+
+/// What a written record means for the index.
+#[derive(Clone, Debug)]
+pub(crate) enum Event {
+    Enqueue {
+        queue: QueueId,
+        lane: u8,
+        transient: bool,
+        entry: Entry,
+    },
+    /// A copy of a message at another place; counts only while the one at `from` is live
+    /// (`None`: wherever it is).
+    Moved {
+        queue: QueueId,
+        lane: u8,
+        transient: bool,
+        entry: Entry,
+        from: Option<Place>,
+    },
+    /// `by`: the segment that holds the record.
+    Settle {
+        queue: QueueId,
+        first: Seq,
+        count: u64,
+        by: u32,
+    },
+    Delivered {
+        queue: QueueId,
+        upto: Seq,
+    },
+    Returned {
+        queue: QueueId,
+        seq: Seq,
+        count: u32,
+    },
+    Purge {
+        queue: QueueId,
+        upto: Seq,
+        kept: Vec<Seq>,
+        by: u32,
+    },
+    Gone {
+        queue: QueueId,
+    },
+    /// Settle records of segment `from` about the segments `about` are in segment `by` now too.
+    Carried {
+        from: u32,
+        about: Vec<u32>,
+        by: u32,
+    },
+    /// Everything before this place has been handed over.
+    Upto(Place),
+}
+
+/// What is live in a segment.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Live {
+    pub(crate) count: u64,
+    pub(crate) bytes: u64,
+}
+
+/// Which lane of a queue; transient messages are kept apart, since a restart drops them.
+pub(crate) fn lane_key(lane: u8, transient: bool) -> u16 {
+    u16::from(lane) << 1 | u16::from(transient)
+}
+
+#[derive(Default)]
+struct QueueState {
+    last_seq: u64,
+    /// The highest place that came with a message.
+    last_enqueued: u64,
+    delivered_upto: u64,
+    /// Places beyond `last_enqueued` that are settled already, as (first, last).
+    early: Vec<(u64, u64)>,
+    lanes: BTreeMap<u16, Lane>,
+    dirty: bool,
+}
+
+/// A live entry with its queue and lane key.
+pub(crate) type Located = (QueueId, u16, Entry);
+
+/// A chunk's place in the index: queue, lane key, first sequence.
+type ChunkId = (u64, u16, u64);
+
+/// Counts that every change of an entry goes through.
+#[derive(Default)]
+struct Totals {
+    live: BTreeMap<u32, Live>,
+    /// For each segment: the segments whose messages its settle records are about.
+    settles: BTreeMap<u32, BTreeSet<u32>>,
+    settles_dirty: bool,
+    /// Keys that the next save removes.
+    removed: Vec<Vec<u8>>,
+    /// Chunks in memory in full, longest first.
+    loaded: VecDeque<ChunkId>,
+    tick: u32,
+}
+
+impl Totals {
+    fn add(&mut self, entry: &Entry) {
+        let live = self.live.entry(entry.place.segment).or_default();
+        live.count += 1;
+        live.bytes += entry.weight();
+    }
+
+    fn drop(&mut self, entry: &Entry) {
+        self.drop_share(&Share {
+            segment: entry.place.segment,
+            count: 1,
+            bytes: entry.weight(),
+        });
+    }
+
+    fn drop_share(&mut self, share: &Share) {
+        if let Some(live) = self.live.get_mut(&share.segment) {
+            live.count = live.count.saturating_sub(u64::from(share.count));
+            live.bytes = live.bytes.saturating_sub(share.bytes);
+            if live.count == 0 {
+                self.live.remove(&share.segment);
+            }
+        }
+    }
+
+    /// Notes that a record in segment `by` settled messages of `segment`.
+    fn settled(&mut self, segment: u32, by: u32) {
+        if segment != by {
+            self.settles_dirty |= self.settles.entry(by).or_default().insert(segment);
+        }
+    }
+}
+
+/// See the module.
+pub(crate) struct Index {
+    db: Arc<dyn Db>,
+    queues: FxHashMap<u64, QueueState>,
+    totals: Totals,
+    dirty: FxHashSet<u64>,
+    folded: Place,
+}
+
+impl Index {
+    /// An empty index over `db`.
+    pub(crate) fn new(db: Arc<dyn Db>) -> Self {
+        Self {
+            db,
+            queues: FxHashMap::default(),
+            totals: Totals::default(),
+            dirty: FxHashSet::default(),
+            folded: Place::default(),
+        }
+    }
+
+    /// Everything before this place of the log is folded in.
+    pub(crate) fn folded(&self) -> Place {
+        self.folded
+    }
+
+    /// Folds `events` in, in their order.
+    pub(crate) fn fold(&mut self, events: impl IntoIterator<Item = Event>) -> Result<(), DbError> {
+        for event in events {
+            self.apply(event)?;
+        }
+        Ok(())
+    }
+
+    fn apply(&mut self, event: Event) -> Result<(), DbError> {
+        match event {
+            Event::Enqueue {
+                queue,
+                lane,
+                transient,
+                entry,
+            } => self.enqueue(queue, lane_key(lane, transient), entry),
+            Event::Moved {
+                queue,
+                lane,
+                transient,
+                entry,
+                from,
+            } => self.moved(queue, lane_key(lane, transient), entry, from),
+            Event::Settle {
+                queue,
+                first,
+                count,
+                by,
+            } => {
+                let last = first.0.saturating_add(count).saturating_sub(1);
+                let state = self.queues.entry(queue.0).or_default();
+                if last > state.last_enqueued {
+                    state.settle_early(first.0, last);
+                }
+                self.settle(queue, first.0, last, &[], by)
+            }
+            Event::Purge {
+                queue,
+                upto,
+                kept,
+                by,
+            } => self.settle(queue, 0, upto.0, &kept, by),
+            Event::Delivered { queue, upto } => {
+                let state = self.queues.entry(queue.0).or_default();
+                state.delivered_upto = state.delivered_upto.max(upto.0);
+                state.last_seq = state.last_seq.max(upto.0);
+                state.dirty = true;
+                self.dirty.insert(queue.0);
+                Ok(())
+            }
+            Event::Returned { queue, seq, count } => self.returned(queue, seq.0, count),
+            Event::Gone { queue } => {
+                self.gone(queue);
+                Ok(())
+            }
+            Event::Carried { from, about, by } => {
+                for segment in about {
+                    self.totals.settled(segment, by);
+                }
+                self.totals.settles_dirty |= self.totals.settles.remove(&from).is_some();
+                Ok(())
+            }
+            Event::Upto(place) => {
+                self.folded = self.folded.max(place);
+                Ok(())
+            }
+        }
+    }
+
+    fn enqueue(&mut self, queue: QueueId, key: u16, entry: Entry) -> Result<(), DbError> {
+        let state = self.queues.entry(queue.0).or_default();
+        if state.was_settled_early(entry.seq) {
+            return Ok(());
+        }
+        state.last_seq = state.last_seq.max(entry.seq);
+        state.last_enqueued = state.last_enqueued.max(entry.seq);
+        state.dirty = true;
+        self.dirty.insert(queue.0);
+        let lane = state.lanes.entry(key).or_default();
+        lane.enqueue((queue.0, key), &*self.db, &mut self.totals, entry)
+    }
+
+    fn moved(
+        &mut self,
+        queue: QueueId,
+        key: u16,
+        entry: Entry,
+        from: Option<Place>,
+    ) -> Result<(), DbError> {
+        let Some(state) = self.queues.get_mut(&queue.0) else {
+            return Ok(());
+        };
+        let Some(lane) = state.lanes.get_mut(&key) else {
+            return Ok(());
+        };
+        self.dirty.insert(queue.0);
+        lane.moved((queue.0, key), &*self.db, &mut self.totals, entry, from)
+    }
+
+    fn settle(
+        &mut self,
+        queue: QueueId,
+        first: u64,
+        last: u64,
+        kept: &[Seq],
+        by: u32,
+    ) -> Result<(), DbError> {
+        let state = self.queues.entry(queue.0).or_default();
+        if last > state.last_seq {
+            state.last_seq = last;
+            state.dirty = true;
+        }
+        self.dirty.insert(queue.0);
+        for (key, lane) in &mut state.lanes {
+            let at = (queue.0, *key);
+            lane.settle(at, &*self.db, &mut self.totals, (first, last), kept, by)?;
+        }
+        Ok(())
+    }
+
+    fn returned(&mut self, queue: QueueId, seq: u64, count: u32) -> Result<(), DbError> {
+        let Some(state) = self.queues.get_mut(&queue.0) else {
+            return Ok(());
+        };
+        self.dirty.insert(queue.0);
+        for (key, lane) in &mut state.lanes {
+            if lane.returned((queue.0, *key), &*self.db, &mut self.totals, seq, count)? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn gone(&mut self, queue: QueueId) {
+        self.dirty.remove(&queue.0);
+        let Some(state) = self.queues.remove(&queue.0) else {
+            return;
+        };
+        for (key, lane) in state.lanes {
+            lane.remove_all((queue.0, key), &mut self.totals);
+        }
+        self.totals.removed.push(save::queue_key(queue.0));
+    }
+
+    /// Live messages that `wish` asks for, in order of their places.
+    pub(crate) fn look_up(&mut self, wish: &ReadWish) -> Result<Vec<Entry>, DbError> {
+        let Some(state) = self.queues.get_mut(&wish.queue.0) else {
+            return Ok(Vec::new());
+        };
+        let mut found = Vec::new();
+        for transient in [false, true] {
+            let key = lane_key(wish.lane, transient);
+            if let Some(lane) = state.lanes.get_mut(&key) {
+                let at = (wish.queue.0, key);
+                lane.look_up(at, &*self.db, &mut self.totals, wish, &mut found)?;
+            }
+        }
+        found.sort_unstable_by_key(|entry| entry.seq);
+        found.truncate(enough(wish, found.iter().map(|e| e.body_len as usize)));
+        Ok(found)
+    }
+
+    /// What is live in each segment that holds something live.
+    pub(crate) fn live(&self) -> &BTreeMap<u32, Live> {
+        &self.totals.live
+    }
+
+    /// Segments whose messages are settled by records of `segment`.
+    pub(crate) fn settled_by(&self, segment: u32) -> Vec<u32> {
+        let settles = self.totals.settles.get(&segment);
+        settles.map_or_else(Vec::new, |set| set.iter().copied().collect())
+    }
+
+    /// `segment` left the log.
+    pub(crate) fn forget_segment(&mut self, segment: u32) {
+        self.totals.settles_dirty |= self.totals.settles.remove(&segment).is_some();
+        for set in self.totals.settles.values_mut() {
+            self.totals.settles_dirty |= set.remove(&segment);
+        }
+        self.totals.settles.retain(|_, set| !set.is_empty());
+    }
+
+    /// Up to `max` live entries of `segment` with their queue and lane key; `None` if some are
+    /// too young to be in a chunk yet.
+    pub(crate) fn entries_in(
+        &mut self,
+        segment: u32,
+        max: usize,
+    ) -> Result<Option<Vec<Located>>, DbError> {
+        let mut found = Vec::new();
+        for (queue, state) in &mut self.queues {
+            for (key, lane) in &mut state.lanes {
+                if lane.hot_in(segment) {
+                    return Ok(None);
+                }
+                let mut entries = Vec::new();
+                let at = (*queue, *key);
+                lane.entries_in(at, &*self.db, &mut self.totals, segment, &mut entries)?;
+                found.extend(entries.into_iter().map(|e| (QueueId(*queue), *key, e)));
+                if found.len() >= max {
+                    return Ok(Some(found));
+                }
+            }
+        }
+        Ok(Some(found))
+    }
+
+    /// Ids of all queues that it knows.
+    pub(crate) fn queue_ids(&self) -> Vec<QueueId> {
+        self.queues.keys().map(|id| QueueId(*id)).collect()
+    }
+
+    /// Whether `queue` is known.
+    pub(crate) fn knows(&self, queue: QueueId) -> bool {
+        self.queues.contains_key(&queue.0)
+    }
+
+    /// What a restart finds: everything must be saved, so that chunks tell it all.
+    pub(crate) fn recovered(&self) -> FxHashMap<QueueId, RecoveredQueue> {
+        let one = |state: &QueueState| {
+            let mut ranges = Vec::new();
+            for (key, lane) in &state.lanes {
+                if key & 1 == 0 {
+                    lane.ranges((key >> 1).to_le_bytes()[0], &mut ranges);
+                }
+            }
+            RecoveredQueue {
+                ranges,
+                last_seq: Seq(state.last_seq),
+                delivered_upto: Seq(state.delivered_upto),
+            }
+        };
+        let states = self.queues.iter();
+        states
+            .map(|(id, state)| (QueueId(*id), one(state)))
+            .collect()
+    }
+
+    /// Marks everything of every queue as possibly delivered: after the index was lost.
+    pub(crate) fn assume_delivered(&mut self) {
+        for (id, state) in &mut self.queues {
+            state.delivered_upto = state.last_seq;
+            state.dirty = true;
+            self.dirty.insert(*id);
+        }
+    }
+}
+
+impl QueueState {
+    fn settle_early(&mut self, first: u64, last: u64) {
+        let first = first.max(self.last_enqueued + 1);
+        let mut merged = (first, last);
+        self.early.retain(|(from, to)| {
+            let apart = *from > merged.1.saturating_add(1) || to.saturating_add(1) < merged.0;
+            if !apart {
+                merged = (merged.0.min(*from), merged.1.max(*to));
+            }
+            apart
+        });
+        self.early.push(merged);
+        self.dirty = true;
+    }
+
+    fn was_settled_early(&mut self, seq: u64) -> bool {
+        if self.early.is_empty() {
+            return false;
+        }
+        let settled = self.early.iter().any(|(a, b)| (*a..=*b).contains(&seq));
+        if !settled {
+            self.early.retain(|(_, last)| *last > seq);
+        }
+        settled
+    }
+}
+
+/// How many of the messages with these body lengths, in order, `wish` asks for.
+pub(crate) fn enough(wish: &ReadWish, lens: impl Iterator<Item = usize>) -> usize {
+    let mut count = 0;
+    let mut bytes = 0usize;
+    for len in lens {
+        if count == wish.max_messages || (count > 0 && bytes > wish.max_bytes) {
+            break;
+        }
+        count += 1;
+        bytes = bytes.saturating_add(len);
+    }
+    count
+}
+
+/// A chunk as a stretch of cold messages.
+fn cold_range(lane: u8, chunk: &Chunk) -> ColdRange {
+    ColdRange {
+        lane,
+        first: Seq(chunk.first_live),
+        last: Seq(chunk.last_live),
+        count: u64::from(chunk.live),
+        bytes: chunk.bytes,
+    }
+}

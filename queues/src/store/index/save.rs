@@ -1,0 +1,246 @@
+//! Between the index in memory and the database under it: keys, checkpoints, opening, eviction.
+//!
+//! Invariants: one checkpoint is one atomic batch; its place is one that replay can start from.
+//! Keys: `C` entries and `S` summary of a chunk (queue, lane, first), `Q` queue, `D` which
+//! segments settle which, `M` the checkpoint. Numbers in keys are big-endian.
+
+use super::chunk::{Chunk, get, put};
+use super::db::{Change, DbError};
+use super::{ChunkId, Index, QueueState};
+use crate::store::log::Place;
+
+/// A checkpoint that is ready to be applied.
+pub(crate) struct Saved {
+    pub(crate) changes: Vec<Change>,
+}
+
+const CHECKPOINT_KEY: &[u8] = b"M";
+const SETTLES_KEY: &[u8] = b"D";
+/// Version of the keys and values here; an index of another one is rebuilt from the log.
+const INDEX_VERSION: u64 = 1;
+
+fn chunk_key(prefix: u8, (queue, lane, first): ChunkId) -> Vec<u8> {
+    let mut key = Vec::with_capacity(19);
+    key.push(prefix);
+    key.extend_from_slice(&queue.to_be_bytes());
+    key.extend_from_slice(&lane.to_be_bytes());
+    key.extend_from_slice(&first.to_be_bytes());
+    key
+}
+
+pub(super) fn entries_key(id: ChunkId) -> Vec<u8> {
+    chunk_key(b'C', id)
+}
+
+pub(super) fn summary_key(id: ChunkId) -> Vec<u8> {
+    chunk_key(b'S', id)
+}
+
+pub(super) fn queue_key(queue: u64) -> Vec<u8> {
+    let mut key = vec![b'Q'];
+    key.extend_from_slice(&queue.to_be_bytes());
+    key
+}
+
+fn parse_chunk_key(key: &[u8]) -> Option<ChunkId> {
+    let queue = u64::from_be_bytes(key.get(1..9)?.try_into().ok()?);
+    let lane = u16::from_be_bytes(key.get(9..11)?.try_into().ok()?);
+    let first = u64::from_be_bytes(key.get(11..19)?.try_into().ok()?);
+    Some((queue, lane, first))
+}
+
+impl QueueState {
+    fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        put(&mut out, self.last_seq);
+        put(&mut out, self.last_enqueued);
+        put(&mut out, self.delivered_upto);
+        for (first, last) in &self.early {
+            put(&mut out, *first);
+            put(&mut out, *last);
+        }
+        out
+    }
+
+    fn decode(mut input: &[u8]) -> Option<Self> {
+        let mut state = Self {
+            last_seq: get(&mut input)?,
+            last_enqueued: get(&mut input)?,
+            delivered_upto: get(&mut input)?,
+            ..Self::default()
+        };
+        while !input.is_empty() {
+            state.early.push((get(&mut input)?, get(&mut input)?));
+        }
+        Some(state)
+    }
+}
+
+impl Index {
+    /// What must be written so that replay can start at `limit`: everything older is moved into
+    /// chunks. `checkpoint: false` leaves out the place itself, so that an interrupted rebuild is
+    /// not taken for a whole index.
+    pub(crate) fn save(&mut self, limit: Place, checkpoint: bool) -> Result<Saved, DbError> {
+        let mut changes = Vec::new();
+        let totals = &mut self.totals;
+        totals.tick = totals.tick.wrapping_add(1);
+        let mut still_dirty = Vec::new();
+        for queue in self.dirty.drain() {
+            let Some(state) = self.queues.get_mut(&queue) else {
+                continue;
+            };
+            let mut young = false;
+            for (key, lane) in &mut state.lanes {
+                let at = (queue, *key);
+                lane.settle_down(at, &*self.db, totals, limit)?;
+                young |= !lane.hot.is_empty();
+                for first in std::mem::take(&mut lane.changed) {
+                    let Some(chunk) = lane.chunks.get_mut(&first) else {
+                        continue;
+                    };
+                    chunk.refresh_ends();
+                    let id = (queue, *key, first);
+                    changes.push((summary_key(id), Some(chunk.encode_summary())));
+                    if chunk.dirty_entries {
+                        changes.push((entries_key(id), Some(chunk.encode_entries(first))));
+                    }
+                    chunk.dirty_summary = false;
+                    chunk.dirty_entries = false;
+                }
+            }
+            state
+                .lanes
+                .retain(|_, lane| !(lane.hot.is_empty() && lane.chunks.is_empty()));
+            if state.dirty {
+                changes.push((queue_key(queue), Some(state.encode())));
+                state.dirty = false;
+            }
+            if young {
+                still_dirty.push(queue);
+            }
+        }
+        self.dirty.extend(still_dirty);
+        // First, since a chunk may have been made again under the key of a removed one.
+        let removed = totals.removed.drain(..).map(|key| (key, None));
+        let mut changes: Vec<Change> = removed.chain(changes).collect();
+        if totals.settles_dirty {
+            let mut out = Vec::new();
+            for (by, about) in &totals.settles {
+                put(&mut out, u64::from(*by));
+                put(&mut out, about.len() as u64);
+                for segment in about {
+                    put(&mut out, u64::from(*segment));
+                }
+            }
+            changes.push((SETTLES_KEY.to_vec(), Some(out)));
+            totals.settles_dirty = false;
+        }
+        if checkpoint {
+            let mut out = Vec::new();
+            put(&mut out, INDEX_VERSION);
+            put(&mut out, u64::from(limit.segment));
+            put(&mut out, u64::from(limit.offset));
+            changes.push((CHECKPOINT_KEY.to_vec(), Some(out)));
+        }
+        Ok(Saved { changes })
+    }
+
+    /// Lets chunks go from memory until at most `keep` are there in full. Only after what
+    /// [`Self::save`] returned has been applied.
+    pub(crate) fn evict(&mut self, keep: usize) {
+        let totals = &mut self.totals;
+        let mut looks = totals.loaded.len();
+        while totals.loaded.len() > keep && looks > 0 {
+            looks -= 1;
+            let Some(id) = totals.loaded.pop_front() else {
+                return;
+            };
+            let (queue, key, first) = id;
+            let state = self.queues.get_mut(&queue);
+            let Some(lane) = state.and_then(|state| state.lanes.get_mut(&key)) else {
+                continue;
+            };
+            let Some(chunk) = lane.chunks.get_mut(&first) else {
+                continue;
+            };
+            if chunk.dirty_entries || chunk.dirty_summary {
+                totals.loaded.push_back(id);
+            } else {
+                chunk.entries = None;
+            }
+        }
+    }
+
+    /// Reads the saved index; `None` if there is none that is whole. Transient messages are
+    /// dropped: a restart voids them.
+    pub(crate) fn load(&mut self) -> Result<Option<Place>, DbError> {
+        let damaged = |what: &str| DbError::damaged(format!("a {what} record is damaged"));
+        let Some(checkpoint) = self.db.get(CHECKPOINT_KEY)? else {
+            return Ok(None);
+        };
+        let mut input = checkpoint.as_slice();
+        let mut number = || get(&mut input).ok_or_else(|| damaged("checkpoint"));
+        if number()? != INDEX_VERSION {
+            return Ok(None);
+        }
+        let place = Place {
+            segment: u32::try_from(number()?).map_err(|_| damaged("checkpoint"))?,
+            offset: u32::try_from(number()?).map_err(|_| damaged("checkpoint"))?,
+        };
+        let mut wrong = None;
+        let (queues, totals) = (&mut self.queues, &mut self.totals);
+        self.db.scan(b"Q", &mut |key, value| {
+            let id = key.get(1..9).and_then(|id| id.try_into().ok());
+            match (id, QueueState::decode(value)) {
+                (Some(id), Some(state)) => {
+                    queues.insert(u64::from_be_bytes(id), state);
+                }
+                _ => wrong = Some("queue"),
+            }
+        })?;
+        self.db.scan(b"S", &mut |key, value| {
+            let (Some(id), Some(chunk)) = (parse_chunk_key(key), Chunk::decode_summary(value))
+            else {
+                wrong = Some("chunk");
+                return;
+            };
+            if id.1 & 1 == 1 {
+                totals.removed.push(summary_key(id));
+                totals.removed.push(entries_key(id));
+                return;
+            }
+            for share in &chunk.shares {
+                let live = totals.live.entry(share.segment).or_default();
+                live.count += u64::from(share.count);
+                live.bytes += share.bytes;
+            }
+            let state = queues.entry(id.0).or_default();
+            state
+                .lanes
+                .entry(id.1)
+                .or_default()
+                .chunks
+                .insert(id.2, chunk);
+        })?;
+        if let Some(what) = wrong {
+            return Err(damaged(what));
+        }
+        if let Some(value) = self.db.get(SETTLES_KEY)? {
+            self.load_settles(&value)
+                .ok_or_else(|| damaged("segment"))?;
+        }
+        self.folded = place;
+        Ok(Some(place))
+    }
+
+    fn load_settles(&mut self, mut input: &[u8]) -> Option<()> {
+        while !input.is_empty() {
+            let by = u32::try_from(get(&mut input)?).ok()?;
+            for _ in 0..get(&mut input)? {
+                let about = u32::try_from(get(&mut input)?).ok()?;
+                self.totals.settles.entry(by).or_default().insert(about);
+            }
+        }
+        Some(())
+    }
+}

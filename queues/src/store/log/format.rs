@@ -1,0 +1,454 @@
+//! What the bytes of a segment mean.
+//!
+//! A segment is a header and a run of records, each at a multiple of 8 bytes. A record's CRC32C
+//! covers its head, its own offset and its payload; its head names the segment, so that what a
+//! recycled file still holds is never taken for new. The last record of a group says so: a group
+//! without its last record is not there. All numbers are little-endian.
+//! Absent: files, and what the records do to queues.
+
+use bytes::Bytes;
+
+use crate::ids::{Millis, QueueId, Seq};
+use crate::message::{Message, MessageLayout, MessageMeta};
+use crate::store::SettleReason;
+
+/// A place in the log. Ordered as the log is.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub(crate) struct Place {
+    /// The segment's number.
+    pub(crate) segment: u32,
+    /// Offset of the record's head in it, in bytes.
+    pub(crate) offset: u32,
+}
+
+/// Version of everything below. An older or newer one is refused.
+pub(crate) const FORMAT_VERSION: u32 = 1;
+/// Bytes before the first record of a segment.
+pub(crate) const SEGMENT_HEAD: u32 = 64;
+/// Bytes of a record's head: crc, payload length, segment, kind, flags, two spare.
+pub(crate) const RECORD_HEAD: usize = 16;
+/// Fixed bytes of an enqueue's payload, before exchange, key, properties and body.
+pub(crate) const ENQUEUE_FIXED: usize = 48;
+/// Room kept free at a segment's end for its end mark.
+pub(crate) const END_ROOM: u32 = 16;
+const _: () = assert!(END_ROOM as usize == record_len(0));
+/// Bodies from this size on are written from where they lie instead of being copied.
+pub(crate) const LARGE_BODY: usize = 32 * 1024;
+
+const MAGIC: [u8; 8] = *b"LEVRTLOG";
+const FLAG_LAST: u8 = 1;
+
+const E_TRANSIENT: u8 = 1;
+const E_PERSISTENT: u8 = 2;
+const E_PRIORITY: u8 = 4;
+const E_EXPIRATION: u8 = 8;
+const E_EXPIRES: u8 = 16;
+const E_DIED: u8 = 32;
+
+/// What a record is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub(crate) enum Kind {
+    /// Starts a batch: up to which offset the segment was known to be synced.
+    Batch = 1,
+    Enqueue = 2,
+    /// An enqueue whose message lies in an earlier record of the same segment.
+    EnqueueRef = 3,
+    Settle = 4,
+    Delivered = 5,
+    Returned = 6,
+    Purge = 7,
+    Gone = 8,
+    /// Nothing follows in this segment.
+    End = 9,
+    /// A message copied to the log's end, so that its old segment can go.
+    Moved = 10,
+    /// The same with its message in an earlier record of the same segment.
+    MovedRef = 11,
+}
+
+impl Kind {
+    fn from_u8(byte: u8) -> Option<Self> {
+        Some(match byte {
+            1 => Self::Batch,
+            2 => Self::Enqueue,
+            3 => Self::EnqueueRef,
+            4 => Self::Settle,
+            5 => Self::Delivered,
+            6 => Self::Returned,
+            7 => Self::Purge,
+            8 => Self::Gone,
+            9 => Self::End,
+            10 => Self::Moved,
+            11 => Self::MovedRef,
+            _ => return None,
+        })
+    }
+}
+
+/// The bytes a record of this payload length takes, padding included.
+pub(crate) const fn record_len(payload: usize) -> usize {
+    (RECORD_HEAD + payload).next_multiple_of(8)
+}
+
+/// The head of segment `number`.
+pub(crate) fn segment_head(number: u32) -> [u8; SEGMENT_HEAD as usize] {
+    let mut head = [0; SEGMENT_HEAD as usize];
+    head[..8].copy_from_slice(&MAGIC);
+    head[8..12].copy_from_slice(&FORMAT_VERSION.to_le_bytes());
+    head[12..16].copy_from_slice(&number.to_le_bytes());
+    let crc = crc32c::crc32c(&head[..16]);
+    head[16..20].copy_from_slice(&crc.to_le_bytes());
+    head
+}
+
+/// What a segment's head says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum SegmentHead {
+    /// This segment, in the version written here.
+    Number(u32),
+    /// A whole head of another version.
+    OtherVersion(u32),
+    /// Not a head.
+    Invalid,
+}
+
+/// Reads a segment's head.
+pub(crate) fn parse_segment_head(head: &[u8]) -> SegmentHead {
+    let Some(head) = head.get(..SEGMENT_HEAD as usize) else {
+        return SegmentHead::Invalid;
+    };
+    if head[..8] != MAGIC || u32_at(head, 16) != crc32c::crc32c(&head[..16]) {
+        return SegmentHead::Invalid;
+    }
+    match u32_at(head, 8) {
+        FORMAT_VERSION => SegmentHead::Number(u32_at(head, 12)),
+        other => SegmentHead::OtherVersion(other),
+    }
+}
+
+/// A record's head.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Head {
+    pub(crate) crc: u32,
+    /// Payload length in bytes.
+    pub(crate) len: u32,
+    pub(crate) kind: Kind,
+    /// Whether it closes its group.
+    pub(crate) last: bool,
+}
+
+/// Reads a record's head; `None` if these bytes are not the head of a record of this segment.
+pub(crate) fn parse_head(bytes: &[u8], segment: u32) -> Option<Head> {
+    let bytes = bytes.get(..RECORD_HEAD)?;
+    if u32_at(bytes, 8) != segment || bytes[14] != 0 || bytes[15] != 0 || bytes[13] > FLAG_LAST {
+        return None;
+    }
+    Some(Head {
+        crc: u32_at(bytes, 0),
+        len: u32_at(bytes, 4),
+        kind: Kind::from_u8(bytes[12])?,
+        last: bytes[13] == FLAG_LAST,
+    })
+}
+
+/// The head's bytes with an empty place for the CRC.
+pub(crate) fn head_bytes(len: u32, segment: u32, kind: Kind, last: bool) -> [u8; RECORD_HEAD] {
+    let mut head = [0; RECORD_HEAD];
+    head[4..8].copy_from_slice(&len.to_le_bytes());
+    head[8..12].copy_from_slice(&segment.to_le_bytes());
+    head[12] = kind as u8;
+    head[13] = if last { FLAG_LAST } else { 0 };
+    head
+}
+
+/// The CRC of a record: head without the CRC itself, offset, payload.
+pub(crate) fn record_crc(head: &[u8], offset: u32, payload: &[u8], rest: &[u8]) -> u32 {
+    let mut start = [0; RECORD_HEAD];
+    start[..12].copy_from_slice(&head[4..RECORD_HEAD]);
+    start[12..].copy_from_slice(&offset.to_le_bytes());
+    let crc = crc32c::crc32c_append(crc32c::crc32c(&start), payload);
+    if rest.is_empty() {
+        crc
+    } else {
+        crc32c::crc32c_append(crc, rest)
+    }
+}
+
+/// Whether `bytes` (head and payload) are the whole record that `head` describes.
+pub(crate) fn is_intact(head: Head, bytes: &[u8], offset: u32) -> bool {
+    let end = RECORD_HEAD + head.len as usize;
+    bytes.len() >= end
+        && record_crc(&bytes[..RECORD_HEAD], offset, &bytes[RECORD_HEAD..end], &[]) == head.crc
+}
+
+/// The parts of an enqueue that are not the message.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Standing {
+    pub(crate) queue: QueueId,
+    pub(crate) seq: Seq,
+    pub(crate) lane: u8,
+    pub(crate) expires: Option<Millis>,
+    pub(crate) transient: bool,
+}
+
+impl Standing {
+    fn flags(&self) -> u8 {
+        bit(self.transient, E_TRANSIENT) | bit(self.expires.is_some(), E_EXPIRES)
+    }
+}
+
+fn bit(set: bool, flag: u8) -> u8 {
+    if set { flag } else { 0 }
+}
+
+/// Appends an enqueue's payload but for a large body.
+///
+/// # Panics
+/// If a part of the message is longer than the wire allows; the decoder checks that.
+pub(crate) fn put_enqueue(buf: &mut Vec<u8>, at: &Standing, message: &Message) {
+    let meta = message.meta();
+    let (exchange, key) = (message.exchange(), message.routing_key());
+    let properties = message.properties();
+    let body = message.body();
+    let flags = at.flags()
+        | bit(meta.persistent, E_PERSISTENT)
+        | bit(meta.priority.is_some(), E_PRIORITY)
+        | bit(meta.expiration_ms.is_some(), E_EXPIRATION)
+        | bit(meta.died, E_DIED);
+    let mut fixed = [0; ENQUEUE_FIXED];
+    fixed[0..8].copy_from_slice(&at.queue.0.to_le_bytes());
+    fixed[8..16].copy_from_slice(&at.seq.0.to_le_bytes());
+    fixed[16..24].copy_from_slice(&at.expires.map_or(0, |at| at.0).to_le_bytes());
+    fixed[24..32].copy_from_slice(&meta.expiration_ms.unwrap_or(0).to_le_bytes());
+    fixed[32..36].copy_from_slice(&len_u32(properties).to_le_bytes());
+    fixed[36..40].copy_from_slice(&len_u32(body).to_le_bytes());
+    fixed[40..42].copy_from_slice(&len_u16(exchange).to_le_bytes());
+    fixed[42..44].copy_from_slice(&len_u16(key).to_le_bytes());
+    fixed[44] = at.lane;
+    fixed[45] = flags;
+    fixed[46] = meta.priority.unwrap_or(0);
+    buf.extend_from_slice(&fixed);
+    buf.extend_from_slice(exchange);
+    buf.extend_from_slice(key);
+    buf.extend_from_slice(properties);
+    if body.len() < LARGE_BODY {
+        buf.extend_from_slice(body);
+    }
+}
+
+/// Payload length of an enqueue of `message`.
+pub(crate) fn enqueue_payload(message: &Message) -> usize {
+    ENQUEUE_FIXED
+        + message.exchange().len()
+        + message.routing_key().len()
+        + message.properties().len()
+        + message.body_len()
+}
+
+fn len_u32(part: &[u8]) -> u32 {
+    u32::try_from(part.len()).expect("a message's part is under 4 GiB")
+}
+
+fn len_u16(part: &[u8]) -> u16 {
+    u16::try_from(part.len()).expect("names are at most 255 bytes")
+}
+
+/// Appends the payload of an enqueue whose message lies at `message_at`.
+pub(crate) fn put_enqueue_ref(buf: &mut Vec<u8>, at: &Standing, message_at: u32) {
+    buf.extend_from_slice(&at.queue.0.to_le_bytes());
+    buf.extend_from_slice(&at.seq.0.to_le_bytes());
+    buf.extend_from_slice(&at.expires.map_or(0, |at| at.0).to_le_bytes());
+    buf.extend_from_slice(&message_at.to_le_bytes());
+    buf.extend_from_slice(&[at.lane, at.flags(), 0, 0]);
+}
+
+/// Payload length of a reference.
+pub(crate) const REF_PAYLOAD: usize = 32;
+
+/// A record's payload, taken apart.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Payload {
+    Batch {
+        synced_upto: u32,
+    },
+    /// `moved`: copied from elsewhere, not new.
+    Enqueue {
+        at: Standing,
+        body_len: u32,
+        moved: bool,
+    },
+    EnqueueRef {
+        at: Standing,
+        message_at: u32,
+        moved: bool,
+    },
+    Settle {
+        queue: QueueId,
+        first: Seq,
+        count: u64,
+        reason: SettleReason,
+    },
+    Delivered {
+        queue: QueueId,
+        upto: Seq,
+    },
+    Returned {
+        queue: QueueId,
+        seq: Seq,
+        count: u32,
+    },
+    Purge {
+        queue: QueueId,
+        upto: Seq,
+        kept: Vec<Seq>,
+    },
+    Gone {
+        queue: QueueId,
+    },
+    End,
+}
+
+/// Takes a payload apart; `None` if it is not what its kind says.
+pub(crate) fn parse_payload(kind: Kind, bytes: &[u8]) -> Option<Payload> {
+    let queue = |bytes: &[u8]| Some(QueueId(get_u64(bytes, 0)?));
+    let seq = |bytes: &[u8]| Some(Seq(get_u64(bytes, 8)?));
+    Some(match kind {
+        Kind::Batch => Payload::Batch {
+            synced_upto: get_u32(bytes, 0)?,
+        },
+        Kind::Enqueue | Kind::Moved => {
+            let fixed = bytes.get(..ENQUEUE_FIXED)?;
+            Payload::Enqueue {
+                at: standing(fixed, fixed[44], fixed[45]),
+                body_len: u32_at(fixed, 36),
+                moved: kind == Kind::Moved,
+            }
+        }
+        Kind::EnqueueRef | Kind::MovedRef => {
+            let fixed = bytes.get(..REF_PAYLOAD)?;
+            Payload::EnqueueRef {
+                at: standing(fixed, fixed[28], fixed[29]),
+                message_at: u32_at(fixed, 24),
+                moved: kind == Kind::MovedRef,
+            }
+        }
+        Kind::Settle => Payload::Settle {
+            queue: queue(bytes)?,
+            first: seq(bytes)?,
+            count: get_u64(bytes, 16)?,
+            reason: reason(*bytes.get(24)?)?,
+        },
+        Kind::Delivered => Payload::Delivered {
+            queue: queue(bytes)?,
+            upto: seq(bytes)?,
+        },
+        Kind::Returned => Payload::Returned {
+            queue: queue(bytes)?,
+            seq: seq(bytes)?,
+            count: get_u32(bytes, 16)?,
+        },
+        Kind::Purge => Payload::Purge {
+            queue: queue(bytes)?,
+            upto: seq(bytes)?,
+            kept: bytes
+                .get(16..)?
+                .chunks_exact(8)
+                .map(|place| Seq(u64_at(place, 0)))
+                .collect(),
+        },
+        Kind::Gone => Payload::Gone {
+            queue: queue(bytes)?,
+        },
+        Kind::End => Payload::End,
+    })
+}
+
+fn standing(fixed: &[u8], lane: u8, flags: u8) -> Standing {
+    Standing {
+        queue: QueueId(u64_at(fixed, 0)),
+        seq: Seq(u64_at(fixed, 8)),
+        lane,
+        expires: (flags & E_EXPIRES != 0).then(|| Millis(u64_at(fixed, 16))),
+        transient: flags & E_TRANSIENT != 0,
+    }
+}
+
+fn reason(byte: u8) -> Option<SettleReason> {
+    Some(match byte {
+        1 => SettleReason::Acked,
+        2 => SettleReason::Rejected,
+        3 => SettleReason::Expired,
+        4 => SettleReason::MaxLength,
+        5 => SettleReason::DeliveryLimit,
+        6 => SettleReason::Purged,
+        _ => return None,
+    })
+}
+
+/// The message inside an enqueue's payload.
+pub(crate) fn parse_message(bytes: &[u8]) -> Option<Message> {
+    let fixed = bytes.get(..ENQUEUE_FIXED)?;
+    let rest = &bytes[ENQUEUE_FIXED..];
+    let flags = fixed[45];
+    let lens = [
+        u32::from(u16_at(fixed, 40)),
+        u32::from(u16_at(fixed, 42)),
+        u32_at(fixed, 32),
+        u32_at(fixed, 36),
+    ];
+    let mut end = 0u32;
+    let mut place = |len: u32| {
+        let start = end;
+        end = end.checked_add(len)?;
+        Some(start..end)
+    };
+    let mut layout = MessageLayout {
+        exchange: place(lens[0])?,
+        routing_key: place(lens[1])?,
+        properties: place(lens[2])?,
+        body: place(lens[3])?,
+    };
+    if rest.len() != end as usize {
+        return None;
+    }
+    let meta = MessageMeta {
+        persistent: flags & E_PERSISTENT != 0,
+        priority: (flags & E_PRIORITY != 0).then_some(fixed[46]),
+        expiration_ms: (flags & E_EXPIRATION != 0).then(|| u64_at(fixed, 24)),
+        died: flags & E_DIED != 0,
+    };
+    let message = if lens[3] as usize >= LARGE_BODY {
+        let head = layout.body.start as usize;
+        let body = Bytes::copy_from_slice(&rest[head..]);
+        layout.body = 0..0;
+        Message::from_parts(&rest[..head], layout, meta, Some(body))
+    } else {
+        Message::from_parts(rest, layout, meta, None)
+    };
+    message.always_log();
+    Some(message)
+}
+
+fn get_u32(bytes: &[u8], at: usize) -> Option<u32> {
+    (bytes.len() >= at + 4).then(|| u32_at(bytes, at))
+}
+
+fn get_u64(bytes: &[u8], at: usize) -> Option<u64> {
+    (bytes.len() >= at + 8).then(|| u64_at(bytes, at))
+}
+
+/// The number at `at`; the caller has checked the length.
+pub(crate) fn u16_at(bytes: &[u8], at: usize) -> u16 {
+    u16::from_le_bytes([bytes[at], bytes[at + 1]])
+}
+
+/// The number at `at`; the caller has checked the length.
+pub(crate) fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    u32::from(u16_at(bytes, at)) | u32::from(u16_at(bytes, at + 2)) << 16
+}
+
+/// The number at `at`; the caller has checked the length.
+pub(crate) fn u64_at(bytes: &[u8], at: usize) -> u64 {
+    u64::from(u32_at(bytes, at)) | u64::from(u32_at(bytes, at + 4)) << 32
+}

@@ -1,0 +1,351 @@
+//! Keeps the index on disk close behind the log, and gives back space that nothing live needs.
+//!
+//! Invariants: a checkpoint is applied only after the log is durable up to all that it contains;
+//! a segment goes only after a durable checkpoint that neither points into it nor replays it, and
+//! only when its settle records are about no segment that stays (else they are carried on first).
+//! Absent: threads; the committer's work.
+
+use std::collections::BTreeSet;
+use std::io;
+
+use super::core::Core;
+use super::format::Place;
+use super::intake::Extra;
+use super::read::read_entry;
+use super::scan::{Scanned, Scanner};
+use super::segments::segment_name;
+use crate::store::index::{Change, DbError, Index};
+use crate::store::log::format::{Payload, Standing};
+use crate::store::{Pressure, Record};
+
+/// See the module.
+#[derive(Default)]
+pub(crate) struct Keeper {
+    /// How far the log was folded at the last checkpoint: where the next one says to start.
+    previous: Place,
+    /// Where the last applied checkpoint says to start.
+    applied: Place,
+    /// Changes that could not be applied yet.
+    unapplied: Vec<Change>,
+    /// Segments whose needed settle records are being appended again.
+    carrying: BTreeSet<u32>,
+    /// The sparse segment being emptied, and how many live entries it should come down to.
+    emptying: Option<(u32, u64, u32)>,
+    /// Segments with live entries that cannot be read, hence not moved.
+    stuck: BTreeSet<u32>,
+    /// The disk had no room for the next segment.
+    short_of_space: bool,
+}
+
+/// A segment with less than one part in this many live is emptied.
+const SPARSE: u64 = 3;
+/// After so many checkpoints without progress emptying a segment starts anew.
+const PATIENCE: u32 = 50;
+
+impl Keeper {
+    pub(crate) fn new(start: Place) -> Self {
+        Self {
+            previous: start,
+            applied: start,
+            ..Self::default()
+        }
+    }
+
+    /// One checkpoint; then segments that are free now are retired, and one sparse one is emptied
+    /// a bit further.
+    pub(crate) fn step(&mut self, core: &Core) -> Result<(), DbError> {
+        let limit = self.previous;
+        let (dead, idle) = {
+            let mut index = core.index.lock();
+            core.fold(&mut index)?;
+            let saved = index.save(limit, true)?;
+            let idle = saved.changes.len() == 1 && limit == self.applied;
+            if !(idle && self.unapplied.is_empty()) {
+                self.unapplied.extend(saved.changes);
+            }
+            self.previous = index.folded();
+            self.gauges(core, &index);
+            (dead_segments(core, &index, limit), idle)
+        };
+        self.prepare_space(core);
+        if !self.unapplied.is_empty() {
+            if !core.committer.lock().sync(core) {
+                return Ok(());
+            }
+            self.apply(core)?;
+            self.applied = limit;
+            core.metrics.checkpoints.add(1);
+        }
+        core.index.lock().evict(core.options.cached_chunks);
+        let result = self.retire(core, &dead);
+        if let Err(error) = result {
+            tracing::warn!(%error, "a segment of the message log could not be removed");
+        }
+        if idle {
+            let _ = core.segments.trim_spares(1);
+        }
+        self.empty_sparse(core, limit)
+    }
+
+    /// Everything folded goes to the database, with the log's end as the place to start from.
+    pub(crate) fn finish(&mut self, core: &Core) -> Result<(), DbError> {
+        self.step(core)?;
+        self.step(core)
+    }
+
+    fn apply(&mut self, core: &Core) -> Result<(), DbError> {
+        let attempt = |changes: &[Change]| core.db.apply(changes).and_then(|()| core.db.sync());
+        // sled keeps reporting an I/O error (a full disk) until it is opened again.
+        let again = |_| core.db.reopen().and_then(|()| attempt(&self.unapplied));
+        if let Err(error) = attempt(&self.unapplied).or_else(again) {
+            if error.io {
+                core.intake.set_index_failed(Some(error.to_string()));
+            }
+            return Err(error);
+        }
+        core.intake.set_index_failed(None);
+        self.unapplied.clear();
+        Ok(())
+    }
+
+    fn gauges(&self, core: &Core, index: &Index) {
+        let metrics = &core.metrics;
+        let (mut count, mut bytes) = (0, 0);
+        for live in index.live().values() {
+            count += live.count;
+            bytes += live.bytes;
+        }
+        metrics.live_messages.set(count);
+        metrics.live_bytes.set(bytes);
+        let segments = core.segments.all();
+        metrics.segments.set(segments.len() as u64);
+        let used = |(_, s): &(u32, super::segments::Segment)| s.used.map_or(0, u64::from);
+        metrics
+            .log_bytes
+            .set(segments.iter().map(used).sum::<u64>() + u64::from(self.previous.offset));
+        metrics.index_bytes.set(core.db.size());
+    }
+
+    /// Has the next segment's file ready before it is needed; without room for it, publishers are
+    /// stopped while settles can still be written.
+    fn prepare_space(&mut self, core: &Core) {
+        let half = core.options.segment_bytes / 2;
+        if !self.short_of_space && (self.previous.offset < half || core.segments.spares() > 0) {
+            return;
+        }
+        match core.segments.make_spare_if_none() {
+            Ok(()) => {
+                if self.short_of_space {
+                    self.short_of_space = false;
+                    core.intake.set_short_of_space(None);
+                }
+            }
+            Err(error) => {
+                self.short_of_space = true;
+                let reason = format!("no room for the next segment of the message log: {error}");
+                core.intake.set_short_of_space(Some(reason));
+            }
+        }
+    }
+
+    fn retire(&mut self, core: &Core, dead: &[(u32, Vec<u32>)]) -> io::Result<()> {
+        let mut retired = false;
+        for (number, about) in dead {
+            if about.is_empty() {
+                core.segments.retire(*number, core.options.spare_segments)?;
+                core.index.lock().forget_segment(*number);
+                self.carrying.remove(number);
+                self.stuck.remove(number);
+                core.metrics.retired_segments.add(1);
+                retired = true;
+            } else if !self.carrying.contains(number) && carry(core, *number, about)? {
+                self.carrying.insert(*number);
+            }
+        }
+        if retired {
+            core.segments.disk().sync_dir()?;
+        }
+        Ok(())
+    }
+
+    fn empty_sparse(&mut self, core: &Core, limit: Place) -> Result<(), DbError> {
+        if core.intake.pressure() != Pressure::None || core.options.compact_bytes == 0 {
+            return Ok(());
+        }
+        let mut index = core.index.lock();
+        if let Some((number, expected, waited)) = self.emptying {
+            let live = index.live().get(&number).map_or(0, |live| live.count);
+            if live > expected && waited < PATIENCE {
+                self.emptying = Some((number, expected, waited + 1));
+                return Ok(());
+            }
+            self.emptying = None;
+        }
+        let Some((number, live)) = self.sparsest(core, &index, limit) else {
+            return Ok(());
+        };
+        let Some(mut entries) = index.entries_in(number, 65_536)? else {
+            return Ok(());
+        };
+        drop(index);
+        // Messages that share a record come one after the other, so that the copies share one.
+        entries.sort_unstable_by_key(|(queue, _, entry)| (entry.place, *queue, entry.seq));
+        let mut bytes = 0u64;
+        let mut moved = Vec::new();
+        let mut last: Option<(Place, crate::message::Message)> = None;
+        for (queue, key, entry) in entries {
+            if bytes >= core.options.compact_bytes {
+                break;
+            }
+            let message = match &last {
+                Some((place, message)) if *place == entry.place => message.clone(),
+                _ => match read_entry(core, &entry) {
+                    Ok(message) => {
+                        bytes += u64::from(entry.len);
+                        message
+                    }
+                    Err(problem) => {
+                        tracing::error!(%queue, seq = entry.seq, problem, "cannot move a message");
+                        self.stuck.insert(number);
+                        continue;
+                    }
+                },
+            };
+            last = Some((entry.place, message.clone()));
+            moved.push(Extra::Moved {
+                at: Standing {
+                    queue,
+                    seq: crate::ids::Seq(entry.seq),
+                    lane: (key >> 1).to_le_bytes()[0],
+                    expires: entry.expires,
+                    transient: key & 1 == 1,
+                },
+                message,
+                from: entry.place,
+            });
+        }
+        if !moved.is_empty() {
+            core.metrics.compacted_bytes.add(bytes);
+            self.emptying = Some((number, live.saturating_sub(moved.len() as u64), 0));
+            tracing::debug!(
+                segment = segment_name(number),
+                messages = moved.len(),
+                "live messages are moved out of a sparse segment"
+            );
+            core.intake.extras(moved);
+        }
+        Ok(())
+    }
+
+    /// The closed segment with the least live bytes, if that is little.
+    fn sparsest(&self, core: &Core, index: &Index, limit: Place) -> Option<(u32, u64)> {
+        let closed = core.segments.all().into_iter();
+        closed
+            .filter(|(number, _)| *number < limit.segment && !self.stuck.contains(number))
+            .filter_map(|(number, segment)| {
+                let live = index.live().get(&number)?;
+                let used = segment.used.map_or(core.options.segment_bytes, |used| used);
+                (live.count > 0 && live.bytes * SPARSE < u64::from(used))
+                    .then_some((live.bytes, number, live.count))
+            })
+            .min()
+            .map(|(_, number, count)| (number, count))
+    }
+}
+
+/// Appends the settle records of `number` again, as the index's loss would otherwise bring
+/// back what they settled. `false`: not now.
+fn carry(core: &Core, number: u32, about: &[u32]) -> io::Result<bool> {
+    if core.intake.pressure() != Pressure::None {
+        return Ok(false);
+    }
+    let Some(segment) = core.segments.get(number) else {
+        return Ok(true);
+    };
+    let mut scanner = Scanner::new(&*segment.file, number)?;
+    let mut records: Vec<Record> = Vec::new();
+    while let Some(found) = scanner.next_record()? {
+        match found {
+            Scanned::Record { payload, .. } => {
+                if let Some(record) = carried(payload) {
+                    merge_into(&mut records, record);
+                }
+            }
+            Scanned::Bad { .. } => {
+                if !scanner.skip_damage()? {
+                    break;
+                }
+            }
+        }
+    }
+    {
+        let index = core.index.lock();
+        records.retain(|record| index.knows(record.queue()));
+    }
+    core.intake.extras([Extra::Carry {
+        records,
+        from: number,
+        about: about.to_vec(),
+    }]);
+    Ok(true)
+}
+
+/// Closed segments that replay from `limit` does not need and that hold nothing live, with the
+/// segments that their settle records are still needed for.
+fn dead_segments(core: &Core, index: &Index, limit: Place) -> Vec<(u32, Vec<u32>)> {
+    let numbers = core.segments.numbers();
+    let dead = |number: u32| number < limit.segment && !index.live().contains_key(&number);
+    let needs = |number: u32| {
+        let about = index.settled_by(number).into_iter();
+        // A dead one before this goes first, and needs nothing any more.
+        about
+            .filter(|other| numbers.binary_search(other).is_ok() && !dead(*other))
+            .collect()
+    };
+    let found = numbers.iter().filter(|number| dead(**number));
+    found.map(|number| (*number, needs(*number))).collect()
+}
+
+/// The record to append again, if it says that something is settled.
+fn carried(payload: Payload) -> Option<Record> {
+    match payload {
+        Payload::Settle {
+            queue,
+            first,
+            count,
+            reason,
+        } => Some(Record::Settle {
+            queue,
+            first,
+            count,
+            reason,
+        }),
+        Payload::Purge { queue, upto, kept } => Some(Record::Purge { queue, upto, kept }),
+        _ => None,
+    }
+}
+
+/// Appends `record`, or makes the last one longer if it goes on where that ends.
+fn merge_into(records: &mut Vec<Record>, record: Record) {
+    if let (
+        Some(Record::Settle {
+            queue: last_queue,
+            first: last_first,
+            count: last_count,
+            ..
+        }),
+        Record::Settle {
+            queue,
+            first,
+            count,
+            ..
+        },
+    ) = (records.last_mut(), &record)
+        && last_queue == queue
+        && last_first.0 + *last_count == first.0
+    {
+        *last_count += count;
+        return;
+    }
+    records.push(record);
+}

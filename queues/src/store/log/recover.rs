@@ -1,0 +1,588 @@
+//! Opening a log: replay from the index's checkpoint, or a rebuild of the index from all of it.
+//!
+//! Invariants: a group that is not whole at the log's end is cut off with all that follows it; a
+//! damaged record elsewhere costs itself only, and is told; nothing here panics on any bytes.
+//! Replay is idempotent, since the index may be ahead of its checkpoint.
+//! Absent: opening or moving aside the database (the caller does).
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use super::disk::{Disk, LogFile};
+use super::format::{Payload, Place, SEGMENT_HEAD, SegmentHead};
+use super::scan::{Scanned, Scanner};
+use super::segments::{Segments, segment_name};
+use crate::ids::{QueueId, Seq};
+use crate::store::index::{Db, DbError, Entry, Event, Index};
+
+/// Something wrong that was found when a store was opened. What it does not name is served.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Finding {
+    /// The file, relative to the data folder.
+    pub file: String,
+    /// Where in it, in bytes, if that is known.
+    pub offset: Option<u64>,
+    /// The queue that is affected, if that is known.
+    pub queue: Option<QueueId>,
+    /// Messages or records affected, if that is known; else 0.
+    pub count: u64,
+    /// What is wrong and what was done about it.
+    pub what: String,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.file)?;
+        if let Some(offset) = self.offset {
+            write!(f, ", offset {offset}")?;
+        }
+        if let Some(queue) = self.queue {
+            write!(f, ", {queue}")?;
+        }
+        write!(f, ": {}", self.what)
+    }
+}
+
+/// Why a log could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RecoverError {
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    #[error("{0}")]
+    Db(#[from] DbError),
+    #[error("{0} was written by another version of the format ({1})")]
+    Version(String, u32),
+}
+
+/// Entries are saved after so many while the index is rebuilt.
+const REBUILD_STEP: usize = 50_000;
+
+/// Opens the segment files, and puts aside those that are none.
+pub(crate) fn open_segments(
+    disk: Arc<dyn Disk>,
+    segment_bytes: u32,
+    findings: &mut Vec<Finding>,
+) -> Result<Segments, RecoverError> {
+    let (segments, unusable) = Segments::open(disk, segment_bytes)?;
+    for bad in unusable {
+        if let SegmentHead::OtherVersion(version) = bad.why {
+            return Err(RecoverError::Version(bad.name, version));
+        }
+        let file = segments.disk().open(&bad.name)?;
+        let readable = {
+            let mut scanner = Scanner::new(&*file, bad.number)?;
+            matches!(scanner.next_record()?, Some(Scanned::Record { .. }))
+                || scanner.skip_damage()?
+        };
+        if readable {
+            findings.push(Finding {
+                file: log_file(bad.number),
+                offset: Some(0),
+                queue: None,
+                count: 0,
+                what: "the segment's head is damaged; its records are used".into(),
+            });
+            segments.adopt(bad.number, file);
+        } else if bad.newest {
+            // It was being made when the power went: nothing in it was ever relied on.
+            segments.disk().remove(&bad.name)?;
+        } else {
+            let aside = format!("{}.damaged", bad.name);
+            segments.disk().rename(&bad.name, &aside)?;
+            findings.push(Finding {
+                file: log_file(bad.number),
+                offset: Some(0),
+                queue: None,
+                count: 0,
+                what: format!("no record in it can be read; moved aside as {aside}"),
+            });
+        }
+    }
+    segments.disk().sync_dir()?;
+    for (number, segment) in segments.all() {
+        let size = segment.file.size()?;
+        segments.set_used(number, u32::try_from(size).unwrap_or(u32::MAX));
+    }
+    Ok(segments)
+}
+
+fn log_file(number: u32) -> String {
+    format!("log/{}", segment_name(number))
+}
+
+/// Brings `index` to the log's end and saves it; from an empty database, by reading all of it.
+pub(crate) fn recover(
+    segments: &Segments,
+    db: &dyn Db,
+    index: &mut Index,
+    cached_chunks: usize,
+    findings: &mut Vec<Finding>,
+) -> Result<(), RecoverError> {
+    if let Some(place) = index.load()? {
+        segments.raise_next(place.segment);
+        missing_segments(segments, index, findings);
+        replay(segments, index, place, findings)?;
+    } else {
+        db.clear()?;
+        rebuild(segments, db, index, cached_chunks, findings)?;
+        index.assume_delivered();
+    }
+    let end = index.folded();
+    let saved = index.save(end, true)?;
+    db.apply(&saved.changes)?;
+    db.sync()?;
+    index.evict(cached_chunks);
+    Ok(())
+}
+
+fn missing_segments(segments: &Segments, index: &Index, findings: &mut Vec<Finding>) {
+    for (number, live) in index.live() {
+        if segments.get(*number).is_none() {
+            findings.push(Finding {
+                file: log_file(*number),
+                offset: None,
+                queue: None,
+                count: live.count,
+                what: format!("the file is missing, and {} messages with it", live.count),
+            });
+        }
+    }
+}
+
+fn replay(
+    segments: &Segments,
+    index: &mut Index,
+    from: Place,
+    findings: &mut Vec<Finding>,
+) -> Result<(), RecoverError> {
+    let all = segments.all();
+    let newest = all.last().map(|(number, _)| *number);
+    for (number, segment) in all.iter().filter(|(n, _)| *n >= from.segment) {
+        let start = if *number == from.segment {
+            from.offset
+        } else {
+            SEGMENT_HEAD
+        };
+        let file = &*segment.file;
+        let mut walk = Walk::new(file, *number, start, newest == Some(*number))?;
+        while let Some(group) = walk.next_group(findings)? {
+            index.fold(group)?;
+        }
+        // What was read may still be in the system's memory only.
+        file.sync_data()?;
+        index.fold([Event::Upto(walk.end())])?;
+    }
+    Ok(())
+}
+
+/// Places that are settled, as first -> last; never overlapping or touching.
+#[derive(Default)]
+pub(crate) struct Settled(BTreeMap<u64, u64>);
+
+impl Settled {
+    pub(crate) fn add(&mut self, mut first: u64, mut last: u64) {
+        if first > last {
+            return;
+        }
+        if let Some((from, to)) = self.0.range(..=first).next_back()
+            && to.saturating_add(1) >= first
+        {
+            first = *from;
+            last = last.max(*to);
+        }
+        let reach = last.saturating_add(1);
+        let swallowed: Vec<u64> = self.0.range(first..=reach).map(|(from, _)| *from).collect();
+        for from in swallowed {
+            last = last.max(self.0.remove(&from).unwrap_or(0));
+        }
+        self.0.insert(first, last);
+    }
+
+    pub(crate) fn has(&self, seq: u64) -> bool {
+        let before = self.0.range(..=seq).next_back();
+        before.is_some_and(|(_, last)| *last >= seq)
+    }
+}
+
+/// What the whole log says is over, whatever the order.
+#[derive(Default)]
+pub(crate) struct Over {
+    pub(crate) settled: FxHashMap<u64, Settled>,
+    pub(crate) gone: FxHashSet<u64>,
+}
+
+impl Over {
+    pub(crate) fn note(&mut self, event: &Event) {
+        match event {
+            Event::Settle {
+                queue,
+                first,
+                count,
+                ..
+            } => {
+                let last = first.0.saturating_add(*count).saturating_sub(1);
+                self.settled.entry(queue.0).or_default().add(first.0, last);
+            }
+            Event::Purge {
+                queue, upto, kept, ..
+            } => {
+                let settled = self.settled.entry(queue.0).or_default();
+                let mut from = 0;
+                for seq in kept.iter().filter(|seq| **seq <= *upto) {
+                    if seq.0 > from {
+                        settled.add(from, seq.0 - 1);
+                    }
+                    from = seq.0 + 1;
+                }
+                settled.add(from, upto.0);
+            }
+            Event::Gone { queue } => {
+                self.gone.insert(queue.0);
+            }
+            _ => {}
+        }
+    }
+
+    pub(crate) fn has(&self, queue: QueueId, seq: u64) -> bool {
+        self.gone.contains(&queue.0) || self.settled.get(&queue.0).is_some_and(|s| s.has(seq))
+    }
+}
+
+/// Reads the whole log twice: first what is over, then what is live.
+fn rebuild(
+    segments: &Segments,
+    db: &dyn Db,
+    index: &mut Index,
+    cached_chunks: usize,
+    findings: &mut Vec<Finding>,
+) -> Result<(), RecoverError> {
+    let all = segments.all();
+    let newest = all.last().map(|(number, _)| *number);
+    let mut over = Over::default();
+    for (number, segment) in &all {
+        let file = &*segment.file;
+        let mut walk = Walk::new(file, *number, SEGMENT_HEAD, newest == Some(*number))?;
+        while let Some(group) = walk.next_group(findings)? {
+            for event in &group {
+                over.note(event);
+            }
+        }
+    }
+    let mut added = 0;
+    for (number, segment) in &all {
+        let file = &*segment.file;
+        let mut walk = Walk::new(file, *number, SEGMENT_HEAD, false)?;
+        while let Some(group) = walk.next_group(&mut Vec::new())? {
+            for event in group {
+                added += rebuild_from(index, &over, event)?;
+            }
+            if added >= REBUILD_STEP {
+                added = 0;
+                let saved = index.save(walk.end(), false)?;
+                db.apply(&saved.changes)?;
+                db.sync()?;
+                index.evict(cached_chunks);
+            }
+        }
+        file.sync_data()?;
+        let older = all.iter().map(|(n, _)| *n).filter(|n| n < number);
+        // Which segments its settle records are about is not known any more.
+        index.fold([
+            Event::Carried {
+                from: 0,
+                about: older.collect(),
+                by: *number,
+            },
+            Event::Upto(walk.end()),
+        ])?;
+    }
+    Ok(())
+}
+
+/// Folds `event` in if it is about something that is not over; how many entries that made.
+fn rebuild_from(index: &mut Index, over: &Over, event: Event) -> Result<usize, DbError> {
+    let event = match event {
+        Event::Enqueue {
+            queue,
+            lane,
+            transient,
+            entry,
+        }
+        | Event::Moved {
+            queue,
+            lane,
+            transient,
+            entry,
+            ..
+        } => {
+            if over.has(queue, entry.seq) {
+                // Its place must not be given out again.
+                Event::Delivered {
+                    queue,
+                    upto: Seq(entry.seq),
+                }
+            } else {
+                Event::Enqueue {
+                    queue,
+                    lane,
+                    transient,
+                    entry,
+                }
+            }
+        }
+        Event::Gone { .. } => return Ok(0),
+        Event::Settle {
+            queue,
+            first,
+            count,
+            ..
+        } => Event::Delivered {
+            queue,
+            upto: Seq(first.0.saturating_add(count).saturating_sub(1)),
+        },
+        Event::Purge { queue, upto, .. } => Event::Delivered { queue, upto },
+        other => other,
+    };
+    let queue = match &event {
+        Event::Enqueue { queue, .. }
+        | Event::Delivered { queue, .. }
+        | Event::Returned { queue, .. } => *queue,
+        _ => return Ok(0),
+    };
+    if over.gone.contains(&queue.0) {
+        return Ok(0);
+    }
+    let added = usize::from(matches!(event, Event::Enqueue { .. }));
+    index.fold([event])?;
+    Ok(added)
+}
+
+/// Goes through a segment group by group.
+pub(crate) struct Walk<'f> {
+    scanner: Scanner<'f>,
+    file: &'f dyn LogFile,
+    number: u32,
+    newest: bool,
+    /// End of the last whole group.
+    good_end: u32,
+    /// Records that hold messages in this segment, for the references to them: offset -> lengths.
+    messages: FxHashMap<u32, (u32, u32)>,
+}
+
+impl<'f> Walk<'f> {
+    /// `newest`: its end may be torn, and is then cut off.
+    pub(crate) fn new(
+        file: &'f dyn LogFile,
+        number: u32,
+        start: u32,
+        newest: bool,
+    ) -> io::Result<Self> {
+        let mut scanner = Scanner::new(file, number)?;
+        scanner.seek(start);
+        Ok(Self {
+            scanner,
+            file,
+            number,
+            newest,
+            good_end: start.max(SEGMENT_HEAD),
+            messages: FxHashMap::default(),
+        })
+    }
+
+    /// The place after the last whole group.
+    pub(crate) fn end(&self) -> Place {
+        Place {
+            segment: self.number,
+            offset: self.good_end,
+        }
+    }
+
+    /// What the next group did; `None` at the end. Transient messages are void.
+    pub(crate) fn next_group(
+        &mut self,
+        findings: &mut Vec<Finding>,
+    ) -> io::Result<Option<Vec<Event>>> {
+        let mut group = Vec::new();
+        let mut damaged = false;
+        loop {
+            match self.scanner.next_record()? {
+                None => {
+                    if self.newest && self.scanner.offset() > self.good_end && !self.scanner.ended()
+                    {
+                        self.cut()?;
+                    }
+                    return Ok((!group.is_empty() && damaged).then_some(group));
+                }
+                Some(Scanned::Record {
+                    offset,
+                    len,
+                    last,
+                    payload,
+                }) => {
+                    let event = self.event(offset, len, payload);
+                    // Of a group that is not whole, only what adds is sure to be right.
+                    group.extend(event.filter(|event| !damaged || adds(event)));
+                    if last {
+                        self.good_end = self.scanner.offset();
+                        return Ok(Some(group));
+                    }
+                }
+                Some(Scanned::Bad { offset }) => {
+                    if self.newest && !self.was_synced(offset)? {
+                        self.cut()?;
+                        return Ok(None);
+                    }
+                    let more = self.scanner.skip_damage()?;
+                    let lost = self.scanner.offset() - offset;
+                    findings.push(Finding {
+                        file: log_file(self.number),
+                        offset: Some(u64::from(offset)),
+                        queue: None,
+                        count: 1,
+                        what: format!("{lost} bytes are damaged; the records in them are lost"),
+                    });
+                    damaged = true;
+                    group.retain(adds);
+                    if !more {
+                        self.good_end = self.scanner.offset();
+                        return Ok(Some(group));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether a later batch says that `offset` had been synced: then it is damage, not a batch
+    /// that was being written when the power went.
+    fn was_synced(&mut self, offset: u32) -> io::Result<bool> {
+        let mut synced = false;
+        while !synced && self.scanner.skip_damage()? {
+            while let Some(Scanned::Record { payload, .. }) = self.scanner.next_record()? {
+                synced |= matches!(payload, Payload::Batch { synced_upto } if synced_upto > offset);
+            }
+            if self.scanner.ended() {
+                // The end mark is synced with all before it.
+                synced = true;
+            }
+        }
+        self.scanner.rewind(offset);
+        Ok(synced)
+    }
+
+    fn cut(&mut self) -> io::Result<()> {
+        self.file.set_len(u64::from(self.good_end))?;
+        self.scanner.rewind(self.good_end);
+        self.scanner.stop();
+        Ok(())
+    }
+
+    fn event(&mut self, offset: u32, len: u32, payload: Payload) -> Option<Event> {
+        let by = self.number;
+        Some(match payload {
+            Payload::Batch { .. } => {
+                // References stay within their batch.
+                self.messages.clear();
+                return None;
+            }
+            Payload::End => return None,
+            Payload::Enqueue {
+                at,
+                body_len,
+                moved,
+            } => {
+                self.messages.insert(offset, (len, body_len));
+                let entry = self.entry(&at, offset, len, body_len, false);
+                return enqueued(&at, entry, moved);
+            }
+            Payload::EnqueueRef {
+                at,
+                message_at,
+                moved,
+            } => {
+                let (len, body_len) = *self.messages.get(&message_at)?;
+                let entry = self.entry(&at, message_at, len, body_len, true);
+                return enqueued(&at, entry, moved);
+            }
+            Payload::Settle {
+                queue,
+                first,
+                count,
+                ..
+            } => Event::Settle {
+                queue,
+                first,
+                count,
+                by,
+            },
+            Payload::Delivered { queue, upto } => Event::Delivered { queue, upto },
+            Payload::Returned { queue, seq, count } => Event::Returned { queue, seq, count },
+            Payload::Purge { queue, upto, kept } => Event::Purge {
+                queue,
+                upto,
+                kept,
+                by,
+            },
+            Payload::Gone { queue } => Event::Gone { queue },
+        })
+    }
+
+    fn entry(
+        &self,
+        at: &super::format::Standing,
+        offset: u32,
+        len: u32,
+        body_len: u32,
+        shared: bool,
+    ) -> Entry {
+        Entry {
+            seq: at.seq.0,
+            place: Place {
+                segment: self.number,
+                offset,
+            },
+            len,
+            body_len,
+            expires: at.expires,
+            delivery_count: 0,
+            shared,
+            dead: false,
+        }
+    }
+}
+
+fn enqueued(at: &super::format::Standing, entry: Entry, moved: bool) -> Option<Event> {
+    if at.transient {
+        return None;
+    }
+    let (queue, lane, transient) = (at.queue, at.lane, false);
+    Some(if moved {
+        Event::Moved {
+            queue,
+            lane,
+            transient,
+            entry,
+            from: None,
+        }
+    } else {
+        Event::Enqueue {
+            queue,
+            lane,
+            transient,
+            entry,
+        }
+    })
+}
+
+fn adds(event: &Event) -> bool {
+    matches!(
+        event,
+        Event::Enqueue { .. }
+            | Event::Moved { .. }
+            | Event::Delivered { .. }
+            | Event::Returned { .. }
+    )
+}

@@ -1,0 +1,253 @@
+//! The files of the log: which there are, how a new one comes to be, how an old one goes.
+//!
+//! Invariants: numbers only grow; a file stands under its number (durably) before anything in it
+//! is relied on; a retired file is reused under a new number, so its old records no longer match.
+//! Absent: what is live in a segment (`index`), and what is in it.
+
+use std::collections::BTreeMap;
+use std::io::{self, IoSlice};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::disk::{Disk, LogFile};
+use super::format::{
+    Place, SEGMENT_HEAD, SegmentHead, parse_segment_head, record_len, segment_head,
+};
+
+/// A segment that can be read.
+#[derive(Clone)]
+pub(crate) struct Segment {
+    pub(crate) file: Arc<dyn LogFile>,
+    /// Bytes in use, once it is closed.
+    pub(crate) used: Option<u32>,
+}
+
+/// The segment that is written to.
+#[derive(Clone)]
+pub(crate) struct Writer {
+    pub(crate) number: u32,
+    pub(crate) file: Arc<dyn LogFile>,
+    /// Where the next record goes.
+    pub(crate) offset: u32,
+    /// Up to where it is durable.
+    pub(crate) synced: u32,
+    /// Bytes that the file has room for.
+    pub(crate) capacity: u32,
+}
+
+impl Writer {
+    pub(crate) fn place(&self) -> Place {
+        Place {
+            segment: self.number,
+            offset: self.offset,
+        }
+    }
+}
+
+/// All segments.
+pub(crate) struct Segments {
+    disk: Arc<dyn Disk>,
+    segment_bytes: u32,
+    files: Mutex<BTreeMap<u32, Segment>>,
+    spares: Mutex<Vec<String>>,
+    next: Mutex<u32>,
+}
+
+pub(crate) fn segment_name(number: u32) -> String {
+    format!("{number:010}.seg")
+}
+
+/// The number in a segment's name.
+pub(crate) fn segment_number(name: &str) -> Option<u32> {
+    let digits = name.strip_suffix(".seg")?;
+    (digits.len() == 10).then(|| digits.parse().ok())?
+}
+
+fn spare_name(number: u32) -> String {
+    format!("{number:010}.spare")
+}
+
+/// What was found of a segment file that cannot be used.
+pub(crate) struct Unusable {
+    pub(crate) name: String,
+    pub(crate) number: u32,
+    pub(crate) why: SegmentHead,
+    /// No later segment exists: it was being made when the power went.
+    pub(crate) newest: bool,
+}
+
+impl Segments {
+    /// Opens all segment files of the folder and removes left-over spares.
+    pub(crate) fn open(
+        disk: Arc<dyn Disk>,
+        segment_bytes: u32,
+    ) -> io::Result<(Self, Vec<Unusable>)> {
+        let mut files = BTreeMap::new();
+        let mut unusable = Vec::new();
+        let names = disk.list()?;
+        for name in &names {
+            if name.strip_suffix(".spare").is_some() {
+                disk.remove(name)?;
+            }
+        }
+        let numbers: Vec<u32> = names.iter().filter_map(|n| segment_number(n)).collect();
+        let newest = numbers.iter().max().copied().unwrap_or(0);
+        for number in numbers {
+            let name = segment_name(number);
+            let file = disk.open(&name)?;
+            let mut head = [0; SEGMENT_HEAD as usize];
+            let read = file.read_at(&mut head, 0)?;
+            match parse_segment_head(&head[..read]) {
+                SegmentHead::Number(found) if found == number => {
+                    files.insert(number, Segment { file, used: None });
+                }
+                why => unusable.push(Unusable {
+                    name,
+                    number,
+                    why,
+                    newest: number == newest,
+                }),
+            }
+        }
+        let segments = Self {
+            disk,
+            segment_bytes,
+            files: Mutex::new(files),
+            spares: Mutex::new(Vec::new()),
+            next: Mutex::new(newest + 1),
+        };
+        Ok((segments, unusable))
+    }
+
+    pub(crate) fn disk(&self) -> &dyn Disk {
+        &*self.disk
+    }
+
+    /// Numbers below this are taken.
+    pub(crate) fn raise_next(&self, above: u32) {
+        let mut next = self.next.lock();
+        *next = (*next).max(above + 1);
+    }
+
+    /// Takes a file whose head is not right as segment `number`.
+    pub(crate) fn adopt(&self, number: u32, file: Arc<dyn LogFile>) {
+        let segment = Segment { file, used: None };
+        self.files.lock().insert(number, segment);
+    }
+
+    pub(crate) fn get(&self, number: u32) -> Option<Segment> {
+        self.files.lock().get(&number).cloned()
+    }
+
+    pub(crate) fn numbers(&self) -> Vec<u32> {
+        self.files.lock().keys().copied().collect()
+    }
+
+    pub(crate) fn all(&self) -> Vec<(u32, Segment)> {
+        let files = self.files.lock();
+        files.iter().map(|(n, s)| (*n, s.clone())).collect()
+    }
+
+    /// Notes how many bytes of a closed segment are in use.
+    pub(crate) fn set_used(&self, number: u32, used: u32) {
+        if let Some(segment) = self.files.lock().get_mut(&number) {
+            segment.used = Some(used);
+        }
+    }
+
+    /// Makes the next segment, with room for at least `wanted` bytes of records. `fresh`: not
+    /// from a file that was used before.
+    pub(crate) fn create(&self, wanted: u64, fresh: bool) -> io::Result<Writer> {
+        let number = *self.next.lock();
+        let name = segment_name(number);
+        let needed = wanted + u64::from(SEGMENT_HEAD) + record_len(0) as u64;
+        let capacity = u32::try_from(needed.max(u64::from(self.segment_bytes)))
+            .map_err(|_| io::Error::other("a group of records is over 4 GiB"))?;
+        let spare = if capacity == self.segment_bytes && !fresh {
+            self.spares.lock().pop()
+        } else {
+            None
+        };
+        if let Some(spare) = spare {
+            if let Err(error) = self.disk.rename(&spare, &name) {
+                self.spares.lock().push(spare);
+                return Err(error);
+            }
+        } else {
+            self.disk.create(&name, u64::from(capacity))?;
+        }
+        let file = self.disk.open(&name)?;
+        file.write_at(&mut [IoSlice::new(&segment_head(number))], 0)?;
+        // Synced alone, so that a head that is not whole means that nothing follows it.
+        file.sync_data()?;
+        self.disk.sync_dir()?;
+        *self.next.lock() = number + 1;
+        let segment = Segment {
+            file: Arc::clone(&file),
+            used: None,
+        };
+        self.files.lock().insert(number, segment);
+        Ok(Writer {
+            number,
+            file,
+            offset: SEGMENT_HEAD,
+            synced: 0,
+            capacity,
+        })
+    }
+
+    /// Whether a preallocated file waits to become the next segment.
+    pub(crate) fn spares(&self) -> usize {
+        self.spares.lock().len()
+    }
+
+    /// Preallocates a file for the next segment, if none waits.
+    pub(crate) fn make_spare_if_none(&self) -> io::Result<()> {
+        if self.spares() > 0 {
+            return Ok(());
+        }
+        // No retired segment can have this number yet.
+        let name = spare_name(*self.next.lock());
+        self.disk.create(&name, u64::from(self.segment_bytes))?;
+        self.spares.lock().push(name);
+        Ok(())
+    }
+
+    /// Takes a segment that nobody needs any more out of the log; keeps its file for reuse if
+    /// there are fewer than `keep` of those.
+    pub(crate) fn retire(&self, number: u32, keep: usize) -> io::Result<()> {
+        let Some(segment) = self.files.lock().remove(&number) else {
+            return Ok(());
+        };
+        let name = segment_name(number);
+        let reusable = segment.file.size()? == u64::from(self.segment_bytes);
+        let result = if reusable && self.spares.lock().len() < keep {
+            let spare = spare_name(number);
+            self.disk
+                .rename(&name, &spare)
+                .map(|()| self.spares.lock().push(spare))
+        } else {
+            self.disk.remove(&name)
+        };
+        if result.is_err() {
+            self.files.lock().insert(number, segment);
+        }
+        result
+    }
+
+    /// Removes spares beyond `keep`.
+    pub(crate) fn trim_spares(&self, keep: usize) -> io::Result<()> {
+        while let Some(name) = {
+            let mut spares = self.spares.lock();
+            if spares.len() > keep {
+                spares.pop()
+            } else {
+                None
+            }
+        } {
+            self.disk.remove(&name)?;
+        }
+        Ok(())
+    }
+}

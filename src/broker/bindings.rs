@@ -1,0 +1,183 @@
+//! Bindings come and go (rabbitmq-semantics 1b, 2a, 2o).
+
+use std::sync::Arc;
+
+use leveret_exchanges::{Bound, Destination, Removed};
+
+use super::Caller;
+use super::arguments::{FieldTable, from_args, to_args};
+use super::broker::Broker;
+use super::definitions::{BindingDefinition, Changes, DestinationKind, Key};
+use super::exchanges::{not_found, translated};
+use super::names::{ExchangeName, QueueName};
+use super::queue_handle::QueueHandle;
+use super::refusal::{Access, Refusal, Resource};
+use super::vhost::{Topology, Vhost};
+
+/// `queue.bind`, `exchange.bind` and their undoing.
+#[derive(Clone, Debug)]
+pub struct BindingRequest {
+    /// The exchange it leads from.
+    pub source: ExchangeName,
+    /// What it leads to.
+    pub kind: DestinationKind,
+    /// The name of what it leads to.
+    pub destination: String,
+    /// Routing key, pattern or weight.
+    pub routing_key: String,
+    /// Arguments.
+    pub arguments: FieldTable,
+}
+
+impl BindingRequest {
+    fn destination_resource(&self) -> Resource {
+        match self.kind {
+            DestinationKind::Queue => Resource::Queue(QueueName::new(&self.destination)),
+            DestinationKind::Exchange => Resource::Exchange(ExchangeName::new(&self.destination)),
+        }
+    }
+
+    fn definition(&self, vhost: &Vhost) -> BindingDefinition {
+        BindingDefinition {
+            vhost: vhost.name.as_str().to_owned(),
+            source: self.source.as_str().to_owned(),
+            destination: self.destination.clone(),
+            destination_kind: self.kind,
+            routing_key: self.routing_key.clone(),
+            arguments: self.arguments.clone(),
+        }
+    }
+
+    fn end<'a>(&'a self, topology: &Topology) -> Option<Destination<u32, &'a str>> {
+        match self.kind {
+            DestinationKind::Queue => {
+                topology.by_name.get(self.destination.as_str()).map(|slot| Destination::Queue(*slot))
+            }
+            DestinationKind::Exchange => Some(Destination::Exchange(&self.destination)),
+        }
+    }
+
+    fn permit(&self, vhost: &Vhost, caller: &Caller<'_>) -> Result<(), Refusal> {
+        let default_destination =
+            self.kind == DestinationKind::Exchange && self.destination.is_empty();
+        if self.source.as_str().is_empty() || default_destination {
+            return Err(Refusal::DefaultExchange);
+        }
+        caller.rights.check(Access::Write, &self.destination_resource())?;
+        caller.rights.check(Access::Read, &Resource::Exchange(self.source.clone()))?;
+        if self.kind == DestinationKind::Queue
+            && let Some(queue) = vhost.queue(&self.destination)
+            && queue.spec.exclusive_owner.is_some_and(|owner| Some(owner) != caller.connection)
+        {
+            return Err(Refusal::ExclusiveToAnother {
+                queue: queue.name.clone(),
+                vhost: vhost.name.clone(),
+            });
+        }
+        Ok(())
+    }
+}
+
+impl Broker {
+    /// Binds. A binding with two durable ends is on disk when this returns.
+    pub fn bind(
+        &self,
+        vhost: &Vhost,
+        caller: &Caller<'_>,
+        request: &BindingRequest,
+    ) -> Result<(), Refusal> {
+        request.permit(vhost, caller)?;
+        super::check_text("routing key", &request.routing_key)?;
+        let _change = vhost.changes.lock();
+        let args = to_args(&request.arguments);
+        let bound = {
+            let mut topology = vhost.topology.write();
+            let end = request.end(&topology).ok_or_else(|| Refusal::NotFound {
+                resource: request.destination_resource(),
+                vhost: vhost.name.clone(),
+            })?;
+            if topology.router.exchange(request.source.as_str()).is_none() {
+                return Err(not_found(vhost, &request.source));
+            }
+            topology
+                .router
+                .bind(request.source.as_str(), end, &request.routing_key, args.clone())
+                .map_err(|refusal| translated(vhost, refusal))?
+        };
+        let Bound::New(binding) = bound else { return Ok(()) };
+        vhost.changed();
+        if !binding.durable {
+            return Ok(());
+        }
+        let mut changes = Changes::default();
+        let definition = request.definition(vhost);
+        changes.put(Key::binding(&definition), &definition);
+        self.commit(&changes).inspect_err(|_| {
+            let mut topology = vhost.topology.write();
+            if let Some(end) = request.end(&topology) {
+                let source = request.source.as_str();
+                let _ = topology.router.unbind(source, end, &request.routing_key, &args);
+            }
+            vhost.changed();
+        })
+    }
+
+    /// Unbinds. A binding that is not there is undone already.
+    pub fn unbind(
+        &self,
+        vhost: &Vhost,
+        caller: &Caller<'_>,
+        request: &BindingRequest,
+    ) -> Result<(), Refusal> {
+        request.permit(vhost, caller)?;
+        let _change = vhost.changes.lock();
+        let removed = {
+            let mut topology = vhost.topology.write();
+            let Some(end) = request.end(&topology) else { return Ok(()) };
+            let args = to_args(&request.arguments);
+            topology
+                .router
+                .unbind(request.source.as_str(), end, &request.routing_key, &args)
+                .map_err(|refusal| translated(vhost, refusal))?
+        };
+        let Some(removed) = removed else { return Ok(()) };
+        vhost.changed();
+        let mut changes = Changes::default();
+        self.forget_removed(vhost, &removed, None, &mut changes);
+        self.commit(&changes)
+    }
+
+    /// Notes what went from the topology and was durable. `queue`: the queue that went, which the
+    /// topology does not know any more.
+    pub(super) fn forget_removed(
+        &self,
+        vhost: &Vhost,
+        removed: &Removed<u32>,
+        queue: Option<&Arc<QueueHandle>>,
+        changes: &mut Changes,
+    ) {
+        let topology = vhost.topology.read();
+        for binding in removed.bindings.iter().filter(|binding| binding.durable) {
+            let (destination_kind, destination) = match &binding.destination {
+                Destination::Exchange(name) => (DestinationKind::Exchange, name.to_string()),
+                Destination::Queue(slot) => {
+                    let known = topology.queues.get(*slot as usize);
+                    let gone = queue.filter(|queue| queue.slot == *slot);
+                    let Some(queue) = gone.or(known) else { continue };
+                    (DestinationKind::Queue, queue.name.as_str().to_owned())
+                }
+            };
+            changes.remove(Key::binding(&BindingDefinition {
+                vhost: vhost.name.as_str().to_owned(),
+                source: binding.source.to_string(),
+                destination,
+                destination_kind,
+                routing_key: binding.key.to_string(),
+                arguments: from_args(&binding.args),
+            }));
+        }
+        for exchange in removed.exchanges.iter().filter(|exchange| exchange.durable) {
+            changes.remove(Key::exchange(&vhost.name, &ExchangeName::new(&exchange.name)));
+        }
+    }
+}

@@ -1,0 +1,403 @@
+//! The broker: vhosts, users, the store, and the end of every turn.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::task::{Poll, Waker};
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use dashmap::DashMap;
+use leveret_exchanges::Origin;
+use leveret_queues::queue::Queue;
+use leveret_queues::store::{Pressure, RecoveredQueue, Store};
+use leveret_queues::{Millis, QueueId};
+use parking_lot::Mutex;
+
+use super::arguments::to_args;
+use super::dead_letter::dead_letter;
+use super::definitions::{
+    BindingDefinition, Changes, DefinitionStore, ExchangeDefinition, Key, QueueDefinition,
+};
+use super::limits::Limits;
+use super::memory::Memory;
+use super::names::{ConnectionId, QueueName};
+use super::publish::route;
+use super::queue_handle::{QueueEnvironment, QueueHandle, QueueSpec, move_message};
+use super::queue_options;
+use super::refusal::Refusal;
+use super::turn::{Dead, Turn};
+use super::users::{PermissionRecord, UserRecord, Users, hash_password};
+use super::vhost::Vhost;
+
+/// Everything that all connections share.
+pub struct Broker {
+    /// Limits in force.
+    pub limits: Limits,
+    /// Users and permissions.
+    pub users: Users,
+    vhosts: DashMap<String, Arc<Vhost>>,
+    definitions: Box<dyn DefinitionStore>,
+    environment: Arc<QueueEnvironment>,
+    connections: AtomicUsize,
+    next_consumer: AtomicU64,
+    /// Publishing connections that wait for the store.
+    waiting: Mutex<Vec<Waker>>,
+}
+
+/// Why a broker cannot start on what it found.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A stored definition cannot be understood.
+    #[error("stored definition {key:?} cannot be used: {why}")]
+    Definition {
+        /// Its key.
+        key: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// Stable storage failed.
+    #[error("{0}")]
+    Storage(String),
+    /// The operating system gave no randomness for a password's salt.
+    #[error("no randomness to hash a password with")]
+    Randomness,
+}
+
+impl From<Refusal> for StartError {
+    fn from(refusal: Refusal) -> Self {
+        Self::Storage(refusal.to_string())
+    }
+}
+
+/// What was found on stable storage.
+pub struct Found {
+    /// All definitions, by key.
+    pub definitions: Vec<(String, Vec<u8>)>,
+    /// What the store holds of each queue.
+    pub queues: HashMap<QueueId, RecoveredQueue>,
+}
+
+impl Broker {
+    /// Builds the broker from what was found, and what a first start needs.
+    pub fn start(
+        limits: Limits,
+        store: Arc<dyn Store>,
+        definitions: Box<dyn DefinitionStore>,
+        found: Found,
+        clock: fn() -> Millis,
+    ) -> Result<Arc<Self>, StartError> {
+        let environment = Arc::new(QueueEnvironment {
+            store,
+            memory: Memory::new(limits.memory_bytes_max),
+            deadlines: super::deadlines::Deadlines::default(),
+            clock,
+            broker: std::sync::OnceLock::new(),
+        });
+        let broker = Arc::new(Self {
+            limits,
+            users: Users::new(),
+            vhosts: DashMap::new(),
+            definitions,
+            environment,
+            connections: AtomicUsize::new(0),
+            next_consumer: AtomicU64::new(1),
+            waiting: Mutex::default(),
+        });
+        let _ = broker.environment.broker.set(Arc::downgrade(&broker));
+        broker.load(found, clock())?;
+        broker.first_start()?;
+        Ok(broker)
+    }
+
+    fn load(&self, found: Found, now: Millis) -> Result<(), StartError> {
+        let Found { definitions, mut queues } = found;
+        // Ends before bindings, vhosts before all.
+        let mut sorted: Vec<_> = definitions.iter().map(|(key, value)| (rank(key), key, value)).collect();
+        sorted.sort_by_key(|(rank, key, _)| (*rank, *key));
+        for (_, key, value) in sorted {
+            self.load_one(key, value, &mut queues, now)
+                .map_err(|why| StartError::Definition { key: key.replace('\0', " "), why })?;
+        }
+        Ok(())
+    }
+
+    fn load_one(
+        &self,
+        key: &str,
+        value: &[u8],
+        queues: &mut HashMap<QueueId, RecoveredQueue>,
+        now: Millis,
+    ) -> Result<(), String> {
+        fn read<'a, T: serde::Deserialize<'a>>(value: &'a [u8]) -> Result<T, String> {
+            serde_json::from_slice(value).map_err(|error| error.to_string())
+        }
+        match Key::kind(key) {
+            "vhost" => {
+                let name = Key::part(key, 0);
+                self.vhosts.insert(name.to_owned(), Arc::new(Vhost::new(name)));
+            }
+            "user" => self.users.put(Key::part(key, 0), read::<UserRecord>(value)?),
+            "permission" => {
+                let record = read::<PermissionRecord>(value)?;
+                self.users
+                    .permit(Key::part(key, 0), Key::part(key, 1), record)
+                    .map_err(|error| error.to_string())?;
+            }
+            "exchange" => {
+                let stored: ExchangeDefinition = read(value)?;
+                let vhost = self.vhost(&stored.vhost).ok_or("its vhost is missing")?;
+                let spec = leveret_exchanges::ExchangeSpec {
+                    kind: &stored.kind,
+                    durable: true,
+                    auto_delete: stored.auto_delete,
+                    internal: stored.internal,
+                    args: to_args(&stored.arguments),
+                };
+                let mut topology = vhost.topology.write();
+                topology.router.declare(&stored.name, spec).map_err(|refusal| refusal.to_string())?;
+            }
+            "queue" => {
+                let stored: QueueDefinition = read(value)?;
+                let vhost = self.vhost(&stored.vhost).ok_or("its vhost is missing")?;
+                let name = QueueName::new(&stored.name);
+                let id = stored.id();
+                let spec = QueueSpec {
+                    durable: true,
+                    auto_delete: stored.auto_delete,
+                    exclusive_owner: None,
+                    arguments: stored.arguments,
+                };
+                let options = queue_options::read(&name, &vhost.name, &spec, false)
+                    .map_err(|refusal| refusal.to_string())?;
+                let queue = match queues.remove(&id) {
+                    Some(found) => Queue::recover(options.settings, &found, now),
+                    None => Queue::new(options.settings, now),
+                };
+                self.install_queue(&vhost, id, &name, spec, &options, queue);
+            }
+            "binding" => {
+                let stored: BindingDefinition = read(value)?;
+                let vhost = self.vhost(&stored.vhost).ok_or("its vhost is missing")?;
+                let mut topology = vhost.topology.write();
+                let end = match stored.destination_kind {
+                    super::definitions::DestinationKind::Queue => {
+                        let slot = topology.by_name.get(stored.destination.as_str());
+                        leveret_exchanges::Destination::Queue(*slot.ok_or("its queue is missing")?)
+                    }
+                    super::definitions::DestinationKind::Exchange => {
+                        leveret_exchanges::Destination::Exchange(stored.destination.as_str())
+                    }
+                };
+                let args = to_args(&stored.arguments);
+                topology
+                    .router
+                    .bind(&stored.source, end, &stored.routing_key, args)
+                    .map_err(|refusal| refusal.to_string())?;
+            }
+            other => return Err(format!("unknown kind {other:?}; was it written by a newer version?")),
+        }
+        Ok(())
+    }
+
+    /// A first start has the vhost `/` and the user guest, who may do everything there.
+    fn first_start(&self) -> Result<(), StartError> {
+        let mut changes = Changes::default();
+        if self.vhosts.is_empty() {
+            self.vhosts.insert("/".to_owned(), Arc::new(Vhost::new("/")));
+            changes.put(Key::vhost("/"), &serde_json::json!({}));
+        }
+        if self.users.is_empty() {
+            let record = UserRecord {
+                password_hash: hash_password(b"guest").map_err(|_| StartError::Randomness)?,
+                tags: vec!["administrator".to_owned()],
+            };
+            changes.put(Key::user("guest"), &record);
+            changes.put(Key::permission("guest", "/"), &PermissionRecord::all());
+            self.users.put("guest", record);
+            self.users
+                .permit("guest", "/", PermissionRecord::all())
+                .map_err(|error| StartError::Storage(error.to_string()))?;
+        }
+        Ok(self.commit(&changes)?)
+    }
+
+    /// Makes changes durable; nothing to do if there are none.
+    pub(super) fn commit(&self, changes: &Changes) -> Result<(), Refusal> {
+        if changes.is_empty() {
+            return Ok(());
+        }
+        self.definitions.commit(changes.as_slice()).map_err(Refusal::Storage)
+    }
+
+    pub(super) fn next_queue_id(&self) -> Result<u64, Refusal> {
+        self.definitions.next_id().map_err(Refusal::Storage)
+    }
+
+    pub(super) const fn environment(&self) -> &Arc<QueueEnvironment> {
+        &self.environment
+    }
+
+    /// The vhost of that name.
+    pub fn vhost(&self, name: &str) -> Option<Arc<Vhost>> {
+        self.vhosts.get(name).map(|vhost| Arc::clone(&vhost))
+    }
+
+    /// All vhosts, by name.
+    pub fn vhosts(&self) -> Vec<Arc<Vhost>> {
+        let mut vhosts: Vec<_> = self.vhosts.iter().map(|vhost| Arc::clone(&vhost)).collect();
+        vhosts.sort_by(|a, b| a.name.cmp(&b.name));
+        vhosts
+    }
+
+    /// Ids of all durable queues, whose messages the store has to keep.
+    pub fn durable_queue_ids(&self) -> HashSet<QueueId> {
+        let queues = self.vhosts.iter().flat_map(|vhost| vhost.queues());
+        queues.filter(|queue| queue.spec.durable).map(|queue| queue.id).collect()
+    }
+
+    /// Where messages are made to survive.
+    pub fn store(&self) -> &dyn Store {
+        &*self.environment.store
+    }
+
+    /// Bodies held in memory, and how many may be.
+    pub fn memory(&self) -> &Memory {
+        &self.environment.memory
+    }
+
+    /// What queues want to be ticked for.
+    pub fn deadlines(&self) -> &super::deadlines::Deadlines {
+        &self.environment.deadlines
+    }
+
+    /// A name that no one else has: prefix and 22 characters of randomness.
+    pub fn generated_name(&self, prefix: &str) -> String {
+        format!("{prefix}{}", URL_SAFE_NO_PAD.encode(rand::random::<[u8; 16]>()))
+    }
+
+    /// A number for a new consumer.
+    pub fn next_consumer_id(&self) -> u64 {
+        self.next_consumer.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Connections that are open.
+    pub fn open_connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
+    }
+
+    /// A connection has reached `connection.open-ok`.
+    pub fn connection_opened(&self, _id: ConnectionId) {
+        self.connections.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A connection that was opened is not there any more.
+    pub fn connection_ended(&self, _id: ConnectionId) {
+        self.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Whether publishers are to be read from no further.
+    pub fn publishers_must_wait(&self) -> bool {
+        self.environment.store.pressure() != Pressure::None
+    }
+
+    /// Ready when publishers may go on; otherwise `waker` is woken when they may.
+    pub fn poll_publish(&self, waker: &Waker) -> Poll<()> {
+        if !self.publishers_must_wait() {
+            return Poll::Ready(());
+        }
+        self.waiting.lock().push(waker.clone());
+        // The relief may have come before the waker was noted.
+        if self.publishers_must_wait() { Poll::Pending } else { Poll::Ready(()) }
+    }
+
+    /// The store's relief hook: publishers may go on.
+    pub fn relieve(&self) {
+        for waker in std::mem::take(&mut *self.waiting.lock()) {
+            waker.wake();
+        }
+    }
+
+    /// Queues whose asked-for instant has come.
+    pub fn tick(&self, now: Millis) {
+        let mut turn = Turn::at(now);
+        for queue in self.environment.deadlines.due(now) {
+            queue.tick(&mut turn);
+            self.finish(&mut turn);
+        }
+    }
+
+    /// Ends a turn: sends dead letters on, deletes queues that nobody needs any more, wakes whoever
+    /// has something to write. No lock may be held.
+    pub fn finish(&self, turn: &mut Turn) {
+        while !turn.dead.is_empty() || !turn.deletable.is_empty() {
+            for dead in std::mem::take(&mut turn.dead) {
+                self.bury(turn, dead);
+            }
+            for queue in std::mem::take(&mut turn.deletable) {
+                self.delete_idle(turn, &queue);
+            }
+        }
+        for consumer in std::mem::take(&mut turn.cancelled) {
+            turn.owe_wake(consumer.sink.cancelled(&consumer));
+        }
+        turn.wake();
+    }
+
+    /// Moves a dead message from its queue to the targets of the dead-letter exchange, in one step
+    /// of the store.
+    fn bury(&self, turn: &mut Turn, dead: Dead) {
+        let Dead { source, message, reason, place } = dead;
+        let message = match (message, place) {
+            (Some(message), _) => message,
+            (None, Some((seq, lane))) => return source.read_dead(seq, lane, reason),
+            (None, None) => return,
+        };
+        let settle = place.map(|(seq, _)| source.settled(seq, reason));
+        let targets = self.dead_letter_targets(turn.now, &source, reason, &message);
+        match targets {
+            Some((message, queues)) => move_message(turn, &self.environment, &message, queues, settle),
+            None => move_message(turn, &self.environment, &message, Vec::new(), settle),
+        }
+    }
+
+    fn dead_letter_targets(
+        &self,
+        now: Millis,
+        source: &QueueHandle,
+        reason: leveret_queues::store::SettleReason,
+        message: &leveret_queues::Message,
+    ) -> Option<(leveret_queues::Message, Vec<Arc<QueueHandle>>)> {
+        let rule = source.dead_letter_rule()?;
+        let vhost = self.vhost(source.vhost.as_str())?;
+        let letter = dead_letter(message, &source.name, reason, &rule, now);
+        let mut keys = vec![letter.message.routing_key()];
+        keys.extend(letter.more_keys.iter().map(Vec::as_slice));
+        let mut queues = Vec::new();
+        let exchange = rule.exchange.as_str().as_bytes();
+        // A missing exchange drops the message, as a missing binding does.
+        let _ = route(&vhost, &letter.message, exchange, &keys, Origin::Broker, |queue| {
+            if letter.is_cycle(&queue.name) {
+                tracing::warn!(
+                    vhost = %queue.vhost, queue = %queue.name,
+                    "message dropped: dead-lettering has come around to a queue that dropped it before"
+                );
+            } else {
+                queues.push(Arc::clone(queue));
+            }
+        });
+        Some((letter.message.clone(), queues))
+    }
+}
+
+/// The order in which definitions are loaded.
+fn rank(key: &str) -> u8 {
+    match Key::kind(key) {
+        "vhost" => 0,
+        "user" => 1,
+        "permission" => 2,
+        "exchange" => 3,
+        "queue" => 4,
+        _ => 5,
+    }
+}

@@ -1,0 +1,59 @@
+//! CC and BCC: more routing keys in a message's headers (rabbitmq-semantics 1b).
+
+use leveret_queues::Message;
+
+use super::attributes::headers;
+use super::refusal::Refusal;
+use crate::wire::properties::PropertiesEdit;
+use crate::wire::table::{TableRef, ValueRef};
+use crate::wire::table_edit::rewrite;
+
+/// The further routing keys of a message.
+#[derive(Debug)]
+pub(super) struct Copies {
+    /// Those of CC, then those of BCC.
+    pub(super) keys: Vec<Vec<u8>>,
+    /// The message as it is delivered, if it had a BCC header.
+    pub(super) without_bcc: Option<Message>,
+}
+
+/// Reads CC and BCC. `None` if there is neither.
+pub(super) fn keys(message: &Message) -> Result<Option<Copies>, Refusal> {
+    let Some(table) = headers(message) else { return Ok(None) };
+    let (cc, bcc) = (table.get("CC"), table.get("BCC"));
+    if cc.is_none() && bcc.is_none() {
+        return Ok(None);
+    }
+    let mut keys = Vec::new();
+    for (name, value) in [("CC", cc), ("BCC", bcc)] {
+        let Some(value) = value else { continue };
+        let unacceptable = || {
+            Refusal::Precondition(format!(
+                "invalid message: {{unacceptable_type_in_header,<<\"{name}\">>}}"
+            ))
+        };
+        let array = value.as_array().ok_or_else(unacceptable)?;
+        for entry in array.iter() {
+            match entry {
+                ValueRef::LongString(key) => keys.push(key.to_vec()),
+                _ => return Err(unacceptable()),
+            }
+        }
+    }
+    let without_bcc = bcc.is_some().then(|| with_headers(message, &rewrite(table, &[("BCC", None)])));
+    Ok(Some(Copies { keys, without_bcc }))
+}
+
+/// The same message with other headers.
+pub(super) fn with_headers(message: &Message, contents: &[u8]) -> Message {
+    let mut edit = PropertiesEdit::new(message.properties()).unwrap_or_default();
+    edit.set_headers(contents);
+    message.with_properties(&edit.finish(), message.meta())
+}
+
+/// The same message with `x-delivery-count` in its headers.
+pub(super) fn with_delivery_count(message: &Message, count: u32) -> Message {
+    let count = ValueRef::I64(i64::from(count));
+    let table = headers(message).unwrap_or_else(|| TableRef::assume_valid(&[]));
+    with_headers(message, &rewrite(table, &[("x-delivery-count", Some(count))]))
+}

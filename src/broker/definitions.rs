@@ -1,0 +1,164 @@
+//! What is declared and must be there after a restart, in the form in which it is stored: one
+//! JSON value per object, under a key of its kind and names.
+
+use std::sync::Arc;
+
+use leveret_queues::QueueId;
+use serde::{Deserialize, Serialize};
+
+use super::names::{ExchangeName, QueueName, VhostName};
+use super::arguments::FieldTable;
+
+/// Where definitions are kept. Implemented by the store's database, and by a map in tests.
+pub trait DefinitionStore: Send + Sync {
+    /// Puts and removes objects, all or none; durable when it returns. May take milliseconds.
+    fn commit(&self, changes: &[(String, Option<Vec<u8>>)]) -> Result<(), String>;
+
+    /// A number that was never given out before, not even before a crash.
+    fn next_id(&self) -> Result<u64, String>;
+}
+
+impl DefinitionStore for Arc<leveret_queues::store::definitions::Definitions> {
+    fn commit(&self, changes: &[(String, Option<Vec<u8>>)]) -> Result<(), String> {
+        leveret_queues::store::definitions::Definitions::commit(self, changes).map_err(|error| error.to_string())
+    }
+
+    fn next_id(&self) -> Result<u64, String> {
+        leveret_queues::store::definitions::Definitions::next_id(self).map_err(|error| error.to_string())
+    }
+}
+
+/// A durable queue.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct QueueDefinition {
+    pub(super) vhost: String,
+    pub(super) name: String,
+    /// The incarnation, which the message store knows it by.
+    pub(super) id: u64,
+    pub(super) auto_delete: bool,
+    pub(super) arguments: FieldTable,
+}
+
+/// A durable exchange.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct ExchangeDefinition {
+    pub(super) vhost: String,
+    pub(super) name: String,
+    pub(super) kind: String,
+    pub(super) auto_delete: bool,
+    pub(super) internal: bool,
+    pub(super) arguments: FieldTable,
+}
+
+/// What a binding leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DestinationKind {
+    /// A queue.
+    Queue,
+    /// Another exchange.
+    Exchange,
+}
+
+/// A durable binding.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct BindingDefinition {
+    pub(super) vhost: String,
+    pub(super) source: String,
+    pub(super) destination: String,
+    pub(super) destination_kind: DestinationKind,
+    pub(super) routing_key: String,
+    pub(super) arguments: FieldTable,
+}
+
+/// Where an object lies in the definitions. Names cannot hold a NUL byte where they enter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Key(String);
+
+/// Separates the parts of a key. Names that contain it are refused when they are declared.
+pub const KEY_SEPARATOR: char = '\0';
+
+impl Key {
+    fn of(parts: &[&str]) -> Self {
+        Self(parts.join("\0"))
+    }
+
+    pub(super) fn vhost(vhost: &str) -> Self {
+        Self::of(&["vhost", vhost])
+    }
+
+    pub(super) fn user(user: &str) -> Self {
+        Self::of(&["user", user])
+    }
+
+    pub(super) fn permission(user: &str, vhost: &str) -> Self {
+        Self::of(&["permission", user, vhost])
+    }
+
+    pub(super) fn queue(vhost: &VhostName, queue: &QueueName) -> Self {
+        Self::of(&["queue", vhost.as_str(), queue.as_str()])
+    }
+
+    pub(super) fn exchange(vhost: &VhostName, exchange: &ExchangeName) -> Self {
+        Self::of(&["exchange", vhost.as_str(), exchange.as_str()])
+    }
+
+    pub(super) fn binding(binding: &BindingDefinition) -> Self {
+        let kind = match binding.destination_kind {
+            DestinationKind::Queue => "q",
+            DestinationKind::Exchange => "e",
+        };
+        // The arguments' encoding is canonical: the table is sorted by name.
+        let arguments = serde_json::to_string(&binding.arguments).unwrap_or_default();
+        Self::of(&[
+            "binding",
+            &binding.vhost,
+            &binding.source,
+            kind,
+            &binding.destination,
+            &binding.routing_key,
+            &arguments,
+        ])
+    }
+
+    /// The kind of object that a stored key names.
+    pub(super) fn kind(stored: &str) -> &str {
+        stored.split(KEY_SEPARATOR).next().unwrap_or_default()
+    }
+
+    /// The part at `index` behind the kind.
+    pub(super) fn part(stored: &str, index: usize) -> &str {
+        stored.split(KEY_SEPARATOR).nth(index + 1).unwrap_or_default()
+    }
+}
+
+/// Changes to be made durable together.
+#[derive(Debug, Default)]
+pub(super) struct Changes(Vec<(String, Option<Vec<u8>>)>);
+
+impl Changes {
+    /// Adds or replaces an object.
+    pub(super) fn put(&mut self, key: Key, value: &impl Serialize) {
+        let value = serde_json::to_vec(value).expect("definitions have string keys only");
+        self.0.push((key.0, Some(value)));
+    }
+
+    /// Removes an object.
+    pub(super) fn remove(&mut self, key: Key) {
+        self.0.push((key.0, None));
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(super) fn as_slice(&self) -> &[(String, Option<Vec<u8>>)] {
+        &self.0
+    }
+}
+
+impl QueueDefinition {
+    pub(super) fn id(&self) -> QueueId {
+        QueueId(self.id)
+    }
+}

@@ -1,0 +1,161 @@
+//! Exchanges come and go (rabbitmq-semantics 1d, 2a-2d).
+
+use leveret_exchanges::{Declared, ExchangeSpec, names};
+
+use super::Caller;
+use super::arguments::{FieldTable, get, text, to_args};
+use super::broker::Broker;
+use super::definitions::{Changes, ExchangeDefinition, Key};
+use super::names::{ExchangeName, is_reserved};
+use super::queue_options::described;
+use super::refusal::{Access, Refusal, Resource};
+use super::vhost::Vhost;
+
+/// `exchange.declare`.
+#[derive(Clone, Copy, Debug)]
+pub struct ExchangeRequest<'a> {
+    /// The type's name.
+    pub kind: &'a str,
+    /// Survives a restart.
+    pub durable: bool,
+    /// Goes when the last binding from it is removed.
+    pub auto_delete: bool,
+    /// Clients may not publish to it.
+    pub internal: bool,
+    /// Arguments.
+    pub arguments: &'a FieldTable,
+}
+
+impl Broker {
+    /// Whether the exchange is there (`exchange.declare` with `passive`).
+    pub fn find_exchange(&self, vhost: &Vhost, name: &ExchangeName) -> Result<(), Refusal> {
+        if names::is_default(name.as_str()) {
+            return Err(Refusal::DefaultExchange);
+        }
+        match vhost.topology.read().router.exchange(name.as_str()) {
+            Some(_) => Ok(()),
+            None => Err(not_found(vhost, name)),
+        }
+    }
+
+    /// Declares an exchange. A durable one is on disk when this returns.
+    pub fn declare_exchange(
+        &self,
+        vhost: &Vhost,
+        caller: &Caller<'_>,
+        name: &ExchangeName,
+        request: &ExchangeRequest<'_>,
+    ) -> Result<(), Refusal> {
+        if names::is_default(name.as_str()) {
+            return Err(Refusal::DefaultExchange);
+        }
+        super::check_text("exchange", name.as_str())?;
+        let resource = Resource::Exchange(name.clone());
+        caller.rights.check(Access::Configure, &resource)?;
+        if let Some(alternate) = get(request.arguments, "alternate-exchange") {
+            let alternate = text(alternate).ok_or_else(|| Refusal::InvalidArgument {
+                argument: "alternate-exchange".to_owned(),
+                resource: resource.clone(),
+                vhost: vhost.name.clone(),
+                why: format!("unacceptable value: {}", described(Some(alternate))),
+            })?;
+            caller.rights.check(Access::Read, &resource)?;
+            caller.rights.check(Access::Write, &Resource::Exchange(ExchangeName::new(alternate)))?;
+        }
+        let _change = vhost.changes.lock();
+        let spec = ExchangeSpec {
+            kind: request.kind,
+            durable: request.durable,
+            auto_delete: request.auto_delete,
+            internal: request.internal,
+            args: to_args(request.arguments),
+        };
+        let declared = {
+            let mut topology = vhost.topology.write();
+            if is_reserved(name.as_str()) && topology.router.exchange(name.as_str()).is_none() {
+                return Err(Refusal::ReservedName(resource));
+            }
+            topology.router.declare(name.as_str(), spec).map_err(|refusal| translated(vhost, refusal))?
+        };
+        if declared == Declared::Existing {
+            return Ok(());
+        }
+        vhost.changed();
+        if !request.durable {
+            return Ok(());
+        }
+        let mut changes = Changes::default();
+        let definition = ExchangeDefinition {
+            vhost: vhost.name.as_str().to_owned(),
+            name: name.as_str().to_owned(),
+            kind: request.kind.to_owned(),
+            auto_delete: request.auto_delete,
+            internal: request.internal,
+            arguments: request.arguments.clone(),
+        };
+        changes.put(Key::exchange(&vhost.name, name), &definition);
+        self.commit(&changes).inspect_err(|_| {
+            // Not declared after all. Nothing is bound to it yet but by somebody who will be told
+            // the same.
+            let _ = vhost.topology.write().router.delete(name.as_str(), false);
+            vhost.changed();
+        })
+    }
+
+    /// Deletes an exchange. One that is not there is deleted already.
+    pub fn delete_exchange(
+        &self,
+        vhost: &Vhost,
+        caller: &Caller<'_>,
+        name: &ExchangeName,
+        if_unused: bool,
+    ) -> Result<(), Refusal> {
+        if names::is_default(name.as_str()) {
+            return Err(Refusal::DefaultExchange);
+        }
+        if names::is_predeclared(name.as_str()) {
+            return Err(Refusal::SystemExchange(name.clone(), vhost.name.clone()));
+        }
+        caller.rights.check(Access::Configure, &Resource::Exchange(name.clone()))?;
+        let _change = vhost.changes.lock();
+        let removed = vhost
+            .topology
+            .write()
+            .router
+            .delete(name.as_str(), if_unused)
+            .map_err(|refusal| translated(vhost, refusal))?;
+        let Some(removed) = removed else { return Ok(()) };
+        vhost.changed();
+        let mut changes = Changes::default();
+        self.forget_removed(vhost, &removed, None, &mut changes);
+        self.commit(&changes)
+    }
+}
+
+pub(super) fn not_found(vhost: &Vhost, name: &ExchangeName) -> Refusal {
+    Refusal::NotFound { resource: Resource::Exchange(name.clone()), vhost: vhost.name.clone() }
+}
+
+/// The router's refusal in the broker's words.
+pub(super) fn translated(vhost: &Vhost, refusal: leveret_exchanges::Refusal) -> Refusal {
+    use leveret_exchanges::Refusal as R;
+    let resource = |name: &str| Resource::Exchange(ExchangeName::new(name));
+    match refusal {
+        R::UnknownKind(kind) => Refusal::UnknownExchangeType(kind),
+        R::InvalidArgument(text) | R::InvalidBinding(text) => Refusal::Precondition(text),
+        R::Inequivalent { exchange, field, wanted, current } => Refusal::Inequivalent {
+            field: field.to_owned(),
+            resource: resource(&exchange),
+            vhost: vhost.name.clone(),
+            received: wanted,
+            current,
+        },
+        R::InUse(exchange) => {
+            Refusal::InUse { resource: resource(&exchange), vhost: vhost.name.clone() }
+        }
+        R::NoSuchExchange(exchange) => not_found(vhost, &ExchangeName::new(&exchange)),
+        R::NoSuchQueue => Refusal::Precondition("the queue was deleted meanwhile".to_owned()),
+        R::DefaultExchange => Refusal::DefaultExchange,
+    }
+}
+

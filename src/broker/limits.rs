@@ -1,0 +1,50 @@
+//! Every limit on what a peer can make large, with its unit and reason.
+
+/// Limits that a configuration can change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Largest frame offered in `connection.tune`, in bytes, head and end octet included.
+    pub frame_max: u32,
+    /// Highest channel number offered in `connection.tune`.
+    pub channel_max: u16,
+    /// Heartbeat interval offered in `connection.tune`, in seconds; the client's answer decides.
+    pub heartbeat_s: u16,
+    /// From TCP accept to `connection.open-ok`, in milliseconds.
+    pub handshake_timeout_ms: u64,
+    /// Largest message body in bytes; larger ones close the channel with 406.
+    pub message_bytes_max: u64,
+    /// Bytes waiting for one slow client before its consumers get no more credit.
+    pub outbox_bytes_max: usize,
+    /// Connections at one time.
+    pub connections_max: usize,
+    /// Consumers on one channel.
+    pub consumers_per_channel_max: usize,
+    /// Bodies held in memory by all queues together, in bytes.
+    pub memory_bytes_max: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            frame_max: 131_072,
+            channel_max: 2_047,
+            heartbeat_s: 60,
+            handshake_timeout_ms: 10_000,
+            message_bytes_max: 128 * 1024 * 1024,
+            outbox_bytes_max: 512 * 1024,
+            connections_max: 100_000,
+            consumers_per_channel_max: 10_000,
+            memory_bytes_max: 1024 * 1024 * 1024,
+        }
+    }
+}
+
+/// The spec's lower bound for `frame_max` (4.2.3): both sides must accept frames of this size.
+pub const FRAME_MIN: u32 = 4_096;
+
+/// Largest body size that may be declared in a content header at all (RabbitMQ's hard cap): a
+/// larger one is a framing error, not a refusal.
+pub const BODY_BYTES_CAP: u64 = 512 * 1024 * 1024;
+
+/// Largest `frame_max` that can be configured: what a connection's reader has room for.
+pub const FRAME_MAX: u32 = 131_072;

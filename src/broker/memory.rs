@@ -1,0 +1,41 @@
+//! One budget for the bodies that all queues hold in memory.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Bytes held and bytes allowed.
+#[derive(Debug)]
+pub struct Memory {
+    held: AtomicU64,
+    budget: u64,
+}
+
+impl Memory {
+    /// Nothing held, `budget` bytes allowed.
+    pub fn new(budget: u64) -> Self {
+        Self { held: AtomicU64::new(0), budget }
+    }
+
+    /// A queue held `before` bytes and now holds `after`.
+    pub(super) fn moved(&self, before: u64, after: u64) {
+        if after >= before {
+            self.held.fetch_add(after - before, Ordering::Relaxed);
+        } else {
+            self.held.fetch_sub(before - after, Ordering::Relaxed);
+        }
+    }
+
+    /// Bytes held now.
+    pub fn held(&self) -> u64 {
+        self.held.load(Ordering::Relaxed)
+    }
+
+    /// Bytes allowed.
+    pub fn budget(&self) -> u64 {
+        self.budget
+    }
+
+    /// Whether queues should give bodies back to the disk.
+    pub fn is_short(&self) -> bool {
+        self.held() > self.budget
+    }
+}

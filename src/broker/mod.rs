@@ -1,0 +1,49 @@
+//! What is declared and who may use it; where a published message goes and what becomes of it.
+//! Below it lie the router and the queues, above it the conversation with clients.
+//!
+//! Absent: frames, reply codes, sockets, tasks. Time is read through the clock that was handed in.
+
+pub mod arguments;
+mod attributes;
+pub mod bindings;
+#[expect(clippy::module_inception, reason = "the broker is the broker")]
+pub mod broker;
+pub mod consumer;
+mod copies;
+pub mod dead_letter;
+pub mod deadlines;
+pub mod definitions;
+pub mod exchanges;
+pub mod limits;
+pub mod memory;
+pub mod names;
+pub mod publish;
+pub mod queue_handle;
+pub mod queue_options;
+pub mod queues;
+pub mod refusal;
+pub mod turn;
+pub mod users;
+pub mod vhost;
+
+pub use broker::Broker;
+
+use names::ConnectionId;
+use refusal::Refusal;
+use users::AccessRights;
+
+/// In whose name something is asked of the broker.
+pub struct Caller<'a> {
+    /// What the user may do in the vhost.
+    pub rights: &'a AccessRights,
+    /// The connection; none for the management API.
+    pub connection: Option<ConnectionId>,
+}
+
+/// Refuses names that the definitions cannot keep apart.
+fn check_text(what: &str, text: &str) -> Result<(), Refusal> {
+    if text.contains(definitions::KEY_SEPARATOR) {
+        return Err(Refusal::Precondition(format!("{what} contains a NUL character")));
+    }
+    Ok(())
+}

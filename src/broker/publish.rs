@@ -1,0 +1,299 @@
+//! The publish path: from a batch of messages to the queues that get them, top to bottom.
+//!
+//! Budget per message when its route is known: one lookup in the connection's route cache, no lock
+//! beyond one short lock per queue and batch, no allocation beside the message itself, no copy of
+//! the body.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use leveret_exchanges::{Envelope, Origin, RouteError, Scratch};
+use leveret_queues::Message;
+use rustc_hash::FxHashMap;
+
+use super::attributes::MessageAttributes;
+use super::broker::Broker;
+use super::copies;
+use super::names::{ExchangeName, VhostName};
+use super::queue_handle::{Member, QueueHandle};
+use super::refusal::{Access, Refusal, Resource};
+use super::turn::Turn;
+use super::users::AccessRights;
+use super::vhost::Vhost;
+
+/// Routes that a connection remembers, at most.
+const CACHED_ROUTES_MAX: usize = 1024;
+
+/// A message to be published.
+pub struct Incoming {
+    /// The message.
+    pub message: Message,
+    /// It has headers.
+    pub headers: bool,
+    /// It is to be returned if no queue takes it.
+    pub mandatory: bool,
+}
+
+/// What became of a publish.
+#[derive(Debug)]
+pub enum Fate {
+    /// Routed, or dropped as unroutable: either way the broker is responsible for it no more than
+    /// its queues are.
+    Accepted,
+    /// Mandatory, and no queue took it.
+    Returned(Message),
+    /// A queue refused it.
+    Refused,
+}
+
+/// The queues that messages of one exchange and key go to.
+struct Route {
+    queues: Box<[Arc<QueueHandle>]>,
+    durable: usize,
+}
+
+struct Group {
+    queue: Arc<QueueHandle>,
+    members: Vec<Member>,
+}
+
+/// The publishing side of one connection: its route cache and the scratch of a batch.
+#[derive(Default)]
+pub struct Publisher {
+    routes: FxHashMap<Box<[u8]>, Arc<Route>>,
+    permitted: FxHashMap<Box<[u8]>, ()>,
+    /// What the cache was filled under: the vhost's generation and the users' revision.
+    valid_for: (u64, u64),
+    last: Option<Arc<Route>>,
+    last_key: Vec<u8>,
+    key: Vec<u8>,
+    batch: Vec<Option<Message>>,
+    fates: Vec<Fate>,
+    groups: Vec<Group>,
+    spare: Vec<Vec<Member>>,
+    refused: Vec<u32>,
+}
+
+thread_local! {
+    static SCRATCH: RefCell<(Scratch<u32>, Vec<u32>)> =
+        RefCell::new((Scratch::new(rand::random()), Vec::new()));
+}
+
+/// Routes one message through the vhost's exchanges. `found` gets the queues.
+pub(super) fn route(
+    vhost: &Vhost,
+    message: &Message,
+    exchange: &[u8],
+    keys: &[&[u8]],
+    origin: Origin,
+    mut found: impl FnMut(&Arc<QueueHandle>),
+) -> Result<bool, RouteError> {
+    SCRATCH.with_borrow_mut(|(scratch, slots)| {
+        let topology = vhost.topology.read();
+        let envelope =
+            Envelope { exchange, keys, attributes: &MessageAttributes(message), origin };
+        let info = topology.router.route(&envelope, scratch, slots)?;
+        for slot in slots.iter() {
+            if let Some(queue) = topology.queues.get(*slot as usize) {
+                found(queue);
+            }
+        }
+        Ok(info.cacheable)
+    })
+}
+
+impl Publisher {
+    /// Publishes messages in order. Returns what became of each, and why it stopped early, if it
+    /// did: then the message behind the last fate is to blame, and those after it are dropped.
+    pub fn publish(
+        &mut self,
+        broker: &Broker,
+        vhost: &Arc<Vhost>,
+        rights: &mut AccessRights,
+        turn: &mut Turn,
+        incoming: impl Iterator<Item = Incoming>,
+    ) -> (&mut Vec<Fate>, Option<Refusal>) {
+        let valid_for = (vhost.generation.load(Ordering::Acquire), broker.users.revision());
+        if self.valid_for != valid_for {
+            rights.refresh(&broker.users);
+            self.routes.clear();
+            self.permitted.clear();
+            self.last = None;
+            self.valid_for = valid_for;
+        }
+        self.fates.clear();
+        self.batch.clear();
+        let mut refusal = None;
+        for next in incoming {
+            match self.assign(vhost, rights, next) {
+                Ok(fate) => self.fates.push(fate),
+                Err(why) => {
+                    refusal = Some(why);
+                    break;
+                }
+            }
+        }
+        vhost.stats.published.fetch_add(self.fates.len() as u64, Ordering::Relaxed);
+        for group in self.groups.drain(..) {
+            group.queue.publish(turn, &mut self.batch, &group.members, &mut self.refused);
+            let mut members = group.members;
+            members.clear();
+            self.spare.push(members);
+        }
+        for index in self.refused.drain(..) {
+            if let Some(fate) = self.fates.get_mut(index as usize) {
+                *fate = Fate::Refused;
+            }
+        }
+        (&mut self.fates, refusal)
+    }
+
+    /// Finds the queues of a message and adds it to their groups.
+    fn assign(
+        &mut self,
+        vhost: &Arc<Vhost>,
+        rights: &AccessRights,
+        incoming: Incoming,
+    ) -> Result<Fate, Refusal> {
+        let Incoming { mut message, headers, mandatory } = incoming;
+        let index = u32::try_from(self.batch.len()).unwrap_or(u32::MAX);
+        let copies = if headers { copies::keys(&message)? } else { None };
+        let known = if copies.is_some() { None } else { self.known_route(&message) };
+        let (total, durable, first_group);
+        if let Some(route) = known {
+            total = route.queues.len();
+            durable = route.durable;
+            first_group = (total == 1).then(|| self.group_of(&route.queues[0]));
+            if total > 1 {
+                for queue in &route.queues {
+                    let group = self.group_of(queue);
+                    self.join(group, index, false, durable == 1);
+                }
+            }
+        } else {
+            self.permit(&vhost.name, rights, message.exchange())?;
+            let mut queues = Vec::new();
+            let first = message.routing_key();
+            let cacheable = match &copies {
+                None => self::route(vhost, &message, message.exchange(), &[first], Origin::Client, |queue| {
+                    queues.push(Arc::clone(queue));
+                }),
+                Some(copies) => {
+                    let keys: Vec<&[u8]> =
+                        std::iter::once(first).chain(copies.keys.iter().map(Vec::as_slice)).collect();
+                    self::route(vhost, &message, message.exchange(), &keys, Origin::Client, |queue| {
+                        queues.push(Arc::clone(queue));
+                    })
+                    .map(|_| false)
+                }
+            }
+            .map_err(|error| not_routed(error, &message, &vhost.name))?;
+            total = queues.len();
+            durable = queues.iter().filter(|queue| queue.spec.durable).count();
+            if let Some(without) = copies.and_then(|copies| copies.without_bcc) {
+                message = without;
+            }
+            first_group = (total == 1).then(|| self.group_of(&queues[0]));
+            if total > 1 {
+                for queue in &queues {
+                    let group = self.group_of(queue);
+                    self.join(group, index, false, durable == 1);
+                }
+            }
+            if cacheable {
+                self.remember(&message, queues, durable);
+            }
+        }
+        if total == 0 {
+            self.batch.push(None);
+            let stats = &vhost.stats;
+            if mandatory {
+                stats.returned.fetch_add(1, Ordering::Relaxed);
+                return Ok(Fate::Returned(message));
+            }
+            stats.dropped.fetch_add(1, Ordering::Relaxed);
+            return Ok(Fate::Accepted);
+        }
+        if let Some(group) = first_group {
+            self.join(group, index, true, true);
+        } else if durable > 1 {
+            message.always_log();
+        }
+        self.batch.push(Some(message));
+        Ok(Fate::Accepted)
+    }
+
+    fn join(&mut self, group: usize, index: u32, only: bool, sole: bool) {
+        self.groups[group].members.push(Member { index, only, sole });
+    }
+
+    fn group_of(&mut self, queue: &Arc<QueueHandle>) -> usize {
+        // Mostly the last one, or one of a few.
+        let found = self.groups.iter().rposition(|group| Arc::ptr_eq(&group.queue, queue));
+        found.unwrap_or_else(|| {
+            let members = self.spare.pop().unwrap_or_default();
+            self.groups.push(Group { queue: Arc::clone(queue), members });
+            self.groups.len() - 1
+        })
+    }
+
+    fn known_route(&mut self, message: &Message) -> Option<Arc<Route>> {
+        write_key(&mut self.key, message);
+        if let Some(last) = &self.last
+            && self.last_key == self.key
+        {
+            return Some(Arc::clone(last));
+        }
+        let route = Arc::clone(self.routes.get(self.key.as_slice())?);
+        self.last = Some(Arc::clone(&route));
+        std::mem::swap(&mut self.last_key, &mut self.key);
+        Some(route)
+    }
+
+    fn remember(&mut self, message: &Message, queues: Vec<Arc<QueueHandle>>, durable: usize) {
+        if self.routes.len() >= CACHED_ROUTES_MAX {
+            self.routes.clear();
+        }
+        write_key(&mut self.key, message);
+        let route = Arc::new(Route { queues: queues.into(), durable });
+        self.routes.insert(self.key.as_slice().into(), route);
+    }
+
+    fn permit(
+        &mut self,
+        vhost: &VhostName,
+        rights: &AccessRights,
+        exchange: &[u8],
+    ) -> Result<(), Refusal> {
+        debug_assert_eq!(vhost, &rights.vhost);
+        if self.permitted.contains_key(exchange) {
+            return Ok(());
+        }
+        let name = ExchangeName::new(&String::from_utf8_lossy(exchange));
+        rights.check(Access::Write, &Resource::Exchange(name))?;
+        if self.permitted.len() >= CACHED_ROUTES_MAX {
+            self.permitted.clear();
+        }
+        self.permitted.insert(exchange.into(), ());
+        Ok(())
+    }
+}
+
+fn write_key(key: &mut Vec<u8>, message: &Message) {
+    key.clear();
+    let exchange = message.exchange();
+    key.push(u8::try_from(exchange.len()).unwrap_or(u8::MAX));
+    key.extend_from_slice(exchange);
+    key.extend_from_slice(message.routing_key());
+}
+
+pub(super) fn not_routed(error: RouteError, message: &Message, vhost: &VhostName) -> Refusal {
+    let name = ExchangeName::new(&String::from_utf8_lossy(message.exchange()));
+    match error {
+        RouteError::NoSuchExchange => {
+            Refusal::NotFound { resource: Resource::Exchange(name), vhost: vhost.clone() }
+        }
+        RouteError::Internal => Refusal::InternalExchange(name, vhost.clone()),
+    }
+}

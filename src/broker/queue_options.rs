@@ -1,0 +1,241 @@
+//! The arguments of `queue.declare`: which are known, what they may be, and when two declarations
+//! are the same (rabbitmq-semantics 1b, 2c).
+
+use std::sync::Arc;
+
+use leveret_queues::queue::{Overflow, Settings};
+
+use super::dead_letter::DeadLetterRule;
+use super::names::{ExchangeName, QueueName, VhostName};
+use super::queue_handle::QueueSpec;
+use super::refusal::{Refusal, Resource};
+use super::arguments::{FieldTable, Value, integer, same_value, text, type_name, value_text};
+
+/// Longest time to live or lease in milliseconds: ten years, as `RabbitMQ`.
+pub const TTL_MS_MAX: u64 = 315_360_000_000;
+
+/// Failed deliveries after which a quorum queue drops or dead-letters a message, if nothing else is
+/// said (`RabbitMQ` since 4.0).
+const QUORUM_DELIVERY_LIMIT: u32 = 20;
+
+/// What the arguments of a queue come to.
+#[derive(Clone, Debug, Default)]
+pub struct QueueOptions {
+    /// For the queue itself.
+    pub settings: Settings,
+    /// Where its dead letters go.
+    pub dead_letter: Option<Arc<DeadLetterRule>>,
+    /// Milliseconds after which an unacknowledged delivery closes its channel.
+    pub consumer_timeout_ms: Option<u64>,
+    /// Declared with `x-queue-type: quorum`.
+    pub quorum: bool,
+}
+
+/// The arguments that count when a queue is declared again; all others are kept and ignored.
+const KNOWN: [&str; 13] = [
+    "x-queue-type",
+    "x-message-ttl",
+    "x-expires",
+    "x-max-length",
+    "x-max-length-bytes",
+    "x-overflow",
+    "x-dead-letter-exchange",
+    "x-dead-letter-routing-key",
+    "x-max-priority",
+    "x-single-active-consumer",
+    "x-delivery-limit",
+    "x-consumer-timeout",
+    "x-dead-letter-strategy",
+];
+
+struct Reader<'a> {
+    arguments: &'a FieldTable,
+    queue: &'a QueueName,
+    vhost: &'a VhostName,
+}
+
+impl Reader<'_> {
+    fn invalid(&self, argument: &str, why: String) -> Refusal {
+        Refusal::InvalidArgument {
+            argument: argument.to_owned(),
+            resource: Resource::Queue(self.queue.clone()),
+            vhost: self.vhost.clone(),
+            why,
+        }
+    }
+
+    fn value(&self, name: &str) -> Option<&Value> {
+        self.arguments.inner().get(name)
+    }
+
+    fn number(&self, name: &str, max: u64) -> Result<Option<u64>, Refusal> {
+        let Some(value) = self.value(name) else { return Ok(None) };
+        let Some(number) = integer(value) else {
+            return Err(self.invalid(name, format!("{{unacceptable_type,{}}}", type_name(value))));
+        };
+        let Ok(unsigned) = u64::try_from(number) else {
+            return Err(self.invalid(name, format!("{{value_negative,{number}}}")));
+        };
+        if unsigned > max {
+            let why = if name == "x-max-priority" { "max_value_exceeded" } else { "value_too_big" };
+            return Err(self.invalid(name, format!("{{{why},{number}}}")));
+        }
+        Ok(Some(unsigned))
+    }
+
+    fn string(&self, name: &str) -> Result<Option<&str>, Refusal> {
+        let Some(value) = self.value(name) else { return Ok(None) };
+        match text(value) {
+            Some(text) => Ok(Some(text)),
+            None => Err(self.invalid(name, format!("{{unacceptable_type,{}}}", type_name(value)))),
+        }
+    }
+
+    fn flag(&self, name: &str) -> Result<Option<bool>, Refusal> {
+        match self.value(name) {
+            None => Ok(None),
+            Some(Value::Boolean(flag)) => Ok(Some(*flag)),
+            Some(value) => {
+                Err(self.invalid(name, format!("{{unacceptable_type,{}}}", type_name(value))))
+            }
+        }
+    }
+}
+
+/// Checks the arguments of a new queue and gives them their meaning.
+pub fn read(
+    queue: &QueueName,
+    vhost: &VhostName,
+    spec: &QueueSpec,
+    server_named: bool,
+) -> Result<QueueOptions, Refusal> {
+    let reader = Reader { arguments: &spec.arguments, queue, vhost };
+    let quorum = match reader.string("x-queue-type")? {
+        None | Some("classic") => false,
+        Some("quorum") => true,
+        Some("stream") => {
+            return Err(Refusal::Precondition(format!(
+                "streams are not supported: queue '{queue}' in vhost '{vhost}' can be of type classic or quorum"
+            )));
+        }
+        Some(other) => {
+            return Err(reader.invalid("x-queue-type", format!("unsupported queue type '{other}'")));
+        }
+    };
+    if quorum {
+        for (property, wrong) in [
+            ("non-durable", !spec.durable),
+            ("exclusive", spec.exclusive_owner.is_some()),
+            ("auto-delete", spec.auto_delete),
+            ("server-named", server_named),
+        ] {
+            if wrong {
+                return Err(Refusal::Precondition(format!(
+                    "invalid property '{property}' for queue '{queue}' in vhost '{vhost}'"
+                )));
+            }
+        }
+    }
+    let expires_ms = reader.number("x-expires", TTL_MS_MAX)?;
+    if expires_ms == Some(0) {
+        return Err(reader.invalid("x-expires", "{value_zero,0}".to_owned()));
+    }
+    let overflow = match reader.string("x-overflow")? {
+        None | Some("drop-head") => Overflow::DropHead,
+        Some("reject-publish") => Overflow::RejectPublish,
+        Some("reject-publish-dlx") => Overflow::RejectPublishDeadLetter,
+        Some(other) => {
+            return Err(reader.invalid("x-overflow", format!("{{invalid_overflow,<<\"{other}\">>}}")));
+        }
+    };
+    let exchange = reader.string("x-dead-letter-exchange")?;
+    let routing_key = reader.string("x-dead-letter-routing-key")?;
+    if routing_key.is_some() && exchange.is_none() {
+        return Err(reader
+            .invalid("x-dead-letter-routing-key", "routing_key_but_no_dlx_defined".to_owned()));
+    }
+    if let Some(strategy) = reader.string("x-dead-letter-strategy")?
+        && !["at-most-once", "at-least-once"].contains(&strategy)
+    {
+        let why = format!("invalid dead letter strategy '{strategy}'");
+        return Err(reader.invalid("x-dead-letter-strategy", why));
+    }
+    let dead_letter = exchange.map(|exchange| {
+        Arc::new(DeadLetterRule {
+            exchange: ExchangeName::new(exchange),
+            routing_key: routing_key.map(str::to_owned),
+        })
+    });
+    let delivery_limit = match reader.value("x-delivery-limit").and_then(integer) {
+        Some(-1) => None,
+        _ => match reader.number("x-delivery-limit", u64::from(u32::MAX))? {
+            Some(limit) => Some(u32::try_from(limit).unwrap_or(u32::MAX)),
+            None => quorum.then_some(QUORUM_DELIVERY_LIMIT),
+        },
+    };
+    let max_priority = reader
+        .number("x-max-priority", 255)?
+        .map(|max| u8::try_from(max.max(1)).unwrap_or(u8::MAX));
+    let settings = Settings {
+        max_priority,
+        message_ttl_ms: reader.number("x-message-ttl", TTL_MS_MAX)?,
+        max_length: reader.number("x-max-length", u64::MAX)?,
+        max_bytes: reader.number("x-max-length-bytes", u64::MAX)?,
+        overflow,
+        delivery_limit,
+        single_active_consumer: reader.flag("x-single-active-consumer")?.unwrap_or(false),
+        dead_letters: dead_letter.is_some(),
+        expires_ms,
+        durable: spec.durable,
+    };
+    let consumer_timeout_ms = reader.number("x-consumer-timeout", TTL_MS_MAX)?;
+    Ok(QueueOptions { settings, dead_letter, consumer_timeout_ms, quorum })
+}
+
+/// Whether a second declaration means the same queue; the refusal names the first difference.
+pub fn same(
+    queue: &QueueName,
+    vhost: &VhostName,
+    current: &QueueSpec,
+    received: &QueueSpec,
+) -> Result<(), Refusal> {
+    let inequivalent = |field: &str, received: String, current: String| Refusal::Inequivalent {
+        field: field.to_owned(),
+        resource: Resource::Queue(queue.clone()),
+        vhost: vhost.clone(),
+        received,
+        current,
+    };
+    for (field, received, current) in [
+        ("durable", received.durable, current.durable),
+        ("auto_delete", received.auto_delete, current.auto_delete),
+    ] {
+        if received != current {
+            return Err(inequivalent(field, format!("'{received}'"), format!("'{current}'")));
+        }
+    }
+    for name in KNOWN {
+        let received = received.arguments.inner().get(name);
+        let current = current.arguments.inner().get(name);
+        let classic = |value: Option<&Value>| value.is_none_or(|v| text(v) == Some("classic"));
+        let same = match (received, current) {
+            (None, None) => true,
+            (Some(received), Some(current)) => same_value(received, current),
+            _ => name == "x-queue-type" && classic(received) && classic(current),
+        };
+        if !same {
+            return Err(inequivalent(name, described(received), described(current)));
+        }
+    }
+    Ok(())
+}
+
+/// An argument in the words of `RabbitMQ`'s error texts.
+pub(super) fn described(value: Option<&Value>) -> String {
+    match value {
+        None => "none".to_owned(),
+        Some(value) => {
+            format!("the value '{}' of type '{}'", value_text(value), type_name(value))
+        }
+    }
+}

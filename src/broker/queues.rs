@@ -1,0 +1,273 @@
+//! Queues come and go: declare, look up, purge, delete (rabbitmq-semantics 2a-2e, 2o).
+
+use std::sync::Arc;
+
+use leveret_queues::QueueId;
+use leveret_queues::queue::Queue;
+
+use super::Caller;
+use super::arguments::FieldTable;
+use super::broker::Broker;
+use super::definitions::{Changes, Key, QueueDefinition};
+use super::names::{ConnectionId, QueueName, is_reserved};
+use super::queue_handle::{QueueHandle, QueueSpec};
+use super::queue_options::{self, QueueOptions};
+use super::refusal::{Access, Refusal, Resource};
+use super::turn::Turn;
+use super::vhost::Vhost;
+
+/// `queue.declare`.
+#[derive(Clone, Copy, Debug)]
+pub struct QueueRequest<'a> {
+    /// Only look whether it exists.
+    pub passive: bool,
+    /// Survives a restart.
+    pub durable: bool,
+    /// Only for this connection, and only as long as it lives.
+    pub exclusive: bool,
+    /// Deleted with its last consumer.
+    pub auto_delete: bool,
+    /// Arguments.
+    pub arguments: &'a FieldTable,
+}
+
+/// A declared queue.
+#[derive(Debug)]
+pub struct DeclaredQueue {
+    /// The queue.
+    pub queue: Arc<QueueHandle>,
+    /// It was not there before.
+    pub created: bool,
+    /// Ready messages.
+    pub messages: u64,
+    /// Consumers.
+    pub consumers: u64,
+}
+
+impl DeclaredQueue {
+    fn of(queue: Arc<QueueHandle>, created: bool) -> Self {
+        let counts = queue.counts();
+        Self { queue, created, messages: counts.ready, consumers: counts.consumers as u64 }
+    }
+}
+
+impl Broker {
+    /// Declares a queue: finds the one that is there, if it is the same, or creates it. A durable
+    /// one is on disk before anybody sees it, so that no message can be confirmed into a queue that
+    /// a crash would forget.
+    pub fn declare_queue(
+        &self,
+        vhost: &Arc<Vhost>,
+        caller: &Caller<'_>,
+        turn: &mut Turn,
+        name: &QueueName,
+        request: &QueueRequest<'_>,
+    ) -> Result<DeclaredQueue, Refusal> {
+        if request.passive {
+            let queue = self.accessible_queue(vhost, caller, name)?;
+            queue.touch(turn.now);
+            return Ok(DeclaredQueue::of(queue, false));
+        }
+        let server_named = name.as_str().is_empty();
+        let name = if server_named {
+            QueueName::new(&self.generated_name("amq.gen-"))
+        } else {
+            check_name(name)?;
+            name.clone()
+        };
+        caller.rights.check(Access::Configure, &Resource::Queue(name.clone()))?;
+        let spec = QueueSpec {
+            // An exclusive queue ends with its connection, whatever was asked for.
+            durable: request.durable && !request.exclusive,
+            auto_delete: request.auto_delete,
+            exclusive_owner: request.exclusive.then_some(caller.connection).flatten(),
+            arguments: request.arguments.clone(),
+        };
+        let _change = vhost.changes.lock();
+        if let Some(queue) = vhost.queue(name.as_str()) {
+            exclusive_to(&queue, caller.connection)?;
+            if queue.spec.exclusive_owner != spec.exclusive_owner {
+                return Err(exclusive_to_another(&queue));
+            }
+            queue_options::same(&name, &vhost.name, &queue.spec, &spec)?;
+            queue.touch(turn.now);
+            return Ok(DeclaredQueue::of(queue, false));
+        }
+        let options = queue_options::read(&name, &vhost.name, &spec, server_named)?;
+        if let Some(rule) = &options.dead_letter {
+            // Dead-lettering reads from the queue and writes to the exchange.
+            caller.rights.check(Access::Read, &Resource::Queue(name.clone()))?;
+            caller.rights.check(Access::Write, &Resource::Exchange(rule.exchange.clone()))?;
+        }
+        let id = QueueId(self.next_queue_id()?);
+        if spec.durable {
+            let mut changes = Changes::default();
+            let definition = QueueDefinition {
+                vhost: vhost.name.as_str().to_owned(),
+                name: name.as_str().to_owned(),
+                id: id.0,
+                auto_delete: spec.auto_delete,
+                arguments: spec.arguments.clone(),
+            };
+            changes.put(Key::queue(&vhost.name, &name), &definition);
+            self.commit(&changes)?;
+        }
+        let queue = Queue::new(options.settings, turn.now);
+        let queue = self.install_queue(vhost, id, &name, spec, &options, queue);
+        Ok(DeclaredQueue::of(queue, true))
+    }
+
+    /// Makes a queue visible.
+    pub(super) fn install_queue(
+        &self,
+        vhost: &Vhost,
+        id: QueueId,
+        name: &QueueName,
+        spec: QueueSpec,
+        options: &QueueOptions,
+        queue: Queue<Arc<super::consumer::Consumer>>,
+    ) -> Arc<QueueHandle> {
+        let mut topology = vhost.topology.write();
+        let entry = topology.queues.vacant_entry();
+        let slot = u32::try_from(entry.key()).unwrap_or(u32::MAX);
+        let durable = spec.durable;
+        let environment = Arc::clone(self.environment());
+        let place = super::queue_handle::Place {
+            id,
+            slot,
+            name: name.clone(),
+            vhost: vhost.name.clone(),
+        };
+        let handle = QueueHandle::new(place, spec, options, queue, environment);
+        entry.insert(Arc::clone(&handle));
+        topology.by_name.insert(name.clone(), slot);
+        topology.router.queue_named(name.as_str(), slot, durable);
+        drop(topology);
+        vhost.changed();
+        handle.arm();
+        handle
+    }
+
+    /// The queue, if the caller's connection may use it at all.
+    fn accessible_queue(
+        &self,
+        vhost: &Vhost,
+        caller: &Caller<'_>,
+        name: &QueueName,
+    ) -> Result<Arc<QueueHandle>, Refusal> {
+        let queue = vhost.queue(name.as_str()).ok_or_else(|| Refusal::NotFound {
+            resource: Resource::Queue(name.clone()),
+            vhost: vhost.name.clone(),
+        })?;
+        exclusive_to(&queue, caller.connection)?;
+        Ok(queue)
+    }
+
+    /// The queue, for consuming and getting.
+    pub fn readable_queue(
+        &self,
+        vhost: &Vhost,
+        caller: &Caller<'_>,
+        name: &QueueName,
+    ) -> Result<Arc<QueueHandle>, Refusal> {
+        caller.rights.check(Access::Read, &Resource::Queue(name.clone()))?;
+        self.accessible_queue(vhost, caller, name)
+    }
+
+    /// Drops the queue's ready messages; returns how many.
+    pub fn purge_queue(
+        &self,
+        vhost: &Vhost,
+        caller: &Caller<'_>,
+        turn: &mut Turn,
+        name: &QueueName,
+    ) -> Result<u64, Refusal> {
+        self.readable_queue(vhost, caller, name)?.purge(turn)
+    }
+
+    /// Deletes a queue; returns how many messages were ready. A queue that is not there is deleted
+    /// already.
+    pub fn delete_queue(
+        &self,
+        vhost: &Arc<Vhost>,
+        caller: &Caller<'_>,
+        turn: &mut Turn,
+        name: &QueueName,
+        if_unused: bool,
+        if_empty: bool,
+    ) -> Result<u64, Refusal> {
+        caller.rights.check(Access::Configure, &Resource::Queue(name.clone()))?;
+        let Some(queue) = vhost.queue(name.as_str()) else { return Ok(0) };
+        exclusive_to(&queue, caller.connection)?;
+        let _change = vhost.changes.lock();
+        match queue.close(turn, if_unused, if_empty) {
+            // Somebody else was faster.
+            Err(Refusal::NotFound { .. }) => Ok(0),
+            Err(refusal) => Err(refusal),
+            Ok(closed) => {
+                turn.cancelled.extend(closed.consumers);
+                self.forget_queue(vhost, &queue)?;
+                Ok(closed.messages)
+            }
+        }
+    }
+
+    /// Deletes a queue with the connection that it belongs to.
+    pub fn delete_exclusive(&self, turn: &mut Turn, queue: &Arc<QueueHandle>) {
+        let Some(vhost) = self.vhost(queue.vhost.as_str()) else { return };
+        let _change = vhost.changes.lock();
+        if queue.close(turn, false, false).is_ok()
+            && let Err(refusal) = self.forget_queue(&vhost, queue)
+        {
+            tracing::error!(queue = %queue.name, "deleting an exclusive queue: {refusal}");
+        }
+    }
+
+    /// Deletes a queue that nobody needs any more, if that is still so.
+    pub(super) fn delete_idle(&self, turn: &mut Turn, queue: &Arc<QueueHandle>) {
+        let Some(vhost) = self.vhost(queue.vhost.as_str()) else { return };
+        let _change = vhost.changes.lock();
+        if queue.may_go(turn.now)
+            && queue.close(turn, true, false).is_ok()
+            && let Err(refusal) = self.forget_queue(&vhost, queue)
+        {
+            tracing::error!(queue = %queue.name, "deleting an unused queue: {refusal}");
+        }
+    }
+
+    /// Takes a closed queue out of the topology, with its bindings and what auto-delete takes along.
+    fn forget_queue(&self, vhost: &Vhost, queue: &Arc<QueueHandle>) -> Result<(), Refusal> {
+        let removed = {
+            let mut topology = vhost.topology.write();
+            let removed = topology.router.queue_gone(queue.slot);
+            topology.by_name.remove(&queue.name);
+            topology.queues.try_remove(queue.slot as usize);
+            removed
+        };
+        vhost.changed();
+        let mut changes = Changes::default();
+        if queue.spec.durable {
+            changes.remove(Key::queue(&vhost.name, &queue.name));
+        }
+        self.forget_removed(vhost, &removed, Some(queue), &mut changes);
+        self.commit(&changes)
+    }
+}
+
+fn check_name(name: &QueueName) -> Result<(), Refusal> {
+    if is_reserved(name.as_str()) {
+        return Err(Refusal::ReservedName(Resource::Queue(name.clone())));
+    }
+    super::check_text("queue", name.as_str())
+}
+
+fn exclusive_to(queue: &QueueHandle, connection: Option<ConnectionId>) -> Result<(), Refusal> {
+    match queue.spec.exclusive_owner {
+        Some(owner) if Some(owner) != connection => Err(exclusive_to_another(queue)),
+        _ => Ok(()),
+    }
+}
+
+fn exclusive_to_another(queue: &QueueHandle) -> Refusal {
+    Refusal::ExclusiveToAnother { queue: queue.name.clone(), vhost: queue.vhost.clone() }
+}

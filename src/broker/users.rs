@@ -1,0 +1,353 @@
+//! Users, their passwords and their permissions (rabbitmq-semantics 1e).
+//!
+//! Passwords are kept as argon2id hashes; a login that succeeded is remembered as a keyed digest
+//! in memory, since argon2 is slow on purpose and clients reconnect often.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use argon2::password_hash::{PasswordHasher, PasswordVerifier, phc::PasswordHash};
+use parking_lot::{Mutex, RwLock};
+use regex::bytes::Regex;
+use rustc_hash::FxHashMap;
+use serde::{Deserialize, Serialize};
+
+use super::names::{UserName, VhostName};
+use super::refusal::{Access, Refusal, Resource};
+
+/// A user as stored.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+pub struct UserRecord {
+    /// PHC string of the argon2id hash.
+    pub password_hash: String,
+    /// `administrator`, `monitoring`, `management`, `policymaker`, `impersonator`.
+    pub tags: Vec<String>,
+}
+
+/// The three regular expressions of a user in a vhost, as stored. Empty means nothing is allowed.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+pub struct PermissionRecord {
+    /// May declare and delete.
+    pub configure: String,
+    /// May publish and bind to.
+    pub write: String,
+    /// May consume and bind from.
+    pub read: String,
+}
+
+impl PermissionRecord {
+    /// Everything is allowed.
+    pub fn all() -> Self {
+        Self { configure: ".*".to_owned(), write: ".*".to_owned(), read: ".*".to_owned() }
+    }
+}
+
+/// A permission that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{pattern:?} is not a regular expression: {why}")]
+pub struct BadPattern {
+    /// The pattern.
+    pub pattern: String,
+    /// What is wrong with it.
+    pub why: String,
+}
+
+#[derive(Debug)]
+struct Permission {
+    record: PermissionRecord,
+    configure: Option<Regex>,
+    write: Option<Regex>,
+    read: Option<Regex>,
+}
+
+/// Regular expressions are found anywhere in the name, as in `RabbitMQ`; the empty one matches
+/// the empty name only. Their compiled size is bounded.
+fn compiled(pattern: &str) -> Result<Option<Regex>, BadPattern> {
+    if pattern.is_empty() {
+        return Ok(None);
+    }
+    regex::bytes::RegexBuilder::new(pattern)
+        .size_limit(1 << 20)
+        .build()
+        .map(Some)
+        .map_err(|error| BadPattern { pattern: pattern.to_owned(), why: error.to_string() })
+}
+
+impl Permission {
+    fn new(record: PermissionRecord) -> Result<Self, BadPattern> {
+        Ok(Self {
+            configure: compiled(&record.configure)?,
+            write: compiled(&record.write)?,
+            read: compiled(&record.read)?,
+            record,
+        })
+    }
+
+    fn allows(&self, access: Access, name: &str) -> bool {
+        let pattern = match access {
+            Access::Configure => &self.configure,
+            Access::Write => &self.write,
+            Access::Read => &self.read,
+        };
+        pattern.as_ref().map_or(name.is_empty(), |regex| regex.is_match(name.as_bytes()))
+    }
+}
+
+#[derive(Default)]
+struct State {
+    users: BTreeMap<String, UserRecord>,
+    permissions: FxHashMap<(String, String), Arc<Permission>>,
+}
+
+/// All users and permissions.
+pub struct Users {
+    state: RwLock<State>,
+    /// Grows with every change, so that what was derived from permissions can be dropped.
+    revision: AtomicU64,
+    remembered: Mutex<FxHashMap<String, [u8; 32]>>,
+    key: [u8; 32],
+}
+
+/// Why a login failed; the same for the client, different for the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LoginRefused {
+    /// No such user, or the password is wrong.
+    #[error("unknown user or wrong password")]
+    Credentials,
+    /// The default user may only come from this machine.
+    #[error("user 'guest' can only connect via localhost")]
+    LoopbackOnly,
+}
+
+/// Users remembered after a successful login, at most.
+const REMEMBERED_MAX: usize = 10_000;
+
+impl Default for Users {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Users {
+    /// Nobody yet.
+    pub fn new() -> Self {
+        Self {
+            state: RwLock::default(),
+            revision: AtomicU64::new(1),
+            remembered: Mutex::default(),
+            key: rand::random(),
+        }
+    }
+
+    /// Grows with every change.
+    pub fn revision(&self) -> u64 {
+        self.revision.load(Ordering::Acquire)
+    }
+
+    /// Adds or replaces a user.
+    pub fn put(&self, name: &str, record: UserRecord) {
+        self.state.write().users.insert(name.to_owned(), record);
+        self.remembered.lock().remove(name);
+        self.revision.fetch_add(1, Ordering::Release);
+    }
+
+    /// Adds or replaces a permission.
+    pub fn permit(
+        &self,
+        user: &str,
+        vhost: &str,
+        record: PermissionRecord,
+    ) -> Result<(), BadPattern> {
+        let permission = Arc::new(Permission::new(record)?);
+        let key = (user.to_owned(), vhost.to_owned());
+        self.state.write().permissions.insert(key, permission);
+        self.revision.fetch_add(1, Ordering::Release);
+        Ok(())
+    }
+
+    /// The user's record.
+    pub fn user(&self, name: &str) -> Option<UserRecord> {
+        self.state.read().users.get(name).cloned()
+    }
+
+    /// The user's permission in a vhost, as stored.
+    pub fn permission(&self, user: &str, vhost: &str) -> Option<PermissionRecord> {
+        let key = (user.to_owned(), vhost.to_owned());
+        self.state.read().permissions.get(&key).map(|permission| permission.record.clone())
+    }
+
+    /// Whether there is any user at all.
+    pub fn is_empty(&self) -> bool {
+        self.state.read().users.is_empty()
+    }
+
+    /// Checks a password. `loopback`: the client comes from this machine. May take tens of
+    /// milliseconds.
+    pub fn login(&self, name: &str, password: &[u8], loopback: bool) -> Result<UserName, LoginRefused> {
+        let record = self.user(name).ok_or(LoginRefused::Credentials)?;
+        let digest = self.digest(name, password, &record.password_hash);
+        if self.remembered.lock().get(name) != Some(&digest) {
+            if !verify(password, &record.password_hash) {
+                return Err(LoginRefused::Credentials);
+            }
+            let mut remembered = self.remembered.lock();
+            if remembered.len() >= REMEMBERED_MAX {
+                remembered.clear();
+            }
+            remembered.insert(name.to_owned(), digest);
+        }
+        if name == "guest" && !loopback {
+            return Err(LoginRefused::LoopbackOnly);
+        }
+        Ok(UserName::new(name))
+    }
+
+    fn digest(&self, name: &str, password: &[u8], hash: &str) -> [u8; 32] {
+        use sha2::Digest;
+        let mut digest = sha2::Sha256::new();
+        for part in [&self.key, name.as_bytes(), hash.as_bytes(), password] {
+            digest.update((part.len() as u64).to_be_bytes());
+            digest.update(part);
+        }
+        digest.finalize().into()
+    }
+}
+
+/// Hashes a password for storing.
+///
+/// # Errors
+/// If the operating system has no randomness to give.
+pub fn hash_password(password: &[u8]) -> Result<String, argon2::password_hash::Error> {
+    Ok(argon2::Argon2::default().hash_password(password)?.to_string())
+}
+
+fn verify(password: &[u8], hash: &str) -> bool {
+    PasswordHash::new(hash)
+        .is_ok_and(|hash| argon2::Argon2::default().verify_password(password, &hash).is_ok())
+}
+
+/// What one user may do in one vhost; kept by a connection, refreshed when permissions change.
+#[derive(Clone, Debug)]
+pub struct AccessRights {
+    /// Who.
+    pub user: UserName,
+    /// Where.
+    pub vhost: VhostName,
+    /// The user's tags.
+    pub tags: Vec<String>,
+    permission: Option<Arc<Permission>>,
+    revision: u64,
+}
+
+impl AccessRights {
+    /// The rights of `user` in `vhost` as they are now. `None`: the user has none there, or is
+    /// gone.
+    pub fn of(users: &Users, user: &UserName, vhost: &VhostName) -> Option<Self> {
+        let revision = users.revision();
+        let state = users.state.read();
+        let tags = state.users.get(user.as_str())?.tags.clone();
+        let key = (user.as_str().to_owned(), vhost.as_str().to_owned());
+        let permission = state.permissions.get(&key).cloned()?;
+        Some(Self {
+            user: user.clone(),
+            vhost: vhost.clone(),
+            tags,
+            permission: Some(permission),
+            revision,
+        })
+    }
+
+    /// Follows a change of permissions. Cheap when nothing changed.
+    pub fn refresh(&mut self, users: &Users) {
+        if self.revision == users.revision() {
+            return;
+        }
+        match Self::of(users, &self.user, &self.vhost) {
+            Some(rights) => *self = rights,
+            None => {
+                self.permission = None;
+                self.revision = users.revision();
+            }
+        }
+    }
+
+    /// Refuses what is not permitted. The default exchange is checked as `amq.default`.
+    pub fn check(&self, access: Access, resource: &Resource) -> Result<(), Refusal> {
+        let name = match resource {
+            Resource::Exchange(name) if name.as_str().is_empty() => "amq.default",
+            _ => resource.name(),
+        };
+        if self.permission.as_ref().is_some_and(|permission| permission.allows(access, name)) {
+            return Ok(());
+        }
+        Err(Refusal::Denied {
+            access,
+            resource: match resource {
+                Resource::Exchange(_) => Resource::Exchange(super::names::ExchangeName::new(name)),
+                other => other.clone(),
+            },
+            vhost: self.vhost.clone(),
+            user: self.user.clone(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::broker::names::QueueName;
+
+    fn users() -> Users {
+        let users = Users::new();
+        let record = UserRecord {
+            password_hash: hash_password(b"guest").expect("randomness"),
+            tags: vec!["administrator".to_owned()],
+        };
+        users.put("guest", record);
+        users
+    }
+
+    #[test]
+    fn login_wants_the_right_password_and_guest_only_from_loopback() {
+        let users = users();
+        assert!(users.login("guest", b"guest", true).is_ok());
+        assert_eq!(users.login("guest", b"wrong", true), Err(LoginRefused::Credentials));
+        assert_eq!(users.login("nobody", b"guest", true), Err(LoginRefused::Credentials));
+        assert_eq!(users.login("guest", b"guest", false), Err(LoginRefused::LoopbackOnly));
+    }
+
+    #[test]
+    fn a_changed_password_is_not_remembered() {
+        let users = users();
+        assert!(users.login("guest", b"guest", true).is_ok());
+        let record = UserRecord {
+            password_hash: hash_password(b"new").expect("randomness"),
+            tags: Vec::new(),
+        };
+        users.put("guest", record);
+        assert_eq!(users.login("guest", b"guest", true), Err(LoginRefused::Credentials));
+        assert!(users.login("guest", b"new", true).is_ok());
+    }
+
+    #[test]
+    fn permissions_match_anywhere_and_empty_means_none() {
+        let users = users();
+        let record = PermissionRecord {
+            configure: "^a".to_owned(),
+            write: "b".to_owned(),
+            read: String::new(),
+        };
+        users.permit("guest", "/", record).expect("patterns");
+        let (user, vhost) = (UserName::new("guest"), VhostName::new("/"));
+        let mut rights = AccessRights::of(&users, &user, &vhost).expect("rights");
+        let queue = |name: &str| Resource::Queue(QueueName::new(name));
+        assert!(rights.check(Access::Configure, &queue("abc")).is_ok());
+        assert!(rights.check(Access::Configure, &queue("xa")).is_err());
+        assert!(rights.check(Access::Write, &queue("abc")).is_ok());
+        assert!(rights.check(Access::Read, &queue("abc")).is_err());
+        users.permit("guest", "/", PermissionRecord::all()).expect("patterns");
+        rights.refresh(&users);
+        assert!(rights.check(Access::Read, &queue("abc")).is_ok());
+    }
+}

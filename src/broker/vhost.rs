@@ -1,0 +1,91 @@
+//! A virtual host: its exchanges, bindings and queues, and who is connected to it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use leveret_exchanges::Router;
+use parking_lot::{Mutex, RwLock};
+use rustc_hash::{FxHashMap, FxHashSet};
+use slab::Slab;
+
+use super::names::{ConnectionId, QueueName, VhostName};
+use super::queue_handle::QueueHandle;
+
+/// Counts of publishes since the start.
+#[derive(Debug, Default)]
+pub struct VhostStats {
+    /// Messages published by clients.
+    pub published: AtomicU64,
+    /// Messages returned because no queue took them.
+    pub returned: AtomicU64,
+    /// Messages dropped because no queue took them.
+    pub dropped: AtomicU64,
+}
+
+/// One virtual host.
+pub struct Vhost {
+    /// Its name.
+    pub name: VhostName,
+    /// Counts.
+    pub stats: VhostStats,
+    pub(super) topology: RwLock<Topology>,
+    /// Grows whenever a message may go elsewhere than before.
+    pub(super) generation: AtomicU64,
+    /// Held while definitions are changed, so that one change sees the outcome of the last.
+    pub(super) changes: Mutex<()>,
+    pub(super) connections: Mutex<FxHashSet<ConnectionId>>,
+}
+
+/// What is declared.
+#[derive(Default)]
+pub(super) struct Topology {
+    pub(super) router: Router<u32>,
+    /// By slot, which is what the router knows a queue by.
+    pub(super) queues: Slab<Arc<QueueHandle>>,
+    pub(super) by_name: FxHashMap<QueueName, u32>,
+}
+
+impl Topology {
+    pub(super) fn queue(&self, name: &str) -> Option<&Arc<QueueHandle>> {
+        self.by_name.get(name).and_then(|slot| self.queues.get(*slot as usize))
+    }
+}
+
+impl Vhost {
+    pub(super) fn new(name: &str) -> Self {
+        Self {
+            name: VhostName::new(name),
+            stats: VhostStats::default(),
+            topology: RwLock::default(),
+            generation: AtomicU64::new(1),
+            changes: Mutex::default(),
+            connections: Mutex::default(),
+        }
+    }
+
+    /// Routes that were found before are to be looked up again.
+    pub(super) fn changed(&self) {
+        self.generation.fetch_add(1, Ordering::Release);
+    }
+
+    /// The queue of that name.
+    pub fn queue(&self, name: &str) -> Option<Arc<QueueHandle>> {
+        self.topology.read().queue(name).cloned()
+    }
+
+    /// All queues, in no order.
+    pub fn queues(&self) -> Vec<Arc<QueueHandle>> {
+        self.topology.read().queues.iter().map(|(_, queue)| Arc::clone(queue)).collect()
+    }
+
+    /// A connection is not there any more.
+    pub fn connection_ended(&self, id: ConnectionId) {
+        self.connections.lock().remove(&id);
+    }
+}
+
+impl std::fmt::Debug for Vhost {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Vhost").field("name", &self.name).finish()
+    }
+}

@@ -1,0 +1,97 @@
+//! `leveret serve`: puts the parts together, waits for the signal to stop, takes them apart.
+
+use std::collections::HashSet;
+use std::sync::{Arc, OnceLock, Weak};
+
+use leveret_queues::QueueId;
+use leveret_queues::store::definitions::Definitions;
+use leveret_queues::store::folder::Folder;
+use leveret_queues::store::log::{LogStore, Options};
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::config::{Config, ServeArgs};
+use super::logging;
+use crate::broker::Broker;
+use crate::broker::broker::Found;
+use crate::management;
+use crate::net::{Server, now};
+
+type Failure = Box<dyn std::error::Error>;
+
+/// Runs the broker until it is told to stop.
+pub fn run(args: &ServeArgs) -> Result<(), Failure> {
+    let config = Config::load(args)?;
+    logging::start(&config.log_level, config.log_format)?;
+    let folder = Folder::open(&config.data_dir)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let served = runtime.block_on(serve(&config, &folder));
+    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    served
+}
+
+async fn serve(config: &Config, folder: &Folder) -> Result<(), Failure> {
+    let started = tokio::time::Instant::now();
+    let relieved: Arc<OnceLock<Weak<Broker>>> = Arc::default();
+    let hook = Arc::clone(&relieved);
+    let options = Options {
+        relief: Arc::new(move || {
+            if let Some(broker) = hook.get().and_then(Weak::upgrade) {
+                broker.relieve();
+            }
+        }),
+        ..Options::default()
+    };
+    let (definitions, mut findings) = Definitions::open(folder.path())?;
+    let (store, recovered) = LogStore::open(folder.path(), &options)?;
+    findings.extend(recovered.findings);
+    for finding in findings {
+        tracing::error!("data folder: {finding}");
+    }
+    let store = Arc::new(store);
+    let definitions = Arc::new(definitions);
+    let found = Found { definitions: definitions.all()?, queues: recovered.queues };
+    let broker = Broker::start(
+        config.limits.clone(),
+        Arc::clone(&store) as _,
+        Box::new(Arc::clone(&definitions)),
+        found,
+        now,
+    )?;
+    let _ = relieved.set(Arc::downgrade(&broker));
+    let known: HashSet<QueueId> = broker.durable_queue_ids();
+    store.retain_queues(&known)?;
+
+    let server = Server::start(Arc::clone(&broker));
+    let amqp = server.listen(config.amqp_listen).await?;
+    let http = management::listen(Arc::clone(&broker), config.http_listen).await?;
+    let metrics = management::listen_metrics(Arc::clone(&broker), config.metrics_listen).await?;
+    tracing::info!(
+        "leveret {} started in {} ms, data in {}",
+        env!("CARGO_PKG_VERSION"),
+        started.elapsed().as_millis(),
+        folder.path().display()
+    );
+    tracing::info!("amqp listening on {amqp}");
+    tracing::info!("http listening on {http}");
+    tracing::info!("metrics listening on {metrics}");
+
+    stopped().await?;
+    tracing::info!("stopping: closing connections");
+    server.shut_down().await;
+    tokio::task::block_in_place(|| {
+        store.close();
+        definitions.close();
+    });
+    tracing::info!("stopped");
+    Ok(())
+}
+
+async fn stopped() -> std::io::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}

@@ -1,0 +1,300 @@
+//! The reading half of a connection, and its timers: handshake, heartbeats, closing.
+
+use std::future::poll_fn;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use super::clock::now;
+use super::control::{Close, Control};
+use super::reader::poll_receive;
+use super::writer;
+use crate::broker::Broker;
+use crate::session::outbox::Outbox;
+use crate::session::{Connection, Outcome};
+use crate::wire::hot_out::HEARTBEAT;
+
+/// How long a client may take to answer our `connection.close`, and to read what was written before.
+const CLOSING: Duration = Duration::from_secs(3);
+
+/// Unread bytes taken from a socket before it is closed, so that the client gets our last words
+/// instead of a reset.
+const LINGER_BYTES: usize = 1024 * 1024;
+
+struct Reading<R> {
+    socket: R,
+    connection: Box<Connection>,
+    outbox: Arc<Outbox>,
+    broker: Arc<Broker>,
+    control: Arc<Control>,
+    /// Bytes of a frame that has not come in whole.
+    left: Vec<u8>,
+    timer: Timer,
+}
+
+/// What the connection's one timer is set for.
+struct Timer {
+    at: Instant,
+    stage: Stage,
+    last_heard: Instant,
+    /// Bytes that had been written when the timer was set.
+    written: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Handshake,
+    Heartbeat(Duration),
+    Idle,
+    Closing,
+}
+
+/// Why the reading ended.
+enum End {
+    /// The conversation is over; the outbox is to be written out.
+    Over,
+    /// The socket is of no use.
+    Lost,
+}
+
+/// Serves one connection until it ends.
+pub(super) async fn serve<R, W>(
+    read: R,
+    write: W,
+    connection: Box<Connection>,
+    outbox: Arc<Outbox>,
+    broker: Arc<Broker>,
+    control: Arc<Control>,
+) where
+    R: AsyncRead + Unpin + Send + 'static,
+    W: AsyncWrite + Unpin + Send + 'static,
+{
+    let writing = writer::run(write, Arc::clone(&outbox), Arc::clone(&broker), Arc::clone(&control));
+    let writer = tokio::spawn(writing);
+    let handshake = Duration::from_millis(broker.limits.handshake_timeout_ms);
+    let start = Instant::now();
+    let timer =
+        Timer { at: start + handshake, stage: Stage::Handshake, last_heard: start, written: 0 };
+    let mut reading =
+        Reading { socket: read, connection, outbox, broker, control, left: Vec::new(), timer };
+    let end = reading.run().await;
+    tokio::task::block_in_place(|| reading.connection.lost());
+    reading.finish(end, writer).await;
+}
+
+impl<R: AsyncRead + Unpin> Reading<R> {
+    async fn run(&mut self) -> End {
+        let mut outcome = Outcome::More;
+        loop {
+            outcome = match outcome {
+                Outcome::More => match self.next_bytes().await {
+                    Ok(outcome) => outcome,
+                    Err(end) => return end,
+                },
+                Outcome::MayBlock => tokio::task::block_in_place(|| self.again(true)),
+                Outcome::Head(queue) => {
+                    let ready = poll_fn(|context| queue.poll_head(context.waker()));
+                    match Self::pause(&mut self.timer, &self.outbox, &self.connection, &self.control, ready)
+                        .await
+                    {
+                        None => self.again(false),
+                        Some(close) => match self.close(close) {
+                            Ok(outcome) => outcome,
+                            Err(end) => return end,
+                        },
+                    }
+                }
+                Outcome::Throttled => {
+                    let (broker, outbox) = (&self.broker, &self.outbox);
+                    let ready = poll_fn(|context| {
+                        std::task::ready!(broker.poll_publish(context.waker()));
+                        outbox.poll_room(context.waker())
+                    });
+                    match Self::pause(&mut self.timer, &self.outbox, &self.connection, &self.control, ready)
+                        .await
+                    {
+                        None => {
+                            self.timer.last_heard = Instant::now();
+                            self.again(false)
+                        }
+                        Some(close) => match self.close(close) {
+                            Ok(outcome) => outcome,
+                            Err(end) => return end,
+                        },
+                    }
+                }
+                Outcome::Over => return End::Over,
+            };
+        }
+    }
+
+    /// Works through bytes that are there already.
+    fn again(&mut self, may_block: bool) -> Outcome {
+        let (used, outcome) = self.connection.receive(now(), &self.left, may_block);
+        self.left.drain(..used);
+        outcome
+    }
+
+    async fn next_bytes(&mut self) -> Result<Outcome, End> {
+        loop {
+            self.set_timer();
+            let Self { socket, connection, left, control, timer, .. } = self;
+            let received = poll_fn(|context| poll_receive(context, socket, connection, left));
+            tokio::select! {
+                biased;
+                close = control.closed() => return self.close(close),
+                received = received => {
+                    self.timer.last_heard = Instant::now();
+                    return match received {
+                        Ok(Some(outcome)) => Ok(outcome),
+                        Ok(None) => Err(self.disconnected(None)),
+                        Err(error) => Err(self.disconnected(Some(&error))),
+                    };
+                }
+                () = tokio::time::sleep_until(timer.at) => self.timer_fired()?,
+            }
+        }
+    }
+
+    /// Waits for `ready` while heartbeats go on and the client is not expected to be heard.
+    async fn pause(
+        timer: &mut Timer,
+        outbox: &Outbox,
+        connection: &Connection,
+        control: &Control,
+        ready: impl Future<Output = ()>,
+    ) -> Option<Close> {
+        tokio::pin!(ready);
+        let heartbeat = heartbeat_of(connection);
+        loop {
+            let at = Instant::now() + heartbeat.unwrap_or(Duration::from_secs(3600)) / 2;
+            tokio::select! {
+                biased;
+                close = control.closed() => return Some(close),
+                () = &mut ready => return None,
+                () = tokio::time::sleep_until(at) => {
+                    if heartbeat.is_some() {
+                        wake(outbox.put_bytes(&HEARTBEAT));
+                    }
+                    timer.last_heard = Instant::now();
+                }
+            }
+        }
+    }
+
+    fn set_timer(&mut self) {
+        let stage = if self.connection.is_closing() {
+            Stage::Closing
+        } else if !self.connection.is_open() {
+            Stage::Handshake
+        } else {
+            heartbeat_of(&self.connection).map_or(Stage::Idle, Stage::Heartbeat)
+        };
+        if stage == self.timer.stage {
+            return;
+        }
+        let now = Instant::now();
+        self.timer.stage = stage;
+        self.timer.at = match stage {
+            Stage::Handshake => return,
+            Stage::Heartbeat(interval) => now + interval / 2,
+            Stage::Idle => now + Duration::from_secs(24 * 3600),
+            Stage::Closing => now + CLOSING,
+        };
+    }
+
+    fn timer_fired(&mut self) -> Result<(), End> {
+        let now = Instant::now();
+        match self.timer.stage {
+            Stage::Handshake => {
+                tracing::warn!(peer = %self.connection.peer.address, "closing: handshake took too long");
+                Err(End::Lost)
+            }
+            Stage::Closing => Err(End::Lost),
+            Stage::Idle => {
+                self.timer.at = now + Duration::from_secs(24 * 3600);
+                Ok(())
+            }
+            Stage::Heartbeat(interval) => {
+                if now.duration_since(self.timer.last_heard) > interval * 2 {
+                    tracing::warn!(
+                        peer = %self.connection.peer.address,
+                        "closing: missed heartbeats from client, timeout: {}s", interval.as_secs()
+                    );
+                    return Err(End::Lost);
+                }
+                let written = self.outbox.written_total();
+                if written == self.timer.written {
+                    wake(self.outbox.put_bytes(&HEARTBEAT));
+                }
+                self.timer.written = written;
+                self.timer.at = now + interval / 2;
+                Ok(())
+            }
+        }
+    }
+
+    fn close(&mut self, close: Close) -> Result<Outcome, End> {
+        match close {
+            Close::AtOnce => Err(End::Lost),
+            Close::Politely(_) if !self.connection.is_open() => Err(End::Lost),
+            Close::Politely(error) => {
+                tokio::task::block_in_place(|| self.connection.shut(&error));
+                Ok(Outcome::More)
+            }
+        }
+    }
+
+    fn disconnected(&self, error: Option<&io::Error>) -> End {
+        if self.connection.is_open() && !self.connection.is_closing() {
+            let why = error.map_or_else(|| "closed by the client".to_owned(), ToString::to_string);
+            tracing::info!(
+                peer = %self.connection.peer.address,
+                "connection lost without connection.close: {why}"
+            );
+        }
+        End::Lost
+    }
+
+    /// Lets the writer write what there is, for a while.
+    async fn finish(mut self, end: End, mut writer: JoinHandle<()>) {
+        match end {
+            End::Over => wake(self.outbox.finish()),
+            End::Lost => wake(self.outbox.close()),
+        }
+        let finished = tokio::time::timeout(CLOSING, &mut writer).await;
+        if finished.is_err() {
+            writer.abort();
+            return;
+        }
+        if matches!(end, End::Over) {
+            let _ = tokio::time::timeout(CLOSING, self.linger()).await;
+        }
+    }
+
+    async fn linger(&mut self) {
+        let mut scrap = vec![0; 16 * 1024];
+        let mut taken = 0;
+        while taken < LINGER_BYTES {
+            match self.socket.read(&mut scrap).await {
+                Ok(count) if count > 0 => taken += count,
+                _ => return,
+            }
+        }
+    }
+}
+
+fn heartbeat_of(connection: &Connection) -> Option<Duration> {
+    let seconds = connection.negotiated.heartbeat_s;
+    (seconds > 0).then(|| Duration::from_secs(u64::from(seconds)))
+}
+
+fn wake(writer: Option<std::task::Waker>) {
+    if let Some(writer) = writer {
+        writer.wake();
+    }
+}

@@ -1,0 +1,13 @@
+//! Sockets, tasks and timers: the only code that awaits an AMQP socket, spawns a task or reads the
+//! clock for the broker. What is said on a connection is `session`'s business.
+
+mod clock;
+mod connection;
+mod control;
+mod reader;
+pub mod server;
+mod timer;
+mod writer;
+
+pub use clock::now;
+pub use server::{Server, ServerError};

@@ -1,0 +1,53 @@
+//! Reading from a socket into memory that all connections of a thread share: an idle connection
+//! keeps only the bytes of a frame that has not come in whole.
+
+use std::cell::RefCell;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, ReadBuf};
+
+use super::clock::now;
+use crate::session::{Connection, Outcome};
+
+/// Bytes taken from a socket at a time, at most; also more than two of the largest frames.
+const SCRATCH_BYTES: usize = 384 * 1024;
+
+thread_local! {
+    static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Reads once and has the connection work through what came. `left` holds what it could not use
+/// yet. `Ok(None)`: the client has closed its side.
+pub(super) fn poll_receive<R: AsyncRead + Unpin>(
+    context: &mut Context<'_>,
+    socket: &mut R,
+    connection: &mut Connection,
+    left: &mut Vec<u8>,
+) -> Poll<io::Result<Option<Outcome>>> {
+    SCRATCH.with_borrow_mut(|scratch| {
+        if scratch.is_empty() {
+            scratch.resize(SCRATCH_BYTES, 0);
+        }
+        let kept = left.len();
+        let mut room = ReadBuf::new(&mut scratch[kept..]);
+        ready!(Pin::new(socket).poll_read(context, &mut room))?;
+        let came = room.filled().len();
+        if came == 0 {
+            return Poll::Ready(Ok(None));
+        }
+        scratch[..kept].copy_from_slice(left);
+        let bytes = &scratch[..kept + came];
+        let (used, outcome) = connection.receive(now(), bytes, false);
+        left.clear();
+        left.extend_from_slice(&bytes[used..]);
+        if left.capacity() > LEFT_KEPT_BYTES && left.len() < LEFT_KEPT_BYTES {
+            left.shrink_to(LEFT_KEPT_BYTES);
+        }
+        Poll::Ready(Ok(Some(outcome)))
+    })
+}
+
+/// Memory for unfinished frames that a connection keeps, in bytes.
+const LEFT_KEPT_BYTES: usize = 4096;

@@ -1,0 +1,44 @@
+//! The one task that ticks queues: sleeps until the earliest instant that any of them asked for.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use leveret_queues::Millis;
+
+use super::clock::now;
+use crate::broker::Broker;
+
+/// Longest sleep: the wall clock may be set while we sleep.
+const SLEEP_MAX: Duration = Duration::from_secs(60);
+
+/// Ticks queues for as long as the broker lives.
+pub(super) async fn run(broker: Arc<Broker>) {
+    loop {
+        wait_until_due(&broker).await;
+        broker.tick(now());
+    }
+}
+
+async fn wait_until_due(broker: &Broker) {
+    let sleep = tokio::time::sleep(SLEEP_MAX);
+    tokio::pin!(sleep);
+    let mut set_for: Option<Millis> = None;
+    poll_fn(|context| {
+        let earliest = broker.deadlines().earliest(context.waker());
+        if let Some(at) = earliest {
+            let wait = at.0.saturating_sub(now().0);
+            if wait == 0 {
+                return Poll::Ready(());
+            }
+            if set_for != earliest {
+                set_for = earliest;
+                let wait = Duration::from_millis(wait).min(SLEEP_MAX);
+                sleep.as_mut().reset(tokio::time::Instant::now() + wait);
+            }
+        }
+        sleep.as_mut().poll(context)
+    })
+    .await;
+}

@@ -1,0 +1,123 @@
+//! The writing half of a connection: drains its outbox into few large writes, and lets consumers go
+//! on when there is room again.
+
+use std::future::poll_fn;
+use std::io::{self, IoSlice};
+use std::sync::Arc;
+
+use tokio::io::{AsyncWrite, AsyncWriteExt};
+
+use super::clock::now;
+use super::control::{Close, Control};
+use crate::broker::Broker;
+use crate::broker::turn::Turn;
+use crate::session::outbox::{Next, Outbox, Writing};
+
+/// Slices in one write, at most.
+const SLICES_MAX: usize = 64;
+
+/// Writes until the outbox is finished or the socket fails.
+pub(super) async fn run<W: AsyncWrite + Unpin>(
+    mut socket: W,
+    outbox: Arc<Outbox>,
+    broker: Arc<Broker>,
+    control: Arc<Control>,
+) {
+    let mut writing = Writing::default();
+    loop {
+        match poll_fn(|context| outbox.poll_next(context, &mut writing)).await {
+            Next::End => break,
+            Next::Write => {}
+        }
+        if let Err(error) = write(&mut socket, &writing).await {
+            tracing::debug!("writing: {error}");
+            outbox.close();
+            control.close(Close::AtOnce);
+            return;
+        }
+        let resumed = outbox.written(&mut writing);
+        if !resumed.is_empty() {
+            let mut turn = Turn::at(now());
+            for consumer in resumed {
+                consumer.queue.unblock(&mut turn, consumer.id);
+            }
+            broker.finish(&mut turn);
+        }
+    }
+    // The client may be gone already.
+    let _ = socket.shutdown().await;
+}
+
+async fn write<W: AsyncWrite + Unpin>(socket: &mut W, writing: &Writing) -> io::Result<()> {
+    if writing.bodies.is_empty() {
+        return socket.write_all(&writing.frames).await;
+    }
+    let mut pieces = Pieces { writing, body: 0, at: 0, skip: 0 };
+    let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+    loop {
+        let count = pieces.fill(&mut slices);
+        if count == 0 {
+            return Ok(());
+        }
+        let written = socket.write_vectored(&slices[..count]).await?;
+        if written == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        pieces.advance(written);
+    }
+}
+
+/// Walks through frames and the bodies between them.
+#[derive(Clone, Copy)]
+struct Pieces<'a> {
+    writing: &'a Writing,
+    /// The next body.
+    body: usize,
+    /// Frames written.
+    at: usize,
+    /// Bytes of the next body that are written.
+    skip: usize,
+}
+
+impl<'a> Pieces<'a> {
+    /// The slice that comes next; empty at the end.
+    fn next(&self) -> &'a [u8] {
+        match self.writing.bodies.get(self.body) {
+            Some(piece) if piece.at == self.at => {
+                &piece.message.body()[piece.range.start + self.skip..piece.range.end]
+            }
+            Some(piece) => &self.writing.frames[self.at..piece.at],
+            None => &self.writing.frames[self.at..],
+        }
+    }
+
+    fn fill(&self, slices: &mut [IoSlice<'a>]) -> usize {
+        let mut ahead = *self;
+        for (count, slot) in slices.iter_mut().enumerate() {
+            let slice = ahead.next();
+            if slice.is_empty() {
+                return count;
+            }
+            *slot = IoSlice::new(slice);
+            ahead.advance(slice.len());
+        }
+        slices.len()
+    }
+
+    fn advance(&mut self, mut bytes: usize) {
+        while bytes > 0 {
+            let slice = self.next();
+            let step = bytes.min(slice.len());
+            let in_body = self.writing.bodies.get(self.body).is_some_and(|piece| piece.at == self.at);
+            if !in_body {
+                self.at += step;
+            } else if step == slice.len() {
+                self.body += 1;
+                self.skip = 0;
+            } else {
+                self.skip += step;
+            }
+            bytes -= step;
+        }
+    }
+}

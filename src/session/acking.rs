@@ -1,0 +1,82 @@
+//! Acknowledgements, rejections, recovery (rabbitmq-semantics 2f-2h).
+
+use leveret_queues::queue::Requeue;
+
+use super::closing::by_queue;
+use super::connection::Connection;
+use super::error::{AmqpError, MethodId, ReplyCode};
+use super::unacked::{AckSet, UnknownTag};
+
+const ACK: MethodId = MethodId(60, 80);
+
+impl Connection {
+    /// `basic.ack`. Put aside, so that a run of them is one call on the queue.
+    pub(super) fn ack(&mut self, number: u16, tag: u64, multiple: bool) {
+        if !self.batch.messages.is_empty() {
+            self.flush();
+        }
+        let set = AckSet::from_wire(tag, multiple);
+        if let Err(unknown) = self.outbox.take_acked(number, set, &mut self.acked) {
+            self.flush();
+            self.unknown_tag(number, unknown, ACK);
+            return;
+        }
+        self.acked_on = number;
+        if self.acked.len() >= ACKS_MAX {
+            self.flush();
+        }
+    }
+
+    pub(super) fn flush_acks(&mut self) {
+        let mut acked = std::mem::take(&mut self.acked);
+        let number = self.acked_on;
+        let count = acked.len();
+        by_queue(&mut acked, |queue, tokens| queue.settle(&mut self.turn, tokens));
+        self.acked = acked;
+        self.credit(number, count);
+    }
+
+    /// The channel-wide limit has room for `count` more: consumers that waited for it go on.
+    pub(super) fn credit(&mut self, number: u16, count: usize) {
+        let Some(open) = self.channels.get(&number) else { return };
+        for consumer in open.shared_credit.give_back(count) {
+            consumer.queue.unblock(&mut self.turn, consumer.id);
+        }
+    }
+
+    /// `basic.nack` and `basic.reject`.
+    pub(super) fn nack(&mut self, number: u16, tag: u64, multiple: bool, requeue: bool, method: MethodId) {
+        let set = AckSet::from_wire(tag, multiple);
+        let mut taken = Vec::new();
+        if let Err(unknown) = self.outbox.take_acked(number, set, &mut taken) {
+            self.unknown_tag(number, unknown, method);
+            return;
+        }
+        let count = taken.len();
+        if requeue {
+            let cause = if method == MethodId(60, 90) { Requeue::Reject } else { Requeue::Nack };
+            self.requeue(taken, cause);
+        } else {
+            by_queue(&mut taken, |queue, tokens| queue.reject(&mut self.turn, tokens));
+        }
+        self.credit(number, count);
+    }
+
+    /// `basic.recover`: everything out on the channel goes back to its queues.
+    pub(super) fn recover(&mut self, number: u16) {
+        let mut taken = Vec::new();
+        // Taking all never meets an unknown tag.
+        let _ = self.outbox.take_acked(number, AckSet::All, &mut taken);
+        let count = taken.len();
+        self.requeue(taken, Requeue::Recover);
+        self.credit(number, count);
+    }
+
+    fn unknown_tag(&mut self, number: u16, unknown: UnknownTag, method: MethodId) {
+        let error = AmqpError::new(ReplyCode::PreconditionFailed, method, unknown.to_string());
+        self.fail_on(number, &error);
+    }
+}
+
+/// Acknowledged messages put aside, at most.
+const ACKS_MAX: usize = 4096;

@@ -1,0 +1,175 @@
+//! The methods of class basic that are not of the hot path: qos, consume, cancel, get, recover.
+
+use std::sync::Arc;
+
+use leveret_queues::queue::ConsumerId;
+
+use super::connection::Connection;
+use super::error::{AmqpError, MethodId, ReplyCode, refused};
+use crate::broker::arguments::{integer, type_name};
+use crate::broker::consumer::{Consumer, Sink};
+use crate::broker::names::ConsumerTag;
+use crate::broker::queue_handle::{GetOutcome, QueueHandle};
+use crate::broker::refusal::Refusal;
+use crate::wire::control::prefetch_size;
+use crate::wire::method::{AMQPClass, basic, short_string};
+
+impl Connection {
+    pub(super) fn basic_method(
+        &mut self,
+        number: u16,
+        method: basic::AMQPMethod,
+        id: MethodId,
+        payload: &[u8],
+    ) -> Option<Arc<QueueHandle>> {
+        use basic::AMQPMethod as M;
+        match method {
+            M::Qos(qos) => self.qos(number, &qos, payload, id),
+            M::Consume(consume) => {
+                if let Err(refusal) = self.consume(number, &consume) {
+                    self.fail_on(number, &refused(&refusal, id));
+                }
+            }
+            M::Cancel(cancel) => self.cancel(number, &cancel),
+            M::Get(get) => match self.get(number, &get) {
+                Ok(waiting) => return waiting,
+                Err(refusal) => self.fail_on(number, &refused(&refusal, id)),
+            },
+            M::Recover(recover) => {
+                if self.may_recover(number, recover.requeue, id) {
+                    let ok = basic::AMQPMethod::RecoverOk(basic::RecoverOk {});
+                    self.send(number, &AMQPClass::Basic(ok));
+                }
+            }
+            M::RecoverAsync(recover) => {
+                self.may_recover(number, recover.requeue, id);
+            }
+            // Tolerated, though our basic.cancel asks for no answer.
+            M::CancelOk(_) => {}
+            _ => self.unimplemented(id),
+        }
+        None
+    }
+
+    fn may_recover(&mut self, number: u16, requeue: bool, id: MethodId) -> bool {
+        if !requeue {
+            self.fail(&AmqpError::new(ReplyCode::NotImplemented, id, "requeue=false"));
+            return false;
+        }
+        self.recover(number);
+        true
+    }
+
+    /// Without `global` the limit is for consumers that start from now on; with it, for all of the
+    /// channel together (2i).
+    fn qos(&mut self, number: u16, qos: &basic::Qos, payload: &[u8], id: MethodId) {
+        let size = prefetch_size(payload).unwrap_or_default();
+        if size != 0 {
+            let text = format!("prefetch_size!=0 ({size})");
+            return self.fail(&AmqpError::new(ReplyCode::NotImplemented, id, text));
+        }
+        let count = u32::from(qos.prefetch_count);
+        let Some(open) = self.channels.get_mut(&number) else { return };
+        if qos.global {
+            let held = u32::try_from(self.outbox.unacked_count(number)).unwrap_or(u32::MAX);
+            for consumer in open.shared_credit.set_limit(count, held) {
+                consumer.queue.unblock(&mut self.turn, consumer.id);
+            }
+        } else {
+            open.prefetch = count;
+        }
+        self.send(number, &AMQPClass::Basic(basic::AMQPMethod::QosOk(basic::QosOk {})));
+    }
+
+    fn consume(&mut self, number: u16, consume: &basic::Consume) -> Result<(), Refusal> {
+        let name = self.queue_name(number, consume.queue.as_str())?;
+        let queue =
+            self.as_caller(|broker, vhost, caller, _| broker.readable_queue(vhost, caller, &name))?;
+        let priority = match consume.arguments.inner().get("x-priority") {
+            None => 0,
+            Some(value) => integer(value).ok_or_else(|| {
+                Refusal::Precondition(format!(
+                    "invalid arg 'x-priority' for {}: {{unacceptable_type,{}}}",
+                    format_args!("consumer on queue '{name}'"),
+                    type_name(value)
+                ))
+            })?,
+        };
+        let Some(open) = self.channels.get(&number) else { return Ok(()) };
+        let tag = if consume.consumer_tag.as_str().is_empty() {
+            self.broker.generated_name("amq.ctag-")
+        } else {
+            consume.consumer_tag.as_str().to_owned()
+        };
+        let tag = ConsumerTag::new(&tag);
+        if open.consumers.contains_key(&tag) {
+            return Err(Refusal::NotAllowed(format!("attempt to reuse consumer tag '{tag}'")));
+        }
+        let max = self.broker.limits.consumers_per_channel_max;
+        if open.consumers.len() >= max {
+            return Err(Refusal::NotAllowed(format!(
+                "reached maximum ({max}) of consumers per channel"
+            )));
+        }
+        let consumer = Arc::new(Consumer {
+            id: ConsumerId(self.broker.next_consumer_id()),
+            tag: tag.clone(),
+            channel: number,
+            sink: Arc::clone(&self.outbox) as Arc<dyn Sink>,
+            queue: Arc::clone(&queue),
+            no_ack: consume.no_ack,
+            exclusive: consume.exclusive,
+            prefetch: if consume.no_ack { 0 } else { open.prefetch },
+            priority: i32::try_from(priority.clamp(i64::from(i32::MIN), i64::from(i32::MAX)))
+                .unwrap_or_default(),
+            shared_credit: Arc::clone(&open.shared_credit),
+            arguments: consume.arguments.clone(),
+        });
+        queue.attach(&mut self.turn, &consumer)?;
+        if let Some(open) = self.channels.get_mut(&number) {
+            open.consumers.insert(tag.clone(), consumer);
+        }
+        if !consume.nowait {
+            let ok = basic::ConsumeOk { consumer_tag: short_string(tag.as_str()) };
+            self.send(number, &AMQPClass::Basic(basic::AMQPMethod::ConsumeOk(ok)));
+        }
+        queue.kick(&mut self.turn);
+        Ok(())
+    }
+
+    /// What the consumer has not acknowledged stays with the channel.
+    fn cancel(&mut self, number: u16, cancel: &basic::Cancel) {
+        let tag = cancel.consumer_tag.as_str();
+        let consumer = self.channels.get_mut(&number).and_then(|open| open.consumers.remove(tag));
+        if let Some(consumer) = consumer {
+            consumer.shared_credit.forget(consumer.id);
+            consumer.queue.detach(&mut self.turn, consumer.id);
+        }
+        if !cancel.nowait {
+            let ok = basic::CancelOk { consumer_tag: cancel.consumer_tag.clone() };
+            self.send(number, &AMQPClass::Basic(basic::AMQPMethod::CancelOk(ok)));
+        }
+    }
+
+    fn get(
+        &mut self,
+        number: u16,
+        get: &basic::Get,
+    ) -> Result<Option<Arc<QueueHandle>>, Refusal> {
+        let name = self.queue_name(number, get.queue.as_str())?;
+        let queue =
+            self.as_caller(|broker, vhost, caller, _| broker.readable_queue(vhost, caller, &name))?;
+        match queue.get(&mut self.turn, get.no_ack)? {
+            GetOutcome::Message(delivery, left) => {
+                let writer = self.outbox.put_get_ok(number, &queue, &delivery, left);
+                self.turn.owe_wake(writer);
+            }
+            GetOutcome::Empty => {
+                let empty = basic::AMQPMethod::GetEmpty(basic::GetEmpty {});
+                self.send(number, &AMQPClass::Basic(empty));
+            }
+            GetOutcome::NotYet => return Ok(Some(queue)),
+        }
+        Ok(None)
+    }
+}

@@ -1,0 +1,84 @@
+//! One channel: what the client has set, started and half sent on it.
+
+use std::sync::Arc;
+
+use leveret_queues::store::{Broken, Synced, Waiter};
+use rustc_hash::FxHashMap;
+
+use super::content::Content;
+use super::outbox::Outbox;
+use crate::broker::consumer::{Consumer, SharedCredit};
+use crate::broker::names::{ConsumerTag, QueueName};
+
+/// One open channel.
+pub(super) struct Channel {
+    pub(super) number: u16,
+    /// A close was sent to the client: all but its answer is ignored.
+    pub(super) closing: bool,
+    /// For `basic.*` and `queue.*` with an empty queue name.
+    pub(super) last_queue: Option<QueueName>,
+    pub(super) consumers: FxHashMap<ConsumerTag, Arc<Consumer>>,
+    /// Limit of consumers that start from now on; 0 for none.
+    pub(super) prefetch: u32,
+    pub(super) shared_credit: Arc<SharedCredit>,
+    /// Set by `confirm.select`.
+    pub(super) confirms: Option<Confirms>,
+    /// A publish whose content is not complete.
+    pub(super) content: Option<Content>,
+    pub(super) incarnation: u64,
+}
+
+/// Publisher confirms of one channel.
+pub(super) struct Confirms {
+    /// Sequence of the next publish; from 1.
+    pub(super) next: u64,
+    /// The highest publish whose confirm waits for the store.
+    pub(super) registered: u64,
+    pub(super) waiter: Arc<dyn Waiter>,
+}
+
+impl Channel {
+    pub(super) fn new(number: u16, incarnation: u64) -> Self {
+        Self {
+            number,
+            closing: false,
+            last_queue: None,
+            consumers: FxHashMap::default(),
+            prefetch: 0,
+            shared_credit: Arc::default(),
+            confirms: None,
+            content: None,
+            incarnation,
+        }
+    }
+
+    /// From now on every publish is confirmed.
+    pub(super) fn select_confirms(&mut self, outbox: &Arc<Outbox>) {
+        let waiter = ConfirmWaiter {
+            outbox: Arc::clone(outbox),
+            channel: self.number,
+            incarnation: self.incarnation,
+        };
+        self.confirms.get_or_insert_with(|| Confirms {
+            next: 1,
+            registered: 0,
+            waiter: Arc::new(waiter),
+        });
+    }
+}
+
+/// Sends the confirm when the store has synced.
+struct ConfirmWaiter {
+    outbox: Arc<Outbox>,
+    channel: u16,
+    incarnation: u64,
+}
+
+impl Waiter for ConfirmWaiter {
+    fn synced(&self, token: u64, outcome: Result<Synced, Broken>) {
+        let writer = self.outbox.confirm(self.channel, self.incarnation, token, outcome.is_ok());
+        if let Some(writer) = writer {
+            writer.wake();
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! Ends: of channels and of the connection, whoever wants them and for whatever reason.
+
+use std::sync::Arc;
+
+use leveret_queues::queue::Requeue;
+
+use super::connection::{Connection, Phase};
+use super::error::AmqpError;
+use super::handshake::close_of;
+use super::unacked::Unacked;
+use crate::wire::method::{AMQPClass, channel, connection, short_string};
+
+impl Connection {
+    /// An error on a channel: closes it, or the connection if the error says so.
+    pub(super) fn fail_on(&mut self, number: u16, error: &AmqpError) {
+        if error.closes_connection || number == 0 {
+            self.fail(error);
+            return;
+        }
+        tracing::warn!(peer = %self.peer.address, channel = number, "channel closed: {error}");
+        self.end_channel(number);
+        if let Some(open) = self.channels.get_mut(&number) {
+            open.closing = true;
+            open.content = None;
+        }
+        let close = channel::AMQPMethod::Close(channel::Close {
+            reply_code: error.code.number(),
+            reply_text: short_string(&error.reply_text()),
+            class_id: error.method.0,
+            method_id: error.method.1,
+        });
+        self.send(number, &AMQPClass::Channel(close));
+    }
+
+    /// An error that ends the connection.
+    pub(super) fn fail(&mut self, error: &AmqpError) {
+        if matches!(self.phase, Phase::Closing | Phase::Closed) {
+            return;
+        }
+        tracing::warn!(peer = %self.peer.address, "connection closed: {error}");
+        self.close_for(error);
+    }
+
+    /// Closes the connection without a word in the log.
+    pub(super) fn close_for(&mut self, error: &AmqpError) {
+        self.end_all();
+        self.send(0, &close_of(error));
+        self.phase = Phase::Closing;
+    }
+
+    /// The broker closes the connection: shutting down, or told to by an operator.
+    pub fn shut(&mut self, error: &AmqpError) {
+        self.flush();
+        self.fail(error);
+        self.broker.finish(&mut self.turn);
+    }
+
+    /// The client closes the connection.
+    pub(super) fn closed_by_client(&mut self) {
+        self.end_all();
+        self.send_connection(connection::AMQPMethod::CloseOk(connection::CloseOk {}));
+        self.phase = Phase::Closed;
+    }
+
+    /// The socket is gone, or the conversation over: whatever the client had is given back.
+    pub fn lost(&mut self) {
+        self.batch.messages.clear();
+        self.end_all();
+        self.phase = Phase::Closed;
+        self.broker.finish(&mut self.turn);
+    }
+
+    /// The client closes a channel.
+    pub(super) fn channel_closed_by_client(&mut self, number: u16) {
+        self.end_channel(number);
+        self.channels.remove(&number);
+        self.send(number, &AMQPClass::Channel(channel::AMQPMethod::CloseOk(channel::CloseOk {})));
+    }
+
+    fn end_all(&mut self) {
+        let numbers: Vec<_> = self.channels.keys().copied().collect();
+        for number in numbers {
+            self.end_channel(number);
+        }
+        self.channels.clear();
+        for queue in std::mem::take(&mut self.exclusive) {
+            self.broker.delete_exclusive(&mut self.turn, &queue);
+        }
+        if let Some(vhost) = self.vhost.take() {
+            vhost.connection_ended(self.id);
+            self.broker.connection_ended(self.id);
+        }
+    }
+
+    /// Takes the channel's consumers from their queues and gives its messages back to them.
+    fn end_channel(&mut self, number: u16) {
+        let Some(open) = self.channels.get_mut(&number) else { return };
+        self.outbox.mute_channel(number);
+        let consumers: Vec<_> = open.consumers.drain().map(|(_, consumer)| consumer).collect();
+        for consumer in consumers {
+            consumer.shared_credit.forget(consumer.id);
+            consumer.queue.detach(&mut self.turn, consumer.id);
+        }
+        let unacked = self.outbox.close_channel(number);
+        self.requeue(unacked, Requeue::ChannelClosed);
+    }
+
+    /// Gives messages back to their queues, in order.
+    pub(super) fn requeue(&mut self, mut unacked: Vec<Unacked>, cause: Requeue) {
+        by_queue(&mut unacked, |queue, tokens| queue.requeue(&mut self.turn, tokens, cause));
+    }
+}
+
+/// Calls `each` once per queue with what was out of it, in delivery order.
+pub(super) fn by_queue(
+    unacked: &mut Vec<Unacked>,
+    mut each: impl FnMut(&Arc<crate::broker::queue_handle::QueueHandle>, &[leveret_queues::queue::Token]),
+) {
+    let one_queue =
+        unacked.windows(2).all(|pair| Arc::ptr_eq(&pair[0].queue, &pair[1].queue));
+    if !one_queue {
+        unacked.sort_by_key(|entry| (entry.queue.id, entry.tag));
+    }
+    let mut tokens = Vec::with_capacity(unacked.len());
+    for run in unacked.chunk_by(|a, b| Arc::ptr_eq(&a.queue, &b.queue)) {
+        tokens.clear();
+        tokens.extend(run.iter().map(|entry| entry.token));
+        each(&run[0].queue, &tokens);
+    }
+    unacked.clear();
+}

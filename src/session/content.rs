@@ -1,0 +1,219 @@
+//! Putting a published message together: method, header, then body in as many frames as it takes.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+use leveret_queues::{Message, MessageLayout, MessageMeta};
+
+use super::error::{AmqpError, MethodId, ReplyCode};
+use crate::broker::limits::BODY_BYTES_CAP;
+use crate::wire::content::{CLASS_BASIC, ContentHeader, content_header};
+use crate::wire::properties::{Essentials, essentials};
+use crate::wire::publish::Publish;
+
+/// `basic.publish`.
+pub(super) const PUBLISH: MethodId = MethodId(60, 40);
+
+/// Bodies from here on are kept apart instead of being copied behind the message's other parts.
+pub(super) const APART_BYTES: usize = 32 * 1024;
+
+/// Memory set aside for a body when its header comes; the rest grows as it arrives, since a size
+/// is easily declared.
+const FIRST_BODY_BYTES: usize = 64 * 1024;
+
+/// A publish that came in pieces.
+pub(super) struct Content {
+    exchange: String,
+    routing_key: String,
+    mandatory: bool,
+    header: Option<Header>,
+    body: Vec<u8>,
+}
+
+struct Header {
+    properties: Vec<u8>,
+    body_size: usize,
+}
+
+/// A published message, decoded.
+pub(super) struct Outgoing {
+    pub(super) message: Message,
+    pub(super) mandatory: bool,
+    /// It has headers, so that routing may have to look at them.
+    pub(super) headers: bool,
+}
+
+/// What is checked of every publish beside its framing.
+pub(super) struct Rules<'a> {
+    pub(super) message_bytes_max: u64,
+    pub(super) user: &'a str,
+    pub(super) may_impersonate: bool,
+}
+
+fn precondition(text: impl Into<String>) -> AmqpError {
+    AmqpError::new(ReplyCode::PreconditionFailed, PUBLISH, text)
+}
+
+fn unexpected(text: &str) -> AmqpError {
+    AmqpError::new(ReplyCode::UnexpectedFrame, PUBLISH, text)
+}
+
+/// Reads a content header's payload and checks what does not depend on the publish.
+pub(super) fn header_of(payload: &[u8]) -> Result<ContentHeader, AmqpError> {
+    let header = content_header(payload).map_err(|error| {
+        AmqpError::new(ReplyCode::FrameError, PUBLISH, error.to_string())
+    })?;
+    if header.class != CLASS_BASIC {
+        return Err(unexpected(&format!(
+            "expected content header for class {CLASS_BASIC}, got one for class {} instead",
+            header.class
+        )));
+    }
+    if header.body_size > BODY_BYTES_CAP {
+        return Err(AmqpError::new(
+            ReplyCode::FrameError,
+            PUBLISH,
+            format!("content body of {} bytes is larger than {BODY_BYTES_CAP}", header.body_size),
+        ));
+    }
+    Ok(header)
+}
+
+fn check_size(size: u64, rules: &Rules<'_>) -> Result<usize, AmqpError> {
+    if size > rules.message_bytes_max {
+        return Err(precondition(format!(
+            "message size {size} is larger than configured max size {}",
+            rules.message_bytes_max
+        )));
+    }
+    usize::try_from(size).map_err(|_| precondition("message does not fit into memory"))
+}
+
+/// Whole decimal milliseconds up to ten years, as `RabbitMQ` takes them.
+fn expiration(text: &[u8]) -> Option<u64> {
+    let text = std::str::from_utf8(text).ok()?;
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    let value = text.parse().ok()?;
+    (digits && value <= crate::broker::queue_options::TTL_MS_MAX).then_some(value)
+}
+
+fn meta_of(found: &Essentials<'_>, rules: &Rules<'_>) -> Result<MessageMeta, AmqpError> {
+    let expiration_ms = match found.expiration {
+        None => None,
+        Some(text) => Some(expiration(text).ok_or_else(|| {
+            precondition(format!("invalid expiration '{}'", String::from_utf8_lossy(text)))
+        })?),
+    };
+    if let Some(user) = found.user_id
+        && user != rules.user.as_bytes()
+        && !rules.may_impersonate
+    {
+        return Err(precondition(format!(
+            "user_id property set to '{}' but authenticated user was '{}'",
+            String::from_utf8_lossy(user),
+            rules.user
+        )));
+    }
+    Ok(MessageMeta { persistent: found.persistent, priority: found.priority, expiration_ms, died: false })
+}
+
+fn read_properties(raw: &[u8]) -> Result<Essentials<'_>, AmqpError> {
+    essentials(raw).map_err(|error| {
+        AmqpError::new(ReplyCode::SyntaxError, PUBLISH, error.to_string())
+    })
+}
+
+fn range(start: usize, within: &Range<usize>) -> Range<u32> {
+    let at = |offset: usize| u32::try_from(start + offset).unwrap_or(u32::MAX);
+    at(within.start)..at(within.end)
+}
+
+/// A message whose frames lie whole and in a row in `bytes`: copied in one piece.
+pub(super) fn in_one_piece(
+    bytes: &[u8],
+    publish: &Publish<'_>,
+    method_at: usize,
+    header: &ContentHeader,
+    header_at: usize,
+    body: Range<usize>,
+    rules: &Rules<'_>,
+) -> Result<Outgoing, AmqpError> {
+    check_size(header.body_size, rules)?;
+    let properties = header_at + header.properties.start..header_at + header.properties.end;
+    let found = read_properties(&bytes[properties.clone()])?;
+    let meta = meta_of(&found, rules)?;
+    let layout = MessageLayout {
+        exchange: range(method_at, &publish.exchange_range()),
+        routing_key: range(method_at, &publish.routing_key_range()),
+        properties: range(0, &properties),
+        body: range(0, &body),
+    };
+    let message = Message::from_parts(bytes, layout, meta, None);
+    Ok(Outgoing { message, mandatory: publish.mandatory, headers: found.headers.is_some() })
+}
+
+impl Content {
+    pub(super) fn new(publish: &Publish<'_>) -> Self {
+        Self {
+            exchange: publish.exchange.to_owned(),
+            routing_key: publish.routing_key.to_owned(),
+            mandatory: publish.mandatory,
+            header: None,
+            body: Vec::new(),
+        }
+    }
+
+    /// The header frame came.
+    pub(super) fn header(&mut self, payload: &[u8], rules: &Rules<'_>) -> Result<(), AmqpError> {
+        if self.header.is_some() {
+            return Err(unexpected("expected content body, got content header instead"));
+        }
+        let header = header_of(payload)?;
+        let body_size = check_size(header.body_size, rules)?;
+        let properties = payload[header.properties].to_vec();
+        self.body = Vec::with_capacity(body_size.min(FIRST_BODY_BYTES));
+        self.header = Some(Header { properties, body_size });
+        Ok(())
+    }
+
+    /// A piece of the body came.
+    pub(super) fn body(&mut self, piece: &[u8]) -> Result<(), AmqpError> {
+        let Some(header) = &self.header else {
+            return Err(unexpected("expected content header, got content body instead"));
+        };
+        if self.body.len() + piece.len() > header.body_size {
+            return Err(AmqpError::new(
+                ReplyCode::FrameError,
+                PUBLISH,
+                "content body is longer than its header declares",
+            ));
+        }
+        self.body.extend_from_slice(piece);
+        Ok(())
+    }
+
+    /// Whether nothing is missing any more.
+    pub(super) fn is_complete(&self) -> bool {
+        self.header.as_ref().is_some_and(|header| header.body_size == self.body.len())
+    }
+
+    /// The whole message.
+    pub(super) fn finish(self, rules: &Rules<'_>) -> Result<Outgoing, AmqpError> {
+        let properties = self.header.map(|header| header.properties).unwrap_or_default();
+        let found = read_properties(&properties)?;
+        let meta = meta_of(&found, rules)?;
+        let headers = found.headers.is_some();
+        let message = if self.body.len() < APART_BYTES {
+            Message::new(&self.exchange, &self.routing_key, &properties, &self.body, meta)
+        } else {
+            Message::with_large_body(
+                &self.exchange,
+                &self.routing_key,
+                &properties,
+                Bytes::from(self.body),
+                meta,
+            )
+        };
+        Ok(Outgoing { message, mandatory: self.mandatory, headers })
+    }
+}

@@ -1,0 +1,194 @@
+//! From the protocol header to `connection.open-ok` (spec 2.2.4).
+
+use std::sync::Arc;
+
+use super::connection::{ClientInfo, Connection, Phase};
+use super::error::{AmqpError, MethodId, ReplyCode, refused};
+use crate::broker::limits::FRAME_MIN;
+use crate::broker::names::VhostName;
+use crate::broker::refusal::Refusal;
+use crate::broker::users::AccessRights;
+use crate::wire::method::{AMQPClass, AMQPValue, FieldTable, connection, short_string};
+use crate::wire::sasl;
+
+const START_OK: MethodId = MethodId(10, 11);
+const TUNE_OK: MethodId = MethodId(10, 31);
+const OPEN: MethodId = MethodId(10, 40);
+
+/// What clients look for before they use an extension.
+const CAPABILITIES: [&str; 9] = [
+    "publisher_confirms",
+    "exchange_exchange_bindings",
+    "basic.nack",
+    "consumer_cancel_notify",
+    "connection.blocked",
+    "consumer_priorities",
+    "authentication_failure_close",
+    "per_consumer_qos",
+    "direct_reply_to",
+];
+
+fn server_properties() -> FieldTable {
+    let mut capabilities = FieldTable::default();
+    for capability in CAPABILITIES {
+        capabilities.insert(capability.into(), AMQPValue::Boolean(true));
+    }
+    let mut properties = FieldTable::default();
+    let mut text = |name: &str, value: &str| {
+        properties.insert(name.into(), AMQPValue::LongString(value.into()));
+    };
+    text("product", "Leveret");
+    text("version", env!("CARGO_PKG_VERSION"));
+    text("platform", concat!("Rust ", env!("CARGO_PKG_RUST_VERSION")));
+    text("copyright", "The Leveret authors");
+    text("information", "Licensed under the Apache License 2.0");
+    text("cluster_name", "leveret");
+    properties.insert("capabilities".into(), AMQPValue::FieldTable(capabilities));
+    properties
+}
+
+/// Whether the client says that it understands an extension.
+pub(super) fn capability(client: &FieldTable, name: &str) -> bool {
+    let Some(AMQPValue::FieldTable(capabilities)) = client.inner().get("capabilities") else {
+        return false;
+    };
+    matches!(capabilities.inner().get(name), Some(AMQPValue::Boolean(true)))
+}
+
+impl Connection {
+    /// Answers the protocol header.
+    pub(super) fn start(&mut self) {
+        self.phase = Phase::StartOk;
+        self.send_connection(connection::AMQPMethod::Start(connection::Start {
+            version_major: 0,
+            version_minor: 9,
+            server_properties: server_properties(),
+            mechanisms: "PLAIN AMQPLAIN".into(),
+            locales: "en_US".into(),
+        }));
+    }
+
+    pub(super) fn start_ok(&mut self, answer: connection::StartOk) {
+        let mechanism = answer.mechanism.as_str().to_owned();
+        let notify_close = capability(&answer.client_properties, "authentication_failure_close");
+        self.client = ClientInfo { properties: answer.client_properties, mechanism: mechanism.clone() };
+        let response = answer.response.as_bytes();
+        let credentials = match mechanism.as_str() {
+            "PLAIN" => sasl::plain(response),
+            "AMQPLAIN" => sasl::amqplain(response),
+            other => {
+                let text = format!("unknown authentication mechanism '{other}'");
+                self.fail(&AmqpError::new(ReplyCode::CommandInvalid, START_OK, text));
+                return;
+            }
+        };
+        let credentials = match credentials {
+            Ok(credentials) => credentials,
+            Err(error) => {
+                self.fail(&AmqpError::new(ReplyCode::SyntaxError, START_OK, error.to_string()));
+                return;
+            }
+        };
+        let loopback = self.peer.address.ip().to_canonical().is_loopback();
+        let name = credentials.user.to_owned();
+        match self.broker.users.login(&name, credentials.password, loopback) {
+            Ok(user) => {
+                self.user = Some(user);
+                self.tune();
+            }
+            Err(why) => {
+                tracing::warn!(peer = %self.peer.address, user = %name, "login refused: {why}");
+                if notify_close {
+                    let text = format!(
+                        "Login was refused using authentication mechanism {mechanism}. For details see the broker logfile."
+                    );
+                    let error = AmqpError::new(ReplyCode::AccessRefused, START_OK, text);
+                    self.close_for(&error.on_connection());
+                } else {
+                    self.phase = Phase::Closed;
+                }
+            }
+        }
+    }
+
+    fn tune(&mut self) {
+        self.phase = Phase::TuneOk;
+        let limits = &self.broker.limits;
+        let tune = connection::Tune {
+            channel_max: limits.channel_max,
+            frame_max: limits.frame_max,
+            heartbeat: limits.heartbeat_s,
+        };
+        self.send_connection(connection::AMQPMethod::Tune(tune));
+    }
+
+    pub(super) fn tune_ok(&mut self, answer: &connection::TuneOk) {
+        let (frame_max, channel_max) = (self.broker.limits.frame_max, self.broker.limits.channel_max);
+        let checks = [
+            ("frame_max", answer.frame_max, frame_max, FRAME_MIN),
+            ("channel_max", u32::from(answer.channel_max), u32::from(channel_max), 1),
+        ];
+        for (name, value, ours, least) in checks {
+            // Zero asks for no limit, which is more than ours.
+            let (wrong, text) = if value == 0 || value > ours {
+                (true, format!("negotiated {name} = {value} is higher than the maximum allowed value ({ours})"))
+            } else {
+                (value < least, format!("negotiated {name} = {value} is lower than the minimum allowed value ({least})"))
+            };
+            if wrong {
+                self.fail(&AmqpError::new(ReplyCode::NotAllowed, TUNE_OK, text));
+                return;
+            }
+        }
+        self.negotiated.frame_max = answer.frame_max;
+        self.negotiated.channel_max = answer.channel_max;
+        self.negotiated.heartbeat_s = answer.heartbeat;
+        self.outbox
+            .negotiated(answer.frame_max, capability(&self.client.properties, "consumer_cancel_notify"));
+        self.phase = Phase::Open;
+    }
+
+    pub(super) fn open(&mut self, vhost: &str) {
+        if let Err(refusal) = self.enter_vhost(vhost) {
+            self.fail(&refused(&refusal, OPEN));
+            return;
+        }
+        self.phase = Phase::Running;
+        self.broker.connection_opened(self.id);
+        self.send_connection(connection::AMQPMethod::OpenOk(connection::OpenOk {}));
+        tracing::info!(
+            peer = %self.peer.address,
+            vhost,
+            user = %self.user.as_ref().map_or("", |user| user.as_str()),
+            "connection opened"
+        );
+    }
+
+    fn enter_vhost(&mut self, name: &str) -> Result<(), Refusal> {
+        let Some(user) = self.user.clone() else { return Err(Refusal::NoVhost(name.to_owned())) };
+        let vhost = self.broker.vhost(name).ok_or_else(|| Refusal::NoVhost(name.to_owned()))?;
+        let rights = AccessRights::of(&self.broker.users, &user, &VhostName::new(name))
+            .ok_or(Refusal::VhostDenied { vhost: name.to_owned(), user })?;
+        if self.broker.open_connections() >= self.broker.limits.connections_max {
+            let max = self.broker.limits.connections_max;
+            return Err(Refusal::NotAllowed(format!("connection limit ({max}) is reached")));
+        }
+        self.vhost = Some(Arc::clone(&vhost));
+        self.rights = Some(rights);
+        Ok(())
+    }
+
+    pub(super) fn send_connection(&mut self, method: connection::AMQPMethod) {
+        self.send(0, &AMQPClass::Connection(method));
+    }
+}
+
+/// `connection.close` for an error.
+pub(super) fn close_of(error: &AmqpError) -> AMQPClass {
+    AMQPClass::Connection(connection::AMQPMethod::Close(connection::Close {
+        reply_code: error.code.number(),
+        reply_text: short_string(&error.reply_text()),
+        class_id: error.method.0,
+        method_id: error.method.1,
+    }))
+}

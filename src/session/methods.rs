@@ -1,0 +1,192 @@
+//! Control methods: which one is legal now, and what it asks of the broker.
+
+use std::sync::Arc;
+
+use super::channel::Channel;
+use super::connection::{Connection, Phase};
+use super::error::{AmqpError, MethodId, ReplyCode};
+use crate::broker::queue_handle::QueueHandle;
+use crate::wire::method::{AMQPClass, access, basic, channel, confirm, connection};
+
+impl Connection {
+    /// Whether a method may wait for the disk or for a slow computation: definitions are durable
+    /// before they are answered, passwords are slow to check, and what ends may take auto-delete
+    /// queues along.
+    pub(super) fn may_block(&self, method: &AMQPClass) -> bool {
+        match method {
+            AMQPClass::Connection(method) => {
+                matches!(
+                    method,
+                    connection::AMQPMethod::StartOk(_) | connection::AMQPMethod::Close(_)
+                )
+            }
+            AMQPClass::Channel(method) => matches!(method, channel::AMQPMethod::Close(_)),
+            AMQPClass::Exchange(_) | AMQPClass::Queue(_) => true,
+            AMQPClass::Basic(method) => matches!(method, basic::AMQPMethod::Cancel(_)),
+            _ => false,
+        }
+    }
+
+    /// Carries out a control method. Returns the queue to wait for, if it has to be done again when
+    /// that queue's head was read from disk.
+    pub(super) fn method(
+        &mut self,
+        number: u16,
+        method: AMQPClass,
+        id: MethodId,
+        payload: &[u8],
+    ) -> Option<Arc<QueueHandle>> {
+        if self.phase == Phase::Closing {
+            self.while_closing(&method);
+            return None;
+        }
+        if number == 0 {
+            match method {
+                AMQPClass::Connection(method) => self.connection_method(method, id),
+                _ => self.illegal(id),
+            }
+            return None;
+        }
+        if self.phase != Phase::Running || matches!(method, AMQPClass::Connection(_)) {
+            self.illegal(id);
+            return None;
+        }
+        if !self.on_open_channel(number, &method, id) {
+            return None;
+        }
+        match method {
+            AMQPClass::Channel(method) => self.channel_method(number, method, id),
+            AMQPClass::Exchange(method) => self.exchange_method(number, method, id),
+            AMQPClass::Queue(method) => self.queue_method(number, method, id),
+            AMQPClass::Basic(method) => return self.basic_method(number, method, id, payload),
+            AMQPClass::Confirm(confirm::AMQPMethod::Select(select)) => {
+                if let Some(open) = self.channels.get_mut(&number) {
+                    open.select_confirms(&self.outbox);
+                }
+                if !select.nowait {
+                    let ok = confirm::AMQPMethod::SelectOk(confirm::SelectOk {});
+                    self.send(number, &AMQPClass::Confirm(ok));
+                }
+            }
+            AMQPClass::Access(access::AMQPMethod::Request(_)) => {
+                let ok = access::AMQPMethod::RequestOk(access::RequestOk {});
+                self.send(number, &AMQPClass::Access(ok));
+            }
+            _ => self.unimplemented(id),
+        }
+        None
+    }
+
+    /// Whether the method may be carried out on this channel; errors are dealt with here.
+    fn on_open_channel(&mut self, number: u16, method: &AMQPClass, id: MethodId) -> bool {
+        let opening = matches!(method, AMQPClass::Channel(channel::AMQPMethod::Open(_)));
+        match self.channels.get_mut(&number) {
+            Some(open) if open.closing => {
+                match method {
+                    AMQPClass::Channel(channel::AMQPMethod::CloseOk(_)) => {
+                        self.channels.remove(&number);
+                    }
+                    AMQPClass::Channel(channel::AMQPMethod::Close(_)) => {
+                        self.channel_closed_by_client(number);
+                    }
+                    _ => {}
+                }
+                false
+            }
+            Some(_) if opening => {
+                let text = "second 'channel.open' seen";
+                self.fail(&AmqpError::new(ReplyCode::ChannelError, id, text));
+                false
+            }
+            Some(open) if open.content.is_some() => {
+                self.fail(&super::connection::cut_short());
+                false
+            }
+            None if !opening => {
+                let text = format!("expected 'channel.open' on channel {number}");
+                self.fail(&AmqpError::new(ReplyCode::ChannelError, id, text));
+                false
+            }
+            _ => true,
+        }
+    }
+
+    fn while_closing(&mut self, method: &AMQPClass) {
+        match method {
+            AMQPClass::Connection(connection::AMQPMethod::CloseOk(_)) => self.phase = Phase::Closed,
+            AMQPClass::Connection(connection::AMQPMethod::Close(_)) => {
+                self.send_connection(connection::AMQPMethod::CloseOk(connection::CloseOk {}));
+                self.phase = Phase::Closed;
+            }
+            _ => {}
+        }
+    }
+
+    fn connection_method(&mut self, method: connection::AMQPMethod, id: MethodId) {
+        match (self.phase, method) {
+            (Phase::StartOk, connection::AMQPMethod::StartOk(answer)) => self.start_ok(answer),
+            (Phase::TuneOk, connection::AMQPMethod::TuneOk(answer)) => self.tune_ok(&answer),
+            (Phase::Open, connection::AMQPMethod::Open(open)) => self.open(open.virtual_host.as_str()),
+            (_, connection::AMQPMethod::Close(_)) => self.closed_by_client(),
+            (Phase::Running, connection::AMQPMethod::UpdateSecret(update)) => {
+                self.update_secret(&update);
+            }
+            _ => self.illegal(id),
+        }
+    }
+
+    /// Renews the credentials. With passwords that means: they must be right.
+    fn update_secret(&mut self, update: &connection::UpdateSecret) {
+        let id = MethodId(10, 70);
+        let Some(user) = self.user.clone() else { return self.illegal(id) };
+        let loopback = self.peer.address.ip().to_canonical().is_loopback();
+        if self.broker.users.login(user.as_str(), update.new_secret.as_bytes(), loopback).is_err() {
+            let text = format!("the new secret of user '{user}' was refused");
+            return self.fail(&AmqpError::new(ReplyCode::NotAllowed, id, text));
+        }
+        if let Some(rights) = &mut self.rights {
+            rights.refresh(&self.broker.users);
+        }
+        self.send_connection(connection::AMQPMethod::UpdateSecretOk(connection::UpdateSecretOk {}));
+    }
+
+    fn channel_method(&mut self, number: u16, method: channel::AMQPMethod, id: MethodId) {
+        match method {
+            channel::AMQPMethod::Open(_) => self.open_channel(number, id),
+            channel::AMQPMethod::Close(_) => self.channel_closed_by_client(number),
+            // The answer to a close that crossed the client's own.
+            channel::AMQPMethod::CloseOk(_) => {}
+            channel::AMQPMethod::Flow(flow) if flow.active => {
+                let ok = channel::AMQPMethod::FlowOk(channel::FlowOk { active: true });
+                self.send(number, &AMQPClass::Channel(ok));
+            }
+            channel::AMQPMethod::Flow(_) => {
+                self.fail(&AmqpError::new(ReplyCode::NotImplemented, id, "active=false"));
+            }
+            _ => self.unimplemented(id),
+        }
+    }
+
+    fn open_channel(&mut self, number: u16, id: MethodId) {
+        let max = self.negotiated.channel_max;
+        if number > max {
+            let text = format!("number of channels opened has reached the negotiated channel_max ({max})");
+            return self.fail(&AmqpError::new(ReplyCode::NotAllowed, id, text));
+        }
+        let incarnation = self.outbox.open_channel(number);
+        self.channels.insert(number, Channel::new(number, incarnation));
+        let ok = channel::AMQPMethod::OpenOk(channel::OpenOk {});
+        self.send(number, &AMQPClass::Channel(ok));
+    }
+
+    /// A method that is known, but not now.
+    fn illegal(&mut self, id: MethodId) {
+        let text = "unexpected method in connection state";
+        self.fail(&AmqpError::new(ReplyCode::ChannelError, id, text));
+    }
+
+    /// A method that a client must not send.
+    pub(super) fn unimplemented(&mut self, id: MethodId) {
+        self.fail(&AmqpError::new(ReplyCode::CommandInvalid, id, "unimplemented method"));
+    }
+}

@@ -1,0 +1,21 @@
+//! The AMQP conversation: connection and channel state, content assembly, outgoing frames. Between
+//! `net`, which has the sockets, and `broker`, which has the queues.
+//!
+//! Absent: sockets, tasks, clocks, disk.
+
+mod acking;
+mod basic_methods;
+mod channel;
+mod closing;
+pub mod connection;
+mod content;
+pub mod error;
+mod exchange_methods;
+mod handshake;
+mod methods;
+pub mod outbox;
+mod publishing;
+mod queue_methods;
+pub mod unacked;
+
+pub use connection::{Connection, Outcome, Peer};

@@ -1,0 +1,472 @@
+//! What waits to be written to one connection, and what its channels have out unacknowledged.
+//!
+//! Filled by whoever has something for the client: its own reader, publishers on other connections
+//! (under a queue's lock), the store when confirms are due. Emptied by the connection's writer.
+//!
+//! Invariants: frames leave in the order in which they were put; delivery tags of a channel rise by
+//! one in that order; bytes waiting are bounded by `limit` plus what one queue call may add (a
+//! consumer without room gets nothing more until the writer has made room).
+//! Absent: sockets, tasks, queue locks (this lock is taken inside a queue's lock, never the other way).
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::task::{Context, Poll, Waker};
+
+use leveret_queues::Message;
+use leveret_queues::queue::Delivery;
+use parking_lot::Mutex;
+use rustc_hash::FxHashMap;
+
+use super::error::ReplyCode;
+use super::unacked::{AckSet, ChannelOut, Unacked, UnknownTag};
+use crate::broker::consumer::{Consumer, Sink};
+use crate::broker::names::ConsumerTag;
+use crate::broker::queue_handle::QueueHandle;
+use crate::wire::control::write_method;
+use crate::wire::frame::FRAME_END;
+use crate::wire::hot_out;
+use crate::wire::method::AMQPClass;
+
+/// Bodies from this many bytes on are handed to the socket from where they lie, smaller ones are
+/// copied between their frames' heads: below, a copy is cheaper than one more slice to write.
+const LARGE_BODY_BYTES: usize = 8 * 1024;
+
+/// What one delivery costs beside its body, near enough: heads, tags, names, properties.
+const DELIVERY_OVERHEAD_BYTES: usize = 128;
+
+/// See the module's documentation.
+pub struct Outbox {
+    state: Mutex<State>,
+    /// Bytes reserved or waiting, body bytes and overhead.
+    queued: AtomicUsize,
+    limit: usize,
+    written: AtomicU64,
+}
+
+#[derive(Default)]
+struct State {
+    waiting: Writing,
+    writer: Option<Waker>,
+    channels: FxHashMap<u16, ChannelOut>,
+    /// The reader, if it waits until the client has read.
+    reader: Option<Waker>,
+    /// Consumers that found no room.
+    stalled: Vec<Arc<Consumer>>,
+    next_incarnation: u64,
+    /// The largest frame that the client takes.
+    frame_max: u32,
+    cancel_notify: bool,
+    /// Nothing is written any more.
+    closed: bool,
+    /// Everything that is to be written has been put; the writer ends when it is out.
+    finished: bool,
+}
+
+/// Encoded frames on their way out: bytes, with large bodies to be put in between.
+#[derive(Default)]
+pub struct Writing {
+    /// Frames and heads of frames.
+    pub frames: Vec<u8>,
+    /// Pieces of large bodies, each to be written when `frames` was written up to `at`.
+    pub bodies: VecDeque<BodyPiece>,
+    /// What is given back to the budget when all is written.
+    cost: usize,
+}
+
+/// A piece of a message's body.
+pub struct BodyPiece {
+    /// Offset in the frames before which it comes.
+    pub at: usize,
+    /// The message.
+    pub message: Message,
+    /// Which bytes of its body.
+    pub range: std::ops::Range<usize>,
+}
+
+/// The writer's next step.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Next {
+    /// There is something to write.
+    Write,
+    /// All is written and nothing more will come.
+    End,
+}
+
+impl Writing {
+    fn is_empty(&self) -> bool {
+        self.frames.is_empty() && self.bodies.is_empty()
+    }
+
+    /// Forgets what was written; keeps the memory unless it is much.
+    pub fn clear(&mut self) {
+        self.frames.clear();
+        self.bodies.clear();
+        if self.frames.capacity() > KEPT_BYTES {
+            self.frames.shrink_to(KEPT_BYTES);
+        }
+        self.cost = 0;
+    }
+}
+
+/// Memory for frames that a connection keeps while it has nothing to write, in bytes.
+const KEPT_BYTES: usize = 256 * 1024;
+
+impl Outbox {
+    /// An empty one that gives credit up to `limit` bytes.
+    pub fn new(limit: usize) -> Arc<Self> {
+        let state = State { frame_max: crate::broker::limits::FRAME_MIN, ..State::default() };
+        Arc::new(Self { state: Mutex::new(state), queued: AtomicUsize::new(0), limit, written: AtomicU64::new(0) })
+    }
+
+    /// What was negotiated: the largest frame, and whether the client wants to hear of cancelled
+    /// consumers.
+    pub fn negotiated(&self, frame_max: u32, cancel_notify: bool) {
+        let mut state = self.state.lock();
+        state.frame_max = frame_max;
+        state.cancel_notify = cancel_notify;
+    }
+
+    /// Puts bytes of whole frames. Returns the writer to wake.
+    pub fn put_bytes(&self, bytes: &[u8]) -> Option<Waker> {
+        let mut state = self.state.lock();
+        if state.closed {
+            return None;
+        }
+        state.waiting.frames.extend_from_slice(bytes);
+        self.charge(&mut state, bytes.len());
+        state.writer.take()
+    }
+
+    /// Puts a method frame. Returns the writer to wake.
+    pub fn put(&self, channel: u16, method: &AMQPClass) -> Option<Waker> {
+        let mut state = self.state.lock();
+        if state.closed {
+            return None;
+        }
+        let before = state.waiting.frames.len();
+        write_method(&mut state.waiting.frames, channel, method);
+        let cost = state.waiting.frames.len() - before;
+        self.charge(&mut state, cost);
+        state.writer.take()
+    }
+
+    fn charge(&self, state: &mut State, cost: usize) {
+        state.waiting.cost += cost;
+        self.queued.fetch_add(cost, Ordering::Relaxed);
+    }
+
+    /// Puts `basic.return` with the message. Returns the writer to wake.
+    pub fn put_return(&self, channel: u16, message: &Message) -> Option<Waker> {
+        let mut state = self.state.lock();
+        if state.closed {
+            return None;
+        }
+        let frame_max = state.frame_max;
+        let state = &mut *state;
+        let method = hot_out::Return {
+            reply_code: ReplyCode::NoRoute.number(),
+            reply_text: ReplyCode::NoRoute.name().as_bytes(),
+            exchange: message.exchange(),
+            routing_key: message.routing_key(),
+        };
+        hot_out::return_head(&mut state.waiting.frames, channel, &method, &content(message));
+        put_body(&mut state.waiting, channel, message, frame_max);
+        self.charge(state, message.body_len() + DELIVERY_OVERHEAD_BYTES);
+        state.writer.take()
+    }
+
+    /// Puts `basic.get-ok` with the message, which is the channel's next delivery.
+    pub fn put_get_ok(
+        &self,
+        channel: u16,
+        queue: &Arc<QueueHandle>,
+        delivery: &Delivery,
+        ready_left: u64,
+    ) -> Option<Waker> {
+        let mut state = self.state.lock();
+        let state = &mut *state;
+        let frame_max = state.frame_max;
+        let out = state.channels.get_mut(&channel)?;
+        let tag = out.deliver(queue, delivery.token);
+        if state.closed {
+            return None;
+        }
+        let left = u32::try_from(ready_left).unwrap_or(u32::MAX);
+        let counted = queue.with_delivery_count(delivery);
+        let message = counted.as_ref().unwrap_or(&delivery.message);
+        let method = hot_out::GetOk {
+            delivery_tag: tag,
+            redelivered: delivery.redelivered,
+            exchange: message.exchange(),
+            routing_key: message.routing_key(),
+            message_count: left,
+        };
+        hot_out::get_ok_head(&mut state.waiting.frames, channel, &method, &content(message));
+        put_body(&mut state.waiting, channel, message, frame_max);
+        self.charge(state, message.body_len() + DELIVERY_OVERHEAD_BYTES);
+        state.writer.take()
+    }
+
+    /// A channel begins. The number returned tells it from others that had or will have its number.
+    pub fn open_channel(&self, channel: u16) -> u64 {
+        let mut state = self.state.lock();
+        state.next_incarnation += 1;
+        let incarnation = state.next_incarnation;
+        state.channels.insert(channel, ChannelOut::new(incarnation));
+        incarnation
+    }
+
+    /// The channel is on its way to be closed: its consumers' deliveries are counted but not
+    /// written any more.
+    pub fn mute_channel(&self, channel: u16) {
+        if let Some(out) = self.state.lock().channels.get_mut(&channel) {
+            out.muted = true;
+        }
+    }
+
+    /// The channel ends; returns what it had out, in delivery order. Its consumers must be detached
+    /// before, so that nothing is delivered to it any more.
+    pub fn close_channel(&self, channel: u16) -> Vec<Unacked> {
+        let out = self.state.lock().channels.remove(&channel);
+        out.map(ChannelOut::into_unacked).unwrap_or_default()
+    }
+
+    /// Takes out what an acknowledgement names.
+    pub fn take_acked(
+        &self,
+        channel: u16,
+        set: AckSet,
+        into: &mut Vec<Unacked>,
+    ) -> Result<(), UnknownTag> {
+        match self.state.lock().channels.get_mut(&channel) {
+            Some(out) => out.take(set, into),
+            None => Ok(()),
+        }
+    }
+
+    /// Messages that the channel has out unacknowledged.
+    pub fn unacked_count(&self, channel: u16) -> usize {
+        self.state.lock().channels.get(&channel).map_or(0, ChannelOut::unacked_count)
+    }
+
+    /// Confirms all publishes up to `upto` of the channel's `incarnation`, or refuses them.
+    pub fn confirm(&self, channel: u16, incarnation: u64, upto: u64, ok: bool) -> Option<Waker> {
+        let mut state = self.state.lock();
+        let state = &mut *state;
+        let out = state.channels.get_mut(&channel)?;
+        if out.incarnation != incarnation || out.confirmed >= upto || state.closed {
+            return None;
+        }
+        let multiple = upto - out.confirmed > 1;
+        out.confirmed = upto;
+        if out.muted {
+            return None;
+        }
+        let before = state.waiting.frames.len();
+        if ok {
+            hot_out::ack(&mut state.waiting.frames, channel, upto, multiple);
+        } else {
+            hot_out::nack(&mut state.waiting.frames, channel, upto, multiple, false);
+        }
+        let cost = state.waiting.frames.len() - before;
+        self.charge(state, cost);
+        state.writer.take()
+    }
+
+    /// Refuses one publish (`basic.nack`); those before it are confirmed on their own.
+    pub fn refuse(&self, channel: u16, tag: u64) -> Option<Waker> {
+        let mut state = self.state.lock();
+        if state.closed {
+            return None;
+        }
+        let before = state.waiting.frames.len();
+        hot_out::nack(&mut state.waiting.frames, channel, tag, false, false);
+        let cost = state.waiting.frames.len() - before;
+        self.charge(&mut state, cost);
+        state.writer.take()
+    }
+
+    /// The highest publish of the channel that was confirmed.
+    pub fn confirmed(&self, channel: u16) -> u64 {
+        self.state.lock().channels.get(&channel).map_or(0, |out| out.confirmed)
+    }
+
+    /// Everything has been put; the writer ends when it is written.
+    pub fn finish(&self) -> Option<Waker> {
+        let mut state = self.state.lock();
+        state.finished = true;
+        state.writer.take()
+    }
+
+    /// The connection is lost: what waits is dropped, what comes is ignored.
+    pub fn close(&self) -> Option<Waker> {
+        let mut state = self.state.lock();
+        state.closed = true;
+        state.finished = true;
+        let cost = state.waiting.cost;
+        state.waiting = Writing::default();
+        if let Some(reader) = state.reader.take() {
+            reader.wake();
+        }
+        self.queued.fetch_sub(cost, Ordering::Relaxed);
+        state.writer.take()
+    }
+
+    /// Whether so much waits that the client must read before it is read from.
+    pub fn is_full(&self) -> bool {
+        self.queued.load(Ordering::Relaxed) >= self.limit * 2
+    }
+
+    /// Bytes that wait.
+    pub fn waiting_bytes(&self) -> usize {
+        self.queued.load(Ordering::Relaxed)
+    }
+
+    /// Hands what waits to the writer, in exchange for its empty `writing`; or notes whom to wake.
+    pub fn poll_next(&self, context: &Context<'_>, writing: &mut Writing) -> Poll<Next> {
+        let mut state = self.state.lock();
+        if !state.waiting.is_empty() {
+            std::mem::swap(&mut state.waiting, writing);
+            return Poll::Ready(Next::Write);
+        }
+        if state.finished {
+            return Poll::Ready(Next::End);
+        }
+        match &mut state.writer {
+            Some(writer) if writer.will_wake(context.waker()) => {}
+            writer => *writer = Some(context.waker().clone()),
+        }
+        Poll::Pending
+    }
+
+    /// `writing` is on the wire. Returns the consumers that may go on.
+    pub fn written(&self, writing: &mut Writing) -> Vec<Arc<Consumer>> {
+        let before = self.queued.fetch_sub(writing.cost, Ordering::Relaxed);
+        let left = before - writing.cost;
+        self.written.fetch_add(writing.frames.len() as u64, Ordering::Relaxed);
+        writing.clear();
+        if left > self.limit / 2 {
+            return Vec::new();
+        }
+        let mut state = self.state.lock();
+        if let Some(reader) = state.reader.take() {
+            reader.wake();
+        }
+        std::mem::take(&mut state.stalled)
+    }
+
+    /// Bytes of frames written so far; tells whether a heartbeat is due.
+    pub fn written_total(&self) -> u64 {
+        self.written.load(Ordering::Relaxed)
+    }
+
+    /// Ready when the client has read so much that it may be read from again.
+    pub fn poll_room(&self, waker: &Waker) -> Poll<()> {
+        let mut state = self.state.lock();
+        if state.closed || !self.is_full() {
+            return Poll::Ready(());
+        }
+        state.reader = Some(waker.clone());
+        Poll::Pending
+    }
+}
+
+/// Puts the body of a message whose method and header frames are there already.
+fn put_body(writing: &mut Writing, channel: u16, message: &Message, frame_max: u32) {
+    let body = message.body();
+    if body.len() < LARGE_BODY_BYTES {
+        hot_out::put_body(&mut writing.frames, channel, body, frame_max);
+        return;
+    }
+    for frame in hot_out::BodyFrames::new(channel, body.len(), frame_max) {
+        writing.frames.extend_from_slice(&frame.head);
+        let at = writing.frames.len();
+        writing.bodies.push_back(BodyPiece { at, message: message.clone(), range: frame.range });
+        writing.frames.push(FRAME_END);
+    }
+}
+
+fn content(message: &Message) -> hot_out::Content<'_> {
+    hot_out::Content { properties: message.properties(), body_size: message.body_len() as u64 }
+}
+
+impl Sink for Outbox {
+    fn reserve(&self, consumer: &Arc<Consumer>, body_bytes: usize) -> bool {
+        if !consumer.no_ack && !consumer.shared_credit.take(consumer) {
+            return false;
+        }
+        let cost = body_bytes + DELIVERY_OVERHEAD_BYTES;
+        if self.queued.load(Ordering::Relaxed) < self.limit {
+            self.queued.fetch_add(cost, Ordering::Relaxed);
+            return true;
+        }
+        let mut state = self.state.lock();
+        // The writer may have made room since; it looks at `stalled` under this lock.
+        if self.queued.load(Ordering::Relaxed) < self.limit {
+            self.queued.fetch_add(cost, Ordering::Relaxed);
+            return true;
+        }
+        state.stalled.push(Arc::clone(consumer));
+        drop(state);
+        if !consumer.no_ack {
+            // Whoever waited for this credit meanwhile is woken by the next acknowledgement.
+            let _ = consumer.shared_credit.give_back(1);
+        }
+        false
+    }
+
+    fn deliver(&self, consumer: &Arc<Consumer>, batch: &mut Vec<Delivery>) -> Option<Waker> {
+        let mut state = self.state.lock();
+        let state = &mut *state;
+        let frame_max = state.frame_max;
+        let Some(out) = state.channels.get_mut(&consumer.channel) else {
+            batch.clear();
+            return None;
+        };
+        let silent = out.muted || state.closed;
+        for delivery in batch.drain(..) {
+            let tag = out.deliver(&consumer.queue, delivery.token);
+            let cost = delivery.message.body_len() + DELIVERY_OVERHEAD_BYTES;
+            if silent {
+                self.queued.fetch_sub(cost, Ordering::Relaxed);
+                continue;
+            }
+            state.waiting.cost += cost;
+            let counted = consumer.queue.with_delivery_count(&delivery);
+            let message = counted.as_ref().unwrap_or(&delivery.message);
+            let method = hot_out::Deliver {
+                consumer_tag: consumer.tag.as_str().as_bytes(),
+                delivery_tag: tag,
+                redelivered: delivery.redelivered,
+                exchange: message.exchange(),
+                routing_key: message.routing_key(),
+            };
+            let frames = &mut state.waiting.frames;
+            hot_out::deliver_head(frames, consumer.channel, &method, &content(message));
+            put_body(&mut state.waiting, consumer.channel, message, frame_max);
+        }
+        state.writer.take()
+    }
+
+    fn cancelled(&self, consumer: &Arc<Consumer>) -> Option<Waker> {
+        let mut state = self.state.lock();
+        let muted = state.channels.get(&consumer.channel).is_none_or(|out| out.muted);
+        if !state.cancel_notify || muted || state.closed {
+            return None;
+        }
+        let before = state.waiting.frames.len();
+        write_method(&mut state.waiting.frames, consumer.channel, &cancel(&consumer.tag));
+        let cost = state.waiting.frames.len() - before;
+        self.charge(&mut state, cost);
+        state.writer.take()
+    }
+}
+
+fn cancel(tag: &ConsumerTag) -> AMQPClass {
+    use crate::wire::method::{basic, short_string};
+    AMQPClass::Basic(basic::AMQPMethod::Cancel(basic::Cancel {
+        consumer_tag: short_string(tag.as_str()),
+        nowait: true,
+    }))
+}

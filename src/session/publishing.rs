@@ -1,0 +1,108 @@
+//! Carrying out what was published: returns, refusals, confirms (rabbitmq-semantics 2j).
+
+use leveret_queues::store::Pressure;
+
+use super::connection::Connection;
+use super::content::PUBLISH;
+use super::error::refused;
+use super::handshake::capability;
+use crate::broker::publish::Fate;
+use crate::wire::method::{connection, short_string};
+
+impl Connection {
+    /// Carries out what was put aside: publishes, then acknowledgements.
+    pub(super) fn flush(&mut self) {
+        if !self.batch.messages.is_empty() {
+            self.flush_publishes();
+        }
+        if !self.acked.is_empty() {
+            self.flush_acks();
+        }
+    }
+
+    fn flush_publishes(&mut self) {
+        let number = self.batch.channel;
+        let (Some(vhost), Some(rights)) = (&self.vhost, &mut self.rights) else {
+            self.batch.messages.clear();
+            return;
+        };
+        let appended_before = std::mem::take(&mut self.turn.appended);
+        let (fates, refusal) = self.publisher.publish(
+            &self.broker,
+            vhost,
+            rights,
+            &mut self.turn,
+            self.batch.messages.drain(..).map(|outgoing| {
+                crate::broker::publish::Incoming {
+                    message: outgoing.message,
+                    headers: outgoing.headers,
+                    mandatory: outgoing.mandatory,
+                }
+            }),
+        );
+        let stored = self.turn.appended;
+        self.turn.appended |= appended_before;
+        let Some(open) = self.channels.get_mut(&number) else { return };
+        let mut next = open.confirms.as_ref().map(|confirms| confirms.next);
+        let mut last_accepted = None;
+        for fate in fates.drain(..) {
+            let tag = next;
+            next = next.map(|tag| tag + 1);
+            match (fate, tag) {
+                (Fate::Refused, Some(tag)) => {
+                    let writer = self.outbox.refuse(number, tag);
+                    self.turn.owe_wake(writer);
+                    continue;
+                }
+                (Fate::Returned(message), _) => {
+                    let writer = self.outbox.put_return(number, &message);
+                    self.turn.owe_wake(writer);
+                }
+                _ => {}
+            }
+            last_accepted = tag;
+        }
+        if let (Some(confirms), Some(next)) = (&mut open.confirms, next) {
+            confirms.next = next;
+            if let Some(upto) = last_accepted {
+                if stored || self.outbox.confirmed(number) < confirms.registered {
+                    confirms.registered = upto;
+                    self.broker.store().notify(&confirms.waiter, upto);
+                } else {
+                    let writer = self.outbox.confirm(number, open.incarnation, upto, true);
+                    self.turn.owe_wake(writer);
+                }
+            }
+        }
+        if let Some(refusal) = refusal {
+            self.fail_on(number, &refused(&refusal, PUBLISH));
+        }
+        self.throttled |= self.outbox.is_full();
+        match self.broker.store().pressure() {
+            Pressure::None => {}
+            Pressure::Full => self.throttled = true,
+            Pressure::Blocked(reason) => {
+                self.throttled = true;
+                self.tell_blocked(&reason);
+            }
+        }
+    }
+
+    /// Tells a publishing client that it is not read from for now, if it understands.
+    fn tell_blocked(&mut self, reason: &str) {
+        if self.blocked || !capability(&self.client.properties, "connection.blocked") {
+            return;
+        }
+        self.blocked = true;
+        let reason = short_string(reason);
+        self.send_connection(connection::AMQPMethod::Blocked(connection::Blocked { reason }));
+    }
+
+    /// Takes that back when publishers may go on.
+    pub(super) fn tell_unblocked(&mut self) {
+        if self.blocked && !self.broker.publishers_must_wait() {
+            self.blocked = false;
+            self.send_connection(connection::AMQPMethod::Unblocked(connection::Unblocked {}));
+        }
+    }
+}

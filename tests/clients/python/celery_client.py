@@ -1,0 +1,58 @@
+"""A real Celery worker and a client."""
+
+import contextlib
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+from scenarios import run
+
+HERE = pathlib.Path(__file__).parent
+RESULTS = tempfile.mkdtemp(prefix="celery-results-")
+os.environ["CELERY_RESULTS"] = "file://" + RESULTS
+
+import celery_app  # noqa: E402  (it reads CELERY_RESULTS)
+
+
+@contextlib.contextmanager
+def worker():
+    command = [sys.executable, "-m", "celery", "-A", "celery_app", "worker", "-c", "2", "-l", "WARNING", "-P", "threads", "--without-mingle"]
+    process = subprocess.Popen(command, cwd=HERE)
+    try:
+        yield
+        process.terminate()
+        assert process.wait(30) == 0, "the worker does not stop cleanly"
+    finally:
+        process.kill()
+        process.wait()
+
+
+def tasks():
+    with worker():
+        results = [celery_app.add.delay(n, n) for n in range(20)]
+        assert [r.get(timeout=30) for r in results] == [2 * n for n in range(20)]
+
+
+def retry():
+    with worker():
+        assert celery_app.third_time.delay().get(timeout=30) == 2
+
+
+def chord():
+    from celery import chord
+
+    with worker():
+        result = chord(celery_app.add.s(n, 1) for n in range(10))(celery_app.total.s())
+        assert result.get(timeout=30) == 55
+
+
+def priority():
+    results = [celery_app.add.apply_async((n, n), queue="celery-urgent", priority=n) for n in (1, 9)]
+    with worker():
+        assert [r.get(timeout=30) for r in results] == [2, 18]
+
+
+if __name__ == "__main__":
+    run({"celery-tasks": tasks, "celery-retry": retry, "celery-chord": chord, "celery-priority": priority})

@@ -1,0 +1,222 @@
+#!/usr/bin/env python3
+"""Drives one broker with every client library, and shows a table: client x scenario.
+
+    tests/clients/run.py [--url amqp://guest:guest@host:port] [--without SCENARIO,..] [CLIENT..]
+
+Without --url it builds and starts the broker itself, on a folder of its own. A missing toolchain is a failure, said in
+one line. Clients are built before anything runs; downloads stay in the folders that .gitignore names.
+"""
+
+import argparse
+import os
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+VENV = ROOT / ".venv"
+LIMIT = 240
+
+COMMON = [
+    "wrong-credentials", "declare", "confirms", "mandatory", "prefetch", "requeue", "dead-letter", "delayed", "reply-to",
+    "big-body", "server-close",
+]
+MORE = ["cancelled", "heartbeat", "readme", "celery-tasks", "celery-retry", "celery-chord", "celery-priority"]
+
+
+class Missing(Exception):
+    pass
+
+
+def need(*tools):
+    for tool in tools:
+        if shutil.which(tool) is None:
+            raise Missing(f"{tool} is not installed")
+
+
+def call(*command, **more):
+    done = subprocess.run([str(c) for c in command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **more)
+    if done.returncode:
+        raise Missing(f"{' '.join(map(str, command))} failed:\n{done.stdout[-3000:]}")
+
+
+def python():
+    """The venv with what requirements.txt names."""
+    need("python3")
+    wanted = (HERE / "python/requirements.txt").read_text()
+    stamp = VENV / "requirements.txt"
+    if not stamp.exists() or stamp.read_text() != wanted:
+        call("python3", "-m", "venv", VENV)
+        call(VENV / "bin/pip", "install", "-q", "-r", HERE / "python/requirements.txt")
+        stamp.write_text(wanted)
+
+
+def python_program(name):
+    return [VENV / "bin/python", HERE / "python" / name]
+
+
+def node():
+    need("node", "npm")
+    call("npm", "ci", "--no-audit", "--no-fund", cwd=HERE / "node")
+
+
+def go():
+    need("go")
+    call("go", "build", "-o", target() / "go-clients", ".", cwd=HERE / "go")
+
+
+def java():
+    need("java", "mvn")
+    call("mvn", "-q", "-B", "package", cwd=HERE / "java")
+
+
+def rust():
+    need("cargo")
+    call("cargo", "build", "--locked", "-q", cwd=HERE / "rust", env={**os.environ, "CARGO_TARGET_DIR": str(target())})
+
+
+CLIENTS = {
+    "pika": (python, lambda: python_program("pika_client.py")),
+    "aio-pika": (python, lambda: python_program("aio_pika_client.py")),
+    "py-amqp/kombu": (python, lambda: python_program("kombu_client.py")),
+    "celery": (python, lambda: python_program("celery_client.py")),
+    "readme": (python, lambda: python_program("readme_client.py")),
+    "amqplib": (node, lambda: ["node", HERE / "node/amqplib_client.js"]),
+    "rabbitmq-client": (node, lambda: ["node", HERE / "node/rabbitmq_client.js"]),
+    "amqp091-go": (go, lambda: [target() / "go-clients"]),
+    "java": (java, lambda: ["java", "-cp", f"{HERE}/java/target/classes:{HERE}/java/target/lib/*", "Clients"]),
+    "lapin": (rust, lambda: [target() / "debug/lapin_client"]),
+    "amqprs": (rust, lambda: [target() / "debug/amqprs_client"]),
+}
+
+
+def target():
+    return pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "clients"
+
+
+class Broker:
+    """Our broker, built and started."""
+
+    def __enter__(self):
+        need("cargo")
+        call("cargo", "build", "-q", "--bin", "leveret", cwd=ROOT)
+        binary = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "debug/leveret"
+        self.folder = tempfile.TemporaryDirectory(prefix="leveret-clients-")
+        self.log = pathlib.Path(self.folder.name) / "log"
+        with self.log.open("w") as log:
+            self.process = subprocess.Popen(
+                [binary, "serve", "--data-dir", self.folder.name + "/data", "--amqp-listen", "127.0.0.1:0",
+                 "--http-listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"],
+                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log,
+            )
+        end = time.monotonic() + 30
+        while time.monotonic() < end and self.process.poll() is None:
+            found = re.search(r"amqp listening on ([0-9.]+:\d+)", self.log.read_text())
+            if found:
+                return f"amqp://guest:guest@{found[1]}"
+            time.sleep(0.02)
+        raise Missing(f"the broker does not start:\n{self.log.read_text()}")
+
+    def __exit__(self, *_):
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            self.process.wait(30)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self.folder.cleanup()
+
+
+def drive(command, scenarios, url):
+    """What a client says about each scenario, and its whole output."""
+    try:
+        done = subprocess.run(
+            [str(c) for c in command()] + scenarios, env={**os.environ, "AMQP_URL": url}, timeout=LIMIT,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )
+        out, err = done.stdout, done.stderr
+    except subprocess.TimeoutExpired as late:
+        out, err = ((s or b"").decode() if isinstance(s, bytes) else s or "" for s in (late.stdout, late.stderr))
+        err += f"\nstopped after {LIMIT} s"
+    said = {}
+    for line in out.splitlines():
+        found = re.fullmatch(r"(ok|none|FAIL) ([a-z-]+)(:.*)?", line)
+        if found:
+            said[found[2]] = found[1] if found[1] != "none" else "."
+    return {name: said.get(name, "FAIL") for name in scenarios}, out + err
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--url")
+    parser.add_argument("--without", default="", help="scenarios that the other broker does not have")
+    parser.add_argument("clients", nargs="*", default=[])
+    options = parser.parse_args()
+    without = [name for name in options.without.split(",") if name]
+    unknown = set(options.clients) - set(CLIENTS)
+    if unknown:
+        parser.error(f"no such client: {', '.join(sorted(unknown))}; there are {', '.join(CLIENTS)}")
+    wanted = options.clients or list(CLIENTS)
+
+    failures, ready, prepared = [], [], {}
+    for name in wanted:
+        prepare = CLIENTS[name][0]
+        if prepare not in prepared:
+            try:
+                prepare()
+                prepared[prepare] = None
+            except Missing as missing:
+                prepared[prepare] = str(missing)
+        if prepared[prepare] is None:
+            ready.append(name)
+        else:
+            failures.append(f"{name}: {prepared[prepare]}")
+
+    scenarios = [name for name in COMMON + MORE if name not in without]
+    results, outputs = {}, {}
+
+    def all_clients(url):
+        for name in ready:
+            results[name], outputs[name] = drive(CLIENTS[name][1], scenarios, url)
+            print(f"{name}: {sum(r == 'ok' for r in results[name].values())} ok", flush=True)
+
+    try:
+        if options.url:
+            all_clients(options.url)
+        else:
+            with Broker() as url:
+                all_clients(url)
+    except Missing as missing:
+        failures.append(str(missing))
+
+    table(ready, [s for s in COMMON + MORE], results, without)
+    for name in ready:
+        bad = [s for s, r in results.get(name, {}).items() if r == "FAIL"]
+        if bad:
+            failures.append(f"{name}: {', '.join(bad)}")
+            print(f"\n--- {name}\n{outputs[name][-6000:]}")
+    for failure in failures:
+        print(f"FAILED {failure}")
+    print(f"clients: {len(results)} driven, {len(failures)} failed")
+    return 1 if failures else 0
+
+
+def table(clients, scenarios, results, without):
+    width = max(map(len, scenarios))
+    print("\n" + " " * width + "  " + "  ".join(clients))
+    for scenario in scenarios:
+        cells = []
+        for client in clients:
+            cell = "n/a" if scenario in without else results.get(client, {}).get(scenario, "?")
+            cells.append(cell.ljust(len(client)))
+        print(scenario.ljust(width) + "  " + "  ".join(cells))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,184 @@
+//! kill -9 under confirmed load, again and again. `LEVERET_CRASH_ROUNDS` says how often.
+//!
+//! Each message has a number. Sent, confirmed, and settled (an ack was *sent* for it) are recorded outside the broker.
+//! After a restart, of the messages in the queue:
+//! - confirmed and never settled: exactly once (the promise);
+//! - settled: at most once (the ack may have been in flight);
+//! - sent and not confirmed: at most once (the confirm may have been in flight);
+//! - nothing else, and per publisher in the order sent.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::net::SocketAddr;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use crate::harness::Broker;
+use crate::raw::{Client, METHOD};
+use crate::wait;
+
+const PUBLISHERS: u64 = 3;
+const WINDOW: u64 = 64;
+
+#[derive(Default)]
+struct Record {
+    sent: HashSet<u64>,
+    confirmed: HashSet<u64>,
+    settled: HashSet<u64>,
+}
+
+fn rounds() -> u64 {
+    std::env::var("LEVERET_CRASH_ROUNDS").map_or(5, |n| n.parse().expect("LEVERET_CRASH_ROUNDS is a number"))
+}
+
+#[test]
+fn nothing_confirmed_is_lost_by_kill_9() {
+    let mut broker = Broker::new();
+    let record = Mutex::new(Record::default());
+    let number = AtomicU64::new(0);
+    let mut c = broker.client();
+    c.declare("queue=q durable");
+    drop(c);
+    for round in 0..rounds() {
+        let dying = AtomicBool::new(false);
+        let addr = broker.amqp;
+        // A different moment each round, counted in confirms and not in time.
+        let enough = record.lock().expect("record").confirmed.len()
+            + 200
+            + usize::try_from(round * 37 % 700).expect("small");
+        thread::scope(|scope| {
+            for publisher in 0..PUBLISHERS {
+                let (record, number, dying) = (&record, &number, &dying);
+                scope.spawn(move || publish(addr, publisher, record, number, dying));
+            }
+            let (record_of_consumer, dying_for_consumer) = (&record, &dying);
+            scope.spawn(move || consume(addr, record_of_consumer, dying_for_consumer));
+            let done = wait::within(Duration::from_mins(1), || {
+                record.lock().expect("record").confirmed.len() >= enough
+            });
+            dying.store(true, Ordering::SeqCst);
+            broker.kill();
+            assert!(done, "round {round}: too few confirms within a minute");
+        });
+        broker.start_again();
+        check(&broker, &record, round);
+    }
+}
+
+/// A number that says who sent it and in which order.
+fn body(publisher: u64, n: u64) -> String {
+    format!("{:>12}{}", n * PUBLISHERS + publisher, "x".repeat(usize::try_from(n % 700).expect("small")))
+}
+
+fn id(body: &[u8]) -> u64 {
+    String::from_utf8_lossy(&body[..12]).trim().parse().expect("a number")
+}
+
+fn publish(addr: SocketAddr, publisher: u64, record: &Mutex<Record>, number: &AtomicU64, dying: &AtomicBool) {
+    let Some(mut c) = connect(addr, dying) else {
+        return;
+    };
+    c.confirms();
+    let mut ids = HashMap::new();
+    let (mut next, mut oldest) = (1, 1);
+    loop {
+        while next < oldest + WINDOW {
+            let n = number.fetch_add(1, Ordering::SeqCst);
+            let body = body(publisher, n);
+            let id = id(body.as_bytes());
+            record.lock().expect("record").sent.insert(id);
+            ids.insert(next, id);
+            let bytes = c.publish_bytes(1, "routing_key=q", "delivery_mode=2", body.as_bytes());
+            if !c.try_bytes(&bytes) {
+                return;
+            }
+            next += 1;
+        }
+        let Some(frame) = c.next_frame() else { return };
+        assert_eq!((frame.kind, &frame.payload[..4]), (METHOD, &[0, 60, 0, 80][..]), "a confirm");
+        let tag = u64::from_be_bytes(frame.payload[4..12].try_into().expect("eight"));
+        let first = if frame.payload[12] & 1 == 1 { oldest } else { tag };
+        let mut record = record.lock().expect("record");
+        for tag in first..=tag {
+            if let Some(id) = ids.remove(&tag) {
+                record.confirmed.insert(id);
+            }
+        }
+        while oldest < next && !ids.contains_key(&oldest) {
+            oldest += 1;
+        }
+    }
+}
+
+/// Takes messages, and acks two of three; the third stays unacked and must come back.
+fn consume(addr: SocketAddr, record: &Mutex<Record>, dying: &AtomicBool) {
+    let Some(mut c) = connect(addr, dying) else {
+        return;
+    };
+    c.say("basic.qos prefetch_count=300");
+    c.say("basic.consume queue=q consumer_tag=c");
+    let mut tag: u64 = 0;
+    loop {
+        let Some(method) = c.next_frame() else { return };
+        // qos-ok and consume-ok
+        if method.payload[..4] == [0, 60, 0, 11] || method.payload[..4] == [0, 60, 0, 21] {
+            continue;
+        }
+        assert_eq!(method.payload[..4], [0, 60, 0, 60], "a delivery");
+        let (Some(_header), Some(part)) = (c.next_frame(), c.next_frame()) else {
+            return;
+        };
+        tag += 1;
+        if !tag.is_multiple_of(3) {
+            // Before it is sent: from here on it may be gone.
+            record.lock().expect("record").settled.insert(id(&part.payload));
+            c.say(&format!("basic.ack delivery_tag={tag}"));
+        }
+    }
+}
+
+/// A connection, or None if the broker has been killed meanwhile.
+fn connect(addr: SocketAddr, dying: &AtomicBool) -> Option<Client> {
+    match std::panic::catch_unwind(|| Client::open(addr, "")) {
+        Ok(client) => Some(client),
+        Err(_) if dying.load(Ordering::SeqCst) => None,
+        Err(panic) => std::panic::resume_unwind(panic),
+    }
+}
+
+fn check(broker: &Broker, record: &Mutex<Record>, round: u64) {
+    let mut record = record.lock().expect("record");
+    let mut c = broker.client();
+    let ready = c.counts("q").0;
+    let mut found = HashMap::new();
+    let mut last_of = BTreeMap::new();
+    let mut tag = 0;
+    for _ in 0..ready {
+        let got = c.ask("basic.get queue=q", "basic.get-ok");
+        tag = got.tag();
+        let id = id(&got.body);
+        assert!(record.sent.contains(&id), "round {round}: {id} was never sent");
+        *found.entry(id).or_insert(0) += 1;
+        let last = last_of.insert(id % PUBLISHERS, id);
+        assert!(last < Some(id), "round {round}: {id} after {last:?}");
+    }
+    c.ask("basic.get queue=q", "basic.get-empty");
+    let lost: Vec<_> =
+        record.confirmed.iter().filter(|i| !record.settled.contains(i) && !found.contains_key(i)).collect();
+    assert!(lost.is_empty(), "round {round}: {} confirmed messages are lost: {lost:?}", lost.len());
+    let doubled: Vec<_> = found.iter().filter(|(_, n)| **n > 1).collect();
+    assert!(doubled.is_empty(), "round {round}: more than once: {doubled:?}");
+    // Take what this round left, so that the next begins small; half of the time leave it as a backlog.
+    if round.is_multiple_of(2) && tag > 0 {
+        record.settled.extend(found.keys());
+        c.say(&format!("basic.ack delivery_tag={tag} multiple"));
+        c.silent();
+    } else {
+        // What was found unconfirmed is now known to be there, and must stay.
+        record.confirmed.extend(found.keys().copied());
+        let there: HashSet<_> = found.into_keys().collect();
+        record.settled.retain(|i| !there.contains(i));
+    }
+    c.close();
+}

@@ -1,0 +1,177 @@
+//! A real broker process for a test: its own data folder, free ports, its log in a file.
+//!
+//! Port discovery: with port 0 the broker's log names the real one (`amqp listening on 127.0.0.1:PORT`).
+//! `LEVERET_TEST_URL=amqp://host:port` points the conformance tests at another broker instead.
+
+use std::fs::{self, File};
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+use crate::raw::Client;
+use crate::wait;
+
+/// A broker process. Dropping it kills it.
+pub(crate) struct Broker {
+    child: Child,
+    folder: Arc<TempDir>,
+    options: Vec<String>,
+    log: PathBuf,
+    /// Where it takes AMQP.
+    pub(crate) amqp: SocketAddr,
+}
+
+impl Broker {
+    /// A broker with an empty data folder.
+    pub(crate) fn new() -> Self {
+        Self::with(&[])
+    }
+
+    /// A broker with more options; `--amqp-listen` among them replaces the usual address.
+    pub(crate) fn with(options: &[&str]) -> Self {
+        let folder = Arc::new(TempDir::new().expect("a folder"));
+        let options = options.iter().map(ToString::to_string).collect();
+        Self::launch(folder, options, None)
+    }
+
+    fn launch(folder: Arc<TempDir>, options: Vec<String>, port: Option<SocketAddr>) -> Self {
+        let starts = fs::read_dir(folder.path()).expect("the folder").count();
+        let log = folder.path().join(format!("log.{starts}"));
+        let mut command = serve(&folder.path().join("data"));
+        if !options.iter().any(|o| o == "--amqp-listen") || port.is_some() {
+            let port = port.map_or_else(|| "127.0.0.1:0".to_owned(), |p| p.to_string());
+            command.args(["--amqp-listen", &port]);
+        }
+        command.args(&options);
+        command.stderr(File::create(&log).expect("log file"));
+        let mut child = command.spawn().expect("the broker's binary");
+        let amqp = listen_address(&mut child, &log, "amqp");
+        Self { child, folder, options, log, amqp }
+    }
+
+    /// Kills it as a power cut would, as far as a process can, and waits until it is gone.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().expect("kill");
+        self.child.wait().expect("wait");
+    }
+
+    /// SIGTERM; returns how it ended.
+    pub(crate) fn stop(&mut self) -> ExitStatus {
+        self.signal(Signal::TERM);
+        let mut status = None;
+        wait::until("the broker ends after SIGTERM", || {
+            status = self.child.try_wait().expect("wait");
+            status.is_some()
+        });
+        status.expect("waited for")
+    }
+
+    /// Sends a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).expect("a pid");
+        kill_process(pid, signal).expect("signal");
+    }
+
+    /// Starts it again on the same folder and the same port; it must have ended.
+    pub(crate) fn start_again(&mut self) {
+        *self = Self::launch(self.folder.clone(), self.options.clone(), Some(self.amqp));
+    }
+
+    /// What it has logged since this start.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(&self.log).expect("log")
+    }
+
+    /// Its data folder.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// Resident memory in bytes.
+    pub(crate) fn memory(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("/proc");
+        let line = status.lines().find_map(|l| l.strip_prefix("VmRSS:")).expect("VmRSS");
+        line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1024
+    }
+
+    /// An open connection with channel 1; `$` in its texts stands for nothing.
+    pub(crate) fn client(&self) -> Client {
+        Client::open(self.amqp, "")
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        // Both fail when it has ended already.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// The broker's command line for this folder, but for the AMQP address.
+pub(crate) fn serve(data: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_leveret"));
+    command
+        .args(["serve", "--http-listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"])
+        .arg("--data-dir")
+        .arg(data)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null());
+    command
+}
+
+fn listen_address(child: &mut Child, log: &Path, what: &str) -> SocketAddr {
+    let words = format!("{what} listening on ");
+    let mut found = None;
+    wait::until(&format!("the log says {words:?}"), || {
+        let text = fs::read_to_string(log).expect("log");
+        let ended = child.try_wait().expect("wait");
+        assert!(ended.is_none(), "the broker ended at once ({ended:?}):\n{text}");
+        found = text.split(&words).nth(1).and_then(|rest| {
+            let end = rest.find(|c: char| c.is_whitespace() || "\",}\u{1b}".contains(c))?;
+            rest[..end].parse().ok()
+        });
+        found.is_some()
+    });
+    found.expect("waited for")
+}
+
+/// Whom the conformance tests talk to.
+#[derive(Clone)]
+pub(crate) enum Peer {
+    Ours(Arc<Broker>),
+    Other(SocketAddr),
+}
+
+impl Peer {
+    /// The broker that `LEVERET_TEST_URL` names, or ours: one process for all tests that run at the same time.
+    pub(crate) fn shared() -> Self {
+        static SHARED: Mutex<Weak<Broker>> = Mutex::new(Weak::new());
+        if let Some(addr) = other_broker() {
+            return Self::Other(addr);
+        }
+        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        let broker = shared.upgrade().unwrap_or_else(|| Arc::new(Broker::new()));
+        *shared = Arc::downgrade(&broker);
+        Self::Ours(broker)
+    }
+
+    pub(crate) fn addr(&self) -> SocketAddr {
+        match self {
+            Self::Ours(broker) => broker.amqp,
+            Self::Other(addr) => *addr,
+        }
+    }
+}
+
+/// The address in `LEVERET_TEST_URL`.
+pub(crate) fn other_broker() -> Option<SocketAddr> {
+    let url = std::env::var("LEVERET_TEST_URL").ok()?;
+    let place = url.trim_start_matches("amqp://").trim_end_matches('/');
+    let place = place.rsplit('@').next().expect("something");
+    Some(place.to_socket_addrs().expect("host and port").next().expect("an address"))
+}

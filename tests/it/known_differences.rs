@@ -1,0 +1,106 @@
+//! Where another broker is known to differ from what the conformance tests ask, and why we ask it all the same.
+
+/// One test that the named broker fails.
+pub(crate) struct Difference {
+    /// The test, as `module::name` below `conformance`.
+    pub(crate) test: &'static str,
+    /// How its product and version begin.
+    pub(crate) broker: &'static str,
+    /// What it does instead, and why we differ.
+    pub(crate) reason: &'static str,
+}
+
+/// `RabbitMQ` as Debian 12 packages it (3.10), with its plugins for consistent-hash, random and recent-history exchanges.
+/// The contract follows its main branch, four years younger.
+const RABBITMQ_3: &str = "RabbitMQ 3.";
+
+/// The list.
+pub(crate) const DIFFERENCES: &[Difference] = &[
+    on_rabbitmq_3(
+        "consumers::a_client_may_answer_that_it_knows",
+        "closes the connection with 503; the method is legal, and answering it harms nobody",
+    ),
+    on_rabbitmq_3(
+        "exchanges::unknown_exchange_type",
+        "closes the connection with 503; its main branch closes the channel with 406, which spares the other channels",
+    ),
+    on_rabbitmq_3(
+        "extensions::dead_letter::entries_are_counted_per_queue_and_reason_most_recent_first",
+        "sorts an entry's keys by name from the second death on; we keep its main branch's order",
+    ),
+    on_rabbitmq_3(
+        "extensions::dead_letter::the_original_expiration_comes_first_in_its_entry",
+        "puts original-expiration last; we keep its main branch's order",
+    ),
+    on_rabbitmq_3(
+        "extensions::dead_letter::the_last_death_is_in_the_headers_too",
+        "has no x-last-death headers yet",
+    ),
+    on_rabbitmq_3(
+        "extensions::dead_letter::x_death_of_a_publisher_is_not_history",
+        "goes on counting from a publisher's x-death; its main branch does not",
+    ),
+    on_rabbitmq_3(
+        "extensions::deduplication::a_queue_takes_each_id_once",
+        "has deduplication in a third party's plugin only",
+    ),
+    on_rabbitmq_3(
+        "extensions::deduplication::an_exchange_takes_each_id_once",
+        "has deduplication in a third party's plugin only",
+    ),
+    on_rabbitmq_3(
+        "extensions::delayed::a_message_arrives_when_its_delay_is_over_with_the_delay_negated",
+        "has delayed messages in a plugin only",
+    ),
+    on_rabbitmq_3(
+        "extensions::delayed::confirmed_when_stored_and_not_returned",
+        "has delayed messages in a plugin only, which returns mandatory ones at once",
+    ),
+    on_rabbitmq_3("extensions::delayed::the_inner_type_must_exist", "has delayed messages in a plugin only"),
+    on_rabbitmq_3(
+        "extensions::delivery_limit::a_classic_queue_counts_deliveries_and_gives_up",
+        "has delivery limits on quorum queues only",
+    ),
+    on_rabbitmq_3(
+        "extensions::delivery_limit::streams_are_refused_in_words",
+        "has streams; we refuse them clearly for now",
+    ),
+    on_rabbitmq_3(
+        "extensions::hashing::modulus_hash_spreads_by_routing_key",
+        "has this exchange in a plugin that Debian does not enable",
+    ),
+    on_rabbitmq_3(
+        "extensions::reply_to::a_reply_comes_straight_back",
+        "returns a mandatory reply as unroutable; its main branch counts it as routed",
+    ),
+    on_rabbitmq_3("frames::body_longer_than_declared", "waits for more; its main branch closes with 501"),
+    on_rabbitmq_3(
+        "frames::declared_size_over_512_mib",
+        "waits for the body; its main branch closes with 501",
+    ),
+    on_rabbitmq_3("frames::unknown_class", "closes the socket without a word"),
+    on_rabbitmq_3(
+        "handshake::a_method_out_of_turn_during_the_handshake",
+        "closes the socket without a word while the client is not authenticated; we say why, as its main branch does",
+    ),
+    on_rabbitmq_3(
+        "handshake::amqplain_is_accepted",
+        "accepts it, but closes the socket without a word while the client is not authenticated; we say why, as its main branch does",
+    ),
+    on_rabbitmq_3(
+        "handshake::malformed_sasl_response",
+        "closes the socket without a word while the client is not authenticated; we say why, as its main branch does",
+    ),
+    on_rabbitmq_3(
+        "handshake::tune_ok_outside_the_servers_limits",
+        "closes the socket without a word while the client is not authenticated; we say why, as its main branch does",
+    ),
+    on_rabbitmq_3(
+        "handshake::unknown_mechanism",
+        "closes the socket without a word while the client is not authenticated; we say why, as its main branch does",
+    ),
+];
+
+const fn on_rabbitmq_3(test: &'static str, reason: &'static str) -> Difference {
+    Difference { test, broker: RABBITMQ_3, reason }
+}

@@ -1,0 +1,17 @@
+//! What a user of the broker sees, tested against real broker processes.
+//!
+//! `conformance` speaks raw frames, one test per row of the protocol's rules, and runs against another broker too:
+//! `LEVERET_TEST_URL=amqp://127.0.0.1:5672 cargo test --test it conformance`. Where that one differs is listed with the
+//! reason in `known_differences`. The other modules start the broker's binary and use its data folder, log and signals.
+//! No test depends on another; nothing sleeps where it can wait for a condition.
+
+mod conformance;
+mod crash;
+mod harness;
+mod hostile;
+mod known_differences;
+mod lapin_client;
+mod raw;
+mod restart;
+mod startup;
+mod wait;

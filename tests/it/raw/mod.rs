@@ -1,0 +1,618 @@
+//! A raw AMQP client for conversations: what is said and heard is written as text, illegal things included.
+//!
+//! `say("queue.declare queue=$q durable")` sends a method on channel 1; a leading number names another channel.
+//! Fields that are not named are zero, empty or false. `$` becomes a prefix that belongs to this test alone.
+//! Everything that waits has a deadline; heartbeats are skipped; an unexpected frame panics with both sides' words.
+
+pub(crate) mod spec;
+pub(crate) mod value;
+
+use std::fmt;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use spec::{MethodSpec, PROPERTIES};
+use value::{Reader, Value, encode_table, parse_args};
+
+/// How long the broker may take for anything.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+pub(crate) const METHOD: u8 = 1;
+pub(crate) const HEADER: u8 = 2;
+pub(crate) const BODY: u8 = 3;
+pub(crate) const HEARTBEAT: u8 = 8;
+
+/// Capabilities of a modern client, so that the broker tells what it can tell.
+const CAPABILITIES: &str = "{capabilities:{authentication_failure_close:true,consumer_cancel_notify:true,\
+                            publisher_confirms:true,basic.nack:true,connection.blocked:true}}";
+
+/// A frame as it came.
+#[derive(Debug)]
+pub(crate) struct Frame {
+    pub(crate) kind: u8,
+    pub(crate) channel: u16,
+    pub(crate) payload: Vec<u8>,
+}
+
+/// A method that the broker sent, with its content if it has one.
+pub(crate) struct Heard {
+    pub(crate) channel: u16,
+    pub(crate) spec: &'static MethodSpec,
+    fields: Vec<(&'static str, Value)>,
+    /// Properties that are present, as one table.
+    pub(crate) props: Value,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Heard {
+    /// A field of the method.
+    #[track_caller]
+    pub(crate) fn field(&self, name: &str) -> &Value {
+        let found = self.fields.iter().find(|(n, _)| *n == name);
+        &found.unwrap_or_else(|| panic!("{} has no field {name}", self.spec.name)).1
+    }
+
+    pub(crate) fn tag(&self) -> i64 {
+        self.field("delivery_tag").int()
+    }
+
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    /// A header of the message.
+    pub(crate) fn header(&self, key: &str) -> Option<&Value> {
+        self.props.get("headers").and_then(|h| h.get(key))
+    }
+}
+
+impl fmt::Display for Heard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.channel, self.spec.name)?;
+        self.fields.iter().try_for_each(|(n, v)| write!(f, " {n}={v}"))
+    }
+}
+
+/// One connection.
+pub(crate) struct Client {
+    stream: TcpStream,
+    inbox: Vec<u8>,
+    prefix: String,
+    frame_max: usize,
+}
+
+impl Client {
+    /// A TCP connection on which nothing has been said yet.
+    pub(crate) fn connect(addr: SocketAddr, prefix: &str) -> Self {
+        let stream = TcpStream::connect_timeout(&addr, PATIENCE).expect("connect");
+        stream.set_read_timeout(Some(PATIENCE)).expect("read timeout");
+        stream.set_write_timeout(Some(PATIENCE)).expect("write timeout");
+        stream.set_nodelay(true).expect("nodelay");
+        Self { stream, inbox: Vec::new(), prefix: prefix.to_owned(), frame_max: 131_072 }
+    }
+
+    /// A connection whose connection.start has been read.
+    pub(crate) fn start(addr: SocketAddr, prefix: &str) -> Self {
+        let mut client = Self::connect(addr, prefix);
+        client.bytes(b"AMQP\x00\x00\x09\x01");
+        client.hear("0 connection.start");
+        client
+    }
+
+    /// A connection up to connection.tune, as guest; what the broker offers is returned.
+    pub(crate) fn tune(addr: SocketAddr, prefix: &str) -> (Self, Heard) {
+        let mut client = Self::start(addr, prefix);
+        client.start_ok("PLAIN", "\\0guest\\0guest");
+        let tune = client.hear("0 connection.tune");
+        (client, tune)
+    }
+
+    /// An open connection as guest on `/`, with channel 1 open.
+    pub(crate) fn open(addr: SocketAddr, prefix: &str) -> Self {
+        Self::open_with(addr, prefix, 131_072, 0)
+    }
+
+    /// The same with a frame size and a heartbeat interval in seconds.
+    pub(crate) fn open_with(addr: SocketAddr, prefix: &str, frame_max: u32, heartbeat: u16) -> Self {
+        let (mut client, _) = Self::tune(addr, prefix);
+        client.say(&format!(
+            "0 connection.tune-ok channel_max=2047 frame_max={frame_max} heartbeat={heartbeat}"
+        ));
+        client.frame_max = frame_max as usize;
+        client.say("0 connection.open virtual_host=/");
+        client.hear("0 connection.open-ok");
+        client.open_channel(1);
+        client
+    }
+
+    pub(crate) fn start_ok(&mut self, mechanism: &str, response: &str) {
+        self.say(&format!(
+            "0 connection.start-ok client_properties={CAPABILITIES} mechanism={mechanism} response=\"{response}\" locale=en_US"
+        ));
+    }
+
+    pub(crate) fn open_channel(&mut self, channel: u16) {
+        self.say(&format!("{channel} channel.open"));
+        self.hear(&format!("{channel} channel.open-ok"));
+    }
+
+    /// Writes octets as they are. A peer that has gone away is found when something is read.
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) {
+        match self.stream.write_all(bytes) {
+            Err(e) if !is_gone(&e) => panic!("write: {e}"),
+            _ => {}
+        }
+    }
+
+    /// Writes octets and says whether all were taken within the write timeout.
+    pub(crate) fn try_bytes(&mut self, bytes: &[u8]) -> bool {
+        self.stream.write_all(bytes).is_ok()
+    }
+
+    /// Tells the broker that nothing more will come.
+    pub(crate) fn finish_writing(&mut self) {
+        // Fails when the broker has closed the socket already.
+        drop(self.stream.shutdown(std::net::Shutdown::Write));
+    }
+
+    /// The port at our end, by which the broker's log names this connection.
+    pub(crate) fn local_port(&self) -> u16 {
+        self.stream.local_addr().expect("an address").port()
+    }
+
+    /// Changes how long a write may block.
+    pub(crate) fn write_patience(&mut self, patience: Duration) {
+        self.stream.set_write_timeout(Some(patience)).expect("write timeout");
+    }
+
+    pub(crate) fn frame(&mut self, kind: u8, channel: u16, payload: &[u8]) {
+        self.bytes(&frame_bytes(kind, channel, payload));
+    }
+
+    /// Sends a method.
+    #[track_caller]
+    pub(crate) fn say(&mut self, text: &str) {
+        let (channel, spec, args) = parse_line(text, &self.prefix);
+        let payload = encode_method(spec, &args);
+        self.frame(METHOD, channel, &payload);
+    }
+
+    /// Sends a message to channel 1: the fields of basic.publish, and a body.
+    #[track_caller]
+    pub(crate) fn publish(&mut self, args: &str, body: impl AsRef<[u8]>) {
+        self.publish_with(args, "", body);
+    }
+
+    /// The same with properties, as `delivery_mode=2 headers={a:1}`.
+    #[track_caller]
+    pub(crate) fn publish_with(&mut self, args: &str, props: &str, body: impl AsRef<[u8]>) {
+        let bytes = self.publish_bytes(1, args, props, body.as_ref());
+        self.bytes(&bytes);
+    }
+
+    /// The frames of one publish, for sending many at once or in pieces.
+    #[track_caller]
+    pub(crate) fn publish_bytes(&self, channel: u16, args: &str, props: &str, body: &[u8]) -> Vec<u8> {
+        let (_, spec, fields) = parse_line(&format!("basic.publish {args}"), &self.prefix);
+        let mut out = frame_bytes(METHOD, channel, &encode_method(spec, &fields));
+        let props = props.replace('$', &self.prefix);
+        out.extend(frame_bytes(HEADER, channel, &encode_header(60, body.len() as u64, &props)));
+        for part in body.chunks(self.frame_max - 8) {
+            out.extend(frame_bytes(BODY, channel, part));
+        }
+        out
+    }
+
+    /// The next frame that is not a heartbeat; None when the broker has closed the socket.
+    pub(crate) fn next_frame(&mut self) -> Option<Frame> {
+        loop {
+            let frame = self.any_frame()?;
+            if frame.kind != HEARTBEAT {
+                return Some(frame);
+            }
+        }
+    }
+
+    /// The next frame, heartbeats included.
+    #[track_caller]
+    pub(crate) fn any_frame(&mut self) -> Option<Frame> {
+        loop {
+            if self.inbox.len() >= 7 {
+                let mut reader = Reader(&self.inbox);
+                let kind = reader.take(1)[0];
+                let channel = u16::try_from(reader.uint(2)).expect("two octets");
+                let size = usize::try_from(reader.uint(4)).expect("size");
+                if self.inbox.len() >= size + 8 {
+                    assert_eq!(self.inbox[size + 7], 0xCE, "the broker's frame end");
+                    let payload = self.inbox[7..size + 7].to_vec();
+                    self.inbox.drain(..size + 8);
+                    return Some(Frame { kind, channel, payload });
+                }
+            }
+            let mut buffer = [0; 16_384];
+            match self.stream.read(&mut buffer) {
+                Ok(0) => return None,
+                Ok(n) => self.inbox.extend(&buffer[..n]),
+                Err(e) if is_gone(&e) => return None,
+                Err(e) => panic!("nothing heard from the broker: {e}"),
+            }
+        }
+    }
+
+    /// The next method, with its content.
+    #[track_caller]
+    pub(crate) fn next(&mut self) -> Heard {
+        self.try_next().unwrap_or_else(|| panic!("the broker closed the socket"))
+    }
+
+    #[track_caller]
+    fn try_next(&mut self) -> Option<Heard> {
+        let frame = self.next_frame()?;
+        assert_eq!(frame.kind, METHOD, "a method frame, not {frame:?}");
+        let mut reader = Reader(&frame.payload);
+        let (class, id) = (reader.uint(2), reader.uint(2));
+        let spec = u16::try_from(class).ok().zip(u16::try_from(id).ok());
+        let spec = spec.and_then(|(c, i)| spec::by_number(c, i)).expect("a method of the protocol");
+        let fields = decode_fields(spec, &mut reader);
+        let mut heard =
+            Heard { channel: frame.channel, spec, fields, props: Value::Table(vec![]), body: vec![] };
+        if spec.has_content() {
+            self.read_content(&mut heard);
+        }
+        Some(heard)
+    }
+
+    #[track_caller]
+    fn read_content(&mut self, heard: &mut Heard) {
+        let header = self.next_frame().expect("a content header");
+        assert_eq!((header.kind, header.channel), (HEADER, heard.channel), "a content header");
+        let mut reader = Reader(&header.payload);
+        assert_eq!((reader.uint(2), reader.uint(2)), (60, 0), "class and weight");
+        let size = usize::try_from(reader.uint(8)).expect("size");
+        heard.props = Value::Table(decode_props(&mut reader));
+        while heard.body.len() < size {
+            let part = self.next_frame().expect("a body frame");
+            assert_eq!((part.kind, part.channel), (BODY, heard.channel), "a body frame");
+            heard.body.extend(part.payload);
+        }
+        assert_eq!(heard.body.len(), size, "body size");
+    }
+
+    /// The next method must be this one, with these fields; others are not looked at.
+    #[track_caller]
+    pub(crate) fn hear(&mut self, text: &str) -> Heard {
+        let heard = self.next();
+        self.check(&heard, text);
+        heard
+    }
+
+    #[track_caller]
+    fn check(&self, heard: &Heard, text: &str) {
+        let (channel, spec, args) = parse_line(text, &self.prefix);
+        assert!(
+            heard.channel == channel && std::ptr::eq(heard.spec, spec),
+            "expected {text}\n     got {heard}"
+        );
+        for (name, want) in args {
+            let got = heard.field(&name);
+            let same = match (got, &want) {
+                (Value::Int(_, a), Value::Int(_, b)) => a == b,
+                (Value::Bool(a), Value::Int(_, b)) => i64::from(*a) == *b,
+                // A bare number where the protocol has a string.
+                (Value::Str(a), Value::Int(_, b)) => *a == b.to_string().into_bytes(),
+                (a, b) => a == b,
+            };
+            assert!(same, "expected {text}\n     got {heard}\n   field {name}");
+        }
+    }
+
+    /// Says one thing and expects one answer.
+    #[track_caller]
+    pub(crate) fn ask(&mut self, say: &str, hear: &str) -> Heard {
+        self.say(say);
+        self.hear(hear)
+    }
+
+    /// Declares and answers the queue's name.
+    #[track_caller]
+    pub(crate) fn declare(&mut self, args: &str) -> String {
+        self.say(&format!("queue.declare {args}"));
+        self.hear("queue.declare-ok").field("queue").str()
+    }
+
+    /// Ready messages and consumers of a queue.
+    #[track_caller]
+    pub(crate) fn counts(&mut self, queue: &str) -> (i64, i64) {
+        self.say(&format!("queue.declare queue={queue} passive"));
+        let ok = self.hear("queue.declare-ok");
+        (ok.field("message_count").int(), ok.field("consumer_count").int())
+    }
+
+    /// Waits until the queue has this many ready messages.
+    #[track_caller]
+    pub(crate) fn wait_ready(&mut self, queue: &str, want: i64) {
+        crate::wait::until(&format!("{want} messages in {queue}"), || self.counts(queue).0 == want);
+    }
+
+    /// Turns confirms on.
+    pub(crate) fn confirms(&mut self) {
+        self.ask("confirm.select", "confirm.select-ok");
+    }
+
+    /// Publishes and waits for the broker's ack; needs `confirms` before.
+    #[track_caller]
+    pub(crate) fn publish_confirmed(&mut self, args: &str, props: &str, body: impl AsRef<[u8]>) {
+        self.publish_with(args, props, body);
+        self.hear("basic.ack");
+    }
+
+    /// Takes one message without an ack.
+    #[track_caller]
+    pub(crate) fn take(&mut self, queue: &str) -> Heard {
+        self.ask(&format!("basic.get queue={queue} no_ack"), "basic.get-ok")
+    }
+
+    /// Takes everything that is ready, without acks, as texts.
+    #[track_caller]
+    pub(crate) fn drain(&mut self, queue: &str) -> Vec<String> {
+        let mut all = Vec::new();
+        loop {
+            self.say(&format!("basic.get queue={queue} no_ack"));
+            let heard = self.next();
+            match heard.spec.name {
+                "basic.get-ok" => all.push(heard.text()),
+                "basic.get-empty" => return all,
+                _ => panic!("instead of a message: {heard}"),
+            }
+        }
+    }
+
+    /// Deletes a queue; what the channel still hears before the answer is not looked at.
+    #[track_caller]
+    pub(crate) fn delete(&mut self, queue: &str) {
+        self.say(&format!("queue.delete queue={queue}"));
+        while self.next().spec.name != "queue.delete-ok" {}
+    }
+
+    /// Nothing more has been sent on channel 1: a round trip answers, and nothing came before it.
+    #[track_caller]
+    pub(crate) fn silent(&mut self) {
+        self.ask("channel.flow active", "channel.flow-ok active=1");
+    }
+
+    /// The queue has pushed nothing: a round trip through it answers first.
+    #[track_caller]
+    pub(crate) fn silent_after(&mut self, queue: &str) {
+        self.counts(queue);
+        self.silent();
+    }
+
+    /// channel.close on channel 1 with this code, blamed on this method, its text holding these words; answers it.
+    /// `?connection.open` leaves it to the broker whether it blames that method or none.
+    #[track_caller]
+    pub(crate) fn channel_closes(&mut self, code: i64, method: &str, words: &str) {
+        let heard = self.next();
+        self.check_close(&heard, "channel.close", code, method, words);
+        self.say(&format!("{} channel.close-ok", heard.channel));
+    }
+
+    /// connection.close likewise; answers it, and expects the broker to close the socket.
+    #[track_caller]
+    pub(crate) fn connection_closes(&mut self, code: i64, method: &str, words: &str) {
+        let heard = self.next();
+        assert_eq!(heard.channel, 0, "channel of {heard}");
+        self.check_close(&heard, "connection.close", code, method, words);
+        self.say("0 connection.close-ok");
+        self.hangs_up();
+    }
+
+    #[track_caller]
+    fn check_close(&self, heard: &Heard, kind: &str, code: i64, method: &str, words: &str) {
+        assert_eq!(heard.spec.name, kind, "expected {kind} {code} by {method}, got {heard}");
+        assert_eq!(heard.field("reply_code").int(), code, "code of {heard}");
+        let text = heard.field("reply_text").str();
+        let words = words.replace('$', &self.prefix);
+        assert!(text.contains(&words), "{words:?} should be in {text:?}");
+        assert!(text.len() <= 255, "a short string");
+        let blamed = (heard.field("class_id").int(), heard.field("method_id").int());
+        let optional = method.strip_prefix('?');
+        let method = optional.unwrap_or(method);
+        let want = if method.is_empty() {
+            (0, 0)
+        } else {
+            let spec = spec::by_name(method);
+            (i64::from(spec.class), i64::from(spec.id))
+        };
+        let none_is_fine = optional.is_some() && blamed == (0, 0);
+        assert!(none_is_fine || blamed == want, "blamed is {blamed:?}, not {want:?}: {heard}");
+    }
+
+    /// The broker closes the socket, saying nothing more.
+    #[track_caller]
+    pub(crate) fn hangs_up(&mut self) {
+        if let Some(frame) = self.next_frame() {
+            panic!("instead of closing the socket the broker sent {frame:?}");
+        }
+    }
+
+    /// Octets until the broker closes the socket, for what is not a frame.
+    pub(crate) fn rest(&mut self) -> Vec<u8> {
+        let mut all = std::mem::take(&mut self.inbox);
+        match self.stream.read_to_end(&mut all) {
+            Err(e) if !is_gone(&e) => panic!("the broker does not close the socket: {e}"),
+            _ => all,
+        }
+    }
+
+    /// Closes the connection as a client should.
+    pub(crate) fn close(mut self) {
+        self.say("0 connection.close reply_code=200 reply_text=bye");
+        while let Some(heard) = self.try_next() {
+            if heard.spec.name == "connection.close-ok" {
+                break;
+            }
+        }
+    }
+
+    /// The prefix that stands for `$`.
+    pub(crate) fn expand(&self, text: &str) -> String {
+        text.replace('$', &self.prefix)
+    }
+}
+
+fn is_gone(e: &std::io::Error) -> bool {
+    matches!(e.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::ConnectionAborted)
+}
+
+/// A frame with its end octet.
+pub(crate) fn frame_bytes(kind: u8, channel: u16, payload: &[u8]) -> Vec<u8> {
+    let mut out = vec![kind];
+    out.extend(channel.to_be_bytes());
+    out.extend(u32::try_from(payload.len()).expect("size").to_be_bytes());
+    out.extend(payload);
+    out.push(0xCE);
+    out
+}
+
+type Args = Vec<(String, Value)>;
+
+#[track_caller]
+fn parse_line(text: &str, prefix: &str) -> (u16, &'static MethodSpec, Args) {
+    let text = text.replace('$', prefix);
+    let text = text.trim();
+    let (channel, text) = match text.split_once(' ') {
+        Some((n, rest)) if n.bytes().all(|b| b.is_ascii_digit()) => (n.parse().expect("channel"), rest),
+        _ => (1, text),
+    };
+    let (name, rest) = text.split_once(' ').unwrap_or((text, ""));
+    let spec = spec::by_name(name);
+    let args = parse_args(rest).into_iter();
+    let args: Args = args.map(|(k, v)| (k.to_owned(), v.unwrap_or(Value::Int(b'I', 1)))).collect();
+    for (key, _) in &args {
+        assert!(spec.fields.iter().any(|(n, _)| n == key), "{name} has no field {key}");
+    }
+    (channel, spec, args)
+}
+
+fn encode_method(spec: &MethodSpec, args: &Args) -> Vec<u8> {
+    let mut out = Vec::new();
+    out.extend(spec.class.to_be_bytes());
+    out.extend(spec.id.to_be_bytes());
+    let mut bits: Option<u32> = None;
+    for (name, kind) in &spec.fields {
+        let arg = args.iter().find(|(n, _)| n == name).map(|(_, v)| v);
+        if *kind == b'b' {
+            let at = bits.map_or(0, |b| b + 1);
+            if at == 0 {
+                out.push(0);
+            }
+            let on = arg.is_some_and(|v| v.int() != 0);
+            *out.last_mut().expect("pushed") |= u8::from(on) << at;
+            bits = Some(at);
+            continue;
+        }
+        bits = None;
+        encode_field(*kind, arg, &mut out);
+    }
+    out
+}
+
+fn encode_field(kind: u8, arg: Option<&Value>, out: &mut Vec<u8>) {
+    let text = || match arg {
+        None => Vec::new(),
+        Some(Value::Str(s)) => s.clone(),
+        Some(other) => other.to_string().into_bytes(),
+    };
+    let number = arg.map_or(0, |v| if kind == b't' { 0 } else { int_of(v) });
+    match kind {
+        b'o' => out.extend(&number.to_be_bytes()[7..]),
+        b'w' => out.extend(&number.to_be_bytes()[6..]),
+        b'd' => out.extend(&number.to_be_bytes()[4..]),
+        b'q' => out.extend(number.to_be_bytes()),
+        b's' => {
+            let text = text();
+            out.push(u8::try_from(text.len()).expect("short string"));
+            out.extend(text);
+        }
+        b'l' => {
+            let text = text();
+            out.extend(u32::try_from(text.len()).expect("long string").to_be_bytes());
+            out.extend(text);
+        }
+        b't' => encode_table(arg.map_or(&vec![], Value::table), out),
+        other => panic!("field type {}", char::from(other)),
+    }
+}
+
+fn int_of(value: &Value) -> i64 {
+    match value {
+        Value::Int(_, n) => *n,
+        _ => 0,
+    }
+}
+
+fn decode_fields(spec: &MethodSpec, reader: &mut Reader<'_>) -> Vec<(&'static str, Value)> {
+    let mut bits: Option<(u8, u32)> = None;
+    let mut fields = Vec::new();
+    for (name, kind) in &spec.fields {
+        let value = if *kind == b'b' {
+            let (octet, at) = bits.map_or_else(|| (reader.take(1)[0], 0), |(o, at)| (o, at + 1));
+            bits = Some((octet, at));
+            Value::Bool(octet >> at & 1 == 1)
+        } else {
+            bits = None;
+            decode_field(*kind, reader)
+        };
+        fields.push((*name, value));
+    }
+    assert!(reader.0.is_empty(), "octets left over in {}", spec.name);
+    fields
+}
+
+fn decode_field(kind: u8, reader: &mut Reader<'_>) -> Value {
+    let width = match kind {
+        b'o' => 1,
+        b'w' => 2,
+        b'd' => 4,
+        b'q' => 8,
+        b's' => return Value::Str(reader.short_str()),
+        b'l' => return Value::Str(reader.long_str().to_vec()),
+        b't' => return Value::Table(reader.table()),
+        other => panic!("field type {}", char::from(other)),
+    };
+    Value::Int(b'l', reader.uint(width).cast_signed())
+}
+
+fn decode_props(reader: &mut Reader<'_>) -> value::Table {
+    let flags = reader.uint(2);
+    let mut props = Vec::new();
+    for (i, (name, kind)) in PROPERTIES.iter().enumerate() {
+        if flags >> (15 - i) & 1 == 1 {
+            props.push(((*name).to_owned(), decode_field(*kind, reader)));
+        }
+    }
+    assert!(reader.0.is_empty(), "octets left over after the properties");
+    props
+}
+
+/// The payload of a content header.
+pub(crate) fn encode_header(class: u16, size: u64, props: &str) -> Vec<u8> {
+    let args = parse_args(props);
+    let mut flags = 0_u16;
+    let mut list = Vec::new();
+    for (i, (name, kind)) in PROPERTIES.iter().enumerate() {
+        if let Some((_, value)) = args.iter().find(|(n, _)| n == name) {
+            flags |= 1 << (15 - i);
+            encode_field(*kind, value.as_ref(), &mut list);
+        }
+    }
+    assert_eq!(flags.count_ones() as usize, args.len(), "a property that does not exist in {props:?}");
+    let mut out = Vec::new();
+    out.extend(class.to_be_bytes());
+    out.extend([0, 0]);
+    out.extend(size.to_be_bytes());
+    out.extend(flags.to_be_bytes());
+    out.extend(list);
+    out
+}

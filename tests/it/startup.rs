@@ -1,0 +1,99 @@
+//! Starting when it cannot: one clear line, and an exit code that says so.
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use crate::harness::{Broker, serve};
+use crate::wait;
+
+/// Starts the broker on a folder, which must end by itself.
+fn refuses(data: &Path, options: &[&str]) -> Output {
+    let mut command = serve(data);
+    command.args(options);
+    ends(command)
+}
+
+/// Runs a command that must end by itself.
+fn ends(mut command: Command) -> Output {
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("the broker's binary");
+    let ended = wait::within(wait::LIMIT, || child.try_wait().expect("wait").is_some());
+    if !ended {
+        drop(child.kill());
+    }
+    let output = child.wait_with_output().expect("output");
+    assert!(ended, "it runs: {}", String::from_utf8_lossy(&output.stderr));
+    output
+}
+
+/// It failed, in one line that holds these words.
+#[track_caller]
+fn check(output: &Output, words: &[&str]) {
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success(), "it should fail");
+    assert!(!text.contains("panicked") && !text.contains("RUST_BACKTRACE"), "{text}");
+    let lines: Vec<_> = text.lines().filter(|l| !l.contains("INFO")).collect();
+    assert_eq!(lines.len(), 1, "one line, not:\n{text}");
+    for word in words {
+        assert!(lines[0].contains(word), "{word:?} should be in {:?}", lines[0]);
+    }
+}
+
+#[test]
+fn second_start_on_the_same_folder() {
+    let broker = Broker::new();
+    let data = broker.data();
+    let output = refuses(&data, &["--amqp-listen", "127.0.0.1:0"]);
+    check(&output, &[data.to_str().expect("UTF-8")]);
+    // The first one is not harmed.
+    broker.client().declare("queue=q exclusive");
+}
+
+#[test]
+fn port_in_use() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("bind");
+    let address = taken.local_addr().expect("address").to_string();
+    let folder = tempfile::tempdir().expect("a folder");
+    for option in ["--amqp-listen", "--http-listen", "--metrics-listen"] {
+        let data = folder.path().join(option);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_leveret"));
+        command.arg("serve").arg("--data-dir").arg(&data);
+        for listen in ["--amqp-listen", "--http-listen", "--metrics-listen"] {
+            command.args([listen, if listen == option { &address } else { "127.0.0.1:0" }]);
+        }
+        let output = ends(command);
+        check(&output, &[&address]);
+    }
+}
+
+#[test]
+fn unwritable_folder() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("file");
+    fs::write(&file, "not a folder").expect("write");
+    // Below a file nobody can write, not even root.
+    let data = file.join("data");
+    let output = refuses(&data, &["--amqp-listen", "127.0.0.1:0"]);
+    check(&output, &[data.to_str().expect("UTF-8")]);
+}
+
+#[test]
+fn an_address_that_is_none() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let output = refuses(folder.path(), &["--amqp-listen", "nowhere"]);
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && text.contains("nowhere") && !text.contains("panicked"), "{text}");
+}
+
+#[test]
+fn the_log_says_what_listens_where() {
+    let broker = Broker::new();
+    broker.client().close();
+    let log = broker.log();
+    for what in ["amqp", "http", "metrics"] {
+        assert!(log.contains(&format!("{what} listening on 127.0.0.1:")), "{what} in:\n{log}");
+    }
+    assert!(!log.contains("ERROR") && !log.contains("WARN"), "a clean start:\n{log}");
+}

@@ -1,0 +1,122 @@
+//! The house rules that a machine can check: the map is true, modules say what they are, pure crates stay pure, and
+//! long files say why.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Longer files carry a line `//! Long: why` in their head.
+const LINES_MAX: usize = 600;
+
+/// Where a path in the map may begin.
+const TOP: [&str; 11] = [
+    "src", "exchanges", "queues", "management-ui", "config", "tests", "fuzz", "benches", "docs", ".ci", "scripts",
+];
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// All Rust files of the project, without what is built or installed.
+fn rust_files() -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    let mut folders = vec![root().to_path_buf()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            let name = path.file_name().expect("a name").to_string_lossy().into_owned();
+            let skipped = ["target", "node_modules", "leveret-data", "corpus", "artifacts"];
+            if path.is_dir() && !name.starts_with('.') && !skipped.contains(&name.as_str()) {
+                folders.push(path);
+            } else if name.ends_with(".rs") {
+                files.push(path);
+            }
+        }
+    }
+    assert!(files.len() > 20, "the project's files are found");
+    files
+}
+
+fn shown(path: &Path) -> String {
+    path.strip_prefix(root()).expect("below the root").display().to_string()
+}
+
+/// Paths in `code spans` of a text: below a known folder, or a bare name of a source file.
+fn paths_in(text: &str) -> Vec<String> {
+    let mut outside = text.split("```").step_by(2).flat_map(|part| part.split('`').skip(1).step_by(2));
+    let mut paths = Vec::new();
+    for span in &mut outside {
+        let plain = span.chars().all(|c| c.is_ascii_alphanumeric() || "/._-".contains(c));
+        let first = span.split('/').next().expect("a part");
+        let extension = Path::new(span).extension().and_then(|e| e.to_str());
+        let bare = !span.contains('/') && matches!(extension, Some("rs" | "toml" | "md"));
+        if plain && (bare || (span.contains('/') && TOP.contains(&first))) {
+            paths.push(span.to_owned());
+        }
+    }
+    paths
+}
+
+#[test]
+fn every_path_that_the_map_names_is_there() {
+    let map = fs::read_to_string(root().join("ARCHITECTURE.md")).expect("ARCHITECTURE.md is there");
+    let paths = paths_in(&map);
+    assert!(!paths.is_empty(), "the map names paths");
+    let files = rust_files();
+    let gone: Vec<_> = paths
+        .iter()
+        .filter(|path| {
+            let somewhere = !path.contains('/') && files.iter().any(|f| f.ends_with(path.as_str()));
+            !somewhere && !root().join(path).exists()
+        })
+        .collect();
+    assert!(gone.is_empty(), "ARCHITECTURE.md names what is not there: {gone:?}");
+}
+
+#[test]
+fn paths_are_told_from_other_code() {
+    let text = "see `src/net/` and `limits.rs`, not `text/plain`, `a.b.c()` or `/api/queues`\n```\n`src/gone`\n```\n`tests/it`";
+    assert_eq!(paths_in(text), ["src/net/", "limits.rs", "tests/it"]);
+}
+
+#[test]
+fn every_module_says_what_it_is() {
+    let silent: Vec<_> = rust_files()
+        .iter()
+        .filter(|path| {
+            let text = fs::read_to_string(path).expect("UTF-8");
+            let mut lines = text.lines().filter(|l| !l.starts_with("#![") && !l.trim().is_empty());
+            !lines.next().is_some_and(|line| line.starts_with("//!"))
+        })
+        .map(|path| shown(path))
+        .collect();
+    assert!(silent.is_empty(), "no `//!` at the top of {silent:#?}");
+}
+
+#[test]
+fn long_files_say_why() {
+    let long: Vec<_> = rust_files()
+        .iter()
+        .filter_map(|path| {
+            let text = fs::read_to_string(path).expect("UTF-8");
+            let lines = text.lines().count();
+            (lines > LINES_MAX && !text.contains("\n//! Long: ")).then(|| format!("{}: {lines} lines", shown(path)))
+        })
+        .collect();
+    assert!(long.is_empty(), "split these, or say `//! Long: why` at their top: {long:#?}");
+}
+
+#[test]
+fn routing_and_queues_do_not_know_tokio() {
+    for package in ["leveret-exchanges", "leveret-queues"] {
+        let output = Command::new(env!("CARGO"))
+            .args(["tree", "--package", package, "--edges", "normal", "--prefix", "none", "--locked"])
+            .current_dir(root())
+            .output()
+            .expect("cargo tree");
+        let tree = String::from_utf8(output.stdout).expect("UTF-8");
+        assert!(output.status.success() && tree.starts_with(package), "{}", String::from_utf8_lossy(&output.stderr));
+        let found = tree.lines().find(|line| line.split(' ').next().is_some_and(|name| name.starts_with("tokio")));
+        assert!(found.is_none(), "{package} depends on {found:?}");
+    }
+}
