@@ -13,7 +13,8 @@ use super::cursor::Cursor;
 use super::frame::{FRAME_END, FrameKind};
 use super::layout::{Arg, arguments};
 use super::method::AMQPClass;
-use super::table::{TableError, validate_text_names};
+use super::table::TableError;
+use super::table_check::validate_text_names;
 
 /// Values that the tables of one method may hold on all levels. Our choice: a value of one byte on the wire takes some
 /// 50 bytes when converted, and declarations are kept.

@@ -16,9 +16,11 @@ pub mod hot_out;
 mod layout;
 pub mod opening;
 pub mod properties;
+mod properties_edit;
 pub mod publish;
 pub mod sasl;
 pub mod table;
+mod table_check;
 pub mod table_edit;
 
 /// The generated method types: `AMQPClass`, `basic`, `channel`, `connection`, `exchange`, `queue`, `tx`, `confirm`.

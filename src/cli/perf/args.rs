@@ -59,7 +59,7 @@ pub struct PerfArgs {
     /// Seconds to measure
     #[arg(long, short = 'z', value_name = "SECONDS")]
     pub time: Option<u64>,
-    /// Seconds to run before measuring
+    /// Seconds to run before measuring; for the idle modes, seconds to settle before memory is read
     #[arg(long, value_name = "SECONDS")]
     pub warmup: Option<u64>,
     /// Messages to publish over all publishers, instead of a time

@@ -5,7 +5,7 @@ use std::thread;
 
 use super::clock;
 use super::error::PerfError;
-use super::link::Link;
+use super::link::{GOODBYE_SECONDS, Link};
 use super::meter::{Control, Latencies, Stage};
 use super::process::Process;
 use super::report::{Operations, Phase, Spent, grouped};
@@ -108,7 +108,7 @@ fn turn_over(
             Mode::ChurnConnections => {
                 let mut link = Link::connect(url)?;
                 link.open_channel(1)?;
-                link.close()?;
+                link.close(GOODBYE_SECONDS)?;
             }
             Mode::ChurnChannels => {
                 link.open_channel(1)?;
@@ -124,6 +124,6 @@ fn turn_over(
         }
         count.fetch_add(1, Ordering::Relaxed);
     }
-    link.close()?;
+    link.close(GOODBYE_SECONDS)?;
     Ok(latencies)
 }

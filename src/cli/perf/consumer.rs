@@ -3,7 +3,7 @@
 use super::clock;
 use super::deliveries::{Event, Walker};
 use super::error::PerfError;
-use super::link::{Link, Wait, name};
+use super::link::{GOODBYE_SECONDS, Link, Wait, name};
 use super::meter::{Control, Counters, Latencies, add};
 use super::settings::Settings;
 use super::url::BrokerUrl;
@@ -118,7 +118,7 @@ impl<'a> Consumer<'a> {
             }
         }
         // Whether the broker says goodbye does not matter any more.
-        let _ = self.link.close();
+        let _ = self.link.close(GOODBYE_SECONDS);
         Ok(latencies)
     }
 

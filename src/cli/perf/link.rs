@@ -26,8 +26,8 @@ const TICK: Duration = Duration::from_millis(100);
 /// How long a broker may take to answer while things are set up.
 const ANSWER_SECONDS: u64 = 120;
 
-/// How long to wait for the answer to a close.
-const GOODBYE_SECONDS: u64 = 2;
+/// How long to wait for the answer to a close of a connection that has nothing under way.
+pub(super) const GOODBYE_SECONDS: u64 = 2;
 
 /// What the broker says of itself.
 #[derive(Clone, Debug, Default, serde::Serialize)]
@@ -174,8 +174,9 @@ impl Link {
         .map(|_| ())
     }
 
-    /// Closes the connection; what is still under way is thrown away. Waits a moment for the broker to agree.
-    pub(super) fn close(mut self) -> Result<(), PerfError> {
+    /// Closes the connection; what is still on its way here is thrown away. The broker answers once it has taken in all
+    /// that was sent, so that nothing of it can turn up in a later measurement; it is given `seconds` for that.
+    pub(super) fn close(mut self, seconds: u64) -> Result<(), PerfError> {
         let close = connection::Close {
             reply_code: 200,
             reply_text: "done".into(),
@@ -186,7 +187,7 @@ impl Link {
             0,
             &AMQPClass::Connection(connection::AMQPMethod::Close(close)),
         )?;
-        self.answer_within(0, GOODBYE_SECONDS).map(|_| ())
+        self.answer_within(0, seconds).map(|_| ())
     }
 
     /// Sends a method and waits for the next one on its channel that is not part of a content's way.
@@ -219,7 +220,7 @@ impl Link {
     pub(super) fn write_unless(
         &mut self,
         mut bytes: &[u8],
-        stop: impl Fn() -> bool,
+        mut stop: impl FnMut() -> bool,
     ) -> Result<bool, PerfError> {
         while !bytes.is_empty() {
             match self.stream.write(bytes) {

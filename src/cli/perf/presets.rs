@@ -122,11 +122,11 @@ pub(super) const PRESETS: &[Preset] = &[
         "idle-connections",
         "5,000 idle connections: bytes each",
         |s| {
-            (s.mode, s.idle) = (Mode::IdleConnections, 5000);
+            (s.mode, s.idle, s.warmup_seconds) = (Mode::IdleConnections, 5000, 3);
         },
     ),
     preset("idle-queues", "100,000 idle queues: bytes each", |s| {
-        (s.mode, s.idle) = (Mode::IdleQueues, 100_000);
+        (s.mode, s.idle, s.warmup_seconds) = (Mode::IdleQueues, 100_000, 3);
     }),
     preset(
         "churn-connections",

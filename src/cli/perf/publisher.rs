@@ -15,6 +15,9 @@ use crate::wire::method::{AMQPClass, confirm};
 /// How often a publisher that expects nothing looks whether the broker has something to say, in nanoseconds.
 const LOOK_NANOSECONDS: u64 = 100_000_000;
 
+/// How long the broker may take, when told to stop, to take in what was sent.
+const DIGEST_SECONDS: u64 = 30;
+
 pub(super) struct Publisher<'a> {
     link: Link,
     walker: Walker,
@@ -108,12 +111,12 @@ impl<'a> Publisher<'a> {
                 }
             }
         }
-        // Whether the broker says goodbye does not matter any more.
-        let _ = self.link.close();
+        // If it takes longer than that, what is left may turn up in the next measurement; this one is not to blame.
+        let _ = self.link.close(DIGEST_SECONDS);
         Ok(self.latencies)
     }
 
-    /// Sends up to `may` messages; `false` if told to stop meanwhile.
+    /// Sends up to `may` messages; `false` if told to stop while the broker took nothing for long.
     fn send(&mut self, may: u64, now: u64) -> Result<bool, PerfError> {
         let run = self.batch.run(self.turn, may);
         let count = run.len() as u64;
@@ -194,6 +197,6 @@ impl<'a> Publisher<'a> {
     /// Closes in order, so that all that was sent has been taken in when this returns.
     fn finish(mut self) -> Result<(), PerfError> {
         self.link.close_channel(CHANNEL)?;
-        self.link.close()
+        self.link.close(DIGEST_SECONDS)
     }
 }

@@ -4,7 +4,7 @@ use super::batch::Batch;
 use super::consumer::subscribe;
 use super::deliveries::{Event, Walker};
 use super::error::PerfError;
-use super::link::{Link, Wait};
+use super::link::{GOODBYE_SECONDS, Link, Wait};
 use super::meter::{Control, Counters, add};
 use super::settings::{ExchangeKind, Settings};
 use super::topology;
@@ -86,7 +86,7 @@ impl Requeuer {
             nacks.clear();
         }
         // Whether the broker says goodbye does not matter any more.
-        let _ = self.link.close();
+        let _ = self.link.close(GOODBYE_SECONDS);
         Ok(())
     }
 }

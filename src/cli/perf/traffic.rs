@@ -6,7 +6,7 @@ use std::thread::{self, Scope, ScopedJoinHandle};
 use super::clock;
 use super::consumer::Consumer;
 use super::error::PerfError;
-use super::link::Link;
+use super::link::{GOODBYE_SECONDS, Link};
 use super::meter::{Control, Counters, Latencies, Stage, Totals};
 use super::process::{Process, Usage};
 use super::publisher::Publisher;
@@ -73,7 +73,7 @@ impl Bench<'_> {
                 topology::delete_queue(&mut link, &requeuer::queue(self.settings, index))?;
             }
         }
-        link.close()?;
+        link.close(GOODBYE_SECONDS)?;
         Ok(phases)
     }
 
