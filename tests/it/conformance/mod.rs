@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::harness::{Peer, other_broker};
+use crate::harness::Peer;
 use crate::known_differences::DIFFERENCES;
 use crate::raw::{Client, Heard};
 
@@ -63,7 +63,7 @@ impl Scene {
     }
 }
 
-/// Runs one test. Where a difference of the other broker is listed the test must fail there: a list that is out of date
+/// Runs one test. Where a difference of this broker is listed the test must fail there: a list that is out of date
 /// is as wrong as a broker.
 #[track_caller]
 pub(crate) fn conform<F: FnOnce(&mut Scene)>(test: F) {

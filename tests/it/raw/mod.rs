@@ -371,7 +371,7 @@ impl Client {
     /// Deletes a queue; what the channel still hears before the answer is not looked at.
     #[track_caller]
     pub(crate) fn delete(&mut self, queue: &str) {
-        self.say(&format!("queue.delete queue={queue}"));
+        self.say(&format!("queue.delete queue=\"{queue}\""));
         while self.next().spec.name != "queue.delete-ok" {}
     }
 
