@@ -15,22 +15,21 @@ pub struct Args(Option<Arc<Table>>);
 struct Table {
     given: Box<[Entry]>,
     /// Places in `given`, by name; equal names stay in the order given.
-    sorted: Box<[u16]>,
+    sorted: Box<[usize]>,
 }
 
 impl Args {
     /// The empty table.
     pub const EMPTY: Self = Self(None);
 
-    /// A table of these entries. Only the first 65,536 are kept: callers refuse far less.
+    /// A table of these entries.
     pub fn new(entries: impl IntoIterator<Item = (Box<[u8]>, OwnedValue)>) -> Self {
-        let mut given: Vec<Entry> = entries.into_iter().collect();
-        given.truncate(usize::from(u16::MAX) + 1);
+        let given: Vec<Entry> = entries.into_iter().collect();
         if given.is_empty() {
             return Self::EMPTY;
         }
-        let mut sorted: Vec<u16> = (0..=u16::MAX).take(given.len()).collect();
-        sorted.sort_by(|a, b| given[usize::from(*a)].0.cmp(&given[usize::from(*b)].0));
+        let mut sorted: Vec<usize> = (0..given.len()).collect();
+        sorted.sort_by(|a, b| given[*a].0.cmp(&given[*b].0));
         Self(Some(Arc::new(Table {
             given: given.into(),
             sorted: sorted.into(),
@@ -54,7 +53,7 @@ impl Args {
     fn iter_sorted(&self) -> impl Iterator<Item = &Entry> {
         self.0.iter().flat_map(|table| {
             let places = table.sorted.iter();
-            places.map(|place| &table.given[usize::from(*place)])
+            places.map(|place| &table.given[*place])
         })
     }
 

@@ -44,9 +44,9 @@ impl Attributes for NoAttributes {
 }
 
 /// Headers that are parsed already; no properties, no delay.
-impl<N: AsRef<[u8]>> Attributes for [(N, Value<'_>)] {
+impl<N: AsRef<[u8]>> Attributes for &[(N, Value<'_>)] {
     fn each_header(&self, each: &mut dyn FnMut(&[u8], Value<'_>)) {
-        for (name, value) in self {
+        for (name, value) in *self {
             each(name.as_ref(), *value);
         }
     }

@@ -132,9 +132,15 @@ impl Kind {
         Ok(Self { inner, delayed })
     }
 
+    /// The names of all types that exchange.declare knows.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        let inner = InnerKind::ALL.into_iter();
+        inner.map(InnerKind::name).chain([DELAYED])
+    }
+
     /// Whether exchange.declare knows a type of that name.
     pub(crate) fn exists(name: &str) -> bool {
-        name == DELAYED || InnerKind::from_name(name).is_some()
+        Self::names().any(|known| known == name)
     }
 
     /// The name in exchange.declare.

@@ -16,6 +16,8 @@ pub struct MessageMeta {
     pub priority: Option<u8>,
     /// The `expiration` property in milliseconds, already validated.
     pub expiration_ms: Option<u64>,
+    /// It was dead-lettered here: the `x-death` in its headers is the broker's, not a publisher's.
+    pub died: bool,
 }
 
 /// Where the parts of a message lie in the bytes handed to [`Message::from_parts`].

@@ -85,7 +85,7 @@ fn open(dir: &std::path::Path) -> (LogStore, Recovered) {
         segment_bytes: 1 << 20,
         ..Options::default()
     };
-    LogStore::open(dir, options).unwrap()
+    LogStore::open(dir, &options).unwrap()
 }
 
 #[test]

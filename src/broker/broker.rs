@@ -338,18 +338,22 @@ impl Broker {
                 self.delete_idle(turn, &queue);
             }
         }
+        for consumer in std::mem::take(&mut turn.cancelled) {
+            turn.owe_wake(consumer.sink.cancelled(&consumer));
+        }
         turn.wake();
     }
 
     /// Moves a dead message from its queue to the targets of the dead-letter exchange, in one step
     /// of the store.
     fn bury(&self, turn: &mut Turn, dead: Dead) {
-        let Dead { source, seq, message, reason, lane, stored } = dead;
-        let Some(message) = message else {
-            source.read_dead(seq, lane, reason);
-            return;
+        let Dead { source, message, reason, place } = dead;
+        let message = match (message, place) {
+            (Some(message), _) => message,
+            (None, Some((seq, lane))) => return source.read_dead(seq, lane, reason),
+            (None, None) => return,
         };
-        let settle = stored.then(|| source.settled(seq, reason));
+        let settle = place.map(|(seq, _)| source.settled(seq, reason));
         let targets = self.dead_letter_targets(turn.now, &source, reason, &message);
         match targets {
             Some((message, queues)) => move_message(turn, &self.environment, &message, queues, settle),

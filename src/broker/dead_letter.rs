@@ -4,12 +4,11 @@
 use leveret_queues::store::SettleReason;
 use leveret_queues::{Message, MessageMeta, Millis};
 
-use super::arguments::{FieldTable, Value, integer, text};
 use super::attributes::headers;
 use super::names::{ExchangeName, QueueName};
-use crate::wire::method::FieldArray;
 use crate::wire::properties::{Field, PropertiesEdit};
-use crate::wire::table_edit::table_contents;
+use crate::wire::table::{ArrayRef, TableRef, ValueRef};
+use crate::wire::table_edit::{put_entry, put_value, rewrite};
 
 /// Where the dead letters of a queue go.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -26,7 +25,8 @@ pub(super) struct DeadLetter {
     pub(super) message: Message,
     /// Routing keys behind the message's own.
     pub(super) more_keys: Vec<Vec<u8>>,
-    history: FieldArray,
+    /// The contents of `x-death`.
+    history: Vec<u8>,
     by_client: bool,
 }
 
@@ -40,18 +40,75 @@ pub(super) const fn reason_name(reason: SettleReason) -> &'static str {
     }
 }
 
-fn long(value: &str) -> Value {
-    Value::LongString(value.into())
+fn names(entry: TableRef<'_>, field: &str, text: &str) -> bool {
+    entry.get(field).and_then(ValueRef::as_bytes) == Some(text.as_bytes())
 }
 
-fn field<'a>(table: &'a FieldTable, name: &str) -> Option<&'a str> {
-    table.inner().get(name).and_then(text)
+/// The keys in the CC header.
+fn copies(table: TableRef<'_>) -> Vec<Vec<u8>> {
+    let array = table.get("CC").and_then(ValueRef::as_array);
+    array.iter().flat_map(|array| array.iter()).filter_map(|key| key.as_bytes().map(<[u8]>::to_vec)).collect()
 }
 
-fn texts(value: Option<&Value>) -> Vec<Vec<u8>> {
-    let Some(Value::FieldArray(array)) = value else { return Vec::new() };
-    let keys = array.as_slice().iter();
-    keys.filter_map(|key| text(key).map(|key| key.as_bytes().to_vec())).collect()
+/// The entries of `x-death`, newest first.
+fn deaths(table: TableRef<'_>) -> Vec<TableRef<'_>> {
+    let array = table.get("x-death").and_then(ValueRef::as_array);
+    array.iter().flat_map(|array| array.iter()).filter_map(ValueRef::as_table).collect()
+}
+
+/// One death: which queue dropped which message, and why.
+struct Death<'a> {
+    message: &'a Message,
+    queue: &'a QueueName,
+    reason: &'static str,
+    expiration: Option<&'a [u8]>,
+    copies: &'a [Vec<u8>],
+    now: Millis,
+}
+
+impl Death<'_> {
+    /// The entry of a queue and reason that had none, its keys in the order of `RabbitMQ`'s.
+    fn entry(&self) -> Vec<u8> {
+        let mut keys = Vec::new();
+        put_value(&mut keys, ValueRef::LongString(self.message.routing_key()));
+        for key in self.copies {
+            put_value(&mut keys, ValueRef::LongString(key));
+        }
+        let mut out = Vec::new();
+        if let Some(expiration) = self.expiration {
+            put_entry(&mut out, b"original-expiration", ValueRef::LongString(expiration));
+        }
+        put_entry(&mut out, b"count", ValueRef::I64(1));
+        put_entry(&mut out, b"reason", ValueRef::LongString(self.reason.as_bytes()));
+        put_entry(&mut out, b"queue", ValueRef::LongString(self.queue.as_str().as_bytes()));
+        put_entry(&mut out, b"time", ValueRef::Timestamp(self.now.0 / 1000));
+        put_entry(&mut out, b"exchange", ValueRef::LongString(self.message.exchange()));
+        put_entry(&mut out, b"routing-keys", ValueRef::Array(ArrayRef::assume_valid(&keys)));
+        out
+    }
+
+    /// `x-death` with this death in front.
+    fn history(&self, before: &[TableRef<'_>]) -> Vec<u8> {
+        let known = before.iter().position(|entry| {
+            names(*entry, "queue", self.queue.as_str()) && names(*entry, "reason", self.reason)
+        });
+        let newest = match known {
+            Some(at) => {
+                let count = before[at].get("count").and_then(ValueRef::as_i64).unwrap_or(0);
+                let count = ValueRef::I64(count.saturating_add(1));
+                rewrite(before[at], &[("count", Some(count))])
+            }
+            None => self.entry(),
+        };
+        let mut out = Vec::new();
+        put_value(&mut out, ValueRef::Table(TableRef::assume_valid(&newest)));
+        for (at, entry) in before.iter().enumerate() {
+            if Some(at) != known {
+                put_value(&mut out, ValueRef::Table(*entry));
+            }
+        }
+        out
+    }
 }
 
 /// Makes the dead letter of a message that `queue` dropped.
@@ -62,96 +119,56 @@ pub(super) fn dead_letter(
     rule: &DeadLetterRule,
     now: Millis,
 ) -> DeadLetter {
-    let mut table =
-        headers(message).and_then(|headers| headers.to_field_table().ok()).unwrap_or_default();
-    let exchange = String::from_utf8_lossy(message.exchange()).into_owned();
-    let key = String::from_utf8_lossy(message.routing_key()).into_owned();
-    let copies = texts(table.inner().get("CC"));
+    let table = headers(message).unwrap_or_else(|| TableRef::assume_valid(&[]));
     let mut edit = PropertiesEdit::new(message.properties()).unwrap_or_default();
     let expiration = edit.before().text(Field::Expiration).map(<[u8]>::to_vec);
-
-    let mut history = match table.inner().get("x-death") {
-        Some(Value::FieldArray(array)) => array.as_slice().to_vec(),
-        _ => Vec::new(),
-    };
+    let copies = copies(table);
     let reason_text = reason_name(reason);
-    let same = |entry: &Value| {
-        matches!(entry, Value::FieldTable(entry)
-            if field(entry, "queue") == Some(queue.as_str())
-                && field(entry, "reason") == Some(reason_text))
+    let death = Death {
+        message,
+        queue,
+        reason: reason_text,
+        expiration: expiration.as_deref(),
+        copies: &copies,
+        now,
     };
-    let entry = match history.iter().position(same).map(|at| history.remove(at)) {
-        Some(Value::FieldTable(mut known)) => {
-            let count = known.inner().get("count").and_then(integer).unwrap_or(0);
-            known.insert("count".into(), Value::LongLongInt(count.saturating_add(1)));
-            known
-        }
-        _ => first_death(queue, reason_text, &exchange, &key, &copies, expiration.as_deref(), now),
-    };
-    history.insert(0, Value::FieldTable(entry));
-    let history = FieldArray::from(history);
-    table.insert("x-death".into(), Value::FieldArray(history.clone()));
-    for (name, value) in
-        [("queue", queue.as_str()), ("reason", reason_text), ("exchange", exchange.as_str())]
-    {
-        let first = format!("x-first-death-{name}");
-        if !table.inner().contains_key(first.as_str()) {
-            table.insert(first.as_str().into(), long(value));
-        }
-        table.insert(format!("x-last-death-{name}").as_str().into(), long(value));
+    // What a publisher sends as x-death is not history, and goes.
+    let died_before = message.meta().died;
+    let before = if died_before { deaths(table) } else { Vec::new() };
+    let history = death.history(&before);
+    let text = ValueRef::LongString;
+    let queue_name = text(queue.as_str().as_bytes());
+    let reason_value = text(reason_text.as_bytes());
+    let exchange = text(message.exchange());
+    let mut changes = vec![("x-death", Some(ValueRef::Array(ArrayRef::assume_valid(&history))))];
+    if !died_before {
+        changes.extend([
+            ("x-first-death-exchange", Some(exchange)),
+            ("x-first-death-queue", Some(queue_name)),
+            ("x-first-death-reason", Some(reason_value)),
+        ]);
     }
-    let new_key = match &rule.routing_key {
+    changes.extend([
+        ("x-last-death-exchange", Some(exchange)),
+        ("x-last-death-queue", Some(queue_name)),
+        ("x-last-death-reason", Some(reason_value)),
+    ]);
+    let (new_key, more_keys) = match &rule.routing_key {
         Some(replacement) => {
-            table = without(table, "CC");
-            replacement.clone().into_bytes()
+            changes.push(("CC", None));
+            (replacement.as_bytes(), Vec::new())
         }
-        None => message.routing_key().to_vec(),
+        None => (message.routing_key(), copies.clone()),
     };
-    let more_keys = if rule.routing_key.is_some() { Vec::new() } else { copies };
-    edit.set_headers(&table_contents(&table));
+    edit.set_headers(&rewrite(table, &changes));
     edit.remove(Field::Expiration);
-    let meta = MessageMeta { expiration_ms: None, ..message.meta() };
+    let meta = MessageMeta { expiration_ms: None, died: true, ..message.meta() };
     DeadLetter {
-        message: message.republished(rule.exchange.as_str(), &new_key, &edit.finish(), meta),
+        message: message.republished(rule.exchange.as_str(), new_key, &edit.finish(), meta),
         more_keys,
         history,
         by_client: reason == SettleReason::Rejected,
     }
-}
-
-fn without(table: FieldTable, name: &str) -> FieldTable {
-    let mut rest = FieldTable::default();
-    for (key, value) in table.inner() {
-        if key.as_str() != name {
-            rest.insert(key.clone(), value.clone());
-        }
-    }
-    rest
-}
-
-fn first_death(
-    queue: &QueueName,
-    reason: &str,
-    exchange: &str,
-    key: &str,
-    copies: &[Vec<u8>],
-    expiration: Option<&[u8]>,
-    now: Millis,
-) -> FieldTable {
-    let mut keys = vec![long(key)];
-    keys.extend(copies.iter().map(|key| long(&String::from_utf8_lossy(key))));
-    let mut entry = FieldTable::default();
-    entry.insert("count".into(), Value::LongLongInt(1));
-    entry.insert("reason".into(), long(reason));
-    entry.insert("queue".into(), long(queue.as_str()));
-    entry.insert("time".into(), Value::Timestamp(now.0 / 1000));
-    entry.insert("exchange".into(), long(exchange));
-    entry.insert("routing-keys".into(), Value::FieldArray(FieldArray::from(keys)));
-    if let Some(expiration) = expiration {
-        let text = String::from_utf8_lossy(expiration).into_owned();
-        entry.insert("original-expiration".into(), long(&text));
-    }
-    entry
 }
 
 impl DeadLetter {
@@ -161,12 +178,11 @@ impl DeadLetter {
         if self.by_client {
             return false;
         }
-        for entry in self.history.as_slice() {
-            let Value::FieldTable(entry) = entry else { continue };
-            if field(entry, "reason") == Some("rejected") {
+        for entry in ArrayRef::assume_valid(&self.history).iter().filter_map(ValueRef::as_table) {
+            if names(entry, "reason", "rejected") {
                 return false;
             }
-            if field(entry, "queue") == Some(target.as_str()) {
+            if names(entry, "queue", target.as_str()) {
                 return true;
             }
         }

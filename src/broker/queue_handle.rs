@@ -10,7 +10,7 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::task::{Poll, Waker};
 
 use leveret_queues::queue::{
-    AttachRefused, ConsumerId, ConsumerSpec, Counts, Delivery, Effects, GetReply, Gone, Published, Queue,
+    AttachRefused, ConsumerId, ConsumerSpec, Counts, Delivery, Effects, GetReply, Gone, Overflow, Published, Queue,
     ReadAsk, Requeue, Settings, Token,
 };
 use leveret_queues::store::{Broken, ReadWish, Record, SettleReason, Store, Stored};
@@ -101,13 +101,12 @@ pub(super) struct Place {
 struct Cell {
     queue: Queue<Arc<Consumer>>,
     dead_letter: Option<Arc<DeadLetterRule>>,
+    /// What it refuses is dead-lettered (`reject-publish-dlx`).
+    refused_die: bool,
     gone: bool,
     had_consumer: bool,
     /// The instant for which a tick is asked already.
     tick_at: Option<Millis>,
-    /// Delivery mark not yet given to the store, and when the last one was.
-    mark: Option<Seq>,
-    marked_at: Millis,
     resident: u64,
     /// A `basic.get` found that the head is not in memory.
     head_unready: bool,
@@ -124,10 +123,6 @@ impl Cell {
         }
     }
 }
-
-/// How long a delivery mark may wait for the next one, in milliseconds: under load a mark per batch
-/// would cost more than it tells.
-const MARK_INTERVAL_MS: u64 = 10;
 
 /// One message of a batch for one queue.
 #[derive(Clone, Copy, Debug)]
@@ -168,11 +163,10 @@ impl QueueHandle {
         let cell = Cell {
             queue,
             dead_letter: options.dead_letter.clone(),
+            refused_die: options.settings.overflow == Overflow::RejectPublishDeadLetter,
             gone: false,
             had_consumer: false,
             tick_at: None,
-            mark: None,
-            marked_at: Millis(0),
             resident: 0,
             head_unready: false,
             waiting: Vec::new(),
@@ -221,6 +215,7 @@ impl QueueHandle {
             outlet: Gathering::new(&mut turn.deliveries, &mut turn.wakers),
             effects: &mut turn.effects,
             records: &mut turn.records,
+            dead: &mut turn.dead,
         };
         let result = work(cell, &mut call);
         call.outlet.flush();
@@ -247,11 +242,9 @@ impl QueueHandle {
             if gone.dead_letter {
                 dead.push(Dead {
                     source: Arc::clone(self),
-                    seq: gone.seq,
                     message: gone.message,
                     reason: gone.reason,
-                    lane: gone.lane,
-                    stored: gone.stored,
+                    place: gone.stored.then_some((gone.seq, gone.lane)),
                 });
             } else if gone.stored {
                 self.owe_settle(&gone, records);
@@ -266,14 +259,7 @@ impl QueueHandle {
             records.push(Record::Returned { queue: self.id, seq, count });
         }
         if let Some(upto) = effects.delivered_upto.take() {
-            cell.mark = cell.mark.max(Some(upto));
-        }
-        if let Some(upto) = cell.mark
-            && cell.marked_at.plus(MARK_INTERVAL_MS) <= turn.now
-        {
             records.push(Record::Delivered { queue: self.id, upto });
-            cell.mark = None;
-            cell.marked_at = turn.now;
         }
         for (seq, why) in effects.damaged.drain(..) {
             tracing::error!(vhost = %self.vhost, queue = %self.name, seq = seq.0, "message lost: {why}");
@@ -295,8 +281,7 @@ impl QueueHandle {
     }
 
     fn ask_for_tick(self: &Arc<Self>, cell: &mut Cell) {
-        let mark = cell.mark.map(|_| cell.marked_at.plus(MARK_INTERVAL_MS));
-        let wanted = [cell.queue.next_deadline(), cell.queue.idle_deadline(), mark];
+        let wanted = [cell.queue.next_deadline(), cell.queue.idle_deadline()];
         if let Some(at) = wanted.into_iter().flatten().min()
             && !cell.gone
             && cell.tick_at.is_none_or(|asked| at < asked)
@@ -344,7 +329,7 @@ impl QueueHandle {
         let mut turn = Turn::at((self.environment.clock)());
         self.enter(&mut turn, |cell, work| {
             match read {
-                Ok(stored) => cell.queue.fetched(work.now, ask, stored, &mut work.outlet, work.effects),
+                Ok(stored) => cell.queue.fetched(work.now, stored, ask, &mut work.outlet, work.effects),
                 Err(Broken) => cell.queue.read_failed(work.now, ask),
             }
             cell.head_may_be_ready();
@@ -364,11 +349,9 @@ impl QueueHandle {
                 match stored.message {
                     Ok(message) => turn.dead.push(Dead {
                         source: Arc::clone(&this),
-                        seq,
                         message: Some(message),
                         reason,
-                        lane,
-                        stored: true,
+                        place: Some((seq, lane)),
                     }),
                     Err(why) => {
                         tracing::error!(vhost = %this.vhost, queue = %this.name, "dead letter lost: {why}");
@@ -416,6 +399,7 @@ struct Work<'a> {
     outlet: Gathering<'a>,
     effects: &'a mut Effects,
     records: &'a mut Vec<Record>,
+    dead: &'a mut Vec<Dead>,
 }
 
 impl QueueHandle {
@@ -456,11 +440,11 @@ impl QueueHandle {
             return true;
         }
         let logged = self.spec.durable && message.meta().persistent;
-        let copy = logged.then(|| message.clone());
+        let copy = (logged || cell.refused_die).then(|| message.clone());
         match cell.queue.publish(work.now, message, &mut work.outlet, work.effects) {
             Published::Passed => {}
             Published::Enqueued { seq, lane, expires } => {
-                if let Some(message) = copy {
+                if let Some(message) = copy.filter(|_| logged) {
                     work.records.push(Record::Enqueue {
                         queue: self.id,
                         seq,
@@ -472,7 +456,17 @@ impl QueueHandle {
                     });
                 }
             }
-            Published::Refused { .. } => return false,
+            Published::Refused { dead_letter } => {
+                if let Some(message) = copy.filter(|_| dead_letter) {
+                    work.dead.push(Dead {
+                        source: Arc::clone(self),
+                        message: Some(message),
+                        reason: SettleReason::MaxLength,
+                        place: None,
+                    });
+                }
+                return false;
+            }
         }
         true
     }
@@ -636,6 +630,7 @@ impl QueueHandle {
     pub fn set_options(self: &Arc<Self>, turn: &mut Turn, settings: Settings, rule: Option<Arc<DeadLetterRule>>) {
         self.enter(turn, |cell, work| {
             cell.dead_letter = rule;
+            cell.refused_die = settings.overflow == Overflow::RejectPublishDeadLetter;
             cell.queue.set_settings(work.now, settings, &mut work.outlet, work.effects);
         });
     }

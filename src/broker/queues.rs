@@ -205,9 +205,7 @@ impl Broker {
             Err(Refusal::NotFound { .. }) => Ok(0),
             Err(refusal) => Err(refusal),
             Ok(closed) => {
-                for consumer in &closed.consumers {
-                    turn.owe_wake(consumer.sink.cancelled(consumer));
-                }
+                turn.cancelled.extend(closed.consumers);
                 self.forget_queue(vhost, &queue)?;
                 Ok(closed.messages)
             }

@@ -29,6 +29,8 @@ pub struct Turn {
     pub(super) dead: Vec<Dead>,
     /// Auto-delete queues that lost their last consumer.
     pub(super) deletable: Vec<Arc<QueueHandle>>,
+    /// Consumers whose queue was deleted; they hear of it after the deletion's own answer.
+    pub(super) cancelled: Vec<Arc<Consumer>>,
     /// Whether anything was appended to the store, so that a confirm has to wait for it.
     pub(crate) appended: bool,
 }
@@ -37,13 +39,11 @@ pub struct Turn {
 /// source until it is appended to its targets, in one group.
 pub(super) struct Dead {
     pub(super) source: Arc<QueueHandle>,
-    pub(super) seq: Seq,
     /// `None`: to be read back from the store first.
     pub(super) message: Option<Message>,
     pub(super) reason: SettleReason,
-    pub(super) lane: u8,
-    /// The store knows of it under its source.
-    pub(super) stored: bool,
+    /// Where the store knows it to be: place and lane in its source.
+    pub(super) place: Option<(Seq, u8)>,
 }
 
 impl Turn {

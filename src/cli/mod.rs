@@ -2,6 +2,7 @@
 
 pub mod config;
 pub mod logging;
+pub mod perf;
 pub mod serve;
 
 use std::io::Write;
@@ -23,6 +24,8 @@ struct Arguments {
 enum Command {
     /// Run the broker (what happens without a command, too).
     Serve(Box<config::ServeArgs>),
+    /// Generate load on a broker and measure it.
+    Perf(Box<perf::PerfArgs>),
 }
 
 /// Runs what the command line asks for. A failure is one line on standard error, and a non-zero
@@ -32,6 +35,7 @@ pub fn main() -> ExitCode {
     let outcome = match arguments.command {
         None => serve::run(&arguments.serve),
         Some(Command::Serve(args)) => serve::run(&args),
+        Some(Command::Perf(args)) => perf::run(&args).map_err(Into::into),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -42,7 +42,7 @@ async fn serve(config: &Config, folder: &Folder) -> Result<(), Failure> {
         ..Options::default()
     };
     let (definitions, mut findings) = Definitions::open(folder.path())?;
-    let (store, recovered) = LogStore::open(folder.path(), options)?;
+    let (store, recovered) = LogStore::open(folder.path(), &options)?;
     findings.extend(recovered.findings);
     for finding in findings {
         tracing::error!("data folder: {finding}");

@@ -38,6 +38,11 @@ impl Connection {
             return;
         }
         tracing::warn!(peer = %self.peer.address, "connection closed: {error}");
+        self.close_for(error);
+    }
+
+    /// Closes the connection without a word in the log.
+    pub(super) fn close_for(&mut self, error: &AmqpError) {
         self.end_all();
         self.send(0, &close_of(error));
         self.phase = Phase::Closing;

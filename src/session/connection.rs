@@ -304,7 +304,7 @@ impl Connection {
             match self.channels.get_mut(&channel) {
                 Some(open) if open.closing => return Step::Used(frame.end),
                 Some(open) if open.content.is_some() => {
-                    self.fail(&unexpected("expected content, got a method instead"));
+                    self.fail(&cut_short());
                     return Step::Used(frame.end);
                 }
                 Some(_) => {}
@@ -550,6 +550,12 @@ enum Step {
     Head(Arc<QueueHandle>),
 }
 
-pub(super) fn unexpected(text: &str) -> AmqpError {
+fn unexpected(text: &str) -> AmqpError {
     AmqpError::new(ReplyCode::UnexpectedFrame, MethodId::default(), text)
+}
+
+/// A publish whose content did not come.
+pub(super) fn cut_short() -> AmqpError {
+    let text = "expected content header or body, got a method instead";
+    AmqpError::new(ReplyCode::UnexpectedFrame, super::content::PUBLISH, text)
 }

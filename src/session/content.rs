@@ -19,7 +19,7 @@ pub(super) const APART_BYTES: usize = 32 * 1024;
 
 /// Memory set aside for a body when its header comes; the rest grows as it arrives, since a size
 /// is easily declared.
-const FIRST_BODY_BYTES: usize = 1024 * 1024;
+const FIRST_BODY_BYTES: usize = 64 * 1024;
 
 /// A publish that came in pieces.
 pub(super) struct Content {
@@ -55,13 +55,13 @@ fn precondition(text: impl Into<String>) -> AmqpError {
 }
 
 fn unexpected(text: &str) -> AmqpError {
-    AmqpError::new(ReplyCode::UnexpectedFrame, MethodId::default(), text)
+    AmqpError::new(ReplyCode::UnexpectedFrame, PUBLISH, text)
 }
 
 /// Reads a content header's payload and checks what does not depend on the publish.
 pub(super) fn header_of(payload: &[u8]) -> Result<ContentHeader, AmqpError> {
     let header = content_header(payload).map_err(|error| {
-        AmqpError::new(ReplyCode::FrameError, MethodId::default(), error.to_string())
+        AmqpError::new(ReplyCode::FrameError, PUBLISH, error.to_string())
     })?;
     if header.class != CLASS_BASIC {
         return Err(unexpected(&format!(
@@ -72,7 +72,7 @@ pub(super) fn header_of(payload: &[u8]) -> Result<ContentHeader, AmqpError> {
     if header.body_size > BODY_BYTES_CAP {
         return Err(AmqpError::new(
             ReplyCode::FrameError,
-            MethodId::default(),
+            PUBLISH,
             format!("content body of {} bytes is larger than {BODY_BYTES_CAP}", header.body_size),
         ));
     }
@@ -114,12 +114,12 @@ fn meta_of(found: &Essentials<'_>, rules: &Rules<'_>) -> Result<MessageMeta, Amq
             rules.user
         )));
     }
-    Ok(MessageMeta { persistent: found.persistent, priority: found.priority, expiration_ms })
+    Ok(MessageMeta { persistent: found.persistent, priority: found.priority, expiration_ms, died: false })
 }
 
 fn read_properties(raw: &[u8]) -> Result<Essentials<'_>, AmqpError> {
     essentials(raw).map_err(|error| {
-        AmqpError::new(ReplyCode::SyntaxError, MethodId::default(), error.to_string())
+        AmqpError::new(ReplyCode::SyntaxError, PUBLISH, error.to_string())
     })
 }
 
@@ -184,7 +184,7 @@ impl Content {
         if self.body.len() + piece.len() > header.body_size {
             return Err(AmqpError::new(
                 ReplyCode::FrameError,
-                MethodId::default(),
+                PUBLISH,
                 "content body is longer than its header declares",
             ));
         }

@@ -102,7 +102,8 @@ impl Connection {
                     let text = format!(
                         "Login was refused using authentication mechanism {mechanism}. For details see the broker logfile."
                     );
-                    self.fail(&AmqpError::new(ReplyCode::AccessRefused, START_OK, text).on_connection());
+                    let error = AmqpError::new(ReplyCode::AccessRefused, START_OK, text);
+                    self.close_for(&error.on_connection());
                 } else {
                     self.phase = Phase::Closed;
                 }

@@ -99,7 +99,7 @@ impl Connection {
                 false
             }
             Some(open) if open.content.is_some() => {
-                self.fail(&super::connection::unexpected("expected content, got a method instead"));
+                self.fail(&super::connection::cut_short());
                 false
             }
             None if !opening => {

@@ -7,7 +7,6 @@
 //! nodes, however many `#` there are. `#.#` is stored as `#`, which means the same.
 
 use hashbrown::HashMap;
-use rustc_hash::FxHashMap;
 
 use crate::QueueId;
 use crate::matcher::Sink;
@@ -22,14 +21,14 @@ const NONE: u32 = 0;
 
 pub(crate) struct Topic<D> {
     exact: Direct<D>,
-    /// Words of patterns in the trie. They come from clients, hence a map with a secret seed.
+    /// Words of patterns in the trie. What is in both maps is up to clients, hence secret seeds.
     words: HashMap<Box<[u8]>, Word>,
     free_words: Vec<u32>,
     next_word: u32,
     nodes: Vec<Node<D>>,
     free_nodes: Vec<u32>,
     /// (node, word) to the child. All nodes' edges lie in one table: most have one or none.
-    edges: FxHashMap<(u32, u32), u32>,
+    edges: HashMap<(u32, u32), u32>,
 }
 
 struct Word {
@@ -78,7 +77,7 @@ impl<D> Default for Topic<D> {
             next_word: 0,
             nodes: vec![Node::default()],
             free_nodes: Vec::new(),
-            edges: FxHashMap::default(),
+            edges: HashMap::new(),
         }
     }
 }

@@ -50,7 +50,7 @@ pub enum Peeked<'a> {
     },
 }
 
-impl<C: Clone> Queue<C> {
+impl<C> Queue<C> {
     /// What the queue holds.
     pub fn counts(&self) -> Counts {
         self.counts

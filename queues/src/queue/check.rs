@@ -9,7 +9,7 @@ use crate::ids::Seq;
 /// Larger queues are not checked after every step, only when asked.
 const SMALL: u64 = 64;
 
-impl<C: Clone> Queue<C> {
+impl<C> Queue<C> {
     /// Checks small queues in debug builds, after every step.
     pub(super) fn check_small(&self) {
         if cfg!(debug_assertions)
@@ -50,15 +50,8 @@ impl<C: Clone> Queue<C> {
                 assert_eq!(*seq, entry.seq);
                 assert!(entry.redelivered);
                 assert!(entry.message.is_some() || entry.stored());
-                follow(entry);
             }
-            lane.head.iter().for_each(&mut follow);
-            for chunk in &lane.rest {
-                match chunk {
-                    Chunk::Warm(warm) => warm.iter().for_each(&mut follow),
-                    Chunk::Cold(_) => {}
-                }
-            }
+            lane.entries().for_each(&mut follow);
             let mut last = lane.head.back().map_or(Seq(0), |entry| entry.seq);
             for chunk in &lane.rest {
                 let (first, next) = match chunk {

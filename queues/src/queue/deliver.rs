@@ -2,13 +2,15 @@
 
 use super::consumers::{Consumers, Holder};
 use super::entry::Entry;
-use super::lane::Front;
+use super::lane::{Front, Lane};
 use super::limits::DROPS_PER_CALL;
-use super::{Delivery, Effects, GetReply, Gone, Got, Outlet, Queue, Token};
-use crate::ids::Millis;
+use super::unacked::Unacked;
+use super::{Counts, Delivery, Effects, GetReply, Gone, Got, Outlet, Queue, Token};
+use crate::ids::{Millis, Seq};
+use crate::message::Message;
 use crate::store::SettleReason;
 
-impl<C: Clone> Queue<C> {
+impl<C> Queue<C> {
     /// Consumers that could take a message now.
     pub(super) fn takers(&self) -> usize {
         self.consumers.as_deref().map_or(0, Consumers::takers)
@@ -55,12 +57,18 @@ impl<C: Clone> Queue<C> {
             let Some((consumer, holder)) = consumers.take_turn(bytes, outlet) else {
                 break;
             };
-            let (handle, no_ack) = (consumer.spec.handle.clone(), consumer.spec.no_ack);
-            let Some(entry) = self.pop(level) else {
+            let Some(entry) = self.lanes.get_mut(level).and_then(Lane::pop) else {
                 break;
             };
-            if let Some(delivery) = self.hand_out(entry, holder, no_ack, fx) {
-                outlet.deliver(&handle, delivery);
+            self.lanes.note(level);
+            self.counts.take_ready(&entry);
+            let till = Till {
+                unacked: &mut self.unacked,
+                counts: &mut self.counts,
+                delivered_upto: &mut self.delivered_upto,
+            };
+            if let Some(delivery) = till.hand_out(entry, holder, consumer.spec.no_ack, fx) {
+                outlet.deliver(&consumer.spec.handle, delivery);
             }
         }
         self.wish(now, self.counts.consumers > 0, fx);
@@ -123,10 +131,60 @@ impl<C: Clone> Queue<C> {
         Ok(no_ack)
     }
 
+    /// `basic.get`: takes the front. Counts as use of the queue.
+    pub fn get(&mut self, now: Millis, no_ack: bool, fx: &mut Effects) -> GetReply {
+        self.last_used = now;
+        self.trim(now, fx);
+        let reply = match self.front() {
+            None => GetReply::Empty,
+            // An expired front is left over from more drops than one call may do.
+            Some((
+                level,
+                Front::Entry {
+                    here: true,
+                    expires,
+                    ..
+                },
+            )) if expires > now => {
+                let entry = self.pop(level);
+                let till = Till {
+                    unacked: &mut self.unacked,
+                    counts: &mut self.counts,
+                    delivered_upto: &mut self.delivered_upto,
+                };
+                match entry.and_then(|entry| till.hand_out(entry, Holder::NOBODY, no_ack, fx)) {
+                    Some(delivery) => GetReply::Got(Got {
+                        delivery,
+                        ready_left: self.counts.ready,
+                    }),
+                    None => GetReply::Empty,
+                }
+            }
+            Some(_) => GetReply::NotYet,
+        };
+        self.wish(now, true, fx);
+        self.check_small();
+        reply
+    }
+
+    /// The message that a token names, if its body is in memory.
+    pub fn held(&self, token: Token) -> Option<&Message> {
+        self.unacked.get(token)?.entry.message.as_ref()
+    }
+}
+
+/// The parts of a queue that handing out a message changes, apart from lanes and consumers.
+struct Till<'a> {
+    unacked: &'a mut Unacked,
+    counts: &'a mut Counts,
+    delivered_upto: &'a mut Seq,
+}
+
+impl Till<'_> {
     /// Makes a delivery of a message that was just taken out of the ready ones. `None`: its body
     /// is not here, which the caller has ruled out.
     fn hand_out(
-        &mut self,
+        self,
         mut entry: Entry,
         holder: Holder,
         no_ack: bool,
@@ -147,9 +205,9 @@ impl<C: Clone> Queue<C> {
         } else {
             let message = entry.message.clone()?;
             self.counts.add_unacked(&entry);
-            if entry.stored() && entry.seq > self.delivered_upto {
-                self.delivered_upto = entry.seq;
-                fx.delivered_upto = Some(entry.seq);
+            if entry.stored() && seq > *self.delivered_upto {
+                *self.delivered_upto = seq;
+                fx.delivered_upto = Some(seq);
             }
             (message, Some(self.unacked.hold(entry, holder)))
         };
@@ -160,42 +218,6 @@ impl<C: Clone> Queue<C> {
             redelivered,
             delivery_count,
         })
-    }
-
-    /// `basic.get`: takes the front. Counts as use of the queue.
-    pub fn get(&mut self, now: Millis, no_ack: bool, fx: &mut Effects) -> GetReply {
-        self.last_used = now;
-        self.trim(now, fx);
-        let reply = match self.front() {
-            None => GetReply::Empty,
-            // An expired front is left over from more drops than one call may do.
-            Some((
-                level,
-                Front::Entry {
-                    here: true,
-                    expires,
-                    ..
-                },
-            )) if expires > now => {
-                let entry = self.pop(level);
-                match entry.and_then(|entry| self.hand_out(entry, Holder::NOBODY, no_ack, fx)) {
-                    Some(delivery) => GetReply::Got(Got {
-                        delivery,
-                        ready_left: self.counts.ready,
-                    }),
-                    None => GetReply::Empty,
-                }
-            }
-            Some(_) => GetReply::NotYet,
-        };
-        self.wish(now, true, fx);
-        self.check_small();
-        reply
-    }
-
-    /// The message that a token names, if its body is in memory.
-    pub fn held(&self, token: Token) -> Option<&crate::message::Message> {
-        self.unacked.get(token)?.entry.message.as_ref()
     }
 }
 

@@ -131,6 +131,8 @@ impl Lane {
         let entry = self.head.pop_front();
         if self.head.is_empty() {
             self.refill();
+        } else {
+            thin(&mut self.head);
         }
         entry
     }
@@ -164,14 +166,6 @@ impl Lane {
         }
     }
 
-    /// All stretches on disk, in order.
-    pub(super) fn colds(&self) -> impl Iterator<Item = &Cold> {
-        self.rest.iter().filter_map(|chunk| match chunk {
-            Chunk::Warm(_) => None,
-            Chunk::Cold(cold) => Some(cold),
-        })
-    }
-
     /// All messages in memory, in order.
     pub(super) fn entries(&self) -> impl Iterator<Item = &Entry> {
         let rest = self.rest.iter().filter_map(|chunk| match chunk {
@@ -197,6 +191,13 @@ impl Lane {
     }
 }
 
-/// An emptied head keeps room for this many entries (2.5 KiB), so that a short queue under load
-/// allocates nothing.
-const ROOM_KEPT: usize = 64;
+/// Gives back the room of a deque that was much longer once.
+pub(super) fn thin(entries: &mut VecDeque<Entry>) {
+    if entries.capacity() > ROOM_KEPT && entries.len() < entries.capacity() / 8 {
+        entries.shrink_to(entries.len() * 2);
+    }
+}
+
+/// An emptied head keeps room for this many entries (10 KiB), so that a short queue under load
+/// allocates nothing. [`Queue::shrink`](super::Queue::shrink) takes that as well.
+const ROOM_KEPT: usize = 256;

@@ -1,15 +1,14 @@
 //! Messages leave without a consumer: expired, over a limit, purged.
 
 use super::lane::Front;
-use super::lanes::Lanes;
-use super::{Effects, Overflow, PurgeMark, Queue};
+use super::{Counts, Effects, Overflow, PurgeMark, Queue};
 use crate::ids::Millis;
 use crate::store::SettleReason;
 
 /// One call drops at most this many messages (a few milliseconds); the rest is due at once.
 pub(super) const DROPS_PER_CALL: usize = 10_000;
 
-impl<C: Clone> Queue<C> {
+impl<C> Queue<C> {
     /// Whether `more` messages of `more_bytes` in sum would be too many. Only ready ones count.
     pub(super) fn over_limit(&self, more: u64, more_bytes: u64) -> bool {
         let (length, bytes) = (self.settings.max_length, self.settings.max_bytes);
@@ -68,8 +67,16 @@ impl<C: Clone> Queue<C> {
         if purged == 0 {
             return 0;
         }
+        // Freed with the effects; what stays is counted anew, which spares looking at it all.
         let remains = std::mem::take(&mut self.lanes);
-        self.recount(&remains);
+        self.counts = Counts {
+            consumers: self.counts.consumers,
+            ..Counts::default()
+        };
+        for held in self.unacked.iter() {
+            self.counts.enter(&held.entry);
+            self.counts.add_unacked(&held.entry);
+        }
         self.reading = None;
         self.more_due = false;
         fx.purge = Some(PurgeMark {
@@ -80,22 +87,5 @@ impl<C: Clone> Queue<C> {
         });
         self.check_small();
         purged
-    }
-
-    /// Nothing is ready any more: takes it out of the sums.
-    fn recount(&mut self, gone: &Lanes) {
-        let counts = &mut self.counts;
-        for level in gone.filled() {
-            let Some(lane) = gone.get(level) else {
-                continue;
-            };
-            for entry in lane.entries() {
-                counts.take_ready(entry);
-                counts.leave(entry);
-            }
-            for cold in lane.colds() {
-                counts.leave_cold(cold);
-            }
-        }
     }
 }

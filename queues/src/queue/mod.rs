@@ -83,7 +83,7 @@ pub struct Queue<C> {
     paged_ever: bool,
 }
 
-impl<C: Clone> Queue<C> {
+impl<C> Queue<C> {
     /// An empty queue.
     pub fn new(settings: Settings, now: Millis) -> Self {
         Self {
@@ -239,6 +239,6 @@ impl<C: Clone> Queue<C> {
     /// Lets go of memory that an earlier load needed. For housekeeping of idle queues.
     pub fn shrink(&mut self) {
         self.lanes.shrink();
-        self.unacked.shrink(0);
+        self.unacked.shrink();
     }
 }

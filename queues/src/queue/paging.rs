@@ -9,9 +9,12 @@ use std::collections::VecDeque;
 
 use super::Queue;
 use super::entry::{Disk, Entry};
-use super::lane::{Chunk, Cold, Lane};
+use super::lane::{Chunk, Cold, Lane, thin};
 use crate::ids::{Millis, Seq};
 use crate::message::Message;
+
+/// Ready messages paged out by one call, at most.
+const PAGED_PER_CALL: usize = 50_000;
 
 /// Fewer messages in a row than this are not worth a stretch of their own.
 const STRETCH_MIN: usize = 8;
@@ -31,11 +34,13 @@ pub struct PageCandidate {
     pub delivery_count: u32,
 }
 
-impl<C: Clone> Queue<C> {
+impl<C> Queue<C> {
     /// Drops bodies behind the first `keep_head_bytes` of memory, in the order of delivery, which
     /// the store has written: logged ones up to `written_upto`, and those of [`Queue::paged`].
     /// With `held`, also all such bodies that consumers hold (an acknowledgement does not need
-    /// them). Returns the bytes of memory freed. Takes time for every message in memory.
+    /// them). Returns the bytes of memory freed. One call drops the bodies of at most
+    /// 50,000 ready messages (a few milliseconds), so call again if that was not enough; but it looks
+    /// at all messages in memory if none of them can go.
     pub fn page_out(&mut self, keep_head_bytes: u64, written_upto: Seq, held: bool) -> u64 {
         let durable = self.settings.durable;
         let before = self.counts.resident_bytes;
@@ -45,6 +50,7 @@ impl<C: Clone> Queue<C> {
             written_upto,
             freed: 0,
             away: 0,
+            budget: PAGED_PER_CALL,
         };
         for level in self.lanes.filled() {
             if let Some(lane) = self.lanes.get_mut(level) {
@@ -133,6 +139,8 @@ struct Pager {
     freed: u64,
     /// Ready messages that went.
     away: u64,
+    /// So many more may go.
+    budget: usize,
 }
 
 impl Pager {
@@ -156,13 +164,14 @@ impl Pager {
     }
 
     fn goes(&self, entry: &Entry) -> bool {
-        entry.pageable(self.durable, self.written_upto)
+        self.budget > 0 && entry.pageable(self.durable, self.written_upto)
     }
 
     fn lane(&mut self, lane: &mut Lane, reading: bool) {
         for entry in lane.returned.values_mut() {
             if !self.stays(entry) && self.goes(entry) {
                 self.away += 1;
+                self.budget -= 1;
                 self.strip(entry);
             }
         }
@@ -178,8 +187,8 @@ impl Pager {
                 .take_while(|entry| self.stays(entry))
                 .count();
             if lane.head.iter().skip(stay).any(|entry| self.goes(entry)) {
-                let tail = lane.head.split_off(stay);
-                lane.head.shrink_to_fit();
+                let head = lane.head.drain(..stay).collect();
+                let tail = std::mem::replace(&mut lane.head, head);
                 lane.rest.push_front(Chunk::Warm(tail));
             }
         }
@@ -188,11 +197,7 @@ impl Pager {
             Chunk::Cold(_) => false,
         });
         if pageable {
-            let mut rest = Rest {
-                chunks: VecDeque::new(),
-                // The stretch that is being read must not grow: its answer says what it lacks.
-                closed: usize::from(reading),
-            };
+            let mut rest = Rest::default();
             for chunk in std::mem::take(&mut lane.rest) {
                 match chunk {
                     Chunk::Cold(cold) => rest.cold(&cold),
@@ -207,9 +212,11 @@ impl Pager {
     }
 
     /// Turns long enough runs of what can go into stretches.
-    fn warm(&mut self, warm: VecDeque<Entry>, rest: &mut Rest) {
+    fn warm(&mut self, mut warm: VecDeque<Entry>, rest: &mut Rest) {
         let mut run = Vec::with_capacity(STRETCH_MIN);
-        for entry in warm {
+        while self.budget > 0
+            && let Some(entry) = warm.pop_front()
+        {
             if self.stays(&entry) || !self.goes(&entry) {
                 rest.warm(run.drain(..));
                 rest.warm([entry]);
@@ -225,32 +232,42 @@ impl Pager {
             }
         }
         rest.warm(run.drain(..));
+        rest.remainder(warm);
     }
 
     fn sink(&mut self, entry: &Entry, rest: &mut Rest) {
         self.freed += entry.memory();
         self.away += 1;
+        self.budget = self.budget.saturating_sub(1);
         rest.cold(&Cold::of(entry));
     }
 }
 
 /// A lane's chunks while they are made anew.
+#[derive(Default)]
 struct Rest {
     chunks: VecDeque<Chunk>,
-    /// So many of the first chunks are left as they are.
-    closed: usize,
 }
 
 impl Rest {
     fn is_cold(&self) -> bool {
-        self.chunks.len() > self.closed && matches!(self.chunks.back(), Some(Chunk::Cold(_)))
+        matches!(self.chunks.back(), Some(Chunk::Cold(_)))
     }
 
     fn cold(&mut self, cold: &Cold) {
-        let open = self.chunks.len() > self.closed;
         match self.chunks.back_mut() {
-            Some(Chunk::Cold(before)) if open => before.join(cold),
+            Some(Chunk::Cold(before)) => before.join(cold),
             _ => self.chunks.push_back(Chunk::Cold(*cold)),
+        }
+    }
+
+    /// What is left of a stretch in memory, without copying it.
+    fn remainder(&mut self, mut entries: VecDeque<Entry>) {
+        thin(&mut entries);
+        match self.chunks.back_mut() {
+            _ if entries.is_empty() => {}
+            Some(Chunk::Warm(warm)) => warm.append(&mut entries),
+            _ => self.chunks.push_back(Chunk::Warm(entries)),
         }
     }
 

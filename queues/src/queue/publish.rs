@@ -5,7 +5,7 @@ use super::{Effects, Outlet, Overflow, Published, Queue};
 use crate::ids::Millis;
 use crate::message::Message;
 
-impl<C: Clone> Queue<C> {
+impl<C> Queue<C> {
     /// Takes a message: hands it to a consumer if one is waiting, else keeps it, within the limits.
     pub fn publish(
         &mut self,

@@ -37,7 +37,7 @@ impl Reading {
     }
 }
 
-impl<C: Clone> Queue<C> {
+impl<C> Queue<C> {
     /// Asks for what will be needed from disk, if anything. `demand`: somebody wants messages;
     /// else only the front's rules are of interest.
     pub(super) fn wish(&mut self, now: Millis, demand: bool, fx: &mut Effects) {
@@ -93,8 +93,8 @@ impl<C: Clone> Queue<C> {
     pub fn fetched(
         &mut self,
         now: Millis,
-        asked: ReadAsk,
         stored: Vec<Stored>,
+        asked: ReadAsk,
         outlet: &mut (impl Outlet<C> + ?Sized),
         fx: &mut Effects,
     ) {

@@ -7,10 +7,7 @@ use super::{Effects, Queue, Requeue, Token};
 use crate::ids::Millis;
 use crate::store::SettleReason;
 
-/// A burst of unacknowledged messages keeps room for this many (48 bytes each) when it is over.
-const SLOTS_KEPT: usize = 1024;
-
-impl<C: Clone> Queue<C> {
+impl<C> Queue<C> {
     /// The messages are acknowledged. Stale tokens are ignored. Frees credit: the caller kicks.
     pub fn settle(&mut self, tokens: &[Token], fx: &mut Effects) {
         for &token in tokens {
@@ -18,7 +15,7 @@ impl<C: Clone> Queue<C> {
                 self.lose(entry, SettleReason::Acked, fx);
             }
         }
-        self.unacked.shrink(SLOTS_KEPT);
+        self.unacked.relax();
         self.check_small();
     }
 
@@ -30,12 +27,15 @@ impl<C: Clone> Queue<C> {
                 self.lose(entry, SettleReason::Rejected, fx);
             }
         }
-        self.unacked.shrink(SLOTS_KEPT);
+        self.unacked.relax();
         self.check_small();
     }
 
     /// The messages go back to their old places, or are dropped if they failed too often, expired
     /// meanwhile, or do not fit any more. Stale tokens are ignored. The caller kicks.
+    ///
+    /// Very many (a channel closed without prefetch) are best given in parts, oldest first, so
+    /// that a lock can be released in between and order holds.
     pub fn requeue(&mut self, now: Millis, tokens: &[Token], cause: Requeue, fx: &mut Effects) {
         let mut came_back = false;
         for &token in tokens {
@@ -62,7 +62,7 @@ impl<C: Clone> Queue<C> {
             lane.returned.insert(entry.seq, entry);
             self.lanes.note(level);
         }
-        self.unacked.shrink(SLOTS_KEPT);
+        self.unacked.relax();
         if came_back {
             self.trim(now, fx);
         }

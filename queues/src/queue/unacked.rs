@@ -9,6 +9,9 @@ use super::effects::Token;
 use super::entry::Entry;
 use crate::ids::Seq;
 
+/// What a burst leaves behind when it is over (48 KiB).
+const SLOTS_KEPT: usize = 1024;
+
 /// A message in somebody's hands.
 #[derive(Debug)]
 pub(super) struct Held {
@@ -61,9 +64,14 @@ impl Unacked {
     }
 
     /// Frees slots that a burst needed, once none is in use.
-    pub(super) fn shrink(&mut self, keep: usize) {
-        if self.0.is_empty() && self.0.capacity() > keep {
+    pub(super) fn relax(&mut self) {
+        if self.0.is_empty() && self.0.capacity() > SLOTS_KEPT {
             self.0 = Slab::new();
         }
+    }
+
+    /// Frees all slots that can be freed: those behind the last in use.
+    pub(super) fn shrink(&mut self) {
+        self.0.shrink_to_fit();
     }
 }

@@ -9,10 +9,14 @@
 //! Absent: exchange names, sockets, tokio. Time comes in with the records.
 
 pub mod definitions;
+pub mod fold;
 pub mod folder;
 mod index;
 pub mod log;
+pub mod memory;
 pub mod metrics;
+#[cfg(any(test, feature = "testing"))]
+pub mod sim;
 
 use std::sync::Arc;
 
@@ -119,6 +123,20 @@ pub enum Record {
         /// The queue.
         queue: QueueId,
     },
+}
+
+impl Record {
+    /// The queue it is about.
+    pub fn queue(&self) -> QueueId {
+        match self {
+            Self::Enqueue { queue, .. }
+            | Self::Settle { queue, .. }
+            | Self::Delivered { queue, .. }
+            | Self::Returned { queue, .. }
+            | Self::Purge { queue, .. }
+            | Self::Gone { queue } => *queue,
+        }
+    }
 }
 
 /// Told when what was appended has become durable, or never will.

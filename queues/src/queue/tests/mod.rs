@@ -201,7 +201,7 @@ impl Bench {
             .take(asked.max_messages)
             .collect();
         self.q
-            .fetched(self.now, asked, stored, &mut self.desk, &mut self.fx);
+            .fetched(self.now, stored, asked, &mut self.desk, &mut self.fx);
         asked
     }
 

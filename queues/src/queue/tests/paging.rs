@@ -241,7 +241,7 @@ fn answer_after_a_purge_is_ignored() {
         expires: None,
         delivery_count: 0,
     };
-    b.q.fetched(b.now, asked, vec![late], &mut b.desk, &mut b.fx);
+    b.q.fetched(b.now, vec![late], asked, &mut b.desk, &mut b.fx);
     assert_eq!(b.bodies(), "new");
     b.q.check();
 }
@@ -257,10 +257,41 @@ fn paging_during_a_read_does_not_disturb_its_answer() {
     b.page_out(0);
     assert_eq!(b.q.counts().away, 30);
     let asked = b.answer(whole);
-    assert_eq!(asked.to, Seq(10));
+    assert_eq!(asked.to, Seq(10), "the stretch has grown since");
     assert_eq!(b.seen().len(), 10);
     b.answer(whole);
     assert_eq!(b.seen().len(), 20);
+}
+
+#[test]
+fn paging_during_a_read_leaves_the_head_that_its_answer_follows() {
+    let mut b = ten();
+    let one = b.q.counts().resident_bytes / 10;
+    b.page_out(2 * one);
+    assert!(b.get().is_some());
+    let asked = b.fx.read.expect("half of the head is gone: read ahead");
+    b.page_out(0);
+    assert_eq!(b.drain(), "m2");
+    assert_eq!(b.answer(whole), asked);
+    assert_eq!(b.drain(), "m3 m4 m5 m6 m7 m8 m9 m10");
+    assert!(b.fx.read.is_none(), "the first answer was enough");
+}
+
+#[test]
+fn nothing_of_a_stretch_that_grew_during_its_read_is_there_and_the_sums_still_end_right() {
+    let mut b = ten();
+    b.page_out(0);
+    b.consume(Bench::spec(1));
+    for n in 11..=30 {
+        b.publish_meta(&format!("m{n}"), persistent());
+    }
+    b.page_out(0);
+    b.answer(|_| None);
+    assert_eq!(b.fx.lost, 0, "not known before the end");
+    b.answer(whole);
+    assert_eq!(b.seen().len(), 20);
+    assert_eq!(b.fx.lost, 10);
+    b.q.check();
 }
 
 #[test]
@@ -275,6 +306,20 @@ fn large_backlog_costs_a_stretch_only() {
     b.page_out(0);
     assert_eq!(b.q.peek(0, 9999).len(), 1);
     assert_eq!(b.q.counts().resident_bytes, 0);
+}
+
+#[test]
+fn paging_out_very_many_takes_several_calls() {
+    let mut b = bench(durable());
+    for _ in 0..60_000 {
+        b.publish_meta("x", persistent());
+    }
+    b.page_out(0);
+    assert_eq!(b.q.counts().away, 50_000);
+    b.page_out(0);
+    assert_eq!(b.q.counts().away, 60_000);
+    assert_eq!(b.q.peek(0, 9999).len(), 1);
+    b.q.check();
 }
 
 #[test]
@@ -310,7 +355,7 @@ fn recovered_messages_expire_when_the_front_is_read() {
         expires: Some(Millis(*at)),
         delivery_count: 2,
     });
-    b.q.fetched(b.now, asked, answer.collect(), &mut b.desk, &mut b.fx);
+    b.q.fetched(b.now, answer.collect(), asked, &mut b.desk, &mut b.fx);
     assert_eq!(b.gone(), [(1, SettleReason::Expired, true)]);
     assert_eq!(b.q.next_deadline(), Some(Millis(6000)));
     let delivery = b.get().expect("the second");

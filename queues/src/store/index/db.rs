@@ -23,6 +23,15 @@ pub(crate) struct DbError {
 }
 
 impl DbError {
+    /// The file system said no.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn io(text: impl Into<String>) -> Self {
+        Self {
+            text: text.into(),
+            io: true,
+        }
+    }
+
     /// Its content is not what it should be.
     pub(crate) fn damaged(text: impl Into<String>) -> Self {
         Self {

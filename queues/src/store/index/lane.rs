@@ -431,7 +431,7 @@ impl Lane {
             let (Some((&last, b)), Some((&first, a))) = (tail.next(), tail.next()) else {
                 return Ok(());
             };
-            let small = a.total + b.total <= CHUNK_MESSAGES as u32 && a.total <= 2 * b.total;
+            let small = (a.total + b.total) as usize <= CHUNK_MESSAGES && a.total <= 2 * b.total;
             if !small {
                 return Ok(());
             }

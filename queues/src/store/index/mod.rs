@@ -100,6 +100,9 @@ struct QueueState {
     dirty: bool,
 }
 
+/// A live entry with its queue and lane key.
+pub(crate) type Located = (QueueId, u16, Entry);
+
 /// A chunk's place in the index: queue, lane key, first sequence.
 type ChunkId = (u64, u16, u64);
 
@@ -364,7 +367,7 @@ impl Index {
         &mut self,
         segment: u32,
         max: usize,
-    ) -> Result<Option<Vec<(QueueId, u16, Entry)>>, DbError> {
+    ) -> Result<Option<Vec<Located>>, DbError> {
         let mut found = Vec::new();
         for (queue, state) in &mut self.queues {
             for (key, lane) in &mut state.lanes {

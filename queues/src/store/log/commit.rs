@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::core::Core;
 use super::encode::{Encoder, end_mark, record_bound};
-use super::format::{END_ROOM, Place, RECORD_HEAD, Standing, record_len};
+use super::format::{END_ROOM, Place, Standing, record_len};
 use super::intake::{Extra, Waiting, extra_cost, record_cost};
 use super::scan::{Scanned, Scanner};
 use super::segments::Writer;
@@ -152,7 +152,8 @@ impl Committer {
                     return Step::Worked;
                 }
                 if !worked {
-                    return Step::Idle(Some(core.options.lazy_sync_after - age));
+                    let left = core.options.lazy_sync_after.saturating_sub(age);
+                    return Step::Idle(Some(left));
                 }
             }
             None if worked || waited => {
@@ -226,12 +227,12 @@ impl Committer {
             }
             let end = inflight.waiting.groups[slice.groups_end];
             let group = &mut inflight.waiting.records[from..end];
-            let bound = mark + group.iter().map(record_bound).sum::<u64>();
+            let bound = group.iter().map(record_bound).sum::<u64>();
             if self.writer.is_none() || u64::from(self.encoder.len()) + bound > room {
                 return if slice.groups_end > inflight.next_group {
                     Ok(slice)
                 } else {
-                    Err(bound)
+                    Err(mark + bound)
                 };
             }
             for (index, record) in group.iter_mut().enumerate() {
@@ -250,11 +251,11 @@ impl Committer {
                 return Ok(slice);
             }
             let extra = &mut inflight.waiting.extras[slice.extras_end];
-            let bound = mark + extra_bound(extra);
+            let bound = extra_bound(extra);
             if self.writer.is_none() || u64::from(self.encoder.len()) + bound > room {
                 let empty = slice.groups_end == inflight.next_group
                     && slice.extras_end == inflight.next_extra;
-                return if empty { Err(bound) } else { Ok(slice) };
+                return if empty { Err(mark + bound) } else { Ok(slice) };
             }
             if slice.extras_end >= inflight.freed_extras {
                 slice.freed += extra_cost(extra);
@@ -534,7 +535,7 @@ impl Committer {
         }
         if let Some(writer) = self.writer.take() {
             core.segments
-                .set_used(writer.number, writer.offset + RECORD_HEAD as u32);
+                .set_used(writer.number, writer.offset + END_ROOM);
         }
         let writer = core.segments.create(wanted, self.rewrite.is_some())?;
         self.writer = Some(writer);
@@ -547,7 +548,7 @@ impl Committer {
             && let Some(writer) = self.writer.take()
         {
             let mark = end_mark(writer.number, writer.offset);
-            let end = writer.offset + RECORD_HEAD as u32;
+            let end = writer.offset + END_ROOM;
             let _ = writer
                 .file
                 .write_at(&mut [io::IoSlice::new(&mark)], u64::from(writer.offset))

@@ -157,7 +157,7 @@ impl Encoder {
         let payload = super::format::enqueue_payload(message);
         let kind = if moved { Kind::Moved } else { Kind::Enqueue };
         self.begin(kind, payload);
-        let offset = self.start + self.len() - RECORD_HEAD as u32;
+        let offset = self.open.as_ref().map_or(0, |open| open.offset);
         put_enqueue(&mut self.buf, at, message);
         if message.body_len() >= LARGE_BODY {
             let body_len = u32::try_from(message.body_len()).expect("under 4 GiB");

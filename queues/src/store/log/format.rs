@@ -30,7 +30,8 @@ pub(crate) const RECORD_HEAD: usize = 16;
 /// Fixed bytes of an enqueue's payload, before exchange, key, properties and body.
 pub(crate) const ENQUEUE_FIXED: usize = 48;
 /// Room kept free at a segment's end for its end mark.
-pub(crate) const END_ROOM: u32 = RECORD_HEAD as u32;
+pub(crate) const END_ROOM: u32 = 16;
+const _: () = assert!(END_ROOM as usize == record_len(0));
 /// Bodies from this size on are written from where they lie instead of being copied.
 pub(crate) const LARGE_BODY: usize = 32 * 1024;
 
@@ -42,6 +43,7 @@ const E_PERSISTENT: u8 = 2;
 const E_PRIORITY: u8 = 4;
 const E_EXPIRATION: u8 = 8;
 const E_EXPIRES: u8 = 16;
+const E_DIED: u8 = 32;
 
 /// What a record is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -192,8 +194,12 @@ pub(crate) struct Standing {
 
 impl Standing {
     fn flags(&self) -> u8 {
-        u8::from(self.transient) * E_TRANSIENT + u8::from(self.expires.is_some()) * E_EXPIRES
+        bit(self.transient, E_TRANSIENT) | bit(self.expires.is_some(), E_EXPIRES)
     }
+}
+
+fn bit(set: bool, flag: u8) -> u8 {
+    if set { flag } else { 0 }
 }
 
 /// Appends an enqueue's payload but for a large body.
@@ -206,9 +212,10 @@ pub(crate) fn put_enqueue(buf: &mut Vec<u8>, at: &Standing, message: &Message) {
     let properties = message.properties();
     let body = message.body();
     let flags = at.flags()
-        | u8::from(meta.persistent) * E_PERSISTENT
-        | u8::from(meta.priority.is_some()) * E_PRIORITY
-        | u8::from(meta.expiration_ms.is_some()) * E_EXPIRATION;
+        | bit(meta.persistent, E_PERSISTENT)
+        | bit(meta.priority.is_some(), E_PRIORITY)
+        | bit(meta.expiration_ms.is_some(), E_EXPIRATION)
+        | bit(meta.died, E_DIED);
     let mut fixed = [0; ENQUEUE_FIXED];
     fixed[0..8].copy_from_slice(&at.queue.0.to_le_bytes());
     fixed[8..16].copy_from_slice(&at.seq.0.to_le_bytes());
@@ -409,6 +416,7 @@ pub(crate) fn parse_message(bytes: &[u8]) -> Option<Message> {
         persistent: flags & E_PERSISTENT != 0,
         priority: (flags & E_PRIORITY != 0).then_some(fixed[46]),
         expiration_ms: (flags & E_EXPIRATION != 0).then(|| u64_at(fixed, 24)),
+        died: flags & E_DIED != 0,
     };
     let message = if lens[3] as usize >= LARGE_BODY {
         let head = layout.body.start as usize;

@@ -49,15 +49,23 @@ pub(crate) struct Waiting {
     pub(crate) extras: Vec<Extra>,
 }
 
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+enum Committer {
+    #[default]
+    Awake,
+    /// Wants to be woken for anything.
+    Sleeps,
+    /// Wants to be woken for eager work only.
+    SleepsLazily,
+}
+
 #[derive(Default)]
 struct State {
     waiting: Waiting,
     appended: u64,
     durable: u64,
     waiters: VecDeque<Wait>,
-    sleeping: bool,
-    /// The sleeper wants to be woken for eager work only.
-    lazily: bool,
+    committer: Committer,
     /// Something waits that is not to be put off.
     eager: bool,
     closing: bool,
@@ -154,8 +162,14 @@ impl Intake {
             state.waiting.groups.push(end);
         }
         state.eager |= eager;
-        let wake = state.sleeping && (eager || (first && !state.lazily));
-        state.sleeping &= !wake;
+        let wake = match state.committer {
+            Committer::Awake => false,
+            Committer::Sleeps => eager || first,
+            Committer::SleepsLazily => eager,
+        };
+        if wake {
+            state.committer = Committer::Awake;
+        }
         drop(state);
         if wake {
             self.wake.notify_one();
@@ -180,8 +194,8 @@ impl Intake {
         let waiter = Arc::clone(waiter);
         state.waiters.push_back(Wait { waiter, token, at });
         state.eager = true;
-        let wake = state.sleeping;
-        state.sleeping = false;
+        let wake = state.committer != Committer::Awake;
+        state.committer = Committer::Awake;
         drop(state);
         if wake {
             self.wake.notify_one();
@@ -197,8 +211,8 @@ impl Intake {
             state.waiting.extras.push(extra);
         }
         state.eager = true;
-        let wake = state.sleeping;
-        state.sleeping = false;
+        let wake = state.committer != Committer::Awake;
+        state.committer = Committer::Awake;
         drop(state);
         if wake {
             self.wake.notify_one();
@@ -345,9 +359,9 @@ impl Intake {
     pub(crate) fn sleep(&self, timeout: Option<Duration>, lazily: bool) -> Woken {
         let mut state = self.state.lock();
         let ready = |state: &State| {
-            state.eager
-                || (!lazily
-                    && !(state.waiting.records.is_empty() && state.waiting.extras.is_empty()))
+            let waiting = &state.waiting;
+            let empty = waiting.records.is_empty() && waiting.extras.is_empty();
+            state.eager || !(lazily || empty)
         };
         if state.closing {
             return Woken::Closing;
@@ -355,19 +369,22 @@ impl Intake {
         if ready(&state) {
             return Woken::Work;
         }
-        state.sleeping = true;
-        state.lazily = lazily;
+        state.committer = if lazily {
+            Committer::SleepsLazily
+        } else {
+            Committer::Sleeps
+        };
         match timeout {
             Some(timeout) => {
                 let result = self.wake.wait_for(&mut state, timeout);
-                state.sleeping = false;
+                state.committer = Committer::Awake;
                 if result.timed_out() {
                     return Woken::TimedOut;
                 }
             }
             None => self.wake.wait(&mut state),
         }
-        state.sleeping = false;
+        state.committer = Committer::Awake;
         if state.closing {
             Woken::Closing
         } else {

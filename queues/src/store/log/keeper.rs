@@ -280,7 +280,7 @@ fn carry(core: &Core, number: u32, about: &[u32]) -> io::Result<bool> {
     }
     {
         let index = core.index.lock();
-        records.retain(|record| queue_of(record).is_some_and(|queue| index.knows(queue)));
+        records.retain(|record| index.knows(record.queue()));
     }
     core.intake.extras([Extra::Carry {
         records,
@@ -348,11 +348,4 @@ fn merge_into(records: &mut Vec<Record>, record: Record) {
         return;
     }
     records.push(record);
-}
-
-fn queue_of(record: &Record) -> Option<crate::ids::QueueId> {
-    match record {
-        Record::Settle { queue, .. } | Record::Purge { queue, .. } => Some(*queue),
-        _ => None,
-    }
 }

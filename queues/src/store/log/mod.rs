@@ -7,6 +7,8 @@
 
 mod commit;
 mod core;
+#[cfg(test)]
+mod crash_test;
 mod disk;
 mod encode;
 mod format;
@@ -30,7 +32,10 @@ use parking_lot::{Condvar, Mutex};
 use self::commit::{Committer, Inflight, Step};
 use self::core::Core;
 pub use self::core::Options;
-use self::disk::{Disk, RealDisk};
+pub(crate) use self::disk::Disk;
+#[cfg(any(test, feature = "testing"))]
+pub(crate) use self::disk::LogFile;
+use self::disk::RealDisk;
 pub(crate) use self::format::Place;
 use self::intake::{Intake, Woken};
 use self::keeper::Keeper;
@@ -147,7 +152,7 @@ pub struct LogStore {
 impl LogStore {
     /// Opens the store in `dir` (`log/` and `index/` in it), making it if it is not there. A
     /// damaged index is moved aside and rebuilt from the log.
-    pub fn open(dir: &Path, options: Options) -> Result<(Self, Recovered), StoreError> {
+    pub fn open(dir: &Path, options: &Options) -> Result<(Self, Recovered), StoreError> {
         std::fs::create_dir_all(dir)?;
         let disk: Arc<dyn Disk> = Arc::new(RealDisk::new(&dir.join("log"))?);
         let attempt = |recovered: &mut Recovered| {

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use super::core::Core;
 use super::format::{Kind, RECORD_HEAD, is_intact, parse_head, parse_message};
-use super::intake::Waiting;
+use super::intake::{Extra, Waiting};
 use super::segments::segment_name;
 use crate::ids::{QueueId, Seq};
 use crate::message::Message;
@@ -33,37 +33,79 @@ impl Core {
     }
 
     fn read_written(&self, wish: &ReadWish) -> Result<(Vec<Stored>, bool), DbError> {
-        let mut entries = {
-            let mut index = self.index.lock();
-            self.fold(&mut index)?;
-            index.look_up(wish)?
-        };
-        let mut waiting = BTreeMap::new();
-        let bytes: usize = entries.iter().map(|e| e.body_len as usize).sum();
-        if entries.len() < wish.max_messages && bytes <= wish.max_bytes {
-            // Looked at before the index is asked again, so that nothing slips through between.
-            let inflight = self.inflight.lock();
-            collect(&inflight.waiting, wish, &mut waiting);
-            self.intake.peek(|line| collect(line, wish, &mut waiting));
-            drop(inflight);
-            if !waiting.is_empty() {
+        // Taken before the index is asked, so that nothing slips through between the two.
+        let pending = self.pending_of(wish.queue);
+        let mut wish = *wish;
+        loop {
+            let mut entries = {
                 let mut index = self.index.lock();
                 self.fold(&mut index)?;
-                entries = index.look_up(wish)?;
-                for entry in &entries {
-                    waiting.remove(&entry.seq);
+                index.look_up(&wish)?
+            };
+            let bytes: usize = entries.iter().map(|e| e.body_len as usize).sum();
+            let full = entries.len() >= wish.max_messages || bytes > wish.max_bytes;
+            let last = entries.last().map(|entry| entry.seq);
+            let mut here = wish;
+            if let (true, Some(last)) = (full, last) {
+                here.to = Seq(last);
+            }
+            let mut young = BTreeMap::new();
+            for record in &pending {
+                apply_pending(record, &here, &mut entries, &mut young);
+            }
+            if let (true, true, true, Some(last)) =
+                (full, entries.is_empty(), young.is_empty(), last)
+            {
+                wish.from = Seq(last + 1);
+                continue;
+            }
+            let mut stored = self.read_entries(wish.queue, &entries);
+            if stored.iter().any(|s| s.message.is_err()) {
+                self.serve_from_memory(&pending, &mut stored);
+            }
+            let missed = stored.iter().any(|s| s.message.is_err());
+            if !young.is_empty() {
+                stored.extend(young.into_values());
+                stored.sort_by_key(|s| s.seq);
+                let len = |s: &Stored| s.message.as_ref().map_or(0, Message::body_len);
+                stored.truncate(enough(&wish, stored.iter().map(len)));
+            }
+            return Ok((stored, missed));
+        }
+    }
+
+    /// Records about `queue` that are not durable yet, in order.
+    fn pending_of(&self, queue: QueueId) -> Vec<Record> {
+        let mut pending = Vec::new();
+        let mut collect = |line: &Waiting| {
+            let records = line.records.iter();
+            pending.extend(records.filter(|record| record.queue() == queue).cloned());
+        };
+        let inflight = self.inflight.lock();
+        collect(&inflight.waiting);
+        self.intake.peek(collect);
+        pending
+    }
+
+    /// Fills in messages whose record is gone with a failed sync and about to be written again.
+    fn serve_from_memory(&self, pending: &[Record], stored: &mut [Stored]) {
+        let mut fill = |at: Seq, message: &Message| {
+            for one in stored.iter_mut().filter(|one| one.seq == at) {
+                if one.message.is_err() {
+                    one.message = Ok(message.clone());
                 }
             }
+        };
+        for record in pending {
+            if let Record::Enqueue { seq, message, .. } = record {
+                fill(*seq, message);
+            }
         }
-        let mut stored = self.read_entries(wish.queue, &entries);
-        let missed = stored.iter().any(|s| s.message.is_err());
-        if !waiting.is_empty() {
-            stored.extend(waiting.into_values());
-            stored.sort_by_key(|s| s.seq);
-            let len = |s: &Stored| s.message.as_ref().map_or(0, Message::body_len);
-            stored.truncate(enough(wish, stored.iter().map(len)));
+        for extra in &self.inflight.lock().waiting.extras {
+            if let Extra::Moved { at, message, .. } = extra {
+                fill(at.seq, message);
+            }
         }
-        Ok((stored, missed))
     }
 
     fn read_entries(&self, queue: QueueId, entries: &[Entry]) -> Vec<Stored> {
@@ -155,50 +197,51 @@ fn message_in(bytes: &[u8], entry: &Entry) -> Result<Message, String> {
         .ok_or_else(|| "the record cannot be understood".into())
 }
 
-/// Messages that `wish` asks for among what is not written yet.
-fn collect(line: &Waiting, wish: &ReadWish, found: &mut BTreeMap<u64, Stored>) {
-    for record in &line.records {
-        match record {
-            Record::Enqueue {
-                queue,
-                seq,
-                message,
-                lane,
-                expires,
-                ..
-            } if *queue == wish.queue
-                && *lane == wish.lane
-                && (wish.from..=wish.to).contains(seq) =>
-            {
-                found.insert(
-                    seq.0,
-                    Stored {
-                        seq: *seq,
-                        message: Ok(message.clone()),
-                        expires: *expires,
-                        delivery_count: 0,
-                    },
-                );
+/// Does to what was found what `record` will do once it is in the index.
+fn apply_pending(
+    record: &Record,
+    wish: &ReadWish,
+    entries: &mut Vec<Entry>,
+    young: &mut BTreeMap<u64, Stored>,
+) {
+    let mut retain = |keep: &dyn Fn(u64) -> bool| {
+        entries.retain(|entry| keep(entry.seq));
+        young.retain(|seq, _| keep(*seq));
+    };
+    match record {
+        Record::Enqueue {
+            seq,
+            message,
+            lane,
+            expires,
+            ..
+        } => {
+            let wished = *lane == wish.lane && (wish.from..=wish.to).contains(seq);
+            if wished && entries.binary_search_by_key(&seq.0, |e| e.seq).is_err() {
+                let stored = Stored {
+                    seq: *seq,
+                    message: Ok(message.clone()),
+                    expires: *expires,
+                    delivery_count: 0,
+                };
+                young.insert(seq.0, stored);
             }
-            Record::Settle {
-                queue,
-                first,
-                count,
-                ..
-            } if *queue == wish.queue => {
-                let end = first.0.saturating_add(*count);
-                found.retain(|seq, _| *seq < first.0 || *seq >= end);
-            }
-            Record::Purge { queue, upto, kept } if *queue == wish.queue => {
-                found.retain(|seq, _| *seq > upto.0 || kept.binary_search(&Seq(*seq)).is_ok());
-            }
-            Record::Returned { queue, seq, count } if *queue == wish.queue => {
-                if let Some(stored) = found.get_mut(&seq.0) {
-                    stored.delivery_count = *count;
-                }
-            }
-            Record::Gone { queue } if *queue == wish.queue => found.clear(),
-            _ => {}
         }
+        Record::Settle { first, count, .. } => {
+            let end = first.0.saturating_add(*count);
+            retain(&|seq| seq < first.0 || seq >= end);
+        }
+        Record::Purge { upto, kept, .. } => {
+            retain(&|seq| seq > upto.0 || kept.binary_search(&Seq(seq)).is_ok());
+        }
+        Record::Returned { seq, count, .. } => {
+            if let Ok(at) = entries.binary_search_by_key(&seq.0, |e| e.seq) {
+                entries[at].delivery_count = *count;
+            } else if let Some(stored) = young.get_mut(&seq.0) {
+                stored.delivery_count = *count;
+            }
+        }
+        Record::Gone { .. } => retain(&|_| false),
+        Record::Delivered { .. } => {}
     }
 }

@@ -267,7 +267,9 @@ fn rebuild(
         let file = &*segment.file;
         let mut walk = Walk::new(file, *number, SEGMENT_HEAD, newest == Some(*number))?;
         while let Some(group) = walk.next_group(findings)? {
-            group.iter().for_each(|event| over.note(event));
+            for event in &group {
+                over.note(event);
+            }
         }
     }
     let mut added = 0;

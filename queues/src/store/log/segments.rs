@@ -87,7 +87,7 @@ impl Segments {
         let mut unusable = Vec::new();
         let names = disk.list()?;
         for name in &names {
-            if name.ends_with(".spare") {
+            if name.strip_suffix(".spare").is_some() {
                 disk.remove(name)?;
             }
         }
@@ -179,6 +179,8 @@ impl Segments {
         }
         let file = self.disk.open(&name)?;
         file.write_at(&mut [IoSlice::new(&segment_head(number))], 0)?;
+        // Synced alone, so that a head that is not whole means that nothing follows it.
+        file.sync_data()?;
         self.disk.sync_dir()?;
         *self.next.lock() = number + 1;
         let segment = Segment {

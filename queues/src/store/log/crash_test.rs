@@ -1,0 +1,545 @@
+//! Random work on a simulated disk, with faults and power cuts, against the plain fold.
+//!
+//! What must hold at every restart: the state is the fold over a prefix of the groups that is at
+//! least as long as what was confirmed; reads answer that state; no group is there in part.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+
+use super::commit::Step;
+use super::core::{Core, Options};
+use super::recover::RecoverError;
+use super::{Disk, Recovered};
+use crate::ids::{Millis, QueueId, Seq};
+use crate::message::{Message, MessageLayout, MessageMeta};
+use crate::store::fold::{Fold, FoldedMessage};
+use crate::store::index::Db;
+use crate::store::sim::{Faults, Rng, SimDb, SimDisk};
+use crate::store::{Broken, ReadWish, Record, SettleReason, Synced, Waiter};
+
+#[derive(Default)]
+struct Told(Mutex<Vec<(u64, Result<Synced, Broken>)>>);
+
+impl Waiter for Told {
+    fn synced(&self, token: u64, outcome: Result<Synced, Broken>) {
+        self.0.lock().push((token, outcome));
+    }
+}
+
+struct Sim {
+    seed: u64,
+    rng: Rng,
+    disk: SimDisk,
+    db: SimDb,
+    core: Core,
+    now: Duration,
+    /// What was there when the store was opened.
+    base: Fold,
+    /// Groups appended since, with what was left out removed later.
+    groups: Vec<Vec<Record>>,
+    /// The first so many groups were confirmed.
+    confirmed: usize,
+    waiter: Arc<Told>,
+    next_seq: BTreeMap<QueueId, u64>,
+    queues: Vec<QueueId>,
+    next_queue: u64,
+    /// Messages that were settled before their turn.
+    elided: BTreeSet<(QueueId, Seq)>,
+    /// Messages with a single target.
+    sole: BTreeSet<(QueueId, Seq)>,
+    /// The fold over all groups.
+    current: Fold,
+}
+
+const OPTIONS: fn() -> Options = || Options {
+    segment_bytes: 16 << 10,
+    batch_bytes: 2 << 10,
+    cached_chunks: 2,
+    compact_bytes: 4 << 10,
+    ..Options::default()
+};
+
+fn open(disk: &SimDisk, db: &SimDb) -> Result<(Core, Recovered), RecoverError> {
+    let mut recovered = Recovered::default();
+    let disk: Arc<dyn Disk> = Arc::new(disk.clone());
+    let db: Arc<dyn Db> = Arc::new(db.clone());
+    let core = Core::open(disk, db, OPTIONS(), &mut recovered)?;
+    Ok((core, recovered))
+}
+
+impl Sim {
+    fn new(seed: u64) -> Self {
+        let disk = SimDisk::new(seed ^ 1);
+        let db = SimDb::new(seed ^ 2);
+        let (core, _) = open(&disk, &db).unwrap();
+        Self {
+            seed,
+            rng: Rng::new(seed),
+            disk,
+            db,
+            core,
+            now: Duration::ZERO,
+            base: Fold::default(),
+            groups: Vec::new(),
+            confirmed: 0,
+            waiter: Arc::default(),
+            next_seq: BTreeMap::new(),
+            queues: vec![QueueId(1), QueueId(2), QueueId(3)],
+            next_queue: 4,
+            elided: BTreeSet::new(),
+            sole: BTreeSet::new(),
+            current: Fold::default(),
+        }
+    }
+
+    fn pick_queue(&mut self) -> QueueId {
+        let at = self.rng.below(self.queues.len() as u64);
+        self.queues[usize::try_from(at).unwrap()]
+    }
+
+    fn take_seq(&mut self, queue: QueueId) -> Seq {
+        let next = self.next_seq.entry(queue).or_insert(0);
+        *next += 1;
+        Seq(*next)
+    }
+
+    fn message(&mut self) -> Message {
+        let len = match self.rng.below(60) {
+            0 => 40_000,
+            1..=5 => 3000,
+            _ => self.rng.below(200),
+        };
+        let byte = self.rng.next().to_le_bytes()[0];
+        let body = vec![byte; usize::try_from(len).unwrap()];
+        let meta = MessageMeta {
+            persistent: true,
+            priority: self.rng.one_in(3).then_some(4),
+            expiration_ms: self.rng.one_in(3).then_some(99),
+            died: self.rng.one_in(5),
+        };
+        if len > 10_000 {
+            let layout = MessageLayout {
+                exchange: 0..1,
+                routing_key: 1..3,
+                properties: 3..5,
+                body: 0..0,
+            };
+            return Message::from_parts(b"xrkpp", layout, meta, Some(Bytes::from(body)));
+        }
+        Message::new("amq.fanout", "key", b"\x18\0", &body, meta)
+    }
+
+    fn enqueue(&mut self, queue: QueueId, message: &Message, sole: bool) -> Record {
+        let seq = self.take_seq(queue);
+        if sole {
+            self.sole.insert((queue, seq));
+        }
+        Record::Enqueue {
+            queue,
+            seq,
+            message: message.clone(),
+            lane: self.rng.below(2).to_le_bytes()[0],
+            expires: self.rng.one_in(4).then_some(Millis(self.seed % 1000 + 5)),
+            transient: !sole && self.rng.one_in(5),
+            sole,
+        }
+    }
+
+    fn append(&mut self, group: Vec<Record>) {
+        if self.core.intake.append(&mut group.clone()).is_ok() {
+            for record in &group {
+                self.current.apply(record);
+            }
+            self.groups.push(group);
+        }
+    }
+
+    /// Settles it without a record, if the store has not taken it.
+    fn elide(&mut self, queue: QueueId, seq: Seq, message: &Message) -> bool {
+        let elided = self.is_sole(queue, seq) && message.settle_unless_taken();
+        if elided {
+            self.elided.insert((queue, seq));
+            if let Some(queue) = self.current.queues.get_mut(&queue) {
+                queue.live.remove(&seq);
+            }
+        }
+        elided
+    }
+
+    fn live(&mut self, queue: QueueId) -> Option<(Seq, FoldedMessage)> {
+        let live = &self.current.queues.get(&queue)?.live;
+        if live.is_empty() {
+            return None;
+        }
+        let at = usize::try_from(self.rng.below(live.len() as u64)).unwrap();
+        let (seq, message) = live.iter().nth(at)?;
+        Some((*seq, message.clone()))
+    }
+
+    fn settle(queue: QueueId, first: Seq, count: u64) -> Record {
+        Record::Settle {
+            queue,
+            first,
+            count,
+            reason: SettleReason::Acked,
+        }
+    }
+
+    fn act(&mut self) {
+        let queue = self.pick_queue();
+        match self.rng.below(24) {
+            0..=7 => {
+                let mut group = Vec::new();
+                for _ in 0..=self.rng.below(4) {
+                    let message = self.message();
+                    if self.rng.one_in(3) {
+                        message.always_log();
+                        for queue in self.queues.clone() {
+                            group.push(self.enqueue(queue, &message, false));
+                        }
+                    } else {
+                        let sole = self.rng.one_in(2);
+                        group.push(self.enqueue(queue, &message, sole));
+                    }
+                }
+                self.append(group);
+            }
+            8..=11 => {
+                // Settled before its turn if the store has not taken it.
+                if let Some((seq, live)) = self.live(queue) {
+                    if !self.elide(queue, seq, &live.message) {
+                        self.append(vec![Self::settle(queue, seq, 1)]);
+                    }
+                }
+            }
+            12 => {
+                // A range that only names messages the log was given or has left out.
+                let folded = self.current.queues.get(&queue).cloned().unwrap_or_default();
+                if let Some((&first, _)) = folded.live.first_key_value() {
+                    let last = folded.live.keys().copied().nth(9);
+                    let last = last.unwrap_or(folded.last_seq);
+                    // Messages that may still be elided are taken first, as a queue would.
+                    for (seq, live) in folded.live.range(first..=last) {
+                        self.elide(queue, *seq, &live.message);
+                    }
+                    let settle = Self::settle(queue, first, last.0 - first.0 + 1);
+                    self.append(vec![settle]);
+                }
+            }
+            13 => {
+                // A move: there and here in one group.
+                let target = self.pick_queue();
+                if let Some((seq, live)) = self.live(queue)
+                    && !self.is_sole(queue, seq)
+                    && target != queue
+                {
+                    let enqueue = self.enqueue(target, &live.message, false);
+                    self.append(vec![enqueue, Self::settle(queue, seq, 1)]);
+                }
+            }
+            14 => {
+                if let Some((seq, _)) = self.live(queue) {
+                    let count = u32::try_from(self.rng.below(9) + 1).unwrap();
+                    self.append(vec![Record::Returned { queue, seq, count }]);
+                }
+            }
+            15 => {
+                if let Some((upto, _)) = self.live(queue) {
+                    self.append(vec![Record::Delivered { queue, upto }]);
+                }
+            }
+            16 if self.rng.one_in(4) => {
+                let kept: Vec<Seq> = self.live(queue).map(|(seq, _)| seq).into_iter().collect();
+                let upto = Seq(self.next_seq.get(&queue).copied().unwrap_or(0));
+                self.append(vec![Record::Purge { queue, upto, kept }]);
+            }
+            17 if self.rng.one_in(8) => {
+                self.append(vec![Record::Gone { queue }]);
+                self.queues.retain(|id| *id != queue);
+                self.queues.push(QueueId(self.next_queue));
+                self.next_queue += 1;
+            }
+            18 => {
+                let waiter: Arc<dyn Waiter> = self.waiter.clone();
+                self.core.intake.notify(&waiter, self.groups.len() as u64);
+            }
+            19 => self.now += Duration::from_millis(self.rng.below(120)),
+            20 => {
+                let _ = self.core.checkpoint();
+            }
+            21 => self.check_read(queue),
+            _ => {
+                let step = self.core.commit(self.now);
+                assert!(step != Step::Broken || self.core.intake.is_broken());
+            }
+        }
+        self.hear();
+    }
+
+    fn is_sole(&self, queue: QueueId, seq: Seq) -> bool {
+        self.sole.contains(&(queue, seq))
+    }
+
+    fn hear(&mut self) {
+        for (token, outcome) in self.waiter.0.lock().drain(..) {
+            if outcome.is_ok() {
+                self.confirmed = self.confirmed.max(usize::try_from(token).unwrap());
+            }
+        }
+    }
+
+    fn check_read(&mut self, queue: QueueId) {
+        let wish = ReadWish {
+            queue,
+            lane: self.rng.below(2).to_le_bytes()[0],
+            from: Seq(self.rng.below(20)),
+            to: Seq(self.rng.below(200)),
+            max_messages: usize::try_from(self.rng.below(20) + 1).unwrap(),
+            max_bytes: usize::MAX,
+        };
+        self.compare_read(&self.current, &wish);
+    }
+
+    fn compare_read(&self, fold: &Fold, wish: &ReadWish) {
+        let mut all = *wish;
+        all.max_messages = usize::MAX;
+        let wanted = fold.read(&all);
+        let seen = self.core.read_now(wish).unwrap();
+        let mut seen = seen
+            .iter()
+            .filter(|s| !self.elided.contains(&(wish.queue, s.seq)))
+            .peekable();
+        if seen.peek().is_none() && !wanted.is_empty() {
+            // All it gave was settled before its turn.
+            return;
+        }
+        for (wanted, seen) in wanted.iter().zip(seen) {
+            let message = seen.message.as_ref().unwrap();
+            assert_eq!((wanted.seq, wanted.expires), (seen.seq, seen.expires));
+            assert_eq!(wanted.delivery_count, seen.delivery_count, "{}", wanted.seq);
+            let wanted = wanted.message.as_ref().unwrap();
+            assert!(wanted.body() == message.body());
+            assert_eq!(wanted.properties(), message.properties());
+            assert_eq!(wanted.meta(), message.meta());
+        }
+    }
+
+    fn delivery_counts(&self, recovered: &Recovered) -> Counts {
+        let mut counts = Counts::new();
+        for queue in recovered.queues.keys() {
+            for lane in 0..2 {
+                for stored in self.core.read_now(&everything(*queue, lane)).unwrap() {
+                    if stored.delivery_count > 0 {
+                        counts.insert((*queue, stored.seq), stored.delivery_count);
+                    }
+                }
+            }
+        }
+        counts
+    }
+
+    /// The fold over as many groups, from the confirmed ones on, as make what was recovered.
+    fn find_prefix(&self, recovered: &Recovered, lost_index: bool) -> Option<Fold> {
+        let counts = self.delivery_counts(recovered);
+        let mut fold = self.base.clone();
+        let mut apply = |group: &Vec<Record>| {
+            for record in group {
+                let left_out = matches!(record, Record::Enqueue { queue, seq, transient, .. }
+                    if *transient || self.elided.contains(&(*queue, *seq)));
+                if left_out {
+                    // Its place is known all the same, or not: that is compared nowhere.
+                    continue;
+                }
+                fold.apply(record);
+            }
+            let same = matches(&fold, recovered, lost_index) && counted(&fold) == counts;
+            same.then(|| fold.clone())
+        };
+        let mut found = apply(&Vec::new()).filter(|_| self.confirmed == 0);
+        for (index, group) in self.groups.iter().enumerate() {
+            if found.is_some() {
+                break;
+            }
+            found = apply(group).filter(|_| index + 1 >= self.confirmed);
+        }
+        if found.is_none() {
+            describe(&fold, recovered);
+        }
+        found
+    }
+
+    fn crash(&mut self) {
+        self.hear();
+        self.disk.crash();
+        self.db.crash();
+        let lost_index = self.rng.one_in(10);
+        if lost_index {
+            self.db.lose_all();
+        }
+        let (core, recovered) = open(&self.disk, &self.db).unwrap();
+        self.core = core;
+        assert!(recovered.findings.is_empty(), "{:?}", recovered.findings);
+        let Some(base) = self.find_prefix(&recovered, lost_index) else {
+            panic!(
+                "no prefix from {} of {} groups is the state (index lost: {lost_index})",
+                self.confirmed,
+                self.groups.len()
+            );
+        };
+        self.base = base;
+        for (id, queue) in &recovered.queues {
+            self.next_seq.insert(*id, queue.last_seq.0);
+            if let Some(base) = self.base.queues.get_mut(id) {
+                base.last_seq = queue.last_seq;
+                base.delivered_upto = queue.delivered_upto;
+                // Messages read back are other values than those that went in.
+                for live in base.live.values_mut() {
+                    live.message.always_log();
+                }
+            }
+        }
+        self.queues
+            .retain(|id| self.base.queues.contains_key(id) || id.0 <= 3);
+        if self.queues.is_empty() {
+            self.queues.push(QueueId(self.next_queue));
+            self.next_queue += 1;
+        }
+        let known: Vec<QueueId> = self.base.queues.keys().copied().collect();
+        for id in known {
+            if !self.queues.contains(&id) {
+                self.queues.push(id);
+            }
+        }
+        for queue in &self.queues {
+            let known = recovered.queues.get(queue).map_or(0, |q| q.last_seq.0);
+            self.next_seq.insert(*queue, known);
+        }
+        self.groups.clear();
+        self.elided.clear();
+        self.sole.clear();
+        self.current = self.base.clone();
+        self.confirmed = 0;
+        self.waiter = Arc::default();
+        for queue in self.queues.clone() {
+            for lane in 0..2 {
+                let wish = everything(queue, lane);
+                let wanted = self.base.read(&wish).len();
+                assert_eq!(self.core.read_now(&wish).unwrap().len(), wanted);
+                self.compare_read(&self.base, &wish);
+            }
+        }
+    }
+}
+
+/// Whether the store's account of its queues is what `fold` says.
+fn matches(fold: &Fold, recovered: &Recovered, lost_index: bool) -> bool {
+    let known = fold.queues.iter().all(|(id, queue)| {
+        let (live, delivered) = recovered
+            .queues
+            .get(id)
+            .map_or_else(Default::default, |found| {
+                (summed(&found.ranges), found.delivered_upto)
+            });
+        live == summed(&queue.recovered().ranges)
+            && (lost_index || delivered == queue.delivered_upto)
+    });
+    let mut ids = recovered.queues.iter();
+    known && ids.all(|(id, q)| fold.queues.contains_key(id) || q.ranges.is_empty())
+}
+
+fn everything(queue: QueueId, lane: u8) -> ReadWish {
+    ReadWish {
+        queue,
+        lane,
+        from: Seq(0),
+        to: Seq(u64::MAX),
+        max_messages: usize::MAX,
+        max_bytes: usize::MAX,
+    }
+}
+
+type Counts = BTreeMap<(QueueId, Seq), u32>;
+
+fn counted(fold: &Fold) -> Counts {
+    let mut counts = Counts::new();
+    for (id, queue) in &fold.queues {
+        for (seq, live) in &queue.live {
+            if live.delivery_count > 0 {
+                counts.insert((*id, *seq), live.delivery_count);
+            }
+        }
+    }
+    counts
+}
+
+type Sums = BTreeMap<u8, (Seq, Seq, u64, u64)>;
+
+fn summed(ranges: &[crate::store::ColdRange]) -> Sums {
+    let mut sums = Sums::new();
+    for range in ranges {
+        let sum = sums
+            .entry(range.lane)
+            .or_insert((range.first, range.last, 0, 0));
+        assert!(sum.2 == 0 || sum.1 < range.first, "ranges ascend");
+        sum.1 = range.last;
+        sum.2 += range.count;
+        sum.3 += range.bytes;
+    }
+    sums
+}
+
+fn describe(fold: &Fold, recovered: &Recovered) {
+    for (id, queue) in &fold.queues {
+        let found = recovered.queues.get(id);
+        println!(
+            "{id}: fold {:?}",
+            queue.live.keys().map(|s| s.0).collect::<Vec<_>>()
+        );
+        println!("    {:?}", queue.recovered());
+        println!("    store {found:?}");
+    }
+}
+
+fn run(seed: u64) {
+    let mut sim = Sim::new(seed);
+    let faulty = seed % 2 == 1;
+    for _ in 0..3 + seed % 3 {
+        if faulty {
+            let faults = Faults {
+                write: 12,
+                sync: if seed % 4 == 1 { 10 } else { 0 },
+                names: if seed % 8 == 5 { 10 } else { 0 },
+                index: 10,
+            };
+            sim.disk.set_faults(faults);
+            sim.db.set_faults(faults);
+        }
+        for _ in 0..sim.rng.below(400) {
+            sim.act();
+            if sim.core.intake.is_broken() {
+                break;
+            }
+        }
+        sim.crash();
+    }
+}
+
+/// `LEVERET_SEED` replays one seed, `LEVERET_SEEDS` says how many to try.
+#[test]
+fn any_crash_leaves_a_prefix_that_holds_all_that_was_confirmed() {
+    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
+    if let Some(seed) = number("LEVERET_SEED") {
+        run(seed);
+        return;
+    }
+    for seed in 0..number("LEVERET_SEEDS").unwrap_or(2000) {
+        if let Err(panic) = std::panic::catch_unwind(|| run(seed)) {
+            println!("failing seed: LEVERET_SEED={seed}");
+            std::panic::resume_unwind(panic);
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! What can go wrong while measuring.
+
+use thiserror::Error;
+
+/// Why a measurement came to no result.
+#[derive(Debug, Error)]
+pub enum PerfError {
+    /// An option or a combination of options makes no sense.
+    #[error("{0}")]
+    Option(String),
+    /// The connection failed.
+    #[error("{what}: {source}")]
+    Io {
+        /// What was being done.
+        what: String,
+        /// Why it failed.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The broker closed the channel or the connection.
+    #[error("the broker closed the {what}: {code} {text}")]
+    Closed {
+        /// Channel or connection.
+        what: &'static str,
+        /// The reply code.
+        code: u16,
+        /// The reply text.
+        text: String,
+    },
+    /// The broker sent what no client expects.
+    #[error("unexpected from the broker: {0}")]
+    Protocol(String),
+    /// A worker thread panicked.
+    #[error("a worker thread panicked")]
+    Panicked,
+}
+
+impl PerfError {
+    pub(super) fn io(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
+        let what = what.into();
+        move |source| Self::Io { what, source }
+    }
+}

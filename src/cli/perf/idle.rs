@@ -1,0 +1,112 @@
+//! Things that only exist: what an idle connection and an idle queue cost the broker.
+
+use super::clock;
+use super::error::PerfError;
+use super::link::Link;
+use super::process::{Process, Usage};
+use super::report::{Operations, Phase, Spent, grouped};
+use super::settings::{Mode, Settings};
+use super::topology;
+use super::url::BrokerUrl;
+use crate::wire::method::{AMQPClass, queue, short_string};
+
+/// How long a broker may settle before its memory is read, in nanoseconds.
+const SETTLE: u64 = 2_000_000_000;
+
+/// Queues declared between two lines of progress.
+const STEP: usize = 10_000;
+
+/// Makes so many of them, lets them be, and tells how much memory each took.
+pub(super) fn run(
+    url: &BrokerUrl,
+    settings: &Settings,
+    broker: Option<&Process>,
+    quiet: bool,
+) -> Result<Phase, PerfError> {
+    // Whatever a first connection loads into memory is not the cost of the ones after it.
+    let mut link = Link::connect(url)?;
+    link.open_channel(topology::CHANNEL)?;
+    clock::sleep(SETTLE);
+    let own = Process::own();
+    let (before, own_before, start) = (
+        broker.map(Process::usage).transpose()?,
+        own.usage()?,
+        clock::now(),
+    );
+    let mut connections = Vec::new();
+    let what = if settings.mode == Mode::IdleQueues {
+        declare(&mut link, settings, quiet)?;
+        "queues"
+    } else {
+        for index in 0..settings.idle {
+            connections.push(Link::connect(url)?);
+            if !quiet && (index + 1) % 1000 == 0 {
+                eprintln!("{} connections", grouped(index as u64 + 1));
+            }
+        }
+        "connections"
+    };
+    let end = clock::now();
+    clock::sleep(SETTLE);
+    let (after, own_after) = (broker.map(Process::usage).transpose()?, own.usage()?);
+    connections.into_iter().try_for_each(Link::close)?;
+    if settings.mode == Mode::IdleQueues && !settings.keep {
+        topology::pipeline(&mut link, settings.idle, |index, nowait| {
+            let delete = queue::Delete {
+                queue: short_string(&settings.queue(index)),
+                nowait,
+                ..queue::Delete::default()
+            };
+            AMQPClass::Queue(queue::AMQPMethod::Delete(delete))
+        })?;
+    }
+    link.close()?;
+    let count = settings.idle as u64;
+    let seconds = clock::seconds(end - start);
+    let operations = Operations {
+        what,
+        count,
+        per_second: clock::float(count) / seconds,
+        latency_us: None,
+        bytes_each: before
+            .zip(after)
+            .map(|(before, after)| bytes_each(before, after, count)),
+    };
+    let spent = Spent {
+        broker: before
+            .zip(after)
+            .map(|(before, after)| (before, after, false)),
+        own: (own_before, own_after),
+    };
+    let mut phase = Phase::of_operations("idle", seconds, operations, &spent);
+    if broker.is_none() {
+        phase
+            .warnings
+            .push("without --broker-pid there is no memory to tell of".to_owned());
+    }
+    Ok(phase)
+}
+
+fn declare(link: &mut Link, settings: &Settings, quiet: bool) -> Result<(), PerfError> {
+    let arguments = topology::queue_arguments(&settings.queue_args)?;
+    for start in (0..settings.idle).step_by(STEP) {
+        let count = STEP.min(settings.idle - start);
+        topology::pipeline(link, count, |index, nowait| {
+            AMQPClass::Queue(queue::AMQPMethod::Declare(queue::Declare {
+                queue: short_string(&settings.queue(start + index)),
+                durable: settings.durable,
+                nowait,
+                arguments: arguments.clone(),
+                ..queue::Declare::default()
+            }))
+        })?;
+        if !quiet {
+            eprintln!("{} queues", grouped((start + count) as u64));
+        }
+    }
+    Ok(())
+}
+
+fn bytes_each(before: Usage, after: Usage, count: u64) -> f64 {
+    clock::float(after.rss.saturating_sub(before.rss)) / clock::float(count.max(1))
+}

@@ -1,0 +1,399 @@
+//! One connection to a broker: a blocking socket, a buffer to read into, and enough of a client to set things up.
+
+use std::io::{self, Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::net::{RecvFlags, recv};
+
+use super::clock;
+use super::error::PerfError;
+use super::url::BrokerUrl;
+use crate::wire::control::{parse_method, write_method};
+use crate::wire::frame::{FrameKind, Scan, scan};
+use crate::wire::method::{
+    AMQPClass, AMQPValue, FieldTable, ShortString, basic, channel, connection, short_string,
+};
+use crate::wire::opening::PROTOCOL_HEADER;
+
+/// Bytes read at once at most. Larger does not lower the cost per message any more.
+const READ_BYTES: usize = 256 * 1024;
+
+/// How long a blocking read or write lasts at most, so that a worker sees that it should stop.
+const TICK: Duration = Duration::from_millis(100);
+
+/// How long a broker may take to answer while things are set up.
+const ANSWER_SECONDS: u64 = 120;
+
+/// How long to wait for the answer to a close.
+const GOODBYE_SECONDS: u64 = 2;
+
+/// What the broker says of itself.
+#[derive(Clone, Debug, Default, serde::Serialize)]
+pub(super) struct Server {
+    pub(super) product: String,
+    pub(super) version: String,
+}
+
+/// How long to wait for bytes.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Wait {
+    /// Not at all.
+    No,
+    /// About a tenth of a second.
+    Tick,
+    /// Up to a moment of [`clock::now`], and no longer than a tenth of a second.
+    Until(u64),
+}
+
+pub(super) struct Link {
+    stream: TcpStream,
+    buffer: Box<[u8]>,
+    start: usize,
+    end: usize,
+    /// Negotiated, in bytes.
+    pub(super) frame_max: u32,
+    /// Negotiated.
+    pub(super) channel_max: u16,
+    pub(super) server: Server,
+}
+
+impl Link {
+    /// Connects, logs in and opens the vhost. Heartbeats are off.
+    pub(super) fn connect(url: &BrokerUrl) -> Result<Self, PerfError> {
+        let address = format!("{}:{}", url.host, url.port);
+        let stream = TcpStream::connect((url.host.as_str(), url.port))
+            .map_err(PerfError::io(format!("cannot connect to {address}")))?;
+        let set_up = |stream: &TcpStream| {
+            stream.set_nodelay(true)?;
+            stream.set_read_timeout(Some(TICK))?;
+            stream.set_write_timeout(Some(TICK))
+        };
+        set_up(&stream).map_err(PerfError::io("cannot set up the socket"))?;
+        let mut link = Self {
+            stream,
+            buffer: vec![0; READ_BYTES].into(),
+            start: 0,
+            end: 0,
+            frame_max: 131_072,
+            channel_max: 2047,
+            server: Server::default(),
+        };
+        link.log_in(url)?;
+        Ok(link)
+    }
+
+    fn log_in(&mut self, url: &BrokerUrl) -> Result<(), PerfError> {
+        self.write(&PROTOCOL_HEADER)?;
+        match self.answer(0)? {
+            AMQPClass::Connection(connection::AMQPMethod::Start(start)) => {
+                let text = |name| match start.server_properties.inner().get(name) {
+                    Some(AMQPValue::LongString(text)) => text.to_string(),
+                    _ => String::new(),
+                };
+                self.server = Server {
+                    product: text("product"),
+                    version: text("version"),
+                };
+            }
+            other => return Err(unexpected(&other)),
+        }
+        let mut capabilities = FieldTable::default();
+        for name in [
+            "publisher_confirms",
+            "basic.nack",
+            "consumer_cancel_notify",
+            "connection.blocked",
+            "authentication_failure_close",
+        ] {
+            capabilities.insert(name.into(), AMQPValue::Boolean(true));
+        }
+        let mut client_properties = FieldTable::default();
+        client_properties.insert(
+            "product".into(),
+            AMQPValue::LongString("leveret perf".into()),
+        );
+        client_properties.insert("capabilities".into(), AMQPValue::FieldTable(capabilities));
+        let start_ok = connection::StartOk {
+            client_properties,
+            mechanism: "PLAIN".into(),
+            response: format!("\0{}\0{}", url.user, url.password).into(),
+            locale: "en_US".into(),
+        };
+        let tune = match self.call(
+            0,
+            &AMQPClass::Connection(connection::AMQPMethod::StartOk(start_ok)),
+        )? {
+            AMQPClass::Connection(connection::AMQPMethod::Tune(tune)) => tune,
+            other => return Err(unexpected(&other)),
+        };
+        let lower = |server: u32, ours: u32| if server == 0 { ours } else { server.min(ours) };
+        self.frame_max = lower(tune.frame_max, self.frame_max);
+        self.channel_max = u16::try_from(lower(tune.channel_max.into(), self.channel_max.into()))
+            .unwrap_or(u16::MAX);
+        let tune_ok = connection::TuneOk {
+            channel_max: self.channel_max,
+            frame_max: self.frame_max,
+            heartbeat: 0,
+        };
+        let vhost = ShortString::try_new(url.vhost.clone())
+            .map_err(|why| PerfError::Option(format!("--url: the vhost's name: {why}")))?;
+        self.write_method(
+            0,
+            &AMQPClass::Connection(connection::AMQPMethod::TuneOk(tune_ok)),
+        )?;
+        self.call(
+            0,
+            &AMQPClass::Connection(connection::AMQPMethod::Open(connection::Open {
+                virtual_host: vhost,
+            })),
+        )?;
+        Ok(())
+    }
+
+    pub(super) fn open_channel(&mut self, channel: u16) -> Result<(), PerfError> {
+        self.call(
+            channel,
+            &AMQPClass::Channel(channel::AMQPMethod::Open(channel::Open {})),
+        )
+        .map(|_| ())
+    }
+
+    pub(super) fn close_channel(&mut self, channel: u16) -> Result<(), PerfError> {
+        let close = channel::Close {
+            reply_code: 200,
+            reply_text: "done".into(),
+            class_id: 0,
+            method_id: 0,
+        };
+        self.call(
+            channel,
+            &AMQPClass::Channel(channel::AMQPMethod::Close(close)),
+        )
+        .map(|_| ())
+    }
+
+    /// Closes the connection; what is still under way is thrown away. Waits a moment for the broker to agree.
+    pub(super) fn close(mut self) -> Result<(), PerfError> {
+        let close = connection::Close {
+            reply_code: 200,
+            reply_text: "done".into(),
+            class_id: 0,
+            method_id: 0,
+        };
+        self.write_method(
+            0,
+            &AMQPClass::Connection(connection::AMQPMethod::Close(close)),
+        )?;
+        self.answer_within(0, GOODBYE_SECONDS).map(|_| ())
+    }
+
+    /// Sends a method and waits for the next one on its channel that is not part of a content's way.
+    pub(super) fn call(
+        &mut self,
+        channel: u16,
+        method: &AMQPClass,
+    ) -> Result<AMQPClass, PerfError> {
+        self.write_method(channel, method)?;
+        self.answer(channel)
+    }
+
+    pub(super) fn write_method(
+        &mut self,
+        channel: u16,
+        method: &AMQPClass,
+    ) -> Result<(), PerfError> {
+        let mut frame = Vec::new();
+        write_method(&mut frame, channel, method);
+        self.write(&frame)
+    }
+
+    /// Writes all of it, however long that takes.
+    pub(super) fn write(&mut self, bytes: &[u8]) -> Result<(), PerfError> {
+        self.write_unless(bytes, || false).map(|_| ())
+    }
+
+    /// Writes all of it, unless the broker takes none for a while and `stop` says to give up: then `false`, and the
+    /// connection is of no more use.
+    pub(super) fn write_unless(
+        &mut self,
+        mut bytes: &[u8],
+        stop: impl Fn() -> bool,
+    ) -> Result<bool, PerfError> {
+        while !bytes.is_empty() {
+            match self.stream.write(bytes) {
+                Ok(count) => bytes = &bytes[count..],
+                Err(error) if is_timeout(&error) => {
+                    if stop() {
+                        return Ok(false);
+                    }
+                }
+                Err(error) => return Err(self.write_failed(error)),
+            }
+        }
+        Ok(true)
+    }
+
+    /// A broker that closes the connection says why before it does.
+    fn write_failed(&mut self, error: io::Error) -> PerfError {
+        for _ in 0..10 {
+            match self.next_method(None) {
+                Err(closed @ PerfError::Closed { .. }) => return closed,
+                Err(_) => break,
+                Ok(_) if !self.fill(Wait::Tick).unwrap_or(false) => break,
+                Ok(_) => {}
+            }
+        }
+        PerfError::Io {
+            what: "writing to the broker".into(),
+            source: error,
+        }
+    }
+
+    /// Reads what there is into the buffer; `false` if nothing came in time.
+    pub(super) fn fill(&mut self, wait: Wait) -> Result<bool, PerfError> {
+        if self.start > 0 {
+            self.buffer.copy_within(self.start..self.end, 0);
+            (self.start, self.end) = (0, self.end - self.start);
+        }
+        let space = &mut self.buffer[self.end..];
+        let read = match wait {
+            Wait::Tick => self.stream.read(space),
+            Wait::No => recv(&self.stream, space, RecvFlags::DONTWAIT)
+                .map(|(count, _)| count)
+                .map_err(Into::into),
+            Wait::Until(moment) => {
+                let tick = TICK.as_nanos();
+                let left = moment
+                    .saturating_sub(clock::now())
+                    .min(u64::try_from(tick).unwrap_or(u64::MAX));
+                let timeout = Timespec {
+                    tv_sec: 0,
+                    tv_nsec: i64::try_from(left).unwrap_or(0),
+                };
+                let mut wanted = [PollFd::new(&self.stream, PollFlags::IN)];
+                match poll(&mut wanted, Some(&timeout)) {
+                    Ok(0) => return Ok(false),
+                    _ => recv(&self.stream, space, RecvFlags::DONTWAIT)
+                        .map(|(count, _)| count)
+                        .map_err(Into::into),
+                }
+            }
+        };
+        match read {
+            Ok(0) => Err(PerfError::Io {
+                what: "reading from the broker".into(),
+                source: io::Error::new(io::ErrorKind::UnexpectedEof, "the broker hung up"),
+            }),
+            Ok(count) => {
+                self.end += count;
+                Ok(true)
+            }
+            Err(error) if is_timeout(&error) => Ok(false),
+            Err(error) => Err(PerfError::Io {
+                what: "reading from the broker".into(),
+                source: error,
+            }),
+        }
+    }
+
+    /// What was read and not yet consumed.
+    pub(super) fn data(&self) -> &[u8] {
+        &self.buffer[self.start..self.end]
+    }
+
+    pub(super) fn consume(&mut self, count: usize) {
+        self.start += count;
+    }
+
+    /// The next method on `channel`, content aside.
+    pub(super) fn answer(&mut self, channel: u16) -> Result<AMQPClass, PerfError> {
+        self.answer_within(channel, ANSWER_SECONDS)
+    }
+
+    fn answer_within(&mut self, channel: u16, seconds: u64) -> Result<AMQPClass, PerfError> {
+        let deadline = clock::now() + seconds * 1_000_000_000;
+        loop {
+            if let Some(method) = self.next_method(Some(channel))? {
+                return Ok(method);
+            }
+            if clock::now() > deadline {
+                return Err(PerfError::Protocol(format!(
+                    "no answer within {seconds} seconds"
+                )));
+            }
+            self.fill(Wait::Tick)?;
+        }
+    }
+
+    /// The next method in the buffer that is an answer on `channel`; a close is an error.
+    fn next_method(&mut self, channel: Option<u16>) -> Result<Option<AMQPClass>, PerfError> {
+        loop {
+            if self.data().starts_with(b"AMQP") {
+                return Err(PerfError::Protocol("it does not speak AMQP 0-9-1".into()));
+            }
+            let found = scan(self.data(), self.frame_max)
+                .map_err(|why| PerfError::Protocol(why.to_string()))?;
+            let Scan::Frame(frame) = found else {
+                return Ok(None);
+            };
+            let method = match frame.kind {
+                FrameKind::Method => Some(read_method(&self.data()[frame.payload])?),
+                _ => None,
+            };
+            self.consume(frame.end);
+            if let Some(method) = method
+                && Some(frame.channel) == channel
+                && is_answer(&method)
+            {
+                return Ok(Some(method));
+            }
+        }
+    }
+}
+
+/// Reads a method's payload; a close is an error.
+pub(super) fn read_method(payload: &[u8]) -> Result<AMQPClass, PerfError> {
+    match parse_method(payload).map_err(|why| PerfError::Protocol(why.to_string()))? {
+        AMQPClass::Connection(connection::AMQPMethod::Close(close)) => Err(PerfError::Closed {
+            what: "connection",
+            code: close.reply_code,
+            text: close.reply_text.to_string(),
+        }),
+        AMQPClass::Channel(channel::AMQPMethod::Close(close)) => Err(PerfError::Closed {
+            what: "channel",
+            code: close.reply_code,
+            text: close.reply_text.to_string(),
+        }),
+        method => Ok(method),
+    }
+}
+
+/// Whether a method may answer a call, rather than come unasked.
+fn is_answer(method: &AMQPClass) -> bool {
+    use basic::AMQPMethod::{Ack, Cancel, Deliver, Nack, Return};
+    use connection::AMQPMethod::{Blocked, Unblocked};
+    !matches!(
+        method,
+        AMQPClass::Basic(Deliver(_) | Return(_) | Ack(_) | Nack(_) | Cancel(_))
+            | AMQPClass::Connection(Blocked(_) | Unblocked(_))
+    )
+}
+
+pub(super) fn unexpected(method: &AMQPClass) -> PerfError {
+    let (class, id) = (method.get_amqp_class_id(), method.get_amqp_method_id());
+    PerfError::Protocol(format!("method {class}.{id}"))
+}
+
+/// A name as the wire wants it.
+pub(super) fn name(text: &str) -> ShortString {
+    short_string(text)
+}
+
+fn is_timeout(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted
+    )
+}

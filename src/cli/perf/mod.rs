@@ -1,0 +1,33 @@
+//! `leveret perf`: a load generator for any AMQP 0-9-1 broker.
+//!
+//! It shares its machine with the broker that it measures, so what it spends per message counts: raw sockets, one thread
+//! per connection, publishes encoded once and sent by the thousand in one write, deliveries counted by walking frames.
+//! Invariants: nothing is counted before the warm-up is over; a rate is what lies between two looks at the same counters;
+//! every number that is printed is also in the JSON. Absent: the broker's own code beyond [`crate::wire`], TLS.
+
+mod args;
+mod batch;
+mod churn;
+mod clock;
+mod confirms;
+mod consumer;
+mod deliveries;
+mod error;
+mod idle;
+mod link;
+mod meter;
+mod presets;
+mod process;
+mod publisher;
+mod report;
+mod requeuer;
+mod run;
+mod schedule;
+mod settings;
+mod topology;
+mod traffic;
+mod url;
+
+pub use args::PerfArgs;
+pub use error::PerfError;
+pub use run::run;
