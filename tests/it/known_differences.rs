@@ -101,13 +101,14 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
     not_yet("extensions::reply_to::a_reply_comes_straight_back", "direct reply-to"),
     not_yet("extensions::reply_to::a_request_without_a_consumer_is_refused", "direct reply-to"),
     not_yet("extensions::reply_to::it_must_be_consumed_without_acks_and_once", "direct reply-to"),
-    not_yet("extensions::delayed::a_message_arrives_when_its_delay_is_over_with_the_delay_negated", "delayed messages"),
+    not_yet(
+        "extensions::delayed::a_message_arrives_when_its_delay_is_over_with_the_delay_negated",
+        "delayed messages",
+    ),
     not_yet("extensions::delayed::confirmed_when_stored_and_not_returned", "delayed messages"),
     not_yet("extensions::deduplication::a_queue_takes_each_id_once", "deduplication"),
     not_yet("extensions::deduplication::an_exchange_takes_each_id_once", "deduplication"),
     not_yet("extensions::hashing::recent_history_gives_a_new_binding_the_last_messages", "recent history"),
-    not_yet("extensions::dead_letter::x_death_of_a_publisher_is_not_history", "a publisher's x-death is taken for history"),
-    not_yet("extensions::dead_letter::maxlen_reject_publish_dlx", "reject-publish-dlx does not dead-letter"),
 ];
 
 const fn not_yet(test: &'static str, reason: &'static str) -> Difference {

@@ -25,7 +25,10 @@ fn deaths(message: &Heard) -> String {
             .iter()
             .map(|(key, value)| match value {
                 Value::Int(b'T', seconds) => {
-                    assert!((1_600_000_000..10_000_000_000).contains(seconds), "{seconds} is not now, in seconds");
+                    assert!(
+                        (1_600_000_000..10_000_000_000).contains(seconds),
+                        "{seconds} is not now, in seconds"
+                    );
                     format!("{key}:NOW")
                 }
                 other => format!("{key}:{other}"),
