@@ -44,8 +44,9 @@ impl Inflight {
         }
     }
 
-    /// Lets go of what is durable: everything encoded so far.
-    fn forget(&mut self) {
+    /// Lets go of what is durable: everything written so far. How many groups and extras.
+    fn forget(&mut self) -> (usize, usize) {
+        let forgotten = (self.next_group, self.next_extra);
         let records = self.next_record();
         self.waiting.records.drain(..records);
         self.waiting.groups.drain(..self.next_group);
@@ -57,7 +58,8 @@ impl Inflight {
         self.next_group = 0;
         self.next_extra = 0;
         self.freed_records = self.freed_records.saturating_sub(records);
-        self.freed_extras = 0;
+        self.freed_extras = self.freed_extras.saturating_sub(forgotten.1);
+        forgotten
     }
 }
 
@@ -372,7 +374,7 @@ impl Committer {
 
     fn put_extra(&mut self, extra: &Extra, slice: &mut Slice) {
         match extra {
-            Extra::Moved { at, message, from } => {
+            Extra::Moved { at, message, since } => {
                 slice.records += 1;
                 let entry = self.put_message(at, message, true);
                 self.events.push(Event::Moved {
@@ -380,7 +382,7 @@ impl Committer {
                     lane: at.lane,
                     transient: at.transient,
                     entry,
-                    from: Some(*from),
+                    since: *since,
                 });
             }
             Extra::Carry {
@@ -460,6 +462,9 @@ impl Committer {
 
     /// Syncs what is written, if anything is not synced. `false`: it failed.
     pub(crate) fn sync(&mut self, core: &Core) -> bool {
+        if core.intake.is_broken() {
+            return false;
+        }
         let Some(writer) = &mut self.writer else {
             return self.rewrite.is_none();
         };
@@ -485,8 +490,12 @@ impl Committer {
             }
             self.rewrite = None;
         }
-        inflight.forget();
+        let (groups, extras) = inflight.forget();
         drop(inflight);
+        if let Some(slice) = &mut self.slice {
+            slice.groups_end -= groups;
+            slice.extras_end -= extras;
+        }
         core.intake.set_durable(self.written);
         true
     }
@@ -523,7 +532,7 @@ impl Committer {
     /// Closes the current segment and makes the next.
     fn roll(&mut self, core: &Core, wanted: u64) -> io::Result<()> {
         if let Some(writer) = &self.writer {
-            let mark = end_mark(writer.number, writer.offset);
+            let mark = end_mark(writer.number, writer.offset, writer.synced);
             writer
                 .file
                 .write_at(&mut [io::IoSlice::new(&mark)], u64::from(writer.offset))?;
@@ -547,7 +556,7 @@ impl Committer {
         if self.sync(core)
             && let Some(writer) = self.writer.take()
         {
-            let mark = end_mark(writer.number, writer.offset);
+            let mark = end_mark(writer.number, writer.offset, writer.synced);
             let end = writer.offset + END_ROOM;
             let _ = writer
                 .file

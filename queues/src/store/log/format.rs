@@ -30,8 +30,8 @@ pub(crate) const RECORD_HEAD: usize = 16;
 /// Fixed bytes of an enqueue's payload, before exchange, key, properties and body.
 pub(crate) const ENQUEUE_FIXED: usize = 48;
 /// Room kept free at a segment's end for its end mark.
-pub(crate) const END_ROOM: u32 = 16;
-const _: () = assert!(END_ROOM as usize == record_len(0));
+pub(crate) const END_ROOM: u32 = 24;
+const _: () = assert!(END_ROOM as usize == record_len(8));
 /// Bodies from this size on are written from where they lie instead of being copied.
 pub(crate) const LARGE_BODY: usize = 32 * 1024;
 
@@ -58,7 +58,7 @@ pub(crate) enum Kind {
     Returned = 6,
     Purge = 7,
     Gone = 8,
-    /// Nothing follows in this segment.
+    /// Nothing follows in this segment; says the same as a batch.
     End = 9,
     /// A message copied to the log's end, so that its old segment can go.
     Moved = 10,
@@ -304,7 +304,9 @@ pub(crate) enum Payload {
     Gone {
         queue: QueueId,
     },
-    End,
+    End {
+        synced_upto: u32,
+    },
 }
 
 /// Takes a payload apart; `None` if it is not what its kind says.
@@ -358,7 +360,9 @@ pub(crate) fn parse_payload(kind: Kind, bytes: &[u8]) -> Option<Payload> {
         Kind::Gone => Payload::Gone {
             queue: queue(bytes)?,
         },
-        Kind::End => Payload::End,
+        Kind::End => Payload::End {
+            synced_upto: get_u32(bytes, 0)?,
+        },
     })
 }
 
