@@ -8,6 +8,7 @@
 //! durable; after `Broken` nothing becomes synced on this handle any more.
 //! Absent: exchange names, sockets, tokio. Time comes in with the records.
 
+pub mod definitions;
 pub mod fold;
 pub mod folder;
 mod index;

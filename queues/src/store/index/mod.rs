@@ -72,6 +72,11 @@ pub(crate) enum Event {
         about: Vec<u32>,
         by: u32,
     },
+    /// Records of segment `from`, whose sync failed, are written again to segment `by`.
+    Rewritten {
+        from: u32,
+        by: u32,
+    },
     /// Everything before this place has been handed over.
     Upto(Place),
 }
@@ -264,6 +269,12 @@ impl Index {
                 self.totals.settles_dirty |= self.totals.settles.remove(&from).is_some();
                 Ok(())
             }
+            Event::Rewritten { from, by } => {
+                for segment in self.settled_by(from) {
+                    self.totals.settled(segment, by);
+                }
+                Ok(())
+            }
             Event::Upto(place) => {
                 self.folded = self.folded.max(place);
                 Ok(())
@@ -284,13 +295,7 @@ impl Index {
         lane.enqueue((queue.0, key), &*self.db, &mut self.totals, entry)
     }
 
-    fn moved(
-        &mut self,
-        queue: QueueId,
-        key: u16,
-        entry: Entry,
-        since: u32,
-    ) -> Result<(), DbError> {
+    fn moved(&mut self, queue: QueueId, key: u16, entry: Entry, since: u32) -> Result<(), DbError> {
         let Some(state) = self.queues.get_mut(&queue.0) else {
             return Ok(());
         };

@@ -76,6 +76,15 @@ struct Slice {
     eager: bool,
 }
 
+/// What a failed sync left to do.
+#[derive(Clone, Copy)]
+struct Rewrite {
+    groups: usize,
+    extras: usize,
+    /// The segment whose sync failed.
+    from: u32,
+}
+
 /// What a step came to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Step {
@@ -98,9 +107,8 @@ pub(crate) struct Committer {
     written: u64,
     unsynced_since: Option<Duration>,
     records_since_sync: u64,
-    /// A sync failed, and so many groups and extras are to be written again before anything else
-    /// counts.
-    rewrite: Option<(usize, usize)>,
+    /// A sync failed, and this is to be written again before anything else counts.
+    rewrite: Option<Rewrite>,
     retry: Duration,
 }
 
@@ -219,6 +227,10 @@ impl Committer {
             u64::from(writer.capacity - writer.offset).saturating_sub(u64::from(END_ROOM))
         });
         if let Some(writer) = &self.writer {
+            if let Some(Rewrite { from, .. }) = self.rewrite {
+                let by = writer.number;
+                self.events.push(Event::Rewritten { from, by });
+            }
             self.encoder.start(writer.number, writer.offset);
             self.encoder.batch(writer.synced);
         }
@@ -484,8 +496,8 @@ impl Committer {
         self.records_since_sync = 0;
         self.unsynced_since = None;
         let mut inflight = core.inflight.lock();
-        if let Some((groups, extras)) = self.rewrite {
-            if inflight.next_group < groups || inflight.next_extra < extras {
+        if let Some(rewrite) = self.rewrite {
+            if inflight.next_group < rewrite.groups || inflight.next_extra < rewrite.extras {
                 return false;
             }
             self.rewrite = None;
@@ -524,7 +536,11 @@ impl Committer {
         self.unsynced_since = None;
         self.records_since_sync = 0;
         let mut inflight = core.inflight.lock();
-        self.rewrite = Some((inflight.next_group, inflight.next_extra));
+        self.rewrite = Some(Rewrite {
+            groups: inflight.next_group,
+            extras: inflight.next_extra,
+            from: writer.number,
+        });
         inflight.next_group = 0;
         inflight.next_extra = 0;
     }

@@ -375,24 +375,41 @@ impl Sim {
         found
     }
 
-    /// Says what is there that should not be, and what is not.
+    /// Says, for the prefix that is nearest, what is there that should not be, and what is not.
     fn describe(&self, recovered: &Recovered) {
-        let mut fold = self.base.clone();
-        for record in self.groups[..self.confirmed].iter().flatten() {
-            fold.apply(record);
-        }
-        fold.restart();
-        for id in recovered.queues.keys().chain(fold.queues.keys()).collect::<BTreeSet<_>>() {
-            let mut seen = BTreeSet::new();
+        let mut seen = BTreeSet::new();
+        for id in recovered.queues.keys() {
             for lane in 0..2 {
                 let stored = self.core.read_now(&everything(*id, lane)).unwrap();
-                seen.extend(stored.iter().map(|s| s.seq));
+                seen.extend(stored.iter().map(|s| (*id, s.seq)));
             }
-            let wanted = fold.queues.get(id).cloned().unwrap_or_default();
-            let wanted: BTreeSet<Seq> = wanted.live.keys().copied().collect();
-            println!("{id}: more {:?}", seen.difference(&wanted).collect::<Vec<_>>());
-            println!("{id}: less {:?}", wanted.difference(&seen).collect::<Vec<_>>());
         }
+        let mut nearest = (usize::MAX, String::new());
+        let mut fold = self.base.clone();
+        for (index, group) in self.groups.iter().enumerate() {
+            for record in group {
+                fold.apply(record);
+            }
+            let mut here = fold.clone();
+            here.restart();
+            let wanted = here.queues.iter().flat_map(|(id, queue)| {
+                let live = queue
+                    .live
+                    .keys()
+                    .filter(|seq| !self.elided.contains(&(*id, **seq)));
+                live.map(|seq| (*id, *seq))
+            });
+            let wanted: BTreeSet<_> = wanted.collect();
+            let more: Vec<_> = seen.difference(&wanted).collect();
+            let less: Vec<_> = wanted.difference(&seen).collect();
+            if index + 1 >= self.confirmed && more.len() + less.len() < nearest.0 {
+                nearest = (
+                    more.len() + less.len(),
+                    format!("nearest is {}: more {more:?}, less {less:?}", index + 1),
+                );
+            }
+        }
+        println!("{}", nearest.1);
     }
 
     fn crash(&mut self) {
@@ -448,10 +465,11 @@ impl Sim {
         self.confirmed = 0;
         self.waiter = Arc::default();
         let found = recovered.queues.iter();
-        let gone = found.filter(|(id, q)| {
-            !(self.base.queues.contains_key(id) || q.ranges.is_empty())
-        });
-        let gone: Vec<Record> = gone.map(|(queue, _)| Record::Gone { queue: *queue }).collect();
+        let gone =
+            found.filter(|(id, q)| !(self.base.queues.contains_key(id) || q.ranges.is_empty()));
+        let gone: Vec<Record> = gone
+            .map(|(queue, _)| Record::Gone { queue: *queue })
+            .collect();
         if !gone.is_empty() {
             // As a broker does for queues that are defined no more.
             let ids: Vec<QueueId> = gone.iter().map(Record::queue).collect();

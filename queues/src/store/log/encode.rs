@@ -6,7 +6,7 @@
 use std::io::IoSlice;
 
 use super::format::{
-    END_ROOM,     FORMAT_VERSION, Kind, LARGE_BODY, RECORD_HEAD, Standing, head_bytes, put_enqueue,
+    END_ROOM, FORMAT_VERSION, Kind, LARGE_BODY, RECORD_HEAD, Standing, head_bytes, put_enqueue,
     put_enqueue_ref, record_crc, record_len,
 };
 use crate::message::Message;
@@ -109,7 +109,7 @@ impl Encoder {
         if last {
             self.buf[head_at + 13] = 1;
         }
-        let len = super::format::u32_at(&self.buf, head_at + 4) as usize;
+        let len = super::bytes::u32_at(&self.buf, head_at + 4) as usize;
         let large = if open.large {
             self.larges.last().map_or(&[][..], |l| l.message.body())
         } else {

@@ -8,8 +8,7 @@ use std::io;
 
 use super::disk::LogFile;
 use super::format::{
-    Head, Payload, RECORD_HEAD, SEGMENT_HEAD, is_intact, parse_head, parse_payload,
-    record_len,
+    Head, Payload, RECORD_HEAD, SEGMENT_HEAD, is_intact, parse_head, parse_payload, record_len,
 };
 
 /// Bytes read at once.

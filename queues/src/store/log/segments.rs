@@ -11,9 +11,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::disk::{Disk, LogFile};
-use super::format::{
-    END_ROOM, Place, SEGMENT_HEAD, SegmentHead, parse_segment_head, segment_head,
-};
+use super::format::{END_ROOM, Place, SEGMENT_HEAD, SegmentHead, parse_segment_head, segment_head};
 
 /// A segment that can be read.
 #[derive(Clone)]
