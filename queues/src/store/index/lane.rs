@@ -51,11 +51,12 @@ impl Lane {
                     if old.dead {
                         return Ok(());
                     }
-                    totals.drop(old);
+                    totals.replace(old, &entry);
                     *old = Entry {
                         delivery_count: old.delivery_count,
                         ..entry
                     };
+                    return Ok(());
                 }
                 Err(index) => self.hot.insert(index, entry),
             }
@@ -64,34 +65,34 @@ impl Lane {
         Ok(())
     }
 
+    /// Notes a copy of a message; `false` if that is not live.
     pub(super) fn moved(
         &mut self,
         at: At,
         db: &dyn Db,
         totals: &mut Totals,
         entry: Entry,
-        from: Option<Place>,
-    ) -> Result<(), DbError> {
+    ) -> Result<bool, DbError> {
         if let Ok(index) = self.hot.binary_search_by_key(&entry.seq, |e| e.seq) {
             let old = &mut self.hot[index];
-            if !old.dead && from.is_none_or(|from| old.place == from) {
-                totals.drop(old);
-                totals.add(&entry);
+            if !old.dead {
+                totals.replace(old, &entry);
                 *old = Entry {
                     delivery_count: old.delivery_count,
                     ..entry
                 };
+                return Ok(true);
             }
         } else if let Some(first) = self.chunk_of(entry.seq) {
             let entries = self.load(at, db, totals, first)?;
             if let Ok(index) = entries.binary_search_by_key(&entry.seq, |e| e.seq)
                 && !entries[index].dead
-                && from.is_none_or(|from| entries[index].place == from)
             {
                 self.replace(totals, first, index, entry);
+                return Ok(true);
             }
         }
-        Ok(())
+        Ok(false)
     }
 
     /// Puts `new` in the place of a live entry of a chunk in memory.
@@ -112,8 +113,7 @@ impl Lane {
         chunk.add_share(&new);
         chunk.dirty_entries = true;
         chunk.dirty_summary = true;
-        totals.drop(&old);
-        totals.add(&new);
+        totals.replace(&old, &new);
         self.changed.insert(first);
     }
 

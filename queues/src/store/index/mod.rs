@@ -32,14 +32,14 @@ pub(crate) enum Event {
         transient: bool,
         entry: Entry,
     },
-    /// A copy of a message at another place; counts only while the one at `from` is live
-    /// (`None`: wherever it is).
+    /// A copy of a message at another place; counts only while the message is live. If it was
+    /// settled meanwhile, then by a record in segment `since` or later.
     Moved {
         queue: QueueId,
         lane: u8,
         transient: bool,
         entry: Entry,
-        from: Option<Place>,
+        since: u32,
     },
     /// `by`: the segment that holds the record.
     Settle {
@@ -70,6 +70,11 @@ pub(crate) enum Event {
     Carried {
         from: u32,
         about: Vec<u32>,
+        by: u32,
+    },
+    /// Records of segment `from`, whose sync failed, are written again to segment `by`.
+    Rewritten {
+        from: u32,
         by: u32,
     },
     /// Everything before this place has been handed over.
@@ -112,6 +117,8 @@ struct Totals {
     live: BTreeMap<u32, Live>,
     /// For each segment: the segments whose messages its settle records are about.
     settles: BTreeMap<u32, BTreeSet<u32>>,
+    /// For each segment: the segments that hold older copies of messages in it.
+    copies: BTreeMap<u32, BTreeSet<u32>>,
     settles_dirty: bool,
     /// Keys that the next save removes.
     removed: Vec<Vec<u8>>,
@@ -149,6 +156,27 @@ impl Totals {
     fn settled(&mut self, segment: u32, by: u32) {
         if segment != by {
             self.settles_dirty |= self.settles.entry(by).or_default().insert(segment);
+        }
+        if let Some(copies) = self.copies.get(&segment) {
+            let settles = self.settles.entry(by).or_default();
+            for segment in copies.iter().filter(|segment| **segment != by) {
+                self.settles_dirty |= settles.insert(*segment);
+            }
+        }
+    }
+
+    /// A live entry is now `new`: a copy stays where `old` was until its segment goes.
+    fn replace(&mut self, old: &Entry, new: &Entry) {
+        self.drop(old);
+        self.add(new);
+        let (from, to) = (old.place.segment, new.place.segment);
+        if from != to {
+            let older = self.copies.get(&from).cloned().unwrap_or_default();
+            let copies = self.copies.entry(to).or_default();
+            let before = copies.len();
+            copies.insert(from);
+            copies.extend(older);
+            self.settles_dirty |= copies.len() > before;
         }
     }
 }
@@ -200,8 +228,8 @@ impl Index {
                 lane,
                 transient,
                 entry,
-                from,
-            } => self.moved(queue, lane_key(lane, transient), entry, from),
+                since,
+            } => self.moved(queue, lane_key(lane, transient), entry, since),
             Event::Settle {
                 queue,
                 first,
@@ -241,6 +269,12 @@ impl Index {
                 self.totals.settles_dirty |= self.totals.settles.remove(&from).is_some();
                 Ok(())
             }
+            Event::Rewritten { from, by } => {
+                for segment in self.settled_by(from) {
+                    self.totals.settled(segment, by);
+                }
+                Ok(())
+            }
             Event::Upto(place) => {
                 self.folded = self.folded.max(place);
                 Ok(())
@@ -261,21 +295,23 @@ impl Index {
         lane.enqueue((queue.0, key), &*self.db, &mut self.totals, entry)
     }
 
-    fn moved(
-        &mut self,
-        queue: QueueId,
-        key: u16,
-        entry: Entry,
-        from: Option<Place>,
-    ) -> Result<(), DbError> {
+    fn moved(&mut self, queue: QueueId, key: u16, entry: Entry, since: u32) -> Result<(), DbError> {
         let Some(state) = self.queues.get_mut(&queue.0) else {
             return Ok(());
         };
-        let Some(lane) = state.lanes.get_mut(&key) else {
-            return Ok(());
+        let live = match state.lanes.get_mut(&key) {
+            Some(lane) => lane.moved((queue.0, key), &*self.db, &mut self.totals, entry)?,
+            None => false,
         };
-        self.dirty.insert(queue.0);
-        lane.moved((queue.0, key), &*self.db, &mut self.totals, entry, from)
+        if live {
+            self.dirty.insert(queue.0);
+        } else if key & 1 == 0 {
+            // The copy must not come back either: the record that settled it is needed for it.
+            for by in since..=entry.place.segment {
+                self.totals.settled(entry.place.segment, by);
+            }
+        }
+        Ok(())
     }
 
     fn settle(
@@ -355,10 +391,13 @@ impl Index {
     /// `segment` left the log.
     pub(crate) fn forget_segment(&mut self, segment: u32) {
         self.totals.settles_dirty |= self.totals.settles.remove(&segment).is_some();
-        for set in self.totals.settles.values_mut() {
-            self.totals.settles_dirty |= set.remove(&segment);
+        self.totals.settles_dirty |= self.totals.copies.remove(&segment).is_some();
+        for map in [&mut self.totals.settles, &mut self.totals.copies] {
+            for set in map.values_mut() {
+                self.totals.settles_dirty |= set.remove(&segment);
+            }
+            map.retain(|_, set| !set.is_empty());
         }
-        self.totals.settles.retain(|_, set| !set.is_empty());
     }
 
     /// Up to `max` live entries of `segment` with their queue and lane key; `None` if some are
@@ -415,6 +454,18 @@ impl Index {
         states
             .map(|(id, state)| (QueueId(*id), one(state)))
             .collect()
+    }
+
+    /// Assumes that `segment` holds settle records about all of `older`, and copies of messages
+    /// in them: after the index was lost.
+    pub(crate) fn assume_related(&mut self, segment: u32, older: &[u32]) {
+        if older.is_empty() {
+            return;
+        }
+        let totals = &mut self.totals;
+        totals.settles.entry(segment).or_default().extend(older);
+        totals.copies.entry(segment).or_default().extend(older);
+        totals.settles_dirty = true;
     }
 
     /// Marks everything of every queue as possibly delivered: after the index was lost.

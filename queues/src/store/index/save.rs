@@ -2,7 +2,7 @@
 //!
 //! Invariants: one checkpoint is one atomic batch; its place is one that replay can start from.
 //! Keys: `C` entries and `S` summary of a chunk (queue, lane, first), `Q` queue, `D` which
-//! segments settle which, `M` the checkpoint. Numbers in keys are big-endian.
+//! segments settle which and hold copies of which, `M` the checkpoint. Numbers in keys are big-endian.
 
 use super::chunk::{Chunk, get, put};
 use super::db::{Change, DbError};
@@ -125,11 +125,14 @@ impl Index {
         let mut changes: Vec<Change> = removed.chain(changes).collect();
         if totals.settles_dirty {
             let mut out = Vec::new();
-            for (by, about) in &totals.settles {
-                put(&mut out, u64::from(*by));
-                put(&mut out, about.len() as u64);
-                for segment in about {
+            for map in [&totals.settles, &totals.copies] {
+                put(&mut out, map.len() as u64);
+                for (segment, others) in map {
                     put(&mut out, u64::from(*segment));
+                    put(&mut out, others.len() as u64);
+                    for other in others {
+                        put(&mut out, u64::from(*other));
+                    }
                 }
             }
             changes.push((SETTLES_KEY.to_vec(), Some(out)));
@@ -234,11 +237,13 @@ impl Index {
     }
 
     fn load_settles(&mut self, mut input: &[u8]) -> Option<()> {
-        while !input.is_empty() {
-            let by = u32::try_from(get(&mut input)?).ok()?;
+        for map in [&mut self.totals.settles, &mut self.totals.copies] {
             for _ in 0..get(&mut input)? {
-                let about = u32::try_from(get(&mut input)?).ok()?;
-                self.totals.settles.entry(by).or_default().insert(about);
+                let segment = u32::try_from(get(&mut input)?).ok()?;
+                for _ in 0..get(&mut input)? {
+                    let other = u32::try_from(get(&mut input)?).ok()?;
+                    map.entry(segment).or_default().insert(other);
+                }
             }
         }
         Some(())

@@ -44,8 +44,9 @@ impl Inflight {
         }
     }
 
-    /// Lets go of what is durable: everything encoded so far.
-    fn forget(&mut self) {
+    /// Lets go of what is durable: everything written so far. How many groups and extras.
+    fn forget(&mut self) -> (usize, usize) {
+        let forgotten = (self.next_group, self.next_extra);
         let records = self.next_record();
         self.waiting.records.drain(..records);
         self.waiting.groups.drain(..self.next_group);
@@ -57,7 +58,8 @@ impl Inflight {
         self.next_group = 0;
         self.next_extra = 0;
         self.freed_records = self.freed_records.saturating_sub(records);
-        self.freed_extras = 0;
+        self.freed_extras = self.freed_extras.saturating_sub(forgotten.1);
+        forgotten
     }
 }
 
@@ -72,6 +74,15 @@ struct Slice {
     elided: u64,
     /// Something in it must be synced at once.
     eager: bool,
+}
+
+/// What a failed sync left to do.
+#[derive(Clone, Copy)]
+struct Rewrite {
+    groups: usize,
+    extras: usize,
+    /// The segment whose sync failed.
+    from: u32,
 }
 
 /// What a step came to.
@@ -96,9 +107,8 @@ pub(crate) struct Committer {
     written: u64,
     unsynced_since: Option<Duration>,
     records_since_sync: u64,
-    /// A sync failed, and so many groups and extras are to be written again before anything else
-    /// counts.
-    rewrite: Option<(usize, usize)>,
+    /// A sync failed, and this is to be written again before anything else counts.
+    rewrite: Option<Rewrite>,
     retry: Duration,
 }
 
@@ -217,6 +227,10 @@ impl Committer {
             u64::from(writer.capacity - writer.offset).saturating_sub(u64::from(END_ROOM))
         });
         if let Some(writer) = &self.writer {
+            if let Some(Rewrite { from, .. }) = self.rewrite {
+                let by = writer.number;
+                self.events.push(Event::Rewritten { from, by });
+            }
             self.encoder.start(writer.number, writer.offset);
             self.encoder.batch(writer.synced);
         }
@@ -372,7 +386,7 @@ impl Committer {
 
     fn put_extra(&mut self, extra: &Extra, slice: &mut Slice) {
         match extra {
-            Extra::Moved { at, message, from } => {
+            Extra::Moved { at, message, since } => {
                 slice.records += 1;
                 let entry = self.put_message(at, message, true);
                 self.events.push(Event::Moved {
@@ -380,7 +394,7 @@ impl Committer {
                     lane: at.lane,
                     transient: at.transient,
                     entry,
-                    from: Some(*from),
+                    since: *since,
                 });
             }
             Extra::Carry {
@@ -460,6 +474,9 @@ impl Committer {
 
     /// Syncs what is written, if anything is not synced. `false`: it failed.
     pub(crate) fn sync(&mut self, core: &Core) -> bool {
+        if core.intake.is_broken() {
+            return false;
+        }
         let Some(writer) = &mut self.writer else {
             return self.rewrite.is_none();
         };
@@ -479,14 +496,18 @@ impl Committer {
         self.records_since_sync = 0;
         self.unsynced_since = None;
         let mut inflight = core.inflight.lock();
-        if let Some((groups, extras)) = self.rewrite {
-            if inflight.next_group < groups || inflight.next_extra < extras {
+        if let Some(rewrite) = self.rewrite {
+            if inflight.next_group < rewrite.groups || inflight.next_extra < rewrite.extras {
                 return false;
             }
             self.rewrite = None;
         }
-        inflight.forget();
+        let (groups, extras) = inflight.forget();
         drop(inflight);
+        if let Some(slice) = &mut self.slice {
+            slice.groups_end -= groups;
+            slice.extras_end -= extras;
+        }
         core.intake.set_durable(self.written);
         true
     }
@@ -515,7 +536,11 @@ impl Committer {
         self.unsynced_since = None;
         self.records_since_sync = 0;
         let mut inflight = core.inflight.lock();
-        self.rewrite = Some((inflight.next_group, inflight.next_extra));
+        self.rewrite = Some(Rewrite {
+            groups: inflight.next_group,
+            extras: inflight.next_extra,
+            from: writer.number,
+        });
         inflight.next_group = 0;
         inflight.next_extra = 0;
     }
@@ -523,7 +548,7 @@ impl Committer {
     /// Closes the current segment and makes the next.
     fn roll(&mut self, core: &Core, wanted: u64) -> io::Result<()> {
         if let Some(writer) = &self.writer {
-            let mark = end_mark(writer.number, writer.offset);
+            let mark = end_mark(writer.number, writer.offset, writer.synced);
             writer
                 .file
                 .write_at(&mut [io::IoSlice::new(&mark)], u64::from(writer.offset))?;
@@ -547,7 +572,7 @@ impl Committer {
         if self.sync(core)
             && let Some(writer) = self.writer.take()
         {
-            let mark = end_mark(writer.number, writer.offset);
+            let mark = end_mark(writer.number, writer.offset, writer.synced);
             let end = writer.offset + END_ROOM;
             let _ = writer
                 .file

@@ -356,8 +356,9 @@ impl Sim {
                 }
                 fold.apply(record);
             }
-            let same = matches(&fold, recovered, lost_index) && counted(&fold) == counts;
-            same.then(|| fold.clone())
+            // Delivery counts may be lost with the index, as the records of retired segments are.
+            let same_counts = lost_index || counted(&fold) == counts;
+            (same_counts && matches(&fold, recovered, lost_index)).then(|| fold.clone())
         };
         let mut found = apply(&Vec::new()).filter(|_| self.confirmed == 0);
         for (index, group) in self.groups.iter().enumerate() {
@@ -367,9 +368,49 @@ impl Sim {
             found = apply(group).filter(|_| index + 1 >= self.confirmed);
         }
         if found.is_none() {
-            describe(&fold, recovered);
+            self.describe(recovered);
+        }
+        for ((queue, seq), live) in found.iter_mut().flat_map(all_live) {
+            live.delivery_count = counts.get(&(queue, seq)).copied().unwrap_or(0);
         }
         found
+    }
+
+    /// Says, for the prefix that is nearest, what is there that should not be, and what is not.
+    fn describe(&self, recovered: &Recovered) {
+        let mut seen = BTreeSet::new();
+        for id in recovered.queues.keys() {
+            for lane in 0..2 {
+                let stored = self.core.read_now(&everything(*id, lane)).unwrap();
+                seen.extend(stored.iter().map(|s| (*id, s.seq)));
+            }
+        }
+        let mut nearest = (usize::MAX, String::new());
+        let mut fold = self.base.clone();
+        for (index, group) in self.groups.iter().enumerate() {
+            for record in group {
+                fold.apply(record);
+            }
+            let mut here = fold.clone();
+            here.restart();
+            let wanted = here.queues.iter().flat_map(|(id, queue)| {
+                let live = queue
+                    .live
+                    .keys()
+                    .filter(|seq| !self.elided.contains(&(*id, **seq)));
+                live.map(|seq| (*id, *seq))
+            });
+            let wanted: BTreeSet<_> = wanted.collect();
+            let more: Vec<_> = seen.difference(&wanted).collect();
+            let less: Vec<_> = wanted.difference(&seen).collect();
+            if index + 1 >= self.confirmed && more.len() + less.len() < nearest.0 {
+                nearest = (
+                    more.len() + less.len(),
+                    format!("nearest is {}: more {more:?}, less {less:?}", index + 1),
+                );
+            }
+        }
+        println!("{}", nearest.1);
     }
 
     fn crash(&mut self) {
@@ -424,6 +465,20 @@ impl Sim {
         self.current = self.base.clone();
         self.confirmed = 0;
         self.waiter = Arc::default();
+        let found = recovered.queues.iter();
+        let gone =
+            found.filter(|(id, q)| !(self.base.queues.contains_key(id) || q.ranges.is_empty()));
+        let gone: Vec<Record> = gone
+            .map(|(queue, _)| Record::Gone { queue: *queue })
+            .collect();
+        if !gone.is_empty() {
+            // As a broker does for queues that are defined no more.
+            let ids: Vec<QueueId> = gone.iter().map(Record::queue).collect();
+            self.append(gone);
+            self.queues.retain(|id| !ids.contains(id));
+            self.queues.push(QueueId(self.next_queue));
+            self.next_queue += 1;
+        }
         for queue in self.queues.clone() {
             for lane in 0..2 {
                 let wish = everything(queue, lane);
@@ -448,7 +503,7 @@ fn matches(fold: &Fold, recovered: &Recovered, lost_index: bool) -> bool {
             && (lost_index || delivered == queue.delivered_upto)
     });
     let mut ids = recovered.queues.iter();
-    known && ids.all(|(id, q)| fold.queues.contains_key(id) || q.ranges.is_empty())
+    known && ids.all(|(id, q)| fold.queues.contains_key(id) || q.ranges.is_empty() || lost_index)
 }
 
 fn everything(queue: QueueId, lane: u8) -> ReadWish {
@@ -460,6 +515,12 @@ fn everything(queue: QueueId, lane: u8) -> ReadWish {
         max_messages: usize::MAX,
         max_bytes: usize::MAX,
     }
+}
+
+fn all_live(fold: &mut Fold) -> impl Iterator<Item = ((QueueId, Seq), &mut FoldedMessage)> {
+    fold.queues
+        .iter_mut()
+        .flat_map(|(id, queue)| queue.live.iter_mut().map(|(seq, live)| ((*id, *seq), live)))
 }
 
 type Counts = BTreeMap<(QueueId, Seq), u32>;
@@ -490,18 +551,6 @@ fn summed(ranges: &[crate::store::ColdRange]) -> Sums {
         sum.3 += range.bytes;
     }
     sums
-}
-
-fn describe(fold: &Fold, recovered: &Recovered) {
-    for (id, queue) in &fold.queues {
-        let found = recovered.queues.get(id);
-        println!(
-            "{id}: fold {:?}",
-            queue.live.keys().map(|s| s.0).collect::<Vec<_>>()
-        );
-        println!("    {:?}", queue.recovered());
-        println!("    store {found:?}");
-    }
 }
 
 fn run(seed: u64) {

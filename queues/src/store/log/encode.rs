@@ -6,7 +6,7 @@
 use std::io::IoSlice;
 
 use super::format::{
-    FORMAT_VERSION, Kind, LARGE_BODY, RECORD_HEAD, Standing, head_bytes, put_enqueue,
+    END_ROOM, FORMAT_VERSION, Kind, LARGE_BODY, RECORD_HEAD, Standing, head_bytes, put_enqueue,
     put_enqueue_ref, record_crc, record_len,
 };
 use crate::message::Message;
@@ -109,7 +109,7 @@ impl Encoder {
         if last {
             self.buf[head_at + 13] = 1;
         }
-        let len = super::format::u32_at(&self.buf, head_at + 4) as usize;
+        let len = super::bytes::u32_at(&self.buf, head_at + 4) as usize;
         let large = if open.large {
             self.larges.last().map_or(&[][..], |l| l.message.body())
         } else {
@@ -250,11 +250,14 @@ impl Encoder {
 }
 
 /// The end mark of segment `number` at `offset`.
-pub(crate) fn end_mark(number: u32, offset: u32) -> [u8; RECORD_HEAD] {
-    let mut head = head_bytes(0, number, Kind::End, true);
-    let crc = record_crc(&head, offset, &[], &[]);
-    head[..4].copy_from_slice(&crc.to_le_bytes());
-    head
+pub(crate) fn end_mark(number: u32, offset: u32, synced_upto: u32) -> [u8; END_ROOM as usize] {
+    let mut mark = [0; END_ROOM as usize];
+    let head = head_bytes(8, number, Kind::End, true);
+    mark[..RECORD_HEAD].copy_from_slice(&head);
+    mark[RECORD_HEAD..RECORD_HEAD + 4].copy_from_slice(&synced_upto.to_le_bytes());
+    let crc = record_crc(&head, offset, &mark[RECORD_HEAD..], &[]);
+    mark[..4].copy_from_slice(&crc.to_le_bytes());
+    mark
 }
 
 fn same_message(a: &Message, b: &Message) -> bool {

@@ -8,6 +8,7 @@
 
 use bytes::Bytes;
 
+use super::bytes::{get_u32, get_u64, u16_at, u32_at, u64_at};
 use crate::ids::{Millis, QueueId, Seq};
 use crate::message::{Message, MessageLayout, MessageMeta};
 use crate::store::SettleReason;
@@ -30,8 +31,8 @@ pub(crate) const RECORD_HEAD: usize = 16;
 /// Fixed bytes of an enqueue's payload, before exchange, key, properties and body.
 pub(crate) const ENQUEUE_FIXED: usize = 48;
 /// Room kept free at a segment's end for its end mark.
-pub(crate) const END_ROOM: u32 = 16;
-const _: () = assert!(END_ROOM as usize == record_len(0));
+pub(crate) const END_ROOM: u32 = 24;
+const _: () = assert!(END_ROOM as usize == record_len(8));
 /// Bodies from this size on are written from where they lie instead of being copied.
 pub(crate) const LARGE_BODY: usize = 32 * 1024;
 
@@ -59,7 +60,7 @@ pub(crate) enum Kind {
     Returned = 6,
     Purge = 7,
     Gone = 8,
-    /// Nothing follows in this segment.
+    /// Nothing follows in this segment; says the same as a batch.
     End = 9,
     /// A message copied to the log's end, so that its old segment can go.
     Moved = 10,
@@ -306,7 +307,9 @@ pub(crate) enum Payload {
     Gone {
         queue: QueueId,
     },
-    End,
+    End {
+        synced_upto: u32,
+    },
 }
 
 /// Takes a payload apart; `None` if it is not what its kind says.
@@ -360,7 +363,9 @@ pub(crate) fn parse_payload(kind: Kind, bytes: &[u8]) -> Option<Payload> {
         Kind::Gone => Payload::Gone {
             queue: queue(bytes)?,
         },
-        Kind::End => Payload::End,
+        Kind::End => Payload::End {
+            synced_upto: get_u32(bytes, 0)?,
+        },
     })
 }
 
@@ -428,27 +433,4 @@ pub(crate) fn parse_message(bytes: &[u8]) -> Option<Message> {
     };
     message.always_log();
     Some(message)
-}
-
-fn get_u32(bytes: &[u8], at: usize) -> Option<u32> {
-    (bytes.len() >= at + 4).then(|| u32_at(bytes, at))
-}
-
-fn get_u64(bytes: &[u8], at: usize) -> Option<u64> {
-    (bytes.len() >= at + 8).then(|| u64_at(bytes, at))
-}
-
-/// The number at `at`; the caller has checked the length.
-pub(crate) fn u16_at(bytes: &[u8], at: usize) -> u16 {
-    u16::from_le_bytes([bytes[at], bytes[at + 1]])
-}
-
-/// The number at `at`; the caller has checked the length.
-pub(crate) fn u32_at(bytes: &[u8], at: usize) -> u32 {
-    u32::from(u16_at(bytes, at)) | u32::from(u16_at(bytes, at + 2)) << 16
-}
-
-/// The number at `at`; the caller has checked the length.
-pub(crate) fn u64_at(bytes: &[u8], at: usize) -> u64 {
-    u64::from(u32_at(bytes, at)) | u64::from(u32_at(bytes, at + 4)) << 32
 }

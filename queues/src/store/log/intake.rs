@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
-use super::format::{Place, Standing};
+use super::format::Standing;
 use crate::message::Message;
 use crate::store::{Broken, Position, Pressure, Record, Synced, Waiter};
 
@@ -23,7 +23,8 @@ pub(crate) enum Extra {
     Moved {
         at: Standing,
         message: Message,
-        from: Place,
+        /// The segment that was written to when it was known to be live.
+        since: u32,
     },
     /// Settle records of segment `from`, which is about to go, that are still needed because of
     /// the segments `about`.

@@ -151,6 +151,8 @@ impl Keeper {
     fn retire(&mut self, core: &Core, dead: &[(u32, Vec<u32>)]) -> io::Result<()> {
         let mut retired = false;
         for (number, about) in dead {
+            let existing = |segment: &u32| core.segments.get(*segment).is_some();
+            let about: Vec<u32> = about.iter().copied().filter(existing).collect();
             if about.is_empty() {
                 core.segments.retire(*number, core.options.spare_segments)?;
                 core.index.lock().forget_segment(*number);
@@ -158,7 +160,14 @@ impl Keeper {
                 self.stuck.remove(number);
                 core.metrics.retired_segments.add(1);
                 retired = true;
-            } else if !self.carrying.contains(number) && carry(core, *number, about)? {
+                continue;
+            }
+            // If only dead ones need it, it waits for them to go.
+            let stays = |segment: &u32| dead.iter().all(|(number, _)| number != segment);
+            if about.iter().any(stays)
+                && !self.carrying.contains(number)
+                && carry(core, *number, &about)?
+            {
                 self.carrying.insert(*number);
             }
         }
@@ -187,6 +196,7 @@ impl Keeper {
         let Some(mut entries) = index.entries_in(number, 65_536)? else {
             return Ok(());
         };
+        let since = index.folded().segment;
         drop(index);
         // Messages that share a record come one after the other, so that the copies share one.
         entries.sort_unstable_by_key(|(queue, _, entry)| (entry.place, *queue, entry.seq));
@@ -221,7 +231,7 @@ impl Keeper {
                     transient: key & 1 == 1,
                 },
                 message,
-                from: entry.place,
+                since,
             });
         }
         if !moved.is_empty() {
@@ -291,19 +301,13 @@ fn carry(core: &Core, number: u32, about: &[u32]) -> io::Result<bool> {
 }
 
 /// Closed segments that replay from `limit` does not need and that hold nothing live, with the
-/// segments that their settle records are still needed for.
+/// segments that their settle records are about.
 fn dead_segments(core: &Core, index: &Index, limit: Place) -> Vec<(u32, Vec<u32>)> {
-    let numbers = core.segments.numbers();
-    let dead = |number: u32| number < limit.segment && !index.live().contains_key(&number);
-    let needs = |number: u32| {
-        let about = index.settled_by(number).into_iter();
-        // A dead one before this goes first, and needs nothing any more.
-        about
-            .filter(|other| numbers.binary_search(other).is_ok() && !dead(*other))
-            .collect()
-    };
-    let found = numbers.iter().filter(|number| dead(**number));
-    found.map(|number| (*number, needs(*number))).collect()
+    let numbers = core.segments.numbers().into_iter();
+    numbers
+        .filter(|number| *number < limit.segment && !index.live().contains_key(number))
+        .map(|number| (number, index.settled_by(number)))
+        .collect()
 }
 
 /// The record to append again, if it says that something is settled.

@@ -5,6 +5,7 @@
 //! Three threads: the committer writes and syncs, the keeper follows with the index and frees
 //! space, the reader answers reads. Absent: definitions (`store::definitions`).
 
+pub(crate) mod bytes;
 mod commit;
 mod core;
 #[cfg(test)]

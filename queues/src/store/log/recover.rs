@@ -161,6 +161,7 @@ fn replay(
 ) -> Result<(), RecoverError> {
     let all = segments.all();
     let newest = all.last().map(|(number, _)| *number);
+    let oldest = all.first().map_or(0, |(number, _)| *number);
     for (number, segment) in all.iter().filter(|(n, _)| *n >= from.segment) {
         let start = if *number == from.segment {
             from.offset
@@ -169,7 +170,12 @@ fn replay(
         };
         let file = &*segment.file;
         let mut walk = Walk::new(file, *number, start, newest == Some(*number))?;
-        while let Some(group) = walk.next_group(findings)? {
+        while let Some(mut group) = walk.next_group(findings)? {
+            for event in &mut group {
+                if let Event::Moved { since, .. } = event {
+                    *since = oldest;
+                }
+            }
             index.fold(group)?;
         }
         // What was read may still be in the system's memory only.
@@ -290,15 +296,8 @@ fn rebuild(
         }
         file.sync_data()?;
         let older = all.iter().map(|(n, _)| *n).filter(|n| n < number);
-        // Which segments its settle records are about is not known any more.
-        index.fold([
-            Event::Carried {
-                from: 0,
-                about: older.collect(),
-                by: *number,
-            },
-            Event::Upto(walk.end()),
-        ])?;
+        index.assume_related(*number, &older.collect::<Vec<_>>());
+        index.fold([Event::Upto(walk.end())])?;
     }
     Ok(())
 }
@@ -465,8 +464,8 @@ impl<'f> Walk<'f> {
                 synced |= matches!(payload, Payload::Batch { synced_upto } if synced_upto > offset);
             }
             if self.scanner.ended() {
-                // The end mark is synced with all before it.
-                synced = true;
+                synced |= self.scanner.end_synced() > offset;
+                break;
             }
         }
         self.scanner.rewind(offset);
@@ -488,7 +487,7 @@ impl<'f> Walk<'f> {
                 self.messages.clear();
                 return None;
             }
-            Payload::End => return None,
+            Payload::End { .. } => return None,
             Payload::Enqueue {
                 at,
                 body_len,
@@ -565,7 +564,7 @@ fn enqueued(at: &super::format::Standing, entry: Entry, moved: bool) -> Option<E
             lane,
             transient,
             entry,
-            from: None,
+            since: 0,
         }
     } else {
         Event::Enqueue {

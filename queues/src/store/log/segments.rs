@@ -11,9 +11,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::disk::{Disk, LogFile};
-use super::format::{
-    Place, SEGMENT_HEAD, SegmentHead, parse_segment_head, record_len, segment_head,
-};
+use super::format::{END_ROOM, Place, SEGMENT_HEAD, SegmentHead, parse_segment_head, segment_head};
 
 /// A segment that can be read.
 #[derive(Clone)]
@@ -161,7 +159,7 @@ impl Segments {
     pub(crate) fn create(&self, wanted: u64, fresh: bool) -> io::Result<Writer> {
         let number = *self.next.lock();
         let name = segment_name(number);
-        let needed = wanted + u64::from(SEGMENT_HEAD) + record_len(0) as u64;
+        let needed = wanted + u64::from(SEGMENT_HEAD) + u64::from(END_ROOM);
         let capacity = u32::try_from(needed.max(u64::from(self.segment_bytes)))
             .map_err(|_| io::Error::other("a group of records is over 4 GiB"))?;
         let spare = if capacity == self.segment_bytes && !fresh {
