@@ -16,11 +16,7 @@ fn open(dir: &Path) -> Definitions {
 
 fn all(definitions: &Definitions) -> Vec<(String, String)> {
     let text = |bytes| String::from_utf8(bytes).unwrap();
-    definitions
-        .all()
-        .into_iter()
-        .map(|(key, value)| (key, text(value)))
-        .collect()
+    definitions.all().into_iter().map(|(key, value)| (key, text(value))).collect()
 }
 
 fn pair(key: &str, value: &str) -> (String, String) {
@@ -48,9 +44,7 @@ fn a_commit_is_there_after_a_restart_and_after_a_kill() {
     {
         let definitions = open(dir.path());
         definitions.commit(&[set("a", "1"), set("b", "2")]).unwrap();
-        definitions
-            .commit(&[set("a", "3"), ("b".into(), None), set("c", "4")])
-            .unwrap();
+        definitions.commit(&[set("a", "3"), ("b".into(), None), set("c", "4")]).unwrap();
         copy(dir.path(), killed.path());
     }
     let expected = [pair("a", "3"), pair("c", "4")];
@@ -81,16 +75,12 @@ fn a_damaged_database_is_restored_from_snapshot_and_journal() {
         {
             let definitions = open(dir.path());
             for n in 0..500 {
-                definitions
-                    .commit(&[set(&format!("key {n}"), &"x".repeat(n))])
-                    .unwrap();
+                definitions.commit(&[set(&format!("key {n}"), &"x".repeat(n))]).unwrap();
             }
             drop(definitions);
             let definitions = open(dir.path());
             // In the journal only: sled and the snapshot follow later.
-            definitions
-                .commit(&[set("last", "of all"), ("key 7".into(), None)])
-                .unwrap();
+            definitions.commit(&[set("last", "of all"), ("key 7".into(), None)]).unwrap();
             copy(dir.path(), killed.path());
         }
         let db = killed.path().join("definitions/db");
@@ -147,9 +137,7 @@ fn commits_of_many_threads_are_all_there() {
             let definitions = &definitions;
             scope.spawn(move || {
                 for n in 0..50 {
-                    definitions
-                        .commit(&[set(&format!("{thread}/{n}"), "v")])
-                        .unwrap();
+                    definitions.commit(&[set(&format!("{thread}/{n}"), "v")]).unwrap();
                 }
             });
         }

@@ -5,9 +5,9 @@ use std::task::Waker;
 
 use leveret_queues::queue::{ConsumerId, Delivery};
 
+use super::arguments::FieldTable;
 use super::names::ConsumerTag;
 use super::queue_handle::QueueHandle;
-use super::arguments::FieldTable;
 
 /// Takes deliveries for a connection's consumers. Its methods are called under a queue's lock, so
 /// they must be short, must not block and must not call a queue.

@@ -91,8 +91,7 @@ pub(super) fn route(
 ) -> Result<bool, RouteError> {
     SCRATCH.with_borrow_mut(|(scratch, slots)| {
         let topology = vhost.topology.read();
-        let envelope =
-            Envelope { exchange, keys, attributes: &MessageAttributes(message), origin };
+        let envelope = Envelope { exchange, keys, attributes: &MessageAttributes(message), origin };
         let info = topology.router.route(&envelope, scratch, slots)?;
         for slot in slots.iter() {
             if let Some(queue) = topology.queues.get(*slot as usize) {
@@ -260,12 +259,7 @@ impl Publisher {
         self.routes.insert(self.key.as_slice().into(), route);
     }
 
-    fn permit(
-        &mut self,
-        vhost: &VhostName,
-        rights: &AccessRights,
-        exchange: &[u8],
-    ) -> Result<(), Refusal> {
+    fn permit(&mut self, vhost: &VhostName, rights: &AccessRights, exchange: &[u8]) -> Result<(), Refusal> {
         debug_assert_eq!(vhost, &rights.vhost);
         if self.permitted.contains_key(exchange) {
             return Ok(());

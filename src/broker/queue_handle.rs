@@ -10,13 +10,14 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::task::{Poll, Waker};
 
 use leveret_queues::queue::{
-    AttachRefused, ConsumerId, ConsumerSpec, Counts, Delivery, Effects, GetReply, Gone, Overflow, Published, Queue,
-    ReadAsk, Requeue, Settings, Token,
+    AttachRefused, ConsumerId, ConsumerSpec, Counts, Delivery, Effects, GetReply, Gone, Overflow, Published,
+    Queue, ReadAsk, Requeue, Settings, Token,
 };
 use leveret_queues::store::{Broken, Position, ReadWish, Record, SettleReason, Store, Stored};
 use leveret_queues::{Message, Millis, QueueId, Seq};
 use parking_lot::{Mutex, MutexGuard};
 
+use super::arguments::FieldTable;
 use super::broker::Broker;
 use super::consumer::Consumer;
 use super::dead_letter::DeadLetterRule;
@@ -27,7 +28,6 @@ use super::paging::Paging;
 use super::queue_options::QueueOptions;
 use super::refusal::{Refusal, Resource};
 use super::turn::{Dead, Gathering, Turn};
-use super::arguments::FieldTable;
 
 /// What all queues of a broker share.
 pub struct QueueEnvironment {
@@ -195,11 +195,7 @@ impl QueueHandle {
     }
 
     /// Runs `work` under the lock, and settles what it owes before the lock is released.
-    fn enter<R>(
-        self: &Arc<Self>,
-        turn: &mut Turn,
-        work: impl FnOnce(&mut Cell, &mut Work<'_>) -> R,
-    ) -> R {
+    fn enter<R>(self: &Arc<Self>, turn: &mut Turn, work: impl FnOnce(&mut Cell, &mut Work<'_>) -> R) -> R {
         let mut cell = self.cell.lock();
         let result = self.run(&mut cell, turn, work);
         self.settle_up(&mut cell, turn);
@@ -475,13 +471,7 @@ impl QueueHandle {
     }
 
     /// Puts one message into the queue, with the record it owes. `false`: the queue refuses it.
-    fn take_in(
-        self: &Arc<Self>,
-        cell: &mut Cell,
-        work: &mut Work<'_>,
-        message: Message,
-        sole: bool,
-    ) -> bool {
+    fn take_in(self: &Arc<Self>, cell: &mut Cell, work: &mut Work<'_>, message: Message, sole: bool) -> bool {
         if cell.gone {
             return true;
         }
@@ -543,9 +533,7 @@ impl QueueHandle {
                     AttachRefused::ExclusiveInUse
                     | AttachRefused::ExclusiveOnSingleActive
                     | AttachRefused::DuplicateId,
-                ) => {
-                    Err(Refusal::ExclusiveUse { queue: self.name.clone(), vhost: self.vhost.clone() })
-                }
+                ) => Err(Refusal::ExclusiveUse { queue: self.name.clone(), vhost: self.vhost.clone() }),
             }
         })
     }
@@ -676,7 +664,12 @@ impl QueueHandle {
     }
 
     /// Applies changed settings to the live queue.
-    pub fn set_options(self: &Arc<Self>, turn: &mut Turn, settings: Settings, rule: Option<Arc<DeadLetterRule>>) {
+    pub fn set_options(
+        self: &Arc<Self>,
+        turn: &mut Turn,
+        settings: Settings,
+        rule: Option<Arc<DeadLetterRule>>,
+    ) {
         self.enter(turn, |cell, work| {
             cell.dead_letter = rule;
             cell.refused_die = settings.overflow == Overflow::RejectPublishDeadLetter;
@@ -735,10 +728,7 @@ impl QueueHandle {
     }
 
     pub(super) fn not_found(&self) -> Refusal {
-        Refusal::NotFound {
-            resource: Resource::Queue(self.name.clone()),
-            vhost: self.vhost.clone(),
-        }
+        Refusal::NotFound { resource: Resource::Queue(self.name.clone()), vhost: self.vhost.clone() }
     }
 }
 

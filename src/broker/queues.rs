@@ -132,12 +132,7 @@ impl Broker {
         let slot = u32::try_from(entry.key()).unwrap_or(u32::MAX);
         let durable = spec.durable;
         let environment = Arc::clone(self.environment());
-        let place = super::queue_handle::Place {
-            id,
-            slot,
-            name: name.clone(),
-            vhost: vhost.name.clone(),
-        };
+        let place = super::queue_handle::Place { id, slot, name: name.clone(), vhost: vhost.name.clone() };
         let handle = QueueHandle::new(place, spec, options, queue, environment);
         entry.insert(Arc::clone(&handle));
         topology.by_name.insert(name.clone(), slot);

@@ -153,12 +153,7 @@ impl Users {
     }
 
     /// Adds or replaces a permission.
-    pub fn permit(
-        &self,
-        user: &str,
-        vhost: &str,
-        record: PermissionRecord,
-    ) -> Result<(), BadPattern> {
+    pub fn permit(&self, user: &str, vhost: &str, record: PermissionRecord) -> Result<(), BadPattern> {
         let permission = Arc::new(Permission::new(record)?);
         let key = (user.to_owned(), vhost.to_owned());
         self.state.write().permissions.insert(key, permission);
@@ -249,13 +244,7 @@ impl AccessRights {
         let tags = state.users.get(user.as_str())?.tags.clone();
         let key = (user.as_str().to_owned(), vhost.as_str().to_owned());
         let permission = state.permissions.get(&key).cloned()?;
-        Some(Self {
-            user: user.clone(),
-            vhost: vhost.clone(),
-            tags,
-            permission: Some(permission),
-            revision,
-        })
+        Some(Self { user: user.clone(), vhost: vhost.clone(), tags, permission: Some(permission), revision })
     }
 
     /// Follows a change of permissions. Cheap when nothing changed.
@@ -321,10 +310,8 @@ mod tests {
     fn a_changed_password_is_not_remembered() {
         let users = users();
         assert!(users.login("guest", b"guest", true).is_ok());
-        let record = UserRecord {
-            password_hash: hash_password(b"new").expect("randomness"),
-            tags: Vec::new(),
-        };
+        let record =
+            UserRecord { password_hash: hash_password(b"new").expect("randomness"), tags: Vec::new() };
         users.put("guest", record);
         assert_eq!(users.login("guest", b"guest", true), Err(LoginRefused::Credentials));
         assert!(users.login("guest", b"new", true).is_ok());
@@ -333,11 +320,8 @@ mod tests {
     #[test]
     fn permissions_match_anywhere_and_empty_means_none() {
         let users = users();
-        let record = PermissionRecord {
-            configure: "^a".to_owned(),
-            write: "b".to_owned(),
-            read: String::new(),
-        };
+        let record =
+            PermissionRecord { configure: "^a".to_owned(), write: "b".to_owned(), read: String::new() };
         users.permit("guest", "/", record).expect("patterns");
         let (user, vhost) = (UserName::new("guest"), VhostName::new("/"));
         let mut rights = AccessRights::of(&users, &user, &vhost).expect("rights");

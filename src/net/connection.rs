@@ -77,10 +77,8 @@ pub(super) async fn serve<R, W>(
     let writer = tokio::spawn(writing);
     let handshake = Duration::from_millis(broker.limits.handshake_timeout_ms);
     let start = Instant::now();
-    let timer =
-        Timer { at: start + handshake, stage: Stage::Handshake, last_heard: start, written: 0 };
-    let mut reading =
-        Reading { socket: read, connection, outbox, broker, control, left: Vec::new(), timer };
+    let timer = Timer { at: start + handshake, stage: Stage::Handshake, last_heard: start, written: 0 };
+    let mut reading = Reading { socket: read, connection, outbox, broker, control, left: Vec::new(), timer };
     let end = reading.run().await;
     tokio::task::block_in_place(|| reading.connection.lost());
     reading.finish(end, writer).await;

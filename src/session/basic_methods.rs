@@ -83,8 +83,7 @@ impl Connection {
 
     fn consume(&mut self, number: u16, consume: &basic::Consume) -> Result<(), Refusal> {
         let name = self.queue_name(number, consume.queue.as_str())?;
-        let queue =
-            self.as_caller(|broker, vhost, caller, _| broker.readable_queue(vhost, caller, &name))?;
+        let queue = self.as_caller(|broker, vhost, caller, _| broker.readable_queue(vhost, caller, &name))?;
         let priority = match consume.arguments.inner().get("x-priority") {
             None => 0,
             Some(value) => integer(value).ok_or_else(|| {
@@ -107,9 +106,7 @@ impl Connection {
         }
         let max = self.broker.limits.consumers_per_channel_max;
         if open.consumers.len() >= max {
-            return Err(Refusal::NotAllowed(format!(
-                "reached maximum ({max}) of consumers per channel"
-            )));
+            return Err(Refusal::NotAllowed(format!("reached maximum ({max}) of consumers per channel")));
         }
         let consumer = Arc::new(Consumer {
             id: ConsumerId(self.broker.next_consumer_id()),
@@ -151,14 +148,9 @@ impl Connection {
         }
     }
 
-    fn get(
-        &mut self,
-        number: u16,
-        get: &basic::Get,
-    ) -> Result<Option<Arc<QueueHandle>>, Refusal> {
+    fn get(&mut self, number: u16, get: &basic::Get) -> Result<Option<Arc<QueueHandle>>, Refusal> {
         let name = self.queue_name(number, get.queue.as_str())?;
-        let queue =
-            self.as_caller(|broker, vhost, caller, _| broker.readable_queue(vhost, caller, &name))?;
+        let queue = self.as_caller(|broker, vhost, caller, _| broker.readable_queue(vhost, caller, &name))?;
         match queue.get(&mut self.turn, get.no_ack)? {
             GetOutcome::Message(delivery, left) => {
                 let writer = self.outbox.put_get_ok(number, &queue, &delivery, left);

@@ -116,8 +116,7 @@ pub(super) fn by_queue(
     unacked: &mut Vec<Unacked>,
     mut each: impl FnMut(&Arc<crate::broker::queue_handle::QueueHandle>, &[leveret_queues::queue::Token]),
 ) {
-    let one_queue =
-        unacked.windows(2).all(|pair| Arc::ptr_eq(&pair[0].queue, &pair[1].queue));
+    let one_queue = unacked.windows(2).all(|pair| Arc::ptr_eq(&pair[0].queue, &pair[1].queue));
     if !one_queue {
         unacked.sort_by_key(|entry| (entry.queue.id, entry.tag));
     }

@@ -259,7 +259,8 @@ impl Connection {
             }
             other => {
                 tracing::warn!(peer = %self.peer.address, "not AMQP 0-9-1, closing: {other:?}");
-                let _ = self.outbox.put_bytes(&PROTOCOL_HEADER).map(|writer| self.turn.owe_wake(Some(writer)));
+                let _ =
+                    self.outbox.put_bytes(&PROTOCOL_HEADER).map(|writer| self.turn.owe_wake(Some(writer)));
                 self.phase = Phase::Closed;
                 Some(bytes.len())
             }
@@ -315,9 +316,7 @@ impl Connection {
                 }
             }
             return match hot {
-                HotMethod::Publish(publish) => {
-                    Step::Used(self.publish_frames(bytes, frame, &publish))
-                }
+                HotMethod::Publish(publish) => Step::Used(self.publish_frames(bytes, frame, &publish)),
                 HotMethod::Ack { delivery_tag, multiple } => {
                     self.ack(channel, delivery_tag, multiple);
                     Step::Used(frame.end)

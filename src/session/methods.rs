@@ -15,10 +15,7 @@ impl Connection {
     pub(super) fn may_block(&self, method: &AMQPClass) -> bool {
         match method {
             AMQPClass::Connection(method) => {
-                matches!(
-                    method,
-                    connection::AMQPMethod::StartOk(_) | connection::AMQPMethod::Close(_)
-                )
+                matches!(method, connection::AMQPMethod::StartOk(_) | connection::AMQPMethod::Close(_))
             }
             AMQPClass::Channel(method) => matches!(method, channel::AMQPMethod::Close(_)),
             AMQPClass::Exchange(_) | AMQPClass::Queue(_) => true,

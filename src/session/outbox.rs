@@ -116,7 +116,12 @@ impl Outbox {
     /// An empty one that gives credit up to `limit` bytes.
     pub fn new(limit: usize) -> Arc<Self> {
         let state = State { frame_max: crate::broker::limits::FRAME_MIN, ..State::default() };
-        Arc::new(Self { state: Mutex::new(state), queued: AtomicUsize::new(0), limit, written: AtomicU64::new(0) })
+        Arc::new(Self {
+            state: Mutex::new(state),
+            queued: AtomicUsize::new(0),
+            limit,
+            written: AtomicU64::new(0),
+        })
     }
 
     /// What was negotiated: the largest frame, and whether the client wants to hear of cancelled
@@ -233,12 +238,7 @@ impl Outbox {
     }
 
     /// Takes out what an acknowledgement names.
-    pub fn take_acked(
-        &self,
-        channel: u16,
-        set: AckSet,
-        into: &mut Vec<Unacked>,
-    ) -> Result<(), UnknownTag> {
+    pub fn take_acked(&self, channel: u16, set: AckSet, into: &mut Vec<Unacked>) -> Result<(), UnknownTag> {
         match self.state.lock().channels.get_mut(&channel) {
             Some(out) => out.take(set, into),
             None => Ok(()),

@@ -32,12 +32,10 @@ impl Connection {
             vhost,
             rights,
             &mut self.turn,
-            self.batch.messages.drain(..).map(|outgoing| {
-                crate::broker::publish::Incoming {
-                    message: outgoing.message,
-                    headers: outgoing.headers,
-                    mandatory: outgoing.mandatory,
-                }
+            self.batch.messages.drain(..).map(|outgoing| crate::broker::publish::Incoming {
+                message: outgoing.message,
+                headers: outgoing.headers,
+                mandatory: outgoing.mandatory,
             }),
         );
         let stored = self.turn.appended;

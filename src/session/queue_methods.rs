@@ -33,7 +33,11 @@ impl Connection {
         declare: &queue::Declare,
     ) -> Result<Option<queue::AMQPMethod>, Refusal> {
         let name = without_line_breaks(declare.queue.as_str());
-        let name = if name.is_empty() && declare.passive { self.queue_name(number, "")? } else { QueueName::new(&name) };
+        let name = if name.is_empty() && declare.passive {
+            self.queue_name(number, "")?
+        } else {
+            QueueName::new(&name)
+        };
         let request = QueueRequest {
             passive: declare.passive,
             durable: declare.durable,
@@ -80,17 +84,13 @@ impl Connection {
         purge: &queue::Purge,
     ) -> Result<Option<queue::AMQPMethod>, Refusal> {
         let name = self.queue_name(number, purge.queue.as_str())?;
-        let messages = self
-            .as_caller(|broker, vhost, caller, turn| broker.purge_queue(vhost, caller, turn, &name))?;
+        let messages =
+            self.as_caller(|broker, vhost, caller, turn| broker.purge_queue(vhost, caller, turn, &name))?;
         let message_count = u32::try_from(messages).unwrap_or(u32::MAX);
         Ok((!purge.nowait).then_some(queue::AMQPMethod::PurgeOk(queue::PurgeOk { message_count })))
     }
 
-    fn bind_queue(
-        &mut self,
-        number: u16,
-        bind: queue::Bind,
-    ) -> Result<Option<queue::AMQPMethod>, Refusal> {
+    fn bind_queue(&mut self, number: u16, bind: queue::Bind) -> Result<Option<queue::AMQPMethod>, Refusal> {
         let queue = without_line_breaks(bind.queue.as_str());
         let name = self.queue_name(number, &queue)?;
         // With the shorthand, an empty key means the queue's name, too (2e).

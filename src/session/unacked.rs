@@ -62,14 +62,7 @@ pub(super) struct ChannelOut {
 
 impl ChannelOut {
     pub(super) fn new(incarnation: u64) -> Self {
-        Self {
-            incarnation,
-            muted: false,
-            confirmed: 0,
-            next_tag: 1,
-            out: VecDeque::new(),
-            settled_inside: 0,
-        }
+        Self { incarnation, muted: false, confirmed: 0, next_tag: 1, out: VecDeque::new(), settled_inside: 0 }
     }
 
     /// Gives the next delivery its tag; with a token it waits for an acknowledgement.

@@ -134,11 +134,7 @@ pub(super) struct Journal {
 impl Journal {
     /// Opens or creates it, cut to `len` bytes.
     pub(super) fn open(path: PathBuf, len: u64) -> io::Result<Self> {
-        let file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&path)?;
+        let file = OpenOptions::new().write(true).create(true).truncate(false).open(&path)?;
         file.set_len(len)?;
         file.sync_all()?;
         if let Some(dir) = path.parent() {
@@ -152,10 +148,7 @@ impl Journal {
     pub(super) fn append(&mut self, frames: &[u8]) -> Result<(), (io::Error, bool)> {
         use std::os::unix::fs::FileExt;
         if let Err(error) = self.file.write_all_at(frames, self.len) {
-            let cut = self
-                .file
-                .set_len(self.len)
-                .and_then(|()| self.file.sync_all());
+            let cut = self.file.set_len(self.len).and_then(|()| self.file.sync_all());
             return Err((error, cut.is_err()));
         }
         // A failed sync leaves open what is on disk, so nothing more may be promised after it.
@@ -177,16 +170,11 @@ impl Journal {
 }
 
 /// Writes `bytes` beside `path` and renames it there, so that it is always whole.
-pub(super) fn replace(
-    path: &Path,
-    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
-) -> io::Result<()> {
+pub(super) fn replace(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
     let temp = path.with_extension("tmp");
     let mut file = io::BufWriter::new(File::create(&temp)?);
     write(&mut file)?;
-    file.into_inner()
-        .map_err(io::IntoInnerError::into_error)?
-        .sync_all()?;
+    file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
     std::fs::rename(&temp, path)?;
     match path.parent() {
         Some(dir) => File::open(dir)?.sync_all(),

@@ -101,11 +101,7 @@ impl Meta {
             let bytes = bytes.get(at..at + 8)?;
             Some(u64::from_le_bytes(bytes.try_into().ok()?))
         };
-        Some(Self {
-            revision: number(0)?,
-            count: number(8)?,
-            sum: number(16)?,
-        })
+        Some(Self { revision: number(0)?, count: number(8)?, sum: number(16)? })
     }
 
     fn add(&mut self, key: &str, value: &[u8]) {
@@ -176,13 +172,7 @@ pub struct Definitions {
 }
 
 fn finding(file: &str, what: String) -> Finding {
-    Finding {
-        file: file.into(),
-        offset: None,
-        queue: None,
-        count: 0,
-        what,
-    }
+    Finding { file: file.into(), offset: None, queue: None, count: 0, what }
 }
 
 impl Definitions {
@@ -259,27 +249,16 @@ impl Definitions {
             bell: Bell::default(),
         });
         let own = Arc::clone(&shared);
-        let thread = std::thread::Builder::new()
-            .name("definitions".into())
-            .spawn(move || run(&own))?;
-        let definitions = Self {
-            shared,
-            ids: Mutex::new((0, 0)),
-            thread: Mutex::new(Some(thread)),
-        };
+        let thread = std::thread::Builder::new().name("definitions".into()).spawn(move || run(&own))?;
+        let definitions = Self { shared, ids: Mutex::new((0, 0)), thread: Mutex::new(Some(thread)) };
         Ok((definitions, findings))
     }
 
     /// All definitions, by key.
     pub fn all(&self) -> Vec<(String, Vec<u8>)> {
         let writer = self.shared.writer.lock();
-        let entries = writer
-            .entries
-            .iter()
-            .filter(|(key, _)| !key.starts_with('\0'));
-        entries
-            .map(|(key, value)| (key.clone(), value.clone()))
-            .collect()
+        let entries = writer.entries.iter().filter(|(key, _)| !key.starts_with('\0'));
+        entries.map(|(key, value)| (key.clone(), value.clone())).collect()
     }
 
     /// Makes all of `changes`, durably, or none. Commits of several threads share one sync.
@@ -384,9 +363,7 @@ impl Shared {
         if let Err(error) = result {
             tracing::error!(%error, "a change of definitions was refused");
             let tickets = first..writer.done;
-            writer
-                .failed
-                .extend(tickets.map(|ticket| (ticket, error.clone())));
+            writer.failed.extend(tickets.map(|ticket| (ticket, error.clone())));
             return;
         }
         for frame in frames {
@@ -424,10 +401,7 @@ impl Shared {
             if !old.exists() && writer.broken.is_none() {
                 writer.journal.rotate(&old)?;
             }
-            Snapshot {
-                revision: writer.meta.revision,
-                entries: writer.entries.clone(),
-            }
+            Snapshot { revision: writer.meta.revision, entries: writer.entries.clone() }
         };
         self.db.sync()?;
         snapshot.write(&self.dir.join(SNAPSHOT))?;
@@ -444,10 +418,7 @@ fn run(shared: &Shared) {
                 shared.bell.wake.wait(&mut state);
             }
             if !state.closing {
-                shared
-                    .bell
-                    .wake
-                    .wait_while_for(&mut state, |s| !s.closing, SNAPSHOT_AFTER);
+                shared.bell.wake.wait_while_for(&mut state, |s| !s.closing, SNAPSHOT_AFTER);
             }
             state.changed = false;
             state.closing
@@ -502,16 +473,13 @@ fn open_database(path: &Path, first_frame: u64) -> Result<Opened, DbError> {
     let mut entries = BTreeMap::new();
     let mut found = Meta::default();
     let mut wrong = false;
-    db.scan(
-        b"d",
-        &mut |key, value| match std::str::from_utf8(&key[1..]) {
-            Ok(key) => {
-                found.add(key, value);
-                entries.insert(key.to_owned(), value.to_vec());
-            }
-            Err(_) => wrong = true,
-        },
-    )?;
+    db.scan(b"d", &mut |key, value| match std::str::from_utf8(&key[1..]) {
+        Ok(key) => {
+            found.add(key, value);
+            entries.insert(key.to_owned(), value.to_vec());
+        }
+        Err(_) => wrong = true,
+    })?;
     let meta = match db.get(META_KEY)? {
         Some(bytes) => Meta::decode(&bytes).unwrap_or_default(),
         None => Meta::default(),
@@ -521,19 +489,14 @@ fn open_database(path: &Path, first_frame: u64) -> Result<Opened, DbError> {
     let snapshot = path.with_file_name(SNAPSHOT);
     let empty = meta == Meta::default() && snapshot.exists();
     if wrong || found != meta || gap || empty {
-        return Err(DbError::damaged(
-            "definitions are missing from the database",
-        ));
+        return Err(DbError::damaged("definitions are missing from the database"));
     }
     Ok((db, entries, meta))
 }
 
 /// Fills an empty database.
 fn fill(db: &Sled, entries: &BTreeMap<String, Vec<u8>>, revision: u64) -> Result<Meta, DbError> {
-    let mut meta = Meta {
-        revision,
-        ..Meta::default()
-    };
+    let mut meta = Meta { revision, ..Meta::default() };
     let mut changes = Vec::with_capacity(entries.len() + 1);
     for (key, value) in entries {
         meta.add(key, value);

@@ -34,21 +34,15 @@ impl Snapshot {
     pub(super) fn write(&self, path: &Path) -> io::Result<()> {
         let value = |bytes: &Vec<u8>| match std::str::from_utf8(bytes) {
             Ok(text) => Value::Text(text.to_owned()),
-            Err(_) => Value::Bytes {
-                hex: bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
-            },
+            Err(_) => Value::Bytes { hex: bytes.iter().map(|byte| format!("{byte:02x}")).collect() },
         };
         let entries = self.entries.iter();
         let document = Document {
             format: 1,
             revision: self.revision,
-            definitions: entries
-                .map(|(key, bytes)| (key.clone(), value(bytes)))
-                .collect(),
+            definitions: entries.map(|(key, bytes)| (key.clone(), value(bytes))).collect(),
         };
-        replace(path, |file| {
-            serde_json::to_writer_pretty(file, &document).map_err(io::Error::other)
-        })
+        replace(path, |file| serde_json::to_writer_pretty(file, &document).map_err(io::Error::other))
     }
 
     /// `None` if there is no file; an error if it cannot be understood.
@@ -60,10 +54,7 @@ impl Snapshot {
         };
         let document: Document = serde_json::from_slice(&bytes).map_err(io::Error::other)?;
         if document.format != 1 {
-            return Err(io::Error::other(format!(
-                "unknown format {}",
-                document.format
-            )));
+            return Err(io::Error::other(format!("unknown format {}", document.format)));
         }
         let mut entries = BTreeMap::new();
         for (key, value) in document.definitions {
@@ -75,10 +66,7 @@ impl Snapshot {
             };
             entries.insert(key, bytes);
         }
-        Ok(Some(Self {
-            revision: document.revision,
-            entries,
-        }))
+        Ok(Some(Self { revision: document.revision, entries }))
     }
 }
 

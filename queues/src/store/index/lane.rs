@@ -52,10 +52,7 @@ impl Lane {
                         return Ok(());
                     }
                     totals.replace(old, &entry);
-                    *old = Entry {
-                        delivery_count: old.delivery_count,
-                        ..entry
-                    };
+                    *old = Entry { delivery_count: old.delivery_count, ..entry };
                     return Ok(());
                 }
                 Err(index) => self.hot.insert(index, entry),
@@ -77,10 +74,7 @@ impl Lane {
             let old = &mut self.hot[index];
             if !old.dead {
                 totals.replace(old, &entry);
-                *old = Entry {
-                    delivery_count: old.delivery_count,
-                    ..entry
-                };
+                *old = Entry { delivery_count: old.delivery_count, ..entry };
                 return Ok(true);
             }
         } else if let Some(first) = self.chunk_of(entry.seq) {
@@ -104,10 +98,7 @@ impl Lane {
             return;
         };
         let old = entries[index];
-        entries[index] = Entry {
-            delivery_count: old.delivery_count,
-            ..new
-        };
+        entries[index] = Entry { delivery_count: old.delivery_count, ..new };
         chunk.bytes = chunk.bytes - u64::from(old.body_len) + u64::from(new.body_len);
         chunk.drop_share(&old);
         chunk.add_share(&new);
@@ -141,11 +132,7 @@ impl Lane {
         while self.hot.front().is_some_and(|e| e.dead) {
             self.hot.pop_front();
         }
-        if self
-            .chunks
-            .last_key_value()
-            .is_none_or(|(_, c)| c.last < first)
-        {
+        if self.chunks.last_key_value().is_none_or(|(_, c)| c.last < first) {
             return Ok(());
         }
         let start = self.chunk_of(first).unwrap_or(first);
@@ -243,9 +230,7 @@ impl Lane {
             let summary = db.get(&save::summary_key(id))?.ok_or_else(missing)?;
             let entries = Chunk::decode_entries(first, &entries, &summary)
                 .filter(|entries| entries.len() == chunk.total as usize)
-                .ok_or_else(|| {
-                    DbError::damaged(format!("chunk {first} of queue #{} is damaged", at.0))
-                })?;
+                .ok_or_else(|| DbError::damaged(format!("chunk {first} of queue #{} is damaged", at.0)))?;
             chunk.entries = Some(entries);
             totals.loaded.push_back(id);
         }
@@ -296,12 +281,7 @@ impl Lane {
         let (mut count, mut bytes) = (0usize, 0usize);
         let mut next = start;
         while count < wish.max_messages && bytes <= wish.max_bytes {
-            let Some(key) = self
-                .chunks
-                .range(next..=to.max(next))
-                .next()
-                .map(|(k, _)| *k)
-            else {
+            let Some(key) = self.chunks.range(next..=to.max(next)).next().map(|(k, _)| *k) else {
                 break;
             };
             for entry in self.load(at, db, totals, key)?.iter().filter(wanted) {

@@ -135,11 +135,7 @@ impl Totals {
     }
 
     fn drop(&mut self, entry: &Entry) {
-        self.drop_share(&Share {
-            segment: entry.place.segment,
-            count: 1,
-            bytes: entry.weight(),
-        });
+        self.drop_share(&Share { segment: entry.place.segment, count: 1, bytes: entry.weight() });
     }
 
     fn drop_share(&mut self, share: &Share) {
@@ -217,25 +213,13 @@ impl Index {
 
     fn apply(&mut self, event: Event) -> Result<(), DbError> {
         match event {
-            Event::Enqueue {
-                queue,
-                lane,
-                transient,
-                entry,
-            } => self.enqueue(queue, lane_key(lane, transient), entry),
-            Event::Moved {
-                queue,
-                lane,
-                transient,
-                entry,
-                since,
-            } => self.moved(queue, lane_key(lane, transient), entry, since),
-            Event::Settle {
-                queue,
-                first,
-                count,
-                by,
-            } => {
+            Event::Enqueue { queue, lane, transient, entry } => {
+                self.enqueue(queue, lane_key(lane, transient), entry)
+            }
+            Event::Moved { queue, lane, transient, entry, since } => {
+                self.moved(queue, lane_key(lane, transient), entry, since)
+            }
+            Event::Settle { queue, first, count, by } => {
                 let last = first.0.saturating_add(count).saturating_sub(1);
                 let state = self.queues.entry(queue.0).or_default();
                 if last > state.last_enqueued {
@@ -243,12 +227,7 @@ impl Index {
                 }
                 self.settle(queue, first.0, last, &[], by)
             }
-            Event::Purge {
-                queue,
-                upto,
-                kept,
-                by,
-            } => self.settle(queue, 0, upto.0, &kept, by),
+            Event::Purge { queue, upto, kept, by } => self.settle(queue, 0, upto.0, &kept, by),
             Event::Delivered { queue, upto } => {
                 let state = self.queues.entry(queue.0).or_default();
                 state.delivered_upto = state.delivered_upto.max(upto.0);
@@ -402,11 +381,7 @@ impl Index {
 
     /// Up to `max` live entries of `segment` with their queue and lane key; `None` if some are
     /// too young to be in a chunk yet.
-    pub(crate) fn entries_in(
-        &mut self,
-        segment: u32,
-        max: usize,
-    ) -> Result<Option<Vec<Located>>, DbError> {
+    pub(crate) fn entries_in(&mut self, segment: u32, max: usize) -> Result<Option<Vec<Located>>, DbError> {
         let mut found = Vec::new();
         for (queue, state) in &mut self.queues {
             for (key, lane) in &mut state.lanes {
@@ -451,9 +426,7 @@ impl Index {
             }
         };
         let states = self.queues.iter();
-        states
-            .map(|(id, state)| (QueueId(*id), one(state)))
-            .collect()
+        states.map(|(id, state)| (QueueId(*id), one(state))).collect()
     }
 
     /// Assumes that `segment` holds settle records about all of `older`, and copies of messages

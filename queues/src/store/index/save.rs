@@ -108,9 +108,7 @@ impl Index {
                     chunk.dirty_entries = false;
                 }
             }
-            state
-                .lanes
-                .retain(|_, lane| !(lane.hot.is_empty() && lane.chunks.is_empty()));
+            state.lanes.retain(|_, lane| !(lane.hot.is_empty() && lane.chunks.is_empty()));
             if state.dirty {
                 changes.push((queue_key(queue), Some(state.encode())));
                 state.dirty = false;
@@ -202,8 +200,7 @@ impl Index {
             }
         })?;
         self.db.scan(b"S", &mut |key, value| {
-            let (Some(id), Some(chunk)) = (parse_chunk_key(key), Chunk::decode_summary(value))
-            else {
+            let (Some(id), Some(chunk)) = (parse_chunk_key(key), Chunk::decode_summary(value)) else {
                 wrong = Some("chunk");
                 return;
             };
@@ -218,19 +215,13 @@ impl Index {
                 live.bytes += share.bytes;
             }
             let state = queues.entry(id.0).or_default();
-            state
-                .lanes
-                .entry(id.1)
-                .or_default()
-                .chunks
-                .insert(id.2, chunk);
+            state.lanes.entry(id.1).or_default().chunks.insert(id.2, chunk);
         })?;
         if let Some(what) = wrong {
             return Err(damaged(what));
         }
         if let Some(value) = self.db.get(SETTLES_KEY)? {
-            self.load_settles(&value)
-                .ok_or_else(|| damaged("segment"))?;
+            self.load_settles(&value).ok_or_else(|| damaged("segment"))?;
         }
         self.folded = place;
         Ok(Some(place))

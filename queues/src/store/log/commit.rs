@@ -156,8 +156,7 @@ impl Committer {
         match self.unsynced_since {
             Some(since) => {
                 let age = now.saturating_sub(since);
-                if eager || waited || self.rewrite.is_some() || age >= core.options.lazy_sync_after
-                {
+                if eager || waited || self.rewrite.is_some() || age >= core.options.lazy_sync_after {
                     self.sync(core);
                     return Step::Worked;
                 }
@@ -172,11 +171,7 @@ impl Committer {
             }
             None => {}
         }
-        if worked {
-            Step::Worked
-        } else {
-            Step::Idle(None)
-        }
+        if worked { Step::Worked } else { Step::Idle(None) }
     }
 
     /// Takes what waits and encodes the next batch of it, if there is one.
@@ -243,11 +238,7 @@ impl Committer {
             let group = &mut inflight.waiting.records[from..end];
             let bound = group.iter().map(record_bound).sum::<u64>();
             if self.writer.is_none() || u64::from(self.encoder.len()) + bound > room {
-                return if slice.groups_end > inflight.next_group {
-                    Ok(slice)
-                } else {
-                    Err(mark + bound)
-                };
+                return if slice.groups_end > inflight.next_group { Ok(slice) } else { Err(mark + bound) };
             }
             for (index, record) in group.iter_mut().enumerate() {
                 if from + index >= inflight.freed_records {
@@ -267,8 +258,8 @@ impl Committer {
             let extra = &mut inflight.waiting.extras[slice.extras_end];
             let bound = extra_bound(extra);
             if self.writer.is_none() || u64::from(self.encoder.len()) + bound > room {
-                let empty = slice.groups_end == inflight.next_group
-                    && slice.extras_end == inflight.next_extra;
+                let empty =
+                    slice.groups_end == inflight.next_group && slice.extras_end == inflight.next_extra;
                 return if empty { Err(mark + bound) } else { Ok(slice) };
             }
             if slice.extras_end >= inflight.freed_extras {
@@ -282,39 +273,21 @@ impl Committer {
     }
 
     fn put(&mut self, record: &mut Record, slice: &mut Slice) {
-        if let Record::Enqueue {
-            queue,
-            seq,
-            message,
-            lane,
-            expires,
-            transient,
-            sole,
-        } = record
-        {
+        if let Record::Enqueue { queue, seq, message, lane, expires, transient, sole } = record {
             if *sole {
                 if !message.take_for_log() {
                     slice.elided += 1;
                     // Stays left out should the batch have to be written again.
-                    *record = Record::Settle {
-                        queue: *queue,
-                        first: *seq,
-                        count: 0,
-                        reason: SettleReason::Acked,
-                    };
+                    *record =
+                        Record::Settle { queue: *queue, first: *seq, count: 0, reason: SettleReason::Acked };
                     return;
                 }
                 *sole = false;
             }
             slice.records += 1;
             slice.eager |= !*transient;
-            let at = Standing {
-                queue: *queue,
-                seq: *seq,
-                lane: *lane,
-                expires: *expires,
-                transient: *transient,
-            };
+            let at =
+                Standing { queue: *queue, seq: *seq, lane: *lane, expires: *expires, transient: *transient };
             let entry = self.put_message(&at, message, false);
             self.events.push(Event::Enqueue {
                 queue: at.queue,
@@ -327,20 +300,12 @@ impl Committer {
         }
     }
 
-    fn put_message(
-        &mut self,
-        at: &Standing,
-        message: &crate::message::Message,
-        moved: bool,
-    ) -> Entry {
+    fn put_message(&mut self, at: &Standing, message: &crate::message::Message, moved: bool) -> Entry {
         let written = self.encoder.enqueue(at, message, moved);
         let segment = self.writer.as_ref().map_or(0, |writer| writer.number);
         Entry {
             seq: at.seq.0,
-            place: Place {
-                segment,
-                offset: written.offset,
-            },
+            place: Place { segment, offset: written.offset },
             len: written.len,
             body_len: u32::try_from(message.body_len()).unwrap_or(u32::MAX),
             expires: at.expires,
@@ -354,29 +319,10 @@ impl Committer {
         let by = self.writer.as_ref().map_or(0, |writer| writer.number);
         let event = match *record {
             Record::Settle { count: 0, .. } | Record::Enqueue { .. } => return,
-            Record::Settle {
-                queue,
-                first,
-                count,
-                ..
-            } => Event::Settle {
-                queue,
-                first,
-                count,
-                by,
-            },
+            Record::Settle { queue, first, count, .. } => Event::Settle { queue, first, count, by },
             Record::Delivered { queue, upto } => Event::Delivered { queue, upto },
             Record::Returned { queue, seq, count } => Event::Returned { queue, seq, count },
-            Record::Purge {
-                queue,
-                upto,
-                ref kept,
-            } => Event::Purge {
-                queue,
-                upto,
-                kept: kept.clone(),
-                by,
-            },
+            Record::Purge { queue, upto, ref kept } => Event::Purge { queue, upto, kept: kept.clone(), by },
             Record::Gone { queue } => Event::Gone { queue },
         };
         slice.records += 1;
@@ -397,20 +343,12 @@ impl Committer {
                     since: *since,
                 });
             }
-            Extra::Carry {
-                records,
-                from,
-                about,
-            } => {
+            Extra::Carry { records, from, about } => {
                 for record in records {
                     self.put_plain(record, slice);
                 }
                 let by = self.writer.as_ref().map_or(0, |writer| writer.number);
-                self.events.push(Event::Carried {
-                    from: *from,
-                    about: about.clone(),
-                    by,
-                });
+                self.events.push(Event::Carried { from: *from, about: about.clone(), by });
             }
         }
     }
@@ -420,9 +358,7 @@ impl Committer {
             && slice.records > 0
         {
             let mut pieces = self.encoder.pieces();
-            writer
-                .file
-                .write_at(&mut pieces, u64::from(writer.offset))?;
+            writer.file.write_at(&mut pieces, u64::from(writer.offset))?;
         }
         Ok(())
     }
@@ -465,8 +401,7 @@ impl Committer {
 
     fn failed_write(&mut self, core: &Core, error: &io::Error) -> Step {
         core.metrics.write_failures.add(1);
-        core.intake
-            .set_write_failed(Some(format!("the message log cannot be written: {error}")));
+        core.intake.set_write_failed(Some(format!("the message log cannot be written: {error}")));
         let wait = self.retry;
         self.retry = (self.retry * 2).min(RETRY_MAX);
         Step::Retry(wait)
@@ -536,11 +471,8 @@ impl Committer {
         self.unsynced_since = None;
         self.records_since_sync = 0;
         let mut inflight = core.inflight.lock();
-        self.rewrite = Some(Rewrite {
-            groups: inflight.next_group,
-            extras: inflight.next_extra,
-            from: writer.number,
-        });
+        self.rewrite =
+            Some(Rewrite { groups: inflight.next_group, extras: inflight.next_extra, from: writer.number });
         inflight.next_group = 0;
         inflight.next_extra = 0;
     }
@@ -549,9 +481,7 @@ impl Committer {
     fn roll(&mut self, core: &Core, wanted: u64) -> io::Result<()> {
         if let Some(writer) = &self.writer {
             let mark = end_mark(writer.number, writer.offset, writer.synced);
-            writer
-                .file
-                .write_at(&mut [io::IoSlice::new(&mark)], u64::from(writer.offset))?;
+            writer.file.write_at(&mut [io::IoSlice::new(&mark)], u64::from(writer.offset))?;
             // Synced before the next segment is begun: what is unsynced never spans two files.
             self.unsynced_since.get_or_insert(Duration::ZERO);
             if !self.sync(core) {
@@ -559,8 +489,7 @@ impl Committer {
             }
         }
         if let Some(writer) = self.writer.take() {
-            core.segments
-                .set_used(writer.number, writer.offset + END_ROOM);
+            core.segments.set_used(writer.number, writer.offset + END_ROOM);
         }
         let writer = core.segments.create(wanted, self.rewrite.is_some())?;
         self.writer = Some(writer);
@@ -586,10 +515,7 @@ impl Committer {
 /// Cuts a segment whose sync failed back to what is known to be durable, and looks at that.
 fn abandon(core: &Core, writer: &Writer) -> io::Result<()> {
     if writer.synced == 0 {
-        return core
-            .segments
-            .retire(writer.number, 0)
-            .and_then(|()| core.segments.disk().sync_dir());
+        return core.segments.retire(writer.number, 0).and_then(|()| core.segments.disk().sync_dir());
     }
     writer.file.set_len(u64::from(writer.synced))?;
     writer.file.sync_data()?;

@@ -122,12 +122,7 @@ impl Sim {
             died: self.rng.one_in(5),
         };
         if len > 10_000 {
-            let layout = MessageLayout {
-                exchange: 0..1,
-                routing_key: 1..3,
-                properties: 3..5,
-                body: 0..0,
-            };
+            let layout = MessageLayout { exchange: 0..1, routing_key: 1..3, properties: 3..5, body: 0..0 };
             return Message::from_parts(b"xrkpp", layout, meta, Some(Bytes::from(body)));
         }
         Message::new("amq.fanout", "key", b"\x18\0", &body, meta)
@@ -181,12 +176,7 @@ impl Sim {
     }
 
     fn settle(queue: QueueId, first: Seq, count: u64) -> Record {
-        Record::Settle {
-            queue,
-            first,
-            count,
-            reason: SettleReason::Acked,
-        }
+        Record::Settle { queue, first, count, reason: SettleReason::Acked }
     }
 
     fn act(&mut self) {
@@ -309,10 +299,7 @@ impl Sim {
         all.max_messages = usize::MAX;
         let wanted = fold.read(&all);
         let seen = self.core.read_now(wish).unwrap();
-        let mut seen = seen
-            .iter()
-            .filter(|s| !self.elided.contains(&(wish.queue, s.seq)))
-            .peekable();
+        let mut seen = seen.iter().filter(|s| !self.elided.contains(&(wish.queue, s.seq))).peekable();
         if seen.peek().is_none() && !wanted.is_empty() {
             // All it gave was settled before its turn.
             return;
@@ -394,10 +381,7 @@ impl Sim {
             let mut here = fold.clone();
             here.restart();
             let wanted = here.queues.iter().flat_map(|(id, queue)| {
-                let live = queue
-                    .live
-                    .keys()
-                    .filter(|seq| !self.elided.contains(&(*id, **seq)));
+                let live = queue.live.keys().filter(|seq| !self.elided.contains(&(*id, **seq)));
                 live.map(|seq| (*id, *seq))
             });
             let wanted: BTreeSet<_> = wanted.collect();
@@ -443,8 +427,7 @@ impl Sim {
                 }
             }
         }
-        self.queues
-            .retain(|id| self.base.queues.contains_key(id) || id.0 <= 3);
+        self.queues.retain(|id| self.base.queues.contains_key(id) || id.0 <= 3);
         if self.queues.is_empty() {
             self.queues.push(QueueId(self.next_queue));
             self.next_queue += 1;
@@ -466,11 +449,8 @@ impl Sim {
         self.confirmed = 0;
         self.waiter = Arc::default();
         let found = recovered.queues.iter();
-        let gone =
-            found.filter(|(id, q)| !(self.base.queues.contains_key(id) || q.ranges.is_empty()));
-        let gone: Vec<Record> = gone
-            .map(|(queue, _)| Record::Gone { queue: *queue })
-            .collect();
+        let gone = found.filter(|(id, q)| !(self.base.queues.contains_key(id) || q.ranges.is_empty()));
+        let gone: Vec<Record> = gone.map(|(queue, _)| Record::Gone { queue: *queue }).collect();
         if !gone.is_empty() {
             // As a broker does for queues that are defined no more.
             let ids: Vec<QueueId> = gone.iter().map(Record::queue).collect();
@@ -496,25 +476,15 @@ fn matches(fold: &Fold, recovered: &Recovered, lost_index: bool) -> bool {
         let (live, delivered) = recovered
             .queues
             .get(id)
-            .map_or_else(Default::default, |found| {
-                (summed(&found.ranges), found.delivered_upto)
-            });
-        live == summed(&queue.recovered().ranges)
-            && (lost_index || delivered == queue.delivered_upto)
+            .map_or_else(Default::default, |found| (summed(&found.ranges), found.delivered_upto));
+        live == summed(&queue.recovered().ranges) && (lost_index || delivered == queue.delivered_upto)
     });
     let mut ids = recovered.queues.iter();
     known && ids.all(|(id, q)| fold.queues.contains_key(id) || q.ranges.is_empty() || lost_index)
 }
 
 fn everything(queue: QueueId, lane: u8) -> ReadWish {
-    ReadWish {
-        queue,
-        lane,
-        from: Seq(0),
-        to: Seq(u64::MAX),
-        max_messages: usize::MAX,
-        max_bytes: usize::MAX,
-    }
+    ReadWish { queue, lane, from: Seq(0), to: Seq(u64::MAX), max_messages: usize::MAX, max_bytes: usize::MAX }
 }
 
 fn all_live(fold: &mut Fold) -> impl Iterator<Item = ((QueueId, Seq), &mut FoldedMessage)> {
@@ -542,9 +512,7 @@ type Sums = BTreeMap<u8, (Seq, Seq, u64, u64)>;
 fn summed(ranges: &[crate::store::ColdRange]) -> Sums {
     let mut sums = Sums::new();
     for range in ranges {
-        let sum = sums
-            .entry(range.lane)
-            .or_insert((range.first, range.last, 0, 0));
+        let sum = sums.entry(range.lane).or_insert((range.first, range.last, 0, 0));
         assert!(sum.2 == 0 || sum.1 < range.first, "ranges ascend");
         sum.1 = range.last;
         sum.2 += range.count;

@@ -169,18 +169,13 @@ pub(crate) fn record_crc(head: &[u8], offset: u32, payload: &[u8], rest: &[u8]) 
     start[..12].copy_from_slice(&head[4..RECORD_HEAD]);
     start[12..].copy_from_slice(&offset.to_le_bytes());
     let crc = crc32c::crc32c_append(crc32c::crc32c(&start), payload);
-    if rest.is_empty() {
-        crc
-    } else {
-        crc32c::crc32c_append(crc, rest)
-    }
+    if rest.is_empty() { crc } else { crc32c::crc32c_append(crc, rest) }
 }
 
 /// Whether `bytes` (head and payload) are the whole record that `head` describes.
 pub(crate) fn is_intact(head: Head, bytes: &[u8], offset: u32) -> bool {
     let end = RECORD_HEAD + head.len as usize;
-    bytes.len() >= end
-        && record_crc(&bytes[..RECORD_HEAD], offset, &bytes[RECORD_HEAD..end], &[]) == head.crc
+    bytes.len() >= end && record_crc(&bytes[..RECORD_HEAD], offset, &bytes[RECORD_HEAD..end], &[]) == head.crc
 }
 
 /// The parts of an enqueue that are not the message.
@@ -317,9 +312,7 @@ pub(crate) fn parse_payload(kind: Kind, bytes: &[u8]) -> Option<Payload> {
     let queue = |bytes: &[u8]| Some(QueueId(get_u64(bytes, 0)?));
     let seq = |bytes: &[u8]| Some(Seq(get_u64(bytes, 8)?));
     Some(match kind {
-        Kind::Batch => Payload::Batch {
-            synced_upto: get_u32(bytes, 0)?,
-        },
+        Kind::Batch => Payload::Batch { synced_upto: get_u32(bytes, 0)? },
         Kind::Enqueue | Kind::Moved => {
             let fixed = bytes.get(..ENQUEUE_FIXED)?;
             Payload::Enqueue {
@@ -342,30 +335,17 @@ pub(crate) fn parse_payload(kind: Kind, bytes: &[u8]) -> Option<Payload> {
             count: get_u64(bytes, 16)?,
             reason: reason(*bytes.get(24)?)?,
         },
-        Kind::Delivered => Payload::Delivered {
-            queue: queue(bytes)?,
-            upto: seq(bytes)?,
-        },
-        Kind::Returned => Payload::Returned {
-            queue: queue(bytes)?,
-            seq: seq(bytes)?,
-            count: get_u32(bytes, 16)?,
-        },
+        Kind::Delivered => Payload::Delivered { queue: queue(bytes)?, upto: seq(bytes)? },
+        Kind::Returned => {
+            Payload::Returned { queue: queue(bytes)?, seq: seq(bytes)?, count: get_u32(bytes, 16)? }
+        }
         Kind::Purge => Payload::Purge {
             queue: queue(bytes)?,
             upto: seq(bytes)?,
-            kept: bytes
-                .get(16..)?
-                .chunks_exact(8)
-                .map(|place| Seq(u64_at(place, 0)))
-                .collect(),
+            kept: bytes.get(16..)?.chunks_exact(8).map(|place| Seq(u64_at(place, 0))).collect(),
         },
-        Kind::Gone => Payload::Gone {
-            queue: queue(bytes)?,
-        },
-        Kind::End => Payload::End {
-            synced_upto: get_u32(bytes, 0)?,
-        },
+        Kind::Gone => Payload::Gone { queue: queue(bytes)? },
+        Kind::End => Payload::End { synced_upto: get_u32(bytes, 0)? },
     })
 }
 
@@ -396,12 +376,8 @@ pub(crate) fn parse_message(bytes: &[u8]) -> Option<Message> {
     let fixed = bytes.get(..ENQUEUE_FIXED)?;
     let rest = &bytes[ENQUEUE_FIXED..];
     let flags = fixed[45];
-    let lens = [
-        u32::from(u16_at(fixed, 40)),
-        u32::from(u16_at(fixed, 42)),
-        u32_at(fixed, 32),
-        u32_at(fixed, 36),
-    ];
+    let lens =
+        [u32::from(u16_at(fixed, 40)), u32::from(u16_at(fixed, 42)), u32_at(fixed, 32), u32_at(fixed, 36)];
     let mut end = 0u32;
     let mut place = |len: u32| {
         let start = end;

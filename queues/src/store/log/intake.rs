@@ -28,11 +28,7 @@ pub(crate) enum Extra {
     },
     /// Settle records of segment `from`, which is about to go, that are still needed because of
     /// the segments `about`.
-    Carry {
-        records: Vec<Record>,
-        from: u32,
-        about: Vec<u32>,
-    },
+    Carry { records: Vec<Record>, from: u32, about: Vec<u32> },
 }
 
 struct Wait {
@@ -234,8 +230,7 @@ impl Intake {
         } else {
             let shift = to.records.len();
             to.records.append(&mut from.records);
-            to.groups
-                .extend(from.groups.drain(..).map(|end| end + shift));
+            to.groups.extend(from.groups.drain(..).map(|end| end + shift));
         }
         to.extras.append(&mut from.extras);
         true
@@ -249,10 +244,7 @@ impl Intake {
     /// Whether someone waits for a sync of something at or below `position`.
     pub(crate) fn has_waiter_upto(&self, position: u64) -> bool {
         let state = self.state.lock();
-        state
-            .waiters
-            .front()
-            .is_some_and(|wait| wait.at <= position)
+        state.waiters.front().is_some_and(|wait| wait.at <= position)
     }
 
     /// Everything up to `position` is written; `freed` bytes need no memory any more.
@@ -262,12 +254,7 @@ impl Intake {
         if left < self.limit / 2
             && self
                 .pressure
-                .compare_exchange(
-                    PRESSURE_FULL,
-                    PRESSURE_NONE,
-                    Ordering::AcqRel,
-                    Ordering::Relaxed,
-                )
+                .compare_exchange(PRESSURE_FULL, PRESSURE_NONE, Ordering::AcqRel, Ordering::Relaxed)
                 .is_ok()
         {
             (self.relief)();
@@ -370,11 +357,7 @@ impl Intake {
         if ready(&state) {
             return Woken::Work;
         }
-        state.committer = if lazily {
-            Committer::SleepsLazily
-        } else {
-            Committer::Sleeps
-        };
+        state.committer = if lazily { Committer::SleepsLazily } else { Committer::Sleeps };
         match timeout {
             Some(timeout) => {
                 let result = self.wake.wait_for(&mut state, timeout);
@@ -386,11 +369,7 @@ impl Intake {
             None => self.wake.wait(&mut state),
         }
         state.committer = Committer::Awake;
-        if state.closing {
-            Woken::Closing
-        } else {
-            Woken::Work
-        }
+        if state.closing { Woken::Closing } else { Woken::Work }
     }
 
     /// Sleeps for `wait`, whatever comes in, unless the store closes.
@@ -400,11 +379,7 @@ impl Intake {
             return Woken::Closing;
         }
         self.wake.wait_for(&mut state, wait);
-        if state.closing {
-            Woken::Closing
-        } else {
-            Woken::TimedOut
-        }
+        if state.closing { Woken::Closing } else { Woken::TimedOut }
     }
 
     pub(crate) fn close(&self) {

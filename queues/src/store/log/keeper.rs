@@ -44,11 +44,7 @@ const PATIENCE: u32 = 50;
 
 impl Keeper {
     pub(crate) fn new(start: Place) -> Self {
-        Self {
-            previous: start,
-            applied: start,
-            ..Self::default()
-        }
+        Self { previous: start, applied: start, ..Self::default() }
     }
 
     /// One checkpoint; then segments that are free now are retired, and one sparse one is emptied
@@ -120,9 +116,7 @@ impl Keeper {
         let segments = core.segments.all();
         metrics.segments.set(segments.len() as u64);
         let used = |(_, s): &(u32, super::segments::Segment)| s.used.map_or(0, u64::from);
-        metrics
-            .log_bytes
-            .set(segments.iter().map(used).sum::<u64>() + u64::from(self.previous.offset));
+        metrics.log_bytes.set(segments.iter().map(used).sum::<u64>() + u64::from(self.previous.offset));
         metrics.index_bytes.set(core.db.size());
     }
 
@@ -164,10 +158,7 @@ impl Keeper {
             }
             // If only dead ones need it, it waits for them to go.
             let stays = |segment: &u32| dead.iter().all(|(number, _)| number != segment);
-            if about.iter().any(stays)
-                && !self.carrying.contains(number)
-                && carry(core, *number, &about)?
-            {
+            if about.iter().any(stays) && !self.carrying.contains(number) && carry(core, *number, &about)? {
                 self.carrying.insert(*number);
             }
         }
@@ -292,11 +283,7 @@ fn carry(core: &Core, number: u32, about: &[u32]) -> io::Result<bool> {
         let index = core.index.lock();
         records.retain(|record| index.knows(record.queue()));
     }
-    core.intake.extras([Extra::Carry {
-        records,
-        from: number,
-        about: about.to_vec(),
-    }]);
+    core.intake.extras([Extra::Carry { records, from: number, about: about.to_vec() }]);
     Ok(true)
 }
 
@@ -313,17 +300,9 @@ fn dead_segments(core: &Core, index: &Index, limit: Place) -> Vec<(u32, Vec<u32>
 /// The record to append again, if it says that something is settled.
 fn carried(payload: Payload) -> Option<Record> {
     match payload {
-        Payload::Settle {
-            queue,
-            first,
-            count,
-            reason,
-        } => Some(Record::Settle {
-            queue,
-            first,
-            count,
-            reason,
-        }),
+        Payload::Settle { queue, first, count, reason } => {
+            Some(Record::Settle { queue, first, count, reason })
+        }
         Payload::Purge { queue, upto, kept } => Some(Record::Purge { queue, upto, kept }),
         _ => None,
     }
@@ -332,18 +311,8 @@ fn carried(payload: Payload) -> Option<Record> {
 /// Appends `record`, or makes the last one longer if it goes on where that ends.
 fn merge_into(records: &mut Vec<Record>, record: Record) {
     if let (
-        Some(Record::Settle {
-            queue: last_queue,
-            first: last_first,
-            count: last_count,
-            ..
-        }),
-        Record::Settle {
-            queue,
-            first,
-            count,
-            ..
-        },
+        Some(Record::Settle { queue: last_queue, first: last_first, count: last_count, .. }),
+        Record::Settle { queue, first, count, .. },
     ) = (records.last_mut(), &record)
         && last_queue == queue
         && last_first.0 + *last_count == first.0

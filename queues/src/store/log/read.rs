@@ -53,9 +53,7 @@ impl Core {
             for record in &pending {
                 apply_pending(record, &here, &mut entries, &mut young);
             }
-            if let (true, true, true, Some(last)) =
-                (full, entries.is_empty(), young.is_empty(), last)
-            {
+            if let (true, true, true, Some(last)) = (full, entries.is_empty(), young.is_empty(), last) {
                 wish.from = Seq(last + 1);
                 continue;
             }
@@ -209,21 +207,11 @@ fn apply_pending(
         young.retain(|seq, _| keep(*seq));
     };
     match record {
-        Record::Enqueue {
-            seq,
-            message,
-            lane,
-            expires,
-            ..
-        } => {
+        Record::Enqueue { seq, message, lane, expires, .. } => {
             let wished = *lane == wish.lane && (wish.from..=wish.to).contains(seq);
             if wished && entries.binary_search_by_key(&seq.0, |e| e.seq).is_err() {
-                let stored = Stored {
-                    seq: *seq,
-                    message: Ok(message.clone()),
-                    expires: *expires,
-                    delivery_count: 0,
-                };
+                let stored =
+                    Stored { seq: *seq, message: Ok(message.clone()), expires: *expires, delivery_count: 0 };
                 young.insert(seq.0, stored);
             }
         }

@@ -89,9 +89,8 @@ impl<'f> Scanner<'f> {
         let end = (at + len as u64).min(self.size);
         let have_end = self.window_at + self.window.len() as u64;
         if at < self.window_at || end > have_end {
-            let wanted = len
-                .max(WINDOW)
-                .min(usize::try_from(self.size - at.min(self.size)).unwrap_or(WINDOW));
+            let wanted =
+                len.max(WINDOW).min(usize::try_from(self.size - at.min(self.size)).unwrap_or(WINDOW));
             self.window.resize(wanted, 0);
             let read = self.file.read_at(&mut self.window, at)?;
             self.window.truncate(read);
@@ -117,10 +116,7 @@ impl<'f> Scanner<'f> {
         if !is_intact(head, bytes, offset) {
             return Ok(None);
         }
-        Ok(Some((
-            head,
-            parse_payload(head.kind, &bytes[RECORD_HEAD..]),
-        )))
+        Ok(Some((head, parse_payload(head.kind, &bytes[RECORD_HEAD..]))))
     }
 
     /// The next record, or that there is none where one should be. `None` at the segment's end.

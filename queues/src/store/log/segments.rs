@@ -36,10 +36,7 @@ pub(crate) struct Writer {
 
 impl Writer {
     pub(crate) fn place(&self) -> Place {
-        Place {
-            segment: self.number,
-            offset: self.offset,
-        }
+        Place { segment: self.number, offset: self.offset }
     }
 }
 
@@ -77,10 +74,7 @@ pub(crate) struct Unusable {
 
 impl Segments {
     /// Opens all segment files of the folder and removes left-over spares.
-    pub(crate) fn open(
-        disk: Arc<dyn Disk>,
-        segment_bytes: u32,
-    ) -> io::Result<(Self, Vec<Unusable>)> {
+    pub(crate) fn open(disk: Arc<dyn Disk>, segment_bytes: u32) -> io::Result<(Self, Vec<Unusable>)> {
         let mut files = BTreeMap::new();
         let mut unusable = Vec::new();
         let names = disk.list()?;
@@ -100,12 +94,7 @@ impl Segments {
                 SegmentHead::Number(found) if found == number => {
                     files.insert(number, Segment { file, used: None });
                 }
-                why => unusable.push(Unusable {
-                    name,
-                    number,
-                    why,
-                    newest: number == newest,
-                }),
+                why => unusable.push(Unusable { name, number, why, newest: number == newest }),
             }
         }
         let segments = Self {
@@ -162,11 +151,7 @@ impl Segments {
         let needed = wanted + u64::from(SEGMENT_HEAD) + u64::from(END_ROOM);
         let capacity = u32::try_from(needed.max(u64::from(self.segment_bytes)))
             .map_err(|_| io::Error::other("a group of records is over 4 GiB"))?;
-        let spare = if capacity == self.segment_bytes && !fresh {
-            self.spares.lock().pop()
-        } else {
-            None
-        };
+        let spare = if capacity == self.segment_bytes && !fresh { self.spares.lock().pop() } else { None };
         if let Some(spare) = spare {
             if let Err(error) = self.disk.rename(&spare, &name) {
                 self.spares.lock().push(spare);
@@ -181,18 +166,9 @@ impl Segments {
         file.sync_data()?;
         self.disk.sync_dir()?;
         *self.next.lock() = number + 1;
-        let segment = Segment {
-            file: Arc::clone(&file),
-            used: None,
-        };
+        let segment = Segment { file: Arc::clone(&file), used: None };
         self.files.lock().insert(number, segment);
-        Ok(Writer {
-            number,
-            file,
-            offset: SEGMENT_HEAD,
-            synced: 0,
-            capacity,
-        })
+        Ok(Writer { number, file, offset: SEGMENT_HEAD, synced: 0, capacity })
     }
 
     /// Whether a preallocated file waits to become the next segment.
@@ -222,9 +198,7 @@ impl Segments {
         let reusable = segment.file.size()? == u64::from(self.segment_bytes);
         let result = if reusable && self.spares.lock().len() < keep {
             let spare = spare_name(number);
-            self.disk
-                .rename(&name, &spare)
-                .map(|()| self.spares.lock().push(spare))
+            self.disk.rename(&name, &spare).map(|()| self.spares.lock().push(spare))
         } else {
             self.disk.remove(&name)
         };
@@ -238,11 +212,7 @@ impl Segments {
     pub(crate) fn trim_spares(&self, keep: usize) -> io::Result<()> {
         while let Some(name) = {
             let mut spares = self.spares.lock();
-            if spares.len() > keep {
-                spares.pop()
-            } else {
-                None
-            }
+            if spares.len() > keep { spares.pop() } else { None }
         } {
             self.disk.remove(&name)?;
         }
