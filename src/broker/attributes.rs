@@ -61,7 +61,7 @@ fn whole(value: f64) -> Option<i64> {
 impl Attributes for MessageAttributes<'_> {
     fn each_header(&self, each: &mut dyn FnMut(&[u8], Value<'_>)) {
         if let Some(headers) = self.properties().and_then(|properties| properties.headers()) {
-            for (name, value) in headers.iter() {
+            for (name, value) in headers {
                 each(name, routing_value(value));
             }
         }

@@ -134,14 +134,13 @@ impl Broker {
         let Some(removed) = removed else { return Ok(()) };
         vhost.changed();
         let mut changes = Changes::default();
-        self.forget_removed(vhost, &removed, None, &mut changes);
+        Self::forget_removed(vhost, &removed, None, &mut changes);
         self.commit(&changes)
     }
 
     /// Notes what went from the topology and was durable. `queue`: the queue that went, which the
     /// topology does not know any more.
     pub(super) fn forget_removed(
-        &self,
         vhost: &Vhost,
         removed: &Removed<u32>,
         queue: Option<&Arc<QueueHandle>>,

@@ -67,7 +67,10 @@ struct SharedCreditState {
 
 impl std::fmt::Debug for Consumer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Consumer").field("tag", &self.tag).field("queue", &self.queue.name).finish()
+        f.debug_struct("Consumer")
+            .field("tag", &self.tag)
+            .field("queue", &self.queue.name)
+            .finish_non_exhaustive()
     }
 }
 

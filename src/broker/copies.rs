@@ -31,7 +31,7 @@ pub(super) fn keys(message: &Message) -> Result<Option<Copies>, Refusal> {
             Refusal::Precondition(format!("invalid message: {{unacceptable_type_in_header,<<\"{name}\">>}}"))
         };
         let array = value.as_array().ok_or_else(unacceptable)?;
-        for entry in array.iter() {
+        for entry in array {
             match entry {
                 ValueRef::LongString(key) => keys.push(key.to_vec()),
                 _ => return Err(unacceptable()),

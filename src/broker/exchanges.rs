@@ -127,7 +127,7 @@ impl Broker {
         let Some(removed) = removed else { return Ok(()) };
         vhost.changed();
         let mut changes = Changes::default();
-        self.forget_removed(vhost, &removed, None, &mut changes);
+        Self::forget_removed(vhost, &removed, None, &mut changes);
         self.commit(&changes)
     }
 }

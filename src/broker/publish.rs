@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 
 use leveret_exchanges::{Envelope, Origin, RouteError, Scratch};
 use leveret_queues::Message;
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::attributes::MessageAttributes;
 use super::broker::Broker;
@@ -62,7 +62,7 @@ struct Group {
 #[derive(Default)]
 pub struct Publisher {
     routes: FxHashMap<Box<[u8]>, Arc<Route>>,
-    permitted: FxHashMap<Box<[u8]>, ()>,
+    permitted: FxHashSet<Box<[u8]>>,
     /// What the cache was filled under: the vhost's generation and the users' revision.
     valid_for: (u64, u64),
     last: Option<Arc<Route>>,
@@ -261,7 +261,7 @@ impl Publisher {
 
     fn permit(&mut self, vhost: &VhostName, rights: &AccessRights, exchange: &[u8]) -> Result<(), Refusal> {
         debug_assert_eq!(vhost, &rights.vhost);
-        if self.permitted.contains_key(exchange) {
+        if self.permitted.contains(exchange) {
             return Ok(());
         }
         let name = ExchangeName::new(&String::from_utf8_lossy(exchange));
@@ -269,7 +269,7 @@ impl Publisher {
         if self.permitted.len() >= CACHED_ROUTES_MAX {
             self.permitted.clear();
         }
-        self.permitted.insert(exchange.into(), ());
+        self.permitted.insert(exchange.into());
         Ok(())
     }
 }

@@ -99,6 +99,7 @@ pub(super) struct Place {
     pub(super) vhost: VhostName,
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "four facts that do not exclude each other")]
 struct Cell {
     queue: Queue<Arc<Consumer>>,
     dead_letter: Option<Arc<DeadLetterRule>>,
@@ -197,7 +198,7 @@ impl QueueHandle {
     /// Runs `work` under the lock, and settles what it owes before the lock is released.
     fn enter<R>(self: &Arc<Self>, turn: &mut Turn, work: impl FnOnce(&mut Cell, &mut Work<'_>) -> R) -> R {
         let mut cell = self.cell.lock();
-        let result = self.run(&mut cell, turn, work);
+        let result = Self::run(&mut cell, turn, work);
         self.settle_up(&mut cell, turn);
         if !turn.records.is_empty() {
             let appended = append(&self.environment, turn);
@@ -207,22 +208,17 @@ impl QueueHandle {
         result
     }
 
-    fn run<R>(
-        self: &Arc<Self>,
-        cell: &mut Cell,
-        turn: &mut Turn,
-        work: impl FnOnce(&mut Cell, &mut Work<'_>) -> R,
-    ) -> R {
-        let mut call = Work {
+    fn run<R>(cell: &mut Cell, turn: &mut Turn, work: impl FnOnce(&mut Cell, &mut Work<'_>) -> R) -> R {
+        let mut given = Work {
             now: turn.now,
             outlet: Gathering::new(&mut turn.deliveries, &mut turn.wakers),
             effects: &mut turn.effects,
             records: &mut turn.records,
             dead: &mut turn.dead,
         };
-        let result = work(cell, &mut call);
-        call.outlet.flush();
-        let tally = call.outlet.tally();
+        let result = work(cell, &mut given);
+        given.outlet.flush();
+        let tally = given.outlet.tally();
         cell.stats.delivered += tally.delivered;
         cell.stats.delivered_no_ack += tally.delivered_no_ack;
         cell.stats.redelivered += tally.redelivered;
@@ -734,7 +730,10 @@ impl QueueHandle {
 
 impl std::fmt::Debug for QueueHandle {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("QueueHandle").field("vhost", &self.vhost).field("name", &self.name).finish()
+        f.debug_struct("QueueHandle")
+            .field("vhost", &self.vhost)
+            .field("name", &self.name)
+            .finish_non_exhaustive()
     }
 }
 
@@ -758,7 +757,7 @@ pub(super) fn move_message(
     let mut cells: Vec<(&Arc<QueueHandle>, MutexGuard<'_, Cell>)> =
         targets.iter().map(|queue| (queue, queue.cell.lock())).collect();
     for (queue, cell) in &mut cells {
-        queue.run(cell, turn, |cell, work| queue.take_in(cell, work, message.clone(), sole));
+        QueueHandle::run(cell, turn, |cell, work| queue.take_in(cell, work, message.clone(), sole));
         queue.settle_up(cell, turn);
     }
     turn.records.extend(settle);

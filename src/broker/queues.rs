@@ -18,6 +18,7 @@ use super::vhost::Vhost;
 
 /// `queue.declare`.
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "the bits of queue.declare")]
 pub struct QueueRequest<'a> {
     /// Only look whether it exists.
     pub passive: bool,
@@ -64,7 +65,7 @@ impl Broker {
         request: &QueueRequest<'_>,
     ) -> Result<DeclaredQueue, Refusal> {
         if request.passive {
-            let queue = self.accessible_queue(vhost, caller, name)?;
+            let queue = Self::accessible_queue(vhost, caller, name)?;
             queue.touch(turn.now);
             return Ok(DeclaredQueue::of(queue, false));
         }
@@ -145,7 +146,6 @@ impl Broker {
 
     /// The queue, if the caller's connection may use it at all.
     fn accessible_queue(
-        &self,
         vhost: &Vhost,
         caller: &Caller<'_>,
         name: &QueueName,
@@ -166,7 +166,7 @@ impl Broker {
         name: &QueueName,
     ) -> Result<Arc<QueueHandle>, Refusal> {
         caller.rights.check(Access::Read, &Resource::Queue(name.clone()))?;
-        self.accessible_queue(vhost, caller, name)
+        Self::accessible_queue(vhost, caller, name)
     }
 
     /// Drops the queue's ready messages; returns how many.
@@ -244,7 +244,7 @@ impl Broker {
         if queue.spec.durable {
             changes.remove(Key::queue(&vhost.name, &queue.name));
         }
-        self.forget_removed(vhost, &removed, Some(queue), &mut changes);
+        Self::forget_removed(vhost, &removed, Some(queue), &mut changes);
         self.commit(&changes)
     }
 }

@@ -252,12 +252,11 @@ impl AccessRights {
         if self.revision == users.revision() {
             return;
         }
-        match Self::of(users, &self.user, &self.vhost) {
-            Some(rights) => *self = rights,
-            None => {
-                self.permission = None;
-                self.revision = users.revision();
-            }
+        if let Some(rights) = Self::of(users, &self.user, &self.vhost) {
+            *self = rights
+        } else {
+            self.permission = None;
+            self.revision = users.revision();
         }
     }
 

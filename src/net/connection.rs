@@ -169,7 +169,7 @@ impl<R: AsyncRead + Unpin> Reading<R> {
         tokio::pin!(ready);
         let heartbeat = heartbeat_of(connection);
         loop {
-            let at = Instant::now() + heartbeat.unwrap_or(Duration::from_secs(3600)) / 2;
+            let at = Instant::now() + heartbeat.unwrap_or(Duration::from_hours(1)) / 2;
             tokio::select! {
                 biased;
                 close = control.closed() => return Some(close),
@@ -200,7 +200,7 @@ impl<R: AsyncRead + Unpin> Reading<R> {
         self.timer.at = match stage {
             Stage::Handshake => return,
             Stage::Heartbeat(interval) => now + interval / 2,
-            Stage::Idle => now + Duration::from_secs(24 * 3600),
+            Stage::Idle => now + Duration::from_hours(24),
             Stage::Closing => now + CLOSING,
         };
     }
@@ -214,7 +214,7 @@ impl<R: AsyncRead + Unpin> Reading<R> {
             }
             Stage::Closing => Err(End::Lost),
             Stage::Idle => {
-                self.timer.at = now + Duration::from_secs(24 * 3600);
+                self.timer.at = now + Duration::from_hours(24);
                 Ok(())
             }
             Stage::Heartbeat(interval) => {

@@ -11,7 +11,7 @@ use super::clock::now;
 use crate::broker::Broker;
 
 /// Longest sleep: the wall clock may be set while we sleep.
-const SLEEP_MAX: Duration = Duration::from_secs(60);
+const SLEEP_MAX: Duration = Duration::from_mins(1);
 
 /// Ticks queues for as long as the broker lives.
 pub(super) async fn run(broker: Arc<Broker>) {

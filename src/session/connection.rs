@@ -336,9 +336,9 @@ impl Connection {
         }
         self.flush();
         match parse_method(payload) {
-            Ok(method) if !may_block && self.may_block(&method) => Step::Blocked,
+            Ok(method) if !may_block && Self::may_block(&method) => Step::Blocked,
             Ok(method) => {
-                let blocking = may_block && self.may_block(&method);
+                let blocking = may_block && Self::may_block(&method);
                 let id = method_id(payload).map(|(class, method)| MethodId(class, method));
                 match self.method(channel, method, id.unwrap_or_default(), payload) {
                     Some(queue) => Step::Head(queue),

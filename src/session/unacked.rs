@@ -45,6 +45,9 @@ pub struct Unacked {
     pub token: Token,
 }
 
+/// A tag, and what it names until that is settled.
+type Out = (u64, Option<(Arc<QueueHandle>, Token)>);
+
 /// The outgoing half of a channel.
 pub(super) struct ChannelOut {
     /// Tells this channel from others with its number.
@@ -56,7 +59,7 @@ pub(super) struct ChannelOut {
     next_tag: u64,
     /// By tag. Settled ones in the middle are left as `None` until they reach the front or are
     /// more than half of all.
-    out: VecDeque<(u64, Option<(Arc<QueueHandle>, Token)>)>,
+    out: VecDeque<Out>,
     settled_inside: usize,
 }
 
@@ -144,6 +147,6 @@ impl ChannelOut {
     }
 }
 
-fn live((tag, entry): (u64, Option<(Arc<QueueHandle>, Token)>)) -> Option<Unacked> {
+fn live((tag, entry): Out) -> Option<Unacked> {
     entry.map(|(queue, token)| Unacked { tag, queue, token })
 }

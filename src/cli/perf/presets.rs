@@ -32,7 +32,7 @@ pub(super) const PRESETS: &[Preset] = &[
         acks(s, 1024 * 1024, 100);
     }),
     preset("confirm-1", "persistent 1 KiB, confirm window 1, ack 1, 1 publisher, 1 consumer", |s| {
-        confirms(s, 1, 1, 1)
+        confirms(s, 1, 1, 1);
     }),
     preset("confirm-32", "the same, window 32, ack 32", |s| {
         confirms(s, 1, 32, 32);
@@ -65,7 +65,7 @@ pub(super) const PRESETS: &[Preset] = &[
         (s.publishers, s.consumers, s.queues, s.consumers_per_connection) = (1, 100, 100, 25);
     }),
     preset("latency-1000", "1,000 persistent messages per second, confirms: end-to-end latency", |s| {
-        latency(s, 1000)
+        latency(s, 1000);
     }),
     preset("latency-10000", "the same, 10,000 per second", |s| {
         latency(s, 10_000);
