@@ -38,7 +38,7 @@ fn rust_files() -> Vec<PathBuf> {
             let skipped = ["target", "node_modules", "leveret-data", "corpus", "artifacts"];
             if path.is_dir() && !name.starts_with('.') && !skipped.contains(&name.as_str()) {
                 folders.push(path);
-            } else if name.ends_with(".rs") {
+            } else if path.extension().is_some_and(|e| e == "rs") {
                 files.push(path);
             }
         }
