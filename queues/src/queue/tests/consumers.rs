@@ -163,7 +163,7 @@ fn single_active_first_is_served_until_it_leaves() {
     assert_eq!(b.takers(), [1], "full, but nobody else is active");
     b.q.detach(b.now, ConsumerId(1), &mut b.fx);
     assert_eq!(b.fx.activity, [(ConsumerId(3), true)]);
-    assert_eq!(b.takers(), [], "not before the kick");
+    assert!(b.takers().is_empty(), "not before the kick");
     b.kick();
     assert_eq!(b.takers(), [3], "though a is still unacknowledged");
     assert_eq!(b.q.active(), Some(ConsumerId(3)));

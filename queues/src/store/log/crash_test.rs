@@ -113,7 +113,7 @@ impl Sim {
             1..=5 => 3000,
             _ => self.rng.below(200),
         };
-        let byte = self.rng.next().to_le_bytes()[0];
+        let byte = self.rng.draw().to_le_bytes()[0];
         let body = vec![byte; usize::try_from(len).unwrap()];
         let meta = MessageMeta {
             persistent: true,
