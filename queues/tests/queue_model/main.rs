@@ -169,17 +169,17 @@ fn case(paging: bool, most: usize) -> impl Strategy<Value = (Settings, Vec<Op>)>
 
 proptest! {
     #[test]
-    fn queue_in_memory_does_what_the_model_does((settings, ops) in case(false, 150)) {
+    fn queue_in_memory_does_what_the_model_does((settings, ops) in case(false, 100)) {
         run(settings, ops);
     }
 
     #[test]
-    fn queue_that_pages_and_restarts_does_what_the_model_does((settings, ops) in case(true, 150)) {
+    fn queue_that_pages_and_restarts_does_what_the_model_does((settings, ops) in case(true, 100)) {
         run(settings, ops);
     }
 
     #[test]
-    fn unlimited_queue_loses_nothing((mut settings, ops) in case(true, 150)) {
+    fn unlimited_queue_loses_nothing((mut settings, ops) in case(true, 100)) {
         settings.message_ttl_ms = None;
         settings.max_length = None;
         settings.max_bytes = None;
