@@ -354,6 +354,7 @@ impl Broker {
                 self.delete_idle(turn, &queue);
             }
         }
+        turn.purged.clear();
         for consumer in std::mem::take(&mut turn.cancelled) {
             turn.owe_wake(consumer.sink.cancelled(&consumer));
         }

@@ -106,6 +106,13 @@ impl SharedCredit {
         false
     }
 
+    /// A credit that was taken is not used after all. Whoever waits goes on waiting: the consumer that
+    /// took it will come again, and its acknowledgement wakes them.
+    pub fn not_used(&self) {
+        let mut state = self.state.lock();
+        state.held = state.held.saturating_sub(1);
+    }
+
     /// Gives `count` credits back and returns the consumers that waited for one.
     pub fn give_back(&self, count: usize) -> Vec<Arc<Consumer>> {
         if self.limit() == 0 {

@@ -140,6 +140,8 @@ impl Publisher {
             members.clear();
             self.spare.push(members);
         }
+        // What went to several queues is still here; the next batch may be long in coming.
+        self.batch.clear();
         for index in self.refused.drain(..) {
             if let Some(fate) = self.fates.get_mut(index as usize) {
                 *fate = Fate::Refused;

@@ -276,7 +276,7 @@ impl QueueHandle {
     }
 
     fn settle_up(self: &Arc<Self>, cell: &mut Cell, turn: &mut Turn) {
-        let Turn { effects, records, dead, .. } = turn;
+        let Turn { effects, records, dead, purged, .. } = turn;
         for gone in effects.gone.drain(..) {
             if gone.dead_letter {
                 dead.push(Dead {
@@ -289,10 +289,12 @@ impl QueueHandle {
                 self.owe_settle(&gone, records);
             }
         }
-        if let Some(mark) = effects.purge.take()
-            && mark.stored
-        {
-            records.push(Record::Purge { queue: self.id, upto: mark.upto, kept: mark.kept });
+        if let Some(mut mark) = effects.purge.take() {
+            if mark.stored {
+                let kept = std::mem::take(&mut mark.kept);
+                records.push(Record::Purge { queue: self.id, upto: mark.upto, kept });
+            }
+            purged.push(mark);
         }
         for (seq, count) in effects.returned.drain(..) {
             records.push(Record::Returned { queue: self.id, seq, count });
@@ -302,6 +304,7 @@ impl QueueHandle {
         }
         for (seq, why) in effects.damaged.drain(..) {
             tracing::error!(vhost = %self.vhost, queue = %self.name, seq = seq.0, "message lost: {why}");
+            records.push(self.settled(seq, SettleReason::Purged));
         }
         let lost = std::mem::take(&mut effects.lost);
         if lost > 0 {
@@ -535,11 +538,11 @@ impl QueueHandle {
     }
 
     /// Takes a consumer away. What it has not acknowledged stays with its channel. An auto-delete
-    /// queue that lost its last consumer is noted in the turn.
+    /// queue that lost its last consumer is noted in the turn. Nobody is served in its place before
+    /// [`QueueHandle::kick`]: what it held may have to come back first.
     pub fn detach(self: &Arc<Self>, turn: &mut Turn, id: ConsumerId) {
         let last = self.enter(turn, |cell, work| {
             let existed = cell.queue.detach(work.now, id, work.effects);
-            cell.queue.kick(work.now, &mut work.outlet, work.effects);
             existed && cell.had_consumer && cell.queue.counts().consumers == 0
         });
         if last && self.spec.auto_delete {

@@ -106,6 +106,8 @@ pub struct Users {
     /// Grows with every change, so that what was derived from permissions can be dropped.
     revision: AtomicU64,
     remembered: Mutex<FxHashMap<String, [u8; 32]>>,
+    /// Checking a password takes 19 MiB and a core: many at once would be an attack.
+    verifying: Mutex<()>,
     key: [u8; 32],
 }
 
@@ -136,6 +138,7 @@ impl Users {
             state: RwLock::default(),
             revision: AtomicU64::new(1),
             remembered: Mutex::default(),
+            verifying: Mutex::default(),
             key: rand::random(),
         }
     }
@@ -183,7 +186,10 @@ impl Users {
         let record = self.user(name).ok_or(LoginRefused::Credentials)?;
         let digest = self.digest(name, password, &record.password_hash);
         if self.remembered.lock().get(name) != Some(&digest) {
-            if !verify(password, &record.password_hash) {
+            let one_at_a_time = self.verifying.lock();
+            let right = verify(password, &record.password_hash);
+            drop(one_at_a_time);
+            if !right {
                 return Err(LoginRefused::Credentials);
             }
             let mut remembered = self.remembered.lock();

@@ -17,7 +17,8 @@ const SLEEP_MAX: Duration = Duration::from_mins(1);
 pub(super) async fn run(broker: Arc<Broker>) {
     loop {
         wait_until_due(&broker).await;
-        broker.tick(now());
+        // Deleting an expired queue waits for the disk.
+        tokio::task::block_in_place(|| broker.tick(now()));
     }
 }
 

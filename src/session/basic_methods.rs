@@ -141,6 +141,7 @@ impl Connection {
         if let Some(consumer) = consumer {
             consumer.shared_credit.forget(consumer.id);
             consumer.queue.detach(&mut self.turn, consumer.id);
+            consumer.queue.kick(&mut self.turn);
         }
         if !cancel.nowait {
             let ok = basic::CancelOk { consumer_tag: cancel.consumer_tag.clone() };

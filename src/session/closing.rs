@@ -97,12 +97,15 @@ impl Connection {
         let Some(open) = self.channels.get_mut(&number) else { return };
         self.outbox.mute_channel(number);
         let consumers: Vec<_> = open.consumers.drain().map(|(_, consumer)| consumer).collect();
-        for consumer in consumers {
+        for consumer in &consumers {
             consumer.shared_credit.forget(consumer.id);
             consumer.queue.detach(&mut self.turn, consumer.id);
         }
         let unacked = self.outbox.close_channel(number);
         self.requeue(unacked, Requeue::ChannelClosed);
+        for consumer in consumers {
+            consumer.queue.kick(&mut self.turn);
+        }
     }
 
     /// Gives messages back to their queues, in order.

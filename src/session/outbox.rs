@@ -410,8 +410,7 @@ impl Sink for Outbox {
         state.stalled.push(Arc::clone(consumer));
         drop(state);
         if !consumer.no_ack {
-            // Whoever waited for this credit meanwhile is woken by the next acknowledgement.
-            let _ = consumer.shared_credit.give_back(1);
+            consumer.shared_credit.not_used();
         }
         false
     }

@@ -1,6 +1,6 @@
 //! The README's programs: what it shows is what stands in the files, and the files run.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use crate::harness::Broker;
@@ -32,13 +32,11 @@ fn code_in_the_readme_is_the_code_in_the_files() {
 #[test]
 fn the_lapin_example_publishes_and_consumes() {
     let broker = Broker::new();
-    let test = std::env::current_exe().expect("this test");
-    // target/PROFILE/deps/it-HASH -> target/PROFILE/examples/lapin, which cargo builds with the tests.
-    let profile: PathBuf = test.parent().and_then(Path::parent).expect("the profile's folder").into();
-    let run = Command::new(profile.join("examples/lapin"))
+    let run = Command::new(env!("CARGO"))
+        .args(["run", "--quiet", "--locked", "--example", "lapin"])
         .env("AMQP_URL", format!("amqp://guest:guest@{}", broker.amqp))
         .output()
-        .expect("the example, built with the tests");
+        .expect("cargo");
     let (out, err) = (String::from_utf8_lossy(&run.stdout), String::from_utf8_lossy(&run.stderr));
     assert_eq!(out, "Hello, Leveret!\n", "{err}");
     assert!(run.status.success(), "{err}");
