@@ -26,8 +26,8 @@ pub mod table_edit;
 /// The generated method types: `AMQPClass`, `basic`, `channel`, `connection`, `exchange`, `queue`, `tx`, `confirm`.
 pub mod method {
     pub use amq_protocol::protocol::{
-        AMQPClass, AMQPErrorKind, AMQPHardError, AMQPSoftError, access, basic, channel, confirm,
-        connection, exchange, queue, tx,
+        AMQPClass, AMQPErrorKind, AMQPHardError, AMQPSoftError, access, basic, channel, confirm, connection,
+        exchange, queue, tx,
     };
     pub use amq_protocol::types::{
         AMQPValue, ByteArray, DecimalValue, FieldArray, FieldTable, LongString, ShortString,

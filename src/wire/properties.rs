@@ -105,10 +105,7 @@ pub fn essentials(raw: &[u8]) -> Result<Essentials<'_>, PropertiesError> {
         [] | [0, 0] => return Ok(Essentials::default()),
         // Only a delivery mode: what most publishers that care for speed send.
         [0x10, 0x00, mode] => {
-            return Ok(Essentials {
-                persistent: mode == 2,
-                ..Essentials::default()
-            });
+            return Ok(Essentials { persistent: mode == 2, ..Essentials::default() });
         }
         _ => {}
     }
@@ -165,11 +162,7 @@ fn essentials_in(raw: &[u8]) -> Option<Result<Essentials<'_>, PropertiesError>> 
     if has(Field::ClusterId) {
         rest.short()?;
     }
-    Some(if rest.is_empty() {
-        Ok(found)
-    } else {
-        Err(PropertiesError::Trailing)
-    })
+    Some(if rest.is_empty() { Ok(found) } else { Err(PropertiesError::Trailing) })
 }
 
 /// All properties of a message, found and checked.
@@ -197,11 +190,7 @@ impl<'a> Properties<'a> {
                 found.encoded[field as usize] = Some(encoded);
             }
         }
-        if rest.is_empty() {
-            Ok(found)
-        } else {
-            Err(PropertiesError::Trailing)
-        }
+        if rest.is_empty() { Ok(found) } else { Err(PropertiesError::Trailing) }
     }
 
     /// The text of a field that is one; `None` when it is absent, or is a number or the headers.
@@ -261,15 +250,7 @@ pub(crate) mod tests {
                 text(),
                 text(),
             ),
-            (
-                text(),
-                text(),
-                any::<Option<u64>>(),
-                text(),
-                text(),
-                text(),
-                text(),
-            ),
+            (text(), text(), any::<Option<u64>>(), text(), text(), text(), text()),
         )
             .prop_map(|(early, late)| {
                 let mut properties = AMQPProperties::default();
@@ -299,10 +280,7 @@ pub(crate) mod tests {
     }
 
     pub(crate) fn raw(properties: &AMQPProperties) -> Vec<u8> {
-        gen_properties(properties)(Vec::new().into())
-            .unwrap()
-            .into_inner()
-            .0
+        gen_properties(properties)(Vec::new().into()).unwrap().into_inner().0
     }
 
     fn bytes(text: Option<&ShortString>) -> Option<&[u8]> {
@@ -318,10 +296,7 @@ pub(crate) mod tests {
             (b"\0\0\0", PropertiesError::Trailing),
             (b"\x80\0\x05abc", PropertiesError::Truncated),
             (b"\x20\0\0\0\0\x09\x01a", PropertiesError::Truncated),
-            (
-                b"\x20\0\0\0\0\x03\x01aZ",
-                PropertiesError::Headers(TableError::UnknownType(b'Z')),
-            ),
+            (b"\x20\0\0\0\0\x03\x01aZ", PropertiesError::Headers(TableError::UnknownType(b'Z'))),
         ] {
             assert_eq!(essentials(raw), Err(want), "{raw:?}");
             assert_eq!(Properties::parse(raw), Err(want), "{raw:?}");

@@ -18,10 +18,7 @@ enum Change {
 impl<'a> PropertiesEdit<'a> {
     /// Starts from raw properties; from none with [`Default`].
     pub fn new(raw: &'a [u8]) -> Result<Self, PropertiesError> {
-        Ok(Self {
-            before: Properties::parse(raw)?,
-            changed: Default::default(),
-        })
+        Ok(Self { before: Properties::parse(raw)?, changed: Default::default() })
     }
 
     /// The properties before any change.
@@ -37,10 +34,7 @@ impl<'a> PropertiesEdit<'a> {
 
     /// Sets a text, cut at 255 bytes. Must not be used for numbers and headers, which it leaves as they were.
     pub fn set_text(&mut self, field: Field, text: &[u8]) -> &mut Self {
-        if !matches!(
-            field,
-            Field::Headers | Field::DeliveryMode | Field::Priority | Field::Timestamp
-        ) {
+        if !matches!(field, Field::Headers | Field::DeliveryMode | Field::Priority | Field::Timestamp) {
             let count = u8::try_from(text.len()).unwrap_or(u8::MAX);
             let mut encoded = vec![count];
             encoded.extend(&text[..count.into()]);
@@ -115,9 +109,7 @@ mod tests {
         let mut edit = PropertiesEdit::new(&raw_before).unwrap();
         let mut headers = FieldTable::default();
         headers.insert("x-delay".into(), AMQPValue::LongInt(-5));
-        edit.remove(Field::Expiration)
-            .remove(Field::ReplyTo)
-            .set_headers(&table_contents(&headers));
+        edit.remove(Field::Expiration).remove(Field::ReplyTo).set_headers(&table_contents(&headers));
         edit.set_timestamp(9)
             .set_text(Field::UserId, b"me")
             .set_delivery_mode(2)

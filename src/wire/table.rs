@@ -103,8 +103,7 @@ impl<'a> ValueRef<'a> {
 
     /// The text of a long string that is UTF-8.
     pub fn as_str(self) -> Option<&'a str> {
-        self.as_bytes()
-            .and_then(|bytes| std::str::from_utf8(bytes).ok())
+        self.as_bytes().and_then(|bytes| std::str::from_utf8(bytes).ok())
     }
 
     /// A boolean.
@@ -149,9 +148,7 @@ impl<'a> ValueRef<'a> {
             Self::I64(value) => AMQPValue::LongLongInt(value),
             Self::F32(value) => AMQPValue::Float(value),
             Self::F64(value) => AMQPValue::Double(value),
-            Self::Decimal { scale, value } => {
-                AMQPValue::DecimalValue(DecimalValue { scale, value })
-            }
+            Self::Decimal { scale, value } => AMQPValue::DecimalValue(DecimalValue { scale, value }),
             Self::LongString(bytes) => AMQPValue::LongString(bytes.into()),
             Self::Bytes(bytes) => AMQPValue::ByteArray(bytes.into()),
             Self::Timestamp(value) => AMQPValue::Timestamp(value),
@@ -192,16 +189,12 @@ impl<'a> TableRef<'a> {
 
     /// Its entries in order, as name and value. Ends early at malformed bytes.
     pub fn iter(self) -> TableIter<'a> {
-        TableIter {
-            rest: Cursor::new(self.bytes),
-        }
+        TableIter { rest: Cursor::new(self.bytes) }
     }
 
     /// The value of the first entry of that name. Walks the table.
     pub fn get(self, name: &str) -> Option<ValueRef<'a>> {
-        self.iter()
-            .find(|(found, _)| *found == name.as_bytes())
-            .map(|(_, value)| value)
+        self.iter().find(|(found, _)| *found == name.as_bytes()).map(|(_, value)| value)
     }
 
     /// An owned copy in `amq-protocol`'s type, sorted by name.
@@ -275,9 +268,7 @@ impl<'a> ArrayRef<'a> {
 
     /// Its values in order. Ends early at malformed bytes.
     pub fn iter(self) -> ArrayIter<'a> {
-        ArrayIter {
-            rest: Cursor::new(self.bytes),
-        }
+        ArrayIter { rest: Cursor::new(self.bytes) }
     }
 
     fn convert(self) -> Result<FieldArray, TableError> {
@@ -326,18 +317,11 @@ pub(super) fn read_value<'a>(rest: &mut Cursor<'a>) -> Option<ValueRef<'a>> {
         b'l' | b'L' => ValueRef::I64(rest.u64()?.cast_signed()),
         b'f' => ValueRef::F32(f32::from_bits(rest.u32()?)),
         b'd' => ValueRef::F64(f64::from_bits(rest.u64()?)),
-        b'D' => ValueRef::Decimal {
-            scale: rest.u8()?,
-            value: rest.u32()?,
-        },
+        b'D' => ValueRef::Decimal { scale: rest.u8()?, value: rest.u32()? },
         b'x' => ValueRef::Bytes(rest.long()?),
         b'T' => ValueRef::Timestamp(rest.u64()?),
-        b'F' => ValueRef::Table(TableRef {
-            bytes: rest.long()?,
-        }),
-        b'A' => ValueRef::Array(ArrayRef {
-            bytes: rest.long()?,
-        }),
+        b'F' => ValueRef::Table(TableRef { bytes: rest.long()? }),
+        b'A' => ValueRef::Array(ArrayRef { bytes: rest.long()? }),
         b'V' => ValueRef::Void,
         _ => return None,
     })
@@ -365,10 +349,8 @@ pub(crate) mod tests {
             (-1e9f64..1e9).prop_map(AMQPValue::Double),
             any::<(u8, u32)>()
                 .prop_map(|(scale, value)| AMQPValue::DecimalValue(DecimalValue { scale, value })),
-            prop::collection::vec(any::<u8>(), 0..20)
-                .prop_map(|bytes| AMQPValue::LongString(bytes.into())),
-            prop::collection::vec(any::<u8>(), 0..20)
-                .prop_map(|bytes| AMQPValue::ByteArray(bytes.into())),
+            prop::collection::vec(any::<u8>(), 0..20).prop_map(|bytes| AMQPValue::LongString(bytes.into())),
+            prop::collection::vec(any::<u8>(), 0..20).prop_map(|bytes| AMQPValue::ByteArray(bytes.into())),
             any::<u64>().prop_map(AMQPValue::Timestamp),
             Just(AMQPValue::Void),
         ];
@@ -382,12 +364,8 @@ pub(crate) mod tests {
     }
 
     fn entries(value: impl Strategy<Value = AMQPValue>) -> impl Strategy<Value = FieldTable> {
-        prop::collection::btree_map(
-            "[a-z\u{e9}-]{0,12}".prop_map(ShortString::from),
-            value,
-            0..5,
-        )
-        .prop_map(FieldTable::from)
+        prop::collection::btree_map("[a-z\u{e9}-]{0,12}".prop_map(ShortString::from), value, 0..5)
+            .prop_map(FieldTable::from)
     }
 
     /// Any table that can travel.
@@ -397,7 +375,8 @@ pub(crate) mod tests {
 
     #[test]
     fn all_integer_widths_read_as_one_and_nothing_else_does() {
-        let contents = b"\x01ab\xff\x01bB\xff\x01cs\xff\xfe\x01du\xff\xff\x01eI\xff\xff\xff\xff\x01fi\xff\xff\xff\xff\
+        let contents =
+            b"\x01ab\xff\x01bB\xff\x01cs\xff\xfe\x01du\xff\xff\x01eI\xff\xff\xff\xff\x01fi\xff\xff\xff\xff\
             \x01gl\0\0\0\0\0\0\0\x09\x01hL\xff\xff\xff\xff\xff\xff\xff\xfd\x01it\x01\x01jT\0\0\0\0\0\0\0\x01";
         let table = TableRef::new(contents).unwrap();
         for (name, want) in [
@@ -422,10 +401,7 @@ pub(crate) mod tests {
     fn first_of_two_equal_names_counts() {
         let table = TableRef::new(b"\x01at\x01\x01at\0").unwrap();
         assert_eq!(table.get("a"), Some(ValueRef::Bool(true)));
-        assert_eq!(
-            table.to_field_table().unwrap().inner().get("a"),
-            Some(&AMQPValue::Boolean(true))
-        );
+        assert_eq!(table.to_field_table().unwrap().inner().get("a"), Some(&AMQPValue::Boolean(true)));
     }
 
     #[test]

@@ -17,12 +17,8 @@ pub(super) fn validate_text_names(contents: &[u8]) -> Result<usize, TableError> 
 /// As [`validate`], for what a single value holds.
 pub(super) fn check_value(value: ValueRef<'_>) -> Result<(), TableError> {
     match value {
-        ValueRef::Table(table) => {
-            Nested::walk(Cursor::new(table.contents()), true, false).map(|_| ())
-        }
-        ValueRef::Array(array) => {
-            Nested::walk(Cursor::new(array.contents()), false, false).map(|_| ())
-        }
+        ValueRef::Table(table) => Nested::walk(Cursor::new(table.contents()), true, false).map(|_| ()),
+        ValueRef::Array(array) => Nested::walk(Cursor::new(array.contents()), false, false).map(|_| ()),
         _ => Ok(()),
     }
 }
@@ -34,15 +30,8 @@ struct Nested<'a> {
 }
 
 impl<'a> Nested<'a> {
-    fn walk(
-        mut rest: Cursor<'a>,
-        mut is_table: bool,
-        text_names: bool,
-    ) -> Result<usize, TableError> {
-        let mut stack = Self {
-            outer: [(Cursor::new(&[]), false); DEPTH_MAX],
-            depth: 1,
-        };
+    fn walk(mut rest: Cursor<'a>, mut is_table: bool, text_names: bool) -> Result<usize, TableError> {
+        let mut stack = Self { outer: [(Cursor::new(&[]), false); DEPTH_MAX], depth: 1 };
         let mut values = 0;
         loop {
             while rest.is_empty() {
@@ -63,12 +52,11 @@ impl<'a> Nested<'a> {
                 return Err(TableError::UnknownType(letter));
             }
             values += 1;
-            let (inner, inner_is_table) =
-                match read_value(&mut rest).ok_or(TableError::Truncated)? {
-                    ValueRef::Table(table) => (table.contents(), true),
-                    ValueRef::Array(array) => (array.contents(), false),
-                    _ => continue,
-                };
+            let (inner, inner_is_table) = match read_value(&mut rest).ok_or(TableError::Truncated)? {
+                ValueRef::Table(table) => (table.contents(), true),
+                ValueRef::Array(array) => (array.contents(), false),
+                _ => continue,
+            };
             if stack.depth == DEPTH_MAX {
                 return Err(TableError::TooDeep);
             }
@@ -86,11 +74,8 @@ mod tests {
     fn nested(depth: usize, letter: u8) -> Vec<u8> {
         let mut contents = Vec::new();
         for level in 1..depth {
-            let mut outer = if level < depth - 1 && letter == b'A' {
-                vec![letter]
-            } else {
-                vec![1, b'n', letter]
-            };
+            let mut outer =
+                if level < depth - 1 && letter == b'A' { vec![letter] } else { vec![1, b'n', letter] };
             outer.extend(u32::try_from(contents.len()).unwrap().to_be_bytes());
             outer.append(&mut contents);
             contents = outer;
@@ -102,10 +87,7 @@ mod tests {
     fn depth_is_bounded() {
         for letter in [b'F', b'A'] {
             validate(&nested(DEPTH_MAX, letter)).unwrap();
-            assert_eq!(
-                validate(&nested(DEPTH_MAX + 1, letter)),
-                Err(TableError::TooDeep)
-            );
+            assert_eq!(validate(&nested(DEPTH_MAX + 1, letter)), Err(TableError::TooDeep));
             assert_eq!(validate(&nested(20_000, letter)), Err(TableError::TooDeep));
         }
     }

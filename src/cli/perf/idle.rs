@@ -27,11 +27,7 @@ pub(super) fn run(
     link.open_channel(topology::CHANNEL)?;
     clock::sleep(settle);
     let own = Process::own();
-    let (before, own_before, start) = (
-        broker.map(Process::usage).transpose()?,
-        own.usage()?,
-        clock::now(),
-    );
+    let (before, own_before, start) = (broker.map(Process::usage).transpose()?, own.usage()?, clock::now());
     let mut connections = Vec::new();
     let what = if settings.mode == Mode::IdleQueues {
         declare(&mut link, settings, quiet)?;
@@ -48,9 +44,7 @@ pub(super) fn run(
     let end = clock::now();
     clock::sleep(settle);
     let (after, own_after) = (broker.map(Process::usage).transpose()?, own.usage()?);
-    connections
-        .into_iter()
-        .try_for_each(|link| link.close(GOODBYE_SECONDS))?;
+    connections.into_iter().try_for_each(|link| link.close(GOODBYE_SECONDS))?;
     if settings.mode == Mode::IdleQueues && !settings.keep {
         topology::pipeline(&mut link, settings.idle, |index, nowait| {
             let delete = queue::Delete {
@@ -69,21 +63,15 @@ pub(super) fn run(
         count,
         per_second: clock::float(count) / seconds,
         latency_us: None,
-        bytes_each: before
-            .zip(after)
-            .map(|(before, after)| bytes_each(before, after, count)),
+        bytes_each: before.zip(after).map(|(before, after)| bytes_each(before, after, count)),
     };
     let spent = Spent {
-        broker: before
-            .zip(after)
-            .map(|(before, after)| (before, after, false)),
+        broker: before.zip(after).map(|(before, after)| (before, after, false)),
         own: (own_before, own_after),
     };
     let mut phase = Phase::of_operations("idle", seconds, operations, &spent);
     if broker.is_none() {
-        phase
-            .warnings
-            .push("without --broker-pid there is no memory to tell of".to_owned());
+        phase.warnings.push("without --broker-pid there is no memory to tell of".to_owned());
     }
     Ok(phase)
 }

@@ -70,11 +70,7 @@ fn serve(mut stream: TcpStream, queue: &Mutex<Queue>) -> std::io::Result<()> {
         mechanisms: "PLAIN".into(),
         locales: "en_US".into(),
     };
-    write_method(
-        &mut out,
-        0,
-        &AMQPClass::Connection(connection::AMQPMethod::Start(start)),
-    );
+    write_method(&mut out, 0, &AMQPClass::Connection(connection::AMQPMethod::Start(start)));
     let (mut data, mut body, mut left, mut published) = (Vec::new(), Vec::new(), 0, 0);
     let mut piece = vec![0; 65_536];
     loop {
@@ -92,12 +88,7 @@ fn serve(mut stream: TcpStream, queue: &Mutex<Queue>) -> std::io::Result<()> {
                 FrameKind::Method => match hot_method(payload).unwrap() {
                     HotMethod::Publish(_) => published += 1,
                     HotMethod::Other => {
-                        let answer = answer(
-                            parse_method(payload).unwrap(),
-                            frame.channel,
-                            &stream,
-                            queue,
-                        );
+                        let answer = answer(parse_method(payload).unwrap(), frame.channel, &stream, queue);
                         write_method(&mut out, frame.channel, &answer);
                     }
                     _ => {}
@@ -132,15 +123,9 @@ fn answer(method: AMQPClass, channel: u16, stream: &TcpStream, queue: &Mutex<Que
             heartbeat: 0,
         })),
         // Tune-ok has no answer; a second open-ok would be taken for one.
-        AMQPClass::Connection(C::TuneOk(_)) => {
-            AMQPClass::Connection(C::Unblocked(connection::Unblocked {}))
-        }
-        AMQPClass::Connection(C::Open(_)) => {
-            AMQPClass::Connection(C::OpenOk(connection::OpenOk {}))
-        }
-        AMQPClass::Connection(C::Close(_)) => {
-            AMQPClass::Connection(C::CloseOk(connection::CloseOk {}))
-        }
+        AMQPClass::Connection(C::TuneOk(_)) => AMQPClass::Connection(C::Unblocked(connection::Unblocked {})),
+        AMQPClass::Connection(C::Open(_)) => AMQPClass::Connection(C::OpenOk(connection::OpenOk {})),
+        AMQPClass::Connection(C::Close(_)) => AMQPClass::Connection(C::CloseOk(connection::CloseOk {})),
         AMQPClass::Channel(channel::AMQPMethod::Open(_)) => {
             AMQPClass::Channel(channel::AMQPMethod::OpenOk(channel::OpenOk {}))
         }
@@ -152,18 +137,12 @@ fn answer(method: AMQPClass, channel: u16, stream: &TcpStream, queue: &Mutex<Que
         }
         AMQPClass::Queue(queue::AMQPMethod::Declare(declare)) => {
             let message_count = u32::try_from(queue.lock().backlog.len()).unwrap();
-            let declared = queue::DeclareOk {
-                queue: declare.queue,
-                message_count,
-                consumer_count: 0,
-            };
+            let declared = queue::DeclareOk { queue: declare.queue, message_count, consumer_count: 0 };
             AMQPClass::Queue(queue::AMQPMethod::DeclareOk(declared))
         }
         AMQPClass::Queue(queue::AMQPMethod::Delete(_)) => {
             *queue.lock() = Queue::default();
-            AMQPClass::Queue(queue::AMQPMethod::DeleteOk(queue::DeleteOk {
-                message_count: 0,
-            }))
+            AMQPClass::Queue(queue::AMQPMethod::DeleteOk(queue::DeleteOk { message_count: 0 }))
         }
         AMQPClass::Basic(basic::AMQPMethod::Qos(_)) => {
             AMQPClass::Basic(basic::AMQPMethod::QosOk(basic::QosOk {}))
@@ -173,9 +152,7 @@ fn answer(method: AMQPClass, channel: u16, stream: &TcpStream, queue: &Mutex<Que
             queue.consumer = Some((stream.try_clone().unwrap(), channel, 0));
             // Before consume-ok: a client must be able to take that.
             queue.deliver();
-            let consume_ok = basic::ConsumeOk {
-                consumer_tag: consume.consumer_tag,
-            };
+            let consume_ok = basic::ConsumeOk { consumer_tag: consume.consumer_tag };
             AMQPClass::Basic(basic::AMQPMethod::ConsumeOk(consume_ok))
         }
         other => AMQPClass::Connection(C::Close(connection::Close {

@@ -28,11 +28,7 @@ pub(super) struct Requeuer {
 
 impl Requeuer {
     /// Declares a queue, fills it, and consumes from it.
-    pub(super) fn prepare(
-        url: &BrokerUrl,
-        settings: &Settings,
-        index: usize,
-    ) -> Result<Self, PerfError> {
+    pub(super) fn prepare(url: &BrokerUrl, settings: &Settings, index: usize) -> Result<Self, PerfError> {
         let queue = queue(settings, index);
         let mut link = Link::connect(url)?;
         link.open_channel(topology::CHANNEL)?;
@@ -68,12 +64,7 @@ impl Requeuer {
             }
             let mut requeued = 0;
             let done = walker.walk(self.link.data(), self.link.frame_max, |event| {
-                if let Event::Delivered {
-                    channel,
-                    delivery_tag,
-                    ..
-                } = event
-                {
+                if let Event::Delivered { channel, delivery_tag, .. } = event {
                     nack(&mut nacks, channel, delivery_tag, false, true);
                     requeued += 1;
                 }
