@@ -11,7 +11,7 @@ use super::url::BrokerUrl;
 use crate::wire::method::{AMQPClass, queue, short_string};
 
 /// Queues declared between two lines of progress.
-const STEP: usize = 10_000;
+const STEP: usize = 2000;
 
 /// Makes so many of them, lets them be, and tells how much memory each took.
 pub(super) fn run(
