@@ -2,7 +2,10 @@
 //!
 //! `LEVERET_BENCH_DIR` chooses the folder (and so the disk).
 
-#![expect(missing_docs, reason = "criterion's macros make undocumented functions")]
+#![expect(
+    missing_docs,
+    reason = "criterion's macros make undocumented functions"
+)]
 
 use std::hint::black_box;
 use std::os::unix::fs::FileExt;
@@ -90,7 +93,8 @@ fn append_and_sync(c: &mut Criterion) {
                 if at + bytes.len() > len {
                     at = 0;
                 }
-                file.write_all_at(black_box(&bytes), at as u64).expect("room");
+                file.write_all_at(black_box(&bytes), at as u64)
+                    .expect("room");
                 file.sync_data().expect("a disk");
                 at += bytes.len();
             });
