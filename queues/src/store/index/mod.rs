@@ -66,6 +66,8 @@ pub(crate) enum Event {
     Gone {
         queue: QueueId,
     },
+    /// All copies that were begun are handed over.
+    AllMoved,
     /// Settle records of segment `from` about the segments `about` are in segment `by` now too.
     Carried {
         from: u32,
@@ -111,6 +113,9 @@ pub(crate) type Located = (QueueId, u16, Entry);
 /// A chunk's place in the index: queue, lane key, first sequence.
 type ChunkId = (u64, u16, u64);
 
+/// Stands for all segments of which is not known how they relate.
+const UNSURE: u32 = 0;
+
 /// Counts that every change of an entry goes through.
 #[derive(Default)]
 struct Totals {
@@ -119,6 +124,10 @@ struct Totals {
     settles: BTreeMap<u32, BTreeSet<u32>>,
     /// For each segment: the segments that hold older copies of messages in it.
     copies: BTreeMap<u32, BTreeSet<u32>>,
+    /// Of segments up to this number is not known how they relate: the index was lost.
+    unsure_upto: u32,
+    /// Those of them whose settle records are no longer needed.
+    sure: BTreeSet<u32>,
     settles_dirty: bool,
     /// Keys that the next save removes.
     removed: Vec<Vec<u8>>,
@@ -153,6 +162,9 @@ impl Totals {
         if segment != by {
             self.settles_dirty |= self.settles.entry(by).or_default().insert(segment);
         }
+        if segment <= self.unsure_upto {
+            self.settles_dirty |= self.settles.entry(by).or_default().insert(UNSURE);
+        }
         if let Some(copies) = self.copies.get(&segment) {
             let settles = self.settles.entry(by).or_default();
             for segment in copies.iter().filter(|segment| **segment != by) {
@@ -171,6 +183,9 @@ impl Totals {
             let copies = self.copies.entry(to).or_default();
             let before = copies.len();
             copies.insert(from);
+            if from <= self.unsure_upto {
+                copies.insert(UNSURE);
+            }
             copies.extend(older);
             self.settles_dirty |= copies.len() > before;
         }
@@ -184,6 +199,9 @@ pub(crate) struct Index {
     totals: Totals,
     dirty: FxHashSet<u64>,
     folded: Place,
+    /// Copies of messages are on their way to the log; they were live when it was written to
+    /// this segment.
+    moving_since: Option<u32>,
 }
 
 impl Index {
@@ -195,6 +213,7 @@ impl Index {
             totals: Totals::default(),
             dirty: FxHashSet::default(),
             folded: Place::default(),
+            moving_since: None,
         }
     }
 
@@ -246,10 +265,25 @@ impl Index {
                     self.totals.settled(segment, by);
                 }
                 self.totals.settles_dirty |= self.totals.settles.remove(&from).is_some();
+                if from <= self.totals.unsure_upto {
+                    self.totals.settles_dirty |= self.totals.sure.insert(from);
+                }
+                Ok(())
+            }
+            Event::AllMoved => {
+                self.moving_since = None;
                 Ok(())
             }
             Event::Rewritten { from, by } => {
-                for segment in self.settled_by(from) {
+                for map in [&mut self.totals.settles, &mut self.totals.copies] {
+                    for (segment, set) in map {
+                        if set.contains(&from) && *segment != by {
+                            self.totals.settles_dirty |= set.insert(by);
+                        }
+                    }
+                }
+                let about = self.totals.settles.get(&from).cloned().unwrap_or_default();
+                for segment in about {
                     self.totals.settled(segment, by);
                 }
                 Ok(())
@@ -361,16 +395,22 @@ impl Index {
         &self.totals.live
     }
 
-    /// Segments whose messages are settled by records of `segment`.
-    pub(crate) fn settled_by(&self, segment: u32) -> Vec<u32> {
-        let settles = self.totals.settles.get(&segment);
-        settles.map_or_else(Vec::new, |set| set.iter().copied().collect())
+    /// Those of `existing` (ascending) that hold messages, or copies of them, which records of
+    /// `segment` settle.
+    pub(crate) fn settled_by(&self, segment: u32, existing: &[u32]) -> Vec<u32> {
+        let totals = &self.totals;
+        let settles = totals.settles.get(&segment);
+        let names = |other: u32| settles.is_some_and(|set| set.contains(&other));
+        let unsure = names(UNSURE) || (segment <= totals.unsure_upto && !totals.sure.contains(&segment));
+        let others = existing.iter().copied().filter(|other| *other != segment);
+        others.filter(|other| names(*other) || (unsure && *other <= totals.unsure_upto)).collect()
     }
 
     /// `segment` left the log.
     pub(crate) fn forget_segment(&mut self, segment: u32) {
         self.totals.settles_dirty |= self.totals.settles.remove(&segment).is_some();
         self.totals.settles_dirty |= self.totals.copies.remove(&segment).is_some();
+        self.totals.settles_dirty |= self.totals.sure.remove(&segment);
         for map in [&mut self.totals.settles, &mut self.totals.copies] {
             for set in map.values_mut() {
                 self.totals.settles_dirty |= set.remove(&segment);
@@ -398,6 +438,17 @@ impl Index {
             }
         }
         Ok(Some(found))
+    }
+
+    /// Copies of live messages will be appended: the segment to tell with them.
+    pub(crate) fn begin_moves(&mut self) -> u32 {
+        self.moving_since = Some(self.folded.segment);
+        self.folded.segment
+    }
+
+    /// Set from [`Self::begin_moves`] until all of them are folded in.
+    pub(crate) fn moving_since(&self) -> Option<u32> {
+        self.moving_since
     }
 
     /// Ids of all queues that it knows.
@@ -429,16 +480,11 @@ impl Index {
         states.map(|(id, state)| (QueueId(*id), one(state))).collect()
     }
 
-    /// Assumes that `segment` holds settle records about all of `older`, and copies of messages
-    /// in them: after the index was lost.
-    pub(crate) fn assume_related(&mut self, segment: u32, older: &[u32]) {
-        if older.is_empty() {
-            return;
-        }
-        let totals = &mut self.totals;
-        totals.settles.entry(segment).or_default().extend(older);
-        totals.copies.entry(segment).or_default().extend(older);
-        totals.settles_dirty = true;
+    /// Assumes that any segment up to `upto` holds settle records about messages of any other, and
+    /// copies of them: after the index was lost.
+    pub(crate) fn assume_related(&mut self, upto: u32) {
+        self.totals.unsure_upto = upto;
+        self.totals.settles_dirty = true;
     }
 
     /// Marks everything of every queue as possibly delivered: after the index was lost.

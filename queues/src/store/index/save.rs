@@ -123,6 +123,11 @@ impl Index {
         let mut changes: Vec<Change> = removed.chain(changes).collect();
         if totals.settles_dirty {
             let mut out = Vec::new();
+            put(&mut out, u64::from(totals.unsure_upto));
+            put(&mut out, totals.sure.len() as u64);
+            for segment in &totals.sure {
+                put(&mut out, u64::from(*segment));
+            }
             for map in [&totals.settles, &totals.copies] {
                 put(&mut out, map.len() as u64);
                 for (segment, others) in map {
@@ -228,6 +233,11 @@ impl Index {
     }
 
     fn load_settles(&mut self, mut input: &[u8]) -> Option<()> {
+        let mut number = || u32::try_from(get(&mut input)?).ok();
+        self.totals.unsure_upto = number()?;
+        for _ in 0..number()? {
+            self.totals.sure.insert(number()?);
+        }
         for map in [&mut self.totals.settles, &mut self.totals.copies] {
             for _ in 0..get(&mut input)? {
                 let segment = u32::try_from(get(&mut input)?).ok()?;

@@ -343,6 +343,7 @@ impl Committer {
                     since: *since,
                 });
             }
+            Extra::AllMoved => self.events.push(Event::AllMoved),
             Extra::Carry { records, from, about } => {
                 for record in records {
                     self.put_plain(record, slice);
@@ -373,17 +374,17 @@ impl Committer {
         }
         let metrics = &core.metrics;
         metrics.elided.add(slice.elided);
-        if let Some(writer) = &mut self.writer
-            && slice.records > 0
-        {
-            let len = self.encoder.len();
-            writer.offset += len;
-            metrics.commits.add(1);
-            metrics.records.add(slice.records);
-            metrics.bytes_written.add(u64::from(len));
-            self.records_since_sync += slice.records;
-            self.unsynced_since.get_or_insert(now);
-            self.events.push(Event::Upto(writer.place()));
+        if let Some(writer) = &mut self.writer {
+            if slice.records > 0 {
+                let len = self.encoder.len();
+                writer.offset += len;
+                metrics.commits.add(1);
+                metrics.records.add(slice.records);
+                metrics.bytes_written.add(u64::from(len));
+                self.records_since_sync += slice.records;
+                self.unsynced_since.get_or_insert(now);
+                self.events.push(Event::Upto(writer.place()));
+            }
             core.events.lock().append(&mut self.events);
         }
         self.encoder.clear();
@@ -537,6 +538,7 @@ fn abandon(core: &Core, writer: &Writer) -> io::Result<()> {
 fn extra_bound(extra: &Extra) -> u64 {
     match extra {
         Extra::Moved { message, .. } => record_len(super::format::enqueue_payload(message)) as u64,
+        Extra::AllMoved => 0,
         Extra::Carry { records, .. } => records.iter().map(record_bound).sum(),
     }
 }

@@ -49,6 +49,8 @@ struct Sim {
     next_queue: u64,
     /// Messages that were settled before their turn.
     elided: BTreeSet<(QueueId, Seq)>,
+    /// Queues that were deleted, whether that lasted or not.
+    gone: BTreeSet<QueueId>,
     /// Messages with a single target.
     sole: BTreeSet<(QueueId, Seq)>,
     /// The fold over all groups.
@@ -91,6 +93,7 @@ impl Sim {
             queues: vec![QueueId(1), QueueId(2), QueueId(3)],
             next_queue: 4,
             elided: BTreeSet::new(),
+            gone: BTreeSet::new(),
             sole: BTreeSet::new(),
             current: Fold::default(),
         }
@@ -148,6 +151,9 @@ impl Sim {
         if self.core.intake.append(&mut group.clone()).is_ok() {
             for record in &group {
                 self.current.apply(record);
+                if let Record::Gone { queue } = record {
+                    self.gone.insert(*queue);
+                }
             }
             self.groups.push(group);
         }
@@ -309,7 +315,16 @@ impl Sim {
             assert_eq!((wanted.seq, wanted.expires), (seen.seq, seen.expires));
             assert_eq!(wanted.delivery_count, seen.delivery_count, "{}", wanted.seq);
             let wanted = wanted.message.as_ref().unwrap();
-            assert!(wanted.body() == message.body());
+            assert!(
+                wanted.body() == message.body(),
+                "another body in {}, place {}: {} bytes {:?}, not {} bytes {:?}",
+                wish.queue,
+                seen.seq,
+                message.body_len(),
+                message.body().first(),
+                wanted.body_len(),
+                wanted.body().first(),
+            );
             assert_eq!(wanted.properties(), message.properties());
             assert_eq!(wanted.meta(), message.meta());
         }
@@ -345,7 +360,7 @@ impl Sim {
             }
             // Delivery counts may be lost with the index, as the records of retired segments are.
             let same_counts = lost_index || counted(&fold) == counts;
-            (same_counts && matches(&fold, recovered, lost_index)).then(|| fold.clone())
+            (same_counts && matches(&fold, recovered, lost_index.then_some(&self.gone))).then(|| fold.clone())
         };
         let mut found = apply(&Vec::new()).filter(|_| self.confirmed == 0);
         for (index, group) in self.groups.iter().enumerate() {
@@ -470,17 +485,23 @@ impl Sim {
     }
 }
 
-/// Whether the store's account of its queues is what `fold` says.
-fn matches(fold: &Fold, recovered: &Recovered, lost_index: bool) -> bool {
+/// Whether the store's account of its queues is what `fold` says. With the index lost, deleted
+/// queues may be back (a broker deletes them again), and all may have been delivered.
+fn matches(fold: &Fold, recovered: &Recovered, lost_index: Option<&BTreeSet<QueueId>>) -> bool {
     let known = fold.queues.iter().all(|(id, queue)| {
         let (live, delivered) = recovered
             .queues
             .get(id)
             .map_or_else(Default::default, |found| (summed(&found.ranges), found.delivered_upto));
-        live == summed(&queue.recovered().ranges) && (lost_index || delivered == queue.delivered_upto)
+        live == summed(&queue.recovered().ranges)
+            && (lost_index.is_some() || delivered == queue.delivered_upto)
     });
     let mut ids = recovered.queues.iter();
-    known && ids.all(|(id, q)| fold.queues.contains_key(id) || q.ranges.is_empty() || lost_index)
+    known
+        && ids.all(|(id, queue)| {
+            let was_deleted = lost_index.is_some_and(|gone| gone.contains(id));
+            fold.queues.contains_key(id) || queue.ranges.is_empty() || was_deleted
+        })
 }
 
 fn everything(queue: QueueId, lane: u8) -> ReadWish {

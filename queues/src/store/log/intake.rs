@@ -26,6 +26,8 @@ pub(crate) enum Extra {
         /// The segment that was written to when it was known to be live.
         since: u32,
     },
+    /// Ends a series of [`Extra::Moved`].
+    AllMoved,
     /// Settle records of segment `from`, which is about to go, that are still needed because of
     /// the segments `about`.
     Carry { records: Vec<Record>, from: u32, about: Vec<u32> },
@@ -402,6 +404,7 @@ pub(crate) fn record_cost(record: &Record) -> usize {
 pub(crate) fn extra_cost(extra: &Extra) -> usize {
     match extra {
         Extra::Moved { message, .. } => RECORD_COST + message.memory(),
+        Extra::AllMoved => RECORD_COST,
         Extra::Carry { records, .. } => records.iter().map(record_cost).sum(),
     }
 }

@@ -64,10 +64,10 @@ impl Keeper {
             (dead_segments(core, &index, limit), idle)
         };
         self.prepare_space(core);
+        if !core.committer.lock().sync(core) {
+            return Ok(());
+        }
         if !self.unapplied.is_empty() {
-            if !core.committer.lock().sync(core) {
-                return Ok(());
-            }
             self.apply(core)?;
             self.applied = limit;
             core.metrics.checkpoints.add(1);
@@ -143,17 +143,17 @@ impl Keeper {
     }
 
     fn retire(&mut self, core: &Core, dead: &[(u32, Vec<u32>)]) -> io::Result<()> {
-        let mut retired = false;
+        let mut gone = BTreeSet::new();
         for (number, about) in dead {
-            let existing = |segment: &u32| core.segments.get(*segment).is_some();
-            let about: Vec<u32> = about.iter().copied().filter(existing).collect();
+            let stays = |segment: &u32| !gone.contains(segment);
+            let about: Vec<u32> = about.iter().copied().filter(stays).collect();
             if about.is_empty() {
                 core.segments.retire(*number, core.options.spare_segments)?;
                 core.index.lock().forget_segment(*number);
                 self.carrying.remove(number);
                 self.stuck.remove(number);
                 core.metrics.retired_segments.add(1);
-                retired = true;
+                gone.insert(*number);
                 continue;
             }
             // If only dead ones need it, it waits for them to go.
@@ -162,7 +162,7 @@ impl Keeper {
                 self.carrying.insert(*number);
             }
         }
-        if retired {
+        if !gone.is_empty() {
             core.segments.disk().sync_dir()?;
         }
         Ok(())
@@ -173,6 +173,9 @@ impl Keeper {
             return Ok(());
         }
         let mut index = core.index.lock();
+        if index.moving_since().is_some() {
+            return Ok(());
+        }
         if let Some((number, expected, waited)) = self.emptying {
             let live = index.live().get(&number).map_or(0, |live| live.count);
             if live > expected && waited < PATIENCE {
@@ -187,7 +190,7 @@ impl Keeper {
         let Some(mut entries) = index.entries_in(number, 65_536)? else {
             return Ok(());
         };
-        let since = index.folded().segment;
+        let since = index.begin_moves();
         drop(index);
         // Messages that share a record come one after the other, so that the copies share one.
         entries.sort_unstable_by_key(|(queue, _, entry)| (entry.place, *queue, entry.seq));
@@ -225,16 +228,18 @@ impl Keeper {
                 since,
             });
         }
-        if !moved.is_empty() {
+        moved.push(Extra::AllMoved);
+        if moved.len() > 1 {
             core.metrics.compacted_bytes.add(bytes);
-            self.emptying = Some((number, live.saturating_sub(moved.len() as u64), 0));
+            let left = live.saturating_sub(moved.len() as u64 - 1);
+            self.emptying = Some((number, left, 0));
             tracing::debug!(
                 segment = segment_name(number),
-                messages = moved.len(),
+                messages = moved.len() - 1,
                 "live messages are moved out of a sparse segment"
             );
-            core.intake.extras(moved);
         }
+        core.intake.extras(moved);
         Ok(())
     }
 
@@ -290,11 +295,11 @@ fn carry(core: &Core, number: u32, about: &[u32]) -> io::Result<bool> {
 /// Closed segments that replay from `limit` does not need and that hold nothing live, with the
 /// segments that their settle records are about.
 fn dead_segments(core: &Core, index: &Index, limit: Place) -> Vec<(u32, Vec<u32>)> {
-    let numbers = core.segments.numbers().into_iter();
-    numbers
-        .filter(|number| *number < limit.segment && !index.live().contains_key(number))
-        .map(|number| (number, index.settled_by(number)))
-        .collect()
+    let numbers = core.segments.numbers();
+    // A copy that is still to be written may be of a message that is settled meanwhile.
+    let end = index.moving_since().map_or(limit.segment, |since| since.min(limit.segment));
+    let dead = numbers.iter().filter(|number| **number < end && !index.live().contains_key(number));
+    dead.map(|number| (*number, index.settled_by(*number, &numbers))).collect()
 }
 
 /// The record to append again, if it says that something is settled.

@@ -59,7 +59,7 @@ impl Core {
             }
             let mut stored = self.read_entries(wish.queue, &entries);
             if stored.iter().any(|s| s.message.is_err()) {
-                self.serve_from_memory(&pending, &mut stored);
+                self.serve_from_memory(wish.queue, &pending, &mut stored);
             }
             let missed = stored.iter().any(|s| s.message.is_err());
             if !young.is_empty() {
@@ -86,7 +86,7 @@ impl Core {
     }
 
     /// Fills in messages whose record is gone with a failed sync and about to be written again.
-    fn serve_from_memory(&self, pending: &[Record], stored: &mut [Stored]) {
+    fn serve_from_memory(&self, queue: QueueId, pending: &[Record], stored: &mut [Stored]) {
         let mut fill = |at: Seq, message: &Message| {
             for one in stored.iter_mut().filter(|one| one.seq == at) {
                 if one.message.is_err() {
@@ -100,7 +100,9 @@ impl Core {
             }
         }
         for extra in &self.inflight.lock().waiting.extras {
-            if let Extra::Moved { at, message, .. } = extra {
+            if let Extra::Moved { at, message, .. } = extra
+                && at.queue == queue
+            {
                 fill(at.seq, message);
             }
         }

@@ -283,8 +283,7 @@ fn rebuild(
             }
         }
         file.sync_data()?;
-        let older = all.iter().map(|(n, _)| *n).filter(|n| n < number);
-        index.assume_related(*number, &older.collect::<Vec<_>>());
+        index.assume_related(*number);
         index.fold([Event::Upto(walk.end())])?;
     }
     Ok(())

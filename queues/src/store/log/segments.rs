@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::io::{self, IoSlice};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use parking_lot::Mutex;
 
@@ -46,6 +47,8 @@ pub(crate) struct Segments {
     segment_bytes: u32,
     files: Mutex<BTreeMap<u32, Segment>>,
     spares: Mutex<Vec<String>>,
+    /// Spares are numbered on their own: a retired segment's number may be that of a spare made ahead.
+    next_spare: AtomicU32,
     next: Mutex<u32>,
 }
 
@@ -57,10 +60,6 @@ pub(crate) fn segment_name(number: u32) -> String {
 pub(crate) fn segment_number(name: &str) -> Option<u32> {
     let digits = name.strip_suffix(".seg")?;
     (digits.len() == 10).then(|| digits.parse().ok())?
-}
-
-fn spare_name(number: u32) -> String {
-    format!("{number:010}.spare")
 }
 
 /// What was found of a segment file that cannot be used.
@@ -102,6 +101,7 @@ impl Segments {
             segment_bytes,
             files: Mutex::new(files),
             spares: Mutex::new(Vec::new()),
+            next_spare: AtomicU32::new(1),
             next: Mutex::new(newest + 1),
         };
         Ok((segments, unusable))
@@ -176,13 +176,17 @@ impl Segments {
         self.spares.lock().len()
     }
 
+    /// A name that no spare has had since the folder was opened.
+    fn spare_name(&self) -> String {
+        format!("{:010}.spare", self.next_spare.fetch_add(1, Ordering::Relaxed))
+    }
+
     /// Preallocates a file for the next segment, if none waits.
     pub(crate) fn make_spare_if_none(&self) -> io::Result<()> {
         if self.spares() > 0 {
             return Ok(());
         }
-        // No retired segment can have this number yet.
-        let name = spare_name(*self.next.lock());
+        let name = self.spare_name();
         self.disk.create(&name, u64::from(self.segment_bytes))?;
         self.spares.lock().push(name);
         Ok(())
@@ -197,7 +201,7 @@ impl Segments {
         let name = segment_name(number);
         let reusable = segment.file.size()? == u64::from(self.segment_bytes);
         let result = if reusable && self.spares.lock().len() < keep {
-            let spare = spare_name(number);
+            let spare = self.spare_name();
             self.disk.rename(&name, &spare).map(|()| self.spares.lock().push(spare))
         } else {
             self.disk.remove(&name)
@@ -217,5 +221,25 @@ impl Segments {
             self.disk.remove(&name)?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::log::disk::RealDisk;
+
+    #[test]
+    fn a_retired_segment_does_not_replace_a_spare_that_was_made_under_its_number() {
+        let folder = tempfile::tempdir().unwrap();
+        let disk = Arc::new(RealDisk::new(folder.path()).unwrap());
+        let (segments, _) = Segments::open(disk, 64 << 10).unwrap();
+        segments.make_spare_if_none().unwrap();
+        let first = segments.create(0, true).unwrap();
+        segments.retire(first.number, 2).unwrap();
+        assert_eq!(segments.spares(), 2);
+        for _ in 0..2 {
+            segments.create(0, false).unwrap();
+        }
     }
 }
