@@ -79,7 +79,7 @@ impl Broker {
     pub fn bind(&self, vhost: &Vhost, caller: &Caller<'_>, request: &BindingRequest) -> Result<(), Refusal> {
         request.permit(vhost, caller)?;
         super::check_text("routing key", &request.routing_key)?;
-        let _change = vhost.changes.lock();
+        let _change = vhost.change()?;
         let args = to_args(&request.arguments);
         let bound = {
             let mut topology = vhost.topology.write();
@@ -121,7 +121,7 @@ impl Broker {
         request: &BindingRequest,
     ) -> Result<(), Refusal> {
         request.permit(vhost, caller)?;
-        let _change = vhost.changes.lock();
+        let _change = vhost.change()?;
         let removed = {
             let mut topology = vhost.topology.write();
             let Some(end) = request.end(&topology) else { return Ok(()) };

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Poll, Waker};
 
 use base64::Engine;
@@ -23,12 +23,13 @@ use super::limits::Limits;
 use super::memory::Memory;
 use super::names::{ConnectionId, QueueName};
 use super::publish::route;
-use super::queue_handle::{QueueEnvironment, QueueHandle, QueueSpec, move_message};
+use super::queue_handle::{QueueEnvironment, QueueHandle, QueueSpec, QueueStats, move_message};
 use super::queue_options;
 use super::refusal::Refusal;
+use super::registry::{ConnectionHandle, Registry};
 use super::turn::{Dead, Turn};
 use super::users::{PermissionRecord, UserRecord, Users, hash_password};
-use super::vhost::Vhost;
+use super::vhost::{Vhost, VhostStats};
 
 /// Everything that all connections share.
 pub struct Broker {
@@ -36,10 +37,15 @@ pub struct Broker {
     pub limits: Limits,
     /// Users and permissions.
     pub users: Users,
-    vhosts: DashMap<String, Arc<Vhost>>,
+    /// Who is connected.
+    pub registry: Registry,
+    pub(super) vhosts: DashMap<String, Arc<Vhost>>,
+    /// Held while users, permissions or vhosts are changed.
+    pub(super) administration: Mutex<()>,
+    /// Counts of vhosts that are gone.
+    pub retired_vhosts: VhostStats,
     definitions: Box<dyn DefinitionStore>,
     environment: Arc<QueueEnvironment>,
-    connections: AtomicUsize,
     next_consumer: AtomicU64,
     /// Publishing connections that wait for the store.
     waiting: Mutex<Vec<Waker>>,
@@ -91,16 +97,19 @@ impl Broker {
             store,
             memory: Memory::new(limits.memory_bytes_max),
             deadlines: super::deadlines::Deadlines::default(),
+            retired: Mutex::default(),
             clock,
             broker: std::sync::OnceLock::new(),
         });
         let broker = Arc::new(Self {
             limits,
             users: Users::new(),
+            registry: Registry::default(),
             vhosts: DashMap::new(),
+            administration: Mutex::default(),
+            retired_vhosts: VhostStats::default(),
             definitions,
             environment,
-            connections: AtomicUsize::new(0),
             next_consumer: AtomicU64::new(1),
             waiting: Mutex::default(),
         });
@@ -135,7 +144,9 @@ impl Broker {
         match Key::kind(key) {
             "vhost" => {
                 let name = Key::part(key, 0);
-                self.vhosts.insert(name.to_owned(), Arc::new(Vhost::new(name)));
+                let vhost = Vhost::new(name);
+                *vhost.record.write() = read(value)?;
+                self.vhosts.insert(name.to_owned(), Arc::new(vhost));
             }
             "user" => self.users.put(Key::part(key, 0), read::<UserRecord>(value)?),
             "permission" => {
@@ -283,17 +294,31 @@ impl Broker {
 
     /// Connections that are open.
     pub fn open_connections(&self) -> usize {
-        self.connections.load(Ordering::Relaxed)
+        self.registry.len()
     }
 
     /// A connection has reached `connection.open-ok`.
-    pub fn connection_opened(&self, _id: ConnectionId) {
-        self.connections.fetch_add(1, Ordering::Relaxed);
+    pub fn connection_opened(&self, vhost: &Vhost, handle: &Arc<ConnectionHandle>) {
+        self.registry.opened(handle);
+        // Whoever deletes the vhost marks it first, then closes the connections that it finds.
+        if vhost.gone.load(Ordering::Acquire) {
+            handle.close(&format!("vhost '{}' is deleted", vhost.name));
+        }
     }
 
     /// A connection that was opened is not there any more.
-    pub fn connection_ended(&self, _id: ConnectionId) {
-        self.connections.fetch_sub(1, Ordering::Relaxed);
+    pub fn connection_ended(&self, id: ConnectionId) {
+        self.registry.ended(id);
+    }
+
+    /// The wall clock.
+    pub fn now(&self) -> Millis {
+        (self.environment.clock)()
+    }
+
+    /// Counts of queues that are gone.
+    pub fn retired_queues(&self) -> QueueStats {
+        *self.environment.retired.lock()
     }
 
     /// Whether publishers are to be read from no further.

@@ -6,7 +6,7 @@ use std::task::Waker;
 use leveret_queues::queue::{ConsumerId, Delivery};
 
 use super::arguments::FieldTable;
-use super::names::ConsumerTag;
+use super::names::{ConnectionId, ConsumerTag};
 use super::queue_handle::QueueHandle;
 
 /// Takes deliveries for a connection's consumers. Its methods are called under a queue's lock, so
@@ -30,6 +30,8 @@ pub struct Consumer {
     pub id: ConsumerId,
     /// As the client calls it.
     pub tag: ConsumerTag,
+    /// Whose it is.
+    pub connection: ConnectionId,
     /// The channel it was started on.
     pub channel: u16,
     /// Where its messages go.

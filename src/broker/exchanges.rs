@@ -62,7 +62,7 @@ impl Broker {
             caller.rights.check(Access::Read, &resource)?;
             caller.rights.check(Access::Write, &Resource::Exchange(ExchangeName::new(alternate)))?;
         }
-        let _change = vhost.changes.lock();
+        let _change = vhost.change()?;
         let spec = ExchangeSpec {
             kind: request.kind,
             durable: request.durable,
@@ -117,7 +117,7 @@ impl Broker {
             return Err(Refusal::SystemExchange(name.clone(), vhost.name.clone()));
         }
         caller.rights.check(Access::Configure, &Resource::Exchange(name.clone()))?;
-        let _change = vhost.changes.lock();
+        let _change = vhost.change()?;
         let removed = vhost
             .topology
             .write()

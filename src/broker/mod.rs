@@ -3,6 +3,7 @@
 //!
 //! Absent: frames, reply codes, sockets, tasks. Time is read through the clock that was handed in.
 
+mod accounts;
 pub mod arguments;
 mod attributes;
 pub mod bindings;
@@ -15,17 +16,21 @@ pub mod deadlines;
 pub mod definitions;
 pub mod exchanges;
 pub mod limits;
+pub mod listing;
 pub mod memory;
 pub mod names;
 mod paging;
+pub mod password;
 pub mod publish;
 pub mod queue_handle;
 pub mod queue_options;
 pub mod queues;
 pub mod refusal;
+pub mod registry;
 pub mod turn;
 pub mod users;
 pub mod vhost;
+pub mod vhosts;
 
 pub use broker::Broker;
 

@@ -22,6 +22,7 @@ use super::broker::Broker;
 use super::consumer::Consumer;
 use super::dead_letter::DeadLetterRule;
 use super::deadlines::Deadlines;
+use super::listing::{ConsumerListed, QueueView};
 use super::memory::Memory;
 use super::names::{ConnectionId, QueueName, VhostName};
 use super::paging::Paging;
@@ -34,6 +35,8 @@ pub struct QueueEnvironment {
     pub(super) store: Arc<dyn Store>,
     pub(super) memory: Memory,
     pub(super) deadlines: Deadlines,
+    /// Counts of queues that are gone.
+    pub(super) retired: Mutex<QueueStats>,
     pub(super) clock: fn() -> Millis,
     /// The broker, for turns that begin on a thread of the store.
     pub(super) broker: OnceLock<Weak<Broker>>,
@@ -71,6 +74,20 @@ pub struct QueueStats {
     pub got_empty: u64,
     /// Acknowledgements.
     pub acked: u64,
+}
+
+impl QueueStats {
+    /// Adds another's counts.
+    pub fn add(&mut self, other: &Self) {
+        self.published += other.published;
+        self.delivered += other.delivered;
+        self.delivered_no_ack += other.delivered_no_ack;
+        self.redelivered += other.redelivered;
+        self.got += other.got;
+        self.got_no_ack += other.got_no_ack;
+        self.got_empty += other.got_empty;
+        self.acked += other.acked;
+    }
 }
 
 /// One queue.
@@ -657,6 +674,23 @@ impl QueueHandle {
         self.cell.lock().stats
     }
 
+    /// All its numbers at one instant.
+    pub fn view(&self) -> QueueView {
+        let cell = self.cell.lock();
+        QueueView { counts: cell.queue.counts(), stats: cell.stats, settings: *cell.queue.settings() }
+    }
+
+    /// Its consumers, in no particular order.
+    pub fn consumers(&self) -> Vec<ConsumerListed> {
+        let cell = self.cell.lock();
+        let listed = |view: leveret_queues::queue::ConsumerView<'_, Arc<Consumer>>| ConsumerListed {
+            consumer: Arc::clone(&view.spec.handle),
+            active: view.active,
+            unacked: view.unacked,
+        };
+        cell.queue.consumers().map(listed).collect()
+    }
+
     /// Where its dead letters go.
     pub fn dead_letter_rule(&self) -> Option<Arc<DeadLetterRule>> {
         self.cell.lock().dead_letter.clone()
@@ -707,6 +741,7 @@ impl QueueHandle {
             return Err(Refusal::NotEmpty { queue: self.name.clone(), vhost: self.vhost.clone() });
         }
         cell.gone = true;
+        self.environment.retired.lock().add(&cell.stats);
         let consumers: Vec<_> =
             cell.queue.consumers().map(|consumer| Arc::clone(&consumer.spec.handle)).collect();
         cell.queue = Queue::new(Settings::default(), turn.now);

@@ -1,6 +1,7 @@
 //! Queues come and go: declare, look up, purge, delete (rabbitmq-semantics 2a-2e, 2o).
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use leveret_queues::QueueId;
 use leveret_queues::queue::Queue;
@@ -84,7 +85,8 @@ impl Broker {
             exclusive_owner: request.exclusive.then_some(caller.connection).flatten(),
             arguments: request.arguments.clone(),
         };
-        let _change = vhost.changes.lock();
+        let _change = vhost.change()?;
+        self.registry.churn.queues_declared.fetch_add(1, Ordering::Relaxed);
         if let Some(queue) = vhost.queue(name.as_str()) {
             exclusive_to(&queue, caller.connection)?;
             if queue.spec.exclusive_owner != spec.exclusive_owner {
@@ -115,6 +117,7 @@ impl Broker {
         }
         let queue = Queue::new(options.settings, turn.now);
         let queue = self.install_queue(vhost, id, &name, spec, &options, queue);
+        self.registry.churn.queues_created.fetch_add(1, Ordering::Relaxed);
         Ok(DeclaredQueue::of(queue, true))
     }
 
@@ -194,7 +197,7 @@ impl Broker {
         caller.rights.check(Access::Configure, &Resource::Queue(name.clone()))?;
         let Some(queue) = vhost.queue(name.as_str()) else { return Ok(0) };
         exclusive_to(&queue, caller.connection)?;
-        let _change = vhost.changes.lock();
+        let _change = vhost.change()?;
         match queue.close(turn, if_unused, if_empty) {
             // Somebody else was faster.
             Err(Refusal::NotFound { .. }) => Ok(0),
@@ -240,6 +243,7 @@ impl Broker {
             removed
         };
         vhost.changed();
+        self.registry.churn.queues_deleted.fetch_add(1, Ordering::Relaxed);
         let mut changes = Changes::default();
         if queue.spec.durable {
             changes.remove(Key::queue(&vhost.name, &queue.name));

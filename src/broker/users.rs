@@ -7,19 +7,21 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use argon2::password_hash::{PasswordHasher, PasswordVerifier, phc::PasswordHash};
 use parking_lot::{Mutex, RwLock};
 use regex::bytes::Regex;
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
 use super::names::{UserName, VhostName};
+pub use super::password::hash_password;
+use super::password::verify;
 use super::refusal::{Access, Refusal, Resource};
 
 /// A user as stored.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
 pub struct UserRecord {
-    /// PHC string of the argon2id hash.
+    /// PHC string of the argon2id hash, or a hash as `RabbitMQ` makes them (see `password.rs`). Empty:
+    /// no password is right.
     pub password_hash: String,
     /// `administrator`, `monitoring`, `management`, `policymaker`, `impersonator`.
     pub tags: Vec<String>,
@@ -175,9 +177,66 @@ impl Users {
         self.state.read().permissions.get(&key).map(|permission| permission.record.clone())
     }
 
+    /// All users, by name.
+    pub fn all(&self) -> Vec<(String, UserRecord)> {
+        self.state.read().users.iter().map(|(name, record)| (name.clone(), record.clone())).collect()
+    }
+
+    /// All permissions as `(user, vhost, record)`, sorted.
+    pub fn permissions(&self) -> Vec<(String, String, PermissionRecord)> {
+        let state = self.state.read();
+        let all = state.permissions.iter();
+        let mut all: Vec<_> = all
+            .map(|((user, vhost), permission)| (user.clone(), vhost.clone(), permission.record.clone()))
+            .collect();
+        all.sort_by(|a, b| (&a.0, &a.1).cmp(&(&b.0, &b.1)));
+        all
+    }
+
+    /// Takes a user away, with its permissions.
+    pub(super) fn remove(&self, name: &str) {
+        let mut state = self.state.write();
+        state.users.remove(name);
+        state.permissions.retain(|(user, _), _| user != name);
+        drop(state);
+        self.remembered.lock().remove(name);
+        self.revision.fetch_add(1, Ordering::Release);
+    }
+
+    /// Takes a permission away.
+    pub(super) fn forbid(&self, user: &str, vhost: &str) {
+        self.state.write().permissions.remove(&(user.to_owned(), vhost.to_owned()));
+        self.revision.fetch_add(1, Ordering::Release);
+    }
+
+    /// Takes all permissions in a vhost away.
+    pub(super) fn forget_vhost(&self, name: &str) {
+        self.state.write().permissions.retain(|(_, vhost), _| vhost != name);
+        self.revision.fetch_add(1, Ordering::Release);
+    }
+
     /// Whether there is any user at all.
     pub fn is_empty(&self) -> bool {
         self.state.read().users.is_empty()
+    }
+
+    /// As [`Users::login`], but only if the same login succeeded before: never slow. `None`: it has
+    /// to be checked.
+    pub fn login_again(
+        &self,
+        name: &str,
+        password: &[u8],
+        loopback: bool,
+    ) -> Option<Result<UserName, LoginRefused>> {
+        let Some(record) = self.user(name) else { return Some(Err(LoginRefused::Credentials)) };
+        let digest = self.digest(name, password, &record.password_hash);
+        if self.remembered.lock().get(name) != Some(&digest) {
+            return None;
+        }
+        if name == "guest" && !loopback {
+            return Some(Err(LoginRefused::LoopbackOnly));
+        }
+        Some(Ok(UserName::new(name)))
     }
 
     /// Checks a password. `loopback`: the client comes from this machine. May take tens of
@@ -215,17 +274,9 @@ impl Users {
     }
 }
 
-/// Hashes a password for storing.
-///
-/// # Errors
-/// If the operating system has no randomness to give.
-pub fn hash_password(password: &[u8]) -> Result<String, argon2::password_hash::Error> {
-    Ok(argon2::Argon2::default().hash_password(password)?.to_string())
-}
-
-fn verify(password: &[u8], hash: &str) -> bool {
-    PasswordHash::new(hash)
-        .is_ok_and(|hash| argon2::Argon2::default().verify_password(password, &hash).is_ok())
+/// Whether all three can be used.
+pub(super) fn check_patterns(record: &PermissionRecord) -> Result<(), BadPattern> {
+    Permission::new(record.clone()).map(|_| ())
 }
 
 /// What one user may do in one vhost; kept by a connection, refreshed when permissions change.

@@ -1,15 +1,17 @@
 //! A virtual host: its exchanges, bindings and queues, and who is connected to it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use leveret_exchanges::Router;
-use parking_lot::{Mutex, RwLock};
+use parking_lot::{Mutex, MutexGuard, RwLock};
 use rustc_hash::{FxHashMap, FxHashSet};
 use slab::Slab;
 
 use super::names::{ConnectionId, QueueName, VhostName};
 use super::queue_handle::QueueHandle;
+use super::refusal::Refusal;
+use super::vhosts::VhostRecord;
 
 /// Counts of publishes since the start.
 #[derive(Debug, Default)]
@@ -20,6 +22,22 @@ pub struct VhostStats {
     pub returned: AtomicU64,
     /// Messages dropped because no queue took them.
     pub dropped: AtomicU64,
+    /// Messages published on channels with confirms.
+    pub published_confirm: AtomicU64,
+}
+
+impl VhostStats {
+    /// Adds another's counts.
+    pub fn add(&self, other: &Self) {
+        for (sum, more) in [
+            (&self.published, &other.published),
+            (&self.returned, &other.returned),
+            (&self.dropped, &other.dropped),
+            (&self.published_confirm, &other.published_confirm),
+        ] {
+            sum.fetch_add(more.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
+    }
 }
 
 /// One virtual host.
@@ -28,6 +46,10 @@ pub struct Vhost {
     pub name: VhostName,
     /// Counts.
     pub stats: VhostStats,
+    /// What it says of itself.
+    pub record: RwLock<VhostRecord>,
+    /// It is deleted; set under `changes`.
+    pub(super) gone: AtomicBool,
     pub(super) topology: RwLock<Topology>,
     /// Grows whenever a message may go elsewhere than before.
     pub(super) generation: AtomicU64,
@@ -56,11 +78,22 @@ impl Vhost {
         Self {
             name: VhostName::new(name),
             stats: VhostStats::default(),
+            record: RwLock::default(),
+            gone: AtomicBool::new(false),
             topology: RwLock::default(),
             generation: AtomicU64::new(1),
             changes: Mutex::default(),
             connections: Mutex::default(),
         }
+    }
+
+    /// Begins a change of what is declared here; refused when the vhost is deleted.
+    pub(super) fn change(&self) -> Result<MutexGuard<'_, ()>, Refusal> {
+        let change = self.changes.lock();
+        if self.gone.load(Ordering::Acquire) {
+            return Err(Refusal::NoVhost(self.name.as_str().to_owned()));
+        }
+        Ok(change)
     }
 
     /// Routes that were found before are to be looked up again.

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use crate::session::error::AmqpError;
+use crate::broker::registry::Closer;
+use crate::session::error::{AmqpError, MethodId, ReplyCode};
 
 /// The handle of one connection's tasks.
 #[derive(Debug, Default)]
@@ -41,5 +42,12 @@ impl Control {
             }
             self.changed.notified().await;
         }
+    }
+}
+
+impl Closer for Control {
+    fn close(&self, text: &str) {
+        let error = AmqpError::new(ReplyCode::ConnectionForced, MethodId::default(), text);
+        Self::close(self, Close::Politely(error));
     }
 }

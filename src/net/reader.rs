@@ -37,6 +37,7 @@ pub(super) fn poll_receive<R: AsyncRead + Unpin>(
         if came == 0 {
             return Poll::Ready(Ok(None));
         }
+        connection.add_received(came);
         scratch[..kept].copy_from_slice(left);
         let bytes = &scratch[..kept + came];
         let (used, outcome) = connection.receive(now(), bytes, false);

@@ -1,6 +1,7 @@
 //! The methods of class basic that are not of the hot path: qos, consume, cancel, get, recover.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use leveret_queues::queue::ConsumerId;
 
@@ -71,12 +72,14 @@ impl Connection {
         let count = u32::from(qos.prefetch_count);
         let Some(open) = self.channels.get_mut(&number) else { return };
         if qos.global {
+            open.handle.global_prefetch.store(count, Ordering::Relaxed);
             let held = u32::try_from(self.outbox.unacked_count(number)).unwrap_or(u32::MAX);
             for consumer in open.shared_credit.set_limit(count, held) {
                 consumer.queue.unblock(&mut self.turn, consumer.id);
             }
         } else {
             open.prefetch = count;
+            open.handle.prefetch.store(count, Ordering::Relaxed);
         }
         self.send(number, &AMQPClass::Basic(basic::AMQPMethod::QosOk(basic::QosOk {})));
     }
@@ -111,6 +114,7 @@ impl Connection {
         let consumer = Arc::new(Consumer {
             id: ConsumerId(self.broker.next_consumer_id()),
             tag: tag.clone(),
+            connection: self.id,
             channel: number,
             sink: Arc::clone(&self.outbox) as Arc<dyn Sink>,
             queue: Arc::clone(&queue),

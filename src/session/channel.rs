@@ -1,6 +1,7 @@
 //! One channel: what the client has set, started and half sent on it.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use leveret_queues::store::{Broken, Synced, Waiter};
 use rustc_hash::FxHashMap;
@@ -9,6 +10,7 @@ use super::content::Content;
 use super::outbox::Outbox;
 use crate::broker::consumer::{Consumer, SharedCredit};
 use crate::broker::names::{ConsumerTag, QueueName};
+use crate::broker::registry::ChannelHandle;
 
 /// One open channel.
 pub(super) struct Channel {
@@ -26,6 +28,8 @@ pub(super) struct Channel {
     /// A publish whose content is not complete.
     pub(super) content: Option<Content>,
     pub(super) incarnation: u64,
+    /// What others see of it.
+    pub(super) handle: Arc<ChannelHandle>,
 }
 
 /// Publisher confirms of one channel.
@@ -38,7 +42,7 @@ pub(super) struct Confirms {
 }
 
 impl Channel {
-    pub(super) fn new(number: u16, incarnation: u64) -> Self {
+    pub(super) fn new(number: u16, incarnation: u64, handle: Arc<ChannelHandle>) -> Self {
         Self {
             number,
             closing: false,
@@ -49,11 +53,13 @@ impl Channel {
             confirms: None,
             content: None,
             incarnation,
+            handle,
         }
     }
 
     /// From now on every publish is confirmed.
     pub(super) fn select_confirms(&mut self, outbox: &Arc<Outbox>) {
+        self.handle.confirm.store(true, Ordering::Relaxed);
         let waiter =
             ConfirmWaiter { outbox: Arc::clone(outbox), channel: self.number, incarnation: self.incarnation };
         self.confirms.get_or_insert_with(|| Confirms { next: 1, registered: 0, waiter: Arc::new(waiter) });

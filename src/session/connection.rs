@@ -22,6 +22,7 @@ use crate::broker::Broker;
 use crate::broker::names::{ConnectionId, UserName};
 use crate::broker::publish::Publisher;
 use crate::broker::queue_handle::QueueHandle;
+use crate::broker::registry::{Closer, ConnectionFacts, ConnectionHandle};
 use crate::broker::turn::Turn;
 use crate::broker::users::AccessRights;
 use crate::broker::vhost::Vhost;
@@ -99,7 +100,7 @@ pub struct Negotiated {
 #[derive(Clone, Debug, Default)]
 pub struct ClientInfo {
     /// `client-properties` of `connection.start-ok`.
-    pub properties: FieldTable,
+    pub properties: Arc<FieldTable>,
     /// SASL mechanism used.
     pub mechanism: String,
 }
@@ -136,6 +137,9 @@ pub struct Connection {
     pub(super) throttled: bool,
     /// `connection.blocked` was sent.
     pub(super) blocked: bool,
+    /// What others see of it; from `connection.open-ok` on.
+    pub(super) handle: Option<Arc<ConnectionHandle>>,
+    closer: Option<Arc<dyn Closer>>,
     open_body: Option<OpenBody>,
 }
 
@@ -169,8 +173,42 @@ impl Connection {
             exclusive: Vec::new(),
             throttled: false,
             blocked: false,
+            handle: None,
+            closer: None,
             open_body: None,
         }
+    }
+
+    /// How others can have it closed.
+    pub fn closed_by(&mut self, closer: Arc<dyn Closer>) {
+        self.closer = Some(closer);
+    }
+
+    /// Makes it known to others.
+    pub(super) fn register(&mut self, vhost: &Vhost) {
+        let (Some(user), Some(closer)) = (&self.user, self.closer.take()) else { return };
+        let facts = ConnectionFacts {
+            id: self.id,
+            peer: self.peer.address,
+            local: self.peer.local,
+            user: user.clone(),
+            vhost: vhost.name.clone(),
+            mechanism: self.client.mechanism.clone(),
+            client_properties: Arc::clone(&self.client.properties),
+            channel_max: self.negotiated.channel_max,
+            frame_max: self.negotiated.frame_max,
+            heartbeat_s: self.negotiated.heartbeat_s,
+            connected_at: self.turn.now,
+        };
+        let traffic = Arc::clone(&self.outbox.traffic);
+        let handle = ConnectionHandle::new(facts, traffic, Arc::clone(&self.outbox) as _, closer);
+        self.broker.connection_opened(vhost, &handle);
+        self.handle = Some(handle);
+    }
+
+    /// Counts what was read from the socket.
+    pub fn add_received(&self, bytes: usize) {
+        self.outbox.traffic.add_received(bytes);
     }
 
     /// Whether `connection.open-ok` was sent.

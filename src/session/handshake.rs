@@ -71,7 +71,7 @@ impl Connection {
     pub(super) fn start_ok(&mut self, answer: connection::StartOk) {
         let mechanism = answer.mechanism.as_str().to_owned();
         let notify_close = capability(&answer.client_properties, "authentication_failure_close");
-        self.client = ClientInfo { properties: answer.client_properties, mechanism: mechanism.clone() };
+        self.client = ClientInfo { properties: Arc::new(answer.client_properties), mechanism: mechanism.clone() };
         let response = answer.response.as_bytes();
         let credentials = match mechanism.as_str() {
             "PLAIN" => sasl::plain(response),
@@ -160,7 +160,9 @@ impl Connection {
             return;
         }
         self.phase = Phase::Running;
-        self.broker.connection_opened(self.id);
+        if let Some(vhost) = self.vhost.clone() {
+            self.register(&vhost);
+        }
         self.send_connection(connection::AMQPMethod::OpenOk(connection::OpenOk {}));
         tracing::info!(
             peer = %self.peer.address,

@@ -171,7 +171,8 @@ impl Connection {
             return self.fail(&AmqpError::new(ReplyCode::NotAllowed, id, text));
         }
         let incarnation = self.outbox.open_channel(number);
-        self.channels.insert(number, Channel::new(number, incarnation));
+        let handle = self.broker.registry.channel_opened(self.id, number);
+        self.channels.insert(number, Channel::new(number, incarnation, handle));
         let ok = channel::AMQPMethod::OpenOk(channel::OpenOk {});
         self.send(number, &AMQPClass::Channel(ok));
     }

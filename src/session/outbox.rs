@@ -23,6 +23,7 @@ use super::unacked::{AckSet, ChannelOut, Unacked, UnknownTag};
 use crate::broker::consumer::{Consumer, Sink};
 use crate::broker::names::ConsumerTag;
 use crate::broker::queue_handle::QueueHandle;
+use crate::broker::registry::{Gauge, Traffic};
 use crate::wire::control::write_method;
 use crate::wire::frame::FRAME_END;
 use crate::wire::hot_out;
@@ -42,6 +43,8 @@ pub struct Outbox {
     queued: AtomicUsize,
     limit: usize,
     written: AtomicU64,
+    /// What went over the socket.
+    pub traffic: Arc<Traffic>,
 }
 
 #[derive(Default)]
@@ -121,6 +124,7 @@ impl Outbox {
             queued: AtomicUsize::new(0),
             limit,
             written: AtomicU64::new(0),
+            traffic: Arc::default(),
         })
     }
 
@@ -258,13 +262,15 @@ impl Outbox {
         if out.incarnation != incarnation || out.confirmed >= upto || state.closed {
             return None;
         }
-        let multiple = upto - out.confirmed > 1;
+        let confirmed = upto - out.confirmed;
+        let multiple = confirmed > 1;
         out.confirmed = upto;
         if out.muted {
             return None;
         }
         let before = state.waiting.frames.len();
         if ok {
+            self.traffic.confirmed.fetch_add(confirmed, Ordering::Relaxed);
             hot_out::ack(&mut state.waiting.frames, channel, upto, multiple);
         } else {
             hot_out::nack(&mut state.waiting.frames, channel, upto, multiple, false);
@@ -342,6 +348,8 @@ impl Outbox {
 
     /// `writing` is on the wire. Returns the consumers that may go on.
     pub fn written(&self, writing: &mut Writing) -> Vec<Arc<Consumer>> {
+        let bodies: usize = writing.bodies.iter().map(|piece| piece.range.len()).sum();
+        self.traffic.add_sent(writing.frames.len() + bodies);
         let before = self.queued.fetch_sub(writing.cost, Ordering::Relaxed);
         let left = before - writing.cost;
         self.written.fetch_add(writing.frames.len() as u64, Ordering::Relaxed);
@@ -389,6 +397,16 @@ fn put_body(writing: &mut Writing, channel: u16, message: &Message, frame_max: u
 
 fn content(message: &Message) -> hot_out::Content<'_> {
     hot_out::Content { properties: message.properties(), body_size: message.body_len() as u64 }
+}
+
+impl Gauge for Outbox {
+    fn unacked(&self, channel: u16) -> usize {
+        self.unacked_count(channel)
+    }
+
+    fn waiting_bytes(&self) -> usize {
+        Self::waiting_bytes(self)
+    }
 }
 
 impl Sink for Outbox {

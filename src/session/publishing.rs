@@ -1,5 +1,7 @@
 //! Carrying out what was published: returns, refusals, confirms (rabbitmq-semantics 2j).
 
+use std::sync::atomic::Ordering;
+
 use leveret_queues::store::Pressure;
 
 use super::connection::Connection;
@@ -42,6 +44,9 @@ impl Connection {
         self.turn.appended |= appended_before;
         let Some(open) = self.channels.get_mut(&number) else { return };
         let mut next = open.confirms.as_ref().map(|confirms| confirms.next);
+        if next.is_some() {
+            vhost.stats.published_confirm.fetch_add(fates.len() as u64, Ordering::Relaxed);
+        }
         let mut last_accepted = None;
         for fate in fates.drain(..) {
             let tag = next;
@@ -92,14 +97,22 @@ impl Connection {
             return;
         }
         self.blocked = true;
+        self.show_blocked();
         let reason = short_string(reason);
         self.send_connection(connection::AMQPMethod::Blocked(connection::Blocked { reason }));
+    }
+
+    fn show_blocked(&self) {
+        if let Some(handle) = &self.handle {
+            handle.blocked.store(self.blocked, Ordering::Relaxed);
+        }
     }
 
     /// Takes that back when publishers may go on.
     pub(super) fn tell_unblocked(&mut self) {
         if self.blocked && !self.broker.publishers_must_wait() {
             self.blocked = false;
+            self.show_blocked();
             self.send_connection(connection::AMQPMethod::Unblocked(connection::Unblocked {}));
         }
     }

@@ -1,0 +1,139 @@
+//! What is declared in a vhost, for lists: copies that hold no lock.
+
+use std::sync::Arc;
+
+use leveret_exchanges::{Binding, Destination, ExchangeInfo};
+use leveret_queues::queue::{Counts, Settings};
+
+use super::arguments::{FieldTable, from_args};
+use super::consumer::Consumer;
+use super::definitions::{BindingDefinition, DestinationKind};
+use super::names::VhostName;
+use super::queue_handle::QueueStats;
+use super::vhost::{Topology, Vhost};
+
+/// A queue's numbers, read under one lock.
+#[derive(Clone, Copy, Debug)]
+pub struct QueueView {
+    /// What it holds.
+    pub counts: Counts,
+    /// What it did.
+    pub stats: QueueStats,
+    /// The rules in force.
+    pub settings: Settings,
+}
+
+/// A consumer on a queue.
+#[derive(Clone, Debug)]
+pub struct ConsumerListed {
+    /// The consumer.
+    pub consumer: Arc<Consumer>,
+    /// It is served; `false` only for those who wait behind a single active consumer.
+    pub active: bool,
+    /// Messages it holds unacknowledged.
+    pub unacked: u32,
+}
+
+/// A binding.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BindingView {
+    /// The exchange it leads from; empty for the default exchange's own.
+    pub source: Arc<str>,
+    /// What it leads to.
+    pub kind: DestinationKind,
+    /// The name of what it leads to.
+    pub destination: Arc<str>,
+    /// Key, pattern or weight.
+    pub routing_key: Arc<str>,
+    /// Arguments.
+    pub arguments: FieldTable,
+    /// It survives a restart.
+    pub durable: bool,
+}
+
+impl BindingView {
+    fn of(topology: &Topology, binding: Binding<u32>) -> Option<Self> {
+        let (kind, destination) = match binding.destination {
+            Destination::Exchange(name) => (DestinationKind::Exchange, name),
+            Destination::Queue(slot) => {
+                let name = topology.router.queue_name(slot)?;
+                (DestinationKind::Queue, Arc::clone(name))
+            }
+        };
+        Some(Self {
+            source: binding.source,
+            kind,
+            destination,
+            routing_key: binding.key,
+            arguments: from_args(&binding.args),
+            durable: binding.durable,
+        })
+    }
+
+    pub(super) fn definition(&self, vhost: &VhostName) -> BindingDefinition {
+        BindingDefinition {
+            vhost: vhost.as_str().to_owned(),
+            source: self.source.to_string(),
+            destination: self.destination.to_string(),
+            destination_kind: self.kind,
+            routing_key: self.routing_key.to_string(),
+            arguments: self.arguments.clone(),
+        }
+    }
+}
+
+impl Vhost {
+    /// All exchanges, by name.
+    pub fn exchanges(&self) -> Vec<ExchangeInfo> {
+        let mut exchanges: Vec<_> = self.topology.read().router.exchanges().cloned().collect();
+        exchanges.sort_by(|a, b| a.name.cmp(&b.name));
+        exchanges
+    }
+
+    /// The exchange of that name; the empty name is the default exchange.
+    pub fn exchange(&self, name: &str) -> Option<ExchangeInfo> {
+        self.topology.read().router.exchange(name).cloned()
+    }
+
+    /// How many exchanges there are.
+    pub fn exchange_count(&self) -> usize {
+        self.topology.read().router.exchange_count()
+    }
+
+    /// How many queues there are.
+    pub fn queue_count(&self) -> usize {
+        self.topology.read().queues.len()
+    }
+
+    /// All bindings, the implicit ones of the default exchange first.
+    pub fn bindings(&self) -> Vec<BindingView> {
+        let topology = self.topology.read();
+        topology.router.bindings().filter_map(|binding| BindingView::of(&topology, binding)).collect()
+    }
+
+    /// The bindings from an exchange.
+    pub fn bindings_from(&self, source: &str) -> Vec<BindingView> {
+        let topology = self.topology.read();
+        let bindings = topology.router.bindings_from(source);
+        bindings.filter_map(|binding| BindingView::of(&topology, binding)).collect()
+    }
+
+    /// The bindings to a queue or an exchange; none if it is not there.
+    pub fn bindings_to(&self, kind: DestinationKind, name: &str) -> Vec<BindingView> {
+        let topology = self.topology.read();
+        let end = match kind {
+            DestinationKind::Exchange => Destination::Exchange(name),
+            DestinationKind::Queue => match topology.by_name.get(name) {
+                Some(slot) => Destination::Queue(*slot),
+                None => return Vec::new(),
+            },
+        };
+        let bindings = topology.router.bindings_to(end);
+        bindings.filter_map(|binding| BindingView::of(&topology, binding)).collect()
+    }
+}
+
+/// An exchange's arguments, as they were declared.
+pub fn exchange_arguments(exchange: &ExchangeInfo) -> FieldTable {
+    from_args(&exchange.args)
+}

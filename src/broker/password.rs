@@ -1,0 +1,110 @@
+//! How passwords are kept: argon2id for those set here, `RabbitMQ`'s salted hashes for those that
+//! were imported: `base64(salt ++ hash(salt ++ password))` with a salt of four bytes.
+
+use argon2::password_hash::{PasswordHasher, PasswordVerifier, phc::PasswordHash};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use sha2::{Digest, Sha256, Sha512};
+
+const SHA256: &str = "rabbit_password_hashing_sha256";
+const SHA512: &str = "rabbit_password_hashing_sha512";
+const ARGON2: &str = "leveret_argon2id";
+const SALT_BYTES: usize = 4;
+
+/// Hashes a password for storing.
+///
+/// # Errors
+/// If the operating system has no randomness to give.
+pub fn hash_password(password: &[u8]) -> Result<String, argon2::password_hash::Error> {
+    Ok(argon2::Argon2::default().hash_password(password)?.to_string())
+}
+
+/// A hash as `RabbitMQ` makes them (SHA-256), to be put into definitions for either broker.
+pub fn portable_hash(password: &[u8]) -> String {
+    let salt: [u8; SALT_BYTES] = rand::random();
+    STANDARD.encode([&salt[..], &Sha256::new_with_prefix(salt).chain_update(password).finalize()].concat())
+}
+
+/// A hash with the name of its algorithm, as definitions carry it, in the form in which it is stored.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn imported(hash: &str, algorithm: Option<&str>) -> Result<String, String> {
+    if hash.is_empty() {
+        return Ok(String::new());
+    }
+    let (name, bytes) = match algorithm.unwrap_or(SHA256) {
+        SHA256 => (SHA256, 32),
+        SHA512 => (SHA512, 64),
+        ARGON2 => {
+            PasswordHash::new(hash).map_err(|error| format!("password_hash: {error}"))?;
+            return Ok(hash.to_owned());
+        }
+        other => return Err(format!("hashing algorithm '{other}' is not supported")),
+    };
+    match STANDARD.decode(hash) {
+        Ok(decoded) if decoded.len() == SALT_BYTES + bytes => Ok(format!("{name}:{hash}")),
+        Ok(_) => Err(format!("password_hash is not of the length that {name} gives")),
+        Err(error) => Err(format!("password_hash is not base64: {error}")),
+    }
+}
+
+/// A stored hash as definitions carry it: hash and name of the algorithm.
+pub fn exported(stored: &str) -> (&str, &'static str) {
+    for name in [SHA256, SHA512] {
+        if let Some(hash) = stored.strip_prefix(name).and_then(|rest| rest.strip_prefix(':')) {
+            return (hash, name);
+        }
+    }
+    (stored, if stored.is_empty() { SHA256 } else { ARGON2 })
+}
+
+fn salted<D: Digest>(password: &[u8], hash: &str) -> bool {
+    let Ok(decoded) = STANDARD.decode(hash) else { return false };
+    let Some((salt, want)) = decoded.split_at_checked(SALT_BYTES) else { return false };
+    // No early exit: how much is right must not be told by the time it takes.
+    let got = D::new_with_prefix(salt).chain_update(password).finalize();
+    got.len() == want.len() && got.iter().zip(want).fold(0, |diff, (a, b)| diff | (a ^ b)) == 0
+}
+
+/// Whether the password is the one that was hashed.
+pub(super) fn verify(password: &[u8], stored: &str) -> bool {
+    match exported(stored) {
+        ("", _) => false,
+        (hash, SHA256) => salted::<Sha256>(password, hash),
+        (hash, SHA512) => salted::<Sha512>(password, hash),
+        (hash, _) => PasswordHash::new(hash)
+            .is_ok_and(|hash| argon2::Argon2::default().verify_password(password, &hash).is_ok()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hash_that_rabbitmq_made_is_verified() {
+        // From RabbitMQ's documentation of password hashing: salt 908D C60A, password test12.
+        let stored = imported("kI3GCqW5JLMJa4iX1lo7X4D6XbYqlLgxIs30+P6tENUV2POR", None).unwrap();
+        assert!(verify(b"test12", &stored));
+        assert!(!verify(b"test13", &stored));
+        assert_eq!(exported(&stored).0, "kI3GCqW5JLMJa4iX1lo7X4D6XbYqlLgxIs30+P6tENUV2POR");
+    }
+
+    #[test]
+    fn hashes_survive_export_and_import() {
+        for stored in [hash_password(b"pw").unwrap(), imported(&portable_hash(b"pw"), None).unwrap()] {
+            let (hash, algorithm) = exported(&stored);
+            assert_eq!(imported(hash, Some(algorithm)).unwrap(), stored);
+            assert!(verify(b"pw", &stored) && !verify(b"", &stored));
+        }
+    }
+
+    #[test]
+    fn an_empty_hash_lets_nobody_in_and_bad_ones_are_refused() {
+        assert!(!verify(b"", &imported("", None).unwrap()));
+        assert!(imported("AAAA", None).is_err());
+        assert!(imported("?", None).is_err());
+        assert!(imported("AAAA", Some("rabbit_password_hashing_md5")).is_err());
+    }
+}

@@ -1,0 +1,340 @@
+//! Who is connected: what an operator sees of connections and channels, and a way to end them.
+//!
+//! Invariants: a connection is listed from `connection.open-ok` until it has given everything back; a
+//! channel is listed as long as its session holds its handle. Counters only grow and are read without
+//! a lock.
+//! Absent: sockets and sessions; both are reached through the traits [`Closer`] and [`Gauge`].
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+
+use dashmap::DashMap;
+use leveret_queues::Millis;
+use parking_lot::Mutex;
+
+use super::arguments::{FieldTable, get, text};
+use super::names::{ConnectionId, UserName, VhostName};
+
+/// Ends a connection politely, from any thread.
+pub trait Closer: Send + Sync {
+    /// Has the client told `320 CONNECTION_FORCED` with this text, then closes the socket.
+    fn close(&self, text: &str);
+}
+
+/// What a connection's outgoing side knows of its channels.
+pub trait Gauge: Send + Sync {
+    /// Messages that the channel has out unacknowledged.
+    fn unacked(&self, channel: u16) -> usize;
+    /// Bytes that wait for the client to read.
+    fn waiting_bytes(&self) -> usize;
+}
+
+/// Bytes and system calls of one socket, and what was confirmed over it.
+#[derive(Debug, Default)]
+pub struct Traffic {
+    /// Bytes read.
+    pub received_bytes: AtomicU64,
+    /// Reads.
+    pub received: AtomicU64,
+    /// Bytes written.
+    pub sent_bytes: AtomicU64,
+    /// Writes.
+    pub sent: AtomicU64,
+    /// Publishes confirmed.
+    pub confirmed: AtomicU64,
+}
+
+impl Traffic {
+    /// A read brought `bytes`.
+    pub fn add_received(&self, bytes: usize) {
+        self.received_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+        self.received.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A write took `bytes`.
+    pub fn add_sent(&self, bytes: usize) {
+        self.sent_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+        self.sent.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// What is known of a connection when it opens.
+pub struct ConnectionFacts {
+    /// Unique in the process.
+    pub id: ConnectionId,
+    /// The client's end.
+    pub peer: SocketAddr,
+    /// Our end.
+    pub local: SocketAddr,
+    /// Who logged in.
+    pub user: UserName,
+    /// Where.
+    pub vhost: VhostName,
+    /// SASL mechanism.
+    pub mechanism: String,
+    /// `client-properties`.
+    pub client_properties: Arc<FieldTable>,
+    /// Negotiated.
+    pub channel_max: u16,
+    /// Negotiated, in bytes.
+    pub frame_max: u32,
+    /// Negotiated heartbeat in seconds; 0 for none.
+    pub heartbeat_s: u16,
+    /// When.
+    pub connected_at: Millis,
+}
+
+/// An open connection, as others see it.
+pub struct ConnectionHandle {
+    /// What was known when it opened.
+    pub facts: ConnectionFacts,
+    /// `client -> server`, as `RabbitMQ` names it.
+    pub name: String,
+    /// Bytes and confirms.
+    pub traffic: Arc<Traffic>,
+    /// Publishing is held up, and the client was told.
+    pub blocked: AtomicBool,
+    gauge: Arc<dyn Gauge>,
+    closer: Arc<dyn Closer>,
+    closing: AtomicBool,
+    channels: Mutex<BTreeMap<u16, Weak<ChannelHandle>>>,
+}
+
+impl ConnectionHandle {
+    /// A connection that has just been opened.
+    pub fn new(
+        facts: ConnectionFacts,
+        traffic: Arc<Traffic>,
+        gauge: Arc<dyn Gauge>,
+        closer: Arc<dyn Closer>,
+    ) -> Arc<Self> {
+        let name = format!("{} -> {}", facts.peer, facts.local);
+        Arc::new(Self {
+            facts,
+            name,
+            traffic,
+            blocked: AtomicBool::new(false),
+            gauge,
+            closer,
+            closing: AtomicBool::new(false),
+            channels: Mutex::default(),
+        })
+    }
+
+    /// The name that the client gave itself (`connection_name` in its properties).
+    pub fn given_name(&self) -> Option<&str> {
+        get(&self.facts.client_properties, "connection_name").and_then(text)
+    }
+
+    /// Ends it; `reason` is told to the client.
+    pub fn close(&self, reason: &str) {
+        self.closing.store(true, Ordering::Relaxed);
+        self.closer.close(&format!("Connection forced by operator: {reason}"));
+    }
+
+    /// `running`, `blocked` or `closing`.
+    pub fn state(&self) -> &'static str {
+        if self.closing.load(Ordering::Relaxed) {
+            "closing"
+        } else if self.blocked.load(Ordering::Relaxed) {
+            "blocked"
+        } else {
+            "running"
+        }
+    }
+
+    /// Open channels, by number.
+    pub fn channels(&self) -> Vec<Arc<ChannelHandle>> {
+        self.channels.lock().values().filter_map(Weak::upgrade).collect()
+    }
+
+    /// Bytes that wait for the client to read.
+    pub fn waiting_bytes(&self) -> usize {
+        self.gauge.waiting_bytes()
+    }
+
+    /// Messages that a channel has out unacknowledged.
+    pub fn unacked(&self, channel: u16) -> usize {
+        self.gauge.unacked(channel)
+    }
+}
+
+impl std::fmt::Debug for ConnectionHandle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ConnectionHandle").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// An open channel, as others see it. Its session sets the fields; it is listed until dropped.
+#[derive(Debug)]
+pub struct ChannelHandle {
+    /// Its number.
+    pub number: u16,
+    /// Limit for consumers that start from now on; 0 for none.
+    pub prefetch: AtomicU32,
+    /// Limit of all its consumers together; 0 for none.
+    pub global_prefetch: AtomicU32,
+    /// Publishes are confirmed.
+    pub confirm: AtomicBool,
+    churn: Arc<Churn>,
+}
+
+impl Drop for ChannelHandle {
+    fn drop(&mut self) {
+        self.churn.channels_closed.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// What came and went since the start.
+#[derive(Debug, Default)]
+#[expect(missing_docs, reason = "the names say all")]
+pub struct Churn {
+    pub connections_opened: AtomicU64,
+    pub connections_closed: AtomicU64,
+    pub channels_opened: AtomicU64,
+    pub channels_closed: AtomicU64,
+    pub queues_declared: AtomicU64,
+    pub queues_created: AtomicU64,
+    pub queues_deleted: AtomicU64,
+}
+
+/// All open connections.
+#[derive(Debug, Default)]
+pub struct Registry {
+    connections: DashMap<ConnectionId, Arc<ConnectionHandle>>,
+    /// What came and went.
+    pub churn: Arc<Churn>,
+    /// Confirms sent over connections that are gone.
+    confirmed_before: AtomicU64,
+}
+
+impl Registry {
+    /// A connection is open.
+    pub(super) fn opened(&self, handle: &Arc<ConnectionHandle>) {
+        self.connections.insert(handle.facts.id, Arc::clone(handle));
+        self.churn.connections_opened.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A connection is gone.
+    pub(super) fn ended(&self, id: ConnectionId) {
+        if let Some((_, handle)) = self.connections.remove(&id) {
+            let confirmed = handle.traffic.confirmed.load(Ordering::Relaxed);
+            self.confirmed_before.fetch_add(confirmed, Ordering::Relaxed);
+            self.churn.connections_closed.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// A channel is open on a connection. It is listed until the handle is dropped.
+    pub fn channel_opened(&self, connection: ConnectionId, number: u16) -> Arc<ChannelHandle> {
+        let churn = Arc::clone(&self.churn);
+        churn.channels_opened.fetch_add(1, Ordering::Relaxed);
+        let channel = Arc::new(ChannelHandle {
+            number,
+            prefetch: AtomicU32::new(0),
+            global_prefetch: AtomicU32::new(0),
+            confirm: AtomicBool::new(false),
+            churn,
+        });
+        if let Some(connection) = self.get(connection) {
+            connection.channels.lock().insert(number, Arc::downgrade(&channel));
+        }
+        channel
+    }
+
+    /// How many connections are open.
+    pub fn len(&self) -> usize {
+        self.connections.len()
+    }
+
+    /// Whether nobody is connected.
+    pub fn is_empty(&self) -> bool {
+        self.connections.is_empty()
+    }
+
+    /// The connection of that id.
+    pub fn get(&self, id: ConnectionId) -> Option<Arc<ConnectionHandle>> {
+        self.connections.get(&id).map(|handle| Arc::clone(&handle))
+    }
+
+    /// All connections, oldest first.
+    pub fn connections(&self) -> Vec<Arc<ConnectionHandle>> {
+        let mut all: Vec<_> = self.connections.iter().map(|handle| Arc::clone(&handle)).collect();
+        all.sort_by_key(|handle| handle.facts.id);
+        all
+    }
+
+    /// Closes the connections for which `which` holds.
+    pub fn close_where(&self, reason: &str, which: impl Fn(&ConnectionHandle) -> bool) {
+        for handle in self.connections().into_iter().filter(|handle| which(handle)) {
+            handle.close(reason);
+        }
+    }
+
+    /// Publishes confirmed since the start, on all connections.
+    pub fn confirmed(&self) -> u64 {
+        let now: u64 =
+            self.connections.iter().map(|handle| handle.traffic.confirmed.load(Ordering::Relaxed)).sum();
+        now + self.confirmed_before.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Nothing;
+    impl Closer for Nothing {
+        fn close(&self, _text: &str) {}
+    }
+    impl Gauge for Nothing {
+        fn unacked(&self, _channel: u16) -> usize {
+            0
+        }
+        fn waiting_bytes(&self) -> usize {
+            0
+        }
+    }
+
+    fn handle(id: u64) -> Arc<ConnectionHandle> {
+        let facts = ConnectionFacts {
+            id: ConnectionId(id),
+            peer: ([127, 0, 0, 1], 40000).into(),
+            local: ([127, 0, 0, 1], 5672).into(),
+            user: UserName::new("guest"),
+            vhost: VhostName::new("/"),
+            mechanism: "PLAIN".to_owned(),
+            client_properties: Arc::default(),
+            channel_max: 10,
+            frame_max: 4096,
+            heartbeat_s: 0,
+            connected_at: Millis(0),
+        };
+        ConnectionHandle::new(facts, Arc::default(), Arc::new(Nothing), Arc::new(Nothing))
+    }
+
+    #[test]
+    fn a_channel_is_listed_until_its_handle_is_dropped() {
+        let registry = Registry::default();
+        let connection = handle(1);
+        registry.opened(&connection);
+        let channel = registry.channel_opened(ConnectionId(1), 3);
+        assert_eq!(connection.channels().len(), 1);
+        drop(channel);
+        assert!(connection.channels().is_empty());
+        assert_eq!(registry.churn.channels_closed.load(Ordering::Relaxed), 1);
+    }
+
+    #[test]
+    fn confirms_of_a_connection_that_is_gone_are_still_counted() {
+        let registry = Registry::default();
+        let connection = handle(1);
+        registry.opened(&connection);
+        connection.traffic.confirmed.store(5, Ordering::Relaxed);
+        assert_eq!(registry.confirmed(), 5);
+        registry.ended(ConnectionId(1));
+        registry.ended(ConnectionId(1));
+        assert_eq!((registry.confirmed(), registry.len()), (5, 0));
+    }
+}

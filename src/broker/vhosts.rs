@@ -1,0 +1,109 @@
+//! Virtual hosts come and go. A vhost that goes takes everything in it along: definitions in one
+//! commit, then its connections, then its queues.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use leveret_queues::Millis;
+use serde::{Deserialize, Serialize};
+
+use super::broker::Broker;
+use super::definitions::{Changes, DestinationKind, Key};
+use super::names::{ExchangeName, QueueName};
+use super::refusal::Refusal;
+use super::turn::Turn;
+use super::vhost::Vhost;
+
+/// What a vhost says of itself, as stored.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct VhostRecord {
+    /// For people.
+    pub description: String,
+    /// For people.
+    pub tags: Vec<String>,
+    /// Kept for tools that set it.
+    pub default_queue_type: Option<String>,
+    /// It cannot be deleted.
+    pub protected: bool,
+}
+
+impl Broker {
+    /// Creates a vhost or changes what it says of itself. `true`: it is new. Durable when it returns.
+    pub fn put_vhost(&self, name: &str, record: VhostRecord) -> Result<bool, Refusal> {
+        check_name("vhost", name)?;
+        let _change = self.administration.lock();
+        let mut changes = Changes::default();
+        changes.put(Key::vhost(name), &record);
+        self.commit(&changes)?;
+        if let Some(vhost) = self.vhost(name) {
+            *vhost.record.write() = record;
+            return Ok(false);
+        }
+        let vhost = Vhost::new(name);
+        *vhost.record.write() = record;
+        self.vhosts.insert(name.to_owned(), Arc::new(vhost));
+        Ok(true)
+    }
+
+    /// Deletes a vhost with all that is in it. `false`: there is none.
+    pub fn delete_vhost(&self, name: &str, now: Millis) -> Result<bool, Refusal> {
+        let _administration = self.administration.lock();
+        let Some(vhost) = self.vhost(name) else { return Ok(false) };
+        if vhost.record.read().protected {
+            return Err(Refusal::Precondition(format!("vhost '{name}' is protected from deletion")));
+        }
+        {
+            // Whoever declares something sees the vhost before or after, never in between.
+            let _change = vhost.changes.lock();
+            let mut changes = Changes::default();
+            let users = self.users.permissions().into_iter().filter(|(_, vhost, _)| vhost == name);
+            for (user, ..) in users {
+                changes.remove(Key::permission(&user, name));
+            }
+            forget_topology(&vhost, &mut changes);
+            changes.remove(Key::vhost(name));
+            self.commit(&changes)?;
+            vhost.gone.store(true, Ordering::Release);
+        }
+        self.vhosts.remove(name);
+        self.users.forget_vhost(name);
+        self.retired_vhosts.add(&vhost.stats);
+        self.registry.close_where(&format!("vhost '{name}' is deleted"), |connection| {
+            connection.facts.vhost.as_str() == name
+        });
+        let mut turn = Turn::at(now);
+        for queue in vhost.queues() {
+            if let Ok(closed) = queue.close(&mut turn, false, false) {
+                turn.cancelled.extend(closed.consumers);
+                self.registry.churn.queues_deleted.fetch_add(1, Ordering::Relaxed);
+            }
+            self.finish(&mut turn);
+        }
+        Ok(true)
+    }
+}
+
+/// Everything durable that is declared in a vhost.
+fn forget_topology(vhost: &Vhost, changes: &mut Changes) {
+    for exchange in vhost.exchanges() {
+        changes.remove(Key::exchange(&vhost.name, &ExchangeName::new(&exchange.name)));
+    }
+    for queue in vhost.queues() {
+        if queue.spec.durable {
+            changes.remove(Key::queue(&vhost.name, &QueueName::new(queue.name.as_str())));
+        }
+    }
+    for binding in vhost.bindings().into_iter().filter(|binding| !binding.source.is_empty()) {
+        debug_assert!(matches!(binding.kind, DestinationKind::Queue | DestinationKind::Exchange));
+        changes.remove(Key::binding(&binding.definition(&vhost.name)));
+    }
+}
+
+/// Names of vhosts and users: not empty, at most 255 bytes, nothing that definitions cannot keep apart.
+pub(super) fn check_name(what: &str, name: &str) -> Result<(), Refusal> {
+    if name.is_empty() || name.len() > 255 {
+        return Err(Refusal::Precondition(format!("a {what}'s name has 1 to 255 bytes")));
+    }
+    super::check_text(what, name)
+}
