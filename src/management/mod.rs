@@ -1,49 +1,100 @@
 //! The management HTTP API and metrics, over the same broker calls that a channel uses.
+//!
+//! Invariants: every path below `/api` asks for a login but those in [`access::PUBLIC`]; what a login
+//! may see and do is asked anew with each call; paths, bodies, answers and errors are `RabbitMQ`'s
+//! (rabbitmq-semantics 3), so that its tools work; nothing from a request is held longer than the
+//! request.
+//! Absent: views of its own on queues or users. Rates come from one task that samples counters.
 
-use std::io;
+mod access;
+mod accounts;
+mod answer;
+mod bindings;
+mod body;
+mod connections;
+mod consumers;
+mod definitions;
+mod error;
+mod exchanges;
+mod export;
+mod facts;
+mod get;
+mod health;
+mod import;
+mod metrics;
+mod node;
+mod overview;
+mod paths;
+mod policies;
+mod publish;
+mod queue_row;
+mod queues;
+mod rates;
+mod routes;
+mod server;
+mod tables;
+mod vhosts;
+
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use axum::Router;
-use axum::routing::get;
 use tokio::net::TcpListener;
 
 use crate::broker::Broker;
+pub use server::ListenError;
 
-/// Why HTTP cannot be served.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {address}: {source}")]
-pub struct ListenError {
-    address: SocketAddr,
-    source: io::Error,
+/// What the API tells of the process and cannot ask the broker for.
+#[derive(Clone, Debug)]
+pub struct Process {
+    /// Where AMQP is listened for.
+    pub amqp: SocketAddr,
+    /// The data folder.
+    pub data_dir: PathBuf,
 }
 
-async fn serve(address: SocketAddr, router: Router) -> Result<SocketAddr, ListenError> {
+/// What all requests share.
+struct Shared {
+    broker: Arc<Broker>,
+    facts: facts::Facts,
+    rates: Arc<rates::Rates>,
+    logins: access::Logins,
+}
+
+type Api = Arc<Shared>;
+
+/// Where the API and the metrics are served.
+#[derive(Clone, Copy, Debug)]
+pub struct Listening {
+    /// The management API; with the port that was given when 0 was asked for.
+    pub http: SocketAddr,
+    /// Metrics for Prometheus, likewise.
+    pub metrics: SocketAddr,
+}
+
+/// Serves the management API and the metrics.
+///
+/// # Errors
+/// When an address cannot be listened on.
+pub async fn listen(
+    broker: Arc<Broker>,
+    process: Process,
+    http: SocketAddr,
+    metrics: SocketAddr,
+) -> Result<Listening, ListenError> {
+    let (http_listener, http) = bind(http).await?;
+    let (metrics_listener, metrics) = bind(metrics).await?;
+    let rates = rates::start(Arc::clone(&broker));
+    let facts = facts::Facts::new(process, http, metrics, broker.now());
+    let api = Arc::new(Shared { broker, facts, rates, logins: access::Logins::default() });
+    server::start(http_listener, routes::api(&api));
+    server::start(metrics_listener, metrics::router(api));
+    Ok(Listening { http, metrics })
+}
+
+async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), ListenError> {
     let failed = |source| ListenError { address, source };
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let local = listener.local_addr().map_err(failed)?;
-    tokio::spawn(async move {
-        if let Err(error) = axum::serve(listener, router).await {
-            tracing::error!("http: {error}");
-        }
-    });
-    Ok(local)
-}
-
-/// Serves the management API; returns the address, with the port that was given.
-pub async fn listen(_broker: Arc<Broker>, address: SocketAddr) -> Result<SocketAddr, ListenError> {
-    let router = Router::new().route(
-        "/api/health/checks/is-in-service",
-        get(|| async { axum::Json(serde_json::json!({ "status": "ok" })) }),
-    );
-    serve(address, router).await
-}
-
-/// Serves metrics for Prometheus.
-pub async fn listen_metrics(broker: Arc<Broker>, address: SocketAddr) -> Result<SocketAddr, ListenError> {
-    let connections = move || {
-        let broker = Arc::clone(&broker);
-        async move { format!("rabbitmq_connections {}\n", broker.open_connections()) }
-    };
-    serve(address, Router::new().route("/metrics", get(connections))).await
+    Ok((listener, local))
 }

@@ -1,0 +1,267 @@
+//! Who asks, and what they may see and do (rabbitmq-semantics 1e, 3).
+//!
+//! Invariants: no handler runs without a login but for the paths in [`PUBLIC`]; at most
+//! [`CHECKS_MAX`] passwords are checked at a time, whatever the number of requests; a request that
+//! changes something is refused when a browser says that another site made it.
+
+use std::sync::Arc;
+
+use axum::extract::{FromRequestParts, Request, State};
+use axum::http::header::{AUTHORIZATION, HOST, HeaderMap, HeaderName, ORIGIN};
+use axum::http::request::Parts;
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use tokio::sync::Semaphore;
+
+use super::error::{Refused, Result};
+use super::server::From;
+use super::{Api, Shared};
+use crate::broker::Caller;
+use crate::broker::names::{UserName, VhostName};
+use crate::broker::users::{AccessRights, LoginRefused};
+use crate::broker::vhost::Vhost;
+
+/// Paths that answer without a login: what probes ask, and nothing that tells of users or messages.
+pub(super) const PUBLIC: [&str; 5] = [
+    "/api/version",
+    "/api/health/checks/reached-target-cluster-size",
+    "/api/health/checks/is-in-service",
+    "/api/health/checks/ready-to-serve-clients",
+    "/api/health/checks/below-node-connection-limit",
+];
+
+/// Passwords checked at a time: each takes a core and 19 MiB for some tens of milliseconds.
+const CHECKS_MAX: usize = 1;
+
+/// Requests that wait to have their password checked, at most.
+const WAITING_MAX: usize = 64;
+
+/// The queue in front of the slow password check.
+pub(super) struct Logins {
+    checks: Semaphore,
+    waiting: Semaphore,
+}
+
+impl Default for Logins {
+    fn default() -> Self {
+        Self { checks: Semaphore::new(CHECKS_MAX), waiting: Semaphore::new(WAITING_MAX) }
+    }
+}
+
+/// Who made a request.
+#[derive(Clone, Debug)]
+pub(super) struct Login {
+    pub(super) user: UserName,
+    pub(super) tags: Arc<[String]>,
+}
+
+/// What a tag allows; each includes [`Level::Management`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Level {
+    Management,
+    Policymaker,
+    Monitoring,
+    Administrator,
+}
+
+impl Level {
+    fn tags(self) -> &'static [&'static str] {
+        match self {
+            Self::Management => &["management", "policymaker", "monitoring", "administrator"],
+            Self::Policymaker => &["policymaker", "administrator"],
+            Self::Monitoring => &["monitoring", "administrator"],
+            Self::Administrator => &["administrator"],
+        }
+    }
+
+    fn refusal(self) -> &'static str {
+        match self {
+            Self::Management => "Not management user",
+            Self::Policymaker => "Not policymaker user",
+            Self::Monitoring => "Not monitor user",
+            Self::Administrator => "Not administrator user",
+        }
+    }
+}
+
+impl Login {
+    /// Whether the user has a tag that allows this.
+    pub(super) fn is(&self, level: Level) -> bool {
+        self.tags.iter().any(|tag| level.tags().contains(&tag.as_str()))
+    }
+
+    /// Refuses users without a tag that allows this.
+    pub(super) fn must_be(&self, level: Level) -> Result<()> {
+        if self.is(level) { Ok(()) } else { Err(Refused::not_authorized(level.refusal())) }
+    }
+
+    /// Refuses all but administrators.
+    pub(super) fn administrator(&self) -> Result<()> {
+        self.must_be(Level::Administrator)
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Login {
+    type Rejection = Refused;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self> {
+        parts.extensions.get::<Self>().cloned().ok_or_else(|| Refused::who("Login failed"))
+    }
+}
+
+/// A caller of the broker who came over HTTP.
+pub(super) struct Entered {
+    pub(super) vhost: Arc<Vhost>,
+    pub(super) rights: AccessRights,
+}
+
+impl Entered {
+    pub(super) fn caller(&self) -> Caller<'_> {
+        Caller { rights: &self.rights, connection: None }
+    }
+}
+
+impl Shared {
+    /// The vhost, for looking at what is in it: monitors see all, others where they have permissions.
+    pub(super) fn seen(&self, login: &Login, name: &str) -> Result<Arc<Vhost>> {
+        if !login.is(Level::Monitoring) && self.broker.users.permission(login.user.as_str(), name).is_none() {
+            return Err(Refused::not_authorized("User not authorized to access virtual host"));
+        }
+        self.broker.vhost(name).ok_or_else(|| Refused::not_found("vhost_not_found"))
+    }
+
+    /// All vhosts that the user may look into.
+    pub(super) fn all_seen(&self, login: &Login) -> Vec<Arc<Vhost>> {
+        let mut vhosts = self.broker.vhosts();
+        if !login.is(Level::Monitoring) {
+            let user = login.user.as_str();
+            vhosts.retain(|vhost| self.broker.users.permission(user, vhost.name.as_str()).is_some());
+        }
+        vhosts
+    }
+
+    /// One vhost, or all that the user may look into.
+    pub(super) fn one_or_all(&self, login: &Login, name: Option<&str>) -> Result<Vec<Arc<Vhost>>> {
+        match name {
+            Some(name) => Ok(vec![self.seen(login, name)?]),
+            None => Ok(self.all_seen(login)),
+        }
+    }
+
+    /// The vhost, for doing something in it: even administrators need permissions there.
+    pub(super) fn enter(&self, login: &Login, name: &str) -> Result<Entered> {
+        let rights = AccessRights::of(&self.broker.users, &login.user, &VhostName::new(name));
+        match (self.broker.vhost(name), rights) {
+            (Some(vhost), Some(rights)) => Ok(Entered { vhost, rights }),
+            (None, _) if login.is(Level::Monitoring) => Err(Refused::not_found("vhost_not_found")),
+            _ => Err(Refused::not_authorized("User not authorized to access virtual host")),
+        }
+    }
+
+    async fn login(&self, headers: &HeaderMap, from: From) -> Result<Login> {
+        let credentials = headers.get(AUTHORIZATION).and_then(|value| credentials(value.as_bytes()));
+        let Some((name, password)) = credentials else { return Err(Refused::who("Login failed")) };
+        let loopback = from.0.ip().to_canonical().is_loopback();
+        let users = &self.broker.users;
+        let outcome = match users.login_again(&name, &password, loopback) {
+            Some(outcome) => outcome,
+            None => {
+                let _waiting = self.logins.waiting.try_acquire().map_err(|_| {
+                    Refused::unavailable("too many logins are being checked; try again later")
+                })?;
+                let _check = self.logins.checks.acquire().await;
+                tokio::task::block_in_place(|| users.login(&name, &password, loopback))
+            }
+        };
+        match outcome {
+            Ok(user) => {
+                let tags = users.user(user.as_str()).map(|record| record.tags).unwrap_or_default();
+                let login = Login { user, tags: tags.into() };
+                login.must_be(Level::Management)?;
+                Ok(login)
+            }
+            Err(why) => {
+                tracing::warn!(peer = %from.0, user = %name, "http login refused: {why}");
+                Err(Refused::who(match why {
+                    LoginRefused::Credentials => "Login failed",
+                    LoginRefused::LoopbackOnly => "User can only log in via localhost",
+                }))
+            }
+        }
+    }
+}
+
+fn credentials(header: &[u8]) -> Option<(String, Vec<u8>)> {
+    let (scheme, encoded) = header.split_at_checked("Basic ".len())?;
+    if !scheme.eq_ignore_ascii_case(b"basic ") {
+        return None;
+    }
+    let decoded = STANDARD.decode(encoded.trim_ascii()).ok()?;
+    let colon = decoded.iter().position(|byte| *byte == b':')?;
+    let name = String::from_utf8(decoded[..colon].to_vec()).ok()?;
+    Some((name, decoded[colon + 1..].to_vec()))
+}
+
+/// Lets requests through that a known user made, and those that need none.
+pub(super) async fn guard(State(api): State<Api>, mut request: Request, next: Next) -> Response {
+    if request.method() != axum::http::Method::OPTIONS && !PUBLIC.contains(&request.uri().path()) {
+        if !request.method().is_safe() && crossed(request.headers()) {
+            return Refused::forbidden("a page of another site made this request").into_response();
+        }
+        let Some(from) = request.extensions().get::<From>().copied() else {
+            return Refused::who("Login failed").into_response();
+        };
+        match api.login(request.headers(), from).await {
+            Ok(login) => request.extensions_mut().insert(login),
+            Err(refused) => return refused.into_response(),
+        };
+    }
+    next.run(request).await
+}
+
+/// Browsers send passwords that they remember along with other sites' requests, but say so.
+fn crossed(headers: &HeaderMap) -> bool {
+    if let Some(site) = headers.get(HeaderName::from_static("sec-fetch-site")) {
+        return site != "same-origin" && site != "none";
+    }
+    let Some(origin) = headers.get(ORIGIN).map(|origin| origin.to_str().unwrap_or_default()) else {
+        return false;
+    };
+    let host = headers.get(HOST).and_then(|host| host.to_str().ok());
+    origin.split_once("://").map(|(_, place)| place) != host
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        let pairs = pairs.iter();
+        pairs.map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap())).collect()
+    }
+
+    #[test]
+    fn credentials_may_hold_colons_and_any_case_of_the_scheme() {
+        let encoded = format!("bAsIc {}", STANDARD.encode("me:a:b"));
+        assert_eq!(credentials(encoded.as_bytes()), Some(("me".to_owned(), b"a:b".to_vec())));
+        for wrong in ["", "Basic", "Basic ?", "Bearer abc", "Basic bWU="] {
+            assert_eq!(credentials(wrong.as_bytes()), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn another_site_s_request_is_told_by_what_browsers_send() {
+        for (pairs, want) in [
+            (&[][..], false),
+            (&[("origin", "http://a:1"), ("host", "a:1")], false),
+            (&[("origin", "http://b:1"), ("host", "a:1")], true),
+            (&[("origin", "null"), ("host", "a:1")], true),
+            (&[("sec-fetch-site", "cross-site")], true),
+            (&[("sec-fetch-site", "same-origin")], false),
+        ] {
+            assert_eq!(crossed(&headers(pairs)), want, "{pairs:?}");
+        }
+    }
+}

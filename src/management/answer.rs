@@ -1,0 +1,282 @@
+//! Answers: single objects and lists, with what a query may ask of them: filters, sorting, pages,
+//! columns (rabbitmq-semantics 3).
+
+use std::cmp::Ordering;
+use std::collections::HashMap;
+
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use super::error::{Refused, Result};
+
+/// A query as it came.
+pub(super) type Query = axum::extract::Query<HashMap<String, String>>;
+
+/// Items of a page if nothing is said, and at most.
+const PAGE_SIZE: usize = 100;
+const PAGE_SIZE_MAX: usize = 500;
+
+/// Compiled size of a regular expression from a query, in bytes.
+const REGEX_BYTES_MAX: usize = 1 << 20;
+
+/// One of a list.
+pub(super) trait Item: Serialize {
+    /// What `name` filters by.
+    fn name(&self) -> &str;
+}
+
+impl Item for Value {
+    fn name(&self) -> &str {
+        self.get("name").and_then(Self::as_str).unwrap_or_default()
+    }
+}
+
+fn json_response(body: Vec<u8>) -> Response {
+    ([(CONTENT_TYPE, "application/json")], body).into_response()
+}
+
+fn written(value: &impl Serialize) -> Result<Response> {
+    let failed = |error: serde_json::Error| Refused::unavailable(format!("cannot be shown: {error}"));
+    Ok(json_response(serde_json::to_vec(value).map_err(failed)?))
+}
+
+/// One object, with only the columns that were asked for.
+pub(super) fn one(query: &Query, item: &impl Serialize) -> Result<Response> {
+    match columns(query) {
+        None => written(item),
+        Some(columns) => written(&picked(&value_of(item)?, &columns)),
+    }
+}
+
+/// 201 for what is new, 204 for what was there.
+pub(super) fn put(new: bool) -> Response {
+    if new { StatusCode::CREATED } else { StatusCode::NO_CONTENT }.into_response()
+}
+
+/// 204.
+pub(super) fn done() -> Response {
+    StatusCode::NO_CONTENT.into_response()
+}
+
+fn value_of(item: &impl Serialize) -> Result<Value> {
+    serde_json::to_value(item).map_err(|error| Refused::unavailable(format!("cannot be shown: {error}")))
+}
+
+fn columns(query: &Query) -> Option<Vec<&str>> {
+    let columns = query.get("columns").filter(|columns| !columns.is_empty())?;
+    Some(columns.split(',').collect())
+}
+
+/// A list: filtered, sorted, cut into pages, with the columns asked for.
+pub(super) fn list<T: Item>(query: &Query, items: Vec<T>) -> Result<Response> {
+    let Some(page) = number(query, "page")? else {
+        return match sort(query) {
+            None => shown(query, &items),
+            Some(by) => shown(query, &sorted(items, &by)?),
+        };
+    };
+    let page_size = number(query, "page_size")?.unwrap_or(PAGE_SIZE);
+    if page == 0 || !(1..=PAGE_SIZE_MAX).contains(&page_size) {
+        let why = format!("page must be 1 or more, page_size 1 to {PAGE_SIZE_MAX}");
+        return Err(Refused::bad("page_size", why));
+    }
+    let total = items.len();
+    let items = filtered(query, items)?;
+    let filtered = items.len();
+    let pages = filtered.div_ceil(page_size).max(1);
+    if page > pages {
+        let why = format!("Page out of range, page: {page} page size: {page_size}, len: {filtered}");
+        return Err(Refused::bad("page_out_of_range", why));
+    }
+    let range = (page - 1) * page_size..filtered.min(page * page_size);
+    let items = match sort(query) {
+        None => values(query, &items[range])?,
+        Some(by) => {
+            let sorted = sorted(items, &by)?;
+            values(query, &sorted[range])?
+        }
+    };
+    written(&json!({
+        "filtered_count": filtered,
+        "item_count": items.len(),
+        "items": items,
+        "page": page,
+        "page_count": pages,
+        "page_size": page_size,
+        "total_count": total,
+    }))
+}
+
+fn number(query: &Query, name: &str) -> Result<Option<usize>> {
+    let Some(text) = query.get(name) else { return Ok(None) };
+    text.parse().map(Some).map_err(|_| Refused::bad_request(format!("{name} is not a number: {text}")))
+}
+
+fn filtered<T: Item>(query: &Query, mut items: Vec<T>) -> Result<Vec<T>> {
+    let Some(name) = query.get("name").filter(|name| !name.is_empty()) else { return Ok(items) };
+    if query.get("use_regex").is_some_and(|regex| regex == "true") {
+        let regex = regex::RegexBuilder::new(name)
+            .case_insensitive(true)
+            .size_limit(REGEX_BYTES_MAX)
+            .build()
+            .map_err(|error| Refused::bad_request(format!("name is not a regular expression: {error}")))?;
+        items.retain(|item| regex.is_match(item.name()));
+    } else {
+        let name = name.to_lowercase();
+        items.retain(|item| item.name().to_lowercase().contains(&name));
+    }
+    Ok(items)
+}
+
+struct SortBy<'a> {
+    path: &'a str,
+    reverse: bool,
+}
+
+fn sort(query: &Query) -> Option<SortBy<'_>> {
+    let path = query.get("sort").filter(|path| !path.is_empty())?;
+    Some(SortBy { path, reverse: query.get("sort_reverse").is_some_and(|reverse| reverse == "true") })
+}
+
+fn sorted<T: Item>(items: Vec<T>, by: &SortBy<'_>) -> Result<Vec<T>> {
+    let mut keyed = Vec::with_capacity(items.len());
+    for item in items {
+        let key = if by.path == "name" {
+            Value::String(item.name().to_owned())
+        } else {
+            at(&value_of(&item)?, by.path).cloned().unwrap_or_default()
+        };
+        keyed.push((key, item));
+    }
+    keyed.sort_by(|(a, _), (b, _)| {
+        let order = compared(a, b);
+        if by.reverse { order.reverse() } else { order }
+    });
+    Ok(keyed.into_iter().map(|(_, item)| item).collect())
+}
+
+/// Numbers before texts before the rest; nothing at all first.
+fn compared(a: &Value, b: &Value) -> Ordering {
+    let rank = |value: &Value| match value {
+        Value::Null => 0,
+        Value::Bool(_) => 1,
+        Value::Number(_) => 2,
+        Value::String(_) => 3,
+        _ => 4,
+    };
+    match (a, b) {
+        (Value::Number(a), Value::Number(b)) => {
+            a.as_f64().partial_cmp(&b.as_f64()).unwrap_or(Ordering::Equal)
+        }
+        (Value::String(a), Value::String(b)) => a.cmp(b),
+        (Value::Bool(a), Value::Bool(b)) => a.cmp(b),
+        _ => rank(a).cmp(&rank(b)),
+    }
+}
+
+fn at<'a>(value: &'a Value, path: &str) -> Option<&'a Value> {
+    path.split('.').try_fold(value, |value, name| value.get(name))
+}
+
+fn shown<T: Item>(query: &Query, items: &[T]) -> Result<Response> {
+    if columns(query).is_some() { written(&values(query, items)?) } else { written(&items) }
+}
+
+fn values<T: Item>(query: &Query, items: &[T]) -> Result<Vec<Value>> {
+    let columns = columns(query);
+    let pick = |item: &T| {
+        let value = value_of(item)?;
+        Ok(match &columns {
+            Some(columns) => picked(&value, columns),
+            None => value,
+        })
+    };
+    items.iter().map(pick).collect()
+}
+
+/// Only the named members, nested ones by their path.
+fn picked(value: &Value, columns: &[&str]) -> Value {
+    let mut picked = Map::new();
+    for column in columns {
+        let Some(found) = at(value, column) else { continue };
+        let mut place = &mut picked;
+        let mut names: Vec<&str> = column.split('.').collect();
+        let Some(last) = names.pop() else { continue };
+        let mut reached = true;
+        for name in names {
+            let member = place.entry(name).or_insert_with(|| Value::Object(Map::new()));
+            match member {
+                Value::Object(member) => place = member,
+                _ => {
+                    reached = false;
+                    break;
+                }
+            }
+        }
+        if reached {
+            place.insert(last.to_owned(), found.clone());
+        }
+    }
+    Value::Object(picked)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn query(text: &str) -> Query {
+        let pairs = text.split('&').filter_map(|pair| pair.split_once('='));
+        axum::extract::Query(pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
+    }
+
+    async fn body(text: &str, items: Vec<Value>) -> std::result::Result<Value, String> {
+        let response = list(&query(text), items).map_err(|refused| refused.reason().to_owned())?;
+        let bytes = axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap();
+        Ok(serde_json::from_slice(&bytes).unwrap())
+    }
+
+    fn items() -> Vec<Value> {
+        [("b", 2), ("a", 10), ("c", 1)].map(|(name, n)| json!({"name": name, "s": {"n": n}})).to_vec()
+    }
+
+    #[tokio::test]
+    async fn sorting_is_by_value_nested_members_too() {
+        let names = |value: Value| -> Vec<String> {
+            value.as_array().unwrap().iter().map(|item| item.name().to_owned()).collect()
+        };
+        assert_eq!(names(body("sort=name", items()).await.unwrap()), ["a", "b", "c"]);
+        assert_eq!(names(body("sort=s.n&sort_reverse=true", items()).await.unwrap()), ["a", "b", "c"]);
+        assert_eq!(names(body("sort=s.n", items()).await.unwrap()), ["c", "b", "a"]);
+    }
+
+    #[tokio::test]
+    async fn columns_keep_their_nesting() {
+        let got = body("columns=s.n,nothing", items()).await.unwrap();
+        assert_eq!(got[0], json!({"s": {"n": 2}}));
+    }
+
+    #[tokio::test]
+    async fn pages_count_what_was_filtered() {
+        let got = body("page=2&page_size=1&name=%5BAB%5D&use_regex=true", items()).await;
+        assert!(got.is_err(), "the pattern is quoted still, so nothing matches: page 2 is out of range");
+        let got = body("page=2&page_size=1&name=[AB]&use_regex=true&sort=name", items()).await.unwrap();
+        assert_eq!(got["items"][0]["name"], "b");
+        for (name, want) in
+            [("filtered_count", 2), ("item_count", 1), ("page_count", 2), ("page_size", 1), ("total_count", 3)]
+        {
+            assert_eq!(got[name], want, "{name}");
+        }
+        let empty = body("page=1", Vec::new()).await.unwrap();
+        assert_eq!((&empty["page_count"], &empty["item_count"]), (&json!(1), &json!(0)));
+    }
+
+    #[tokio::test]
+    async fn impossible_pages_are_refused() {
+        for text in ["page=0", "page=2", "page=x", "page=1&page_size=501", "page=1&name=(&use_regex=true"] {
+            assert!(body(text, items()).await.is_err(), "{text}");
+        }
+    }
+}

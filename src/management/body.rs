@@ -1,0 +1,88 @@
+//! Request bodies: JSON whatever the content type says, with the leniency of `RabbitMQ`.
+
+use axum::body::Bytes;
+use axum::extract::{FromRequest, Request};
+use axum::response::IntoResponse;
+use axum::response::Response;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
+use serde_json::{Map, Value};
+
+use super::error::Refused;
+
+/// A JSON object. An empty body is an empty object.
+pub(super) struct Body<T>(pub(super) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Response> {
+        let bytes = Bytes::from_request(request, state).await.map_err(IntoResponse::into_response)?;
+        read(&bytes).map(Self).map_err(IntoResponse::into_response)
+    }
+}
+
+/// Reads a JSON object.
+pub(super) fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refused> {
+    let bytes = if bytes.trim_ascii().is_empty() { b"{}" } else { bytes };
+    let value: Value =
+        serde_json::from_slice(bytes).map_err(|error| Refused::bad_request(format!("not_json: {error}")))?;
+    if !value.is_object() {
+        return Err(Refused::bad_request("not_json: the body must be an object"));
+    }
+    serde_json::from_value(value).map_err(|error| Refused::bad_request(error.to_string()))
+}
+
+/// `true`, `"true"`, or nothing at all.
+pub(super) fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    match Value::deserialize(deserializer)? {
+        Value::Bool(flag) => Ok(flag),
+        Value::Null => Ok(false),
+        Value::String(text) if text == "true" => Ok(true),
+        Value::String(text) if text == "false" || text.is_empty() => Ok(false),
+        other => Err(serde::de::Error::custom(format!("not a boolean: {other}"))),
+    }
+}
+
+/// `5` or `"5"`.
+pub(super) fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    let value = Value::deserialize(deserializer)?;
+    let number = match &value {
+        Value::Number(number) => number.as_u64(),
+        Value::String(text) => text.parse().ok(),
+        _ => None,
+    };
+    number.ok_or_else(|| serde::de::Error::custom(format!("not a whole number of zero or more: {value}")))
+}
+
+/// An object; `null`, an empty text and an empty array (which is what PHP makes of an empty object)
+/// are empty ones.
+pub(super) fn object<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Map<String, Value>, D::Error> {
+    match Value::deserialize(deserializer)? {
+        Value::Object(map) => Ok(map),
+        Value::Null => Ok(Map::new()),
+        Value::Array(array) if array.is_empty() => Ok(Map::new()),
+        Value::String(text) if text.is_empty() => Ok(Map::new()),
+        other => Err(serde::de::Error::custom(format!("not an object: {other}"))),
+    }
+}
+
+/// `["a", "b"]` or `"a, b"`.
+pub(super) fn words<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<String>>, D::Error> {
+    match Value::deserialize(deserializer)? {
+        Value::Null => Ok(None),
+        Value::String(text) => {
+            let words = text.split(',').map(str::trim).filter(|word| !word.is_empty());
+            Ok(Some(words.map(str::to_owned).collect()))
+        }
+        Value::Array(array) => array
+            .into_iter()
+            .map(|word| match word {
+                Value::String(word) => Ok(word),
+                other => Err(serde::de::Error::custom(format!("not a text: {other}"))),
+            })
+            .collect::<Result<_, _>>()
+            .map(Some),
+        other => Err(serde::de::Error::custom(format!("not a list of texts: {other}"))),
+    }
+}

@@ -1,0 +1,144 @@
+//! What a request is refused with: a status, a word for programs, a text for people.
+
+use axum::Json;
+use axum::body::to_bytes;
+use axum::extract::Request;
+use axum::http::header::{ALLOW, CONTENT_TYPE, WWW_AUTHENTICATE};
+use axum::http::{HeaderValue, Method, StatusCode};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+
+use crate::broker::refusal::{Refusal, Resource};
+
+/// A refused request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Refused {
+    status: StatusCode,
+    error: &'static str,
+    reason: String,
+    /// Who is it? Asks for a login.
+    challenge: bool,
+}
+
+pub(super) type Result<T> = std::result::Result<T, Refused>;
+
+impl Refused {
+    fn new(status: StatusCode, error: &'static str, reason: impl Into<String>) -> Self {
+        Self { status, error, reason: reason.into(), challenge: false }
+    }
+
+    pub(super) fn bad_request(reason: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "bad_request", reason)
+    }
+
+    pub(super) fn bad(error: &'static str, reason: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, error, reason)
+    }
+
+    pub(super) fn not_found(reason: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not_found", reason)
+    }
+
+    /// Nobody, or not with this password.
+    pub(super) fn who(reason: impl Into<String>) -> Self {
+        Self {
+            challenge: true,
+            ..Self::new(StatusCode::UNAUTHORIZED, "not_authorized", reason)
+        }
+    }
+
+    /// Known, but not allowed to. `RabbitMQ` answers 401 here too.
+    pub(super) fn not_authorized(reason: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "not_authorized", reason)
+    }
+
+    pub(super) fn forbidden(reason: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "forbidden", reason)
+    }
+
+    pub(super) fn unavailable(reason: impl Into<String>) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", reason)
+    }
+
+    pub(super) fn precondition(reason: impl Into<String>) -> Self {
+        Self::new(StatusCode::PRECONDITION_FAILED, "precondition_failed", reason)
+    }
+
+    pub(super) fn too_late() -> Self {
+        Self::new(StatusCode::REQUEST_TIMEOUT, "timeout", "the request took too long")
+    }
+
+    /// The text for people.
+    pub(super) fn reason(&self) -> &str {
+        &self.reason
+    }
+}
+
+/// The broker's refusals as statuses: the one table.
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Self {
+        let reason = refusal.to_string();
+        match refusal {
+            Refusal::NotFound { resource: Resource::Queue(_), .. } => Self::not_found("queue_not_found"),
+            Refusal::NotFound { .. } => Self::not_found("exchange_not_found"),
+            Refusal::NoVhost(_) => Self::not_found("vhost_not_found"),
+            Refusal::Denied { .. } | Refusal::VhostDenied { .. } => Self::not_authorized(reason),
+            Refusal::Storage(_) => Self::unavailable(reason),
+            _ => Self::bad_request(reason),
+        }
+    }
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        let body = Json(json!({ "error": self.error, "reason": self.reason }));
+        let mut response = (self.status, body).into_response();
+        if self.challenge {
+            let realm = HeaderValue::from_static("Basic realm=\"Leveret Management\"");
+            response.headers_mut().insert(WWW_AUTHENTICATE, realm);
+        }
+        response
+    }
+}
+
+/// Longest text of a refusal that is not ours, in bytes.
+const REASON_BYTES_MAX: usize = 4096;
+
+/// Gives errors that come from below the handlers (bad paths, large bodies, wrong methods) the same
+/// form as ours, and answers OPTIONS with the methods that the path knows.
+pub(super) async fn uniform(request: Request, next: Next) -> Response {
+    let options = request.method() == Method::OPTIONS;
+    let response = next.run(request).await;
+    let status = response.status();
+    if options && status == StatusCode::METHOD_NOT_ALLOWED {
+        let mut allowed = response.headers().get(ALLOW).cloned();
+        if let Some(text) = allowed.as_ref().and_then(|allowed| allowed.to_str().ok()) {
+            allowed = HeaderValue::from_str(&format!("{text},OPTIONS")).ok();
+        }
+        return (allowed.map(|allowed| [(ALLOW, allowed)]), "").into_response();
+    }
+    let json = response.headers().get(CONTENT_TYPE).is_some_and(|kind| kind == "application/json");
+    if json || !(status.is_client_error() || status.is_server_error()) {
+        return response;
+    }
+    let (mut parts, body) = response.into_parts();
+    let text = to_bytes(body, REASON_BYTES_MAX).await.unwrap_or_default();
+    let reason = match String::from_utf8_lossy(&text) {
+        text if text.is_empty() => status.canonical_reason().unwrap_or_default().to_owned(),
+        text => text.into_owned(),
+    };
+    let error = match status {
+        StatusCode::NOT_FOUND => "not_found",
+        StatusCode::METHOD_NOT_ALLOWED => "method_not_allowed",
+        StatusCode::PAYLOAD_TOO_LARGE => "payload_too_large",
+        _ if status.is_server_error() => "internal_error",
+        _ => "bad_request",
+    };
+    parts.headers.remove(CONTENT_TYPE);
+    parts.headers.remove(axum::http::header::CONTENT_LENGTH);
+    let body = Json(json!({ "error": error, "reason": reason })).into_response();
+    let kind = body.headers().get(CONTENT_TYPE).cloned();
+    parts.headers.extend(kind.map(|kind| (CONTENT_TYPE, kind)));
+    Response::from_parts(parts, body.into_body())
+}

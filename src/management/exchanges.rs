@@ -1,0 +1,128 @@
+//! Exchanges: list, look at, declare, delete.
+
+use axum::extract::{Path, State};
+use axum::response::Response;
+use leveret_exchanges::ExchangeInfo;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::access::Login;
+use super::answer::{self, Query};
+use super::body::{Body, flag, object};
+use super::error::{Refused, Result};
+use super::tables::Table;
+use super::{Api, paths, tables};
+use crate::broker::exchanges::ExchangeRequest;
+use crate::broker::listing::exchange_arguments;
+use crate::broker::vhost::Vhost;
+
+fn shown(vhost: &Vhost, exchange: &ExchangeInfo) -> Value {
+    json!({
+        "name": &*exchange.name,
+        "vhost": vhost.name.as_str(),
+        "type": exchange.kind.name(),
+        "durable": exchange.durable,
+        "auto_delete": exchange.auto_delete,
+        "internal": exchange.internal,
+        "arguments": Table(&exchange_arguments(exchange)),
+        "policy": null,
+    })
+}
+
+fn rows(api: &Api, login: &Login, vhost: Option<&str>) -> Result<Vec<Value>> {
+    let mut rows = Vec::new();
+    for vhost in api.one_or_all(login, vhost)? {
+        rows.extend(vhost.exchanges().iter().map(|exchange| shown(&vhost, exchange)));
+    }
+    Ok(rows)
+}
+
+/// `GET exchanges`.
+pub(super) async fn all(State(api): State<Api>, login: Login, query: Query) -> Result<Response> {
+    answer::list(&query, rows(&api, &login, None)?)
+}
+
+/// `GET exchanges/:vhost`.
+pub(super) async fn in_vhost(
+    State(api): State<Api>,
+    login: Login,
+    Path(vhost): Path<String>,
+    query: Query,
+) -> Result<Response> {
+    answer::list(&query, rows(&api, &login, Some(&vhost))?)
+}
+
+/// `GET exchanges/:vhost/:exchange`.
+pub(super) async fn get(
+    State(api): State<Api>,
+    login: Login,
+    Path((vhost, name)): Path<(String, String)>,
+    query: Query,
+) -> Result<Response> {
+    let vhost = api.seen(&login, &vhost)?;
+    let name = paths::exchange(&name)?;
+    let exchange =
+        vhost.exchange(name.as_str()).ok_or_else(|| Refused::not_found("exchange_not_found"))?;
+    answer::one(&query, &shown(&vhost, &exchange))
+}
+
+#[derive(Deserialize)]
+pub(super) struct Declaration {
+    #[serde(rename = "type")]
+    kind: String,
+    /// `RabbitMQ`'s default over HTTP, unlike over AMQP.
+    #[serde(default = "yes", deserialize_with = "flag")]
+    durable: bool,
+    #[serde(default, deserialize_with = "flag")]
+    auto_delete: bool,
+    #[serde(default, deserialize_with = "flag")]
+    internal: bool,
+    #[serde(default, deserialize_with = "object")]
+    arguments: Map<String, Value>,
+}
+
+const fn yes() -> bool {
+    true
+}
+
+/// `PUT exchanges/:vhost/:exchange`.
+pub(super) async fn put(
+    State(api): State<Api>,
+    login: Login,
+    Path((vhost, name)): Path<(String, String)>,
+    Body(body): Body<Declaration>,
+) -> Result<Response> {
+    let entered = api.enter(&login, &vhost)?;
+    let name = paths::exchange(&name)?;
+    let request = ExchangeRequest {
+        kind: &body.kind,
+        durable: body.durable,
+        auto_delete: body.auto_delete,
+        internal: body.internal,
+        arguments: &tables::table(&body.arguments)?,
+    };
+    let new = entered.vhost.exchange(name.as_str()).is_none();
+    tokio::task::block_in_place(|| {
+        api.broker.declare_exchange(&entered.vhost, &entered.caller(), &name, &request)
+    })?;
+    Ok(answer::put(new))
+}
+
+/// `DELETE exchanges/:vhost/:exchange`.
+pub(super) async fn delete(
+    State(api): State<Api>,
+    login: Login,
+    Path((vhost, name)): Path<(String, String)>,
+    query: Query,
+) -> Result<Response> {
+    let entered = api.enter(&login, &vhost)?;
+    let name = paths::exchange(&name)?;
+    if entered.vhost.exchange(name.as_str()).is_none() {
+        return Err(Refused::not_found("exchange_not_found"));
+    }
+    let if_unused = query.get("if-unused").is_some_and(|value| value == "true");
+    tokio::task::block_in_place(|| {
+        api.broker.delete_exchange(&entered.vhost, &entered.caller(), &name, if_unused)
+    })?;
+    Ok(answer::done())
+}

@@ -1,0 +1,163 @@
+//! `POST queues/:vhost/:queue/get`: messages are taken first, and given back or settled when all are
+//! taken (rabbitmq-semantics 3b).
+
+use std::future::poll_fn;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use leveret_queues::queue::{Delivery, Requeue, Token};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::access::Login;
+use super::body::{Body, number};
+use super::error::{Refused, Result};
+use super::tables::Table;
+use super::{Api, paths};
+use crate::broker::Broker;
+use crate::broker::queue_handle::{GetOutcome, QueueHandle};
+use crate::broker::turn::Turn;
+use crate::wire::properties::{Field, Properties};
+
+/// Bodies in one answer, in bytes: what goes beyond waits for the next request.
+const ANSWER_BYTES_MAX: usize = 32 * 1024 * 1024;
+
+/// Messages in one answer.
+const ANSWER_MESSAGES_MAX: u64 = 10_000;
+
+#[derive(Deserialize)]
+pub(super) struct Wish {
+    #[serde(deserialize_with = "number")]
+    count: u64,
+    ackmode: AckMode,
+    encoding: Encoding,
+    truncate: Option<usize>,
+}
+
+#[derive(Clone, Copy, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+enum AckMode {
+    AckRequeueTrue,
+    AckRequeueFalse,
+    RejectRequeueTrue,
+    RejectRequeueFalse,
+}
+
+#[derive(Clone, Copy, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+enum Encoding {
+    Auto,
+    Base64,
+}
+
+/// Messages taken from a queue. They go back to it when this is dropped: a client that goes away in
+/// the middle takes nothing along.
+struct Taken {
+    broker: Arc<Broker>,
+    queue: Arc<QueueHandle>,
+    tokens: Vec<Token>,
+    end: AckMode,
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        if self.tokens.is_empty() {
+            return;
+        }
+        let mut turn = Turn::at(self.broker.now());
+        match self.end {
+            AckMode::AckRequeueFalse => self.queue.settle(&mut turn, &self.tokens),
+            AckMode::RejectRequeueFalse => self.queue.reject(&mut turn, &self.tokens),
+            AckMode::AckRequeueTrue | AckMode::RejectRequeueTrue => {
+                self.queue.requeue(&mut turn, &self.tokens, Requeue::Nacked);
+            }
+        }
+        self.broker.finish(&mut turn);
+    }
+}
+
+pub(super) async fn get(
+    State(api): State<Api>,
+    login: Login,
+    Path((vhost, name)): Path<(String, String)>,
+    Body(wish): Body<Wish>,
+) -> Result<Json<Vec<Value>>> {
+    let entered = api.enter(&login, &vhost)?;
+    let name = paths::queue(&name)?;
+    let queue = api.broker.readable_queue(&entered.vhost, &entered.caller(), &name)?;
+    let mut taken = Taken {
+        broker: Arc::clone(&api.broker),
+        queue: Arc::clone(&queue),
+        tokens: Vec::new(),
+        end: AckMode::RejectRequeueTrue,
+    };
+    let mut shown = Vec::new();
+    let mut bytes = 0;
+    let count = wish.count.min(ANSWER_MESSAGES_MAX);
+    while (shown.len() as u64) < count && bytes < ANSWER_BYTES_MAX {
+        let mut turn = Turn::at(api.broker.now());
+        let got = queue.get(&mut turn, false);
+        api.broker.finish(&mut turn);
+        match got? {
+            GetOutcome::Message(delivery, left) => {
+                taken.tokens.push(delivery.token);
+                bytes += delivery.message.body_len();
+                shown.push(message(&queue, &delivery, left, &wish));
+            }
+            GetOutcome::Empty => break,
+            GetOutcome::NotYet => poll_fn(|context| queue.poll_head(context.waker())).await,
+        }
+    }
+    taken.end = wish.ackmode;
+    tokio::task::block_in_place(|| drop(taken));
+    Ok(Json(shown))
+}
+
+fn message(queue: &QueueHandle, delivery: &Delivery, left: u64, wish: &Wish) -> Value {
+    let counted = queue.with_delivery_count(delivery);
+    let message = counted.as_ref().unwrap_or(&delivery.message);
+    let body = message.body();
+    let cut = &body[..body.len().min(wish.truncate.unwrap_or(usize::MAX))];
+    let text = (wish.encoding == Encoding::Auto).then(|| std::str::from_utf8(cut).ok()).flatten();
+    let (payload, encoding) = match text {
+        Some(text) => (text.to_owned(), "string"),
+        None => (STANDARD.encode(cut), "base64"),
+    };
+    json!({
+        "payload_bytes": body.len(),
+        "redelivered": delivery.redelivered,
+        "exchange": String::from_utf8_lossy(message.exchange()),
+        "routing_key": String::from_utf8_lossy(message.routing_key()),
+        "message_count": left,
+        "properties": properties(message.properties()),
+        "payload": payload,
+        "payload_encoding": encoding,
+    })
+}
+
+fn properties(raw: &[u8]) -> Value {
+    let mut shown = Map::new();
+    let Ok(properties) = Properties::parse(raw) else { return Value::Object(shown) };
+    for (name, field) in super::publish::TEXTS {
+        if let Some(text) = properties.text(field) {
+            shown.insert(name.to_owned(), json!(String::from_utf8_lossy(text)));
+        }
+    }
+    if let Some(headers) = properties.headers().and_then(|headers| headers.to_field_table().ok()) {
+        shown.insert("headers".to_owned(), json!(Table(&headers)));
+    }
+    for (name, value) in [
+        ("delivery_mode", properties.delivery_mode().map(u64::from)),
+        ("priority", properties.priority().map(u64::from)),
+        ("timestamp", properties.timestamp()),
+    ] {
+        if let Some(value) = value {
+            shown.insert(name.to_owned(), json!(value));
+        }
+    }
+    debug_assert!(super::publish::TEXTS.iter().all(|(_, field)| *field != Field::Headers));
+    Value::Object(shown)
+}

@@ -1,0 +1,245 @@
+//! `POST exchanges/:vhost/:exchange/publish`: as a mandatory publish with a confirm.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use leveret_queues::store::{Broken, Synced, Waiter};
+use leveret_queues::{Message, MessageMeta};
+use parking_lot::Mutex;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use tokio::sync::oneshot;
+
+use super::access::Login;
+use super::body::{Body, object};
+use super::error::{Refused, Result};
+use super::{Api, Shared, paths, tables};
+use crate::broker::names::ExchangeName;
+use crate::broker::publish::{Fate, Incoming, Publisher};
+use crate::broker::queue_options::TTL_MS_MAX;
+use crate::broker::refusal::{Access, Refusal, Resource};
+use crate::broker::turn::Turn;
+use crate::wire::properties::{Field, PropertiesEdit};
+use crate::wire::table::TableRef;
+use crate::wire::table_edit::table_contents;
+
+/// The properties that are texts, by their names in JSON.
+pub(super) const TEXTS: [(&str, Field); 10] = [
+    ("content_type", Field::ContentType),
+    ("content_encoding", Field::ContentEncoding),
+    ("correlation_id", Field::CorrelationId),
+    ("reply_to", Field::ReplyTo),
+    ("expiration", Field::Expiration),
+    ("message_id", Field::MessageId),
+    ("type", Field::Type),
+    ("user_id", Field::UserId),
+    ("app_id", Field::AppId),
+    ("cluster_id", Field::ClusterId),
+];
+
+/// How long a publish may wait until publishers may go on.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Bodies from here on are kept apart instead of being copied behind the message's other parts.
+const APART_BYTES: usize = 32 * 1024;
+
+#[derive(Deserialize)]
+pub(super) struct Publication {
+    #[serde(default, deserialize_with = "object")]
+    properties: Map<String, Value>,
+    routing_key: String,
+    payload: String,
+    payload_encoding: Encoding,
+}
+
+#[derive(Clone, Copy, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+enum Encoding {
+    String,
+    Base64,
+}
+
+struct Done(Mutex<Option<oneshot::Sender<bool>>>);
+
+impl Waiter for Done {
+    fn synced(&self, _token: u64, outcome: std::result::Result<Synced, Broken>) {
+        if let Some(done) = self.0.lock().take() {
+            let _ = done.send(outcome.is_ok());
+        }
+    }
+}
+
+pub(super) async fn publish(
+    State(api): State<Api>,
+    login: Login,
+    Path((vhost, exchange)): Path<(String, String)>,
+    Body(publication): Body<Publication>,
+) -> Result<Json<Value>> {
+    let mut entered = api.enter(&login, &vhost)?;
+    let exchange = paths::exchange(&exchange)?;
+    let (message, headers) = api.message(&login, &exchange, publication)?;
+    // Said before anything is asked of the queues, so that it does not depend on the key.
+    entered.rights.check(Access::Write, &Resource::Exchange(exchange.clone()))?;
+    if !exchange.as_str().is_empty() {
+        api.broker.find_exchange(&entered.vhost, &exchange)?;
+    }
+    let room = poll_fn(|context| api.broker.poll_publish(context.waker()));
+    if tokio::time::timeout(PATIENCE, room).await.is_err() {
+        return Err(Refused::unavailable("publishing is blocked; see health/checks/alarms"));
+    }
+    let (done, synced) = oneshot::channel();
+    let (fate, refusal) = {
+        let mut turn = Turn::at(api.broker.now());
+        let mut publisher = Publisher::default();
+        let incoming = std::iter::once(Incoming { message, headers, mandatory: true });
+        let (fates, refusal) =
+            publisher.publish(&api.broker, &entered.vhost, &mut entered.rights, &mut turn, incoming);
+        let fate = fates.pop();
+        if turn.appended {
+            let waiter: Arc<dyn Waiter> = Arc::new(Done(Mutex::new(Some(done))));
+            api.broker.store().notify(&waiter, 1);
+        } else {
+            let _ = done.send(true);
+        }
+        tokio::task::block_in_place(|| api.broker.finish(&mut turn));
+        (fate, refusal)
+    };
+    if let Some(refusal) = refusal {
+        return Err(refusal.into());
+    }
+    let routed = match fate {
+        Some(Fate::Accepted) => true,
+        Some(Fate::Returned(_)) => false,
+        Some(Fate::Refused) | None => return Err(unable()),
+    };
+    match synced.await {
+        Ok(true) => Ok(Json(json!({ "routed": routed }))),
+        _ => Err(unable()),
+    }
+}
+
+fn unable() -> Refused {
+    Refused::bad_request("Unable to publish message. Check queue limits.")
+}
+
+impl Shared {
+    fn message(
+        &self,
+        login: &Login,
+        exchange: &ExchangeName,
+        publication: Publication,
+    ) -> Result<(Message, bool)> {
+        if publication.routing_key.len() > 255 {
+            return Err(Refused::bad_request("routing_key is longer than 255 bytes"));
+        }
+        let body = match publication.payload_encoding {
+            Encoding::String => publication.payload.into_bytes(),
+            Encoding::Base64 => STANDARD
+                .decode(publication.payload)
+                .map_err(|error| Refused::bad_request(format!("payload is not base64: {error}")))?,
+        };
+        let max = self.broker.limits.message_bytes_max;
+        if body.len() as u64 > max {
+            let text = format!("message size {} is larger than configured max size {max}", body.len());
+            return Err(Refusal::Precondition(text).into());
+        }
+        let (raw, meta) = properties(&publication.properties, login)?;
+        let headers = publication.properties.contains_key("headers");
+        let (exchange, key) = (exchange.as_str(), &publication.routing_key);
+        let message = if body.len() < APART_BYTES {
+            Message::new(exchange, key, &raw, &body, meta)
+        } else {
+            Message::with_large_body(exchange, key, &raw, Bytes::from(body), meta)
+        };
+        Ok((message, headers))
+    }
+}
+
+fn whole(name: &str, value: &Value) -> Result<u64> {
+    let number = match value {
+        Value::Number(number) => number.as_u64(),
+        Value::String(text) => text.parse().ok(),
+        _ => None,
+    };
+    number.ok_or_else(|| Refused::bad_request(format!("{name} is not a whole number: {value}")))
+}
+
+fn octet(name: &str, value: &Value) -> Result<u8> {
+    let number = whole(name, value)?;
+    u8::try_from(number).map_err(|_| Refused::bad_request(format!("{name} is larger than 255")))
+}
+
+/// Properties as they travel, and what queues need to know of them.
+fn properties(given: &Map<String, Value>, login: &Login) -> Result<(Vec<u8>, MessageMeta)> {
+    let unreadable = |error: &dyn std::fmt::Display| Refused::bad_request(format!("properties: {error}"));
+    let mut edit = PropertiesEdit::new(&[]).map_err(|error| unreadable(&error))?;
+    let mut meta = MessageMeta::default();
+    let mut headers = Vec::new();
+    for (name, value) in given {
+        match name.as_str() {
+            "headers" => {
+                let Value::Object(object) = value else {
+                    return Err(Refused::bad_request("headers is not an object"));
+                };
+                headers = table_contents(&tables::table(object)?);
+                TableRef::new(&headers).map_err(|error| unreadable(&error))?;
+            }
+            "delivery_mode" => {
+                let mode = octet(name, value)?;
+                meta.persistent = mode == 2;
+                edit.set_delivery_mode(mode);
+            }
+            "priority" => {
+                let priority = octet(name, value)?;
+                meta.priority = Some(priority);
+                edit.set_priority(priority);
+            }
+            "timestamp" => {
+                edit.set_timestamp(whole(name, value)?);
+            }
+            _ => {
+                let field = TEXTS.iter().find(|(known, _)| known == name).map(|(_, field)| *field);
+                let Some(field) = field else {
+                    return Err(Refused::bad_request(format!("unknown property {name}")));
+                };
+                let text = match value {
+                    Value::String(text) => text.clone(),
+                    Value::Number(number) => number.to_string(),
+                    _ => return Err(Refused::bad_request(format!("{name} is not a text"))),
+                };
+                if text.len() > 255 {
+                    return Err(Refused::bad_request(format!("{name} is longer than 255 bytes")));
+                }
+                check(field, &text, login, &mut meta)?;
+                edit.set_text(field, text.as_bytes());
+            }
+        }
+    }
+    if given.contains_key("headers") {
+        edit.set_headers(&headers);
+    }
+    Ok((edit.finish(), meta))
+}
+
+fn check(field: Field, text: &str, login: &Login, meta: &mut MessageMeta) -> Result<()> {
+    if field == Field::Expiration {
+        let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+        let expiration = text.parse().ok().filter(|ms| digits && *ms <= TTL_MS_MAX);
+        let invalid = || Refused::bad_request(format!("invalid expiration '{text}'"));
+        meta.expiration_ms = Some(expiration.ok_or_else(invalid)?);
+    }
+    let impersonates = login.tags.iter().any(|tag| tag == "impersonator");
+    if field == Field::UserId && text != login.user.as_str() && !impersonates {
+        let user = login.user.as_str();
+        return Err(Refused::bad_request(format!(
+            "user_id property set to '{text}' but authenticated user was '{user}'"
+        )));
+    }
+    Ok(())
+}

@@ -1,0 +1,139 @@
+//! A queue as answers show it. Written straight from its numbers: lists may have many thousands.
+
+use std::sync::Arc;
+
+use leveret_queues::Millis;
+use serde::ser::{Serialize, SerializeMap, Serializer};
+
+use super::Api;
+use super::answer::Item;
+use super::rates::{QueueRates, Snapshot};
+use super::tables::Table;
+use crate::broker::arguments::{get, text};
+use crate::broker::listing::QueueView;
+use crate::broker::queue_handle::QueueHandle;
+
+/// How much of a queue is shown.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Detail {
+    /// How it was declared (`disable_stats`).
+    Declared,
+    /// And how long it is (`enable_queue_totals`).
+    Lengths,
+    /// Everything.
+    All,
+}
+
+/// One queue.
+pub(super) struct QueueRow {
+    queue: Arc<QueueHandle>,
+    view: QueueView,
+    rates: QueueRates,
+    node: Arc<str>,
+    detail: Detail,
+}
+
+impl QueueRow {
+    pub(super) fn new(api: &Api, snapshot: &Snapshot, queue: Arc<QueueHandle>, detail: Detail) -> Self {
+        let view = queue.view();
+        let rates = snapshot.queue(queue.id, &view);
+        Self { queue, view, rates, node: Arc::clone(&api.facts.node), detail }
+    }
+}
+
+impl Item for QueueRow {
+    fn name(&self) -> &str {
+        self.queue.name.as_str()
+    }
+}
+
+/// `classic` or `quorum`, as it was declared.
+pub(super) fn kind(queue: &QueueHandle) -> &str {
+    get(&queue.spec.arguments, "x-queue-type").and_then(text).unwrap_or("classic")
+}
+
+#[derive(serde::Serialize)]
+struct Nothing {}
+
+impl Serialize for QueueRow {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        let (spec, counts) = (&self.queue.spec, &self.view.counts);
+        map.serialize_entry("name", &self.queue.name)?;
+        map.serialize_entry("vhost", &self.queue.vhost)?;
+        map.serialize_entry("type", kind(&self.queue))?;
+        map.serialize_entry("durable", &spec.durable)?;
+        map.serialize_entry("auto_delete", &spec.auto_delete)?;
+        map.serialize_entry("exclusive", &spec.exclusive_owner.is_some())?;
+        map.serialize_entry("arguments", &Table(&spec.arguments))?;
+        map.serialize_entry("node", &*self.node)?;
+        map.serialize_entry("state", "running")?;
+        if kind(&self.queue) == "quorum" {
+            map.serialize_entry("leader", &*self.node)?;
+            map.serialize_entry("members", &[&*self.node])?;
+            map.serialize_entry("online", &[&*self.node])?;
+        }
+        if self.detail == Detail::Declared {
+            return map.end();
+        }
+        if self.detail == Detail::Lengths {
+            map.serialize_entry("messages", &(counts.ready + counts.unacked))?;
+            map.serialize_entry("messages_ready", &counts.ready)?;
+            map.serialize_entry("messages_unacknowledged", &counts.unacked)?;
+            return map.end();
+        }
+        self.rates.lengths.write(&mut map)?;
+        map.serialize_entry("message_stats", &self.rates.messages)?;
+        map.serialize_entry("consumers", &counts.consumers)?;
+        map.serialize_entry("policy", &None::<&str>)?;
+        map.serialize_entry("operator_policy", &None::<&str>)?;
+        map.serialize_entry("effective_policy_definition", &Nothing {})?;
+        map.serialize_entry("messages_persistent", &counts.persistent)?;
+        map.serialize_entry("messages_ram", &(counts.ready - counts.away + counts.unacked))?;
+        map.serialize_entry("messages_paged_out", &counts.away)?;
+        map.serialize_entry("message_bytes", &(counts.ready_bytes + counts.unacked_bytes))?;
+        map.serialize_entry("message_bytes_ready", &counts.ready_bytes)?;
+        map.serialize_entry("message_bytes_unacknowledged", &counts.unacked_bytes)?;
+        map.serialize_entry("message_bytes_persistent", &counts.persistent_bytes)?;
+        map.serialize_entry("memory", &counts.resident_bytes)?;
+        if let Some(since) = self.rates.still {
+            map.serialize_entry("idle_since", &date(since))?;
+        }
+        map.end()
+    }
+}
+
+/// An instant as `RabbitMQ` writes it: `2024-02-29T23:59:58.123+00:00`.
+pub(super) fn date(at: Millis) -> String {
+    let (days, of_day) = (at.0 / 86_400_000, at.0 % 86_400_000);
+    // Civil from days (Howard Hinnant): eras of 400 years that begin on 1 March.
+    let shifted = days + 719_468;
+    let (era, of_era) = (shifted / 146_097, shifted % 146_097);
+    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    let year = year_of_era + era * 400 + u64::from(month <= 2);
+    let (hour, minute) = (of_day / 3_600_000, of_day / 60_000 % 60);
+    let (second, milli) = (of_day / 1_000 % 60, of_day % 1_000);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{milli:03}+00:00")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_are_right_around_leap_days_and_new_year() {
+        for (at, want) in [
+            (0, "1970-01-01T00:00:00.000+00:00"),
+            (951_782_399_999, "2000-02-28T23:59:59.999+00:00"),
+            (951_782_400_000, "2000-02-29T00:00:00.000+00:00"),
+            (1_709_251_198_123, "2024-02-29T23:59:58.123+00:00"),
+            (1_735_689_600_000, "2025-01-01T00:00:00.000+00:00"),
+        ] {
+            assert_eq!(date(Millis(at)), want);
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! Queues: list, look at, declare, delete, purge.
+
+use axum::extract::{Path, State};
+use axum::response::Response;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::access::Login;
+use super::answer::{self, Query};
+use super::body::{Body, flag, object};
+use super::consumers;
+use super::error::{Refused, Result};
+use super::queue_row::{Detail, QueueRow};
+use super::{Api, paths, tables};
+use crate::broker::queue_handle::QueueHandle;
+use crate::broker::queues::QueueRequest;
+use crate::broker::turn::Turn;
+
+fn set(query: &Query, name: &str) -> bool {
+    query.get(name).is_some_and(|value| value == "true")
+}
+
+fn rows(api: &Api, login: &Login, query: &Query, vhost: Option<&str>) -> Result<Vec<QueueRow>> {
+    let detail = match (set(query, "disable_stats"), set(query, "enable_queue_totals")) {
+        (true, true) => Detail::Lengths,
+        (true, false) => Detail::Declared,
+        _ => Detail::All,
+    };
+    let snapshot = api.rates.snapshot();
+    let mut rows = Vec::new();
+    for vhost in api.one_or_all(login, vhost)? {
+        let mut queues = vhost.queues();
+        queues.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        rows.extend(queues.into_iter().map(|queue| QueueRow::new(api, &snapshot, queue, detail)));
+    }
+    Ok(rows)
+}
+
+/// `GET queues`.
+pub(super) async fn all(State(api): State<Api>, login: Login, query: Query) -> Result<Response> {
+    answer::list(&query, rows(&api, &login, &query, None)?)
+}
+
+/// `GET queues/:vhost`.
+pub(super) async fn in_vhost(
+    State(api): State<Api>,
+    login: Login,
+    Path(vhost): Path<String>,
+    query: Query,
+) -> Result<Response> {
+    answer::list(&query, rows(&api, &login, &query, Some(&vhost))?)
+}
+
+/// `GET queues/:vhost/:queue`: also shows its consumers.
+pub(super) async fn get(
+    State(api): State<Api>,
+    login: Login,
+    Path((vhost, name)): Path<(String, String)>,
+    query: Query,
+) -> Result<Response> {
+    let vhost = api.seen(&login, &vhost)?;
+    let queue = vhost.queue(&name).ok_or_else(|| Refused::not_found("queue_not_found"))?;
+    let row = QueueRow::new(&api, &api.rates.snapshot(), std::sync::Arc::clone(&queue), Detail::All);
+    let mut shown = serde_json::to_value(&row).map_err(|error| Refused::unavailable(error.to_string()))?;
+    if let Some(shown) = shown.as_object_mut() {
+        add_consumers(&api, &queue, shown);
+    }
+    answer::one(&query, &shown)
+}
+
+fn add_consumers(api: &Api, queue: &QueueHandle, shown: &mut Map<String, Value>) {
+    let listed = queue.consumers();
+    let tag_of = |wanted: fn(&crate::broker::listing::ConsumerListed) -> bool| {
+        listed.iter().find(|listed| wanted(listed)).map(|listed| listed.consumer.tag.as_str().to_owned())
+    };
+    shown.insert("exclusive_consumer_tag".to_owned(), json!(tag_of(|listed| listed.consumer.exclusive)));
+    if queue.view().settings.single_active_consumer {
+        shown.insert("single_active_consumer_tag".to_owned(), json!(tag_of(|listed| listed.active)));
+    }
+    let details: Vec<_> = listed.iter().map(|listed| consumers::shown(api, listed)).collect();
+    shown.insert("consumer_details".to_owned(), json!(details));
+    shown.insert("incoming".to_owned(), json!([]));
+    shown.insert("deliveries".to_owned(), json!([]));
+    if let Some(owner) = queue.spec.exclusive_owner.and_then(|owner| api.broker.registry.get(owner)) {
+        let peer = owner.facts.peer;
+        let details = json!({
+            "name": owner.name, "peer_host": peer.ip().to_string(), "peer_port": peer.port(),
+        });
+        shown.insert("owner_pid_details".to_owned(), details);
+    }
+}
+
+#[derive(Deserialize)]
+pub(super) struct Declaration {
+    #[serde(default, deserialize_with = "flag")]
+    durable: bool,
+    #[serde(default, deserialize_with = "flag")]
+    auto_delete: bool,
+    #[serde(default, deserialize_with = "object")]
+    arguments: Map<String, Value>,
+}
+
+/// `PUT queues/:vhost/:queue`.
+pub(super) async fn put(
+    State(api): State<Api>,
+    login: Login,
+    Path((vhost, name)): Path<(String, String)>,
+    Body(body): Body<Declaration>,
+) -> Result<Response> {
+    let entered = api.enter(&login, &vhost)?;
+    let name = paths::queue(&name)?;
+    let request = QueueRequest {
+        passive: false,
+        durable: body.durable,
+        exclusive: false,
+        auto_delete: body.auto_delete,
+        arguments: &tables::table(&body.arguments)?,
+    };
+    let mut turn = Turn::at(api.broker.now());
+    let declared = tokio::task::block_in_place(|| {
+        let vhost = &entered.vhost;
+        let declared = api.broker.declare_queue(vhost, &entered.caller(), &mut turn, &name, &request);
+        api.broker.finish(&mut turn);
+        declared
+    })?;
+    Ok(answer::put(declared.created))
+}
+
+/// `DELETE queues/:vhost/:queue`.
+pub(super) async fn delete(
+    State(api): State<Api>,
+    login: Login,
+    Path((vhost, name)): Path<(String, String)>,
+    query: Query,
+) -> Result<Response> {
+    let entered = api.enter(&login, &vhost)?;
+    let name = paths::queue(&name)?;
+    entered.vhost.queue(name.as_str()).ok_or_else(|| Refused::not_found("queue_not_found"))?;
+    let (unused, empty) = (set(&query, "if-unused"), set(&query, "if-empty"));
+    let mut turn = Turn::at(api.broker.now());
+    tokio::task::block_in_place(|| {
+        let (vhost, caller) = (&entered.vhost, entered.caller());
+        let deleted = api.broker.delete_queue(vhost, &caller, &mut turn, &name, unused, empty);
+        api.broker.finish(&mut turn);
+        deleted
+    })?;
+    Ok(answer::done())
+}
+
+/// `DELETE queues/:vhost/:queue/contents`.
+pub(super) async fn purge(
+    State(api): State<Api>,
+    login: Login,
+    Path((vhost, name)): Path<(String, String)>,
+) -> Result<Response> {
+    let entered = api.enter(&login, &vhost)?;
+    let name = paths::queue(&name)?;
+    let mut turn = Turn::at(api.broker.now());
+    tokio::task::block_in_place(|| {
+        let purged = api.broker.purge_queue(&entered.vhost, &entered.caller(), &mut turn, &name);
+        api.broker.finish(&mut turn);
+        purged
+    })?;
+    Ok(answer::done())
+}

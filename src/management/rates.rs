@@ -1,0 +1,389 @@
+//! How fast counters move: one task reads them all now and then, and keeps what the last two readings
+//! say. Requests read a finished table and wait for nobody.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use leveret_queues::{Millis, QueueId};
+use parking_lot::RwLock;
+use rustc_hash::FxHashMap;
+use serde::ser::{Serialize, SerializeMap, Serializer};
+
+use crate::broker::Broker;
+use crate::broker::listing::QueueView;
+use crate::broker::names::ConnectionId;
+use crate::broker::queue_handle::QueueStats;
+use crate::broker::registry::Churn;
+
+/// How often counters are read.
+const INTERVAL: Duration = Duration::from_secs(5);
+
+/// A set of counters or gauges by name: the name, the name of its details, its value.
+pub(super) type Numbers<const N: usize> = [u64; N];
+
+/// Names of the messages counters of queues, and of their details.
+const MESSAGE_NAMES: [(&str, &str); 9] = [
+    ("publish", "publish_details"),
+    ("deliver", "deliver_details"),
+    ("deliver_no_ack", "deliver_no_ack_details"),
+    ("get", "get_details"),
+    ("get_no_ack", "get_no_ack_details"),
+    ("get_empty", "get_empty_details"),
+    ("deliver_get", "deliver_get_details"),
+    ("redeliver", "redeliver_details"),
+    ("ack", "ack_details"),
+];
+const LENGTH_NAMES: [(&str, &str); 3] = [
+    ("messages", "messages_details"),
+    ("messages_ready", "messages_ready_details"),
+    ("messages_unacknowledged", "messages_unacknowledged_details"),
+];
+const GLOBAL_NAMES: [(&str, &str); 3] = [
+    ("confirm", "confirm_details"),
+    ("return_unroutable", "return_unroutable_details"),
+    ("drop_unroutable", "drop_unroutable_details"),
+];
+const CHURN_NAMES: [(&str, &str); 7] = [
+    ("connection_created", "connection_created_details"),
+    ("connection_closed", "connection_closed_details"),
+    ("channel_created", "channel_created_details"),
+    ("channel_closed", "channel_closed_details"),
+    ("queue_declared", "queue_declared_details"),
+    ("queue_created", "queue_created_details"),
+    ("queue_deleted", "queue_deleted_details"),
+];
+
+/// Numbers and their rates a second.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rated<const N: usize> {
+    pub(super) now: Numbers<N>,
+    pub(super) rates: [f64; N],
+    pub(super) names: &'static [(&'static str, &'static str); N],
+}
+
+struct Rate(f64);
+
+impl Serialize for Rate {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(1))?;
+        map.serialize_entry("rate", &self.0)?;
+        map.end()
+    }
+}
+
+impl<const N: usize> Rated<N> {
+    /// Writes each number and its details into an object.
+    pub(super) fn write<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
+        for ((name, details), (now, rate)) in self.names.iter().zip(self.now.iter().zip(self.rates)) {
+            map.serialize_entry(name, now)?;
+            map.serialize_entry(details, &Rate(rate))?;
+        }
+        Ok(())
+    }
+}
+
+impl<const N: usize> Serialize for Rated<N> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(N * 2))?;
+        self.write(&mut map)?;
+        map.end()
+    }
+}
+
+/// What moved in a queue, or in all of them.
+pub(super) fn messages(stats: &QueueStats) -> Numbers<9> {
+    let delivered = stats.delivered + stats.delivered_no_ack + stats.got + stats.got_no_ack;
+    [
+        stats.published,
+        stats.delivered,
+        stats.delivered_no_ack,
+        stats.got,
+        stats.got_no_ack,
+        stats.got_empty,
+        delivered,
+        stats.redelivered,
+        stats.acked,
+    ]
+}
+
+/// How long a queue is, or all of them.
+pub(super) fn lengths(view: &QueueView) -> Numbers<3> {
+    let counts = &view.counts;
+    [counts.ready + counts.unacked, counts.ready, counts.unacked]
+}
+
+fn churn(churn: &Churn) -> Numbers<7> {
+    [
+        &churn.connections_opened,
+        &churn.connections_closed,
+        &churn.channels_opened,
+        &churn.channels_closed,
+        &churn.queues_declared,
+        &churn.queues_created,
+        &churn.queues_deleted,
+    ]
+    .map(|count| count.load(Ordering::Relaxed))
+}
+
+/// Two readings of some numbers.
+#[derive(Clone, Copy, Debug)]
+struct Reading<const N: usize> {
+    last: Numbers<N>,
+    rates: [f64; N],
+}
+
+impl<const N: usize> Reading<N> {
+    fn first(last: Numbers<N>) -> Self {
+        Self { last, rates: [0.0; N] }
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "rates are for people")]
+    fn next(&self, now: Numbers<N>, seconds: f64) -> Self {
+        let mut rates = [0.0; N];
+        for ((rate, now), last) in rates.iter_mut().zip(now).zip(self.last) {
+            let moved = if now >= last { (now - last) as f64 } else { -((last - now) as f64) };
+            *rate = moved / seconds;
+        }
+        Self { last: now, rates }
+    }
+}
+
+/// What is known of one queue.
+#[derive(Clone, Copy, Debug)]
+struct QueueReading {
+    messages: Reading<9>,
+    lengths: Reading<3>,
+    /// Since when nothing has moved.
+    still: Millis,
+}
+
+/// The last reading of everything.
+#[derive(Default)]
+struct Readings {
+    at: Millis,
+    queues: FxHashMap<QueueId, QueueReading>,
+    connections: FxHashMap<ConnectionId, Reading<2>>,
+    messages: Option<Reading<9>>,
+    lengths: Option<Reading<3>>,
+    global: Option<Reading<3>>,
+    churn: Option<Reading<7>>,
+}
+
+/// All that all queues and vhosts have counted.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Totals {
+    pub(super) stats: QueueStats,
+    pub(super) messages: u64,
+    pub(super) ready: u64,
+    pub(super) unacked: u64,
+    pub(super) consumers: u64,
+    pub(super) queues: u64,
+    pub(super) exchanges: u64,
+    /// By clients, whatever the number of queues that got them.
+    pub(super) published: u64,
+    pub(super) published_confirm: u64,
+    pub(super) returned: u64,
+    pub(super) dropped: u64,
+    pub(super) confirmed: u64,
+}
+
+impl Totals {
+    /// Adds everything up: as many short locks as there are queues.
+    pub(super) fn of(broker: &Broker) -> Self {
+        let mut totals = Self { confirmed: broker.registry.confirmed(), ..Self::default() };
+        for vhost in broker.vhosts() {
+            totals.exchanges += vhost.exchange_count() as u64;
+            totals.count(&vhost.stats);
+            for queue in vhost.queues() {
+                totals.add(&queue.view());
+            }
+        }
+        totals.count(&broker.retired_vhosts);
+        totals.stats.add(&broker.retired_queues());
+        totals
+    }
+
+    fn count(&mut self, stats: &crate::broker::vhost::VhostStats) {
+        let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        self.published += read(&stats.published);
+        self.published_confirm += read(&stats.published_confirm);
+        self.returned += read(&stats.returned);
+        self.dropped += read(&stats.dropped);
+    }
+
+    fn add(&mut self, view: &QueueView) {
+        self.stats.add(&view.stats);
+        self.messages += view.counts.ready + view.counts.unacked;
+        self.ready += view.counts.ready;
+        self.unacked += view.counts.unacked;
+        self.consumers += view.counts.consumers as u64;
+        self.queues += 1;
+    }
+
+    fn message_numbers(&self) -> Numbers<9> {
+        let mut numbers = messages(&self.stats);
+        numbers[0] = self.published;
+        numbers
+    }
+}
+
+/// The table of rates.
+#[derive(Default)]
+pub(super) struct Rates {
+    readings: RwLock<Arc<Readings>>,
+}
+
+/// A queue's numbers with their rates.
+pub(super) struct QueueRates {
+    pub(super) messages: Rated<9>,
+    pub(super) lengths: Rated<3>,
+    /// Since when nothing has moved, if nothing does.
+    pub(super) still: Option<Millis>,
+}
+
+/// Numbers of the whole broker with their rates.
+pub(super) struct TotalRates {
+    pub(super) messages: Rated<9>,
+    pub(super) lengths: Rated<3>,
+    pub(super) global: Rated<3>,
+    pub(super) churn: Rated<7>,
+}
+
+/// A table of rates that stays the same while an answer is made.
+pub(super) struct Snapshot(Arc<Readings>);
+
+fn rated<const N: usize>(
+    now: Numbers<N>,
+    reading: Option<&Reading<N>>,
+    names: &'static [(&'static str, &'static str); N],
+) -> Rated<N> {
+    Rated { now, rates: reading.map_or([0.0; N], |reading| reading.rates), names }
+}
+
+impl Snapshot {
+    pub(super) fn queue(&self, id: QueueId, view: &QueueView) -> QueueRates {
+        let reading = self.0.queues.get(&id);
+        let (moved, length) = (messages(&view.stats), lengths(view));
+        let still = reading.filter(|reading| {
+            reading.still < self.0.at && reading.messages.last == moved && reading.lengths.last == length
+        });
+        QueueRates {
+            messages: rated(moved, reading.map(|reading| &reading.messages), &MESSAGE_NAMES),
+            lengths: rated(length, reading.map(|reading| &reading.lengths), &LENGTH_NAMES),
+            still: still.map(|reading| reading.still),
+        }
+    }
+
+    pub(super) fn totals(&self, broker: &Broker, totals: &Totals) -> TotalRates {
+        let readings = &self.0;
+        TotalRates {
+            messages: rated(totals.message_numbers(), readings.messages.as_ref(), &MESSAGE_NAMES),
+            lengths: rated(
+                [totals.messages, totals.ready, totals.unacked],
+                readings.lengths.as_ref(),
+                &LENGTH_NAMES,
+            ),
+            global: rated(
+                [totals.confirmed, totals.returned, totals.dropped],
+                readings.global.as_ref(),
+                &GLOBAL_NAMES,
+            ),
+            churn: rated(churn(&broker.registry.churn), readings.churn.as_ref(), &CHURN_NAMES),
+        }
+    }
+
+    /// Bytes a second received and sent.
+    pub(super) fn connection(&self, id: ConnectionId) -> [f64; 2] {
+        self.0.connections.get(&id).map_or([0.0; 2], |reading| reading.rates)
+    }
+}
+
+impl Rates {
+    pub(super) fn snapshot(&self) -> Snapshot {
+        Snapshot(Arc::clone(&self.readings.read()))
+    }
+
+    fn read(&self, broker: &Broker) {
+        let last = self.snapshot().0;
+        let at = broker.now();
+        #[expect(clippy::cast_precision_loss, reason = "seconds between readings")]
+        let seconds = (at.0.saturating_sub(last.at.0)).max(1) as f64 / 1000.0;
+        let mut next = Readings { at, ..Readings::default() };
+        next.queues.reserve(last.queues.len());
+        let mut totals = Totals::default();
+        for vhost in broker.vhosts() {
+            totals.count(&vhost.stats);
+            for queue in vhost.queues() {
+                let view = queue.view();
+                totals.add(&view);
+                let (moved, length) = (messages(&view.stats), lengths(&view));
+                let reading = last.queues.get(&queue.id).map_or_else(
+                    || QueueReading {
+                        messages: Reading::first(moved),
+                        lengths: Reading::first(length),
+                        still: at,
+                    },
+                    |before| QueueReading {
+                        messages: before.messages.next(moved, seconds),
+                        lengths: before.lengths.next(length, seconds),
+                        still: if before.messages.last == moved && before.lengths.last == length {
+                            before.still
+                        } else {
+                            at
+                        },
+                    },
+                );
+                next.queues.insert(queue.id, reading);
+            }
+        }
+        totals.count(&broker.retired_vhosts);
+        totals.stats.add(&broker.retired_queues());
+        totals.confirmed = broker.registry.confirmed();
+        for connection in broker.registry.connections() {
+            let traffic = &connection.traffic;
+            let bytes =
+                [&traffic.received_bytes, &traffic.sent_bytes].map(|count| count.load(Ordering::Relaxed));
+            let reading = last
+                .connections
+                .get(&connection.facts.id)
+                .map_or_else(|| Reading::first(bytes), |before| before.next(bytes, seconds));
+            next.connections.insert(connection.facts.id, reading);
+        }
+        next.messages = Some(follow(last.messages, totals.message_numbers(), seconds));
+        next.lengths =
+            Some(follow(last.lengths, [totals.messages, totals.ready, totals.unacked], seconds));
+        next.global =
+            Some(follow(last.global, [totals.confirmed, totals.returned, totals.dropped], seconds));
+        next.churn = Some(follow(last.churn, churn(&broker.registry.churn), seconds));
+        *self.readings.write() = Arc::new(next);
+    }
+}
+
+fn follow<const N: usize>(before: Option<Reading<N>>, now: Numbers<N>, seconds: f64) -> Reading<N> {
+    before.map_or_else(|| Reading::first(now), |before| before.next(now, seconds))
+}
+
+/// Starts the task that reads counters.
+pub(super) fn start(broker: Arc<Broker>) -> Arc<Rates> {
+    let rates = Arc::new(Rates::default());
+    let reader = Arc::clone(&rates);
+    tokio::spawn(async move {
+        loop {
+            tokio::task::block_in_place(|| reader.read(&broker));
+            tokio::time::sleep(INTERVAL).await;
+        }
+    });
+    rates
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_are_per_second_and_may_fall() {
+        let reading = Reading::first([10, 10]).next([20, 0], 5.0);
+        assert_eq!(reading.rates.map(|rate| (rate * 10.0).round()), [20.0, -20.0]);
+    }
+}

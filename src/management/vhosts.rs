@@ -1,0 +1,151 @@
+//! Virtual hosts: list, look at, create, delete, protect.
+
+use axum::extract::{Path, State};
+use axum::response::Response;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::Api;
+use super::access::Login;
+use super::answer::{self, Query};
+use super::body::{Body, words};
+use super::error::{Refused, Result};
+use crate::broker::refusal::Refusal;
+use crate::broker::vhost::Vhost;
+use crate::broker::vhosts::VhostRecord;
+
+fn shown(api: &Api, vhost: &Vhost) -> Value {
+    let record = vhost.record.read().clone();
+    let (mut ready, mut unacked) = (0, 0);
+    for queue in vhost.queues() {
+        let counts = queue.counts();
+        ready += counts.ready;
+        unacked += counts.unacked;
+    }
+    json!({
+        "name": vhost.name.as_str(),
+        "description": record.description,
+        "tags": record.tags,
+        "default_queue_type": record.default_queue_type.as_deref().unwrap_or("classic"),
+        "metadata": {
+            "description": record.description,
+            "tags": record.tags,
+            "default_queue_type": record.default_queue_type,
+        },
+        "protected_from_deletion": record.protected,
+        "tracing": false,
+        "cluster_state": { (&*api.facts.node): "running" },
+        "messages": ready + unacked,
+        "messages_ready": ready,
+        "messages_unacknowledged": unacked,
+    })
+}
+
+/// `GET vhosts`.
+pub(super) async fn all(State(api): State<Api>, login: Login, query: Query) -> Result<Response> {
+    let rows = api.all_seen(&login).iter().map(|vhost| shown(&api, vhost)).collect();
+    answer::list(&query, rows)
+}
+
+/// `GET vhosts/:vhost`.
+pub(super) async fn get(
+    State(api): State<Api>,
+    login: Login,
+    Path(name): Path<String>,
+    query: Query,
+) -> Result<Response> {
+    let vhost = api.seen(&login, &name)?;
+    answer::one(&query, &shown(&api, &vhost))
+}
+
+#[derive(Deserialize)]
+pub(super) struct Metadata {
+    description: Option<String>,
+    #[serde(default, deserialize_with = "words")]
+    tags: Option<Vec<String>>,
+    default_queue_type: Option<String>,
+    protected_from_deletion: Option<bool>,
+}
+
+impl Metadata {
+    fn applied_to(self, mut record: VhostRecord) -> Result<VhostRecord> {
+        let kinds = ["classic", "quorum", "undefined"];
+        if let Some(kind) = &self.default_queue_type
+            && !kinds.contains(&kind.as_str())
+        {
+            let why = format!("default_queue_type '{kind}' is not supported: classic or quorum");
+            return Err(Refused::bad_request(why));
+        }
+        record.description = self.description.unwrap_or(record.description);
+        record.tags = self.tags.unwrap_or(record.tags);
+        record.default_queue_type =
+            self.default_queue_type.filter(|kind| kind != "undefined").or(record.default_queue_type);
+        record.protected = self.protected_from_deletion.unwrap_or(record.protected);
+        Ok(record)
+    }
+}
+
+/// `PUT vhosts/:vhost`. Whoever creates a vhost may do everything in it, as in `RabbitMQ`.
+pub(super) async fn put(
+    State(api): State<Api>,
+    login: Login,
+    Path(name): Path<String>,
+    Body(body): Body<Metadata>,
+) -> Result<Response> {
+    login.administrator()?;
+    let record = api.broker.vhost(&name).map(|vhost| vhost.record.read().clone()).unwrap_or_default();
+    let record = body.applied_to(record)?;
+    let new = tokio::task::block_in_place(|| {
+        let new = api.broker.put_vhost(&name, record)?;
+        if new {
+            let all = crate::broker::users::PermissionRecord::all();
+            api.broker.set_permission(login.user.as_str(), &name, all)?;
+        }
+        Ok::<_, Refusal>(new)
+    })?;
+    Ok(answer::put(new))
+}
+
+/// `DELETE vhosts/:vhost`.
+pub(super) async fn delete(
+    State(api): State<Api>,
+    login: Login,
+    Path(name): Path<String>,
+) -> Result<Response> {
+    login.administrator()?;
+    let vhost = api.broker.vhost(&name).ok_or_else(|| Refused::not_found("vhost_not_found"))?;
+    if vhost.record.read().protected {
+        return Err(Refused::precondition(format!("vhost '{name}' is protected from deletion")));
+    }
+    if tokio::task::block_in_place(|| api.broker.delete_vhost(&name, api.broker.now()))? {
+        Ok(answer::done())
+    } else {
+        Err(Refused::not_found("vhost_not_found"))
+    }
+}
+
+fn protect(api: &Api, login: &Login, name: &str, protected: bool) -> Result<Response> {
+    login.administrator()?;
+    let vhost = api.broker.vhost(name).ok_or_else(|| Refused::not_found("vhost_not_found"))?;
+    let record = VhostRecord { protected, ..vhost.record.read().clone() };
+    tokio::task::block_in_place(|| api.broker.put_vhost(name, record))?;
+    Ok(answer::done())
+}
+
+/// `POST vhosts/:vhost/deletion/protection`.
+pub(super) async fn protected(
+    State(api): State<Api>,
+    login: Login,
+    Path(name): Path<String>,
+) -> Result<Response> {
+    protect(&api, &login, &name, true)
+}
+
+/// `DELETE vhosts/:vhost/deletion/protection`.
+pub(super) async fn unprotected(
+    State(api): State<Api>,
+    login: Login,
+    Path(name): Path<String>,
+) -> Result<Response> {
+    protect(&api, &login, &name, false)
+}
