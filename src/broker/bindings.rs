@@ -12,6 +12,7 @@ use super::exchanges::{not_found, translated};
 use super::names::{ExchangeName, QueueName};
 use super::queue_handle::QueueHandle;
 use super::refusal::{Access, Refusal, Resource};
+use super::reply_to::is_reply_name;
 use super::vhost::{Topology, Vhost};
 
 /// `queue.bind`, `exchange.bind` and their undoing.
@@ -61,6 +62,12 @@ impl BindingRequest {
         let default_destination = self.kind == DestinationKind::Exchange && self.destination.is_empty();
         if self.source.as_str().is_empty() || default_destination {
             return Err(Refusal::DefaultExchange);
+        }
+        if self.kind == DestinationKind::Queue && is_reply_name(&self.destination) {
+            return Err(Refusal::Forbidden(format!(
+                "direct reply-to queue '{}' in vhost '{}' cannot be bound",
+                self.destination, vhost.name
+            )));
         }
         caller.rights.check(Access::Write, &self.destination_resource())?;
         caller.rights.check(Access::Read, &Resource::Exchange(self.source.clone()))?;

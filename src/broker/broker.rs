@@ -166,6 +166,7 @@ impl Broker {
                     durable: true,
                     auto_delete: stored.auto_delete,
                     exclusive_owner: None,
+                    hidden: false,
                     arguments: stored.arguments,
                 };
                 let options = queue_options::read(&name, &vhost.name, &spec, false)
@@ -331,7 +332,7 @@ impl Broker {
     /// queues that nobody touches.
     pub fn relieve_memory(&self, now: Millis) {
         let mut turn = Turn::at(now);
-        for queue in self.vhosts.iter().flat_map(|vhost| vhost.queues()) {
+        for queue in self.vhosts.iter().flat_map(|vhost| vhost.queues_and_hidden()) {
             if !self.environment.memory.is_short() {
                 break;
             }

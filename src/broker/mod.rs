@@ -23,6 +23,7 @@ pub mod queue_handle;
 pub mod queue_options;
 pub mod queues;
 pub mod refusal;
+pub mod reply_to;
 pub mod turn;
 pub mod users;
 pub mod vhost;

@@ -18,6 +18,7 @@ use super::copies;
 use super::names::{ExchangeName, VhostName};
 use super::queue_handle::{Member, QueueHandle};
 use super::refusal::{Access, Refusal, Resource};
+use super::reply_to::is_reply;
 use super::turn::Turn;
 use super::users::AccessRights;
 use super::vhost::Vhost;
@@ -209,7 +210,7 @@ impl Publisher {
         if total == 0 {
             self.batch.push(None);
             let stats = &vhost.stats;
-            if mandatory {
+            if mandatory && !is_reply(&message) {
                 stats.returned.fetch_add(1, Ordering::Relaxed);
                 return Ok(Fate::Returned(message));
             }

@@ -48,6 +48,8 @@ pub struct QueueSpec {
     pub auto_delete: bool,
     /// Belongs to this connection only.
     pub exclusive_owner: Option<ConnectionId>,
+    /// In no list, and reached through the default exchange only.
+    pub hidden: bool,
     /// As given, unknown ones too.
     pub arguments: FieldTable,
 }

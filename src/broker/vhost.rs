@@ -73,8 +73,15 @@ impl Vhost {
         self.topology.read().queue(name).cloned()
     }
 
-    /// All queues, in no order.
+    /// All queues that were declared, in no order.
     pub fn queues(&self) -> Vec<Arc<QueueHandle>> {
+        let topology = self.topology.read();
+        let listed = topology.queues.iter().filter(|(_, queue)| !queue.spec.hidden);
+        listed.map(|(_, queue)| Arc::clone(queue)).collect()
+    }
+
+    /// All queues, those of direct reply-to as well.
+    pub(super) fn queues_and_hidden(&self) -> Vec<Arc<QueueHandle>> {
         self.topology.read().queues.iter().map(|(_, queue)| Arc::clone(queue)).collect()
     }
 

@@ -11,6 +11,7 @@ use crate::broker::consumer::{Consumer, Sink};
 use crate::broker::names::ConsumerTag;
 use crate::broker::queue_handle::{GetOutcome, QueueHandle};
 use crate::broker::refusal::Refusal;
+use crate::broker::reply_to::REPLY_TO;
 use crate::wire::control::prefetch_size;
 use crate::wire::method::{AMQPClass, basic, short_string};
 
@@ -83,7 +84,13 @@ impl Connection {
 
     fn consume(&mut self, number: u16, consume: &basic::Consume) -> Result<(), Refusal> {
         let name = self.queue_name(number, consume.queue.as_str())?;
-        let queue = self.as_caller(|broker, vhost, caller, _| broker.readable_queue(vhost, caller, &name))?;
+        let replies = name.as_str() == REPLY_TO;
+        let queue = if replies {
+            self.may_consume_replies(number, consume)?;
+            None
+        } else {
+            Some(self.as_caller(|broker, vhost, caller, _| broker.readable_queue(vhost, caller, &name))?)
+        };
         let priority = match consume.arguments.inner().get("x-priority") {
             None => 0,
             Some(value) => integer(value).ok_or_else(|| {
@@ -108,6 +115,11 @@ impl Connection {
         if open.consumers.len() >= max {
             return Err(Refusal::NotAllowed(format!("reached maximum ({max}) of consumers per channel")));
         }
+        let queue = match queue {
+            Some(queue) => queue,
+            None => self.open_reply_queue(number)?,
+        };
+        let Some(open) = self.channels.get(&number) else { return Ok(()) };
         let consumer = Arc::new(Consumer {
             id: ConsumerId(self.broker.next_consumer_id()),
             tag: tag.clone(),
@@ -142,6 +154,11 @@ impl Connection {
             consumer.shared_credit.forget(consumer.id);
             consumer.queue.detach(&mut self.turn, consumer.id);
             consumer.queue.kick(&mut self.turn);
+            if consumer.queue.spec.hidden
+                && let Some(open) = self.channels.get_mut(&number)
+            {
+                open.replies = None;
+            }
         }
         if !cancel.nowait {
             let ok = basic::CancelOk { consumer_tag: cancel.consumer_tag.clone() };

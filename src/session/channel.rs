@@ -7,6 +7,7 @@ use rustc_hash::FxHashMap;
 
 use super::content::Content;
 use super::outbox::Outbox;
+use super::transaction::Transaction;
 use crate::broker::consumer::{Consumer, SharedCredit};
 use crate::broker::names::{ConsumerTag, QueueName};
 
@@ -23,6 +24,10 @@ pub(super) struct Channel {
     pub(super) shared_credit: Arc<SharedCredit>,
     /// Set by `confirm.select`.
     pub(super) confirms: Option<Confirms>,
+    /// Set by `tx.select`.
+    pub(super) tx: Option<Box<Transaction>>,
+    /// The hidden queue of its consumer of direct replies.
+    pub(super) replies: Option<QueueName>,
     /// A publish whose content is not complete.
     pub(super) content: Option<Content>,
     pub(super) incarnation: u64,
@@ -47,6 +52,8 @@ impl Channel {
             prefetch: 0,
             shared_credit: Arc::default(),
             confirms: None,
+            tx: None,
+            replies: None,
             content: None,
             incarnation,
         }

@@ -371,7 +371,7 @@ impl Connection {
         }
         match self.whole_content(bytes, frame, publish) {
             Ok(Some((message, end))) => {
-                self.batch.messages.push(message);
+                self.accept(channel, message);
                 end
             }
             Ok(None) => {
@@ -491,12 +491,20 @@ impl Connection {
             self.batch.channel = channel;
         }
         match content.finish(&self.rules()) {
-            Ok(message) => self.batch.messages.push(message),
+            Ok(message) => self.accept(channel, message),
             Err(error) => {
                 self.flush();
                 self.fail_on(channel, &error);
             }
         }
+    }
+
+    /// Puts a whole message aside.
+    fn accept(&mut self, channel: u16, mut message: Outgoing) {
+        if message.asks_reply && !self.address(channel, &mut message) {
+            return;
+        }
+        self.batch.messages.push(message);
     }
 
     /// More of a body frame. `None`: all bytes are used and it is still not complete.

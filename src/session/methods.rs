@@ -6,6 +6,7 @@ use super::channel::Channel;
 use super::connection::{Connection, Phase};
 use super::error::{AmqpError, MethodId, ReplyCode};
 use crate::broker::queue_handle::QueueHandle;
+use crate::broker::reply_to::REPLY_TO;
 use crate::wire::method::{AMQPClass, access, basic, channel, confirm, connection};
 
 impl Connection {
@@ -19,7 +20,11 @@ impl Connection {
             }
             AMQPClass::Channel(method) => matches!(method, channel::AMQPMethod::Close(_)),
             AMQPClass::Exchange(_) | AMQPClass::Queue(_) => true,
-            AMQPClass::Basic(method) => matches!(method, basic::AMQPMethod::Cancel(_)),
+            AMQPClass::Basic(method) => match method {
+                basic::AMQPMethod::Cancel(_) => true,
+                basic::AMQPMethod::Consume(consume) => consume.queue.as_str() == REPLY_TO,
+                _ => false,
+            },
             _ => false,
         }
     }
@@ -58,6 +63,12 @@ impl Connection {
             AMQPClass::Basic(method) => return self.basic_method(number, method, id, payload),
             AMQPClass::Confirm(confirm::AMQPMethod::Select(select)) => {
                 if let Some(open) = self.channels.get_mut(&number) {
+                    if open.tx.is_some() {
+                        let text = "cannot switch from tx to confirm mode";
+                        let error = AmqpError::new(ReplyCode::PreconditionFailed, id, text);
+                        self.fail_on(number, &error);
+                        return None;
+                    }
                     open.select_confirms(&self.outbox);
                 }
                 if !select.nowait {
@@ -65,6 +76,7 @@ impl Connection {
                     self.send(number, &AMQPClass::Confirm(ok));
                 }
             }
+            AMQPClass::Tx(method) => self.tx_method(number, &method, id),
             AMQPClass::Access(access::AMQPMethod::Request(_)) => {
                 let ok = access::AMQPMethod::RequestOk(access::RequestOk {});
                 self.send(number, &AMQPClass::Access(ok));

@@ -16,6 +16,8 @@ mod methods;
 pub mod outbox;
 mod publishing;
 mod queue_methods;
+mod replies;
+mod transaction;
 pub mod unacked;
 
 pub use connection::{Connection, Outcome, Peer};

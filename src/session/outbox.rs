@@ -156,6 +156,27 @@ impl Outbox {
         state.writer.take()
     }
 
+    /// Puts a method frame for the channel's `incarnation`, if that is there and not closing.
+    pub fn put_for(&self, channel: u16, incarnation: u64, method: &AMQPClass) -> Option<Waker> {
+        let mut state = self.state.lock();
+        let out = state.channels.get(&channel)?;
+        if out.incarnation != incarnation || out.muted || state.closed {
+            return None;
+        }
+        let before = state.waiting.frames.len();
+        write_method(&mut state.waiting.frames, channel, method);
+        let cost = state.waiting.frames.len() - before;
+        self.charge(&mut state, cost);
+        state.writer.take()
+    }
+
+    /// What was taken out of a channel is outstanding again.
+    pub fn give_back(&self, channel: u16, unacked: impl Iterator<Item = Unacked>) {
+        if let Some(out) = self.state.lock().channels.get_mut(&channel) {
+            out.give_back(unacked);
+        }
+    }
+
     fn charge(&self, state: &mut State, cost: usize) {
         state.waiting.cost += cost;
         self.queued.fetch_add(cost, Ordering::Relaxed);

@@ -121,6 +121,14 @@ impl ChannelOut {
         }
     }
 
+    /// Puts back what was taken, under its old tags.
+    pub(super) fn give_back(&mut self, unacked: impl Iterator<Item = Unacked>) {
+        self.out.retain(|(_, entry)| entry.is_some());
+        self.settled_inside = 0;
+        self.out.extend(unacked.map(|entry| (entry.tag, Some((entry.queue, entry.token)))));
+        self.out.make_contiguous().sort_unstable_by_key(|entry| entry.0);
+    }
+
     fn find(&self, tag: u64) -> Result<usize, UnknownTag> {
         // Tags in a row, as they mostly are, are found by subtraction.
         let guess = self.out.front().and_then(|(first, _)| tag.checked_sub(*first));
