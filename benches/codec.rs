@@ -21,10 +21,7 @@ fn properties(headers: usize) -> Vec<u8> {
     }
     let mut table = FieldTable::default();
     for index in 0..headers {
-        table.insert(
-            format!("header-{index}").as_str().into(),
-            AMQPValue::LongString("value".into()),
-        );
+        table.insert(format!("header-{index}").as_str().into(), AMQPValue::LongString("value".into()));
     }
     let contents = table_contents(&table);
     let mut raw = b"\x30\0".to_vec();
@@ -46,11 +43,7 @@ fn publishes(body_bytes: usize, headers: usize) -> Vec<u8> {
     for _ in 0..BATCH {
         write_method(&mut out, 1, &publish);
         out.extend([2, 0, 1]);
-        out.extend(
-            u32::try_from(12 + properties.len())
-                .expect("small")
-                .to_be_bytes(),
-        );
+        out.extend(u32::try_from(12 + properties.len()).expect("small").to_be_bytes());
         out.extend([0, 60, 0, 0]);
         out.extend((body_bytes as u64).to_be_bytes());
         out.extend(&properties);
@@ -74,11 +67,7 @@ fn decode(mut rest: &[u8]) -> u64 {
             FrameKind::Header => {
                 let header = content_header(payload).expect("valid");
                 sum += header.body_size;
-                sum += u64::from(
-                    essentials(&payload[header.properties])
-                        .expect("valid")
-                        .persistent,
-                );
+                sum += u64::from(essentials(&payload[header.properties]).expect("valid").persistent);
             }
             _ => sum += payload.len() as u64,
         }
@@ -88,11 +77,7 @@ fn decode(mut rest: &[u8]) -> u64 {
 }
 
 fn codec(criterion: &mut Criterion) {
-    for (name, body_bytes, headers) in [
-        ("16 B", 16, 0),
-        ("1 KiB", 1024, 0),
-        ("1 KiB, 5 headers", 1024, 5),
-    ] {
+    for (name, body_bytes, headers) in [("16 B", 16, 0), ("1 KiB", 1024, 0), ("1 KiB, 5 headers", 1024, 5)] {
         let mut group = criterion.benchmark_group(name);
         group.throughput(Throughput::Elements(BATCH as u64));
         let input = publishes(body_bytes, headers);
@@ -113,14 +98,7 @@ fn codec(criterion: &mut Criterion) {
                         exchange: b"events",
                         routing_key: b"orders.created.eu",
                     };
-                    deliver(
-                        &mut out,
-                        1,
-                        black_box(&method),
-                        &properties,
-                        black_box(&body),
-                        FRAME_MAX,
-                    );
+                    deliver(&mut out, 1, black_box(&method), &properties, black_box(&body), FRAME_MAX);
                 }
                 out.len()
             });

@@ -10,7 +10,17 @@ const LINES_MAX: usize = 600;
 
 /// Where a path in the map may begin.
 const TOP: [&str; 11] = [
-    "src", "exchanges", "queues", "management-ui", "config", "tests", "fuzz", "benches", "docs", ".ci", "scripts",
+    "src",
+    "exchanges",
+    "queues",
+    "management-ui",
+    "config",
+    "tests",
+    "fuzz",
+    "benches",
+    "docs",
+    ".ci",
+    "scripts",
 ];
 
 fn root() -> &'static Path {
@@ -28,7 +38,7 @@ fn rust_files() -> Vec<PathBuf> {
             let skipped = ["target", "node_modules", "leveret-data", "corpus", "artifacts"];
             if path.is_dir() && !name.starts_with('.') && !skipped.contains(&name.as_str()) {
                 folders.push(path);
-            } else if name.ends_with(".rs") {
+            } else if path.extension().is_some_and(|e| e == "rs") {
                 files.push(path);
             }
         }
@@ -100,7 +110,8 @@ fn long_files_say_why() {
         .filter_map(|path| {
             let text = fs::read_to_string(path).expect("UTF-8");
             let lines = text.lines().count();
-            (lines > LINES_MAX && !text.contains("\n//! Long: ")).then(|| format!("{}: {lines} lines", shown(path)))
+            (lines > LINES_MAX && !text.contains("\n//! Long: "))
+                .then(|| format!("{}: {lines} lines", shown(path)))
         })
         .collect();
     assert!(long.is_empty(), "split these, or say `//! Long: why` at their top: {long:#?}");
@@ -115,8 +126,13 @@ fn routing_and_queues_do_not_know_tokio() {
             .output()
             .expect("cargo tree");
         let tree = String::from_utf8(output.stdout).expect("UTF-8");
-        assert!(output.status.success() && tree.starts_with(package), "{}", String::from_utf8_lossy(&output.stderr));
-        let found = tree.lines().find(|line| line.split(' ').next().is_some_and(|name| name.starts_with("tokio")));
+        assert!(
+            output.status.success() && tree.starts_with(package),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        let found =
+            tree.lines().find(|line| line.split(' ').next().is_some_and(|name| name.starts_with("tokio")));
         assert!(found.is_none(), "{package} depends on {found:?}");
     }
 }

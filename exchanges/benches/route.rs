@@ -5,8 +5,7 @@ use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use leveret_exchanges::{
-    Args, Attributes, Destination, Envelope, NoAttributes, Origin, OwnedValue, Router, Scratch,
-    Value,
+    Args, Attributes, Destination, Envelope, NoAttributes, Origin, OwnedValue, Router, Scratch, Value,
 };
 
 /// A router with `count` queues, each bound to `exchange` as `binding` says.
@@ -80,9 +79,7 @@ fn topic_pattern(index: u32, count: u32) -> String {
 
 fn topic(criterion: &mut Criterion) {
     for count in [1000, 100_000] {
-        let router = router("amq.topic", count, |queue| {
-            (topic_pattern(queue, count), Args::EMPTY)
-        });
+        let router = router("amq.topic", count, |queue| (topic_pattern(queue, count), Args::EMPTY));
         let key = |index| topic_pattern(draw(index, count / 10) * 10, count);
         let keys: Vec<String> = (0..1000).map(key).collect();
         let name = format!("topic {count}");
@@ -105,54 +102,26 @@ fn headers(criterion: &mut Criterion) {
             let customer = OwnedValue::int(i64::from(queue));
             let kind = OwnedValue::text("order");
             let args = [("type", kind), ("region", region), ("customer", customer)];
-            (
-                String::new(),
-                args.into_iter().take(2 + queue as usize % 2).collect(),
-            )
+            (String::new(), args.into_iter().take(2 + queue as usize % 2).collect())
         });
         let name = format!("headers all {count}");
-        route(
-            criterion,
-            &name,
-            &all,
-            "amq.headers",
-            &[String::new()],
-            &message,
-        );
+        route(criterion, &name, &all, "amq.headers", &[String::new()], &message);
         let any = router("amq.headers", count, |queue| {
             let customer = OwnedValue::int(i64::from(queue));
             let other = OwnedValue::text(&format!("node-{queue}"));
             let x_match = OwnedValue::text("any");
-            let args = [
-                ("x-match", x_match),
-                ("customer", customer),
-                ("node", other),
-            ];
+            let args = [("x-match", x_match), ("customer", customer), ("node", other)];
             (String::new(), args.into_iter().collect())
         });
         let name = format!("headers any {count}");
-        route(
-            criterion,
-            &name,
-            &any,
-            "amq.headers",
-            &[String::new()],
-            &message,
-        );
+        route(criterion, &name, &any, "amq.headers", &[String::new()], &message);
     }
 }
 
 fn fanout(criterion: &mut Criterion) {
     let plain = router("amq.fanout", 100, |_| (String::new(), Args::EMPTY));
     let keys = [String::from("any")];
-    route(
-        criterion,
-        "fanout 100",
-        &plain,
-        "amq.fanout",
-        &keys,
-        &NoAttributes,
-    );
+    route(criterion, "fanout 100", &plain, "amq.fanout", &keys, &NoAttributes);
     let from: Vec<u32> = (0..100).collect();
     let mut to = Vec::new();
     criterion.bench_function("memcpy 100", |bencher| {
@@ -177,9 +146,8 @@ fn fanout(criterion: &mut Criterion) {
 fn change(criterion: &mut Criterion) {
     for exchange in ["amq.direct", "amq.topic", "amq.fanout", "amq.headers"] {
         let args = |queue| Args::from_iter([("customer", OwnedValue::int(queue))]);
-        let mut router = router(exchange, 100_000, |queue| {
-            (topic_pattern(queue, 100_000), args(i64::from(queue)))
-        });
+        let mut router =
+            router(exchange, 100_000, |queue| (topic_pattern(queue, 100_000), args(i64::from(queue))));
         let name = format!("bind and unbind beside 100000, {exchange}");
         criterion.bench_function(&name, |bencher| {
             bencher.iter(|| {

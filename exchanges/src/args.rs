@@ -30,10 +30,7 @@ impl Args {
         }
         let mut sorted: Vec<usize> = (0..given.len()).collect();
         sorted.sort_by(|a, b| given[*a].0.cmp(&given[*b].0));
-        Self(Some(Arc::new(Table {
-            given: given.into(),
-            sorted: sorted.into(),
-        })))
+        Self(Some(Arc::new(Table { given: given.into(), sorted: sorted.into() })))
     }
 
     /// The first value of that name.
@@ -93,9 +90,7 @@ impl Hash for Args {
 impl std::fmt::Debug for Args {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let entries = self.iter_as_given();
-        f.debug_map()
-            .entries(entries.map(|(name, value)| (String::from_utf8_lossy(name), value)))
-            .finish()
+        f.debug_map().entries(entries.map(|(name, value)| (String::from_utf8_lossy(name), value))).finish()
     }
 }
 
@@ -108,10 +103,7 @@ mod tests {
         let one = Args::from_iter([("b", OwnedValue::int(1)), ("a", OwnedValue::int(2))]);
         let two = Args::from_iter([("a", OwnedValue::int(2)), ("b", OwnedValue::int(1))]);
         assert_eq!(one, two);
-        assert_eq!(
-            one.iter_as_given().next().map(|entry| entry.0),
-            Some(&b"b"[..])
-        );
+        assert_eq!(one.iter_as_given().next().map(|entry| entry.0), Some(&b"b"[..]));
         assert_eq!(one.get("a"), Some(&OwnedValue::int(2)));
         assert_ne!(one, Args::EMPTY);
     }

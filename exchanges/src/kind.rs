@@ -76,21 +76,16 @@ impl InnerKind {
     }
 
     /// Refuses a binding that the kind cannot match.
-    pub(crate) fn check_binding(
-        self,
-        to_queue: bool,
-        key: &str,
-        args: &Args,
-    ) -> Result<(), Refusal> {
+    pub(crate) fn check_binding(self, to_queue: bool, key: &str, args: &Args) -> Result<(), Refusal> {
         match self {
             Self::Headers => XMatch::from_args(args).map(drop),
             Self::ConsistentHash => weight(key).map(drop),
-            Self::LocalRandom if !key.is_empty() => Err(Refusal::InvalidBinding(format!(
-                "Non empty binding '{key}' key not permitted"
-            ))),
-            Self::LocalRandom if !to_queue => Err(Refusal::InvalidBinding(
-                "Destination must be a queue for this exchange type".to_owned(),
-            )),
+            Self::LocalRandom if !key.is_empty() => {
+                Err(Refusal::InvalidBinding(format!("Non empty binding '{key}' key not permitted")))
+            }
+            Self::LocalRandom if !to_queue => {
+                Err(Refusal::InvalidBinding("Destination must be a queue for this exchange type".to_owned()))
+            }
             _ => Ok(()),
         }
     }
@@ -146,11 +141,7 @@ impl Kind {
 
     /// The name in exchange.declare.
     pub const fn name(self) -> &'static str {
-        if self.delayed {
-            Self::DELAYED
-        } else {
-            self.inner.name()
-        }
+        if self.delayed { Self::DELAYED } else { self.inner.name() }
     }
 }
 
@@ -159,10 +150,7 @@ pub(crate) fn alternate(args: &Args) -> Result<Option<&str>, Refusal> {
     match args.get(ALTERNATE) {
         None => Ok(None),
         Some(value) => value.as_text().map(Some).ok_or_else(|| {
-            Refusal::InvalidArgument(format!(
-                "invalid type '{}' for arg '{ALTERNATE}'",
-                value.kind_name()
-            ))
+            Refusal::InvalidArgument(format!("invalid type '{}' for arg '{ALTERNATE}'", value.kind_name()))
         }),
     }
 }
@@ -174,10 +162,9 @@ pub(crate) fn same_alternate(name: &str, current: &Args, wanted: &Args) -> Resul
         return Ok(());
     }
     let show = |value: Option<&OwnedValue>| {
-        value.and_then(OwnedValue::as_text).map_or_else(
-            || "none".to_owned(),
-            |text| format!("the value '{text}' of type 'longstr'"),
-        )
+        value
+            .and_then(OwnedValue::as_text)
+            .map_or_else(|| "none".to_owned(), |text| format!("the value '{text}' of type 'longstr'"))
     };
     Err(Refusal::Inequivalent {
         exchange: name.to_owned(),
@@ -190,9 +177,7 @@ pub(crate) fn same_alternate(name: &str, current: &Args, wanted: &Args) -> Resul
 /// How many messages an `x-recent-history` exchange of these arguments keeps.
 pub(crate) fn history_length(args: &Args) -> u64 {
     let length = args.get(HISTORY_LENGTH).and_then(OwnedValue::as_int);
-    length.map_or(HISTORY_LENGTH_DEFAULT, |length| {
-        u64::try_from(length).unwrap_or(HISTORY_LENGTH_DEFAULT)
-    })
+    length.map_or(HISTORY_LENGTH_DEFAULT, |length| u64::try_from(length).unwrap_or(HISTORY_LENGTH_DEFAULT))
 }
 
 /// What a consistent-hash exchange spreads by.
@@ -208,10 +193,7 @@ impl HashBy {
         let text = |name| match args.get(name) {
             None => Ok(None),
             Some(value) => value.as_text().map(Some).ok_or_else(|| {
-                Refusal::InvalidArgument(format!(
-                    "invalid type '{}' for arg '{name}'",
-                    value.kind_name()
-                ))
+                Refusal::InvalidArgument(format!("invalid type '{}' for arg '{name}'", value.kind_name()))
             }),
         };
         match (text("hash-header")?, text("hash-property")?) {
@@ -220,9 +202,7 @@ impl HashBy {
             (None, Some("message_id")) => Ok(Self::Property(Property::MessageId)),
             (None, Some("correlation_id")) => Ok(Self::Property(Property::CorrelationId)),
             (None, Some("timestamp")) => Ok(Self::Property(Property::Timestamp)),
-            (None, Some(other)) => Err(Refusal::InvalidArgument(format!(
-                "Unsupported property: {other}"
-            ))),
+            (None, Some(other)) => Err(Refusal::InvalidArgument(format!("Unsupported property: {other}"))),
             (Some(_), Some(_)) => Err(Refusal::InvalidArgument(
                 "hash-header and hash-property are mutually exclusive".to_owned(),
             )),
@@ -233,15 +213,12 @@ impl HashBy {
 /// The weight that a binding key of a consistent-hash exchange is.
 pub(crate) fn weight(key: &str) -> Result<u32, Refusal> {
     match key.parse::<i64>() {
-        Ok(weight) if weight < 1 => Err(Refusal::InvalidBinding(
-            "The binding key must be greater than 0".to_owned(),
-        )),
-        Ok(weight) => u32::try_from(weight).map_err(|_| {
-            Refusal::InvalidBinding(format!("The binding key must be at most {}", u32::MAX))
-        }),
-        Err(_) => Err(Refusal::InvalidBinding(format!(
-            "The binding key must be an integer: {key}"
-        ))),
+        Ok(weight) if weight < 1 => {
+            Err(Refusal::InvalidBinding("The binding key must be greater than 0".to_owned()))
+        }
+        Ok(weight) => u32::try_from(weight)
+            .map_err(|_| Refusal::InvalidBinding(format!("The binding key must be at most {}", u32::MAX))),
+        Err(_) => Err(Refusal::InvalidBinding(format!("The binding key must be an integer: {key}"))),
     }
 }
 

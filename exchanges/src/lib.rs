@@ -41,8 +41,8 @@ pub use attributes::{Attributes, NoAttributes, Property};
 pub use kind::{InnerKind, Kind};
 pub use refusal::{Refusal, RouteError};
 pub use router::{
-    Binding, Bound, Declared, Destination, Envelope, ExchangeId, ExchangeInfo, ExchangeSpec,
-    Explanation, Origin, Reached, Removed, RouteInfo, Router, Visit,
+    Binding, Bound, Declared, Destination, Envelope, ExchangeId, ExchangeInfo, ExchangeSpec, Explanation,
+    Origin, Reached, Removed, RouteInfo, Router, Visit,
 };
 pub use scratch::Scratch;
 pub use value::{OwnedValue, Value};

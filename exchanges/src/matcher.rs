@@ -123,10 +123,7 @@ impl<D: QueueId> Matcher<D> {
 
     /// Whether it picks one of all its bindings, rather than all that match.
     pub(crate) const fn picks_one(&self) -> bool {
-        matches!(
-            self,
-            Self::Random(_) | Self::Consistent(..) | Self::Modulus(_)
-        )
+        matches!(self, Self::Random(_) | Self::Consistent(..) | Self::Modulus(_))
     }
 
     /// The queue with this binding key, for the index of the default exchange.
@@ -160,12 +157,7 @@ impl<D: QueueId> Matcher<D> {
     }
 
     #[inline]
-    pub(crate) fn route(
-        &self,
-        question: Question<'_>,
-        work: &mut MatchWork,
-        sink: &mut Sink<'_, D>,
-    ) {
+    pub(crate) fn route(&self, question: Question<'_>, work: &mut MatchWork, sink: &mut Sink<'_, D>) {
         match self {
             Self::Direct(direct) => {
                 for key in question.keys {
@@ -197,17 +189,15 @@ fn pick_random<D: QueueId>(set: &TargetSet<D>, work: &mut MatchWork, sink: &mut 
         return;
     }
     let pick = scale(work.random(), count);
-    sink.add_one(queues.get(pick).map_or_else(
-        || Target::Exchange(exchanges[pick - queues.len()]),
-        |queue| Target::Queue(*queue),
-    ));
+    sink.add_one(
+        queues
+            .get(pick)
+            .map_or_else(|| Target::Exchange(exchanges[pick - queues.len()]), |queue| Target::Queue(*queue)),
+    );
 }
 
 /// Maps a hash evenly to a number below `count`.
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "the high half of the product is below count"
-)]
+#[expect(clippy::cast_possible_truncation, reason = "the high half of the product is below count")]
 const fn scale(hash: u64, count: usize) -> usize {
     ((hash as u128 * count as u128) >> 64) as usize
 }

@@ -35,20 +35,13 @@ pub(crate) fn headers(args: &Args, message: &(impl Attributes + ?Sized)) -> bool
         return false;
     };
     let mut nested = Vec::new();
-    let mut matches = args
-        .iter_as_given()
-        .filter(|(name, _)| x_match.counts(name))
-        .map(|(name, wanted)| {
-            let wanted = wanted.as_value(&mut nested);
-            let mut found = false;
-            message.each_header(&mut |header, value| {
-                found |= header == name && (matches!(wanted, Value::Void) || value == wanted);
-            });
-            found
+    let mut matches = args.iter_as_given().filter(|(name, _)| x_match.counts(name)).map(|(name, wanted)| {
+        let wanted = wanted.as_value(&mut nested);
+        let mut found = false;
+        message.each_header(&mut |header, value| {
+            found |= header == name && (matches!(wanted, Value::Void) || value == wanted);
         });
-    if x_match.any {
-        matches.any(|matched| matched)
-    } else {
-        matches.all(|matched| matched)
-    }
+        found
+    });
+    if x_match.any { matches.any(|matched| matched) } else { matches.all(|matched| matched) }
 }

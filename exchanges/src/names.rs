@@ -28,7 +28,5 @@ pub fn is_reserved(name: &str) -> bool {
 
 /// Whether a virtual host starts with an exchange of that name.
 pub fn is_predeclared(name: &str) -> bool {
-    PREDECLARED
-        .iter()
-        .any(|(predeclared, ..)| *predeclared == name)
+    PREDECLARED.iter().any(|(predeclared, ..)| *predeclared == name)
 }

@@ -60,12 +60,7 @@ impl Refusal {
         match self {
             Self::UnknownKind(kind) => write!(to, "unknown exchange type '{kind}'"),
             Self::InvalidArgument(text) | Self::InvalidBinding(text) => to.write_str(text),
-            Self::Inequivalent {
-                exchange,
-                field,
-                wanted,
-                current,
-            } => write!(
+            Self::Inequivalent { exchange, field, wanted, current } => write!(
                 to,
                 "inequivalent arg '{field}' for exchange '{exchange}'{place}: \
                  received {wanted} but current is {current}"
@@ -73,9 +68,7 @@ impl Refusal {
             Self::InUse(exchange) => write!(to, "exchange '{exchange}'{place} in use"),
             Self::NoSuchExchange(exchange) => write!(to, "no exchange '{exchange}'{place}"),
             Self::NoSuchQueue => write!(to, "no such queue{place}"),
-            Self::DefaultExchange => {
-                to.write_str("operation not permitted on the default exchange")
-            }
+            Self::DefaultExchange => to.write_str("operation not permitted on the default exchange"),
         }
     }
 }

@@ -82,10 +82,7 @@ impl<D: QueueId> Router<D> {
             generation: 0,
         };
         for (name, inner, internal) in names::PREDECLARED {
-            let kind = Kind {
-                inner,
-                delayed: false,
-            };
+            let kind = Kind { inner, delayed: false };
             router.create(ExchangeInfo {
                 name: name.into(),
                 kind,
@@ -124,11 +121,7 @@ impl<D: QueueId> Router<D> {
         for (field, wanted, current) in [
             ("type", spec.kind, info.kind.name()),
             ("durable", flag(spec.durable), flag(info.durable)),
-            (
-                "auto_delete",
-                flag(spec.auto_delete),
-                flag(info.auto_delete),
-            ),
+            ("auto_delete", flag(spec.auto_delete), flag(info.auto_delete)),
             ("internal", flag(spec.internal), flag(info.internal)),
         ] {
             if wanted != current {
@@ -167,17 +160,11 @@ impl<D: QueueId> Router<D> {
 
     /// Sets or clears the alternate exchange that a policy gives to an exchange. An
     /// `alternate-exchange` argument beats it. The default exchange has none.
-    pub fn set_policy_alternate(
-        &mut self,
-        name: &str,
-        alternate: Option<&str>,
-    ) -> Result<(), Refusal> {
+    pub fn set_policy_alternate(&mut self, name: &str, alternate: Option<&str>) -> Result<(), Refusal> {
         if names::is_default(name) {
             return Err(Refusal::DefaultExchange);
         }
-        let id = self
-            .id_of(name.as_bytes())
-            .ok_or_else(|| Refusal::NoSuchExchange(name.to_owned()))?;
+        let id = self.id_of(name.as_bytes()).ok_or_else(|| Refusal::NoSuchExchange(name.to_owned()))?;
         let exchange = self.at_mut(id);
         if exchange.policy_alternate.as_deref() != alternate {
             exchange.policy_alternate = alternate.map(Into::into);
@@ -189,8 +176,7 @@ impl<D: QueueId> Router<D> {
     fn create(&mut self, info: ExchangeInfo) {
         let entry = self.exchanges.vacant_entry();
         let id = u32::try_from(entry.key()).expect("fewer than 2^32 exchanges fit into memory");
-        self.names
-            .insert(info.name.as_bytes().into(), ExchangeId(id));
+        self.names.insert(info.name.as_bytes().into(), ExchangeId(id));
         let alternate = kind::alternate(&info.args).ok().flatten();
         entry.insert(Exchange {
             alternate: alternate.map(Into::into),

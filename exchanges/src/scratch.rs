@@ -47,10 +47,7 @@ impl<D> Scratch<D> {
             sets: Seen::default(),
             visited: Seen::default(),
             pending: Vec::new(),
-            work: MatchWork {
-                random: seed,
-                ..MatchWork::default()
-            },
+            work: MatchWork { random: seed, ..MatchWork::default() },
             delayed: Vec::new(),
             histories: Vec::new(),
         }

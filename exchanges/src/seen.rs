@@ -22,12 +22,7 @@ pub(crate) struct Seen<T> {
 
 impl<T> Default for Seen<T> {
     fn default() -> Self {
-        Self {
-            items: Vec::new(),
-            slots: Vec::new(),
-            mask: 0,
-            stamp: 0,
-        }
+        Self { items: Vec::new(), slots: Vec::new(), mask: 0, stamp: 0 }
     }
 }
 
@@ -93,10 +88,7 @@ impl<T: Copy + Eq + Hash> Seen<T> {
         (stamp == self.stamp).then_some(place as usize)
     }
 
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "only the low bits, under the mask, are wanted"
-    )]
+    #[expect(clippy::cast_possible_truncation, reason = "only the low bits, under the mask, are wanted")]
     fn slot_of(&self, item: T) -> usize {
         FxBuildHasher.hash_one(item) as usize & self.mask
     }
@@ -125,10 +117,7 @@ mod tests {
 
     #[test]
     fn seen_stamp_wraps_without_ghosts() {
-        let mut seen = Seen {
-            stamp: u32::MAX - 1,
-            ..Seen::default()
-        };
+        let mut seen = Seen { stamp: u32::MAX - 1, ..Seen::default() };
         for _ in 0..4 {
             assert!((0..100_u32).all(|item| seen.insert(item)));
             seen.clear();

@@ -26,10 +26,7 @@ pub(crate) struct TargetSet<D> {
 
 impl<D> Default for TargetSet<D> {
     fn default() -> Self {
-        Self {
-            queues: Bag::default(),
-            exchanges: None,
-        }
+        Self { queues: Bag::default(), exchanges: None }
     }
 }
 
@@ -91,10 +88,7 @@ struct More<T> {
 
 impl<T> Default for Bag<T> {
     fn default() -> Self {
-        Self {
-            items: SmallVec::new(),
-            more: None,
-        }
+        Self { items: SmallVec::new(), more: None }
     }
 }
 
@@ -160,10 +154,7 @@ impl<T: Copy + Eq + Hash> Bag<T> {
 
     fn more(&mut self) -> &mut More<T> {
         self.more.get_or_insert_with(|| {
-            Box::new(More {
-                places: FxHashMap::default(),
-                extra: FxHashMap::default(),
-            })
+            Box::new(More { places: FxHashMap::default(), extra: FxHashMap::default() })
         })
     }
 }

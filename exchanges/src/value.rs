@@ -43,10 +43,7 @@ impl Value<'_> {
 /// The integer a float is exactly, if it is one.
 fn exact_integer(float: f64) -> Option<i64> {
     const BOUND: f64 = 9_223_372_036_854_775_808.0;
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "integral and within i64 by the check before"
-    )]
+    #[expect(clippy::cast_possible_truncation, reason = "integral and within i64 by the check before")]
     (float.fract() == 0.0 && (-BOUND..BOUND).contains(&float)).then_some(float as i64)
 }
 
@@ -58,9 +55,7 @@ impl PartialEq for Value<'_> {
             (Value::Int(a), Value::Int(b)) => a == b,
             (Value::Float(a), Value::Float(b)) => a.to_bits() == b.to_bits(),
             (Value::Str(a), Value::Str(b)) => a == b,
-            (Value::Other { kind: a, raw: x }, Value::Other { kind: b, raw: y }) => {
-                a == b && x == y
-            }
+            (Value::Other { kind: a, raw: x }, Value::Other { kind: b, raw: y }) => a == b && x == y,
             _ => false,
         }
     }
@@ -127,10 +122,7 @@ pub enum OwnedValue {
 impl OwnedValue {
     /// A long string.
     pub fn text(text: &str) -> Self {
-        Self::Str {
-            kind: b'S',
-            bytes: text.as_bytes().into(),
-        }
+        Self::Str { kind: b'S', bytes: text.as_bytes().into() }
     }
 
     /// A 64-bit integer (`l`).
@@ -199,10 +191,7 @@ impl OwnedValue {
             Self::Array(_) | Self::Table(_) => {
                 nested.clear();
                 self.encode_items(nested);
-                Value::Other {
-                    kind: self.kind(),
-                    raw: nested,
-                }
+                Value::Other { kind: self.kind(), raw: nested }
             }
             plain => plain.as_plain(),
         }
@@ -284,9 +273,7 @@ impl PartialEq for OwnedValue {
                 (Self::Void, Self::Void) => true,
                 (Self::Bool(a), Self::Bool(b)) => a == b,
                 (Self::Int { value: a, .. }, Self::Int { value: b, .. }) => a == b,
-                (Self::Float { value: a, .. }, Self::Float { value: b, .. }) => {
-                    a.to_bits() == b.to_bits()
-                }
+                (Self::Float { value: a, .. }, Self::Float { value: b, .. }) => a.to_bits() == b.to_bits(),
                 (Self::Str { bytes: a, .. }, Self::Str { bytes: b, .. })
                 | (Self::Other { raw: a, .. }, Self::Other { raw: b, .. }) => a == b,
                 (Self::Array(a), Self::Array(b)) => a == b,
@@ -329,14 +316,7 @@ mod tests {
             (Value::Int(1), Value::Str(b"1"), false),
             (Value::Bool(true), Value::Int(1), false),
             (Value::Void, Value::Void, true),
-            (
-                Value::Str(b"a"),
-                Value::Other {
-                    kind: b'F',
-                    raw: b"a",
-                },
-                false,
-            ),
+            (Value::Str(b"a"), Value::Other { kind: b'F', raw: b"a" }, false),
         ] {
             assert_eq!(a == b, equal, "{a:?} {b:?}");
         }
@@ -351,13 +331,7 @@ mod tests {
 
     #[test]
     fn nested_value_has_the_bytes_of_the_wire() {
-        let inner = Args::from_iter([(
-            "n",
-            OwnedValue::Int {
-                kind: b's',
-                value: -2,
-            },
-        )]);
+        let inner = Args::from_iter([("n", OwnedValue::Int { kind: b's', value: -2 })]);
         let array = OwnedValue::Array(vec![OwnedValue::text("hi"), OwnedValue::Table(inner)]);
         let mut nested = Vec::new();
         let Value::Other { kind, raw } = array.as_value(&mut nested) else {

@@ -4,8 +4,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use leveret_exchanges::{
-    Args, Destination, Envelope, ExchangeSpec, NoAttributes, Origin, OwnedValue, Router, Scratch,
-    Value,
+    Args, Destination, Envelope, ExchangeSpec, NoAttributes, Origin, OwnedValue, Router, Scratch, Value,
 };
 
 struct Counting;
@@ -40,10 +39,7 @@ fn routing_allocates_nothing_in_steady_state_and_bindings_stay_small() {
     for queue in 0..1000_u32 {
         router.queue_named(&format!("queue-{queue}"), queue, true);
     }
-    let all = ExchangeSpec {
-        kind: "fanout",
-        ..ExchangeSpec::default()
-    };
+    let all = ExchangeSpec { kind: "fanout", ..ExchangeSpec::default() };
     router.declare("all", all).expect("declares");
     for name in ["amq.topic", "amq.headers", "amq.direct"] {
         let bound = router.bind("all", Destination::Exchange(name), "", Args::EMPTY);
@@ -67,15 +63,9 @@ fn routing_allocates_nothing_in_steady_state_and_bindings_stay_small() {
     let mut round = || {
         for key in &keys {
             for keys in [&[key.as_bytes()][..], &[key.as_bytes(), b"3"]] {
-                let envelope = Envelope {
-                    exchange: b"all",
-                    keys,
-                    attributes: &headers,
-                    origin: Origin::Client,
-                };
-                router
-                    .route(&envelope, &mut scratch, &mut out)
-                    .expect("routes");
+                let envelope =
+                    Envelope { exchange: b"all", keys, attributes: &headers, origin: Origin::Client };
+                router.route(&envelope, &mut scratch, &mut out).expect("routes");
                 assert!(out.len() >= 100, "{}", out.len());
             }
         }
@@ -98,12 +88,7 @@ fn bytes_per_binding(exchange: &str, limit: usize) {
     }
     for binding in 0..100_000_u32 {
         let key = format!("region.{binding}.*.sensor");
-        let bound = router.bind(
-            exchange,
-            Destination::Queue(binding % 1000),
-            &key,
-            Args::EMPTY,
-        );
+        let bound = router.bind(exchange, Destination::Queue(binding % 1000), &key, Args::EMPTY);
         bound.expect("binds");
     }
     let bytes = (BYTES.load(Ordering::Relaxed) - before) / 100_000;
@@ -115,9 +100,7 @@ fn bytes_per_binding(exchange: &str, limit: usize) {
         attributes: &NoAttributes,
         origin: Origin::Client,
     };
-    router
-        .route(&envelope, &mut scratch, &mut out)
-        .expect("routes");
+    router.route(&envelope, &mut scratch, &mut out).expect("routes");
     assert_eq!(out, [77]);
     for queue in 0..1000 {
         router.queue_gone(queue);

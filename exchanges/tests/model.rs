@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use leveret_exchanges::{
-    Args, Bound, Destination, Envelope, ExchangeSpec, NoAttributes, Origin, OwnedValue, Router,
-    Scratch, Value,
+    Args, Bound, Destination, Envelope, ExchangeSpec, NoAttributes, Origin, OwnedValue, Router, Scratch,
+    Value,
 };
 use proptest::prelude::*;
 
@@ -54,29 +54,18 @@ impl Model {
     fn new() -> Self {
         let mut model = Self::default();
         for (name, kind) in [("amq.topic", "topic"), ("amq.headers", "headers")] {
-            model
-                .exchanges
-                .insert(name.to_owned(), (kind, false, None, None));
+            model.exchanges.insert(name.to_owned(), (kind, false, None, None));
         }
         model
     }
 
     fn remove_where(&mut self, gone: impl Fn(&Binding) -> bool) {
-        let sources: BTreeSet<String> = self
-            .bindings
-            .iter()
-            .filter(|binding| gone(binding))
-            .map(|binding| binding.0.clone())
-            .collect();
+        let sources: BTreeSet<String> =
+            self.bindings.iter().filter(|binding| gone(binding)).map(|binding| binding.0.clone()).collect();
         self.bindings.retain(|binding| !gone(binding));
         for source in sources {
             let orphaned = self.bindings.iter().all(|binding| binding.0 != source);
-            if orphaned
-                && self
-                    .exchanges
-                    .get(&source)
-                    .is_some_and(|exchange| exchange.1)
-            {
+            if orphaned && self.exchanges.get(&source).is_some_and(|exchange| exchange.1) {
                 self.remove_exchange(&source);
             }
         }
@@ -95,11 +84,7 @@ impl Model {
         let mut pending = vec![exchange.to_owned()];
         if exchange.is_empty() {
             let named = self.queues.iter().copied();
-            return Some(
-                named
-                    .filter(|queue| keys.contains(&format!("q{queue}")))
-                    .collect(),
-            );
+            return Some(named.filter(|queue| keys.contains(&format!("q{queue}"))).collect());
         }
         self.exchanges.get(exchange)?;
         while let Some(name) = pending.pop() {
@@ -138,14 +123,9 @@ fn topic(pattern: &str, key: &str) -> bool {
         match (pattern, key) {
             ([], []) => true,
             (["#", rest @ ..], _) => {
-                matches(rest, key)
-                    || key
-                        .split_first()
-                        .is_some_and(|(_, key)| matches(pattern, key))
+                matches(rest, key) || key.split_first().is_some_and(|(_, key)| matches(pattern, key))
             }
-            ([part, rest @ ..], [word, key @ ..]) => {
-                (*part == "*" || part == word) && matches(rest, key)
-            }
+            ([part, rest @ ..], [word, key @ ..]) => (*part == "*" || part == word) && matches(rest, key),
             _ => false,
         }
     }
@@ -161,32 +141,21 @@ fn topic(pattern: &str, key: &str) -> bool {
 
 /// A value of 0 is void, of `x-match` the position in all, any, all-with-x, any-with-x.
 fn headers_match(args: &[(String, i8)], headers: &[(String, i8)]) -> bool {
-    let x_match = args
-        .iter()
-        .find(|arg| arg.0 == "x-match")
-        .map_or(0, |arg| arg.1);
+    let x_match = args.iter().find(|arg| arg.0 == "x-match").map_or(0, |arg| arg.1);
     let (any, with_x) = (x_match % 2 == 1, x_match >= 2);
     let mut results = args
         .iter()
         .filter(|arg| arg.0 != "x-match" && (with_x || !arg.0.starts_with("x-")))
-        .map(|arg| {
-            headers
-                .iter()
-                .any(|header| header.0 == arg.0 && (arg.1 == 0 || header.1 == arg.1))
-        });
-    if any {
-        results.any(|it| it)
-    } else {
-        results.all(|it| it)
-    }
+        .map(|arg| headers.iter().any(|header| header.0 == arg.0 && (arg.1 == 0 || header.1 == arg.1)));
+    if any { results.any(|it| it) } else { results.all(|it| it) }
 }
 
 fn args_of(args: &[(String, i8)]) -> Args {
     let values = args.iter().map(|(name, value)| {
         let value = match (&**name, value) {
-            ("x-match", place) => OwnedValue::text(
-                ["all", "any", "all-with-x", "any-with-x"][place.unsigned_abs() as usize],
-            ),
+            ("x-match", place) => {
+                OwnedValue::text(["all", "any", "all-with-x", "any-with-x"][place.unsigned_abs() as usize])
+            }
             (_, 0) => OwnedValue::Void,
             (_, value) => OwnedValue::int(i64::from(*value)),
         };
@@ -204,15 +173,7 @@ fn exchange_name() -> impl Strategy<Value = String> {
 }
 
 fn pattern() -> impl Strategy<Value = Key> {
-    let word = prop_oneof![
-        Just("a"),
-        Just("b"),
-        Just("c"),
-        Just("*"),
-        Just("#"),
-        Just("#"),
-        Just("")
-    ];
+    let word = prop_oneof![Just("a"), Just("b"), Just("c"), Just("*"), Just("#"), Just("#"), Just("")];
     prop::collection::vec(word, 0..6).prop_map(|words| words.join("."))
 }
 
@@ -231,24 +192,13 @@ fn headers() -> impl Strategy<Value = Fields> {
 }
 
 fn arguments() -> impl Strategy<Value = Fields> {
-    let name = prop_oneof![
-        Just("a"),
-        Just("b"),
-        Just("c"),
-        Just("x-d"),
-        Just("x-match")
-    ];
+    let name = prop_oneof![Just("a"), Just("b"), Just("c"), Just("x-d"), Just("x-match")];
     prop::collection::btree_map(name.prop_map(str::to_owned), 0..4_i8, 0..4)
         .prop_map(|map| map.into_iter().collect())
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let kind = prop_oneof![
-        Just("direct"),
-        Just("topic"),
-        Just("fanout"),
-        Just("headers")
-    ];
+    let kind = prop_oneof![Just("direct"), Just("topic"), Just("fanout"), Just("headers")];
     let end = prop_oneof![
         3 => (0..8_u32).prop_map(End::Queue),
         2 => exchange_name().prop_map(End::Exchange),
@@ -277,10 +227,7 @@ fn apply(step: Step, router: &mut Router<u32>, model: &mut Model, scratch: &mut 
             let spec = ExchangeSpec {
                 kind,
                 auto_delete,
-                args: argument
-                    .into_iter()
-                    .map(|value| ("alternate-exchange", value))
-                    .collect(),
+                args: argument.into_iter().map(|value| ("alternate-exchange", value)).collect(),
                 ..ExchangeSpec::default()
             };
             let declared = router.declare(&name, spec);
@@ -362,9 +309,7 @@ fn check_route(
     headers: &[(String, i8)],
 ) {
     let bytes: Vec<&[u8]> = keys.iter().map(String::as_bytes).collect();
-    let values = headers
-        .iter()
-        .map(|(name, value)| (name, Value::Int(i64::from(*value))));
+    let values = headers.iter().map(|(name, value)| (name, Value::Int(i64::from(*value))));
     let values: Vec<_> = values.collect();
     let envelope = Envelope {
         exchange: exchange.as_bytes(),
@@ -377,24 +322,14 @@ fn check_route(
     let wanted = model.route(exchange, keys, headers);
     assert_eq!(result.is_ok(), wanted.is_some());
     out.sort_unstable();
-    assert_eq!(
-        out,
-        wanted.unwrap_or_default(),
-        "route {exchange} {keys:?} {headers:?}"
-    );
+    assert_eq!(out, wanted.unwrap_or_default(), "route {exchange} {keys:?} {headers:?}");
     if let Ok(explained) = router.explain(&envelope, scratch) {
         let mut queues = explained.queues;
         queues.sort_unstable();
-        assert_eq!(
-            queues, out,
-            "explanation of {exchange} {keys:?} {headers:?}"
-        );
+        assert_eq!(queues, out, "explanation of {exchange} {keys:?} {headers:?}");
     }
     if result.is_ok_and(|info| info.cacheable) {
-        let plain = Envelope {
-            attributes: &NoAttributes,
-            ..envelope
-        };
+        let plain = Envelope { attributes: &NoAttributes, ..envelope };
         let mut again = Vec::new();
         router.route(&plain, scratch, &mut again).expect("routes");
         again.sort_unstable();
@@ -413,14 +348,8 @@ fn check_lists(router: &Router<u32>, model: &Model) {
         assert_eq!(router.bindings_to(end.as_destination()).count(), to.count());
     }
     for queue in &model.queues {
-        let to = model
-            .bindings
-            .iter()
-            .filter(|binding| binding.1 == End::Queue(*queue));
-        assert_eq!(
-            router.bindings_to(Destination::Queue(*queue)).count(),
-            to.count() + 1
-        );
+        let to = model.bindings.iter().filter(|binding| binding.1 == End::Queue(*queue));
+        assert_eq!(router.bindings_to(Destination::Queue(*queue)).count(), to.count() + 1);
     }
 }
 

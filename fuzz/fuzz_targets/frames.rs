@@ -12,11 +12,7 @@ use libfuzzer_sys::fuzz_target;
 const FRAME_MAX: u32 = 4096;
 
 fuzz_target!(|input: &[u8]| {
-    let mut rest = if detect(input) == Opening::Accepted {
-        &input[8..]
-    } else {
-        input
-    };
+    let mut rest = if detect(input) == Opening::Accepted { &input[8..] } else { input };
     loop {
         match scan(rest, FRAME_MAX) {
             Ok(Scan::Frame(frame)) => {
@@ -26,14 +22,8 @@ fuzz_target!(|input: &[u8]| {
                 match frame.kind {
                     FrameKind::Method => match hot_method(payload) {
                         Ok(HotMethod::Publish(publish)) => {
-                            assert_eq!(
-                                &payload[publish.exchange_range()],
-                                publish.exchange.as_bytes()
-                            );
-                            assert_eq!(
-                                &payload[publish.routing_key_range()],
-                                publish.routing_key.as_bytes()
-                            );
+                            assert_eq!(&payload[publish.exchange_range()], publish.exchange.as_bytes());
+                            assert_eq!(&payload[publish.routing_key_range()], publish.routing_key.as_bytes());
                             assert!(parse_method(payload).is_ok());
                         }
                         Ok(HotMethod::Other) => {

@@ -21,10 +21,7 @@ fn read_table(contents: &[u8]) {
     if let Ok(owned) = table.to_field_table() {
         let written = table_contents(&owned);
         let again = TableRef::new(&written).expect("a table that we write");
-        assert_eq!(
-            table_contents(&again.to_field_table().expect("names are text")),
-            written
-        );
+        assert_eq!(table_contents(&again.to_field_table().expect("names are text")), written);
     }
 }
 
@@ -40,14 +37,9 @@ fuzz_target!(|raw: &[u8]| {
     assert_eq!(short.expiration, all.text(Field::Expiration));
     assert_eq!(short.headers, all.headers());
     let mut edit = PropertiesEdit::new(raw).expect("checked above");
-    edit.remove(Field::Expiration)
-        .set_headers(b"\x01kV")
-        .set_text(Field::ReplyTo, b"there");
+    edit.remove(Field::Expiration).set_headers(b"\x01kV").set_text(Field::ReplyTo, b"there");
     let edited = edit.finish();
     let after = essentials(&edited).expect("properties that we write");
-    assert_eq!(
-        (after.expiration, after.reply_to),
-        (None, Some(&b"there"[..]))
-    );
+    assert_eq!((after.expiration, after.reply_to), (None, Some(&b"there"[..])));
     assert_eq!(after.persistent, short.persistent);
 });

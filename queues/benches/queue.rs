@@ -48,10 +48,7 @@ fn rig(settings: Settings, consumers: u32, no_ack: bool, prefetch: u32) -> Rig {
             "queue",
             b"\0\0",
             &[0; 16],
-            MessageMeta {
-                persistent: settings.durable,
-                ..MessageMeta::default()
-            },
+            MessageMeta { persistent: settings.durable, ..MessageMeta::default() },
         ),
     };
     for n in 0..consumers {
@@ -72,10 +69,7 @@ impl Rig {
     fn publish(&mut self) {
         for _ in 0..BATCH {
             let message = self.message.clone();
-            black_box(
-                self.queue
-                    .publish(NOW, message, &mut self.sink, &mut self.fx),
-            );
+            black_box(self.queue.publish(NOW, message, &mut self.sink, &mut self.fx));
         }
     }
 
@@ -92,10 +86,7 @@ impl Rig {
 }
 
 fn straight_through(c: &mut Criterion) {
-    let durable = Settings {
-        durable: true,
-        ..Settings::default()
-    };
+    let durable = Settings { durable: true, ..Settings::default() };
     for consumers in [1, 1000] {
         let mut r = rig(Settings::default(), consumers, true, 0);
         c.bench_function(&format!("publish_deliver_no_ack/{consumers}"), |b| {
@@ -119,39 +110,26 @@ fn straight_through(c: &mut Criterion) {
         // Half of each batch finds everyone full, waits in the queue, and goes out as acks come.
         let prefetch = 500 / consumers.min(500);
         let mut r = rig(Settings::default(), consumers.min(500), false, prefetch);
-        c.bench_function(
-            &format!("publish_wait_deliver_ack/{}", consumers.min(500)),
-            |b| {
-                b.iter(|| {
-                    r.publish();
-                    r.settle();
-                    r.settle();
-                });
-            },
-        );
+        c.bench_function(&format!("publish_wait_deliver_ack/{}", consumers.min(500)), |b| {
+            b.iter(|| {
+                r.publish();
+                r.settle();
+                r.settle();
+            });
+        });
     }
 }
 
 fn backlog(c: &mut Criterion) {
     for (name, settings, priorities) in [
         ("enqueue", Settings::default(), false),
-        (
-            "enqueue_priorities",
-            Settings {
-                max_priority: Some(9),
-                ..Settings::default()
-            },
-            true,
-        ),
+        ("enqueue_priorities", Settings { max_priority: Some(9), ..Settings::default() }, true),
     ] {
         c.bench_function(name, |b| {
             let metas: Vec<Message> = (0..10)
                 .map(|n| {
                     let priority = priorities.then_some(n);
-                    let meta = MessageMeta {
-                        priority,
-                        ..MessageMeta::default()
-                    };
+                    let meta = MessageMeta { priority, ..MessageMeta::default() };
                     Message::new("", "queue", b"\0\0", &[0; 16], meta)
                 })
                 .collect();

@@ -5,9 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use leveret_queues::store::log::{LogStore, Options, Recovered};
-use leveret_queues::store::{
-    Broken, ReadWish, Record, SettleReason, Store, Stored, Synced, Waiter,
-};
+use leveret_queues::store::{Broken, ReadWish, Record, SettleReason, Store, Stored, Synced, Waiter};
 use leveret_queues::{Message, MessageMeta, QueueId, Seq};
 
 struct Told(Mutex<Sender<(u64, Result<Synced, Broken>)>>);
@@ -31,10 +29,7 @@ fn sync(store: &LogStore) {
 }
 
 fn message(body: &[u8]) -> Message {
-    let meta = MessageMeta {
-        persistent: true,
-        ..MessageMeta::default()
-    };
+    let meta = MessageMeta { persistent: true, ..MessageMeta::default() };
     Message::new("amq.topic", "a.key", b"\x10\0\x02", body, meta)
 }
 
@@ -51,12 +46,7 @@ fn enqueue(queue: u64, seq: u64, message: &Message) -> Record {
 }
 
 fn settle(queue: u64, first: u64, count: u64) -> Record {
-    Record::Settle {
-        queue: QueueId(queue),
-        first: Seq(first),
-        count,
-        reason: SettleReason::Acked,
-    }
+    Record::Settle { queue: QueueId(queue), first: Seq(first), count, reason: SettleReason::Acked }
 }
 
 fn read(store: &LogStore, queue: u64, from: u64, to: u64) -> Vec<Stored> {
@@ -70,10 +60,7 @@ fn read(store: &LogStore, queue: u64, from: u64, to: u64) -> Vec<Stored> {
         max_bytes: usize::MAX,
     };
     store.read(wish, Box::new(move |answer| sender.send(answer).unwrap()));
-    receiver
-        .recv_timeout(Duration::from_secs(20))
-        .unwrap()
-        .unwrap()
+    receiver.recv_timeout(Duration::from_secs(20)).unwrap().unwrap()
 }
 
 fn seqs(stored: &[Stored]) -> Vec<u64> {
@@ -81,10 +68,7 @@ fn seqs(stored: &[Stored]) -> Vec<u64> {
 }
 
 fn open(dir: &std::path::Path) -> (LogStore, Recovered) {
-    let options = Options {
-        segment_bytes: 1 << 20,
-        ..Options::default()
-    };
+    let options = Options { segment_bytes: 1 << 20, ..Options::default() };
     LogStore::open(dir, &options).unwrap()
 }
 
@@ -96,13 +80,9 @@ fn messages_survive_a_restart_and_settled_ones_do_not() {
         assert!(recovered.queues.is_empty() && recovered.findings.is_empty());
         for seq in 1..=3000 {
             let body = format!("body {seq}").repeat(50);
-            store
-                .append(&mut vec![enqueue(7, seq, &message(body.as_bytes()))])
-                .unwrap();
+            store.append(&mut vec![enqueue(7, seq, &message(body.as_bytes()))]).unwrap();
         }
-        store
-            .append(&mut vec![settle(7, 1, 1500), settle(7, 2000, 1)])
-            .unwrap();
+        store.append(&mut vec![settle(7, 1, 1500), settle(7, 2000, 1)]).unwrap();
         sync(&store);
         assert_eq!(read(&store, 7, 1, 3000).len(), 1499);
     }
@@ -117,10 +97,7 @@ fn messages_survive_a_restart_and_settled_ones_do_not() {
     assert_eq!(seqs(&stored), expected);
     for one in stored {
         let message = one.message.unwrap();
-        assert_eq!(
-            message.body(),
-            format!("body {}", one.seq.0).repeat(50).as_bytes()
-        );
+        assert_eq!(message.body(), format!("body {}", one.seq.0).repeat(50).as_bytes());
         assert_eq!(message.routing_key(), b"a.key");
         assert!(!message.settle_unless_taken());
     }
@@ -132,9 +109,7 @@ fn a_lost_index_is_rebuilt_from_the_log() {
     {
         let (store, _) = open(dir.path());
         for seq in 1..=2000 {
-            store
-                .append(&mut vec![enqueue(1, seq, &message(&[1; 2000]))])
-                .unwrap();
+            store.append(&mut vec![enqueue(1, seq, &message(&[1; 2000]))]).unwrap();
             if seq % 3 == 0 {
                 store.append(&mut vec![settle(1, seq, 1)]).unwrap();
             }
@@ -146,10 +121,7 @@ fn a_lost_index_is_rebuilt_from_the_log() {
     let expected: Vec<u64> = (1..=2000).filter(|seq| seq % 3 != 0).collect();
     assert_eq!(seqs(&read(&store, 1, 1, 2000)), expected);
     let queue = &recovered.queues[&QueueId(1)];
-    assert_eq!(
-        (queue.last_seq, queue.delivered_upto),
-        (Seq(2000), Seq(2000))
-    );
+    assert_eq!((queue.last_seq, queue.delivered_upto), (Seq(2000), Seq(2000)));
 }
 
 #[test]
@@ -157,15 +129,11 @@ fn a_drained_log_gives_its_space_back() {
     let dir = tempfile::tempdir().unwrap();
     let (store, _) = open(dir.path());
     for seq in 1..=20_000 {
-        store
-            .append(&mut vec![enqueue(1, seq, &message(&[1; 1000]))])
-            .unwrap();
+        store.append(&mut vec![enqueue(1, seq, &message(&[1; 1000]))]).unwrap();
     }
     sync(&store);
     // One stubborn message in the middle holds no segment either.
-    store
-        .append(&mut vec![settle(1, 1, 9_999), settle(1, 10_001, 10_000)])
-        .unwrap();
+    store.append(&mut vec![settle(1, 1, 9_999), settle(1, 10_001, 10_000)]).unwrap();
     let metrics = store.metrics();
     let mut rounds = 0;
     while metrics.segments.get() > 2 || metrics.compacted_bytes.get() == 0 {

@@ -33,9 +33,7 @@ fn routing_value(value: ValueRef<'_>) -> Value<'_> {
         ValueRef::Bool(value) => Value::Bool(value),
         ValueRef::F32(value) => Value::Float(f64::from(value)),
         ValueRef::F64(value) => Value::Float(value),
-        ValueRef::Decimal { scale, value } => {
-            Value::Float(f64::from(value) / 10_f64.powi(i32::from(scale)))
-        }
+        ValueRef::Decimal { scale, value } => Value::Float(f64::from(value) / 10_f64.powi(i32::from(scale))),
         ValueRef::Timestamp(at) => Value::Int(i64::try_from(at).unwrap_or(i64::MAX)),
         ValueRef::Table(table) => Value::Other { kind: b'F', raw: table.contents() },
         ValueRef::Array(array) => Value::Other { kind: b'A', raw: array.contents() },
@@ -96,7 +94,7 @@ fn whole(value: f64) -> Option<i64> {
 impl Attributes for MessageAttributes<'_> {
     fn each_header(&self, each: &mut dyn FnMut(&[u8], Value<'_>)) {
         if let Some(headers) = self.properties().and_then(|properties| properties.headers()) {
-            for (name, value) in headers.iter() {
+            for (name, value) in headers {
                 each(name, routing_value(value));
             }
         }

@@ -63,8 +63,7 @@ impl BindingRequest {
     }
 
     fn permit(&self, vhost: &Vhost, caller: &Caller<'_>) -> Result<(), Refusal> {
-        let default_destination =
-            self.kind == DestinationKind::Exchange && self.destination.is_empty();
+        let default_destination = self.kind == DestinationKind::Exchange && self.destination.is_empty();
         if self.source.as_str().is_empty() || default_destination {
             return Err(Refusal::DefaultExchange);
         }
@@ -80,10 +79,7 @@ impl BindingRequest {
             && let Some(queue) = vhost.queue(&self.destination)
             && queue.spec.exclusive_owner.is_some_and(|owner| Some(owner) != caller.connection)
         {
-            return Err(Refusal::ExclusiveToAnother {
-                queue: queue.name.clone(),
-                vhost: vhost.name.clone(),
-            });
+            return Err(Refusal::ExclusiveToAnother { queue: queue.name.clone(), vhost: vhost.name.clone() });
         }
         Ok(())
     }
@@ -91,12 +87,7 @@ impl BindingRequest {
 
 impl Broker {
     /// Binds. A binding with two durable ends is on disk when this returns.
-    pub fn bind(
-        &self,
-        vhost: &Vhost,
-        caller: &Caller<'_>,
-        request: &BindingRequest,
-    ) -> Result<(), Refusal> {
+    pub fn bind(&self, vhost: &Vhost, caller: &Caller<'_>, request: &BindingRequest) -> Result<(), Refusal> {
         request.permit(vhost, caller)?;
         super::check_text("routing key", &request.routing_key)?;
         let _change = vhost.changes.lock();

@@ -160,7 +160,8 @@ impl Broker {
                 };
                 let mut topology = vhost.topology.write();
                 topology.router.declare(&stored.name, spec).map_err(|refusal| refusal.to_string())?;
-                let rule = DeduplicationRule::read(&stored.arguments).map_err(|(name, why)| format!("{name}: {why}"))?;
+                let rule = DeduplicationRule::read(&stored.arguments)
+                    .map_err(|(name, why)| format!("{name}: {why}"))?;
                 topology.install_features(&stored.name, rule, None);
             }
             "queue" => {
@@ -321,7 +322,7 @@ impl Broker {
 
     /// Whether publishers are to be read from no further.
     pub fn publishers_must_wait(&self) -> bool {
-        self.environment.store.pressure() != Pressure::None
+        self.environment.memory.is_overdrawn() || self.environment.store.pressure() != Pressure::None
     }
 
     /// Ready when publishers may go on; otherwise `waker` is woken when they may.
@@ -334,7 +335,7 @@ impl Broker {
         if self.publishers_must_wait() { Poll::Pending } else { Poll::Ready(()) }
     }
 
-    /// The store's relief hook: publishers may go on.
+    /// The store, or the memory of queues, has room again: publishers may go on.
     pub fn relieve(&self) {
         for waker in std::mem::take(&mut *self.waiting.lock()) {
             waker.wake();
@@ -361,6 +362,9 @@ impl Broker {
             queue.page_out(&mut turn);
             self.finish(&mut turn);
         }
+        if !self.environment.memory.is_overdrawn() {
+            self.relieve();
+        }
     }
 
     /// Ends a turn: sends dead letters on, deletes queues that nobody needs any more, wakes whoever
@@ -374,6 +378,7 @@ impl Broker {
                 self.delete_idle(turn, &queue);
             }
         }
+        turn.purged.clear();
         for consumer in std::mem::take(&mut turn.cancelled) {
             turn.owe_wake(consumer.sink.cancelled(&consumer));
         }

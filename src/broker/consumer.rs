@@ -5,9 +5,9 @@ use std::task::Waker;
 
 use leveret_queues::queue::{ConsumerId, Delivery};
 
+use super::arguments::FieldTable;
 use super::names::ConsumerTag;
 use super::queue_handle::QueueHandle;
-use super::arguments::FieldTable;
 
 /// Takes deliveries for a connection's consumers. Its methods are called under a queue's lock, so
 /// they must be short, must not block and must not call a queue.
@@ -67,7 +67,10 @@ struct SharedCreditState {
 
 impl std::fmt::Debug for Consumer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Consumer").field("tag", &self.tag).field("queue", &self.queue.name).finish()
+        f.debug_struct("Consumer")
+            .field("tag", &self.tag)
+            .field("queue", &self.queue.name)
+            .finish_non_exhaustive()
     }
 }
 
@@ -101,6 +104,13 @@ impl SharedCredit {
             state.waiting.push(Arc::clone(consumer));
         }
         false
+    }
+
+    /// A credit that was taken is not used after all. Whoever waits goes on waiting: the consumer that
+    /// took it will come again, and its acknowledgement wakes them.
+    pub fn not_used(&self) {
+        let mut state = self.state.lock();
+        state.held = state.held.saturating_sub(1);
     }
 
     /// Gives `count` credits back and returns the consumers that waited for one.

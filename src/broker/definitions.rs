@@ -3,11 +3,14 @@
 
 use std::sync::Arc;
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use leveret_queues::QueueId;
 use serde::{Deserialize, Serialize};
+use sha2::Digest;
 
-use super::names::{ExchangeName, QueueName, VhostName};
 use super::arguments::FieldTable;
+use super::names::{ExchangeName, QueueName, VhostName};
 
 /// Where definitions are kept. Implemented by the store's database, and by a map in tests.
 pub trait DefinitionStore: Send + Sync {
@@ -20,7 +23,8 @@ pub trait DefinitionStore: Send + Sync {
 
 impl DefinitionStore for Arc<leveret_queues::store::definitions::Definitions> {
     fn commit(&self, changes: &[(String, Option<Vec<u8>>)]) -> Result<(), String> {
-        leveret_queues::store::definitions::Definitions::commit(self, changes).map_err(|error| error.to_string())
+        leveret_queues::store::definitions::Definitions::commit(self, changes)
+            .map_err(|error| error.to_string())
     }
 
     fn next_id(&self) -> Result<u64, String> {
@@ -121,8 +125,13 @@ impl Key {
             DestinationKind::Queue => "q",
             DestinationKind::Exchange => "e",
         };
-        // The arguments' encoding is canonical: the table is sorted by name.
-        let arguments = serde_json::to_string(&binding.arguments).unwrap_or_default();
+        // The arguments' encoding is canonical: the table is sorted by name. It may be long.
+        let arguments = match serde_json::to_vec(&binding.arguments) {
+            Ok(encoded) if !binding.arguments.inner().is_empty() => {
+                URL_SAFE_NO_PAD.encode(sha2::Sha256::digest(encoded))
+            }
+            _ => String::new(),
+        };
         Self::of(&[
             "binding",
             &binding.vhost,

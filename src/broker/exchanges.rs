@@ -194,12 +194,9 @@ pub(super) fn translated(vhost: &Vhost, refusal: leveret_exchanges::Refusal) -> 
             received: wanted,
             current,
         },
-        R::InUse(exchange) => {
-            Refusal::InUse { resource: resource(&exchange), vhost: vhost.name.clone() }
-        }
+        R::InUse(exchange) => Refusal::InUse { resource: resource(&exchange), vhost: vhost.name.clone() },
         R::NoSuchExchange(exchange) => not_found(vhost, &ExchangeName::new(&exchange)),
         R::NoSuchQueue => Refusal::Precondition("the queue was deleted meanwhile".to_owned()),
         R::DefaultExchange => Refusal::DefaultExchange,
     }
 }
-

@@ -136,7 +136,14 @@ impl Holder {
         Some(Admission { holder: self, cell, id, message, stored, keep })
     }
 
-    fn push_record(&self, cell: &mut Cell, turn: &mut Turn, id: PendingId, message: &Message, transient: bool) {
+    fn push_record(
+        &self,
+        cell: &mut Cell,
+        turn: &mut Turn,
+        id: PendingId,
+        message: &Message,
+        transient: bool,
+    ) {
         turn.records.push(Record::Enqueue {
             queue: self.id,
             seq: id.seq,

@@ -292,5 +292,7 @@ fn deleting_the_exchange_forgets_what_waits() {
     bench.declare();
     bench.broker.tick(Millis(4000));
     assert_eq!((bench.ready(), bench.holder().count()), (0, 0));
-    assert!(bench.holder().cancel(&mut Turn::default(), PendingId { due: Millis(1000), seq: Seq(1) }).is_err());
+    assert!(
+        bench.holder().cancel(&mut Turn::default(), PendingId { due: Millis(1000), seq: Seq(1) }).is_err()
+    );
 }

@@ -40,6 +40,11 @@ impl Memory {
         (self.budget / 64).clamp(64 * 1024, 4 * 1024 * 1024)
     }
 
+    /// Whether so much is held beyond the budget that publishers have to wait for it to be given back.
+    pub fn is_overdrawn(&self) -> bool {
+        self.held() > self.budget + self.budget / 16
+    }
+
     /// Whether queues should give bodies back to the disk.
     pub fn is_short(&self) -> bool {
         self.held() > self.budget

@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 
 use leveret_exchanges::{Envelope, ExchangeId, Origin, RouteError, RouteInfo, Scratch};
 use leveret_queues::{Message, Millis};
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::attributes::{MessageAttributes, held_until};
 use super::broker::Broker;
@@ -64,7 +64,7 @@ struct Group {
 #[derive(Default)]
 pub struct Publisher {
     routes: FxHashMap<Box<[u8]>, Arc<Route>>,
-    permitted: FxHashMap<Box<[u8]>, ()>,
+    permitted: FxHashSet<Box<[u8]>>,
     /// What the cache was filled under: the vhost's generation and the users' revision.
     valid_for: (u64, u64),
     last: Option<Arc<Route>>,
@@ -105,11 +105,12 @@ pub(super) fn route(
 ) -> Result<Routed, RouteError> {
     SCRATCH.with_borrow_mut(|(scratch, slots)| {
         let topology = vhost.topology.read();
-        let envelope =
-            Envelope { exchange, keys, attributes: &MessageAttributes { message, now }, origin };
+        let envelope = Envelope { exchange, keys, attributes: &MessageAttributes { message, now }, origin };
         let info = topology.router.route(&envelope, scratch, slots)?;
         let mut routed = Routed { cacheable: info.cacheable, ..Routed::default() };
-        if !topology.features.is_empty() && !topology.beside_routing(&mut routed, message, &envelope, now, info, scratch) {
+        if !topology.features.is_empty()
+            && !topology.beside_routing(&mut routed, message, &envelope, now, info, scratch)
+        {
             return Ok(routed);
         }
         for slot in slots.iter() {
@@ -142,9 +143,7 @@ impl Topology {
                 return false;
             }
         }
-        let features = |id: &ExchangeId| {
-            self.features.get(self.router.exchange_at(*id)?.name.as_bytes())
-        };
+        let features = |id: &ExchangeId| self.features.get(self.router.exchange_at(*id)?.name.as_bytes());
         if info.remembered {
             scratch.histories().iter().filter_map(features).for_each(|features| features.remember(message));
         }
@@ -194,6 +193,8 @@ impl Publisher {
             members.clear();
             self.spare.push(members);
         }
+        // What went to several queues is still here; the next batch may be long in coming.
+        self.batch.clear();
         for index in self.refused.drain(..) {
             if let Some(fate) = self.fates.get_mut(index as usize) {
                 *fate = Fate::Refused;
@@ -231,15 +232,31 @@ impl Publisher {
             let mut queues = Vec::new();
             let first = message.routing_key();
             let routed = match &copies {
-                None => self::route(vhost, turn.now, &message, message.exchange(), &[first], Origin::Client, |queue| {
-                    queues.push(Arc::clone(queue));
-                }),
+                None => self::route(
+                    vhost,
+                    turn.now,
+                    &message,
+                    message.exchange(),
+                    &[first],
+                    Origin::Client,
+                    |queue| {
+                        queues.push(Arc::clone(queue));
+                    },
+                ),
                 Some(copies) => {
                     let keys: Vec<&[u8]> =
                         std::iter::once(first).chain(copies.keys.iter().map(Vec::as_slice)).collect();
-                    self::route(vhost, turn.now, &message, message.exchange(), &keys, Origin::Client, |queue| {
-                        queues.push(Arc::clone(queue));
-                    })
+                    self::route(
+                        vhost,
+                        turn.now,
+                        &message,
+                        message.exchange(),
+                        &keys,
+                        Origin::Client,
+                        |queue| {
+                            queues.push(Arc::clone(queue));
+                        },
+                    )
                     .map(|routed| Routed { cacheable: false, ..routed })
                 }
             }
@@ -323,14 +340,9 @@ impl Publisher {
         self.routes.insert(self.key.as_slice().into(), route);
     }
 
-    fn permit(
-        &mut self,
-        vhost: &VhostName,
-        rights: &AccessRights,
-        exchange: &[u8],
-    ) -> Result<(), Refusal> {
+    fn permit(&mut self, vhost: &VhostName, rights: &AccessRights, exchange: &[u8]) -> Result<(), Refusal> {
         debug_assert_eq!(vhost, &rights.vhost);
-        if self.permitted.contains_key(exchange) {
+        if self.permitted.contains(exchange) {
             return Ok(());
         }
         let name = ExchangeName::new(&String::from_utf8_lossy(exchange));
@@ -338,7 +350,7 @@ impl Publisher {
         if self.permitted.len() >= CACHED_ROUTES_MAX {
             self.permitted.clear();
         }
-        self.permitted.insert(exchange.into(), ());
+        self.permitted.insert(exchange.into());
         Ok(())
     }
 }

@@ -10,13 +10,14 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::task::{Poll, Waker};
 
 use leveret_queues::queue::{
-    AttachRefused, ConsumerId, ConsumerSpec, Counts, Delivery, Effects, GetReply, Gone, Overflow, Published, Queue,
-    ReadAsk, Requeue, Settings, Token,
+    AttachRefused, ConsumerId, ConsumerSpec, Counts, Delivery, Effects, GetReply, Gone, Overflow, Published,
+    Queue, ReadAsk, Requeue, Settings, Token,
 };
 use leveret_queues::store::{Broken, Position, ReadWish, Record, SettleReason, Store, Stored};
 use leveret_queues::{Message, Millis, QueueId, Seq};
 use parking_lot::{Mutex, MutexGuard};
 
+use super::arguments::FieldTable;
 use super::broker::Broker;
 use super::consumer::Consumer;
 use super::dead_letter::DeadLetterRule;
@@ -28,7 +29,6 @@ use super::paging::Paging;
 use super::queue_options::QueueOptions;
 use super::refusal::{Refusal, Resource};
 use super::turn::{Dead, Gathering, Turn};
-use super::arguments::FieldTable;
 
 /// What all queues of a broker share.
 pub struct QueueEnvironment {
@@ -102,6 +102,7 @@ pub(super) struct Place {
     pub(super) vhost: VhostName,
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "four facts that do not exclude each other")]
 struct Cell {
     queue: Queue<Arc<Consumer>>,
     dead_letter: Option<Arc<DeadLetterRule>>,
@@ -200,13 +201,9 @@ impl QueueHandle {
     }
 
     /// Runs `work` under the lock, and settles what it owes before the lock is released.
-    fn enter<R>(
-        self: &Arc<Self>,
-        turn: &mut Turn,
-        work: impl FnOnce(&mut Cell, &mut Work<'_>) -> R,
-    ) -> R {
+    fn enter<R>(self: &Arc<Self>, turn: &mut Turn, work: impl FnOnce(&mut Cell, &mut Work<'_>) -> R) -> R {
         let mut cell = self.cell.lock();
-        let result = self.run(&mut cell, turn, work);
+        let result = Self::run(&mut cell, turn, work);
         self.settle_up(&mut cell, turn);
         if !turn.records.is_empty() {
             let appended = append(&self.environment, turn);
@@ -216,22 +213,17 @@ impl QueueHandle {
         result
     }
 
-    fn run<R>(
-        self: &Arc<Self>,
-        cell: &mut Cell,
-        turn: &mut Turn,
-        work: impl FnOnce(&mut Cell, &mut Work<'_>) -> R,
-    ) -> R {
-        let mut call = Work {
+    fn run<R>(cell: &mut Cell, turn: &mut Turn, work: impl FnOnce(&mut Cell, &mut Work<'_>) -> R) -> R {
+        let mut given = Work {
             now: turn.now,
             outlet: Gathering::new(&mut turn.deliveries, &mut turn.wakers),
             effects: &mut turn.effects,
             records: &mut turn.records,
             dead: &mut turn.dead,
         };
-        let result = work(cell, &mut call);
-        call.outlet.flush();
-        let tally = call.outlet.tally();
+        let result = work(cell, &mut given);
+        given.outlet.flush();
+        let tally = given.outlet.tally();
         cell.stats.delivered += tally.delivered;
         cell.stats.delivered_no_ack += tally.delivered_no_ack;
         cell.stats.redelivered += tally.redelivered;
@@ -289,7 +281,7 @@ impl QueueHandle {
     }
 
     fn settle_up(self: &Arc<Self>, cell: &mut Cell, turn: &mut Turn) {
-        let Turn { effects, records, dead, .. } = turn;
+        let Turn { effects, records, dead, purged, .. } = turn;
         for gone in effects.gone.drain(..) {
             if gone.dead_letter {
                 dead.push(Dead {
@@ -302,10 +294,12 @@ impl QueueHandle {
                 self.owe_settle(&gone, records);
             }
         }
-        if let Some(mark) = effects.purge.take()
-            && mark.stored
-        {
-            records.push(Record::Purge { queue: self.id, upto: mark.upto, kept: mark.kept });
+        if let Some(mut mark) = effects.purge.take() {
+            if mark.stored {
+                let kept = std::mem::take(&mut mark.kept);
+                records.push(Record::Purge { queue: self.id, upto: mark.upto, kept });
+            }
+            purged.push(mark);
         }
         for (seq, count) in effects.returned.drain(..) {
             records.push(Record::Returned { queue: self.id, seq, count });
@@ -315,6 +309,7 @@ impl QueueHandle {
         }
         for (seq, why) in effects.damaged.drain(..) {
             tracing::error!(vhost = %self.vhost, queue = %self.name, seq = seq.0, "message lost: {why}");
+            records.push(self.settled(seq, SettleReason::Purged));
         }
         let lost = std::mem::take(&mut effects.lost);
         if lost > 0 {
@@ -480,13 +475,7 @@ impl QueueHandle {
     }
 
     /// Puts one message into the queue, with the record it owes. `false`: the queue refuses it.
-    fn take_in(
-        self: &Arc<Self>,
-        cell: &mut Cell,
-        work: &mut Work<'_>,
-        message: Message,
-        sole: bool,
-    ) -> bool {
+    fn take_in(self: &Arc<Self>, cell: &mut Cell, work: &mut Work<'_>, message: Message, sole: bool) -> bool {
         if cell.gone {
             return true;
         }
@@ -553,19 +542,17 @@ impl QueueHandle {
                     AttachRefused::ExclusiveInUse
                     | AttachRefused::ExclusiveOnSingleActive
                     | AttachRefused::DuplicateId,
-                ) => {
-                    Err(Refusal::ExclusiveUse { queue: self.name.clone(), vhost: self.vhost.clone() })
-                }
+                ) => Err(Refusal::ExclusiveUse { queue: self.name.clone(), vhost: self.vhost.clone() }),
             }
         })
     }
 
     /// Takes a consumer away. What it has not acknowledged stays with its channel. An auto-delete
-    /// queue that lost its last consumer is noted in the turn.
+    /// queue that lost its last consumer is noted in the turn. Nobody is served in its place before
+    /// [`QueueHandle::kick`]: what it held may have to come back first.
     pub fn detach(self: &Arc<Self>, turn: &mut Turn, id: ConsumerId) {
         let last = self.enter(turn, |cell, work| {
             let existed = cell.queue.detach(work.now, id, work.effects);
-            cell.queue.kick(work.now, &mut work.outlet, work.effects);
             existed && cell.had_consumer && cell.queue.counts().consumers == 0
         });
         if last && self.spec.auto_delete {
@@ -686,7 +673,12 @@ impl QueueHandle {
     }
 
     /// Applies changed settings to the live queue.
-    pub fn set_options(self: &Arc<Self>, turn: &mut Turn, settings: Settings, rule: Option<Arc<DeadLetterRule>>) {
+    pub fn set_options(
+        self: &Arc<Self>,
+        turn: &mut Turn,
+        settings: Settings,
+        rule: Option<Arc<DeadLetterRule>>,
+    ) {
         self.enter(turn, |cell, work| {
             cell.dead_letter = rule;
             cell.refused_die = settings.overflow == Overflow::RejectPublishDeadLetter;
@@ -748,10 +740,7 @@ impl QueueHandle {
     }
 
     pub(super) fn not_found(&self) -> Refusal {
-        Refusal::NotFound {
-            resource: Resource::Queue(self.name.clone()),
-            vhost: self.vhost.clone(),
-        }
+        Refusal::NotFound { resource: Resource::Queue(self.name.clone()), vhost: self.vhost.clone() }
     }
 }
 
@@ -763,7 +752,10 @@ impl Ticks for QueueHandle {
 
 impl std::fmt::Debug for QueueHandle {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("QueueHandle").field("vhost", &self.vhost).field("name", &self.name).finish()
+        f.debug_struct("QueueHandle")
+            .field("vhost", &self.vhost)
+            .field("name", &self.name)
+            .finish_non_exhaustive()
     }
 }
 
@@ -787,7 +779,7 @@ pub(super) fn move_message(
     let mut cells: Vec<(&Arc<QueueHandle>, MutexGuard<'_, Cell>)> =
         targets.iter().map(|queue| (queue, queue.cell.lock())).collect();
     for (queue, cell) in &mut cells {
-        queue.run(cell, turn, |cell, work| queue.take_in(cell, work, message.clone(), sole));
+        QueueHandle::run(cell, turn, |cell, work| queue.take_in(cell, work, message.clone(), sole));
         queue.settle_up(cell, turn);
     }
     turn.records.extend(settle);

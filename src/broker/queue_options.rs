@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use leveret_queues::queue::{Overflow, Settings};
 
+use super::arguments::{FieldTable, Value, integer, same_value, text, type_name, value_text};
 use super::dead_letter::DeadLetterRule;
 use super::deduplication::DeduplicationRule;
 use super::names::{ExchangeName, QueueName, VhostName};
 use super::queue_handle::QueueSpec;
 use super::refusal::{Refusal, Resource};
-use super::arguments::{FieldTable, Value, integer, same_value, text, type_name, value_text};
 
 /// Longest time to live or lease in milliseconds: ten years, as `RabbitMQ`.
 pub const TTL_MS_MAX: u64 = 315_360_000_000;
@@ -98,9 +98,7 @@ impl Reader<'_> {
         match self.value(name) {
             None => Ok(None),
             Some(Value::Boolean(flag)) => Ok(Some(*flag)),
-            Some(value) => {
-                Err(self.invalid(name, format!("{{unacceptable_type,{}}}", type_name(value))))
-            }
+            Some(value) => Err(self.invalid(name, format!("{{unacceptable_type,{}}}", type_name(value)))),
         }
     }
 }
@@ -154,8 +152,7 @@ pub fn read(
     let exchange = reader.string("x-dead-letter-exchange")?;
     let routing_key = reader.string("x-dead-letter-routing-key")?;
     if routing_key.is_some() && exchange.is_none() {
-        return Err(reader
-            .invalid("x-dead-letter-routing-key", "routing_key_but_no_dlx_defined".to_owned()));
+        return Err(reader.invalid("x-dead-letter-routing-key", "routing_key_but_no_dlx_defined".to_owned()));
     }
     if let Some(strategy) = reader.string("x-dead-letter-strategy")?
         && !["at-most-once", "at-least-once"].contains(&strategy)
@@ -176,9 +173,8 @@ pub fn read(
             None => quorum.then_some(QUORUM_DELIVERY_LIMIT),
         },
     };
-    let max_priority = reader
-        .number("x-max-priority", 255)?
-        .map(|max| u8::try_from(max.max(1)).unwrap_or(u8::MAX));
+    let max_priority =
+        reader.number("x-max-priority", 255)?.map(|max| u8::try_from(max.max(1)).unwrap_or(u8::MAX));
     let settings = Settings {
         max_priority,
         message_ttl_ms: reader.number("x-message-ttl", TTL_MS_MAX)?,
@@ -192,8 +188,8 @@ pub fn read(
         durable: spec.durable,
     };
     let consumer_timeout_ms = reader.number("x-consumer-timeout", TTL_MS_MAX)?;
-    let deduplication = DeduplicationRule::read(&spec.arguments)
-        .map_err(|(argument, why)| reader.invalid(argument, why))?;
+    let deduplication =
+        DeduplicationRule::read(&spec.arguments).map_err(|(argument, why)| reader.invalid(argument, why))?;
     Ok(QueueOptions { settings, dead_letter, consumer_timeout_ms, deduplication, quorum })
 }
 

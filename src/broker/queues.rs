@@ -18,6 +18,7 @@ use super::vhost::Vhost;
 
 /// `queue.declare`.
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "the bits of queue.declare")]
 pub struct QueueRequest<'a> {
     /// Only look whether it exists.
     pub passive: bool,
@@ -64,7 +65,7 @@ impl Broker {
         request: &QueueRequest<'_>,
     ) -> Result<DeclaredQueue, Refusal> {
         if request.passive {
-            let queue = self.accessible_queue(vhost, caller, name)?;
+            let queue = Self::accessible_queue(vhost, caller, name)?;
             queue.touch(turn.now);
             return Ok(DeclaredQueue::of(queue, false));
         }
@@ -133,12 +134,7 @@ impl Broker {
         let slot = u32::try_from(entry.key()).unwrap_or(u32::MAX);
         let durable = spec.durable;
         let environment = Arc::clone(self.environment());
-        let place = super::queue_handle::Place {
-            id,
-            slot,
-            name: name.clone(),
-            vhost: vhost.name.clone(),
-        };
+        let place = super::queue_handle::Place { id, slot, name: name.clone(), vhost: vhost.name.clone() };
         let handle = QueueHandle::new(place, spec, options, queue, environment);
         entry.insert(Arc::clone(&handle));
         topology.by_name.insert(name.clone(), slot);
@@ -151,7 +147,6 @@ impl Broker {
 
     /// The queue, if the caller's connection may use it at all.
     fn accessible_queue(
-        &self,
         vhost: &Vhost,
         caller: &Caller<'_>,
         name: &QueueName,
@@ -173,7 +168,7 @@ impl Broker {
         name: &QueueName,
     ) -> Result<Arc<QueueHandle>, Refusal> {
         caller.rights.check(Access::Read, &Resource::Queue(name.clone()))?;
-        self.accessible_queue(vhost, caller, name)
+        Self::accessible_queue(vhost, caller, name)
     }
 
     /// Drops the queue's ready messages; returns how many.

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::task::Waker;
 
-use leveret_queues::queue::{Delivery, Effects, Outlet};
+use leveret_queues::queue::{Delivery, Effects, Outlet, PurgeMark};
 use leveret_queues::store::{Record, SettleReason};
 use leveret_queues::{Message, Millis, Seq};
 
@@ -31,6 +31,8 @@ pub struct Turn {
     pub(super) deletable: Vec<Arc<QueueHandle>>,
     /// Consumers whose queue was deleted; they hear of it after the deletion's own answer.
     pub(super) cancelled: Vec<Arc<Consumer>>,
+    /// What was purged: freed when no lock is held.
+    pub(super) purged: Vec<PurgeMark>,
     /// Whether anything was appended to the store, so that a confirm has to wait for it.
     pub(crate) appended: bool,
 }

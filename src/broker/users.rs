@@ -106,6 +106,8 @@ pub struct Users {
     /// Grows with every change, so that what was derived from permissions can be dropped.
     revision: AtomicU64,
     remembered: Mutex<FxHashMap<String, [u8; 32]>>,
+    /// Checking a password takes 19 MiB and a core: many at once would be an attack.
+    verifying: Mutex<()>,
     key: [u8; 32],
 }
 
@@ -136,6 +138,7 @@ impl Users {
             state: RwLock::default(),
             revision: AtomicU64::new(1),
             remembered: Mutex::default(),
+            verifying: Mutex::default(),
             key: rand::random(),
         }
     }
@@ -153,12 +156,7 @@ impl Users {
     }
 
     /// Adds or replaces a permission.
-    pub fn permit(
-        &self,
-        user: &str,
-        vhost: &str,
-        record: PermissionRecord,
-    ) -> Result<(), BadPattern> {
+    pub fn permit(&self, user: &str, vhost: &str, record: PermissionRecord) -> Result<(), BadPattern> {
         let permission = Arc::new(Permission::new(record)?);
         let key = (user.to_owned(), vhost.to_owned());
         self.state.write().permissions.insert(key, permission);
@@ -188,7 +186,10 @@ impl Users {
         let record = self.user(name).ok_or(LoginRefused::Credentials)?;
         let digest = self.digest(name, password, &record.password_hash);
         if self.remembered.lock().get(name) != Some(&digest) {
-            if !verify(password, &record.password_hash) {
+            let one_at_a_time = self.verifying.lock();
+            let right = verify(password, &record.password_hash);
+            drop(one_at_a_time);
+            if !right {
                 return Err(LoginRefused::Credentials);
             }
             let mut remembered = self.remembered.lock();
@@ -249,13 +250,7 @@ impl AccessRights {
         let tags = state.users.get(user.as_str())?.tags.clone();
         let key = (user.as_str().to_owned(), vhost.as_str().to_owned());
         let permission = state.permissions.get(&key).cloned()?;
-        Some(Self {
-            user: user.clone(),
-            vhost: vhost.clone(),
-            tags,
-            permission: Some(permission),
-            revision,
-        })
+        Some(Self { user: user.clone(), vhost: vhost.clone(), tags, permission: Some(permission), revision })
     }
 
     /// Follows a change of permissions. Cheap when nothing changed.
@@ -263,12 +258,11 @@ impl AccessRights {
         if self.revision == users.revision() {
             return;
         }
-        match Self::of(users, &self.user, &self.vhost) {
-            Some(rights) => *self = rights,
-            None => {
-                self.permission = None;
-                self.revision = users.revision();
-            }
+        if let Some(rights) = Self::of(users, &self.user, &self.vhost) {
+            *self = rights
+        } else {
+            self.permission = None;
+            self.revision = users.revision();
         }
     }
 
@@ -321,10 +315,8 @@ mod tests {
     fn a_changed_password_is_not_remembered() {
         let users = users();
         assert!(users.login("guest", b"guest", true).is_ok());
-        let record = UserRecord {
-            password_hash: hash_password(b"new").expect("randomness"),
-            tags: Vec::new(),
-        };
+        let record =
+            UserRecord { password_hash: hash_password(b"new").expect("randomness"), tags: Vec::new() };
         users.put("guest", record);
         assert_eq!(users.login("guest", b"guest", true), Err(LoginRefused::Credentials));
         assert!(users.login("guest", b"new", true).is_ok());
@@ -333,11 +325,8 @@ mod tests {
     #[test]
     fn permissions_match_anywhere_and_empty_means_none() {
         let users = users();
-        let record = PermissionRecord {
-            configure: "^a".to_owned(),
-            write: "b".to_owned(),
-            read: String::new(),
-        };
+        let record =
+            PermissionRecord { configure: "^a".to_owned(), write: "b".to_owned(), read: String::new() };
         users.permit("guest", "/", record).expect("patterns");
         let (user, vhost) = (UserName::new("guest"), VhostName::new("/"));
         let mut rights = AccessRights::of(&users, &user, &vhost).expect("rights");

@@ -123,6 +123,6 @@ impl Vhost {
 
 impl std::fmt::Debug for Vhost {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Vhost").field("name", &self.name).finish()
+        f.debug_struct("Vhost").field("name", &self.name).finish_non_exhaustive()
     }
 }

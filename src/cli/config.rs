@@ -48,7 +48,8 @@ pub struct ServeArgs {
     /// Largest message body in bytes; larger ones close the channel with 406 [default: 134217728].
     #[arg(long, value_name = "BYTES", env = "LEVERET_MESSAGE_BYTES_MAX")]
     pub message_bytes_max: Option<u64>,
-    /// Bodies held in memory by all queues together, in bytes [default: 1073741824].
+    /// Bodies held in memory by all queues together, in bytes [default: 40 % of the memory that the
+    /// machine or the control group has].
     #[arg(long, value_name = "BYTES", env = "LEVERET_MEMORY_BYTES_MAX")]
     pub memory_bytes_max: Option<u64>,
     /// Largest frame offered to clients, in bytes [default: 131072].
@@ -152,6 +153,19 @@ fn local(port: u16) -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], port))
 }
 
+/// The default for bodies in memory: 40 % of what the machine or the control group has.
+fn memory_share(otherwise: u64) -> u64 {
+    let machine = std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
+        let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+        line.trim().strip_suffix(" kB")?.parse::<u64>().ok().map(|kib| kib * 1024)
+    });
+    let group = std::fs::read_to_string("/sys/fs/cgroup/memory.max")
+        .ok()
+        .and_then(|text| text.trim().parse::<u64>().ok());
+    let least = machine.into_iter().chain(group).min();
+    least.map_or(otherwise, |bytes| bytes / 5 * 2)
+}
+
 impl Config {
     /// Puts flags, environment (which the flags carry), file and defaults together.
     pub fn load(args: &ServeArgs) -> Result<Self, ConfigError> {
@@ -191,7 +205,7 @@ impl Config {
             memory_bytes_max: args
                 .memory_bytes_max
                 .or(file.memory_bytes_max)
-                .unwrap_or(base.memory_bytes_max),
+                .unwrap_or_else(|| memory_share(base.memory_bytes_max)),
             consumers_per_channel_max: base.consumers_per_channel_max,
             transaction_bytes_max: base.transaction_bytes_max,
         };

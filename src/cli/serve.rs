@@ -49,7 +49,7 @@ async fn serve(config: &Config, folder: &Folder) -> Result<(), Failure> {
     }
     let store = Arc::new(store);
     let definitions = Arc::new(definitions);
-    let found = Found { definitions: definitions.all()?, queues: recovered.queues };
+    let found = Found { definitions: definitions.all(), queues: recovered.queues };
     let broker = Broker::start(
         config.limits.clone(),
         Arc::clone(&store) as _,

@@ -40,10 +40,7 @@ pub async fn listen(_broker: Arc<Broker>, address: SocketAddr) -> Result<SocketA
 }
 
 /// Serves metrics for Prometheus.
-pub async fn listen_metrics(
-    broker: Arc<Broker>,
-    address: SocketAddr,
-) -> Result<SocketAddr, ListenError> {
+pub async fn listen_metrics(broker: Arc<Broker>, address: SocketAddr) -> Result<SocketAddr, ListenError> {
     let connections = move || {
         let broker = Arc::clone(&broker);
         async move { format!("rabbitmq_connections {}\n", broker.open_connections()) }

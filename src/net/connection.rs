@@ -77,10 +77,8 @@ pub(super) async fn serve<R, W>(
     let writer = tokio::spawn(writing);
     let handshake = Duration::from_millis(broker.limits.handshake_timeout_ms);
     let start = Instant::now();
-    let timer =
-        Timer { at: start + handshake, stage: Stage::Handshake, last_heard: start, written: 0 };
-    let mut reading =
-        Reading { socket: read, connection, outbox, broker, control, left: Vec::new(), timer };
+    let timer = Timer { at: start + handshake, stage: Stage::Handshake, last_heard: start, written: 0 };
+    let mut reading = Reading { socket: read, connection, outbox, broker, control, left: Vec::new(), timer };
     let end = reading.run().await;
     tokio::task::block_in_place(|| reading.connection.lost());
     reading.finish(end, writer).await;
@@ -171,7 +169,7 @@ impl<R: AsyncRead + Unpin> Reading<R> {
         tokio::pin!(ready);
         let heartbeat = heartbeat_of(connection);
         loop {
-            let at = Instant::now() + heartbeat.unwrap_or(Duration::from_secs(3600)) / 2;
+            let at = Instant::now() + heartbeat.unwrap_or(Duration::from_hours(1)) / 2;
             tokio::select! {
                 biased;
                 close = control.closed() => return Some(close),
@@ -202,7 +200,7 @@ impl<R: AsyncRead + Unpin> Reading<R> {
         self.timer.at = match stage {
             Stage::Handshake => return,
             Stage::Heartbeat(interval) => now + interval / 2,
-            Stage::Idle => now + Duration::from_secs(24 * 3600),
+            Stage::Idle => now + Duration::from_hours(24),
             Stage::Closing => now + CLOSING,
         };
     }
@@ -216,7 +214,7 @@ impl<R: AsyncRead + Unpin> Reading<R> {
             }
             Stage::Closing => Err(End::Lost),
             Stage::Idle => {
-                self.timer.at = now + Duration::from_secs(24 * 3600);
+                self.timer.at = now + Duration::from_hours(24);
                 Ok(())
             }
             Stage::Heartbeat(interval) => {

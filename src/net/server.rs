@@ -25,6 +25,9 @@ const SHUTDOWN: Duration = Duration::from_secs(5);
 /// How long to wait after a failed accept, which is mostly for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// Connections in their handshake beyond the limit on open ones.
+const HANDSHAKES_MAX: usize = 1000;
+
 /// Why the server cannot listen.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot listen on {address}: {source}")]
@@ -88,6 +91,9 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>, mut stopped: watch::
             _ = stopped.wait_for(|stopped| *stopped) => return,
         };
         match accepted {
+            Ok(_) if shared.connections.len() >= shared.broker.limits.connections_max + HANDSHAKES_MAX => {
+                // Closing the socket is all that can be said before the handshake.
+            }
             Ok((socket, address)) => {
                 if let Err(error) = serve(socket, address, &shared) {
                     tracing::debug!(peer = %address, "connection lost at once: {error}");

@@ -11,12 +11,13 @@ use super::clock::now;
 use crate::broker::Broker;
 
 /// Longest sleep: the wall clock may be set while we sleep.
-const SLEEP_MAX: Duration = Duration::from_secs(60);
+const SLEEP_MAX: Duration = Duration::from_mins(1);
 
 /// Ticks queues for as long as the broker lives.
 pub(super) async fn run(broker: Arc<Broker>) {
     loop {
         wait_until_due(&broker).await;
+        // Deleting an expired queue waits for the disk.
         tokio::task::block_in_place(|| broker.tick(now()));
         // Much may be due at once; others of this thread have their turn in between.
         tokio::task::yield_now().await;
@@ -25,17 +26,22 @@ pub(super) async fn run(broker: Arc<Broker>) {
 
 /// Has queues that nobody touches give memory back when all together hold too much.
 pub(super) async fn relieve_memory(broker: Arc<Broker>) {
-    let mut interval = tokio::time::interval(MEMORY_INTERVAL);
+    let mut was_short = false;
     loop {
-        interval.tick().await;
-        if broker.memory().is_short() {
+        let short = broker.memory().is_short();
+        if short || was_short {
             tokio::task::block_in_place(|| broker.relieve_memory(now()));
         }
+        was_short = short;
+        tokio::time::sleep(if short { SHORT_INTERVAL } else { MEMORY_INTERVAL }).await;
     }
 }
 
 /// How often the memory of all queues is looked at.
 const MEMORY_INTERVAL: Duration = Duration::from_millis(200);
+
+/// The same while it is short, and publishers may be waiting.
+const SHORT_INTERVAL: Duration = Duration::from_millis(10);
 
 async fn wait_until_due(broker: &Broker) {
     let sleep = tokio::time::sleep(SLEEP_MAX);

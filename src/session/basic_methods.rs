@@ -113,9 +113,7 @@ impl Connection {
         }
         let max = self.broker.limits.consumers_per_channel_max;
         if open.consumers.len() >= max {
-            return Err(Refusal::NotAllowed(format!(
-                "reached maximum ({max}) of consumers per channel"
-            )));
+            return Err(Refusal::NotAllowed(format!("reached maximum ({max}) of consumers per channel")));
         }
         let queue = match queue {
             Some(queue) => queue,
@@ -155,6 +153,7 @@ impl Connection {
         if let Some(consumer) = consumer {
             consumer.shared_credit.forget(consumer.id);
             consumer.queue.detach(&mut self.turn, consumer.id);
+            consumer.queue.kick(&mut self.turn);
             if consumer.queue.spec.hidden
                 && let Some(open) = self.channels.get_mut(&number)
             {
@@ -167,14 +166,9 @@ impl Connection {
         }
     }
 
-    fn get(
-        &mut self,
-        number: u16,
-        get: &basic::Get,
-    ) -> Result<Option<Arc<QueueHandle>>, Refusal> {
+    fn get(&mut self, number: u16, get: &basic::Get) -> Result<Option<Arc<QueueHandle>>, Refusal> {
         let name = self.queue_name(number, get.queue.as_str())?;
-        let queue =
-            self.as_caller(|broker, vhost, caller, _| broker.readable_queue(vhost, caller, &name))?;
+        let queue = self.as_caller(|broker, vhost, caller, _| broker.readable_queue(vhost, caller, &name))?;
         match queue.get(&mut self.turn, get.no_ack)? {
             GetOutcome::Message(delivery, left) => {
                 let writer = self.outbox.put_get_ok(number, &queue, &delivery, left);

@@ -61,16 +61,9 @@ impl Channel {
 
     /// From now on every publish is confirmed.
     pub(super) fn select_confirms(&mut self, outbox: &Arc<Outbox>) {
-        let waiter = ConfirmWaiter {
-            outbox: Arc::clone(outbox),
-            channel: self.number,
-            incarnation: self.incarnation,
-        };
-        self.confirms.get_or_insert_with(|| Confirms {
-            next: 1,
-            registered: 0,
-            waiter: Arc::new(waiter),
-        });
+        let waiter =
+            ConfirmWaiter { outbox: Arc::clone(outbox), channel: self.number, incarnation: self.incarnation };
+        self.confirms.get_or_insert_with(|| Confirms { next: 1, registered: 0, waiter: Arc::new(waiter) });
     }
 }
 

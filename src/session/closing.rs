@@ -97,7 +97,7 @@ impl Connection {
         let Some(open) = self.channels.get_mut(&number) else { return };
         self.outbox.mute_channel(number);
         let consumers: Vec<_> = open.consumers.drain().map(|(_, consumer)| consumer).collect();
-        for consumer in consumers {
+        for consumer in &consumers {
             consumer.shared_credit.forget(consumer.id);
             consumer.queue.detach(&mut self.turn, consumer.id);
         }
@@ -108,6 +108,9 @@ impl Connection {
             unacked.sort_unstable_by_key(|entry| entry.tag);
         }
         self.requeue(unacked, Requeue::ChannelClosed);
+        for consumer in consumers {
+            consumer.queue.kick(&mut self.turn);
+        }
     }
 
     /// Gives messages back to their queues, in order.
@@ -121,8 +124,7 @@ pub(super) fn by_queue(
     unacked: &mut Vec<Unacked>,
     mut each: impl FnMut(&Arc<crate::broker::queue_handle::QueueHandle>, &[leveret_queues::queue::Token]),
 ) {
-    let one_queue =
-        unacked.windows(2).all(|pair| Arc::ptr_eq(&pair[0].queue, &pair[1].queue));
+    let one_queue = unacked.windows(2).all(|pair| Arc::ptr_eq(&pair[0].queue, &pair[1].queue));
     if !one_queue {
         unacked.sort_by_key(|entry| (entry.queue.id, entry.tag));
     }

@@ -259,7 +259,8 @@ impl Connection {
             }
             other => {
                 tracing::warn!(peer = %self.peer.address, "not AMQP 0-9-1, closing: {other:?}");
-                let _ = self.outbox.put_bytes(&PROTOCOL_HEADER).map(|writer| self.turn.owe_wake(Some(writer)));
+                let _ =
+                    self.outbox.put_bytes(&PROTOCOL_HEADER).map(|writer| self.turn.owe_wake(Some(writer)));
                 self.phase = Phase::Closed;
                 Some(bytes.len())
             }
@@ -315,9 +316,7 @@ impl Connection {
                 }
             }
             return match hot {
-                HotMethod::Publish(publish) => {
-                    Step::Used(self.publish_frames(bytes, frame, &publish))
-                }
+                HotMethod::Publish(publish) => Step::Used(self.publish_frames(bytes, frame, &publish)),
                 HotMethod::Ack { delivery_tag, multiple } => {
                     self.ack(channel, delivery_tag, multiple);
                     Step::Used(frame.end)
@@ -337,9 +336,9 @@ impl Connection {
         }
         self.flush();
         match parse_method(payload) {
-            Ok(method) if !may_block && self.may_block(&method) => Step::Blocked,
+            Ok(method) if !may_block && Self::may_block(&method) => Step::Blocked,
             Ok(method) => {
-                let blocking = may_block && self.may_block(&method);
+                let blocking = may_block && Self::may_block(&method);
                 let id = method_id(payload).map(|(class, method)| MethodId(class, method));
                 match self.method(channel, method, id.unwrap_or_default(), payload) {
                     Some(queue) => Step::Head(queue),

@@ -63,9 +63,8 @@ fn unexpected(text: &str) -> AmqpError {
 
 /// Reads a content header's payload and checks what does not depend on the publish.
 pub(super) fn header_of(payload: &[u8]) -> Result<ContentHeader, AmqpError> {
-    let header = content_header(payload).map_err(|error| {
-        AmqpError::new(ReplyCode::FrameError, PUBLISH, error.to_string())
-    })?;
+    let header = content_header(payload)
+        .map_err(|error| AmqpError::new(ReplyCode::FrameError, PUBLISH, error.to_string()))?;
     if header.class != CLASS_BASIC {
         return Err(unexpected(&format!(
             "expected content header for class {CLASS_BASIC}, got one for class {} instead",
@@ -121,9 +120,7 @@ fn meta_of(found: &Essentials<'_>, rules: &Rules<'_>) -> Result<MessageMeta, Amq
 }
 
 fn read_properties(raw: &[u8]) -> Result<Essentials<'_>, AmqpError> {
-    essentials(raw).map_err(|error| {
-        AmqpError::new(ReplyCode::SyntaxError, PUBLISH, error.to_string())
-    })
+    essentials(raw).map_err(|error| AmqpError::new(ReplyCode::SyntaxError, PUBLISH, error.to_string()))
 }
 
 fn asks_reply(found: &Essentials<'_>) -> bool {

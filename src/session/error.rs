@@ -135,9 +135,7 @@ pub fn refused(refusal: &Refusal, method: MethodId) -> AmqpError {
         | Refusal::UnknownExchangeType(_)
         | Refusal::InUse { .. }
         | Refusal::NotEmpty { .. } => ReplyCode::PreconditionFailed,
-        Refusal::NoVhost(_) | Refusal::VhostDenied { .. } | Refusal::NotAllowed(_) => {
-            ReplyCode::NotAllowed
-        }
+        Refusal::NoVhost(_) | Refusal::VhostDenied { .. } | Refusal::NotAllowed(_) => ReplyCode::NotAllowed,
         Refusal::NotImplemented(_) => ReplyCode::NotImplemented,
         Refusal::Storage(_) => ReplyCode::InternalError,
     };

@@ -2,12 +2,12 @@
 
 use super::connection::Connection;
 use super::error::{MethodId, refused};
+use crate::broker::Caller;
 use crate::broker::bindings::BindingRequest;
 use crate::broker::definitions::DestinationKind;
 use crate::broker::exchanges::ExchangeRequest;
 use crate::broker::names::{ExchangeName, without_line_breaks};
 use crate::broker::refusal::Refusal;
-use crate::broker::Caller;
 use crate::wire::method::{AMQPClass, exchange};
 
 impl Connection {

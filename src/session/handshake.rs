@@ -131,9 +131,15 @@ impl Connection {
         for (name, value, ours, least) in checks {
             // Zero asks for no limit, which is more than ours.
             let (wrong, text) = if value == 0 || value > ours {
-                (true, format!("negotiated {name} = {value} is higher than the maximum allowed value ({ours})"))
+                (
+                    true,
+                    format!("negotiated {name} = {value} is higher than the maximum allowed value ({ours})"),
+                )
             } else {
-                (value < least, format!("negotiated {name} = {value} is lower than the minimum allowed value ({least})"))
+                (
+                    value < least,
+                    format!("negotiated {name} = {value} is lower than the minimum allowed value ({least})"),
+                )
             };
             if wrong {
                 self.fail(&AmqpError::new(ReplyCode::NotAllowed, TUNE_OK, text));

@@ -13,13 +13,10 @@ impl Connection {
     /// Whether a method may wait for the disk or for a slow computation: definitions are durable
     /// before they are answered, passwords are slow to check, and what ends may take auto-delete
     /// queues along.
-    pub(super) fn may_block(&self, method: &AMQPClass) -> bool {
+    pub(super) fn may_block(method: &AMQPClass) -> bool {
         match method {
             AMQPClass::Connection(method) => {
-                matches!(
-                    method,
-                    connection::AMQPMethod::StartOk(_) | connection::AMQPMethod::Close(_)
-                )
+                matches!(method, connection::AMQPMethod::StartOk(_) | connection::AMQPMethod::Close(_))
             }
             AMQPClass::Channel(method) => matches!(method, channel::AMQPMethod::Close(_)),
             AMQPClass::Exchange(_) | AMQPClass::Queue(_) => true,

@@ -116,7 +116,12 @@ impl Outbox {
     /// An empty one that gives credit up to `limit` bytes.
     pub fn new(limit: usize) -> Arc<Self> {
         let state = State { frame_max: crate::broker::limits::FRAME_MIN, ..State::default() };
-        Arc::new(Self { state: Mutex::new(state), queued: AtomicUsize::new(0), limit, written: AtomicU64::new(0) })
+        Arc::new(Self {
+            state: Mutex::new(state),
+            queued: AtomicUsize::new(0),
+            limit,
+            written: AtomicU64::new(0),
+        })
     }
 
     /// What was negotiated: the largest frame, and whether the client wants to hear of cancelled
@@ -254,12 +259,7 @@ impl Outbox {
     }
 
     /// Takes out what an acknowledgement names.
-    pub fn take_acked(
-        &self,
-        channel: u16,
-        set: AckSet,
-        into: &mut Vec<Unacked>,
-    ) -> Result<(), UnknownTag> {
+    pub fn take_acked(&self, channel: u16, set: AckSet, into: &mut Vec<Unacked>) -> Result<(), UnknownTag> {
         match self.state.lock().channels.get_mut(&channel) {
             Some(out) => out.take(set, into),
             None => Ok(()),
@@ -431,8 +431,7 @@ impl Sink for Outbox {
         state.stalled.push(Arc::clone(consumer));
         drop(state);
         if !consumer.no_ack {
-            // Whoever waited for this credit meanwhile is woken by the next acknowledgement.
-            let _ = consumer.shared_credit.give_back(1);
+            consumer.shared_credit.not_used();
         }
         false
     }

@@ -35,12 +35,10 @@ impl Connection {
             vhost,
             rights,
             &mut self.turn,
-            self.batch.messages.drain(..).map(|outgoing| {
-                crate::broker::publish::Incoming {
-                    message: outgoing.message,
-                    headers: outgoing.headers,
-                    mandatory: outgoing.mandatory,
-                }
+            self.batch.messages.drain(..).map(|outgoing| crate::broker::publish::Incoming {
+                message: outgoing.message,
+                headers: outgoing.headers,
+                mandatory: outgoing.mandatory,
             }),
         );
         let stored = self.turn.appended;
@@ -85,7 +83,7 @@ impl Connection {
 
     /// Reads no further while the client does not read, or the store cannot keep up.
     pub(super) fn heed_pressure(&mut self) {
-        self.throttled |= self.outbox.is_full();
+        self.throttled |= self.outbox.is_full() || self.broker.memory().is_overdrawn();
         match self.broker.store().pressure() {
             Pressure::None => {}
             Pressure::Full => self.throttled = true,

@@ -34,7 +34,11 @@ impl Connection {
         declare: &queue::Declare,
     ) -> Result<Option<queue::AMQPMethod>, Refusal> {
         let name = without_line_breaks(declare.queue.as_str());
-        let name = if name.is_empty() && declare.passive { self.queue_name(number, "")? } else { QueueName::new(&name) };
+        let name = if name.is_empty() && declare.passive {
+            self.queue_name(number, "")?
+        } else {
+            QueueName::new(&name)
+        };
         if is_reply_name(name.as_str()) {
             return self.declare_reply_queue(number, declare, name);
         }
@@ -73,11 +77,7 @@ impl Connection {
         name: QueueName,
     ) -> Result<Option<queue::AMQPMethod>, Refusal> {
         self.as_caller(|broker, vhost, _, _| broker.find_reply_queue(vhost, &name))?;
-        let ok = queue::DeclareOk {
-            queue: short_string(name.as_str()),
-            message_count: 0,
-            consumer_count: 1,
-        };
+        let ok = queue::DeclareOk { queue: short_string(name.as_str()), message_count: 0, consumer_count: 1 };
         if let Some(open) = self.channels.get_mut(&number) {
             open.last_queue = Some(name);
         }
@@ -103,17 +103,13 @@ impl Connection {
         purge: &queue::Purge,
     ) -> Result<Option<queue::AMQPMethod>, Refusal> {
         let name = self.queue_name(number, purge.queue.as_str())?;
-        let messages = self
-            .as_caller(|broker, vhost, caller, turn| broker.purge_queue(vhost, caller, turn, &name))?;
+        let messages =
+            self.as_caller(|broker, vhost, caller, turn| broker.purge_queue(vhost, caller, turn, &name))?;
         let message_count = u32::try_from(messages).unwrap_or(u32::MAX);
         Ok((!purge.nowait).then_some(queue::AMQPMethod::PurgeOk(queue::PurgeOk { message_count })))
     }
 
-    fn bind_queue(
-        &mut self,
-        number: u16,
-        bind: queue::Bind,
-    ) -> Result<Option<queue::AMQPMethod>, Refusal> {
+    fn bind_queue(&mut self, number: u16, bind: queue::Bind) -> Result<Option<queue::AMQPMethod>, Refusal> {
         let queue = without_line_breaks(bind.queue.as_str());
         let name = self.queue_name(number, &queue)?;
         // With the shorthand, an empty key means the queue's name, too (2e).

@@ -45,6 +45,9 @@ pub struct Unacked {
     pub token: Token,
 }
 
+/// A tag, and what it names until that is settled.
+type Out = (u64, Option<(Arc<QueueHandle>, Token)>);
+
 /// The outgoing half of a channel.
 pub(super) struct ChannelOut {
     /// Tells this channel from others with its number.
@@ -56,20 +59,13 @@ pub(super) struct ChannelOut {
     next_tag: u64,
     /// By tag. Settled ones in the middle are left as `None` until they reach the front or are
     /// more than half of all.
-    out: VecDeque<(u64, Option<(Arc<QueueHandle>, Token)>)>,
+    out: VecDeque<Out>,
     settled_inside: usize,
 }
 
 impl ChannelOut {
     pub(super) fn new(incarnation: u64) -> Self {
-        Self {
-            incarnation,
-            muted: false,
-            confirmed: 0,
-            next_tag: 1,
-            out: VecDeque::new(),
-            settled_inside: 0,
-        }
+        Self { incarnation, muted: false, confirmed: 0, next_tag: 1, out: VecDeque::new(), settled_inside: 0 }
     }
 
     /// Gives the next delivery its tag; with a token it waits for an acknowledgement.
@@ -159,6 +155,6 @@ impl ChannelOut {
     }
 }
 
-fn live((tag, entry): (u64, Option<(Arc<QueueHandle>, Token)>)) -> Option<Unacked> {
+fn live((tag, entry): Out) -> Option<Unacked> {
     entry.map(|(queue, token)| Unacked { tag, queue, token })
 }

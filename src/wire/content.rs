@@ -34,16 +34,10 @@ pub struct ContentHeader {
 #[inline]
 pub fn content_header(payload: &[u8]) -> Result<ContentHeader, ContentHeaderTooShort> {
     let mut fields = Cursor::new(payload);
-    let (Some(class), Some(weight), Some(body_size)) = (fields.u16(), fields.u16(), fields.u64())
-    else {
+    let (Some(class), Some(weight), Some(body_size)) = (fields.u16(), fields.u16(), fields.u64()) else {
         return Err(ContentHeaderTooShort);
     };
-    Ok(ContentHeader {
-        class,
-        weight,
-        body_size,
-        properties: FIXED_BYTES..payload.len(),
-    })
+    Ok(ContentHeader { class, weight, body_size, properties: FIXED_BYTES..payload.len() })
 }
 
 #[cfg(test)]
@@ -53,12 +47,7 @@ mod tests {
     #[test]
     fn header_is_read_and_a_short_one_refused() {
         let payload = b"\0\x3c\0\x01\0\0\0\0\0\0\x10\0\x10\0\x02";
-        let want = ContentHeader {
-            class: 60,
-            weight: 1,
-            body_size: 4096,
-            properties: 12..15,
-        };
+        let want = ContentHeader { class: 60, weight: 1, body_size: 4096, properties: 12..15 };
         assert_eq!(content_header(payload), Ok(want));
         for have in 0..12 {
             assert_eq!(content_header(&payload[..have]), Err(ContentHeaderTooShort));

@@ -13,7 +13,8 @@ use super::cursor::Cursor;
 use super::frame::{FRAME_END, FrameKind};
 use super::layout::{Arg, arguments};
 use super::method::AMQPClass;
-use super::table::{TableError, validate_text_names};
+use super::table::TableError;
+use super::table_check::validate_text_names;
 
 /// Values that the tables of one method may hold on all levels. Our choice: a value of one byte on the wire takes some
 /// 50 bytes when converted, and declarations are kept.
@@ -56,9 +57,7 @@ pub fn method_id(payload: &[u8]) -> Option<(u16, u16)> {
 /// basic.qos's prefetch-size in bytes, which `amq-protocol` does not keep. `None` for other methods.
 pub fn prefetch_size(payload: &[u8]) -> Option<u32> {
     let mut rest = Cursor::new(payload);
-    ((rest.u16()?, rest.u16()?) == (60, 10))
-        .then(|| rest.u32())
-        .flatten()
+    ((rest.u16()?, rest.u16()?) == (60, 10)).then(|| rest.u32()).flatten()
 }
 
 /// Reads the payload of a method frame, of either direction.
@@ -99,11 +98,7 @@ fn check(payload: &[u8]) -> Result<(), MethodError> {
             _ => {}
         }
     }
-    if rest.is_empty() {
-        Ok(())
-    } else {
-        Err(MethodError::Trailing)
-    }
+    if rest.is_empty() { Ok(()) } else { Err(MethodError::Trailing) }
 }
 
 /// Appends a method frame.
@@ -119,9 +114,7 @@ pub fn write_method(out: &mut impl BufMut, channel: u16, method: &AMQPClass) {
 /// A method's payload: class, method, arguments.
 pub fn method_payload(method: &AMQPClass) -> Vec<u8> {
     // Writing to a Vec has no way to fail; an empty payload would be refused by any reader.
-    gen_class(method)(Vec::with_capacity(64).into())
-        .map(|context| context.into_inner().0)
-        .unwrap_or_default()
+    gen_class(method)(Vec::with_capacity(64).into()).map(|context| context.into_inner().0).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -145,14 +138,12 @@ mod tests {
 
     /// A payload whose arguments are all there, as small as they can be.
     fn smallest(class: u16, method: u16) -> Option<Vec<u8>> {
-        let bytes = arguments(class, method)?
-            .iter()
-            .map(|argument| match argument {
-                Arg::Octet | Arg::Bits | Arg::ShortStr => 1,
-                Arg::Short => 2,
-                Arg::Long | Arg::LongStr | Arg::Table => 4,
-                Arg::LongLong => 8,
-            });
+        let bytes = arguments(class, method)?.iter().map(|argument| match argument {
+            Arg::Octet | Arg::Bits | Arg::ShortStr => 1,
+            Arg::Short => 2,
+            Arg::Long | Arg::LongStr | Arg::Table => 4,
+            Arg::LongLong => 8,
+        });
         let mut payload = [class.to_be_bytes(), method.to_be_bytes()].concat();
         payload.resize(4 + bytes.sum::<usize>(), 0);
         Some(payload)
@@ -170,9 +161,7 @@ mod tests {
                     payload.resize(64, 0);
                     payload
                 });
-                let theirs = parse_class(&probe[..])
-                    .map(|(rest, parsed)| (rest.len(), parsed))
-                    .ok();
+                let theirs = parse_class(&probe[..]).map(|(rest, parsed)| (rest.len(), parsed)).ok();
                 match ours {
                     Some(payload) => {
                         count += 1;
@@ -190,11 +179,7 @@ mod tests {
                             );
                         }
                         let longer = [&payload[..], &[0]].concat();
-                        assert_eq!(
-                            parse_method(&longer),
-                            Err(MethodError::Trailing),
-                            "{class}.{method}"
-                        );
+                        assert_eq!(parse_method(&longer), Err(MethodError::Trailing), "{class}.{method}");
                     }
                     None => assert!(theirs.is_none(), "{class}.{method}"),
                 }
@@ -205,20 +190,8 @@ mod tests {
 
     #[test]
     fn unknown_method_is_named() {
-        assert_eq!(
-            parse_method(b"\0\x0a\0\x63"),
-            Err(MethodError::Unknown {
-                class: 10,
-                method: 99
-            })
-        );
-        assert_eq!(
-            parse_method(b"\x12\x34\0\x01"),
-            Err(MethodError::Unknown {
-                class: 0x1234,
-                method: 1
-            })
-        );
+        assert_eq!(parse_method(b"\0\x0a\0\x63"), Err(MethodError::Unknown { class: 10, method: 99 }));
+        assert_eq!(parse_method(b"\x12\x34\0\x01"), Err(MethodError::Unknown { class: 0x1234, method: 1 }));
     }
 
     #[test]
@@ -238,14 +211,8 @@ mod tests {
         let mut payload = method_payload(&declare(FieldTable::default()));
         payload.truncate(payload.len() - 4);
         payload.extend(b"\0\0\0\x03\x01\xffV");
-        assert_eq!(
-            parse_method(&payload),
-            Err(MethodError::Table(TableError::NameNotUtf8))
-        );
-        assert_eq!(
-            parse_method(b"\0\x3c\0\x15\x01\xff"),
-            Err(MethodError::NotUtf8)
-        );
+        assert_eq!(parse_method(&payload), Err(MethodError::Table(TableError::NameNotUtf8)));
+        assert_eq!(parse_method(b"\0\x3c\0\x15\x01\xff"), Err(MethodError::NotUtf8));
     }
 
     #[test]
@@ -262,25 +229,14 @@ mod tests {
             class_id: 10,
             method_id: 11,
         }));
-        for (channel, method) in [
-            (0, close),
-            (
-                7,
-                AMQPClass::Basic(basic::AMQPMethod::QosOk(basic::QosOk {})),
-            ),
-        ] {
+        for (channel, method) in
+            [(0, close), (7, AMQPClass::Basic(basic::AMQPMethod::QosOk(basic::QosOk {})))]
+        {
             let mut out = Vec::new();
             write_method(&mut out, channel, &method);
-            let theirs =
-                gen_frame(&AMQPFrame::Method(channel, method.clone()))(Vec::new().into()).unwrap();
+            let theirs = gen_frame(&AMQPFrame::Method(channel, method.clone()))(Vec::new().into()).unwrap();
             assert_eq!(out, theirs.into_inner().0);
-            let Ok(Scan::Frame(Frame {
-                payload,
-                channel: found,
-                end,
-                ..
-            })) = scan(&out, 4096)
-            else {
+            let Ok(Scan::Frame(Frame { payload, channel: found, end, .. })) = scan(&out, 4096) else {
                 panic!()
             };
             assert_eq!((found, end), (channel, out.len()));

@@ -109,30 +109,19 @@ struct Head {
 /// clients that do not count the frame's own overhead; so do we.
 #[inline]
 fn head(bytes: &[u8], frame_max: u32) -> Result<Option<Head>, FrameError> {
-    let Some(&[kind, channel_high, channel_low, a, b, c, d]) =
-        bytes.first_chunk::<FRAME_HEAD_BYTES>()
-    else {
+    let Some(&[kind, channel_high, channel_low, a, b, c, d]) = bytes.first_chunk::<FRAME_HEAD_BYTES>() else {
         // A wrong first octet is told at once: garbage need not be seven bytes long.
         return match bytes.first() {
-            Some(&octet) if FrameKind::from_octet(octet).is_none() => {
-                Err(FrameError::UnknownType(octet))
-            }
+            Some(&octet) if FrameKind::from_octet(octet).is_none() => Err(FrameError::UnknownType(octet)),
             _ => Ok(None),
         };
     };
     let kind = FrameKind::from_octet(kind).ok_or(FrameError::UnknownType(kind))?;
     let size = u32::from_be_bytes([a, b, c, d]);
     if size > frame_max {
-        return Err(FrameError::TooLarge {
-            size,
-            max: frame_max.saturating_sub(FRAME_OVERHEAD_BYTES),
-        });
+        return Err(FrameError::TooLarge { size, max: frame_max.saturating_sub(FRAME_OVERHEAD_BYTES) });
     }
-    Ok(Some(Head {
-        kind,
-        channel: u16::from_be_bytes([channel_high, channel_low]),
-        size,
-    }))
+    Ok(Some(Head { kind, channel: u16::from_be_bytes([channel_high, channel_low]), size }))
 }
 
 /// Finds the frame at the start of `bytes`.
@@ -140,21 +129,12 @@ fn head(bytes: &[u8], frame_max: u32) -> Result<Option<Head>, FrameError> {
 /// `frame_max` is the negotiated value in bytes; zero has no special meaning here.
 #[inline]
 pub fn scan(bytes: &[u8], frame_max: u32) -> Result<Scan, FrameError> {
-    let Some(Head {
-        kind,
-        channel,
-        size,
-    }) = head(bytes, frame_max)?
-    else {
-        return Ok(Scan::Incomplete {
-            need: FRAME_HEAD_BYTES + 1,
-        });
+    let Some(Head { kind, channel, size }) = head(bytes, frame_max)? else {
+        return Ok(Scan::Incomplete { need: FRAME_HEAD_BYTES + 1 });
     };
     let payload_end = FRAME_HEAD_BYTES + size as usize;
     match bytes.get(payload_end) {
-        None => Ok(Scan::Incomplete {
-            need: payload_end + 1,
-        }),
+        None => Ok(Scan::Incomplete { need: payload_end + 1 }),
         Some(&FRAME_END) => Ok(Scan::Frame(Frame {
             kind,
             channel,
@@ -180,20 +160,11 @@ pub struct PartialBody {
 /// its own buffer. `None` for other kinds, for less than a head, and for a frame that [`scan`] returns whole.
 /// The end octet is then the caller's to check.
 pub fn partial_body(bytes: &[u8], frame_max: u32) -> Result<Option<PartialBody>, FrameError> {
-    let Some(Head {
-        kind: FrameKind::Body,
-        channel,
-        size,
-    }) = head(bytes, frame_max)?
-    else {
+    let Some(Head { kind: FrameKind::Body, channel, size }) = head(bytes, frame_max)? else {
         return Ok(None);
     };
     let available = bytes.len() - FRAME_HEAD_BYTES;
-    Ok((available <= size as usize).then_some(PartialBody {
-        channel,
-        size,
-        available,
-    }))
+    Ok((available <= size as usize).then_some(PartialBody { channel, size, available }))
 }
 
 #[cfg(test)]
@@ -215,37 +186,18 @@ mod tests {
     fn every_prefix_of_a_frame_asks_for_more_than_it_has() {
         let bytes = raw(3, 7, b"hello");
         for have in 0..bytes.len() {
-            let Ok(Scan::Incomplete { need }) = scan(&bytes[..have], 4096) else {
-                panic!("{have}")
-            };
+            let Ok(Scan::Incomplete { need }) = scan(&bytes[..have], 4096) else { panic!("{have}") };
             assert!(need > have && need <= bytes.len(), "{have} {need}");
         }
         let whole = scan(&bytes, 4096).unwrap();
-        assert_eq!(
-            whole,
-            Scan::Frame(Frame {
-                kind: FrameKind::Body,
-                channel: 7,
-                payload: 7..12,
-                end: 13
-            })
-        );
+        assert_eq!(whole, Scan::Frame(Frame { kind: FrameKind::Body, channel: 7, payload: 7..12, end: 13 }));
     }
 
     #[test]
     fn payload_may_reach_frame_max_and_no_more() {
-        assert!(matches!(
-            scan(&raw(3, 1, &[0; 4096]), 4096),
-            Ok(Scan::Frame(_))
-        ));
+        assert!(matches!(scan(&raw(3, 1, &[0; 4096]), 4096), Ok(Scan::Frame(_))));
         let refused = scan(&raw(3, 1, &[0; 4097])[..7], 4096);
-        assert_eq!(
-            refused,
-            Err(FrameError::TooLarge {
-                size: 4097,
-                max: 4088
-            })
-        );
+        assert_eq!(refused, Err(FrameError::TooLarge { size: 4097, max: 4088 }));
     }
 
     #[test]
@@ -266,11 +218,7 @@ mod tests {
         let bytes = raw(3, 9, b"abcdef");
         assert_eq!(partial_body(&bytes[..6], 4096), Ok(None));
         for available in 0..=6 {
-            let want = PartialBody {
-                channel: 9,
-                size: 6,
-                available,
-            };
+            let want = PartialBody { channel: 9, size: 6, available };
             assert_eq!(partial_body(&bytes[..7 + available], 4096), Ok(Some(want)));
         }
         assert_eq!(partial_body(&bytes, 4096), Ok(None));

@@ -39,8 +39,7 @@ pub enum HotMethod<'a> {
 /// Reads the payload of a method frame, if it is a hot one. All of it must be used up.
 #[inline]
 pub fn hot_method(payload: &[u8]) -> Result<HotMethod<'_>, MethodError> {
-    let Some((&[class_high, class, method_high, method], arguments)) =
-        payload.split_first_chunk::<4>()
+    let Some((&[class_high, class, method_high, method], arguments)) = payload.split_first_chunk::<4>()
     else {
         return Err(MethodError::Truncated);
     };
@@ -61,19 +60,9 @@ pub fn hot_method(payload: &[u8]) -> Result<HotMethod<'_>, MethodError> {
         return Err(MethodError::Trailing);
     }
     Ok(match method {
-        80 => HotMethod::Ack {
-            delivery_tag,
-            multiple: bits & 1 != 0,
-        },
-        90 => HotMethod::Reject {
-            delivery_tag,
-            requeue: bits & 1 != 0,
-        },
-        _ => HotMethod::Nack {
-            delivery_tag,
-            multiple: bits & 1 != 0,
-            requeue: bits & 2 != 0,
-        },
+        80 => HotMethod::Ack { delivery_tag, multiple: bits & 1 != 0 },
+        90 => HotMethod::Reject { delivery_tag, requeue: bits & 1 != 0 },
+        _ => HotMethod::Nack { delivery_tag, multiple: bits & 1 != 0, requeue: bits & 2 != 0 },
     })
 }
 
@@ -92,29 +81,15 @@ mod tests {
                 mandatory: publish.mandatory,
                 immediate: publish.immediate,
             }),
-            HotMethod::Ack {
-                delivery_tag,
-                multiple,
-            } => basic::AMQPMethod::Ack(basic::Ack {
-                delivery_tag,
-                multiple,
-            }),
-            HotMethod::Nack {
-                delivery_tag,
-                multiple,
-                requeue,
-            } => basic::AMQPMethod::Nack(basic::Nack {
-                delivery_tag,
-                multiple,
-                requeue,
-            }),
-            HotMethod::Reject {
-                delivery_tag,
-                requeue,
-            } => basic::AMQPMethod::Reject(basic::Reject {
-                delivery_tag,
-                requeue,
-            }),
+            HotMethod::Ack { delivery_tag, multiple } => {
+                basic::AMQPMethod::Ack(basic::Ack { delivery_tag, multiple })
+            }
+            HotMethod::Nack { delivery_tag, multiple, requeue } => {
+                basic::AMQPMethod::Nack(basic::Nack { delivery_tag, multiple, requeue })
+            }
+            HotMethod::Reject { delivery_tag, requeue } => {
+                basic::AMQPMethod::Reject(basic::Reject { delivery_tag, requeue })
+            }
             HotMethod::Other => return None,
         };
         Some(AMQPClass::Basic(method))
@@ -122,37 +97,25 @@ mod tests {
 
     fn hot() -> impl Strategy<Value = basic::AMQPMethod> {
         prop_oneof![
-            (
-                "[a-z\u{e9}.]{0,60}",
-                "[a-z\u{e9}.]{0,60}",
-                any::<(bool, bool)>()
-            )
-                .prop_map(|(exchange, key, (mandatory, immediate))| {
+            ("[a-z\u{e9}.]{0,60}", "[a-z\u{e9}.]{0,60}", any::<(bool, bool)>()).prop_map(
+                |(exchange, key, (mandatory, immediate))| {
                     basic::AMQPMethod::Publish(basic::Publish {
                         exchange: exchange.as_str().into(),
                         routing_key: key.as_str().into(),
                         mandatory,
                         immediate,
                     })
-                }),
-            any::<(u64, bool)>().prop_map(|(delivery_tag, multiple)| basic::AMQPMethod::Ack(
-                basic::Ack {
-                    delivery_tag,
-                    multiple
                 }
-            )),
+            ),
+            any::<(u64, bool)>().prop_map(|(delivery_tag, multiple)| basic::AMQPMethod::Ack(basic::Ack {
+                delivery_tag,
+                multiple
+            })),
             any::<(u64, bool, bool)>().prop_map(|(delivery_tag, multiple, requeue)| {
-                basic::AMQPMethod::Nack(basic::Nack {
-                    delivery_tag,
-                    multiple,
-                    requeue,
-                })
+                basic::AMQPMethod::Nack(basic::Nack { delivery_tag, multiple, requeue })
             }),
             any::<(u64, bool)>().prop_map(|(delivery_tag, requeue)| basic::AMQPMethod::Reject(
-                basic::Reject {
-                    delivery_tag,
-                    requeue
-                }
+                basic::Reject { delivery_tag, requeue }
             )),
         ]
     }
@@ -160,9 +123,7 @@ mod tests {
     #[test]
     fn publish_tells_where_its_names_lie() {
         let payload = b"\0\x3c\0\x28\0\0\x02ex\x03key\x01";
-        let Ok(HotMethod::Publish(publish)) = hot_method(payload) else {
-            panic!()
-        };
+        let Ok(HotMethod::Publish(publish)) = hot_method(payload) else { panic!() };
         assert_eq!(&payload[publish.exchange_range()], b"ex");
         assert_eq!(&payload[publish.routing_key_range()], b"key");
         assert!(publish.mandatory && !publish.immediate);
@@ -174,15 +135,9 @@ mod tests {
             (&b"\0\x3c\0"[..], MethodError::Truncated),
             (b"\0\x3c\0\x28\0\0\x02ex\x03key", MethodError::Truncated),
             (b"\0\x3c\0\x28\0\0\x02ex\x03key\0\0", MethodError::Trailing),
-            (
-                b"\0\x3c\0\x28\0\0\x02\xff\xff\x03key\0",
-                MethodError::NotUtf8,
-            ),
+            (b"\0\x3c\0\x28\0\0\x02\xff\xff\x03key\0", MethodError::NotUtf8),
             (b"\0\x3c\0\x50\0\0\0\0\0\0\0\x01", MethodError::Truncated),
-            (
-                b"\0\x3c\0\x78\0\0\0\0\0\0\0\x01\x03\0",
-                MethodError::Trailing,
-            ),
+            (b"\0\x3c\0\x78\0\0\0\0\0\0\0\x01\x03\0", MethodError::Trailing),
         ] {
             assert_eq!(hot_method(payload), Err(want), "{payload:?}");
         }

@@ -91,12 +91,7 @@ fn put_method_head(out: &mut impl BufMut, channel: u16, payload: u32, id: [u8; 4
 
 /// Appends the method frame and the header frame of a delivery.
 #[inline]
-pub fn deliver_head(
-    out: &mut impl BufMut,
-    channel: u16,
-    method: &Deliver<'_>,
-    content: &Content<'_>,
-) {
+pub fn deliver_head(out: &mut impl BufMut, channel: u16, method: &Deliver<'_>, content: &Content<'_>) {
     let (tag_count, tag) = short(method.consumer_tag);
     let (exchange_count, exchange) = short(method.exchange);
     let (key_count, key) = short(method.routing_key);
@@ -125,15 +120,7 @@ pub fn deliver(
     body: &[u8],
     frame_max: u32,
 ) {
-    deliver_head(
-        out,
-        channel,
-        method,
-        &Content {
-            properties,
-            body_size: body.len() as u64,
-        },
-    );
+    deliver_head(out, channel, method, &Content { properties, body_size: body.len() as u64 });
     put_body(out, channel, body, frame_max);
 }
 
@@ -154,12 +141,7 @@ pub fn get_ok_head(out: &mut impl BufMut, channel: u16, method: &GetOk<'_>, cont
 }
 
 /// Appends the method frame and the header frame of a returned message.
-pub fn return_head(
-    out: &mut impl BufMut,
-    channel: u16,
-    method: &Return<'_>,
-    content: &Content<'_>,
-) {
+pub fn return_head(out: &mut impl BufMut, channel: u16, method: &Return<'_>, content: &Content<'_>) {
     let (text_count, text) = short(method.reply_text);
     let (exchange_count, exchange) = short(method.exchange);
     let (key_count, key) = short(method.routing_key);
@@ -179,11 +161,7 @@ pub fn return_head(
 #[inline]
 fn end_and_header(out: &mut impl BufMut, channel: u16, content: &Content<'_>) {
     // Empty properties travel as flags that announce nothing.
-    let properties = if content.properties.is_empty() {
-        &[0, 0]
-    } else {
-        content.properties
-    };
+    let properties = if content.properties.is_empty() { &[0, 0] } else { content.properties };
     let payload = u32::try_from(12 + properties.len()).unwrap_or(u32::MAX);
     let mut seam = [0; 20];
     seam[0] = FRAME_END;
@@ -257,15 +235,10 @@ impl Iterator for BodyFrames {
         if left == 0 {
             return None;
         }
-        let size = u32::try_from(left)
-            .unwrap_or(u32::MAX)
-            .min(self.payload_max);
+        let size = u32::try_from(left).unwrap_or(u32::MAX).min(self.payload_max);
         let start = self.position;
         self.position += size as usize;
-        Some(BodyFrame {
-            head: body_head(self.channel, size),
-            range: start..self.position,
-        })
+        Some(BodyFrame { head: body_head(self.channel, size), range: start..self.position })
     }
 }
 
@@ -278,40 +251,13 @@ pub fn ack(out: &mut impl BufMut, channel: u16, delivery_tag: u64, multiple: boo
 /// Appends basic.nack with its `multiple` and `requeue` bits. A broker's nack has `requeue` unset.
 #[inline]
 pub fn nack(out: &mut impl BufMut, channel: u16, delivery_tag: u64, multiple: bool, requeue: bool) {
-    put_settle(
-        out,
-        channel,
-        NACK,
-        delivery_tag,
-        u8::from(multiple) | u8::from(requeue) << 1,
-    );
+    put_settle(out, channel, NACK, delivery_tag, u8::from(multiple) | u8::from(requeue) << 1);
 }
 
 #[inline]
 fn put_settle(out: &mut impl BufMut, channel: u16, id: [u8; 4], delivery_tag: u64, bits: u8) {
-    let mut frame = [
-        FrameKind::Method.octet(),
-        0,
-        0,
-        0,
-        0,
-        0,
-        13,
-        0,
-        0,
-        0,
-        0,
-        0,
-        0,
-        0,
-        0,
-        0,
-        0,
-        0,
-        0,
-        0,
-        FRAME_END,
-    ];
+    let mut frame =
+        [FrameKind::Method.octet(), 0, 0, 0, 0, 0, 13, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, FRAME_END];
     frame[1..3].copy_from_slice(&channel.to_be_bytes());
     frame[7..11].copy_from_slice(&id);
     frame[11..19].copy_from_slice(&delivery_tag.to_be_bytes());
@@ -328,20 +274,11 @@ mod tests {
     use proptest::prelude::*;
 
     fn theirs(frames: &[AMQPFrame]) -> Vec<u8> {
-        frames.iter().fold(Vec::new(), |out, frame| {
-            gen_frame(frame)(out.into()).unwrap().into_inner().0
-        })
+        frames.iter().fold(Vec::new(), |out, frame| gen_frame(frame)(out.into()).unwrap().into_inner().0)
     }
 
     fn header(channel: u16, body_size: u64, properties: basic::AMQPProperties) -> AMQPFrame {
-        AMQPFrame::Header(
-            channel,
-            AMQPContentHeader {
-                class_id: 60,
-                body_size,
-                properties,
-            },
-        )
+        AMQPFrame::Header(channel, AMQPContentHeader { class_id: 60, body_size, properties })
     }
 
     fn name() -> impl Strategy<Value = String> {
@@ -426,29 +363,14 @@ mod tests {
     #[test]
     fn absent_properties_travel_as_empty_flags() {
         let mut out = Vec::new();
-        end_and_header(
-            &mut out,
-            1,
-            &Content {
-                properties: b"",
-                body_size: 0,
-            },
-        );
-        assert_eq!(
-            out[1..],
-            theirs(&[header(1, 0, basic::AMQPProperties::default())])
-        );
+        end_and_header(&mut out, 1, &Content { properties: b"", body_size: 0 });
+        assert_eq!(out[1..], theirs(&[header(1, 0, basic::AMQPProperties::default())]));
     }
 
     #[test]
     fn a_body_is_cut_at_frame_max_less_overhead() {
-        for (body_size, want) in [
-            (0, &[][..]),
-            (4088, &[(0, 4088)]),
-            (4089, &[(0, 4088), (4088, 4089)]),
-        ] {
-            let parts =
-                BodyFrames::new(1, body_size, 4096).map(|part| (part.range.start, part.range.end));
+        for (body_size, want) in [(0, &[][..]), (4088, &[(0, 4088)]), (4089, &[(0, 4088), (4088, 4089)])] {
+            let parts = BodyFrames::new(1, body_size, 4096).map(|part| (part.range.start, part.range.end));
             assert_eq!(parts.collect::<Vec<_>>(), want);
         }
         assert_eq!(BodyFrames::new(1, 3, 0).count(), 3);

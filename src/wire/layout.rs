@@ -20,10 +20,7 @@ use Arg::{Bits, Long, LongLong, LongStr, Octet, Short, ShortStr, Table};
 pub(crate) const CLASSES: [u16; 8] = [10, 20, 30, 40, 50, 60, 85, 90];
 
 /// The arguments of a method; `None` if there is no such method.
-#[expect(
-    clippy::match_same_arms,
-    reason = "one row per method, in the specification's order"
-)]
+#[expect(clippy::match_same_arms, reason = "one row per method, in the specification's order")]
 pub(crate) fn arguments(class: u16, method: u16) -> Option<&'static [Arg]> {
     Some(match (class, method) {
         // connection: start, start-ok, secure(-ok), tune(-ok), open, open-ok, close, close-ok, blocked, unblocked,

@@ -16,16 +16,18 @@ pub mod hot_out;
 mod layout;
 pub mod opening;
 pub mod properties;
+mod properties_edit;
 pub mod publish;
 pub mod sasl;
 pub mod table;
+mod table_check;
 pub mod table_edit;
 
 /// The generated method types: `AMQPClass`, `basic`, `channel`, `connection`, `exchange`, `queue`, `tx`, `confirm`.
 pub mod method {
     pub use amq_protocol::protocol::{
-        AMQPClass, AMQPErrorKind, AMQPHardError, AMQPSoftError, access, basic, channel, confirm,
-        connection, exchange, queue, tx,
+        AMQPClass, AMQPErrorKind, AMQPHardError, AMQPSoftError, access, basic, channel, confirm, connection,
+        exchange, queue, tx,
     };
     pub use amq_protocol::types::{
         AMQPValue, ByteArray, DecimalValue, FieldArray, FieldTable, LongString, ShortString,

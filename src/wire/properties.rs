@@ -7,6 +7,7 @@
 use thiserror::Error;
 
 use super::cursor::Cursor;
+pub use super::properties_edit::PropertiesEdit;
 use super::table::{TableError, TableRef, validate};
 
 /// Why bytes are not properties.
@@ -44,7 +45,7 @@ pub enum Field {
 }
 
 impl Field {
-    const ALL: [Self; 14] = [
+    pub(super) const ALL: [Self; 14] = [
         Self::ContentType,
         Self::ContentEncoding,
         Self::Headers,
@@ -61,7 +62,7 @@ impl Field {
         Self::ClusterId,
     ];
 
-    const fn flag(self) -> u16 {
+    pub(super) const fn flag(self) -> u16 {
         1 << (15 - self as u16)
     }
 
@@ -104,10 +105,7 @@ pub fn essentials(raw: &[u8]) -> Result<Essentials<'_>, PropertiesError> {
         [] | [0, 0] => return Ok(Essentials::default()),
         // Only a delivery mode: what most publishers that care for speed send.
         [0x10, 0x00, mode] => {
-            return Ok(Essentials {
-                persistent: mode == 2,
-                ..Essentials::default()
-            });
+            return Ok(Essentials { persistent: mode == 2, ..Essentials::default() });
         }
         _ => {}
     }
@@ -164,18 +162,14 @@ fn essentials_in(raw: &[u8]) -> Option<Result<Essentials<'_>, PropertiesError>> 
     if has(Field::ClusterId) {
         rest.short()?;
     }
-    Some(if rest.is_empty() {
-        Ok(found)
-    } else {
-        Err(PropertiesError::Trailing)
-    })
+    Some(if rest.is_empty() { Ok(found) } else { Err(PropertiesError::Trailing) })
 }
 
 /// All properties of a message, found and checked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Properties<'a> {
     /// Each field as encoded, any length in front included.
-    encoded: [Option<&'a [u8]>; 14],
+    pub(super) encoded: [Option<&'a [u8]>; 14],
 }
 
 impl<'a> Properties<'a> {
@@ -196,11 +190,7 @@ impl<'a> Properties<'a> {
                 found.encoded[field as usize] = Some(encoded);
             }
         }
-        if rest.is_empty() {
-            Ok(found)
-        } else {
-            Err(PropertiesError::Trailing)
-        }
+        if rest.is_empty() { Ok(found) } else { Err(PropertiesError::Trailing) }
     }
 
     /// The text of a field that is one; `None` when it is absent, or is a number or the headers.
@@ -236,108 +226,12 @@ impl<'a> Properties<'a> {
     }
 }
 
-/// A copy of raw properties with changes.
-#[derive(Clone, Debug, Default)]
-pub struct PropertiesEdit<'a> {
-    before: Properties<'a>,
-    changed: [Option<Change>; 14],
-}
-
-#[derive(Clone, Debug)]
-enum Change {
-    Removed,
-    Set(Vec<u8>),
-}
-
-impl<'a> PropertiesEdit<'a> {
-    /// Starts from raw properties; from none with [`Default`].
-    pub fn new(raw: &'a [u8]) -> Result<Self, PropertiesError> {
-        Ok(Self {
-            before: Properties::parse(raw)?,
-            changed: Default::default(),
-        })
-    }
-
-    /// The properties before any change.
-    pub fn before(&self) -> &Properties<'a> {
-        &self.before
-    }
-
-    /// Removes a field, whether it is there or not.
-    pub fn remove(&mut self, field: Field) -> &mut Self {
-        self.changed[field as usize] = Some(Change::Removed);
-        self
-    }
-
-    /// Sets a text, cut at 255 bytes. Must not be used for numbers and headers, which it leaves as they were.
-    pub fn set_text(&mut self, field: Field, text: &[u8]) -> &mut Self {
-        if !matches!(
-            field,
-            Field::Headers | Field::DeliveryMode | Field::Priority | Field::Timestamp
-        ) {
-            let count = u8::try_from(text.len()).unwrap_or(u8::MAX);
-            let mut encoded = vec![count];
-            encoded.extend(&text[..count.into()]);
-            self.changed[field as usize] = Some(Change::Set(encoded));
-        }
-        self
-    }
-
-    /// Sets the headers to a table's contents (without a length in front), such as
-    /// [`rewrite`](super::table_edit::rewrite) returns. They are not checked.
-    pub fn set_headers(&mut self, contents: &[u8]) -> &mut Self {
-        let count = u32::try_from(contents.len()).unwrap_or(u32::MAX);
-        let mut encoded = count.to_be_bytes().to_vec();
-        encoded.extend(&contents[..count as usize]);
-        self.changed[Field::Headers as usize] = Some(Change::Set(encoded));
-        self
-    }
-
-    /// Sets the delivery mode: 2 is persistent.
-    pub fn set_delivery_mode(&mut self, mode: u8) -> &mut Self {
-        self.changed[Field::DeliveryMode as usize] = Some(Change::Set(vec![mode]));
-        self
-    }
-
-    /// Sets the priority.
-    pub fn set_priority(&mut self, priority: u8) -> &mut Self {
-        self.changed[Field::Priority as usize] = Some(Change::Set(vec![priority]));
-        self
-    }
-
-    /// Sets the timestamp, in seconds since 1970.
-    pub fn set_timestamp(&mut self, seconds: u64) -> &mut Self {
-        self.changed[Field::Timestamp as usize] = Some(Change::Set(seconds.to_be_bytes().to_vec()));
-        self
-    }
-
-    /// The raw properties with all changes.
-    pub fn finish(&self) -> Vec<u8> {
-        let mut flags = 0;
-        let mut out = vec![0, 0];
-        for field in Field::ALL {
-            let encoded = match &self.changed[field as usize] {
-                Some(Change::Removed) => None,
-                Some(Change::Set(encoded)) => Some(encoded.as_slice()),
-                None => self.before.encoded[field as usize],
-            };
-            if let Some(encoded) = encoded {
-                flags |= field.flag();
-                out.extend(encoded);
-            }
-        }
-        out[..2].copy_from_slice(&flags.to_be_bytes());
-        out
-    }
-}
-
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::wire::method::ShortString;
     use crate::wire::method::basic::{AMQPProperties, gen_properties, parse_properties};
-    use crate::wire::method::{FieldTable, ShortString};
     use crate::wire::table::tests::table;
-    use crate::wire::table_edit::table_contents;
     use proptest::prelude::*;
 
     fn text() -> impl Strategy<Value = Option<ShortString>> {
@@ -356,15 +250,7 @@ pub(crate) mod tests {
                 text(),
                 text(),
             ),
-            (
-                text(),
-                text(),
-                any::<Option<u64>>(),
-                text(),
-                text(),
-                text(),
-                text(),
-            ),
+            (text(), text(), any::<Option<u64>>(), text(), text(), text(), text()),
         )
             .prop_map(|(early, late)| {
                 let mut properties = AMQPProperties::default();
@@ -394,10 +280,7 @@ pub(crate) mod tests {
     }
 
     pub(crate) fn raw(properties: &AMQPProperties) -> Vec<u8> {
-        gen_properties(properties)(Vec::new().into())
-            .unwrap()
-            .into_inner()
-            .0
+        gen_properties(properties)(Vec::new().into()).unwrap().into_inner().0
     }
 
     fn bytes(text: Option<&ShortString>) -> Option<&[u8]> {
@@ -413,10 +296,7 @@ pub(crate) mod tests {
             (b"\0\0\0", PropertiesError::Trailing),
             (b"\x80\0\x05abc", PropertiesError::Truncated),
             (b"\x20\0\0\0\0\x09\x01a", PropertiesError::Truncated),
-            (
-                b"\x20\0\0\0\0\x03\x01aZ",
-                PropertiesError::Headers(TableError::UnknownType(b'Z')),
-            ),
+            (b"\x20\0\0\0\0\x03\x01aZ", PropertiesError::Headers(TableError::UnknownType(b'Z'))),
         ] {
             assert_eq!(essentials(raw), Err(want), "{raw:?}");
             assert_eq!(Properties::parse(raw), Err(want), "{raw:?}");
@@ -431,37 +311,6 @@ pub(crate) mod tests {
         }
         assert!(essentials(b"\x10\0\x02").unwrap().persistent);
         assert!(!essentials(b"\x10\0\x01").unwrap().persistent);
-    }
-
-    #[test]
-    fn edit_changes_what_it_is_told_and_keeps_the_rest() {
-        let before = AMQPProperties::default()
-            .with_content_type("text/plain".into())
-            .with_expiration("500".into())
-            .with_priority(3);
-        let raw_before = raw(&before);
-        let mut edit = PropertiesEdit::new(&raw_before).unwrap();
-        let mut headers = FieldTable::default();
-        headers.insert(
-            "x-delay".into(),
-            crate::wire::method::AMQPValue::LongInt(-5),
-        );
-        edit.remove(Field::Expiration)
-            .remove(Field::ReplyTo)
-            .set_headers(&table_contents(&headers));
-        edit.set_timestamp(9)
-            .set_text(Field::UserId, b"me")
-            .set_delivery_mode(2)
-            .set_text(Field::Priority, b"no");
-        let want = AMQPProperties::default()
-            .with_content_type("text/plain".into())
-            .with_priority(3)
-            .with_headers(headers)
-            .with_timestamp(9)
-            .with_user_id("me".into())
-            .with_delivery_mode(2);
-        assert_eq!(edit.finish(), raw(&want));
-        assert_eq!(edit.before().text(Field::Expiration), Some(&b"500"[..]));
     }
 
     proptest! {

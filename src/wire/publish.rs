@@ -46,16 +46,9 @@ pub(super) fn publish(arguments: Cursor<'_>) -> Result<Publish<'_>, MethodError>
     if !rest.is_empty() {
         return Err(MethodError::Trailing);
     }
-    let (Ok(exchange), Ok(routing_key)) = (
-        std::str::from_utf8(exchange),
-        std::str::from_utf8(routing_key),
-    ) else {
+    let (Ok(exchange), Ok(routing_key)) = (std::str::from_utf8(exchange), std::str::from_utf8(routing_key))
+    else {
         return Err(MethodError::NotUtf8);
     };
-    Ok(Publish {
-        exchange,
-        routing_key,
-        mandatory: bits & 1 != 0,
-        immediate: bits & 2 != 0,
-    })
+    Ok(Publish { exchange, routing_key, mandatory: bits & 1 != 0, immediate: bits & 2 != 0 })
 }

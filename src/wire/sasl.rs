@@ -87,26 +87,11 @@ mod tests {
 
     #[test]
     fn amqplain_takes_name_and_password_in_any_order() {
-        check(
-            amqplain(b"\x05LOGINS\0\0\0\x01u\x08PASSWORDS\0\0\0\x01p"),
-            Ok(("u", b"p")),
-        );
-        check(
-            amqplain(b"\x01xV\x08PASSWORDS\0\0\0\x01p\x05LOGINS\0\0\0\x01u"),
-            Ok(("u", b"p")),
-        );
-        check(
-            amqplain(b"\x05LOGINS\0\0\0\x01u"),
-            Err(SaslError::Incomplete),
-        );
-        check(
-            amqplain(b"\x05LOGINV\x08PASSWORDS\0\0\0\x01p"),
-            Err(SaslError::Incomplete),
-        );
-        check(
-            amqplain(b"\x05LOGINS\0\0\0\x09u"),
-            Err(SaslError::Table(TableError::Truncated)),
-        );
+        check(amqplain(b"\x05LOGINS\0\0\0\x01u\x08PASSWORDS\0\0\0\x01p"), Ok(("u", b"p")));
+        check(amqplain(b"\x01xV\x08PASSWORDS\0\0\0\x01p\x05LOGINS\0\0\0\x01u"), Ok(("u", b"p")));
+        check(amqplain(b"\x05LOGINS\0\0\0\x01u"), Err(SaslError::Incomplete));
+        check(amqplain(b"\x05LOGINV\x08PASSWORDS\0\0\0\x01p"), Err(SaslError::Incomplete));
+        check(amqplain(b"\x05LOGINS\0\0\0\x09u"), Err(SaslError::Table(TableError::Truncated)));
     }
 
     proptest! {

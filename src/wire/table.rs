@@ -10,6 +10,8 @@ use thiserror::Error;
 
 use super::cursor::Cursor;
 use super::method::{AMQPValue, DecimalValue, FieldArray, FieldTable, ShortString};
+use super::table_check::check_value;
+pub use super::table_check::validate;
 
 /// Levels of tables and arrays in one table, the outermost included. Our choice: bounds the recursion of whoever
 /// converts or prints a table. No client is known to come near.
@@ -101,8 +103,7 @@ impl<'a> ValueRef<'a> {
 
     /// The text of a long string that is UTF-8.
     pub fn as_str(self) -> Option<&'a str> {
-        self.as_bytes()
-            .and_then(|bytes| std::str::from_utf8(bytes).ok())
+        self.as_bytes().and_then(|bytes| std::str::from_utf8(bytes).ok())
     }
 
     /// A boolean.
@@ -131,7 +132,7 @@ impl<'a> ValueRef<'a> {
 
     /// An owned copy in `amq-protocol`'s type.
     pub fn to_value(self) -> Result<AMQPValue, TableError> {
-        Nested::check(self)?;
+        check_value(self)?;
         self.convert()
     }
 
@@ -147,9 +148,7 @@ impl<'a> ValueRef<'a> {
             Self::I64(value) => AMQPValue::LongLongInt(value),
             Self::F32(value) => AMQPValue::Float(value),
             Self::F64(value) => AMQPValue::Double(value),
-            Self::Decimal { scale, value } => {
-                AMQPValue::DecimalValue(DecimalValue { scale, value })
-            }
+            Self::Decimal { scale, value } => AMQPValue::DecimalValue(DecimalValue { scale, value }),
             Self::LongString(bytes) => AMQPValue::LongString(bytes.into()),
             Self::Bytes(bytes) => AMQPValue::ByteArray(bytes.into()),
             Self::Timestamp(value) => AMQPValue::Timestamp(value),
@@ -190,16 +189,12 @@ impl<'a> TableRef<'a> {
 
     /// Its entries in order, as name and value. Ends early at malformed bytes.
     pub fn iter(self) -> TableIter<'a> {
-        TableIter {
-            rest: Cursor::new(self.bytes),
-        }
+        TableIter { rest: Cursor::new(self.bytes) }
     }
 
     /// The value of the first entry of that name. Walks the table.
     pub fn get(self, name: &str) -> Option<ValueRef<'a>> {
-        self.iter()
-            .find(|(found, _)| *found == name.as_bytes())
-            .map(|(_, value)| value)
+        self.iter().find(|(found, _)| *found == name.as_bytes()).map(|(_, value)| value)
     }
 
     /// An owned copy in `amq-protocol`'s type, sorted by name.
@@ -273,9 +268,7 @@ impl<'a> ArrayRef<'a> {
 
     /// Its values in order. Ends early at malformed bytes.
     pub fn iter(self) -> ArrayIter<'a> {
-        ArrayIter {
-            rest: Cursor::new(self.bytes),
-        }
+        ArrayIter { rest: Cursor::new(self.bytes) }
     }
 
     fn convert(self) -> Result<FieldArray, TableError> {
@@ -311,7 +304,7 @@ impl<'a> Iterator for ArrayIter<'a> {
 }
 
 /// Reads a type letter and its value; nested containers are returned unread.
-fn read_value<'a>(rest: &mut Cursor<'a>) -> Option<ValueRef<'a>> {
+pub(super) fn read_value<'a>(rest: &mut Cursor<'a>) -> Option<ValueRef<'a>> {
     Some(match rest.u8()? {
         b'S' => ValueRef::LongString(rest.long()?),
         b't' => ValueRef::Bool(rest.u8()? != 0),
@@ -324,94 +317,14 @@ fn read_value<'a>(rest: &mut Cursor<'a>) -> Option<ValueRef<'a>> {
         b'l' | b'L' => ValueRef::I64(rest.u64()?.cast_signed()),
         b'f' => ValueRef::F32(f32::from_bits(rest.u32()?)),
         b'd' => ValueRef::F64(f64::from_bits(rest.u64()?)),
-        b'D' => ValueRef::Decimal {
-            scale: rest.u8()?,
-            value: rest.u32()?,
-        },
+        b'D' => ValueRef::Decimal { scale: rest.u8()?, value: rest.u32()? },
         b'x' => ValueRef::Bytes(rest.long()?),
         b'T' => ValueRef::Timestamp(rest.u64()?),
-        b'F' => ValueRef::Table(TableRef {
-            bytes: rest.long()?,
-        }),
-        b'A' => ValueRef::Array(ArrayRef {
-            bytes: rest.long()?,
-        }),
+        b'F' => ValueRef::Table(TableRef { bytes: rest.long()? }),
+        b'A' => ValueRef::Array(ArrayRef { bytes: rest.long()? }),
         b'V' => ValueRef::Void,
         _ => return None,
     })
-}
-
-/// Checks a table's contents (without the length in front) in one pass and returns how many values it holds on all
-/// levels. Needs no memory that grows with the input.
-pub fn validate(contents: &[u8]) -> Result<usize, TableError> {
-    Nested::walk(Cursor::new(contents), true, false)
-}
-
-/// As [`validate`], and all names must be UTF-8.
-pub(crate) fn validate_text_names(contents: &[u8]) -> Result<usize, TableError> {
-    Nested::walk(Cursor::new(contents), true, true)
-}
-
-/// The containers that a walk is inside of: how much follows the container, and whether it is a table.
-struct Nested<'a> {
-    outer: [(Cursor<'a>, bool); DEPTH_MAX],
-    depth: usize,
-}
-
-impl<'a> Nested<'a> {
-    fn check(value: ValueRef<'a>) -> Result<(), TableError> {
-        match value {
-            ValueRef::Table(table) => Self::walk(Cursor::new(table.bytes), true, false).map(|_| ()),
-            ValueRef::Array(array) => {
-                Self::walk(Cursor::new(array.bytes), false, false).map(|_| ())
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn walk(
-        mut rest: Cursor<'a>,
-        mut is_table: bool,
-        text_names: bool,
-    ) -> Result<usize, TableError> {
-        let mut stack = Self {
-            outer: [(Cursor::new(&[]), false); DEPTH_MAX],
-            depth: 1,
-        };
-        let mut values = 0;
-        loop {
-            while rest.is_empty() {
-                stack.depth -= 1;
-                if stack.depth == 0 {
-                    return Ok(values);
-                }
-                (rest, is_table) = stack.outer[stack.depth];
-            }
-            if is_table {
-                let name = rest.short().ok_or(TableError::Truncated)?;
-                if text_names && std::str::from_utf8(name).is_err() {
-                    return Err(TableError::NameNotUtf8);
-                }
-            }
-            let letter = *rest.rest().first().ok_or(TableError::Truncated)?;
-            if !b"StbBsuIilLfdDxTFAV".contains(&letter) {
-                return Err(TableError::UnknownType(letter));
-            }
-            values += 1;
-            let (inner, inner_is_table) =
-                match read_value(&mut rest).ok_or(TableError::Truncated)? {
-                    ValueRef::Table(table) => (table.bytes, true),
-                    ValueRef::Array(array) => (array.bytes, false),
-                    _ => continue,
-                };
-            if stack.depth == DEPTH_MAX {
-                return Err(TableError::TooDeep);
-            }
-            stack.outer[stack.depth] = (rest, is_table);
-            stack.depth += 1;
-            (rest, is_table) = (Cursor::new(inner), inner_is_table);
-        }
-    }
 }
 
 #[cfg(test)]
@@ -436,10 +349,8 @@ pub(crate) mod tests {
             (-1e9f64..1e9).prop_map(AMQPValue::Double),
             any::<(u8, u32)>()
                 .prop_map(|(scale, value)| AMQPValue::DecimalValue(DecimalValue { scale, value })),
-            prop::collection::vec(any::<u8>(), 0..20)
-                .prop_map(|bytes| AMQPValue::LongString(bytes.into())),
-            prop::collection::vec(any::<u8>(), 0..20)
-                .prop_map(|bytes| AMQPValue::ByteArray(bytes.into())),
+            prop::collection::vec(any::<u8>(), 0..20).prop_map(|bytes| AMQPValue::LongString(bytes.into())),
+            prop::collection::vec(any::<u8>(), 0..20).prop_map(|bytes| AMQPValue::ByteArray(bytes.into())),
             any::<u64>().prop_map(AMQPValue::Timestamp),
             Just(AMQPValue::Void),
         ];
@@ -453,12 +364,8 @@ pub(crate) mod tests {
     }
 
     fn entries(value: impl Strategy<Value = AMQPValue>) -> impl Strategy<Value = FieldTable> {
-        prop::collection::btree_map(
-            "[a-z\u{e9}-]{0,12}".prop_map(ShortString::from),
-            value,
-            0..5,
-        )
-        .prop_map(FieldTable::from)
+        prop::collection::btree_map("[a-z\u{e9}-]{0,12}".prop_map(ShortString::from), value, 0..5)
+            .prop_map(FieldTable::from)
     }
 
     /// Any table that can travel.
@@ -466,52 +373,10 @@ pub(crate) mod tests {
         entries(value())
     }
 
-    fn nested(depth: usize, letter: u8) -> Vec<u8> {
-        let mut contents = Vec::new();
-        for level in 1..depth {
-            let mut outer = if level < depth - 1 && letter == b'A' {
-                vec![letter]
-            } else {
-                vec![1, b'n', letter]
-            };
-            outer.extend(u32::try_from(contents.len()).unwrap().to_be_bytes());
-            outer.append(&mut contents);
-            contents = outer;
-        }
-        contents
-    }
-
-    #[test]
-    fn depth_is_bounded() {
-        for letter in [b'F', b'A'] {
-            validate(&nested(DEPTH_MAX, letter)).unwrap();
-            assert_eq!(
-                validate(&nested(DEPTH_MAX + 1, letter)),
-                Err(TableError::TooDeep)
-            );
-            assert_eq!(validate(&nested(20_000, letter)), Err(TableError::TooDeep));
-        }
-    }
-
-    #[test]
-    fn bad_tables_are_named() {
-        for (contents, want) in [
-            (&b"\x05ab"[..], TableError::Truncated),
-            (b"\x01a", TableError::Truncated),
-            (b"\x01aS\0\0\0\x05abcd", TableError::Truncated),
-            (b"\x01aI\0\0\0", TableError::Truncated),
-            (b"\x01aU\0\0", TableError::UnknownType(b'U')),
-            (b"\x01aF\0\0\0\x02\x05a", TableError::Truncated),
-            (b"\x01aA\0\0\0\x01z", TableError::UnknownType(b'z')),
-            (b"\x01aF\xff\xff\xff\xff", TableError::Truncated),
-        ] {
-            assert_eq!(validate(contents), Err(want), "{contents:?}");
-        }
-    }
-
     #[test]
     fn all_integer_widths_read_as_one_and_nothing_else_does() {
-        let contents = b"\x01ab\xff\x01bB\xff\x01cs\xff\xfe\x01du\xff\xff\x01eI\xff\xff\xff\xff\x01fi\xff\xff\xff\xff\
+        let contents =
+            b"\x01ab\xff\x01bB\xff\x01cs\xff\xfe\x01du\xff\xff\x01eI\xff\xff\xff\xff\x01fi\xff\xff\xff\xff\
             \x01gl\0\0\0\0\0\0\0\x09\x01hL\xff\xff\xff\xff\xff\xff\xff\xfd\x01it\x01\x01jT\0\0\0\0\0\0\0\x01";
         let table = TableRef::new(contents).unwrap();
         for (name, want) in [
@@ -536,10 +401,7 @@ pub(crate) mod tests {
     fn first_of_two_equal_names_counts() {
         let table = TableRef::new(b"\x01at\x01\x01at\0").unwrap();
         assert_eq!(table.get("a"), Some(ValueRef::Bool(true)));
-        assert_eq!(
-            table.to_field_table().unwrap().inner().get("a"),
-            Some(&AMQPValue::Boolean(true))
-        );
+        assert_eq!(table.to_field_table().unwrap().inner().get("a"), Some(&AMQPValue::Boolean(true)));
     }
 
     #[test]

@@ -76,10 +76,7 @@ fn put_owned(out: &mut Vec<u8>, value: &AMQPValue) {
         AMQPValue::LongLongInt(value) => ValueRef::I64(*value),
         AMQPValue::Float(value) => ValueRef::F32(*value),
         AMQPValue::Double(value) => ValueRef::F64(*value),
-        AMQPValue::DecimalValue(decimal) => ValueRef::Decimal {
-            scale: decimal.scale,
-            value: decimal.value,
-        },
+        AMQPValue::DecimalValue(decimal) => ValueRef::Decimal { scale: decimal.scale, value: decimal.value },
         // Has no letter of its own in RabbitMQ's dialect.
         AMQPValue::ShortString(text) => ValueRef::LongString(text.as_str().as_bytes()),
         AMQPValue::LongString(text) => ValueRef::LongString(text.as_bytes()),
@@ -110,10 +107,7 @@ pub fn rewrite(table: TableRef<'_>, changes: &[(&str, Option<ValueRef<'_>>)]) ->
     let mut seen = vec![false; changes.len()];
     let mut entries = table.iter();
     while let Some((name, _, raw)) = entries.next_raw() {
-        let Some(index) = changes
-            .iter()
-            .position(|(changed, _)| changed.as_bytes() == name)
-        else {
+        let Some(index) = changes.iter().position(|(changed, _)| changed.as_bytes() == name) else {
             out.extend(raw);
             continue;
         };
@@ -142,12 +136,7 @@ mod tests {
         let before = b"\x01at\x01\x01bV\x01ct\0\x01bV\x01dV";
         let after = rewrite(
             TableRef::new(before).unwrap(),
-            &[
-                ("b", Some(ValueRef::U8(7))),
-                ("d", None),
-                ("e", Some(ValueRef::I8(-1))),
-                ("f", None),
-            ],
+            &[("b", Some(ValueRef::U8(7))), ("d", None), ("e", Some(ValueRef::I8(-1))), ("f", None)],
         );
         assert_eq!(after, b"\x01at\x01\x01bB\x07\x01ct\0\x01eb\xff");
     }

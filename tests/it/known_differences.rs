@@ -1,4 +1,5 @@
-//! Where another broker is known to differ from what the conformance tests ask, and why we ask it all the same.
+//! Where a broker is known to differ from what the conformance tests ask: another one, and why we ask it all the same;
+//! ours, what is not built yet. A test that is listed must fail, so that the list cannot grow old.
 
 /// One test that the named broker fails.
 pub(crate) struct Difference {
@@ -23,14 +24,6 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
     on_rabbitmq_3(
         "exchanges::unknown_exchange_type",
         "closes the connection with 503; its main branch closes the channel with 406, which spares the other channels",
-    ),
-    on_rabbitmq_3(
-        "extensions::dead_letter::entries_are_counted_per_queue_and_reason_most_recent_first",
-        "sorts an entry's keys by name from the second death on; we keep its main branch's order",
-    ),
-    on_rabbitmq_3(
-        "extensions::dead_letter::the_original_expiration_comes_first_in_its_entry",
-        "puts original-expiration last; we keep its main branch's order",
     ),
     on_rabbitmq_3(
         "extensions::dead_letter::the_last_death_is_in_the_headers_too",
@@ -99,7 +92,28 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
         "handshake::unknown_mechanism",
         "closes the socket without a word while the client is not authenticated; we say why, as its main branch does",
     ),
+    not_yet("confirms::commit_without_a_transaction", "transactions"),
+    not_yet("confirms::confirms_on_a_tx_channel_and_the_other_way_round", "transactions"),
+    not_yet("extensions::transactions::acks_take_effect_at_the_commit", "transactions"),
+    not_yet("extensions::transactions::publishes_are_seen_after_the_commit_only", "transactions"),
+    not_yet("extensions::transactions::returns_come_with_the_commit", "transactions"),
+    not_yet("extensions::transactions::rollback_forgets_publishes_and_acks", "transactions"),
+    not_yet("extensions::reply_to::a_reply_comes_straight_back", "direct reply-to"),
+    not_yet("extensions::reply_to::a_request_without_a_consumer_is_refused", "direct reply-to"),
+    not_yet("extensions::reply_to::it_must_be_consumed_without_acks_and_once", "direct reply-to"),
+    not_yet(
+        "extensions::delayed::a_message_arrives_when_its_delay_is_over_with_the_delay_negated",
+        "delayed messages",
+    ),
+    not_yet("extensions::delayed::confirmed_when_stored_and_not_returned", "delayed messages"),
+    not_yet("extensions::deduplication::a_queue_takes_each_id_once", "deduplication"),
+    not_yet("extensions::deduplication::an_exchange_takes_each_id_once", "deduplication"),
+    not_yet("extensions::hashing::recent_history_gives_a_new_binding_the_last_messages", "recent history"),
 ];
+
+const fn not_yet(test: &'static str, reason: &'static str) -> Difference {
+    Difference { test, broker: "Leveret", reason }
+}
 
 const fn on_rabbitmq_3(test: &'static str, reason: &'static str) -> Difference {
     Difference { test, broker: RABBITMQ_3, reason }

@@ -13,6 +13,7 @@ mod hostile;
 mod known_differences;
 mod lapin_client;
 mod raw;
+mod readme;
 mod restart;
 mod startup;
 mod wait;

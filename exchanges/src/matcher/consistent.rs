@@ -31,11 +31,7 @@ struct Member<D> {
 
 impl<D> Default for Consistent<D> {
     fn default() -> Self {
-        Self {
-            members: Vec::new(),
-            places: FxHashMap::default(),
-            weights: BTreeMap::new(),
-        }
+        Self { members: Vec::new(), places: FxHashMap::default(), weights: BTreeMap::new() }
     }
 }
 

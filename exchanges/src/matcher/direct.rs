@@ -13,9 +13,7 @@ pub(crate) struct Direct<D> {
 
 impl<D> Default for Direct<D> {
     fn default() -> Self {
-        Self {
-            keys: HashMap::new(),
-        }
+        Self { keys: HashMap::new() }
     }
 }
 

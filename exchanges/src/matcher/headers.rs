@@ -61,10 +61,7 @@ impl Canonical {
         let mut nested = Vec::new();
         match value.as_value(&mut nested) {
             Value::Void => None,
-            Value::Other { kind, raw } => Some(Self::Nested {
-                kind,
-                raw: raw.into(),
-            }),
+            Value::Other { kind, raw } => Some(Self::Nested { kind, raw: raw.into() }),
             _ => Some(Self::Plain(value.clone())),
         }
     }
@@ -145,12 +142,9 @@ impl<D: QueueId> Headers<D> {
         let Ok(x_match) = XMatch::from_args(args) else {
             return Plan::Any(Vec::new());
         };
-        let counting = args
-            .iter_as_given()
-            .filter(|(name, _)| x_match.counts(name));
-        let mut predicates: Vec<u32> = counting
-            .map(|(name, value)| self.predicate(name, Canonical::new(value)))
-            .collect();
+        let counting = args.iter_as_given().filter(|(name, _)| x_match.counts(name));
+        let mut predicates: Vec<u32> =
+            counting.map(|(name, value)| self.predicate(name, Canonical::new(value))).collect();
         predicates.sort_unstable();
         predicates.dedup();
         match (x_match.any, predicates.len()) {
@@ -178,8 +172,7 @@ impl<D: QueueId> Headers<D> {
                 conditions: Vec::new(),
             }));
             let predicates = &self.predicates;
-            self.by_header
-                .insert_unique(hash, id, |id| predicates[*id as usize].hash);
+            self.by_header.insert_unique(hash, id, |id| predicates[*id as usize].hash);
             id
         })
     }
@@ -198,11 +191,9 @@ impl<D: QueueId> Headers<D> {
     }
 
     fn find_condition(&self, predicates: &[u32]) -> Option<u32> {
-        let found = self
-            .by_predicates
-            .find(self.hasher.hash_one(predicates), |id| {
-                *self.conditions[*id as usize].predicates == *predicates
-            });
+        let found = self.by_predicates.find(self.hasher.hash_one(predicates), |id| {
+            *self.conditions[*id as usize].predicates == *predicates
+        });
         found.copied()
     }
 
@@ -224,9 +215,8 @@ impl<D: QueueId> Headers<D> {
         });
         hanging.push(id);
         let (conditions, hasher) = (&self.conditions, &self.hasher);
-        self.by_predicates.insert_unique(hash, id, |id| {
-            hasher.hash_one(&*conditions[*id as usize].predicates)
-        });
+        self.by_predicates
+            .insert_unique(hash, id, |id| hasher.hash_one(&*conditions[*id as usize].predicates));
         id
     }
 
@@ -259,12 +249,7 @@ impl<D: QueueId> Headers<D> {
         found.copied()
     }
 
-    pub(super) fn route(
-        &self,
-        message: &dyn Attributes,
-        satisfied: &mut Vec<u32>,
-        sink: &mut Sink<'_, D>,
-    ) {
+    pub(super) fn route(&self, message: &dyn Attributes, satisfied: &mut Vec<u32>, sink: &mut Sink<'_, D>) {
         sink.add(&self.always);
         if self.predicates.is_empty() {
             return;
@@ -297,11 +282,7 @@ impl<D: QueueId> Headers<D> {
 /// Whether a sorted list has the number. Short lists are quicker looked through.
 #[inline]
 fn is_in(sorted: &[u32], wanted: u32) -> bool {
-    if sorted.len() <= 16 {
-        sorted.contains(&wanted)
-    } else {
-        sorted.binary_search(&wanted).is_ok()
-    }
+    if sorted.len() <= 16 { sorted.contains(&wanted) } else { sorted.binary_search(&wanted).is_ok() }
 }
 
 fn id_u32(id: usize) -> u32 {

@@ -22,9 +22,7 @@ struct Member<D> {
 
 impl<D> Default for Modulus<D> {
     fn default() -> Self {
-        Self {
-            members: Vec::new(),
-        }
+        Self { members: Vec::new() }
     }
 }
 
@@ -32,14 +30,9 @@ impl<D: QueueId> Modulus<D> {
     pub(super) fn add(&mut self, entry: &Entry<'_, D>) {
         match self.place(entry) {
             Ok(place) => self.members[place].bindings += 1,
-            Err(place) => self.members.insert(
-                place,
-                Member {
-                    name: Arc::clone(entry.name),
-                    target: entry.target,
-                    bindings: 1,
-                },
-            ),
+            Err(place) => self
+                .members
+                .insert(place, Member { name: Arc::clone(entry.name), target: entry.target, bindings: 1 }),
         }
     }
 
@@ -54,11 +47,9 @@ impl<D: QueueId> Modulus<D> {
 
     fn place(&self, entry: &Entry<'_, D>) -> Result<usize, usize> {
         let rank = |target: &Target<D>| matches!(target, Target::Queue(_));
-        self.members.binary_search_by(|member| {
-            match rank(&member.target).cmp(&rank(&entry.target)) {
-                Ordering::Equal => (*member.name).cmp(entry.name),
-                other => other,
-            }
+        self.members.binary_search_by(|member| match rank(&member.target).cmp(&rank(&entry.target)) {
+            Ordering::Equal => (*member.name).cmp(entry.name),
+            other => other,
         })
     }
 

@@ -53,12 +53,7 @@ enum Part<'a> {
 
 impl<D> Default for Node<D> {
     fn default() -> Self {
-        Self {
-            targets: TargetSet::default(),
-            star: NONE,
-            many: NONE,
-            literals: 0,
-        }
+        Self { targets: TargetSet::default(), star: NONE, many: NONE, literals: 0 }
     }
 }
 
@@ -260,13 +255,7 @@ impl<D: QueueId> Topic<D> {
 
     /// Reaches `node`, and with it the `#` behind it, which may stand for no word.
     #[inline]
-    fn enter(
-        &self,
-        node: u32,
-        reached: &mut Vec<u32>,
-        states: &mut TopicWork,
-        sink: &mut Sink<'_, D>,
-    ) {
+    fn enter(&self, node: u32, reached: &mut Vec<u32>, states: &mut TopicWork, sink: &mut Sink<'_, D>) {
         reached.push(node);
         let many = self.nodes[node as usize].many;
         if many != NONE && states.many.insert(many) {

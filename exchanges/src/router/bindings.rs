@@ -17,14 +17,7 @@ impl<D: QueueId> Router<D> {
         }
         let name: Arc<str> = name.into();
         self.change_implicit(&name, queue, true);
-        self.queues.insert(
-            queue,
-            Queue {
-                name,
-                durable,
-                incoming: Vec::new(),
-            },
-        );
+        self.queues.insert(queue, Queue { name, durable, incoming: Vec::new() });
         self.generation += 1;
         true
     }
@@ -121,8 +114,7 @@ impl<D: QueueId> Router<D> {
             if names::is_default(name) {
                 return Err(Refusal::DefaultExchange);
             }
-            self.id_of(name.as_bytes())
-                .ok_or_else(|| Refusal::NoSuchExchange(name.to_owned()))
+            self.id_of(name.as_bytes()).ok_or_else(|| Refusal::NoSuchExchange(name.to_owned()))
         };
         let source = exchange(source)?;
         let target = match destination {
@@ -133,40 +125,21 @@ impl<D: QueueId> Router<D> {
         Ok((source, target))
     }
 
-    fn find_link(
-        &self,
-        source: ExchangeId,
-        target: Target<D>,
-        key: &str,
-        args: &Args,
-    ) -> Option<usize> {
+    fn find_link(&self, source: ExchangeId, target: Target<D>, key: &str, args: &Args) -> Option<usize> {
         let hash = identity(&self.hasher, source, target, key, args);
         let found = self.identities.find(hash, |id| {
             let link = &self.links[*id];
-            link.source == source
-                && link.target == target
-                && *link.key == *key
-                && link.args == *args
+            link.source == source && link.target == target && *link.key == *key && link.args == *args
         });
         found.copied()
     }
 
     /// Removes a binding from everywhere. Returns its source, if that must go, too.
-    pub(super) fn remove_link(
-        &mut self,
-        id: usize,
-        removed: &mut Removed<D>,
-    ) -> Option<ExchangeId> {
+    pub(super) fn remove_link(&mut self, id: usize, removed: &mut Removed<D>) -> Option<ExchangeId> {
         let link = self.links.remove(id);
         removed.bindings.push(self.show(&link));
         self.generation += 1;
-        let hash = identity(
-            &self.hasher,
-            link.source,
-            link.target,
-            &link.key,
-            &link.args,
-        );
+        let hash = identity(&self.hasher, link.source, link.target, &link.key, &link.args);
         if let Ok(entry) = self.identities.find_entry(hash, |other| *other == id) {
             entry.remove();
         }
@@ -198,12 +171,7 @@ impl<D: QueueId> Router<D> {
                 None => return,
             },
         });
-        let entry = Entry {
-            target: link.target,
-            name: &name,
-            key: &link.key,
-            args: &link.args,
-        };
+        let entry = Entry { target: link.target, name: &name, key: &link.key, args: &link.args };
         let matcher = &mut self.at_mut(link.source).matcher;
         if add {
             matcher.add(&entry);
@@ -214,12 +182,7 @@ impl<D: QueueId> Router<D> {
 
     /// Enters a queue into the default exchange's index, or takes it out.
     fn change_implicit(&mut self, name: &Arc<str>, queue: D, add: bool) {
-        let entry = Entry {
-            target: Target::Queue(queue),
-            name,
-            key: name,
-            args: &Args::EMPTY,
-        };
+        let entry = Entry { target: Target::Queue(queue), name, key: name, args: &Args::EMPTY };
         if let Some(id) = self.id_of(names::DEFAULT.as_bytes()) {
             let matcher = &mut self.at_mut(id).matcher;
             if add {

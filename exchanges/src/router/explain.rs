@@ -50,16 +50,11 @@ impl<D: QueueId> Router<D> {
         envelope: &Envelope<'_>,
         scratch: &mut Scratch<D>,
     ) -> Result<Explanation<D>, RouteError> {
-        let first = self
-            .id_of(envelope.exchange)
-            .ok_or(RouteError::NoSuchExchange)?;
+        let first = self.id_of(envelope.exchange).ok_or(RouteError::NoSuchExchange)?;
         if self.at(first).info.internal && envelope.origin == Origin::Client {
             return Err(RouteError::Internal);
         }
-        let mut explanation = Explanation {
-            visits: Vec::new(),
-            queues: Vec::new(),
-        };
+        let mut explanation = Explanation { visits: Vec::new(), queues: Vec::new() };
         let mut pending = vec![(first, Reached::Published)];
         scratch.visited.clear();
         scratch.queues.clear();
@@ -70,11 +65,7 @@ impl<D: QueueId> Router<D> {
             let exchange = self.at(id);
             let name = &exchange.info.name;
             let delayed = exchange.info.delayed() && envelope.attributes.wants_delay();
-            let matched = if delayed {
-                Vec::new()
-            } else {
-                self.matched(id, envelope, scratch)
-            };
+            let matched = if delayed { Vec::new() } else { self.matched(id, envelope, scratch) };
             if matched.is_empty() && !delayed {
                 let alternate = exchange.alternate();
                 let alternate = alternate.and_then(|name| self.id_of(name.as_bytes()));
@@ -93,36 +84,20 @@ impl<D: QueueId> Router<D> {
                     }
                 }
             }
-            explanation.visits.push(Visit {
-                exchange: Arc::clone(name),
-                reached,
-                matched,
-                delayed,
-            });
+            explanation.visits.push(Visit { exchange: Arc::clone(name), reached, matched, delayed });
         }
         Ok(explanation)
     }
 
     /// The bindings of one exchange that match.
-    fn matched(
-        &self,
-        id: ExchangeId,
-        envelope: &Envelope<'_>,
-        scratch: &mut Scratch<D>,
-    ) -> Vec<Binding<D>> {
+    fn matched(&self, id: ExchangeId, envelope: &Envelope<'_>, scratch: &mut Scratch<D>) -> Vec<Binding<D>> {
         let exchange = self.at(id);
         if names::is_default(&exchange.info.name) {
             let queues = self.queues.iter();
-            let matched =
-                queues.filter(|(_, queue)| envelope.keys.contains(&queue.name.as_bytes()));
-            return matched
-                .map(|(id, queue)| self.show_implicit(&queue.name, *id))
-                .collect();
+            let matched = queues.filter(|(_, queue)| envelope.keys.contains(&queue.name.as_bytes()));
+            return matched.map(|(id, queue)| self.show_implicit(&queue.name, *id)).collect();
         }
-        let picked = exchange
-            .matcher
-            .picks_one()
-            .then(|| self.pick(id, envelope, scratch));
+        let picked = exchange.matcher.picks_one().then(|| self.pick(id, envelope, scratch));
         let links = exchange.outgoing.iter().map(|id| &self.links[*id]);
         let matched = links.filter(|link| match (exchange.info.kind.inner, &picked) {
             (_, Some(picked)) => *picked == Some(link.target),
@@ -138,24 +113,11 @@ impl<D: QueueId> Router<D> {
     }
 
     /// The one end that an exchange picks.
-    fn pick(
-        &self,
-        id: ExchangeId,
-        envelope: &Envelope<'_>,
-        scratch: &mut Scratch<D>,
-    ) -> Option<Target<D>> {
+    fn pick(&self, id: ExchangeId, envelope: &Envelope<'_>, scratch: &mut Scratch<D>) -> Option<Target<D>> {
         let (mut queues, mut exchanges) = (Vec::new(), Vec::new());
-        let question = Question {
-            keys: envelope.keys,
-            attributes: envelope.attributes,
-        };
-        let mut sink = Sink {
-            out: &mut queues,
-            exchanges: &mut exchanges,
-            sets: None,
-            pieces: 0,
-            hit: false,
-        };
+        let question = Question { keys: envelope.keys, attributes: envelope.attributes };
+        let mut sink =
+            Sink { out: &mut queues, exchanges: &mut exchanges, sets: None, pieces: 0, hit: false };
         let matcher = &self.at(id).matcher;
         matcher.route(question, &mut scratch.work, &mut sink);
         let queue = queues.pop().map(Target::Queue);

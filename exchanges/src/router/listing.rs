@@ -65,19 +65,13 @@ impl<D: QueueId> Router<D> {
     }
 
     /// The bindings to a queue, the implicit one first, or to an exchange.
-    pub fn bindings_to(
-        &self,
-        destination: Destination<D, &str>,
-    ) -> impl Iterator<Item = Binding<D>> {
+    pub fn bindings_to(&self, destination: Destination<D, &str>) -> impl Iterator<Item = Binding<D>> {
         let (implicit, target) = match destination {
             Destination::Queue(queue) => (
-                self.queue_name(queue)
-                    .map(|name| self.show_implicit(name, queue)),
+                self.queue_name(queue).map(|name| self.show_implicit(name, queue)),
                 Some(Target::Queue(queue)),
             ),
-            Destination::Exchange(name) => {
-                (None, self.id_of(name.as_bytes()).map(Target::Exchange))
-            }
+            Destination::Exchange(name) => (None, self.id_of(name.as_bytes()).map(Target::Exchange)),
         };
         let incoming = target.map_or(&[][..], |target| self.incoming(target));
         let links = incoming.iter().map(|id| self.show(&self.links[*id]));
@@ -91,10 +85,9 @@ impl<D: QueueId> Router<D> {
 
     pub(super) fn show_implicit(&self, name: &Arc<str>, queue: D) -> Binding<D> {
         Binding {
-            source: self.exchange_named(names::DEFAULT).map_or_else(
-                || names::DEFAULT.into(),
-                |default| default.info.name.clone(),
-            ),
+            source: self
+                .exchange_named(names::DEFAULT)
+                .map_or_else(|| names::DEFAULT.into(), |default| default.info.name.clone()),
             destination: Destination::Queue(queue),
             key: Arc::clone(name),
             args: Args::EMPTY,

@@ -60,19 +60,14 @@ impl<D: QueueId> Router<D> {
         out.clear();
         scratch.delayed.clear();
         scratch.histories.clear();
-        let first = self
-            .id_of(envelope.exchange)
-            .ok_or(RouteError::NoSuchExchange)?;
+        let first = self.id_of(envelope.exchange).ok_or(RouteError::NoSuchExchange)?;
         if self.at(first).info.internal && envelope.origin == Origin::Client {
             return Err(RouteError::Internal);
         }
         scratch.pending.clear();
         scratch.visited.clear();
         scratch.visited.insert(first);
-        let question = Question {
-            keys: envelope.keys,
-            attributes: envelope.attributes,
-        };
+        let question = Question { keys: envelope.keys, attributes: envelope.attributes };
         let mut sink = Sink {
             out,
             exchanges: &mut scratch.pending,
@@ -99,9 +94,7 @@ impl<D: QueueId> Router<D> {
                     scratch.histories.push(id);
                 }
                 sink.hit = false;
-                exchange
-                    .matcher
-                    .route(question, &mut scratch.work, &mut sink);
+                exchange.matcher.route(question, &mut scratch.work, &mut sink);
                 if !sink.hit {
                     let alternate = exchange.alternate();
                     let alternate = alternate.and_then(|name| self.id_of(name.as_bytes()));

@@ -27,19 +27,12 @@ fn declare(router: &mut Vhost, name: &str, kind: &str, args: &[(&str, OwnedValue
 }
 
 fn declare_auto_delete(router: &mut Vhost, name: &str) {
-    let auto_delete = ExchangeSpec {
-        auto_delete: true,
-        ..spec("fanout", &[])
-    };
+    let auto_delete = ExchangeSpec { auto_delete: true, ..spec("fanout", &[]) };
     assert_eq!(router.declare(name, auto_delete), Ok(Declared::Created));
 }
 
 fn spec<'a>(kind: &'a str, args: &[(&str, OwnedValue)]) -> ExchangeSpec<'a> {
-    ExchangeSpec {
-        kind,
-        args: args.iter().cloned().collect(),
-        ..ExchangeSpec::default()
-    }
+    ExchangeSpec { kind, args: args.iter().cloned().collect(), ..ExchangeSpec::default() }
 }
 
 fn to(destination: &str) -> Destination<u32, &str> {
@@ -57,27 +50,14 @@ fn bind(router: &mut Vhost, source: &str, destination: &str, key: &str) {
 
 /// Routes, checks against the explanation, and returns the result sorted.
 #[track_caller]
-fn route_with(
-    router: &Vhost,
-    exchange: &str,
-    keys: &[&str],
-    attributes: &dyn Attributes,
-) -> Vec<u32> {
+fn route_with(router: &Vhost, exchange: &str, keys: &[&str], attributes: &dyn Attributes) -> Vec<u32> {
     let keys: Vec<&[u8]> = keys.iter().map(|key| key.as_bytes()).collect();
-    let envelope = Envelope {
-        exchange: exchange.as_bytes(),
-        keys: &keys,
-        attributes,
-        origin: Origin::Client,
-    };
+    let envelope =
+        Envelope { exchange: exchange.as_bytes(), keys: &keys, attributes, origin: Origin::Client };
     let (mut scratch, mut out) = (Scratch::new(7), vec![99]);
-    router
-        .route(&envelope, &mut scratch, &mut out)
-        .expect("routes");
+    router.route(&envelope, &mut scratch, &mut out).expect("routes");
     out.sort_unstable();
-    let explained = router
-        .explain(&envelope, &mut Scratch::new(7))
-        .expect("explains");
+    let explained = router.explain(&envelope, &mut Scratch::new(7)).expect("explains");
     let mut queues = explained.queues;
     queues.sort_unstable();
     assert_eq!(out, queues, "index and rule disagree on {keys:?}");
@@ -90,12 +70,8 @@ fn route(router: &Vhost, exchange: &str, key: &str) -> Vec<u32> {
 }
 
 fn info(router: &Vhost, exchange: &str, attributes: &dyn Attributes) -> RouteInfo {
-    let envelope = Envelope {
-        exchange: exchange.as_bytes(),
-        keys: &[b"k"],
-        attributes,
-        origin: Origin::Client,
-    };
+    let envelope =
+        Envelope { exchange: exchange.as_bytes(), keys: &[b"k"], attributes, origin: Origin::Client };
     let result = router.route(&envelope, &mut Scratch::new(1), &mut Vec::new());
     result.expect("routes")
 }

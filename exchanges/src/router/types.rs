@@ -103,9 +103,6 @@ pub struct Removed<D> {
 
 impl<D> Default for Removed<D> {
     fn default() -> Self {
-        Self {
-            bindings: Vec::new(),
-            exchanges: Vec::new(),
-        }
+        Self { bindings: Vec::new(), exchanges: Vec::new() }
     }
 }

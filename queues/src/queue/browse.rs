@@ -69,12 +69,11 @@ impl<C> Queue<C> {
     /// All consumers, in no particular order.
     pub fn consumers(&self) -> impl Iterator<Item = ConsumerView<'_, C>> {
         let all = self.consumers.as_deref().into_iter();
-        all.flat_map(Consumers::iter)
-            .map(|(consumer, active)| ConsumerView {
-                spec: &consumer.spec,
-                unacked: consumer.unacked,
-                active,
-            })
+        all.flat_map(Consumers::iter).map(|(consumer, active)| ConsumerView {
+            spec: &consumer.spec,
+            unacked: consumer.unacked,
+            active,
+        })
     }
 
     /// Single active consumer: the one that is.

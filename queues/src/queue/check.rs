@@ -24,19 +24,13 @@ impl<C> Queue<C> {
     /// # Panics
     /// If something does not hold: a bug in this module.
     pub fn check(&self) {
-        let mut sums = Counts {
-            consumers: self.consumers.as_deref().map_or(0, Consumers::len),
-            ..Counts::default()
-        };
+        let mut sums =
+            Counts { consumers: self.consumers.as_deref().map_or(0, Consumers::len), ..Counts::default() };
         for level in 0..=u8::MAX {
             let Some(lane) = self.lanes.get(level) else {
                 continue;
             };
-            assert_eq!(
-                self.lanes.filled().any(|filled| filled == level),
-                !lane.is_empty(),
-                "lane noted"
-            );
+            assert_eq!(self.lanes.filled().any(|filled| filled == level), !lane.is_empty(), "lane noted");
             let mut last = Seq(0);
             let mut follow = |entry: &Entry| {
                 assert!(entry.seq > last, "order in a lane");

@@ -20,10 +20,7 @@ pub(super) struct Holder {
 
 impl Holder {
     /// Taken by `basic.get`.
-    pub(super) const NOBODY: Self = Self {
-        slot: u32::MAX,
-        serial: u32::MAX,
-    };
+    pub(super) const NOBODY: Self = Self { slot: u32::MAX, serial: u32::MAX };
 }
 
 #[derive(Debug)]
@@ -122,25 +119,12 @@ impl<C> Consumers<C> {
     /// Takes an admitted consumer in. `true`: it became the active one.
     pub(super) fn insert(&mut self, spec: ConsumerSpec<C>, serial: u32) -> bool {
         let (id, priority) = (spec.id, spec.priority);
-        let slot = self.slots.insert(Consumer {
-            spec,
-            unacked: 0,
-            serial,
-            blocked: false,
-            queued: false,
-        });
+        let slot = self.slots.insert(Consumer { spec, unacked: 0, serial, blocked: false, queued: false });
         let slot = u32::try_from(slot).expect("fewer than 4 billion consumers");
         self.by_id.insert(id, slot);
         match self.level(priority) {
             Ok(found) => self.levels[found].members += 1,
-            Err(place) => self.levels.insert(
-                place,
-                Level {
-                    priority,
-                    members: 1,
-                    ready: VecDeque::new(),
-                },
-            ),
+            Err(place) => self.levels.insert(place, Level { priority, members: 1, ready: VecDeque::new() }),
         }
         let elected = self.single_active && self.active.is_none();
         if elected {
@@ -180,10 +164,7 @@ impl<C> Consumers<C> {
 
     /// Highest priority, then oldest.
     fn elect(&self) -> Option<u32> {
-        let best = self
-            .slots
-            .iter()
-            .min_by_key(|(_, c)| (std::cmp::Reverse(c.spec.priority), c.serial))?;
+        let best = self.slots.iter().min_by_key(|(_, c)| (std::cmp::Reverse(c.spec.priority), c.serial))?;
         u32::try_from(best.0).ok()
     }
 
@@ -192,14 +173,11 @@ impl<C> Consumers<C> {
     }
 
     fn level(&self, priority: i32) -> Result<usize, usize> {
-        self.levels
-            .binary_search_by(|level| priority.cmp(&level.priority))
+        self.levels.binary_search_by(|level| priority.cmp(&level.priority))
     }
 
     fn may_take(&self, slot: u32, consumer: &Consumer<C>) -> bool {
-        !consumer.blocked
-            && consumer.has_credit()
-            && (!self.single_active || self.active == Some(slot))
+        !consumer.blocked && consumer.has_credit() && (!self.single_active || self.active == Some(slot))
     }
 
     /// Lines the consumer up if it can take a message and does not stand there yet.
@@ -278,11 +256,7 @@ impl<C> Consumers<C> {
         for (slot, consumer) in &self.slots {
             let slot = u32::try_from(slot).expect("slot");
             assert_eq!(self.by_id.get(&consumer.spec.id), Some(&slot));
-            assert_eq!(
-                consumer.queued,
-                self.may_take(slot, consumer),
-                "lined up if and only if it can take"
-            );
+            assert_eq!(consumer.queued, self.may_take(slot, consumer), "lined up if and only if it can take");
             takers += usize::from(consumer.queued);
             if !consumer.spec.no_ack && consumer.spec.prefetch != 0 {
                 assert!(consumer.unacked <= consumer.spec.prefetch, "credit");
@@ -298,10 +272,6 @@ impl<C> Consumers<C> {
         assert_eq!(members as usize, self.slots.len(), "members of levels");
         assert!(self.levels.iter().all(|level| level.members > 0));
         assert!(self.levels.is_sorted_by(|a, b| a.priority > b.priority));
-        assert_eq!(
-            self.active.is_some(),
-            self.single_active && !self.slots.is_empty(),
-            "one is active"
-        );
+        assert_eq!(self.active.is_some(), self.single_active && !self.slots.is_empty(), "one is active");
     }
 }

@@ -35,15 +35,7 @@ impl<C> Queue<C> {
     pub fn kick(&mut self, now: Millis, outlet: &mut (impl Outlet<C> + ?Sized), fx: &mut Effects) {
         let mut budget = DROPS_PER_CALL;
         self.trim_within(now, &mut budget, fx);
-        while let Some((
-            level,
-            Front::Entry {
-                expires,
-                bytes,
-                here: true,
-            },
-        )) = self.front()
-        {
+        while let Some((level, Front::Entry { expires, bytes, here: true })) = self.front() {
             if expires <= now {
                 self.trim_within(now, &mut budget, fx);
                 if self.more_due {
@@ -100,13 +92,7 @@ impl<C> Queue<C> {
             let Some(message) = entry.message else {
                 return Ok(true);
             };
-            Delivery {
-                message,
-                token: None,
-                seq,
-                redelivered,
-                delivery_count: 0,
-            }
+            Delivery { message, token: None, seq, redelivered, delivery_count: 0 }
         } else {
             let Some(message) = entry.message.clone() else {
                 return Ok(false);
@@ -118,13 +104,7 @@ impl<C> Queue<C> {
                 fx.delivered_upto = Some(seq);
             }
             let token = Some(self.unacked.hold(entry, holder));
-            Delivery {
-                message,
-                token,
-                seq,
-                redelivered,
-                delivery_count: 0,
-            }
+            Delivery { message, token, seq, redelivered, delivery_count: 0 }
         };
         outlet.deliver(&consumer.spec.handle, delivery);
         self.check_small();
@@ -138,14 +118,7 @@ impl<C> Queue<C> {
         let reply = match self.front() {
             None => GetReply::Empty,
             // An expired front is left over from more drops than one call may do.
-            Some((
-                level,
-                Front::Entry {
-                    here: true,
-                    expires,
-                    ..
-                },
-            )) if expires > now => {
+            Some((level, Front::Entry { here: true, expires, .. })) if expires > now => {
                 let entry = self.pop(level);
                 let till = Till {
                     unacked: &mut self.unacked,
@@ -153,10 +126,7 @@ impl<C> Queue<C> {
                     delivered_upto: &mut self.delivered_upto,
                 };
                 match entry.and_then(|entry| till.hand_out(entry, Holder::NOBODY, no_ack, fx)) {
-                    Some(delivery) => GetReply::Got(Got {
-                        delivery,
-                        ready_left: self.counts.ready,
-                    }),
+                    Some(delivery) => GetReply::Got(Got { delivery, ready_left: self.counts.ready }),
                     None => GetReply::Empty,
                 }
             }
@@ -183,13 +153,7 @@ struct Till<'a> {
 impl Till<'_> {
     /// Makes a delivery of a message that was just taken out of the ready ones. `None`: its body
     /// is not here, which the caller has ruled out.
-    fn hand_out(
-        self,
-        mut entry: Entry,
-        holder: Holder,
-        no_ack: bool,
-        fx: &mut Effects,
-    ) -> Option<Delivery> {
+    fn hand_out(self, mut entry: Entry, holder: Holder, no_ack: bool, fx: &mut Effects) -> Option<Delivery> {
         let (seq, redelivered) = (entry.seq, entry.redelivered);
         let delivery_count = entry.delivery_count;
         let (message, token) = if no_ack {
@@ -211,13 +175,7 @@ impl Till<'_> {
             }
             (message, Some(self.unacked.hold(entry, holder)))
         };
-        Some(Delivery {
-            message,
-            token,
-            seq,
-            redelivered,
-            delivery_count,
-        })
+        Some(Delivery { message, token, seq, redelivered, delivery_count })
     }
 }
 

@@ -172,10 +172,7 @@ impl Lane {
             Chunk::Warm(warm) => Some(warm.iter()),
             Chunk::Cold(_) => None,
         });
-        self.returned
-            .values()
-            .chain(self.head.iter())
-            .chain(rest.flatten())
+        self.returned.values().chain(self.head.iter()).chain(rest.flatten())
     }
 
     /// All messages in memory, in order.
@@ -184,10 +181,7 @@ impl Lane {
             Chunk::Warm(warm) => Some(warm.iter_mut()),
             Chunk::Cold(_) => None,
         });
-        self.returned
-            .values_mut()
-            .chain(self.head.iter_mut())
-            .chain(rest.flatten())
+        self.returned.values_mut().chain(self.head.iter_mut()).chain(rest.flatten())
     }
 }
 

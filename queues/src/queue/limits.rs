@@ -69,10 +69,7 @@ impl<C> Queue<C> {
         }
         // Freed with the effects; what stays is counted anew, which spares looking at it all.
         let remains = std::mem::take(&mut self.lanes);
-        self.counts = Counts {
-            consumers: self.counts.consumers,
-            ..Counts::default()
-        };
+        self.counts = Counts { consumers: self.counts.consumers, ..Counts::default() };
         for held in self.unacked.iter() {
             self.counts.enter(&held.entry);
             self.counts.add_unacked(&held.entry);

@@ -39,8 +39,8 @@ mod unacked;
 pub use browse::{ConsumerView, Peeked};
 pub use counts::Counts;
 pub use effects::{
-    AttachRefused, ConsumerId, ConsumerSpec, Delivery, Effects, GetReply, Gone, Got, Outlet,
-    Published, PurgeMark, ReadAsk, Requeue, Token,
+    AttachRefused, ConsumerId, ConsumerSpec, Delivery, Effects, GetReply, Gone, Got, Outlet, Published,
+    PurgeMark, ReadAsk, Requeue, Token,
 };
 pub use paging::PageCandidate;
 pub use settings::{Overflow, Settings};
@@ -152,9 +152,7 @@ impl<C> Queue<C> {
         if single_active && spec.exclusive {
             return Err(AttachRefused::ExclusiveOnSingleActive);
         }
-        let consumers = self
-            .consumers
-            .get_or_insert_with(|| Box::new(Consumers::new(single_active)));
+        let consumers = self.consumers.get_or_insert_with(|| Box::new(Consumers::new(single_active)));
         consumers.admits(&spec)?;
         let id = spec.id;
         if consumers.insert(spec, self.next_serial) {

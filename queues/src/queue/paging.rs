@@ -44,19 +44,11 @@ impl<C> Queue<C> {
     pub fn page_out(&mut self, keep_head_bytes: u64, written_upto: Seq, held: bool) -> u64 {
         let durable = self.settings.durable;
         let before = self.counts.resident_bytes;
-        let mut pager = Pager {
-            keep: keep_head_bytes,
-            durable,
-            written_upto,
-            freed: 0,
-            away: 0,
-            budget: PAGED_PER_CALL,
-        };
+        let mut pager =
+            Pager { keep: keep_head_bytes, durable, written_upto, freed: 0, away: 0, budget: PAGED_PER_CALL };
         for level in self.lanes.filled() {
             if let Some(lane) = self.lanes.get_mut(level) {
-                let reading = self
-                    .reading
-                    .is_some_and(|reading| reading.fills_head(level));
+                let reading = self.reading.is_some_and(|reading| reading.fills_head(level));
                 pager.lane(lane, reading);
             }
         }
@@ -181,11 +173,7 @@ impl Pager {
                 self.stays(entry);
             }
         } else {
-            let stay = lane
-                .head
-                .iter()
-                .take_while(|entry| self.stays(entry))
-                .count();
+            let stay = lane.head.iter().take_while(|entry| self.stays(entry)).count();
             if lane.head.iter().skip(stay).any(|entry| self.goes(entry)) {
                 let head = lane.head.drain(..stay).collect();
                 let tail = std::mem::replace(&mut lane.head, head);

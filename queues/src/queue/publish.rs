@@ -18,9 +18,7 @@ impl<C> Queue<C> {
         // Before consumers are looked at: a limit of 0 refuses everything.
         if self.settings.overflow != Overflow::DropHead && self.over_limit(1, u64::from(bytes)) {
             let wanted = self.settings.overflow == Overflow::RejectPublishDeadLetter;
-            return Published::Refused {
-                dead_letter: wanted && self.settings.dead_letters,
-            };
+            return Published::Refused { dead_letter: wanted && self.settings.dead_letters };
         }
         let meta = message.meta();
         let lane = match self.settings.max_priority {
@@ -42,11 +40,7 @@ impl<C> Queue<C> {
             lane,
             persistent: meta.persistent,
             redelivered: false,
-            disk: if meta.persistent && self.settings.durable {
-                Disk::Told
-            } else {
-                Disk::Never
-            },
+            disk: if meta.persistent && self.settings.durable { Disk::Told } else { Disk::Never },
         };
         let expires = entry.expires_option();
         let published = Published::Enqueued { seq, lane, expires };

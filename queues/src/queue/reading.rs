@@ -44,39 +44,19 @@ impl<C> Queue<C> {
         if self.counts.away == 0 || self.reading.is_some() || now < self.retry_at {
             return;
         }
-        let max_messages = if demand {
-            READ_MESSAGES
-        } else {
-            READ_MESSAGES_IDLE
-        };
+        let max_messages = if demand { READ_MESSAGES } else { READ_MESSAGES_IDLE };
         for lane in self.lanes.filled() {
             let Some(here) = self.lanes.get(lane) else {
                 continue;
             };
             if demand && let Some((from, to)) = away_returned(here, max_messages) {
-                let ask = ReadAsk {
-                    lane,
-                    from,
-                    to,
-                    max_messages,
-                };
-                self.reading = Some(Reading {
-                    ask,
-                    returned: true,
-                });
+                let ask = ReadAsk { lane, from, to, max_messages };
+                self.reading = Some(Reading { ask, returned: true });
             } else if let Some(cold) = here.cold()
                 && here.returned.len() + here.head.len() <= if demand { here.low } else { 0 }
             {
-                let ask = ReadAsk {
-                    lane,
-                    from: cold.first,
-                    to: cold.last,
-                    max_messages,
-                };
-                self.reading = Some(Reading {
-                    ask,
-                    returned: false,
-                });
+                let ask = ReadAsk { lane, from: cold.first, to: cold.last, max_messages };
+                self.reading = Some(Reading { ask, returned: false });
             } else if demand && here.rest.is_empty() && here.head.len() <= LAST_OF_LANE {
                 continue;
             }
@@ -103,9 +83,7 @@ impl<C> Queue<C> {
         };
         self.reading = None;
         self.retry_at = Millis(0);
-        let covered = stored
-            .last()
-            .map_or(asked.to, |last| last.seq.min(asked.to));
+        let covered = stored.last().map_or(asked.to, |last| last.seq.min(asked.to));
         if reading.returned {
             self.fill_returned(asked, covered, stored, fx);
         } else {
@@ -123,13 +101,7 @@ impl<C> Queue<C> {
         }
     }
 
-    fn fill_returned(
-        &mut self,
-        asked: ReadAsk,
-        covered: Seq,
-        stored: Vec<Stored>,
-        fx: &mut Effects,
-    ) {
+    fn fill_returned(&mut self, asked: ReadAsk, covered: Seq, stored: Vec<Stored>, fx: &mut Effects) {
         let Some(lane) = self.lanes.get_mut(asked.lane) else {
             return;
         };

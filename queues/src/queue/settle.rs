@@ -82,8 +82,8 @@ impl<C> Queue<C> {
     /// A message that is neither ready nor unacknowledged any more leaves the queue.
     pub(super) fn lose(&mut self, entry: Entry, reason: SettleReason, fx: &mut Effects) {
         self.counts.leave(&entry);
-        let dead_letter = self.settings.dead_letters
-            && !matches!(reason, SettleReason::Acked | SettleReason::Purged);
+        let dead_letter =
+            self.settings.dead_letters && !matches!(reason, SettleReason::Acked | SettleReason::Purged);
         if entry.stored() || dead_letter {
             fx.gone.push(gone(entry, reason, dead_letter));
         }

@@ -51,20 +51,10 @@ impl Fold {
             queue.last_seq = queue.last_seq.max(seq);
         };
         match record {
-            Record::Enqueue {
-                queue: id,
-                seq,
-                message,
-                lane,
-                expires,
-                transient,
-                ..
-            } => {
+            Record::Enqueue { queue: id, seq, message, lane, expires, transient, .. } => {
                 queue(self, *id, *seq);
-                let delivery_count = self
-                    .get(*id)
-                    .and_then(|queue| queue.live.get(seq))
-                    .map_or(0, |old| old.delivery_count);
+                let delivery_count =
+                    self.get(*id).and_then(|queue| queue.live.get(seq)).map_or(0, |old| old.delivery_count);
                 let folded = FoldedMessage {
                     message: message.clone(),
                     lane: *lane,
@@ -72,18 +62,9 @@ impl Fold {
                     transient: *transient,
                     delivery_count,
                 };
-                self.queues
-                    .entry(*id)
-                    .or_default()
-                    .live
-                    .insert(*seq, folded);
+                self.queues.entry(*id).or_default().live.insert(*seq, folded);
             }
-            Record::Settle {
-                queue: id,
-                first,
-                count,
-                ..
-            } => {
+            Record::Settle { queue: id, first, count, .. } => {
                 if *count == 0 {
                     return;
                 }
@@ -97,21 +78,13 @@ impl Fold {
                 let queue = self.queues.entry(*id).or_default();
                 queue.delivered_upto = queue.delivered_upto.max(*upto);
             }
-            Record::Returned {
-                queue: id,
-                seq,
-                count,
-            } => {
+            Record::Returned { queue: id, seq, count } => {
                 let live = self.queues.get_mut(id).and_then(|q| q.live.get_mut(seq));
                 if let Some(message) = live {
                     message.delivery_count = *count;
                 }
             }
-            Record::Purge {
-                queue: id,
-                upto,
-                kept,
-            } => {
+            Record::Purge { queue: id, upto, kept } => {
                 queue(self, *id, *upto);
                 let live = &mut self.queues.entry(*id).or_default().live;
                 live.retain(|seq, _| *seq > *upto || kept.binary_search(seq).is_ok());

@@ -71,10 +71,7 @@ impl Folder {
             Err(TryLockError::WouldBlock) => {
                 let mut pid = String::new();
                 let _ = lock.read_to_string(&mut pid);
-                return Err(FolderError::InUse {
-                    path: path.to_path_buf(),
-                    pid: pid.trim().to_owned(),
-                });
+                return Err(FolderError::InUse { path: path.to_path_buf(), pid: pid.trim().to_owned() });
             }
             Err(TryLockError::Error(error)) => return Err(failed(&lock_path)(error)),
         }
@@ -85,10 +82,7 @@ impl Folder {
         };
         note(&mut lock).map_err(failed(&lock_path))?;
         check_format(path)?;
-        Ok(Self {
-            path: path.to_path_buf(),
-            _lock: lock,
-        })
+        Ok(Self { path: path.to_path_buf(), _lock: lock })
     }
 
     /// Where it is.
@@ -99,16 +93,10 @@ impl Folder {
 
 fn check_format(path: &Path) -> Result<(), FolderError> {
     let file = path.join("FORMAT");
-    let io = |error| FolderError::Io {
-        path: file.clone(),
-        error,
-    };
+    let io = |error| FolderError::Io { path: file.clone(), error };
     match std::fs::read_to_string(&file) {
         Ok(text) if text.trim() == FORMAT.to_string() => Ok(()),
-        Ok(text) => Err(FolderError::Format {
-            path: path.to_path_buf(),
-            found: text.trim().to_owned(),
-        }),
+        Ok(text) => Err(FolderError::Format { path: path.to_path_buf(), found: text.trim().to_owned() }),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             write_file(&file, format!("{FORMAT}\n").as_bytes()).map_err(io)
         }
@@ -151,10 +139,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let first = Folder::open(dir.path()).unwrap();
         let error = Folder::open(dir.path()).unwrap_err().to_string();
-        assert!(
-            error.contains(&format!("(pid {})", std::process::id())),
-            "{error}"
-        );
+        assert!(error.contains(&format!("(pid {})", std::process::id())), "{error}");
         drop(first);
         Folder::open(dir.path()).unwrap();
     }

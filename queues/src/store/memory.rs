@@ -12,8 +12,7 @@ use parking_lot::Mutex;
 
 use super::fold::Fold;
 use super::{
-    Broken, Position, Pressure, ReadAnswer, ReadWish, Record, RecoveredQueue, Standing, Store, Synced,
-    Waiter,
+    Broken, Position, Pressure, ReadAnswer, ReadWish, Record, RecoveredQueue, Standing, Store, Synced, Waiter,
 };
 use crate::ids::{QueueId, Seq};
 
@@ -188,9 +187,7 @@ fn is_written(record: &Record) -> bool {
 fn answer(waiters: Vec<Wait>, outcome: Result<Synced, Broken>) {
     let mut calls: Vec<Wait> = Vec::new();
     for wait in waiters {
-        let same = |call: &&mut Wait| {
-            std::ptr::addr_eq(Arc::as_ptr(&call.waiter), Arc::as_ptr(&wait.waiter))
-        };
+        let same = |call: &&mut Wait| std::ptr::addr_eq(Arc::as_ptr(&call.waiter), Arc::as_ptr(&wait.waiter));
         match calls.iter_mut().find(same) {
             Some(call) => call.token = call.token.max(wait.token),
             None => calls.push(wait),

@@ -46,10 +46,7 @@ pub struct Histogram {
 
 impl Default for Histogram {
     fn default() -> Self {
-        Self {
-            buckets: [const { AtomicU64::new(0) }; 64],
-            sum: AtomicU64::new(0),
-        }
+        Self { buckets: [const { AtomicU64::new(0) }; 64], sum: AtomicU64::new(0) }
     }
 }
 

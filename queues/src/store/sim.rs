@@ -28,7 +28,7 @@ impl Rng {
     }
 
     /// The next number.
-    pub fn next(&mut self) -> u64 {
+    pub fn draw(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -38,7 +38,7 @@ impl Rng {
 
     /// A number below `bound` (which is not 0).
     pub fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound
+        self.draw() % bound
     }
 
     /// True once in `n` times.
@@ -227,10 +227,7 @@ impl SimDisk {
     }
 
     fn file(&self, inode: usize) -> Arc<dyn LogFile> {
-        Arc::new(SimFile {
-            disk: self.clone(),
-            inode,
-        })
+        Arc::new(SimFile { disk: self.clone(), inode })
     }
 }
 
@@ -240,20 +237,14 @@ impl Disk for SimDisk {
         let inode = state.inodes.len();
         state.name_op(NameOp::Link(name.to_owned(), inode))?;
         let len = usize::try_from(len).map_err(io::Error::other)?;
-        state.inodes.push(Inode {
-            now: vec![0; len],
-            durable: vec![0; len],
-            since_sync: Vec::new(),
-        });
+        state.inodes.push(Inode { now: vec![0; len], durable: vec![0; len], since_sync: Vec::new() });
         drop(state);
         Ok(self.file(inode))
     }
 
     fn open(&self, name: &str) -> io::Result<Arc<dyn LogFile>> {
         let inode = self.0.lock().names.get(name).copied();
-        inode
-            .map(|inode| self.file(inode))
-            .ok_or_else(|| io::ErrorKind::NotFound.into())
+        inode.map(|inode| self.file(inode)).ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
@@ -380,11 +371,7 @@ impl SimDb {
         let mut state = self.0.lock();
         let state = &mut *state;
         let kept = state.rng.below(state.since_sync.len() as u64 + 1);
-        for batch in state
-            .since_sync
-            .drain(..)
-            .take(usize::try_from(kept).unwrap_or(0))
-        {
+        for batch in state.since_sync.drain(..).take(usize::try_from(kept).unwrap_or(0)) {
             apply_batch(&mut state.durable, &batch);
         }
         state.now = state.durable.clone();

@@ -14,68 +14,23 @@ use world::World;
 /// One step. Numbers that choose something are taken modulo what there is.
 #[derive(Clone, Debug)]
 enum Op {
-    Publish {
-        count: u8,
-        priority: Option<u8>,
-        ttl: Option<u64>,
-        size: u8,
-        persistent: bool,
-    },
-    Attach {
-        no_ack: bool,
-        prefetch: u32,
-        priority: i32,
-        exclusive: bool,
-        room: usize,
-    },
-    Detach {
-        who: usize,
-        requeue: bool,
-    },
-    Room {
-        who: usize,
-        room: usize,
-    },
-    Get {
-        no_ack: bool,
-    },
-    Settle {
-        from: usize,
-        count: usize,
-    },
-    Reject {
-        from: usize,
-        count: usize,
-    },
-    Requeue {
-        from: usize,
-        count: usize,
-        cause: Requeue,
-    },
-    Advance {
-        ms: u64,
-    },
-    Limits {
-        length: Option<u64>,
-        bytes: Option<u64>,
-    },
+    Publish { count: u8, priority: Option<u8>, ttl: Option<u64>, size: u8, persistent: bool },
+    Attach { no_ack: bool, prefetch: u32, priority: i32, exclusive: bool, room: usize },
+    Detach { who: usize, requeue: bool },
+    Room { who: usize, room: usize },
+    Get { no_ack: bool },
+    Settle { from: usize, count: usize },
+    Reject { from: usize, count: usize },
+    Requeue { from: usize, count: usize, cause: Requeue },
+    Advance { ms: u64 },
+    Limits { length: Option<u64>, bytes: Option<u64> },
     Purge,
-    PageOut {
-        keep: u64,
-        behind: u64,
-        held: bool,
-    },
-    Candidates {
-        max: usize,
-    },
+    PageOut { keep: u64, behind: u64, held: bool },
+    Candidates { max: usize },
     Paged,
-    Answer {
-        most: usize,
-    },
+    Answer { most: usize },
     FailRead,
-    Restart {
-        chunk: usize,
-    },
+    Restart { chunk: usize },
 }
 
 /// Steps that any queue sees.
@@ -133,11 +88,8 @@ fn plain_op() -> impl Strategy<Value = Op> {
 
 /// Steps of a queue whose bodies leave memory, and which outlives its process.
 fn paging_op() -> impl Strategy<Value = Op> {
-    let page_out = (
-        prop_oneof![Just(0), 0..2000_u64],
-        prop_oneof![3 => Just(0), 1 => 0..9_u64],
-        any::<bool>(),
-    );
+    let page_out =
+        (prop_oneof![Just(0), 0..2000_u64], prop_oneof![3 => Just(0), 1 => 0..9_u64], any::<bool>());
     prop_oneof![
         4 => page_out.prop_map(|(keep, behind, held)| Op::PageOut { keep, behind, held }),
         4 => (1..40_usize).prop_map(|max| Op::Candidates { max }),
@@ -149,35 +101,19 @@ fn paging_op() -> impl Strategy<Value = Op> {
 }
 
 fn op(paging: bool) -> BoxedStrategy<Op> {
-    if paging {
-        prop_oneof![2 => plain_op(), 1 => paging_op()].boxed()
-    } else {
-        plain_op().boxed()
-    }
+    if paging { prop_oneof![2 => plain_op(), 1 => paging_op()].boxed() } else { plain_op().boxed() }
 }
 
 fn settings(paging: bool) -> impl Strategy<Value = Settings> {
-    let rare =
-        |range: std::ops::Range<u64>| prop_oneof![3 => Just(None), 1 => range.prop_map(Some)];
+    let rare = |range: std::ops::Range<u64>| prop_oneof![3 => Just(None), 1 => range.prop_map(Some)];
     let overflow = prop_oneof![
         2 => Just(Overflow::DropHead),
         1 => Just(Overflow::RejectPublish),
         1 => Just(Overflow::RejectPublishDeadLetter)
     ];
     (
-        (
-            any::<bool>(),
-            prop::option::of(Just(3)),
-            rare(0..60),
-            rare(0..20),
-            rare(0..30),
-        ),
-        (
-            overflow,
-            prop::option::of(0..3_u32),
-            prop::bool::weighted(0.2),
-            any::<bool>(),
-        ),
+        (any::<bool>(), prop::option::of(Just(3)), rare(0..60), rare(0..20), rare(0..30)),
+        (overflow, prop::option::of(0..3_u32), prop::bool::weighted(0.2), any::<bool>()),
     )
         .prop_map(move |(a, b)| Settings {
             durable: a.0,
@@ -198,24 +134,12 @@ fn run(settings: Settings, ops: Vec<Op>) {
     let mut world = World::new(settings);
     for op in ops {
         match op {
-            Op::Publish {
-                count,
-                priority,
-                ttl,
-                size,
-                persistent,
-            } => {
+            Op::Publish { count, priority, ttl, size, persistent } => {
                 for _ in 0..count {
                     world.publish(priority, ttl, size, persistent);
                 }
             }
-            Op::Attach {
-                no_ack,
-                prefetch,
-                priority,
-                exclusive,
-                room,
-            } => {
+            Op::Attach { no_ack, prefetch, priority, exclusive, room } => {
                 world.attach(no_ack, prefetch, priority, exclusive, room);
             }
             Op::Detach { who, requeue } => world.detach(who, requeue),
@@ -245,17 +169,17 @@ fn case(paging: bool, most: usize) -> impl Strategy<Value = (Settings, Vec<Op>)>
 
 proptest! {
     #[test]
-    fn queue_in_memory_does_what_the_model_does((settings, ops) in case(false, 150)) {
+    fn queue_in_memory_does_what_the_model_does((settings, ops) in case(false, 100)) {
         run(settings, ops);
     }
 
     #[test]
-    fn queue_that_pages_and_restarts_does_what_the_model_does((settings, ops) in case(true, 150)) {
+    fn queue_that_pages_and_restarts_does_what_the_model_does((settings, ops) in case(true, 100)) {
         run(settings, ops);
     }
 
     #[test]
-    fn unlimited_queue_loses_nothing((mut settings, ops) in case(true, 150)) {
+    fn unlimited_queue_loses_nothing((mut settings, ops) in case(true, 100)) {
         settings.message_ttl_ms = None;
         settings.max_length = None;
         settings.max_bytes = None;

@@ -48,8 +48,7 @@ pub(crate) struct Model {
 impl Model {
     pub(crate) fn insert(&mut self, msg: Msg) {
         self.ready.push(msg);
-        self.ready
-            .sort_by_key(|m| (std::cmp::Reverse(m.lane), m.seq));
+        self.ready.sort_by_key(|m| (std::cmp::Reverse(m.lane), m.seq));
     }
 
     pub(crate) fn stored(&self, msg: &Msg) -> bool {
@@ -59,8 +58,7 @@ impl Model {
     pub(crate) fn over_limit(&self, more: u64, more_bytes: u64) -> bool {
         let bytes: u64 = self.ready.iter().map(|m| m.bytes).sum();
         let s = &self.settings;
-        s.max_length
-            .is_some_and(|max| self.ready.len() as u64 + more > max)
+        s.max_length.is_some_and(|max| self.ready.len() as u64 + more > max)
             || s.max_bytes.is_some_and(|max| bytes + more_bytes > max)
     }
 
@@ -86,9 +84,7 @@ impl Model {
         };
         let all: Vec<&Consumer> = self.consumers.iter().filter(can).collect();
         let top = all.iter().map(|c| c.priority).max();
-        all.into_iter()
-            .filter(|c| Some(c.priority) == top)
-            .collect()
+        all.into_iter().filter(|c| Some(c.priority) == top).collect()
     }
 
     /// Highest priority, then oldest.

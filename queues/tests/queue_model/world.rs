@@ -5,8 +5,8 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use leveret_queues::queue::{
-    ConsumerId, ConsumerSpec, Delivery, Effects, GetReply, Gone, Outlet, Overflow, Peeked,
-    Published, Queue, ReadAsk, Requeue, Settings, Token,
+    ConsumerId, ConsumerSpec, Delivery, Effects, GetReply, Gone, Outlet, Overflow, Peeked, Published, Queue,
+    ReadAsk, Requeue, Settings, Token,
 };
 use leveret_queues::store::{ColdRange, RecoveredQueue, SettleReason, Stored};
 use leveret_queues::{Message, MessageMeta, Millis, Seq};
@@ -63,11 +63,7 @@ impl World {
         let now = 10_000;
         Self {
             queue: Queue::new(settings, Millis(now)),
-            model: Model {
-                settings,
-                now,
-                ..Model::default()
-            },
+            model: Model { settings, now, ..Model::default() },
             desk: Desk::default(),
             fx: Effects::default(),
             store: BTreeMap::new(),
@@ -83,28 +79,15 @@ impl World {
         Millis(self.model.now)
     }
 
-    pub(crate) fn publish(
-        &mut self,
-        priority: Option<u8>,
-        ttl: Option<u64>,
-        size: u8,
-        persistent: bool,
-    ) {
+    pub(crate) fn publish(&mut self, priority: Option<u8>, ttl: Option<u64>, size: u8, persistent: bool) {
         let seq = self.queue.last_seq().0 + 1;
-        let meta = MessageMeta {
-            persistent,
-            priority,
-            expiration_ms: ttl,
-            died: false,
-        };
+        let meta = MessageMeta { persistent, priority, expiration_ms: ttl, died: false };
         let message = Message::new("", "q", b"\0\0", &body(seq, size), meta);
         let s = self.model.settings;
         let bytes = u64::from(size);
         let refused = s.overflow != Overflow::DropHead && self.model.over_limit(1, bytes);
         let straight = self.model.ready.is_empty() && !self.eligible().is_empty();
-        let published =
-            self.queue
-                .publish(self.now(), message.clone(), &mut self.desk, &mut self.fx);
+        let published = self.queue.publish(self.now(), message.clone(), &mut self.desk, &mut self.fx);
         if refused {
             let dead_letter = s.overflow == Overflow::RejectPublishDeadLetter && s.dead_letters;
             assert_eq!(published, Published::Refused { dead_letter });
@@ -113,9 +96,7 @@ impl World {
         let ttl = [ttl, s.message_ttl_ms].into_iter().flatten().min();
         let msg = Msg {
             seq,
-            lane: s
-                .max_priority
-                .map_or(0, |max| priority.unwrap_or(0).min(max)),
+            lane: s.max_priority.map_or(0, |max| priority.unwrap_or(0).min(max)),
             bytes,
             expires: ttl.map(|ttl| self.model.now + ttl),
             persistent,
@@ -124,18 +105,9 @@ impl World {
             seen: false,
         };
         if let Published::Enqueued { seq, lane, expires } = published {
-            assert_eq!(
-                (seq.0, lane, expires),
-                (msg.seq, msg.lane, msg.expires.map(Millis))
-            );
+            assert_eq!((seq.0, lane, expires), (msg.seq, msg.lane, msg.expires.map(Millis)));
             if self.model.stored(&msg) {
-                let record = Record {
-                    message,
-                    lane,
-                    expires,
-                    count: 0,
-                    transient: false,
-                };
+                let record = Record { message, lane, expires, count: 0, transient: false };
                 self.store.insert(seq.0, record);
                 self.last_stored = seq;
             }
@@ -162,31 +134,17 @@ impl World {
     ) {
         self.consumers_ever += 1;
         let id = ConsumerId(self.consumers_ever);
-        let spec = ConsumerSpec {
-            id,
-            handle: id,
-            no_ack,
-            prefetch,
-            priority,
-            exclusive,
-        };
+        let spec = ConsumerSpec { id, handle: id, no_ack, prefetch, priority, exclusive };
         let sac = self.model.settings.single_active_consumer;
         let others = !self.model.consumers.is_empty();
-        let refuse =
-            exclusive && (sac || others) || self.model.consumers.iter().any(|c| c.exclusive);
+        let refuse = exclusive && (sac || others) || self.model.consumers.iter().any(|c| c.exclusive);
         let refused = self.queue.attach(self.now(), spec, &mut self.fx).is_err();
         assert_eq!(refused, refuse);
         if refused {
             return;
         }
         self.desk.room.borrow_mut().insert(id, room);
-        self.model.consumers.push(Consumer {
-            id,
-            no_ack,
-            prefetch,
-            priority,
-            exclusive,
-        });
+        self.model.consumers.push(Consumer { id, no_ack, prefetch, priority, exclusive });
         if sac && self.model.active.is_none() {
             self.model.elect();
         }
@@ -199,10 +157,7 @@ impl World {
             assert!(!self.queue.detach(self.now(), nobody, &mut self.fx));
             return;
         }
-        let gone = self
-            .model
-            .consumers
-            .remove(who % self.model.consumers.len());
+        let gone = self.model.consumers.remove(who % self.model.consumers.len());
         if self.model.active == Some(gone.id) {
             self.model.elect();
         }
@@ -217,11 +172,7 @@ impl World {
     }
 
     pub(crate) fn room(&mut self, who: usize, room: usize) {
-        if let Some(consumer) = self
-            .model
-            .consumers
-            .get(who % self.model.consumers.len().max(1))
-        {
+        if let Some(consumer) = self.model.consumers.get(who % self.model.consumers.len().max(1)) {
             self.desk.room.borrow_mut().insert(consumer.id, room);
             self.queue.unblock(consumer.id);
             self.kick();
@@ -251,11 +202,7 @@ impl World {
     fn choose(&self, from: usize, count: usize) -> Vec<Token> {
         let held = &self.model.held;
         let from = from % held.len().max(1);
-        held.iter()
-            .skip(from)
-            .take(count)
-            .map(|h| h.token)
-            .collect()
+        held.iter().skip(from).take(count).map(|h| h.token).collect()
     }
 
     fn take_held(&mut self, token: Token) -> Msg {
@@ -315,14 +262,9 @@ impl World {
     }
 
     pub(crate) fn limits(&mut self, max_length: Option<u64>, max_bytes: Option<u64>) {
-        let settings = Settings {
-            max_length,
-            max_bytes,
-            ..self.model.settings
-        };
+        let settings = Settings { max_length, max_bytes, ..self.model.settings };
         self.model.settings = settings;
-        self.queue
-            .set_settings(self.now(), settings, &mut self.desk, &mut self.fx);
+        self.queue.set_settings(self.now(), settings, &mut self.desk, &mut self.fx);
         self.follow();
     }
 
@@ -359,10 +301,7 @@ impl World {
                 count: candidate.delivery_count,
                 transient: true,
             };
-            assert!(
-                self.store.insert(candidate.seq.0, record).is_none(),
-                "told twice"
-            );
+            assert!(self.store.insert(candidate.seq.0, record).is_none(), "told twice");
         }
         self.follow();
     }
@@ -388,8 +327,7 @@ impl World {
             })
             .collect();
         self.failed = false;
-        self.queue
-            .fetched(self.now(), stored, asked, &mut self.desk, &mut self.fx);
+        self.queue.fetched(self.now(), stored, asked, &mut self.desk, &mut self.fx);
         self.follow();
     }
 
@@ -412,10 +350,7 @@ impl World {
         alive.sort_by_key(|msg| msg.seq);
         let places: Vec<u64> = alive.iter().map(|msg| msg.seq).collect();
         let stored: Vec<u64> = self.store.keys().copied().collect();
-        assert_eq!(
-            places, stored,
-            "the store has what must survive, and nothing else"
-        );
+        assert_eq!(places, stored, "the store has what must survive, and nothing else");
         let mut found = RecoveredQueue {
             ranges: Vec::new(),
             last_seq: self.last_stored,
@@ -423,21 +358,16 @@ impl World {
         };
         for lane in 0..=3 {
             let here: Vec<&Msg> = alive.iter().filter(|msg| msg.lane == lane).collect();
-            found
-                .ranges
-                .extend(here.chunks(chunk).map(|part| ColdRange {
-                    lane,
-                    first: Seq(part[0].seq),
-                    last: Seq(part[part.len() - 1].seq),
-                    count: part.len() as u64,
-                    bytes: part.iter().map(|msg| msg.bytes).sum(),
-                }));
+            found.ranges.extend(here.chunks(chunk).map(|part| ColdRange {
+                lane,
+                first: Seq(part[0].seq),
+                last: Seq(part[part.len() - 1].seq),
+                count: part.len() as u64,
+                bytes: part.iter().map(|msg| msg.bytes).sum(),
+            }));
         }
         for mut msg in alive {
-            assert!(
-                !msg.seen || msg.seq <= self.delivered_upto.0,
-                "delivered, not recorded"
-            );
+            assert!(!msg.seen || msg.seq <= self.delivered_upto.0, "delivered, not recorded");
             msg.count = self.store[&msg.seq].count;
             msg.redelivered = msg.seq <= self.delivered_upto.0 || msg.count > 0;
             self.model.insert(msg);
@@ -490,10 +420,7 @@ impl World {
 
     /// The front's body is on disk.
     fn front_away(&self) -> bool {
-        matches!(
-            self.front(),
-            Some(Peeked::OnDisk { .. } | Peeked::Message { message: None, .. })
-        )
+        matches!(self.front(), Some(Peeked::OnDisk { .. } | Peeked::Message { message: None, .. }))
     }
 
     /// Ticks the queue as its deadlines say, plays back what it did, and compares.
@@ -523,17 +450,8 @@ impl World {
             let told = self.model.stored(&msg)
                 || self.model.settings.dead_letters
                 || self.store.contains_key(&msg.seq);
-            if told
-                && self
-                    .fx
-                    .gone
-                    .first()
-                    .is_none_or(|gone| gone.seq.0 != msg.seq)
-            {
-                assert!(
-                    matches!(self.front(), Some(Peeked::OnDisk { .. })),
-                    "due and in memory: {msg:?}"
-                );
+            if told && self.fx.gone.first().is_none_or(|gone| gone.seq.0 != msg.seq) {
+                assert!(matches!(self.front(), Some(Peeked::OnDisk { .. })), "due and in memory: {msg:?}");
                 return;
             }
             self.model.ready.remove(0);
@@ -578,9 +496,7 @@ impl World {
         // Deliveries that the model has yet to see have used up room already.
         let pending = |id| self.desk.out.iter().filter(|(to, _)| *to == id).count();
         let room = self.desk.room.borrow();
-        let eligible = self
-            .model
-            .eligible(|id| room[&id] + pending(id) + usize::from(id == to) > 0);
+        let eligible = self.model.eligible(|id| room[&id] + pending(id) + usize::from(id == to) > 0);
         let consumer = eligible.iter().find(|c| c.id == to);
         let consumer = consumer.unwrap_or_else(|| panic!("not the turn of {to:?}"));
         assert_eq!(delivery.token.is_none(), consumer.no_ack);
@@ -598,11 +514,7 @@ impl World {
     fn account(&mut self, to: Option<ConsumerId>, delivery: &Delivery, mut msg: Msg) {
         msg.seen = true;
         match delivery.token {
-            Some(token) => self.model.held.push(Held {
-                msg,
-                token,
-                holder: to,
-            }),
+            Some(token) => self.model.held.push(Held { msg, token, holder: to }),
             None => {
                 if self.store.contains_key(&msg.seq) {
                     self.expect_gone(&msg, SettleReason::Acked);
@@ -624,10 +536,7 @@ impl World {
         assert_eq!(gone.reason, reason);
         assert_eq!(gone.dead_letter, dead_letter);
         assert_eq!(gone.stored, stored.is_some());
-        assert_eq!(
-            (gone.lane, gone.expires),
-            (msg.lane, msg.expires.map(Millis))
-        );
+        assert_eq!((gone.lane, gone.expires), (msg.lane, msg.expires.map(Millis)));
         assert_eq!(gone.delivery_count, msg.count);
         assert!(gone.message.is_some() || gone.stored, "its body is nowhere");
     }
@@ -641,10 +550,7 @@ impl World {
         let sum = |msgs: &mut dyn Iterator<Item = &Msg>| {
             msgs.fold((0, 0), |(n, bytes), msg| (n + 1, bytes + msg.bytes))
         };
-        assert_eq!(
-            (counts.ready, counts.ready_bytes),
-            sum(&mut model.ready.iter())
-        );
+        assert_eq!((counts.ready, counts.ready_bytes), sum(&mut model.ready.iter()));
         assert_eq!((counts.unacked, counts.unacked_bytes), sum(&mut held()));
         let persistent = sum(&mut all().filter(|msg| msg.persistent));
         assert_eq!((counts.persistent, counts.persistent_bytes), persistent);
@@ -655,10 +561,7 @@ impl World {
         }
         if !model.ready.is_empty() && !self.eligible().is_empty() {
             assert!(self.front_away(), "somebody waits and something is there");
-            assert!(
-                self.asked.is_some() || self.failed,
-                "and nobody asks for it"
-            );
+            assert!(self.asked.is_some() || self.failed, "and nobody asks for it");
         }
     }
 }

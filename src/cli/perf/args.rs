@@ -59,7 +59,7 @@ pub struct PerfArgs {
     /// Seconds to measure
     #[arg(long, short = 'z', value_name = "SECONDS")]
     pub time: Option<u64>,
-    /// Seconds to run before measuring
+    /// Seconds to run before measuring; for the idle modes, seconds to settle before memory is read
     #[arg(long, value_name = "SECONDS")]
     pub warmup: Option<u64>,
     /// Messages to publish over all publishers, instead of a time
@@ -114,9 +114,8 @@ impl PerfArgs {
     pub(super) fn settings(&self) -> Result<Settings, PerfError> {
         let mut settings = match &self.preset {
             None => Settings::default(),
-            Some(name) => presets::settings(name).ok_or_else(|| {
-                PerfError::Option(format!("no preset named {name}; see --list-presets"))
-            })?,
+            Some(name) => presets::settings(name)
+                .ok_or_else(|| PerfError::Option(format!("no preset named {name}; see --list-presets")))?,
         };
         macro_rules! change {
             ($($option:ident => $setting:ident),*) => {
@@ -159,11 +158,7 @@ mod tests {
 
     fn settings(line: &str) -> Settings {
         let words = ["perf"].into_iter().chain(line.split_whitespace());
-        Line::try_parse_from(words)
-            .unwrap_or_else(|why| panic!("{why}"))
-            .perf
-            .settings()
-            .unwrap()
+        Line::try_parse_from(words).unwrap_or_else(|why| panic!("{why}")).perf.settings().unwrap()
     }
 
     #[test]
@@ -173,8 +168,7 @@ mod tests {
 
     #[test]
     fn options_change_a_preset() {
-        let found =
-            settings("--preset confirm-256-2x2x2 --size 64 --rate 500 --persistent=false --time 3");
+        let found = settings("--preset confirm-256-2x2x2 --size 64 --rate 500 --persistent=false --time 3");
         let want = Settings {
             size: 64,
             rate: Some(500),
@@ -193,33 +187,17 @@ mod tests {
 
     #[test]
     fn lists_and_patterns_are_taken() {
-        let found = settings(
-            "--queue-args x-queue-type=quorum,x-max-length=5 --exchange topic --routing-key a.{}",
-        );
+        let found =
+            settings("--queue-args x-queue-type=quorum,x-max-length=5 --exchange topic --routing-key a.{}");
         assert_eq!(found.queue_args, ["x-queue-type=quorum", "x-max-length=5"]);
-        assert_eq!(
-            (found.exchange, found.routing_key(3)),
-            (ExchangeKind::Topic, "a.3".into())
-        );
+        assert_eq!((found.exchange, found.routing_key(3)), (ExchangeKind::Topic, "a.3".into()));
     }
 
     #[test]
     fn unknown_preset_and_senseless_options_are_refused() {
-        for line in [
-            "--preset nope",
-            "--mode fill",
-            "--publishers 0 --consumers 0",
-        ] {
+        for line in ["--preset nope", "--mode fill", "--publishers 0 --consumers 0"] {
             let words = ["perf"].into_iter().chain(line.split_whitespace());
-            assert!(
-                Line::try_parse_from(words)
-                    .ok()
-                    .unwrap()
-                    .perf
-                    .settings()
-                    .is_err(),
-                "{line}"
-            );
+            assert!(Line::try_parse_from(words).ok().unwrap().perf.settings().is_err(), "{line}");
         }
     }
 }

@@ -36,12 +36,7 @@ pub(super) struct Batch {
 impl Batch {
     /// For publisher number `index`.
     pub(super) fn new(settings: &Settings, index: usize, frame_max: u32) -> Self {
-        let mut batch = Self {
-            bytes: Vec::new(),
-            starts: vec![0],
-            bodies: Vec::new(),
-            stamped: false,
-        };
+        let mut batch = Self { bytes: Vec::new(), starts: vec![0], bodies: Vec::new(), stamped: false };
         batch.stamped = settings.size >= STAMP_BYTES;
         let body = vec![0; settings.size];
         let keys = match settings.exchange {
@@ -62,14 +57,7 @@ impl Batch {
         batch
     }
 
-    fn push(
-        &mut self,
-        settings: &Settings,
-        index: usize,
-        binding: usize,
-        body: &[u8],
-        frame_max: u32,
-    ) {
+    fn push(&mut self, settings: &Settings, index: usize, binding: usize, body: &[u8], frame_max: u32) {
         let routing_key = match settings.exchange {
             ExchangeKind::Default => settings.queue(index % settings.queues),
             _ => settings.routing_key(binding),
@@ -94,13 +82,9 @@ impl Batch {
 
     /// How many messages from number `from` on one write takes, given that `wanted` may go.
     pub(super) fn run(&self, from: usize, wanted: u64) -> Range<usize> {
-        let wanted = usize::try_from(wanted)
-            .unwrap_or(usize::MAX)
-            .min(self.len() - from);
+        let wanted = usize::try_from(wanted).unwrap_or(usize::MAX).min(self.len() - from);
         let limit = self.starts[from] + WRITE_BYTES;
-        let fitting = self.starts[from + 1..]
-            .partition_point(|end| *end <= limit)
-            .max(1);
+        let fitting = self.starts[from + 1..].partition_point(|end| *end <= limit).max(1);
         from..from + wanted.min(fitting)
     }
 
@@ -132,10 +116,7 @@ fn properties(settings: &Settings, binding: usize) -> Vec<u8> {
 pub(super) fn header_of(binding: usize) -> FieldTable {
     let mut table = FieldTable::default();
     table.insert("region".into(), AMQPValue::LongString("eu".into()));
-    table.insert(
-        "number".into(),
-        AMQPValue::LongString(binding.to_string().into()),
-    );
+    table.insert("number".into(), AMQPValue::LongString(binding.to_string().into()));
     table
 }
 
@@ -166,9 +147,7 @@ mod tests {
             let payload = &rest[frame.payload];
             match frame.kind {
                 FrameKind::Method => {
-                    let Ok(HotMethod::Publish(publish)) = hot_method(payload) else {
-                        panic!()
-                    };
+                    let Ok(HotMethod::Publish(publish)) = hot_method(payload) else { panic!() };
                     messages.push((publish.routing_key.to_owned(), 0, Vec::new()));
                 }
                 FrameKind::Header => {
@@ -187,22 +166,12 @@ mod tests {
     #[test]
     fn a_batch_is_whole_messages_with_their_stamps() {
         for size in [0, 7, 8, 1024, 10_000, 300_000] {
-            let mut batch = Batch::new(
-                &Settings {
-                    size,
-                    ..Settings::default()
-                },
-                0,
-                4096,
-            );
+            let mut batch = Batch::new(&Settings { size, ..Settings::default() }, 0, 4096);
             for index in 0..batch.len() {
                 batch.stamp(index, 77);
             }
             for (key, declared, body) in read(&batch) {
-                assert_eq!(
-                    (key.as_str(), declared, body.len()),
-                    ("leveret-perf-0", size as u64, size)
-                );
+                assert_eq!((key.as_str(), declared, body.len()), ("leveret-perf-0", size as u64, size));
                 assert_eq!(body.starts_with(&77u64.to_be_bytes()), size >= 8, "{size}");
             }
         }
@@ -210,42 +179,22 @@ mod tests {
 
     #[test]
     fn keys_take_turns_and_spread_over_all_bindings() {
-        let settings = Settings {
-            exchange: ExchangeKind::Topic,
-            bindings: 100_000,
-            size: 256,
-            ..Settings::default()
-        };
-        let keys: BTreeSet<_> = read(&Batch::new(&settings, 0, 4096))
-            .into_iter()
-            .map(|message| message.0)
-            .collect();
+        let settings =
+            Settings { exchange: ExchangeKind::Topic, bindings: 100_000, size: 256, ..Settings::default() };
+        let keys: BTreeSet<_> =
+            read(&Batch::new(&settings, 0, 4096)).into_iter().map(|message| message.0).collect();
         assert_eq!(keys.len(), KEYS_MAX);
         assert!(keys.contains("eu.0.orders.created") && keys.contains("eu.99231.orders.created"));
     }
 
     #[test]
     fn a_run_is_bounded_by_what_may_go_and_by_one_write() {
-        let batch = Batch::new(
-            &Settings {
-                size: 1024,
-                ..Settings::default()
-            },
-            0,
-            4096,
-        );
+        let batch = Batch::new(&Settings { size: 1024, ..Settings::default() }, 0, 4096);
         assert_eq!(batch.run(3, 5), 3..8);
         assert_eq!(batch.run(0, u64::MAX).start, 0);
         assert!(batch.bytes(batch.run(0, u64::MAX)).len() <= WRITE_BYTES);
         assert_eq!(batch.run(batch.len() - 1, 9), batch.len() - 1..batch.len());
-        let large = Batch::new(
-            &Settings {
-                size: 1 << 20,
-                ..Settings::default()
-            },
-            0,
-            131_072,
-        );
+        let large = Batch::new(&Settings { size: 1 << 20, ..Settings::default() }, 0, 131_072);
         assert_eq!(large.run(0, 5), 0..1);
     }
 }

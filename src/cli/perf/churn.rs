@@ -5,7 +5,7 @@ use std::thread;
 
 use super::clock;
 use super::error::PerfError;
-use super::link::Link;
+use super::link::{GOODBYE_SECONDS, Link};
 use super::meter::{Control, Latencies, Stage};
 use super::process::Process;
 use super::report::{Operations, Phase, Spent, grouped};
@@ -35,15 +35,12 @@ pub(super) fn run(
         let arguments = &arguments;
         let (control, count) = (&control, &count);
         let workers: Vec<_> = (0..settings.threads)
-            .map(|index| {
-                scope.spawn(move || turn_over(url, settings, index, arguments, control, count))
-            })
+            .map(|index| scope.spawn(move || turn_over(url, settings, index, arguments, control, count)))
             .collect();
         control.set(Stage::Warmup);
         clock::sleep(settings.warmup_seconds * SECOND);
-        let usages = || -> Result<_, PerfError> {
-            Ok((broker.map(Process::usage).transpose()?, own.usage()?))
-        };
+        let usages =
+            || -> Result<_, PerfError> { Ok((broker.map(Process::usage).transpose()?, own.usage()?)) };
         let (before, from, start) = (usages(), count.load(Ordering::Relaxed), clock::now());
         control.set(Stage::Measure);
         let mut shown = from;
@@ -77,10 +74,7 @@ pub(super) fn run(
             bytes_each: None,
         };
         let spent = Spent {
-            broker: before
-                .0
-                .zip(after.0)
-                .map(|(before, after)| (before, after, false)),
+            broker: before.0.zip(after.0).map(|(before, after)| (before, after, false)),
             own: (before.1, after.1),
         };
         Ok(Phase::of_operations("churn", seconds, operations, &spent))
@@ -108,7 +102,7 @@ fn turn_over(
             Mode::ChurnConnections => {
                 let mut link = Link::connect(url)?;
                 link.open_channel(1)?;
-                link.close()?;
+                link.close(GOODBYE_SECONDS)?;
             }
             Mode::ChurnChannels => {
                 link.open_channel(1)?;
@@ -124,6 +118,6 @@ fn turn_over(
         }
         count.fetch_add(1, Ordering::Relaxed);
     }
-    link.close()?;
+    link.close(GOODBYE_SECONDS)?;
     Ok(latencies)
 }

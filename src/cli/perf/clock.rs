@@ -8,9 +8,7 @@ static START: LazyLock<(Instant, u64)> = LazyLock::new(start);
 
 #[expect(clippy::disallowed_methods, reason = "a load generator measures time")]
 fn start() -> (Instant, u64) {
-    let since_1970 = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     (Instant::now(), nanoseconds(since_1970))
 }
 
@@ -26,10 +24,7 @@ fn nanoseconds(duration: Duration) -> u64 {
 }
 
 /// Sleeps. Only where there is nothing else to wait for: between two sends at a given rate, and between two reports.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "waits for time to pass, which is the condition"
-)]
+#[expect(clippy::disallowed_methods, reason = "waits for time to pass, which is the condition")]
 pub(super) fn sleep(nanoseconds: u64) {
     std::thread::sleep(Duration::from_nanos(nanoseconds));
 }

@@ -21,13 +21,7 @@ impl Window {
     pub(super) fn new(size: u32) -> Self {
         let size = u64::from(size);
         let places = usize::try_from((size * SPREAD).next_power_of_two()).unwrap_or(usize::MAX);
-        Self {
-            size,
-            times: vec![0; places].into(),
-            oldest: 1,
-            next: 1,
-            outstanding: 0,
-        }
+        Self { size, times: vec![0; places].into(), oldest: 1, next: 1, outstanding: 0 }
     }
 
     /// How many more may be sent now.
@@ -59,15 +53,9 @@ impl Window {
         multiple: bool,
         mut tell: impl FnMut(u64),
     ) -> Result<u64, PerfError> {
-        let last = if multiple && tag == 0 {
-            self.next - 1
-        } else {
-            tag
-        };
+        let last = if multiple && tag == 0 { self.next - 1 } else { tag };
         if last >= self.next || (tag == 0 && !multiple) {
-            return Err(PerfError::Protocol(format!(
-                "a confirm of {tag}, which was not published"
-            )));
+            return Err(PerfError::Protocol(format!("a confirm of {tag}, which was not published")));
         }
         let first = if multiple { self.oldest } else { tag };
         let mut settled = 0;

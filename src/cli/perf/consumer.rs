@@ -3,7 +3,7 @@
 use super::clock;
 use super::deliveries::{Event, Walker};
 use super::error::PerfError;
-use super::link::{Link, Wait, name};
+use super::link::{GOODBYE_SECONDS, Link, Wait, name};
 use super::meter::{Control, Counters, Latencies, add};
 use super::settings::Settings;
 use super::url::BrokerUrl;
@@ -36,13 +36,7 @@ impl<'a> Consumer<'a> {
     ) -> Result<Self, PerfError> {
         let mut link = Link::connect(url)?;
         for (channel, queue) in (1..=link.channel_max).zip(queues) {
-            subscribe(
-                &mut link,
-                channel,
-                queue,
-                settings.prefetch,
-                settings.ack_every == 0,
-            )?;
+            subscribe(&mut link, channel, queue, settings.prefetch, settings.ack_every == 0)?;
         }
         if queues.len() > usize::from(link.channel_max) {
             let most = link.channel_max;
@@ -55,11 +49,7 @@ impl<'a> Consumer<'a> {
             walker: Walker::default(),
             unacked: vec![(0, 0); queues.len() + 1],
             ack_every: settings.ack_every,
-            sample_every: if settings.rate.is_some() {
-                1
-            } else {
-                SAMPLE_EVERY
-            },
+            sample_every: if settings.rate.is_some() { 1 } else { SAMPLE_EVERY },
             control,
             counters,
         })
@@ -75,35 +65,28 @@ impl<'a> Consumer<'a> {
                 let (now, measuring) = (clock::now(), control.measuring());
                 let (unacked, ack_every) = (&mut self.unacked, self.ack_every);
                 let mut received = 0;
-                let done = self
-                    .walker
-                    .walk(self.link.data(), self.link.frame_max, |event| {
-                        let Event::Delivered {
-                            channel,
-                            delivery_tag,
-                            stamp,
-                        } = event
-                        else {
-                            return;
-                        };
-                        received += 1;
-                        if until_sample == 0 {
-                            until_sample = self.sample_every;
-                            if let (true, Some(stamp)) = (measuring, stamp) {
-                                latencies.record(now.saturating_sub(stamp));
-                            }
+                let done = self.walker.walk(self.link.data(), self.link.frame_max, |event| {
+                    let Event::Delivered { channel, delivery_tag, stamp } = event else {
+                        return;
+                    };
+                    received += 1;
+                    if until_sample == 0 {
+                        until_sample = self.sample_every;
+                        if let (true, Some(stamp)) = (measuring, stamp) {
+                            latencies.record(now.saturating_sub(stamp));
                         }
-                        until_sample -= 1;
-                        if ack_every > 0
-                            && let Some((count, last)) = unacked.get_mut(usize::from(channel))
-                        {
-                            (*count, *last) = (*count + 1, delivery_tag);
-                            if *count == ack_every {
-                                ack(&mut acks, channel, delivery_tag, ack_every > 1);
-                                *count = 0;
-                            }
+                    }
+                    until_sample -= 1;
+                    if ack_every > 0
+                        && let Some((count, last)) = unacked.get_mut(usize::from(channel))
+                    {
+                        (*count, *last) = (*count + 1, delivery_tag);
+                        if *count == ack_every {
+                            ack(&mut acks, channel, delivery_tag, ack_every > 1);
+                            *count = 0;
                         }
-                    })?;
+                    }
+                })?;
                 self.link.consume(done);
                 add(&self.counters.received, received);
             } else {
@@ -118,7 +101,7 @@ impl<'a> Consumer<'a> {
             }
         }
         // Whether the broker says goodbye does not matter any more.
-        let _ = self.link.close();
+        let _ = self.link.close(GOODBYE_SECONDS);
         Ok(latencies)
     }
 
@@ -141,10 +124,7 @@ pub(super) fn subscribe(
 ) -> Result<(), PerfError> {
     link.open_channel(channel)?;
     if prefetch > 0 {
-        let qos = basic::Qos {
-            prefetch_count: prefetch,
-            global: false,
-        };
+        let qos = basic::Qos { prefetch_count: prefetch, global: false };
         link.call(channel, &AMQPClass::Basic(basic::AMQPMethod::Qos(qos)))?;
     }
     let consume = basic::Consume {
@@ -156,8 +136,5 @@ pub(super) fn subscribe(
         nowait: false,
         arguments: FieldTable::default(),
     };
-    link.write_method(
-        channel,
-        &AMQPClass::Basic(basic::AMQPMethod::Consume(consume)),
-    )
+    link.write_method(channel, &AMQPClass::Basic(basic::AMQPMethod::Consume(consume)))
 }

@@ -13,19 +13,11 @@ pub(super) const STAMP_BYTES: usize = 8;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Event {
     /// A delivery whose body has arrived in full.
-    Delivered {
-        channel: u16,
-        delivery_tag: u64,
-        stamp: Option<u64>,
-    },
+    Delivered { channel: u16, delivery_tag: u64, stamp: Option<u64> },
     /// A message came back as unroutable.
     Returned,
     /// A confirm.
-    Confirmed {
-        delivery_tag: u64,
-        multiple: bool,
-        positive: bool,
-    },
+    Confirmed { delivery_tag: u64, multiple: bool, positive: bool },
     /// The broker holds publishers back, or no more.
     Blocked(bool),
 }
@@ -110,38 +102,18 @@ impl Walker {
     fn method(&mut self, channel: u16, payload: &[u8]) -> Result<Option<Event>, PerfError> {
         // basic.deliver: consumer tag, delivery tag
         if let [0, 60, 0, 60, tag_bytes, rest @ ..] = payload
-            && let Some(delivery_tag) = rest
-                .get(usize::from(*tag_bytes)..)
-                .and_then(<[u8]>::first_chunk)
+            && let Some(delivery_tag) = rest.get(usize::from(*tag_bytes)..).and_then(<[u8]>::first_chunk)
         {
             let delivery_tag = u64::from_be_bytes(*delivery_tag);
-            *self.content(channel) = Content {
-                delivery_tag,
-                ..Content::default()
-            };
+            *self.content(channel) = Content { delivery_tag, ..Content::default() };
             return Ok(None);
         }
         match hot_method(payload) {
-            Ok(HotMethod::Ack {
-                delivery_tag,
-                multiple,
-            }) => {
-                return Ok(Some(Event::Confirmed {
-                    delivery_tag,
-                    multiple,
-                    positive: true,
-                }));
+            Ok(HotMethod::Ack { delivery_tag, multiple }) => {
+                return Ok(Some(Event::Confirmed { delivery_tag, multiple, positive: true }));
             }
-            Ok(HotMethod::Nack {
-                delivery_tag,
-                multiple,
-                ..
-            }) => {
-                return Ok(Some(Event::Confirmed {
-                    delivery_tag,
-                    multiple,
-                    positive: false,
-                }));
+            Ok(HotMethod::Nack { delivery_tag, multiple, .. }) => {
+                return Ok(Some(Event::Confirmed { delivery_tag, multiple, positive: false }));
             }
             _ => {}
         }
@@ -150,24 +122,17 @@ impl Walker {
                 *self.content(channel) = Content::default();
                 Ok(None)
             }
-            AMQPClass::Basic(basic::AMQPMethod::Cancel(_)) => Err(PerfError::Protocol(
-                "it cancelled a consumer: is the queue gone?".into(),
-            )),
-            AMQPClass::Connection(connection::AMQPMethod::Blocked(_)) => {
-                Ok(Some(Event::Blocked(true)))
+            AMQPClass::Basic(basic::AMQPMethod::Cancel(_)) => {
+                Err(PerfError::Protocol("it cancelled a consumer: is the queue gone?".into()))
             }
-            AMQPClass::Connection(connection::AMQPMethod::Unblocked(_)) => {
-                Ok(Some(Event::Blocked(false)))
-            }
+            AMQPClass::Connection(connection::AMQPMethod::Blocked(_)) => Ok(Some(Event::Blocked(true))),
+            AMQPClass::Connection(connection::AMQPMethod::Unblocked(_)) => Ok(Some(Event::Blocked(false))),
             _ => Ok(None),
         }
     }
 
     fn header(&mut self, channel: u16, payload: &[u8]) -> Option<Event> {
-        let size = payload
-            .get(4..)
-            .and_then(<[u8]>::first_chunk)
-            .map_or(0, |size| u64::from_be_bytes(*size));
+        let size = payload.get(4..).and_then(<[u8]>::first_chunk).map_or(0, |size| u64::from_be_bytes(*size));
         let content = self.content(channel);
         content.left = size;
         (size == 0).then(|| content.arrived(channel))
@@ -179,9 +144,7 @@ impl Walker {
         let content = self.content(channel);
         if !content.started {
             content.started = true;
-            content.stamp = available
-                .first_chunk()
-                .map(|stamp| u64::from_be_bytes(*stamp));
+            content.stamp = available.first_chunk().map(|stamp| u64::from_be_bytes(*stamp));
         }
         content.left = content.left.saturating_sub(size as u64);
         (content.left == 0).then(|| content.arrived(channel))
@@ -192,11 +155,7 @@ impl Content {
     fn arrived(&self, channel: u16) -> Event {
         match self.delivery_tag {
             0 => Event::Returned,
-            delivery_tag => Event::Delivered {
-                channel,
-                delivery_tag,
-                stamp: self.stamp,
-            },
+            delivery_tag => Event::Delivered { channel, delivery_tag, stamp: self.stamp },
         }
     }
 }
@@ -232,9 +191,7 @@ mod tests {
             let size = sizes.next().unwrap_or(rest.len()).clamp(1, rest.len());
             buffer.extend(&rest[..size]);
             rest = &rest[size..];
-            let done = walker
-                .walk(&buffer, FRAME_MAX, |event| events.push(event))
-                .unwrap();
+            let done = walker.walk(&buffer, FRAME_MAX, |event| events.push(event)).unwrap();
             buffer.drain(..done);
         }
         assert!(buffer.is_empty());
@@ -244,37 +201,16 @@ mod tests {
     #[test]
     fn returned_message_is_not_a_delivery() {
         let mut input = Vec::new();
-        let method = Return {
-            reply_code: 312,
-            reply_text: b"NO_ROUTE",
-            exchange: b"",
-            routing_key: b"q",
-        };
-        return_head(
-            &mut input,
-            1,
-            &method,
-            &Head {
-                properties: b"",
-                body_size: 3,
-            },
-        );
+        let method = Return { reply_code: 312, reply_text: b"NO_ROUTE", exchange: b"", routing_key: b"q" };
+        return_head(&mut input, 1, &method, &Head { properties: b"", body_size: 3 });
         put_body(&mut input, 1, b"abc", FRAME_MAX);
         input.extend(hot_out::HEARTBEAT);
         ack(&mut input, 1, 5, true);
         nack(&mut input, 1, 6, false, false);
         let want = [
             Event::Returned,
-            Event::Confirmed {
-                delivery_tag: 5,
-                multiple: true,
-                positive: true,
-            },
-            Event::Confirmed {
-                delivery_tag: 6,
-                multiple: false,
-                positive: false,
-            },
+            Event::Confirmed { delivery_tag: 5, multiple: true, positive: true },
+            Event::Confirmed { delivery_tag: 6, multiple: false, positive: false },
         ];
         assert_eq!(walk(&input, &[]), want);
     }
@@ -293,13 +229,8 @@ mod tests {
             1,
             &AMQPClass::Channel(crate::wire::method::channel::AMQPMethod::Close(close)),
         );
-        let error = Walker::default()
-            .walk(&input, FRAME_MAX, |_| {})
-            .unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "the broker closed the channel: 404 NOT_FOUND - no exchange 'x'"
-        );
+        let error = Walker::default().walk(&input, FRAME_MAX, |_| {}).unwrap_err();
+        assert_eq!(error.to_string(), "the broker closed the channel: 404 NOT_FOUND - no exchange 'x'");
     }
 
     proptest! {

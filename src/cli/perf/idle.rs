@@ -2,7 +2,7 @@
 
 use super::clock;
 use super::error::PerfError;
-use super::link::Link;
+use super::link::{GOODBYE_SECONDS, Link};
 use super::process::{Process, Usage};
 use super::report::{Operations, Phase, Spent, grouped};
 use super::settings::{Mode, Settings};
@@ -10,11 +10,8 @@ use super::topology;
 use super::url::BrokerUrl;
 use crate::wire::method::{AMQPClass, queue, short_string};
 
-/// How long a broker may settle before its memory is read, in nanoseconds.
-const SETTLE: u64 = 2_000_000_000;
-
 /// Queues declared between two lines of progress.
-const STEP: usize = 10_000;
+const STEP: usize = 2000;
 
 /// Makes so many of them, lets them be, and tells how much memory each took.
 pub(super) fn run(
@@ -23,16 +20,14 @@ pub(super) fn run(
     broker: Option<&Process>,
     quiet: bool,
 ) -> Result<Phase, PerfError> {
+    // A broker's memory is read once it has settled, for which it has the time that others warm up in.
+    let settle = settings.warmup_seconds * 1_000_000_000;
     // Whatever a first connection loads into memory is not the cost of the ones after it.
     let mut link = Link::connect(url)?;
     link.open_channel(topology::CHANNEL)?;
-    clock::sleep(SETTLE);
+    clock::sleep(settle);
     let own = Process::own();
-    let (before, own_before, start) = (
-        broker.map(Process::usage).transpose()?,
-        own.usage()?,
-        clock::now(),
-    );
+    let (before, own_before, start) = (broker.map(Process::usage).transpose()?, own.usage()?, clock::now());
     let mut connections = Vec::new();
     let what = if settings.mode == Mode::IdleQueues {
         declare(&mut link, settings, quiet)?;
@@ -47,9 +42,9 @@ pub(super) fn run(
         "connections"
     };
     let end = clock::now();
-    clock::sleep(SETTLE);
+    clock::sleep(settle);
     let (after, own_after) = (broker.map(Process::usage).transpose()?, own.usage()?);
-    connections.into_iter().try_for_each(Link::close)?;
+    connections.into_iter().try_for_each(|link| link.close(GOODBYE_SECONDS))?;
     if settings.mode == Mode::IdleQueues && !settings.keep {
         topology::pipeline(&mut link, settings.idle, |index, nowait| {
             let delete = queue::Delete {
@@ -60,7 +55,7 @@ pub(super) fn run(
             AMQPClass::Queue(queue::AMQPMethod::Delete(delete))
         })?;
     }
-    link.close()?;
+    link.close(GOODBYE_SECONDS)?;
     let count = settings.idle as u64;
     let seconds = clock::seconds(end - start);
     let operations = Operations {
@@ -68,21 +63,15 @@ pub(super) fn run(
         count,
         per_second: clock::float(count) / seconds,
         latency_us: None,
-        bytes_each: before
-            .zip(after)
-            .map(|(before, after)| bytes_each(before, after, count)),
+        bytes_each: before.zip(after).map(|(before, after)| bytes_each(before, after, count)),
     };
     let spent = Spent {
-        broker: before
-            .zip(after)
-            .map(|(before, after)| (before, after, false)),
+        broker: before.zip(after).map(|(before, after)| (before, after, false)),
         own: (own_before, own_after),
     };
     let mut phase = Phase::of_operations("idle", seconds, operations, &spent);
     if broker.is_none() {
-        phase
-            .warnings
-            .push("without --broker-pid there is no memory to tell of".to_owned());
+        phase.warnings.push("without --broker-pid there is no memory to tell of".to_owned());
     }
     Ok(phase)
 }

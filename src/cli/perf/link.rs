@@ -26,8 +26,8 @@ const TICK: Duration = Duration::from_millis(100);
 /// How long a broker may take to answer while things are set up.
 const ANSWER_SECONDS: u64 = 120;
 
-/// How long to wait for the answer to a close.
-const GOODBYE_SECONDS: u64 = 2;
+/// How long to wait for the answer to a close of a connection that has nothing under way.
+pub(super) const GOODBYE_SECONDS: u64 = 2;
 
 /// What the broker says of itself.
 #[derive(Clone, Debug, Default, serde::Serialize)]
@@ -92,10 +92,7 @@ impl Link {
                     Some(AMQPValue::LongString(text)) => text.to_string(),
                     _ => String::new(),
                 };
-                self.server = Server {
-                    product: text("product"),
-                    version: text("version"),
-                };
+                self.server = Server { product: text("product"), version: text("version") };
             }
             other => return Err(unexpected(&other)),
         }
@@ -110,10 +107,7 @@ impl Link {
             capabilities.insert(name.into(), AMQPValue::Boolean(true));
         }
         let mut client_properties = FieldTable::default();
-        client_properties.insert(
-            "product".into(),
-            AMQPValue::LongString("leveret perf".into()),
-        );
+        client_properties.insert("product".into(), AMQPValue::LongString("leveret perf".into()));
         client_properties.insert("capabilities".into(), AMQPValue::FieldTable(capabilities));
         let start_ok = connection::StartOk {
             client_properties,
@@ -121,89 +115,51 @@ impl Link {
             response: format!("\0{}\0{}", url.user, url.password).into(),
             locale: "en_US".into(),
         };
-        let tune = match self.call(
-            0,
-            &AMQPClass::Connection(connection::AMQPMethod::StartOk(start_ok)),
-        )? {
+        let tune = match self.call(0, &AMQPClass::Connection(connection::AMQPMethod::StartOk(start_ok)))? {
             AMQPClass::Connection(connection::AMQPMethod::Tune(tune)) => tune,
             other => return Err(unexpected(&other)),
         };
         let lower = |server: u32, ours: u32| if server == 0 { ours } else { server.min(ours) };
         self.frame_max = lower(tune.frame_max, self.frame_max);
-        self.channel_max = u16::try_from(lower(tune.channel_max.into(), self.channel_max.into()))
-            .unwrap_or(u16::MAX);
-        let tune_ok = connection::TuneOk {
-            channel_max: self.channel_max,
-            frame_max: self.frame_max,
-            heartbeat: 0,
-        };
+        self.channel_max =
+            u16::try_from(lower(tune.channel_max.into(), self.channel_max.into())).unwrap_or(u16::MAX);
+        let tune_ok =
+            connection::TuneOk { channel_max: self.channel_max, frame_max: self.frame_max, heartbeat: 0 };
         let vhost = ShortString::try_new(url.vhost.clone())
             .map_err(|why| PerfError::Option(format!("--url: the vhost's name: {why}")))?;
-        self.write_method(
-            0,
-            &AMQPClass::Connection(connection::AMQPMethod::TuneOk(tune_ok)),
-        )?;
+        self.write_method(0, &AMQPClass::Connection(connection::AMQPMethod::TuneOk(tune_ok)))?;
         self.call(
             0,
-            &AMQPClass::Connection(connection::AMQPMethod::Open(connection::Open {
-                virtual_host: vhost,
-            })),
+            &AMQPClass::Connection(connection::AMQPMethod::Open(connection::Open { virtual_host: vhost })),
         )?;
         Ok(())
     }
 
     pub(super) fn open_channel(&mut self, channel: u16) -> Result<(), PerfError> {
-        self.call(
-            channel,
-            &AMQPClass::Channel(channel::AMQPMethod::Open(channel::Open {})),
-        )
-        .map(|_| ())
+        self.call(channel, &AMQPClass::Channel(channel::AMQPMethod::Open(channel::Open {}))).map(|_| ())
     }
 
     pub(super) fn close_channel(&mut self, channel: u16) -> Result<(), PerfError> {
-        let close = channel::Close {
-            reply_code: 200,
-            reply_text: "done".into(),
-            class_id: 0,
-            method_id: 0,
-        };
-        self.call(
-            channel,
-            &AMQPClass::Channel(channel::AMQPMethod::Close(close)),
-        )
-        .map(|_| ())
+        let close = channel::Close { reply_code: 200, reply_text: "done".into(), class_id: 0, method_id: 0 };
+        self.call(channel, &AMQPClass::Channel(channel::AMQPMethod::Close(close))).map(|_| ())
     }
 
-    /// Closes the connection; what is still under way is thrown away. Waits a moment for the broker to agree.
-    pub(super) fn close(mut self) -> Result<(), PerfError> {
-        let close = connection::Close {
-            reply_code: 200,
-            reply_text: "done".into(),
-            class_id: 0,
-            method_id: 0,
-        };
-        self.write_method(
-            0,
-            &AMQPClass::Connection(connection::AMQPMethod::Close(close)),
-        )?;
-        self.answer_within(0, GOODBYE_SECONDS).map(|_| ())
+    /// Closes the connection; what is still on its way here is thrown away. The broker answers once it has taken in all
+    /// that was sent, so that nothing of it can turn up in a later measurement; it is given `seconds` for that.
+    pub(super) fn close(mut self, seconds: u64) -> Result<(), PerfError> {
+        let close =
+            connection::Close { reply_code: 200, reply_text: "done".into(), class_id: 0, method_id: 0 };
+        self.write_method(0, &AMQPClass::Connection(connection::AMQPMethod::Close(close)))?;
+        self.answer_within(0, seconds).map(|_| ())
     }
 
     /// Sends a method and waits for the next one on its channel that is not part of a content's way.
-    pub(super) fn call(
-        &mut self,
-        channel: u16,
-        method: &AMQPClass,
-    ) -> Result<AMQPClass, PerfError> {
+    pub(super) fn call(&mut self, channel: u16, method: &AMQPClass) -> Result<AMQPClass, PerfError> {
         self.write_method(channel, method)?;
         self.answer(channel)
     }
 
-    pub(super) fn write_method(
-        &mut self,
-        channel: u16,
-        method: &AMQPClass,
-    ) -> Result<(), PerfError> {
+    pub(super) fn write_method(&mut self, channel: u16, method: &AMQPClass) -> Result<(), PerfError> {
         let mut frame = Vec::new();
         write_method(&mut frame, channel, method);
         self.write(&frame)
@@ -219,7 +175,7 @@ impl Link {
     pub(super) fn write_unless(
         &mut self,
         mut bytes: &[u8],
-        stop: impl Fn() -> bool,
+        mut stop: impl FnMut() -> bool,
     ) -> Result<bool, PerfError> {
         while !bytes.is_empty() {
             match self.stream.write(bytes) {
@@ -245,10 +201,7 @@ impl Link {
                 Ok(_) => {}
             }
         }
-        PerfError::Io {
-            what: "writing to the broker".into(),
-            source: error,
-        }
+        PerfError::Io { what: "writing to the broker".into(), source: error }
     }
 
     /// Reads what there is into the buffer; `false` if nothing came in time.
@@ -260,18 +213,13 @@ impl Link {
         let space = &mut self.buffer[self.end..];
         let read = match wait {
             Wait::Tick => self.stream.read(space),
-            Wait::No => recv(&self.stream, space, RecvFlags::DONTWAIT)
-                .map(|(count, _)| count)
-                .map_err(Into::into),
+            Wait::No => {
+                recv(&self.stream, space, RecvFlags::DONTWAIT).map(|(count, _)| count).map_err(Into::into)
+            }
             Wait::Until(moment) => {
                 let tick = TICK.as_nanos();
-                let left = moment
-                    .saturating_sub(clock::now())
-                    .min(u64::try_from(tick).unwrap_or(u64::MAX));
-                let timeout = Timespec {
-                    tv_sec: 0,
-                    tv_nsec: i64::try_from(left).unwrap_or(0),
-                };
+                let left = moment.saturating_sub(clock::now()).min(u64::try_from(tick).unwrap_or(u64::MAX));
+                let timeout = Timespec { tv_sec: 0, tv_nsec: i64::try_from(left).unwrap_or(0) };
                 let mut wanted = [PollFd::new(&self.stream, PollFlags::IN)];
                 match poll(&mut wanted, Some(&timeout)) {
                     Ok(0) => return Ok(false),
@@ -291,10 +239,7 @@ impl Link {
                 Ok(true)
             }
             Err(error) if is_timeout(&error) => Ok(false),
-            Err(error) => Err(PerfError::Io {
-                what: "reading from the broker".into(),
-                source: error,
-            }),
+            Err(error) => Err(PerfError::Io { what: "reading from the broker".into(), source: error }),
         }
     }
 
@@ -319,9 +264,7 @@ impl Link {
                 return Ok(method);
             }
             if clock::now() > deadline {
-                return Err(PerfError::Protocol(format!(
-                    "no answer within {seconds} seconds"
-                )));
+                return Err(PerfError::Protocol(format!("no answer within {seconds} seconds")));
             }
             self.fill(Wait::Tick)?;
         }
@@ -333,8 +276,8 @@ impl Link {
             if self.data().starts_with(b"AMQP") {
                 return Err(PerfError::Protocol("it does not speak AMQP 0-9-1".into()));
             }
-            let found = scan(self.data(), self.frame_max)
-                .map_err(|why| PerfError::Protocol(why.to_string()))?;
+            let found =
+                scan(self.data(), self.frame_max).map_err(|why| PerfError::Protocol(why.to_string()))?;
             let Scan::Frame(frame) = found else {
                 return Ok(None);
             };
@@ -392,8 +335,5 @@ pub(super) fn name(text: &str) -> ShortString {
 }
 
 fn is_timeout(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted
-    )
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted)
 }

@@ -118,10 +118,7 @@ impl Latencies {
     pub(super) fn new() -> Self {
         let (low, high) = (1, 3_600_000_000_000);
         let histogram = Histogram::new_with_bounds(low, high, 3);
-        Self {
-            histogram: histogram
-                .unwrap_or_else(|_| unreachable!("the bounds are constant and sound")),
-        }
+        Self { histogram: histogram.unwrap_or_else(|_| unreachable!("the bounds are constant and sound")) }
     }
 
     #[inline]
@@ -204,14 +201,7 @@ mod tests {
         let before = Totals::of(&workers);
         add(&workers[1].sent, 1);
         add(&workers[0].received, 2);
-        let want = Totals {
-            sent: 1,
-            received: 2,
-            ..Totals::default()
-        };
-        assert_eq!(
-            (before.sent, Totals::of(&workers).since(before)),
-            (12, want)
-        );
+        let want = Totals { sent: 1, received: 2, ..Totals::default() };
+        assert_eq!((before.sent, Totals::of(&workers).since(before)), (12, want));
     }
 }

@@ -19,6 +19,8 @@ mod meter;
 mod presets;
 mod process;
 mod publisher;
+#[cfg(test)]
+mod relay;
 mod report;
 mod requeuer;
 mod run;

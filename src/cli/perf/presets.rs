@@ -10,36 +10,20 @@ pub(super) struct Preset {
 }
 
 const fn preset(name: &'static str, about: &'static str, change: fn(&mut Settings)) -> Preset {
-    Preset {
-        name,
-        about,
-        change,
-    }
+    Preset { name, about, change }
 }
 
 /// All presets, in the order of the table they fill.
 pub(super) const PRESETS: &[Preset] = &[
-    preset(
-        "transient-16b",
-        "1 publisher, 1 consumer, no acks, 16 B",
-        |s| s.size = 16,
-    ),
+    preset("transient-16b", "1 publisher, 1 consumer, no acks, 16 B", |s| s.size = 16),
     preset("transient-1k", "the same, 1 KiB", |s| s.size = 1024),
     preset("transient-16k", "the same, 16 KiB", |s| s.size = 16 * 1024),
     preset("transient-1m", "the same, 1 MiB", |s| s.size = 1024 * 1024),
-    preset(
-        "ack1-16b",
-        "1 publisher, 1 consumer, every message acked, 16 B",
-        |s| acks(s, 16, 1),
-    ),
+    preset("ack1-16b", "1 publisher, 1 consumer, every message acked, 16 B", |s| acks(s, 16, 1)),
     preset("ack1-1k", "the same, 1 KiB", |s| acks(s, 1024, 1)),
     preset("ack1-16k", "the same, 16 KiB", |s| acks(s, 16 * 1024, 1)),
     preset("ack1-1m", "the same, 1 MiB", |s| acks(s, 1024 * 1024, 1)),
-    preset(
-        "ack100-16b",
-        "1 publisher, 1 consumer, an ack every 100 messages, 16 B",
-        |s| acks(s, 16, 100),
-    ),
+    preset("ack100-16b", "1 publisher, 1 consumer, an ack every 100 messages, 16 B", |s| acks(s, 16, 100)),
     preset("ack100-1k", "the same, 1 KiB", |s| acks(s, 1024, 100)),
     preset("ack100-16k", "the same, 16 KiB", |s| {
         acks(s, 16 * 1024, 100);
@@ -47,108 +31,63 @@ pub(super) const PRESETS: &[Preset] = &[
     preset("ack100-1m", "the same, 1 MiB", |s| {
         acks(s, 1024 * 1024, 100);
     }),
-    preset(
-        "confirm-1",
-        "persistent 1 KiB, confirm window 1, ack 1, 1 publisher, 1 consumer",
-        |s| confirms(s, 1, 1, 1),
-    ),
+    preset("confirm-1", "persistent 1 KiB, confirm window 1, ack 1, 1 publisher, 1 consumer", |s| {
+        confirms(s, 1, 1, 1);
+    }),
     preset("confirm-32", "the same, window 32, ack 32", |s| {
         confirms(s, 1, 32, 32);
     }),
     preset("confirm-256", "the same, window 256, ack 32", |s| {
         confirms(s, 1, 256, 32);
     }),
-    preset(
-        "confirm-256-2x2x2",
-        "the same, 2 publishers, 2 consumers, 2 queues",
-        |s| confirms(s, 2, 256, 32),
-    ),
+    preset("confirm-256-2x2x2", "the same, 2 publishers, 2 consumers, 2 queues", |s| confirms(s, 2, 256, 32)),
     preset("confirm-256-10x10x10", "the same, 10 of each", |s| {
         confirms(s, 10, 256, 32);
     }),
-    preset(
-        "fill-drain",
-        "a million persistent messages of 1 KiB in, window 1,000, then out",
-        |s| {
-            confirms(s, 1, 1000, 100);
-            (s.mode, s.count) = (Mode::FillDrain, Some(1_000_000));
-        },
-    ),
-    preset(
-        "topic-1000",
-        "topic exchange, 1,000 wildcard bindings, 2 publishers, 4 consumers, 256 B",
-        |s| {
-            exchange(s, ExchangeKind::Topic, 1000);
-        },
-    ),
+    preset("fill-drain", "a million persistent messages of 1 KiB in, window 1,000, then out", |s| {
+        confirms(s, 1, 1000, 100);
+        (s.mode, s.count) = (Mode::FillDrain, Some(1_000_000));
+    }),
+    preset("topic-1000", "topic exchange, 1,000 wildcard bindings, 2 publishers, 4 consumers, 256 B", |s| {
+        exchange(s, ExchangeKind::Topic, 1000);
+    }),
     preset("topic-100000", "the same, 100,000 bindings", |s| {
         exchange(s, ExchangeKind::Topic, 100_000);
     }),
-    preset(
-        "headers-200",
-        "headers exchange, 200 bindings, 2 publishers, 4 consumers, 256 B",
-        |s| {
-            exchange(s, ExchangeKind::Headers, 200);
-        },
-    ),
+    preset("headers-200", "headers exchange, 200 bindings, 2 publishers, 4 consumers, 256 B", |s| {
+        exchange(s, ExchangeKind::Headers, 200);
+    }),
     preset("headers-1000", "the same, 1,000 bindings", |s| {
         exchange(s, ExchangeKind::Headers, 1000);
     }),
-    preset(
-        "fanout-100",
-        "fanout exchange, 1 publisher, 100 queues with a consumer each, 256 B",
-        |s| {
-            exchange(s, ExchangeKind::Fanout, 1);
-            (
-                s.publishers,
-                s.consumers,
-                s.queues,
-                s.consumers_per_connection,
-            ) = (1, 100, 100, 25);
-        },
-    ),
-    preset(
-        "latency-1000",
-        "1,000 persistent messages per second, confirms: end-to-end latency",
-        |s| latency(s, 1000),
-    ),
+    preset("fanout-100", "fanout exchange, 1 publisher, 100 queues with a consumer each, 256 B", |s| {
+        exchange(s, ExchangeKind::Fanout, 1);
+        (s.publishers, s.consumers, s.queues, s.consumers_per_connection) = (1, 100, 100, 25);
+    }),
+    preset("latency-1000", "1,000 persistent messages per second, confirms: end-to-end latency", |s| {
+        latency(s, 1000);
+    }),
     preset("latency-10000", "the same, 10,000 per second", |s| {
         latency(s, 10_000);
     }),
     preset("latency-50000", "the same, 50,000 per second", |s| {
         latency(s, 50_000);
     }),
-    preset(
-        "idle-connections",
-        "5,000 idle connections: bytes each",
-        |s| {
-            (s.mode, s.idle) = (Mode::IdleConnections, 5000);
-        },
-    ),
-    preset("idle-queues", "100,000 idle queues: bytes each", |s| {
-        (s.mode, s.idle) = (Mode::IdleQueues, 100_000);
+    preset("idle-connections", "5,000 idle connections: bytes each", |s| {
+        (s.mode, s.idle, s.warmup_seconds) = (Mode::IdleConnections, 5000, 3);
     }),
-    preset(
-        "churn-connections",
-        "connections opened and closed per second, 4 at a time",
-        |s| {
-            (s.mode, s.threads) = (Mode::ChurnConnections, 4);
-        },
-    ),
-    preset(
-        "churn-channels",
-        "channels opened and closed per second, 4 at a time",
-        |s| {
-            (s.mode, s.threads) = (Mode::ChurnChannels, 4);
-        },
-    ),
-    preset(
-        "churn-queues",
-        "queues declared and deleted per second, 4 at a time",
-        |s| {
-            (s.mode, s.threads) = (Mode::ChurnQueues, 4);
-        },
-    ),
+    preset("idle-queues", "100,000 idle queues: bytes each", |s| {
+        (s.mode, s.idle, s.warmup_seconds) = (Mode::IdleQueues, 100_000, 3);
+    }),
+    preset("churn-connections", "connections opened and closed per second, 4 at a time", |s| {
+        (s.mode, s.threads) = (Mode::ChurnConnections, 4);
+    }),
+    preset("churn-channels", "channels opened and closed per second, 4 at a time", |s| {
+        (s.mode, s.threads) = (Mode::ChurnChannels, 4);
+    }),
+    preset("churn-queues", "queues declared and deleted per second, 4 at a time", |s| {
+        (s.mode, s.threads) = (Mode::ChurnQueues, 4);
+    }),
     preset(
         "consumers-1000",
         "one queue with 1,000 consumers, 256 B, prefetch 10, every message acked",
@@ -157,14 +96,10 @@ pub(super) const PRESETS: &[Preset] = &[
             (s.consumers, s.consumers_per_connection, s.prefetch) = (1000, 50, 10);
         },
     ),
-    preset(
-        "requeue-loop",
-        "1,000 messages per second beside a consumer that requeues all it gets",
-        |s| {
-            latency(s, 1000);
-            s.requeuers = 1;
-        },
-    ),
+    preset("requeue-loop", "1,000 messages per second beside a consumer that requeues all it gets", |s| {
+        latency(s, 1000);
+        s.requeuers = 1;
+    }),
 ];
 
 /// The settings of a preset.
@@ -202,17 +137,8 @@ mod tests {
     #[test]
     fn every_preset_is_sound_and_named_once() {
         for (index, preset) in PRESETS.iter().enumerate() {
-            settings(preset.name)
-                .unwrap()
-                .check()
-                .unwrap_or_else(|why| panic!("{}: {why}", preset.name));
-            assert!(
-                PRESETS[..index]
-                    .iter()
-                    .all(|before| before.name != preset.name),
-                "{}",
-                preset.name
-            );
+            settings(preset.name).unwrap().check().unwrap_or_else(|why| panic!("{}: {why}", preset.name));
+            assert!(PRESETS[..index].iter().all(|before| before.name != preset.name), "{}", preset.name);
         }
         assert!(settings("no-such").is_none());
     }

@@ -25,22 +25,17 @@ pub(super) struct Usage {
 
 impl Process {
     pub(super) fn other(pid: u32) -> Self {
-        Self {
-            folder: PathBuf::from(format!("/proc/{pid}")),
-        }
+        Self { folder: PathBuf::from(format!("/proc/{pid}")) }
     }
 
     pub(super) fn own() -> Self {
-        Self {
-            folder: PathBuf::from("/proc/self"),
-        }
+        Self { folder: PathBuf::from("/proc/self") }
     }
 
     pub(super) fn usage(&self) -> Result<Usage, PerfError> {
         let read = |name: &str| {
             let path = self.folder.join(name);
-            fs::read_to_string(&path)
-                .map_err(PerfError::io(format!("cannot read {}", path.display())))
+            fs::read_to_string(&path).map_err(PerfError::io(format!("cannot read {}", path.display())))
         };
         let ticks_per_second = rustix::param::clock_ticks_per_second();
         let odd = || PerfError::Option(format!("{} is not as expected", self.folder.display()));
@@ -61,11 +56,7 @@ fn parse(stat: &str, status: &str, ticks_per_second: u64) -> Option<Usage> {
     let (user, system) = (ticks()?, ticks()?);
     let bytes = |name: &str| {
         let line = status.lines().find(|line| line.starts_with(name))?;
-        line.split_ascii_whitespace()
-            .nth(1)?
-            .parse::<u64>()
-            .ok()
-            .map(|kibibytes| kibibytes * 1024)
+        line.split_ascii_whitespace().nth(1)?.parse::<u64>().ok().map(|kibibytes| kibibytes * 1024)
     };
     Some(Usage {
         cpu_seconds: clock::float(user + system) / clock::float(ticks_per_second),
@@ -82,11 +73,7 @@ mod tests {
     fn usage_is_read_whatever_the_programs_name_is() {
         let stat = "42 (a b) c) S 1 42 42 0 -1 4194304 9 0 0 0 150 50 7 7 20 0 4 0 1 2 3";
         let status = "Name:\tx\nVmHWM:\t    2048 kB\nVmRSS:\t    1024 kB\n";
-        let want = Usage {
-            cpu_seconds: 2.0,
-            rss: 1 << 20,
-            rss_peak: 2 << 20,
-        };
+        let want = Usage { cpu_seconds: 2.0, rss: 1 << 20, rss_peak: 2 << 20 };
         assert_eq!(parse(stat, status, 100), Some(want));
         assert_eq!(parse("42 (x) S 1", status, 100), None);
         assert_eq!(parse(stat, "", 100), None);

@@ -15,6 +15,9 @@ use crate::wire::method::{AMQPClass, confirm};
 /// How often a publisher that expects nothing looks whether the broker has something to say, in nanoseconds.
 const LOOK_NANOSECONDS: u64 = 100_000_000;
 
+/// How long the broker may take, when told to stop, to take in what was sent.
+const DIGEST_SECONDS: u64 = 30;
+
 pub(super) struct Publisher<'a> {
     link: Link,
     walker: Walker,
@@ -62,17 +65,13 @@ impl<'a> Publisher<'a> {
 
     /// Publishes until told to stop or until all is sent and confirmed. Returns the latencies of confirms.
     pub(super) fn run(mut self, settings: &Settings, index: usize) -> Result<Latencies, PerfError> {
-        self.schedule = settings
-            .rate
-            .map(|rate| Schedule::new(clock::now(), rate, index, settings.publishers));
+        self.schedule =
+            settings.rate.map(|rate| Schedule::new(clock::now(), rate, index, settings.publishers));
         let mut last_look = clock::now();
         while !self.control.stopped() {
             let now = clock::now();
             let room = self.window.as_ref().map_or(u64::MAX, Window::room);
-            let due = self
-                .schedule
-                .as_ref()
-                .map_or(u64::MAX, |schedule| schedule.due(now));
+            let due = self.schedule.as_ref().map_or(u64::MAX, |schedule| schedule.due(now));
             let may = room.min(due).min(self.left.unwrap_or(u64::MAX));
             if may > 0 && !self.send(may, now)? {
                 return Ok(self.latencies);
@@ -96,10 +95,7 @@ impl<'a> Publisher<'a> {
                 self.listen(wait)?;
             } else {
                 if may == 0 {
-                    let wake = self
-                        .schedule
-                        .as_ref()
-                        .map_or(now, |schedule| schedule.next(now));
+                    let wake = self.schedule.as_ref().map_or(now, |schedule| schedule.next(now));
                     clock::sleep(wake.saturating_sub(clock::now()).min(LOOK_NANOSECONDS));
                 }
                 if now - last_look > LOOK_NANOSECONDS {
@@ -108,30 +104,24 @@ impl<'a> Publisher<'a> {
                 }
             }
         }
-        // Whether the broker says goodbye does not matter any more.
-        let _ = self.link.close();
+        // If it takes longer than that, what is left may turn up in the next measurement; this one is not to blame.
+        let _ = self.link.close(DIGEST_SECONDS);
         Ok(self.latencies)
     }
 
-    /// Sends up to `may` messages; `false` if told to stop meanwhile.
+    /// Sends up to `may` messages; `false` if told to stop while the broker took nothing for long.
     fn send(&mut self, may: u64, now: u64) -> Result<bool, PerfError> {
         let run = self.batch.run(self.turn, may);
         let count = run.len() as u64;
         for index in run.clone() {
-            let time = self
-                .schedule
-                .as_mut()
-                .map_or(now, |schedule| schedule.stamp(now));
+            let time = self.schedule.as_mut().map_or(now, |schedule| schedule.stamp(now));
             self.batch.stamp(index, time);
             if let Some(window) = &mut self.window {
                 window.sent(time);
             }
         }
         let control = self.control;
-        if !self
-            .link
-            .write_unless(self.batch.bytes(run.clone()), || control.stopped())?
-        {
+        if !self.link.write_unless(self.batch.bytes(run.clone()), || control.stopped())? {
             return Ok(false);
         }
         add(&self.counters.sent, count);
@@ -151,39 +141,26 @@ impl<'a> Publisher<'a> {
         let (mut confirmed, mut rejected, mut returned) = (0, 0, 0);
         let (window, latencies) = (&mut self.window, &mut self.latencies);
         let mut failure = None;
-        let done =
-            self.walker
-                .walk(self.link.data(), self.link.frame_max, |event| match event {
-                    Event::Confirmed {
-                        delivery_tag,
-                        multiple,
-                        positive,
-                    } => {
-                        let Some(window) = window else { return };
-                        let settled = window.settle(delivery_tag, multiple, |sent| {
-                            if measuring {
-                                latencies.record(now.saturating_sub(sent));
-                            }
-                        });
-                        match settled {
-                            Ok(settled) if positive => confirmed += settled,
-                            Ok(settled) => rejected += settled,
-                            Err(why) => failure = Some(why),
-                        }
+        let done = self.walker.walk(self.link.data(), self.link.frame_max, |event| match event {
+            Event::Confirmed { delivery_tag, multiple, positive } => {
+                let Some(window) = window else { return };
+                let settled = window.settle(delivery_tag, multiple, |sent| {
+                    if measuring {
+                        latencies.record(now.saturating_sub(sent));
                     }
-                    Event::Returned => returned += 1,
-                    Event::Blocked(blocked) => {
-                        eprintln!(
-                            "the broker {} publishers",
-                            if blocked {
-                                "blocks"
-                            } else {
-                                "no longer blocks"
-                            }
-                        );
-                    }
-                    Event::Delivered { .. } => {}
-                })?;
+                });
+                match settled {
+                    Ok(settled) if positive => confirmed += settled,
+                    Ok(settled) => rejected += settled,
+                    Err(why) => failure = Some(why),
+                }
+            }
+            Event::Returned => returned += 1,
+            Event::Blocked(blocked) => {
+                eprintln!("the broker {} publishers", if blocked { "blocks" } else { "no longer blocks" });
+            }
+            Event::Delivered { .. } => {}
+        })?;
         self.link.consume(done);
         add(&self.counters.confirmed, confirmed);
         add(&self.counters.rejected, rejected);
@@ -194,6 +171,6 @@ impl<'a> Publisher<'a> {
     /// Closes in order, so that all that was sent has been taken in when this returns.
     fn finish(mut self) -> Result<(), PerfError> {
         self.link.close_channel(CHANNEL)?;
-        self.link.close()
+        self.link.close(DIGEST_SECONDS)
     }
 }

@@ -76,17 +76,9 @@ pub(super) struct Spent {
 
 impl Phase {
     pub(super) fn new(name: &'static str, seconds: f64, totals: Totals, spent: &Spent) -> Self {
-        let messages = if totals.received > 0 {
-            totals.received
-        } else {
-            totals.sent
-        };
+        let messages = if totals.received > 0 { totals.received } else { totals.sent };
         let rate = |count| {
-            if seconds > 0.0 {
-                float(count) / seconds
-            } else {
-                0.0
-            }
+            if seconds > 0.0 { float(count) / seconds } else { 0.0 }
         };
         let mut phase = Self {
             name,
@@ -121,11 +113,7 @@ impl Phase {
 
     fn cost(&mut self, messages: u64, spent: &Spent) {
         let each = |before: Usage, after: Usage| {
-            if messages == 0 {
-                0.0
-            } else {
-                (after.cpu_seconds - before.cpu_seconds) * 1e6 / float(messages)
-            }
+            if messages == 0 { 0.0 } else { (after.cpu_seconds - before.cpu_seconds) * 1e6 / float(messages) }
         };
         self.perf_cpu_us_per_message = each(spent.own.0, spent.own.1);
         self.broker = spent.broker.map(|(before, after, peak_reset)| Cost {
@@ -145,11 +133,7 @@ impl Report {
         let name = self.preset.as_deref().unwrap_or("(own settings)");
         let version = format!("{} {}", self.broker.product, self.broker.version);
         line(&mut out, "measurement", name);
-        line(
-            &mut out,
-            "broker",
-            &format!("{} at {}", version.trim(), self.url),
-        );
+        line(&mut out, "broker", &format!("{} at {}", version.trim(), self.url));
         for phase in &self.phases {
             out.push('\n');
             phase.rows(&mut out);
@@ -168,23 +152,11 @@ impl Phase {
         line(out, self.name, &format!("{:.2} s", self.seconds));
         for (label, count, rate) in [
             ("  sent", self.totals.sent, self.sent_per_second),
-            (
-                "  confirmed",
-                self.totals.confirmed,
-                self.confirmed_per_second,
-            ),
+            ("  confirmed", self.totals.confirmed, self.confirmed_per_second),
             ("  received", self.totals.received, self.received_per_second),
         ] {
             if count > 0 {
-                line(
-                    out,
-                    label,
-                    &format!(
-                        "{:>12}   {:>12} msg/s",
-                        grouped(count),
-                        grouped(rounded(rate))
-                    ),
-                );
+                line(out, label, &format!("{:>12}   {:>12} msg/s", grouped(count), grouped(rounded(rate))));
             }
         }
         for (label, count) in [
@@ -204,49 +176,26 @@ impl Phase {
                 &format!("{:>12}   {rate:>12} /s", grouped(operations.count)),
             );
             if let Some(bytes) = operations.bytes_each {
-                line(
-                    out,
-                    "  bytes each",
-                    &format!("{:>12}", grouped(rounded(bytes))),
-                );
+                line(out, "  bytes each", &format!("{:>12}", grouped(rounded(bytes))));
             }
             latency(out, "  latency", operations.latency_us.as_ref());
         }
         latency(out, "  confirm latency", self.confirm_latency_us.as_ref());
-        latency(
-            out,
-            "  end-to-end latency",
-            self.end_to_end_latency_us.as_ref(),
-        );
+        latency(out, "  end-to-end latency", self.end_to_end_latency_us.as_ref());
         if let Some(cost) = &self.broker {
-            let of = if cost.rss_peak_is_of_this_run {
-                "peak"
-            } else {
-                "peak of its life"
-            };
+            let of = if cost.rss_peak_is_of_this_run { "peak" } else { "peak of its life" };
             line(
                 out,
                 "  broker CPU",
-                &format!(
-                    "{:.2} s, {:.2} us each",
-                    cost.cpu_seconds, cost.cpu_us_per_message
-                ),
+                &format!("{:.2} s, {:.2} us each", cost.cpu_seconds, cost.cpu_us_per_message),
             );
             line(
                 out,
                 "  broker memory",
-                &format!(
-                    "{} now, {} {of}",
-                    mebibytes(cost.rss_bytes),
-                    mebibytes(cost.rss_peak_bytes)
-                ),
+                &format!("{} now, {} {of}", mebibytes(cost.rss_bytes), mebibytes(cost.rss_peak_bytes)),
             );
         }
-        line(
-            out,
-            "  perf's own CPU",
-            &format!("{:.2} us each", self.perf_cpu_us_per_message),
-        );
+        line(out, "  perf's own CPU", &format!("{:.2} us each", self.perf_cpu_us_per_message));
         for warning in &self.warnings {
             line(out, "  warning", warning);
         }
@@ -279,11 +228,7 @@ fn mebibytes(bytes: u64) -> String {
     format!("{:.1} MiB", float(bytes) / 1_048_576.0)
 }
 
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "saturates; for display"
-)]
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates; for display")]
 fn rounded(number: f64) -> u64 {
     number.round() as u64
 }
@@ -306,47 +251,28 @@ mod tests {
     use super::*;
 
     fn usage(cpu_seconds: f64) -> Usage {
-        Usage {
-            cpu_seconds,
-            rss: 1 << 20,
-            rss_peak: 2 << 20,
-        }
+        Usage { cpu_seconds, rss: 1 << 20, rss_peak: 2 << 20 }
     }
 
     fn phase(totals: Totals) -> Phase {
-        let spent = Spent {
-            broker: Some((usage(1.0), usage(3.0), true)),
-            own: (usage(0.0), usage(1.0)),
-        };
+        let spent = Spent { broker: Some((usage(1.0), usage(3.0), true)), own: (usage(0.0), usage(1.0)) };
         Phase::new("traffic", 2.0, totals, &spent)
     }
 
     #[test]
     fn costs_are_per_message_received_or_else_sent() {
-        let received = phase(Totals {
-            sent: 4_000_000,
-            received: 2_000_000,
-            ..Totals::default()
-        });
-        let sent = phase(Totals {
-            sent: 4_000_000,
-            ..Totals::default()
-        });
+        let received = phase(Totals { sent: 4_000_000, received: 2_000_000, ..Totals::default() });
+        let sent = phase(Totals { sent: 4_000_000, ..Totals::default() });
         for (phase, broker, own) in [(received, 1.0, 0.5), (sent, 0.5, 0.25)] {
             let cost = phase.broker.unwrap().cpu_us_per_message;
-            assert!(
-                (cost - broker).abs() < 1e-9 && (phase.perf_cpu_us_per_message - own).abs() < 1e-9
-            );
+            assert!((cost - broker).abs() < 1e-9 && (phase.perf_cpu_us_per_message - own).abs() < 1e-9);
             assert!((phase.sent_per_second - 2e6).abs() < 1e-6);
         }
     }
 
     #[test]
     fn nothing_measured_divides_by_nothing() {
-        let spent = Spent {
-            broker: None,
-            own: (usage(0.0), usage(1.0)),
-        };
+        let spent = Spent { broker: None, own: (usage(0.0), usage(1.0)) };
         let phase = Phase::new("traffic", 0.0, Totals::default(), &spent);
         assert!(phase.sent_per_second.abs() < 1e-9 && phase.perf_cpu_us_per_message.abs() < 1e-9);
     }
@@ -357,22 +283,12 @@ mod tests {
             leveret: "0",
             preset: Some("transient-1k".into()),
             url: "amqp://localhost:5672/%2f".into(),
-            broker: Server {
-                product: "Leveret".into(),
-                version: "1".into(),
-            },
+            broker: Server { product: "Leveret".into(), version: "1".into() },
             settings: Settings::default(),
-            phases: vec![phase(Totals {
-                sent: 2_468_024,
-                received: 2_468_024,
-                ..Totals::default()
-            })],
+            phases: vec![phase(Totals { sent: 2_468_024, received: 2_468_024, ..Totals::default() })],
         };
         let table = report.table();
-        assert!(
-            table.contains("2,468,024") && table.contains("1,234,012 msg/s"),
-            "{table}"
-        );
+        assert!(table.contains("2,468,024") && table.contains("1,234,012 msg/s"), "{table}");
         let json = serde_json::to_value(&report).unwrap();
         assert_eq!(json["phases"][0]["received"], 2_468_024);
         assert_eq!(json["phases"][0]["broker"]["rss_peak_bytes"], 2 << 20);
@@ -381,19 +297,10 @@ mod tests {
 
     #[test]
     fn numbers_are_grouped_and_durations_scaled() {
-        for (number, want) in [
-            (0, "0"),
-            (999, "999"),
-            (1000, "1,000"),
-            (1_234_567, "1,234,567"),
-        ] {
+        for (number, want) in [(0, "0"), (999, "999"), (1000, "1,000"), (1_234_567, "1,234,567")] {
             assert_eq!(grouped(number), want);
         }
-        for (value, want) in [
-            (12.4, "12 us"),
-            (1234.0, "1.23 ms"),
-            (2_500_000.0, "2.50 s"),
-        ] {
+        for (value, want) in [(12.4, "12 us"), (1234.0, "1.23 ms"), (2_500_000.0, "2.50 s")] {
             assert_eq!(duration(value), want);
         }
     }

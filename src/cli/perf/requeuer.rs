@@ -4,7 +4,7 @@ use super::batch::Batch;
 use super::consumer::subscribe;
 use super::deliveries::{Event, Walker};
 use super::error::PerfError;
-use super::link::{Link, Wait};
+use super::link::{GOODBYE_SECONDS, Link, Wait};
 use super::meter::{Control, Counters, add};
 use super::settings::{ExchangeKind, Settings};
 use super::topology;
@@ -28,11 +28,7 @@ pub(super) struct Requeuer {
 
 impl Requeuer {
     /// Declares a queue, fills it, and consumes from it.
-    pub(super) fn prepare(
-        url: &BrokerUrl,
-        settings: &Settings,
-        index: usize,
-    ) -> Result<Self, PerfError> {
+    pub(super) fn prepare(url: &BrokerUrl, settings: &Settings, index: usize) -> Result<Self, PerfError> {
         let queue = queue(settings, index);
         let mut link = Link::connect(url)?;
         link.open_channel(topology::CHANNEL)?;
@@ -68,12 +64,7 @@ impl Requeuer {
             }
             let mut requeued = 0;
             let done = walker.walk(self.link.data(), self.link.frame_max, |event| {
-                if let Event::Delivered {
-                    channel,
-                    delivery_tag,
-                    ..
-                } = event
-                {
+                if let Event::Delivered { channel, delivery_tag, .. } = event {
                     nack(&mut nacks, channel, delivery_tag, false, true);
                     requeued += 1;
                 }
@@ -86,7 +77,7 @@ impl Requeuer {
             nacks.clear();
         }
         // Whether the broker says goodbye does not matter any more.
-        let _ = self.link.close();
+        let _ = self.link.close(GOODBYE_SECONDS);
         Ok(())
     }
 }

@@ -23,11 +23,7 @@ impl Schedule {
         let interval = 1e9 / super::clock::float(rate) * of;
         // Publishers take turns instead of firing together.
         let offset = interval * super::clock::float(index as u64) / of;
-        Self {
-            start: start + whole(offset),
-            interval,
-            sent: 0,
-        }
+        Self { start: start + whole(offset), interval, sent: 0 }
     }
 
     /// How many messages should have left by `now` and have not.
@@ -50,11 +46,7 @@ impl Schedule {
     pub(super) fn stamp(&mut self, now: u64) -> u64 {
         let due = self.moment(self.sent);
         self.sent += 1;
-        if now.saturating_sub(due) > LATE {
-            due
-        } else {
-            now
-        }
+        if now.saturating_sub(due) > LATE { due } else { now }
     }
 
     fn moment(&self, index: u64) -> u64 {

@@ -122,21 +122,15 @@ impl Default for Settings {
 impl Settings {
     /// Refuses what would hang or measure nothing.
     pub(super) fn check(&self) -> Result<(), String> {
-        if self.queues == 0
-            || self.consumers_per_connection == 0
-            || self.threads == 0
-            || self.bindings == 0
-        {
+        if self.queues == 0 || self.consumers_per_connection == 0 || self.threads == 0 || self.bindings == 0 {
             return Err(
-                "--queues, --bindings, --threads and --consumers-per-connection must be at least 1"
-                    .into(),
+                "--queues, --bindings, --threads and --consumers-per-connection must be at least 1".into()
             );
         }
         if self.mode == Mode::Traffic && self.publishers + self.consumers == 0 {
             return Err("nothing to do: no publishers and no consumers".into());
         }
-        if matches!(self.mode, Mode::Fill | Mode::FillDrain)
-            && (self.publishers == 0 || self.count.is_none())
+        if matches!(self.mode, Mode::Fill | Mode::FillDrain) && (self.publishers == 0 || self.count.is_none())
         {
             return Err("filling needs --count and at least one publisher".into());
         }
@@ -210,37 +204,13 @@ mod tests {
     #[test]
     fn settings_that_would_hang_are_refused() {
         let refused = [
-            Settings {
-                queues: 0,
-                ..Settings::default()
-            },
-            Settings {
-                publishers: 0,
-                consumers: 0,
-                ..Settings::default()
-            },
-            Settings {
-                mode: Mode::Fill,
-                ..Settings::default()
-            },
-            Settings {
-                mode: Mode::Drain,
-                queues: 2,
-                ..Settings::default()
-            },
-            Settings {
-                confirm: Some(0),
-                ..Settings::default()
-            },
-            Settings {
-                rate: Some(0),
-                ..Settings::default()
-            },
-            Settings {
-                prefetch: 10,
-                ack_every: 11,
-                ..Settings::default()
-            },
+            Settings { queues: 0, ..Settings::default() },
+            Settings { publishers: 0, consumers: 0, ..Settings::default() },
+            Settings { mode: Mode::Fill, ..Settings::default() },
+            Settings { mode: Mode::Drain, queues: 2, ..Settings::default() },
+            Settings { confirm: Some(0), ..Settings::default() },
+            Settings { rate: Some(0), ..Settings::default() },
+            Settings { prefetch: 10, ack_every: 11, ..Settings::default() },
         ];
         for settings in refused {
             assert!(settings.check().is_err(), "{settings:?}");
@@ -250,18 +220,12 @@ mod tests {
 
     #[test]
     fn keys_name_their_binding() {
-        let topic = Settings {
-            exchange: ExchangeKind::Topic,
-            ..Settings::default()
-        };
+        let topic = Settings { exchange: ExchangeKind::Topic, ..Settings::default() };
         assert_eq!(
             (topic.binding_key(7), topic.routing_key(7)),
             ("eu.7.*.#".into(), "eu.7.orders.created".into())
         );
-        let own = Settings {
-            routing_key: Some("a.{}.b".into()),
-            ..topic
-        };
+        let own = Settings { routing_key: Some("a.{}.b".into()), ..topic };
         assert_eq!(own.routing_key(12), "a.12.b");
     }
 }

@@ -34,15 +34,9 @@ pub(super) fn declare(link: &mut Link, settings: &Settings) -> Result<(), PerfEr
         durable: settings.durable,
         ..exchange::Declare::default()
     };
-    link.call(
-        CHANNEL,
-        &AMQPClass::Exchange(exchange::AMQPMethod::Declare(declare)),
-    )?;
-    let bindings = if settings.exchange == ExchangeKind::Fanout {
-        settings.queues
-    } else {
-        settings.bindings
-    };
+    link.call(CHANNEL, &AMQPClass::Exchange(exchange::AMQPMethod::Declare(declare)))?;
+    let bindings =
+        if settings.exchange == ExchangeKind::Fanout { settings.queues } else { settings.bindings };
     pipeline(link, bindings, |index, nowait| {
         AMQPClass::Queue(queue::AMQPMethod::Bind(queue::Bind {
             queue: name(&settings.queue(index % settings.queues)),
@@ -101,48 +95,25 @@ pub(super) fn declare_queue(
 
 /// Messages ready in a queue that exists.
 pub(super) fn messages(link: &mut Link, queue: &str) -> Result<u32, PerfError> {
-    ready(
-        link,
-        queue::Declare {
-            queue: name(queue),
-            passive: true,
-            ..queue::Declare::default()
-        },
-    )
+    ready(link, queue::Declare { queue: name(queue), passive: true, ..queue::Declare::default() })
 }
 
 fn ready(link: &mut Link, declare: queue::Declare) -> Result<u32, PerfError> {
-    match link.call(
-        CHANNEL,
-        &AMQPClass::Queue(queue::AMQPMethod::Declare(declare)),
-    )? {
+    match link.call(CHANNEL, &AMQPClass::Queue(queue::AMQPMethod::Declare(declare)))? {
         AMQPClass::Queue(queue::AMQPMethod::DeclareOk(declared)) => Ok(declared.message_count),
         other => Err(unexpected(&other)),
     }
 }
 
 pub(super) fn delete_queue(link: &mut Link, queue: &str) -> Result<(), PerfError> {
-    let delete = queue::Delete {
-        queue: name(queue),
-        ..queue::Delete::default()
-    };
-    link.call(
-        CHANNEL,
-        &AMQPClass::Queue(queue::AMQPMethod::Delete(delete)),
-    )
-    .map(|_| ())
+    let delete = queue::Delete { queue: name(queue), ..queue::Delete::default() };
+    link.call(CHANNEL, &AMQPClass::Queue(queue::AMQPMethod::Delete(delete))).map(|_| ())
 }
 
 fn delete_exchange(link: &mut Link, settings: &Settings) -> Result<(), PerfError> {
-    let delete = exchange::Delete {
-        exchange: name(&settings.exchange_name()),
-        ..exchange::Delete::default()
-    };
-    link.call(
-        CHANNEL,
-        &AMQPClass::Exchange(exchange::AMQPMethod::Delete(delete)),
-    )
-    .map(|_| ())
+    let delete =
+        exchange::Delete { exchange: name(&settings.exchange_name()), ..exchange::Delete::default() };
+    link.call(CHANNEL, &AMQPClass::Exchange(exchange::AMQPMethod::Delete(delete))).map(|_| ())
 }
 
 /// Reads `key=value` pairs: integers, `true`, `false`, else text.
@@ -150,9 +121,7 @@ pub(super) fn queue_arguments(pairs: &[String]) -> Result<FieldTable, PerfError>
     let mut table = FieldTable::default();
     for pair in pairs {
         let Some((key, value)) = pair.split_once('=') else {
-            return Err(PerfError::Option(format!(
-                "--queue-args: {pair} is not key=value"
-            )));
+            return Err(PerfError::Option(format!("--queue-args: {pair} is not key=value")));
         };
         let value = match (value.parse::<i64>(), value) {
             (Ok(number), _) => AMQPValue::LongLongInt(number),
@@ -171,12 +140,7 @@ mod tests {
 
     #[test]
     fn queue_arguments_take_the_type_of_their_value() {
-        let pairs = [
-            "x-max-length=5",
-            "x-single-active-consumer=true",
-            "x-queue-type=quorum",
-            "x-a=b=c",
-        ];
+        let pairs = ["x-max-length=5", "x-single-active-consumer=true", "x-queue-type=quorum", "x-a=b=c"];
         let table = queue_arguments(&pairs.map(str::to_owned)).unwrap();
         for (key, want) in [
             ("x-max-length", AMQPValue::LongLongInt(5)),

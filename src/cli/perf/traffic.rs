@@ -6,7 +6,7 @@ use std::thread::{self, Scope, ScopedJoinHandle};
 use super::clock;
 use super::consumer::Consumer;
 use super::error::PerfError;
-use super::link::Link;
+use super::link::{GOODBYE_SECONDS, Link};
 use super::meter::{Control, Counters, Latencies, Stage, Totals};
 use super::process::{Process, Usage};
 use super::publisher::Publisher;
@@ -73,16 +73,13 @@ impl Bench<'_> {
                 topology::delete_queue(&mut link, &requeuer::queue(self.settings, index))?;
             }
         }
-        link.close()?;
+        link.close(GOODBYE_SECONDS)?;
         Ok(phases)
     }
 
     fn traffic(&self) -> Result<Phase, PerfError> {
-        let copies = if self.settings.exchange == ExchangeKind::Fanout {
-            self.settings.queues as u64
-        } else {
-            1
-        };
+        let copies =
+            if self.settings.exchange == ExchangeKind::Fanout { self.settings.queues as u64 } else { 1 };
         let goal = match (self.settings.count, self.settings.consumers) {
             (None, _) => None,
             (Some(_), 0) => Some(0),
@@ -92,14 +89,7 @@ impl Bench<'_> {
     }
 
     fn fill(&self) -> Result<Phase, PerfError> {
-        self.measure(
-            "fill",
-            &Settings {
-                consumers: 0,
-                ..self.settings.clone()
-            },
-            Some(0),
-        )
+        self.measure("fill", &Settings { consumers: 0, ..self.settings.clone() }, Some(0))
     }
 
     fn drain(&self, link: &mut Link) -> Result<Phase, PerfError> {
@@ -107,12 +97,7 @@ impl Bench<'_> {
         for index in 0..self.settings.queues {
             messages += u64::from(topology::messages(link, &self.settings.queue(index))?);
         }
-        let settings = Settings {
-            publishers: 0,
-            requeuers: 0,
-            rate: None,
-            ..self.settings.clone()
-        };
+        let settings = Settings { publishers: 0, requeuers: 0, rate: None, ..self.settings.clone() };
         let mut phase = self.measure("drain", &settings, Some(messages))?;
         // That would tell how long the messages lay in the queue.
         phase.end_to_end_latency_us = None;
@@ -126,9 +111,7 @@ impl Bench<'_> {
         settings: &Settings,
         goal: Option<u64>,
     ) -> Result<Phase, PerfError> {
-        let connections = settings
-            .consumers
-            .div_ceil(settings.consumers_per_connection);
+        let connections = settings.consumers.div_ceil(settings.consumers_per_connection);
         let counters: Vec<Counters> = (0..connections + settings.publishers + settings.requeuers)
             .map(|_| Counters::default())
             .collect();
@@ -151,20 +134,15 @@ impl Bench<'_> {
         control: &'scope Control,
     ) -> Result<Phase, PerfError> {
         let (tell, news) = channel();
-        let connections = settings
-            .consumers
-            .div_ceil(settings.consumers_per_connection);
+        let connections = settings.consumers.div_ceil(settings.consumers_per_connection);
         let mut workers = Vec::new();
         for (index, own) in counters[..connections].iter().enumerate() {
             let own_tell = tell.clone();
             workers.push(spawn(scope, tell.clone(), move || {
                 let first = index * settings.consumers_per_connection;
-                let last = settings
-                    .consumers
-                    .min(first + settings.consumers_per_connection);
-                let queues: Vec<_> = (first..last)
-                    .map(|consumer| settings.queue(consumer % settings.queues))
-                    .collect();
+                let last = settings.consumers.min(first + settings.consumers_per_connection);
+                let queues: Vec<_> =
+                    (first..last).map(|consumer| settings.queue(consumer % settings.queues)).collect();
                 let consumer = Consumer::prepare(self.url, settings, &queues, control, own)?;
                 start(&own_tell, control);
                 consumer.run().map(Outcome::EndToEnd)
@@ -172,13 +150,10 @@ impl Bench<'_> {
         }
         for (index, own) in counters[connections..].iter().enumerate() {
             let own_tell = tell.clone();
-            let share = settings
-                .count
-                .map(|count| share(count, index, settings.publishers));
+            let share = settings.count.map(|count| share(count, index, settings.publishers));
             workers.push(spawn(scope, tell.clone(), move || {
                 if index >= settings.publishers {
-                    let requeuer =
-                        Requeuer::prepare(self.url, settings, index - settings.publishers)?;
+                    let requeuer = Requeuer::prepare(self.url, settings, index - settings.publishers)?;
                     start(&own_tell, control);
                     return requeuer.run(control, own).map(|()| Outcome::Requeued);
                 }
@@ -203,17 +178,13 @@ impl Bench<'_> {
         };
         let (before, from, start) = (usages()?, Totals::of(counters), clock::now());
         control.set(Stage::Measure);
-        let (end, warning) =
-            self.until_done(settings, goal, counters, &workers, &news, (start, from))?;
+        let (end, warning) = self.until_done(settings, goal, counters, &workers, &news, (start, from))?;
         let totals = Totals::of(counters).since(from);
         let after = usages()?;
         control.set(Stage::Stop);
 
         let spent = Spent {
-            broker: before
-                .0
-                .zip(after.0)
-                .map(|(before, after)| (before, after, peak_reset)),
+            broker: before.0.zip(after.0).map(|(before, after)| (before, after, peak_reset)),
             own: (before.1, after.1),
         };
         let mut phase = Phase::new(name, clock::seconds(end - start), totals, &spent);
@@ -243,9 +214,7 @@ impl Bench<'_> {
         news: &Receiver<News>,
         (start, from): (u64, Totals),
     ) -> Result<(u64, Option<String>), PerfError> {
-        let first_publisher = settings
-            .consumers
-            .div_ceil(settings.consumers_per_connection);
+        let first_publisher = settings.consumers.div_ceil(settings.consumers_per_connection);
         let publishers = &workers[first_publisher..][..settings.publishers];
         let (mut shown, mut last, mut moved) = ((start, from), from, start);
         loop {
@@ -270,8 +239,7 @@ impl Bench<'_> {
                     }
                     if now - moved > STUCK {
                         let (received, goal) = (grouped(received), grouped(goal));
-                        let warning =
-                            format!("nothing moved for 10 s; received {received} of {goal}");
+                        let warning = format!("nothing moved for 10 s; received {received} of {goal}");
                         return Ok((moved, Some(warning)));
                     }
                     clock::sleep(LOOK);
@@ -309,11 +277,7 @@ fn share(count: u64, index: usize, of: usize) -> u64 {
 fn progress(start: u64, before: (u64, Totals), after: (u64, Totals)) {
     let seconds = clock::seconds(after.0 - before.0);
     let step = after.1.since(before.1);
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "a rate, for display"
-    )]
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rate, for display")]
     let rate = |count| grouped((clock::float(count) / seconds) as u64);
     let mut line = format!("{:>5.0} s", clock::seconds(after.0 - start));
     for (name, count) in [
@@ -338,10 +302,7 @@ mod tests {
     #[test]
     fn shares_add_up() {
         for (count, of) in [(10, 3), (2, 5), (0, 2), (1_000_000, 7)] {
-            assert_eq!(
-                (0..of).map(|index| share(count, index, of)).sum::<u64>(),
-                count
-            );
+            assert_eq!((0..of).map(|index| share(count, index, of)).sum::<u64>(), count);
         }
     }
 }

@@ -15,14 +15,10 @@ pub(super) struct BrokerUrl {
 impl BrokerUrl {
     pub(super) fn parse(text: &str) -> Result<Self, PerfError> {
         if text.starts_with("amqps://") {
-            return Err(PerfError::Option(
-                "--url: perf speaks plain AMQP only, not amqps://".into(),
-            ));
+            return Err(PerfError::Option("--url: perf speaks plain AMQP only, not amqps://".into()));
         }
         let parsed: amq_protocol::uri::AMQPUri = text.parse().map_err(|why| {
-            PerfError::Option(format!(
-                "--url: {why}; want amqp://user:password@host:port/vhost"
-            ))
+            PerfError::Option(format!("--url: {why}; want amqp://user:password@host:port/vhost"))
         })?;
         Ok(Self {
             host: parsed.authority.host,
@@ -30,22 +26,13 @@ impl BrokerUrl {
             user: parsed.authority.userinfo.username,
             password: parsed.authority.userinfo.password,
             // No broker has a vhost without a name; a trailing slash means the default.
-            vhost: if parsed.vhost.is_empty() {
-                "/".to_owned()
-            } else {
-                parsed.vhost
-            },
+            vhost: if parsed.vhost.is_empty() { "/".to_owned() } else { parsed.vhost },
         })
     }
 
     /// The address and vhost, without the password.
     pub(super) fn shown(&self) -> String {
-        format!(
-            "amqp://{}:{}/{}",
-            self.host,
-            self.port,
-            self.vhost.replace('/', "%2f")
-        )
+        format!("amqp://{}:{}/{}", self.host, self.port, self.vhost.replace('/', "%2f"))
     }
 }
 
@@ -56,14 +43,7 @@ mod tests {
     #[test]
     fn url_is_read_with_defaults_and_shown_without_its_password() {
         for (text, user, host, port, vhost, shown) in [
-            (
-                "amqp://localhost",
-                "guest",
-                "localhost",
-                5672,
-                "/",
-                "amqp://localhost:5672/%2f",
-            ),
+            ("amqp://localhost", "guest", "localhost", 5672, "/", "amqp://localhost:5672/%2f"),
             (
                 "amqp://me:se%40cret@10.0.0.1:5673/prod",
                 "me",
@@ -81,13 +61,8 @@ mod tests {
                 "amqp://127.0.0.1:5672/%2f",
             ),
         ] {
-            let Ok(url) = BrokerUrl::parse(text) else {
-                panic!("{text}")
-            };
-            assert_eq!(
-                (&*url.user, &*url.host, url.port, &*url.vhost),
-                (user, host, port, vhost)
-            );
+            let Ok(url) = BrokerUrl::parse(text) else { panic!("{text}") };
+            assert_eq!((&*url.user, &*url.host, url.port, &*url.vhost), (user, host, port, vhost));
             assert_eq!(url.shown(), shown);
         }
         assert!(BrokerUrl::parse("http://localhost").is_err());

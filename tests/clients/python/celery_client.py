@@ -10,8 +10,8 @@ import tempfile
 from scenarios import run
 
 HERE = pathlib.Path(__file__).parent
-RESULTS = tempfile.mkdtemp(prefix="celery-results-")
-os.environ["CELERY_RESULTS"] = "file://" + RESULTS
+RESULTS = tempfile.TemporaryDirectory(prefix="celery-results-")
+os.environ["CELERY_RESULTS"] = "file://" + RESULTS.name
 
 import celery_app  # noqa: E402  (it reads CELERY_RESULTS)
 

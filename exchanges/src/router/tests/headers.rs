@@ -13,10 +13,7 @@ fn args(text: &str) -> Args {
         } else if let Ok(int) = value.parse::<i64>() {
             OwnedValue::int(int)
         } else if let Ok(float) = value.parse::<f64>() {
-            OwnedValue::Float {
-                kind: b'd',
-                value: float,
-            }
+            OwnedValue::Float { kind: b'd', value: float }
         } else {
             OwnedValue::Bool(value == "true")
         };
@@ -148,10 +145,7 @@ fn headers_binding_with_a_bad_x_match_is_refused() {
     let mut router = vhost();
     for bad in ["x-match='some'", "x-match=1", "x-match"] {
         let bound = router.bind("amq.match", to("q1"), "", args(bad));
-        assert!(
-            matches!(bound, Err(Refusal::InvalidBinding(_))),
-            "{bound:?}"
-        );
+        assert!(matches!(bound, Err(Refusal::InvalidBinding(_))), "{bound:?}");
         let bound = router.bind("amq.direct", to("q1"), "", args(bad));
         assert!(bound.is_ok(), "only headers mind");
     }

@@ -7,10 +7,7 @@ fn default_exchange_routes_by_queue_name_until_the_queue_is_gone() {
     let mut router = vhost();
     assert_eq!(route(&router, "", "q3"), [3]);
     assert_eq!(route(&router, "", "nobody"), []);
-    assert_eq!(
-        route_with(&router, "", &["q3", "q4", "q3"], &NoAttributes),
-        [3, 4]
-    );
+    assert_eq!(route_with(&router, "", &["q3", "q4", "q3"], &NoAttributes), [3, 4]);
     assert_eq!(router.queue("q3"), Some(3));
     router.queue_gone(3);
     assert_eq!(route(&router, "", "q3"), []);
@@ -24,18 +21,9 @@ fn default_exchange_routes_by_queue_name_until_the_queue_is_gone() {
 fn default_exchange_cannot_be_bound_unbound_deleted_or_given_an_alternate() {
     let mut router = vhost();
     let refused = Refusal::DefaultExchange;
-    assert_eq!(
-        router.bind("", to("q1"), "k", Args::EMPTY),
-        Err(refused.clone())
-    );
-    assert_eq!(
-        router.bind("amq.fanout", to(""), "k", Args::EMPTY),
-        Err(refused.clone())
-    );
-    assert_eq!(
-        router.unbind("", to("q1"), "q1", &Args::EMPTY),
-        Err(refused.clone())
-    );
+    assert_eq!(router.bind("", to("q1"), "k", Args::EMPTY), Err(refused.clone()));
+    assert_eq!(router.bind("amq.fanout", to(""), "k", Args::EMPTY), Err(refused.clone()));
+    assert_eq!(router.unbind("", to("q1"), "q1", &Args::EMPTY), Err(refused.clone()));
     assert_eq!(router.delete("", false), Err(refused.clone()));
     assert_eq!(router.set_policy_alternate("", Some("x")), Err(refused));
     assert_eq!(route(&router, "", "q1"), [1]);
@@ -51,10 +39,7 @@ fn auto_delete_exchanges_go_with_their_last_binding_and_cascade() {
     bind(&mut router, "y", "z", "");
     bind(&mut router, "z", "q1", "");
     bind(&mut router, "z", "q2", "");
-    let removed = router
-        .unbind("z", to("q2"), "", &Args::EMPTY)
-        .expect("ok")
-        .expect("was there");
+    let removed = router.unbind("z", to("q2"), "", &Args::EMPTY).expect("ok").expect("was there");
     assert!(removed.exchanges.is_empty());
     let removed = router.queue_gone(1);
     assert_eq!(names(&removed), ["z", "y", "x"]);
@@ -68,20 +53,14 @@ fn auto_delete_exchange_never_bound_or_only_a_destination_stays() {
     let mut router = vhost();
     declare_auto_delete(&mut router, "x");
     bind(&mut router, "amq.fanout", "x", "");
-    let removed = router
-        .unbind("amq.fanout", to("x"), "", &Args::EMPTY)
-        .expect("ok")
-        .expect("was there");
+    let removed = router.unbind("amq.fanout", to("x"), "", &Args::EMPTY).expect("ok").expect("was there");
     assert!(removed.exchanges.is_empty());
     let missing = router.unbind("x", to("q1"), "", &Args::EMPTY);
     assert_eq!(missing, Ok(None));
     assert!(router.exchange("x").is_some());
     // Bound to itself only, it goes once.
     bind(&mut router, "x", "x", "");
-    let removed = router
-        .unbind("x", to("x"), "", &Args::EMPTY)
-        .expect("ok")
-        .expect("was there");
+    let removed = router.unbind("x", to("x"), "", &Args::EMPTY).expect("ok").expect("was there");
     assert_eq!(names(&removed), ["x"]);
 }
 
@@ -95,10 +74,7 @@ fn deleting_a_destination_exchange_removes_its_bindings_and_orphaned_sources() {
     bind(&mut router, "x", "q1", "");
     let in_use = router.delete("x", true);
     assert_eq!(in_use, Err(Refusal::InUse("x".to_owned())));
-    let removed = router
-        .delete("x", false)
-        .expect("deletes")
-        .expect("was there");
+    let removed = router.delete("x", false).expect("deletes").expect("was there");
     assert_eq!(names(&removed), ["x", "source"]);
     assert_eq!(removed.bindings.len(), 3);
     assert_eq!(router.delete("x", true), Ok(None));
@@ -110,39 +86,23 @@ fn bindings_need_both_ends_and_are_identified_by_all_four_parts() {
     let mut router = vhost();
     let no = |name: &str| Err(Refusal::NoSuchExchange(name.to_owned()));
     assert_eq!(router.bind("no", to("q1"), "", Args::EMPTY), no("no"));
-    assert_eq!(
-        router.bind("amq.direct", to("no"), "", Args::EMPTY),
-        no("no")
-    );
-    assert_eq!(
-        router.bind("amq.direct", to("q77"), "", Args::EMPTY),
-        Err(Refusal::NoSuchQueue)
-    );
+    assert_eq!(router.bind("amq.direct", to("no"), "", Args::EMPTY), no("no"));
+    assert_eq!(router.bind("amq.direct", to("q77"), "", Args::EMPTY), Err(Refusal::NoSuchQueue));
     let args = |kind| Args::from_iter([("a", OwnedValue::Int { kind, value: 1 })]);
     bind(&mut router, "amq.direct", "q1", "k");
     let again = router.bind("amq.direct", to("q1"), "k", Args::EMPTY);
     assert_eq!(again, Ok(Bound::Existing));
     for kind in [b'l', b'I'] {
         let bound = router.bind("amq.direct", to("q1"), "k", args(kind));
-        assert!(
-            matches!(bound, Ok(Bound::New(_))),
-            "types of arguments matter"
-        );
+        assert!(matches!(bound, Ok(Bound::New(_))), "types of arguments matter");
     }
     assert_eq!(route(&router, "amq.direct", "k"), [1]);
     for (left, removed) in [(2, Args::EMPTY), (1, args(b'l')), (0, args(b'I'))] {
-        assert!(
-            router
-                .unbind("amq.direct", to("q1"), "k", &removed)
-                .is_ok_and(|gone| gone.is_some())
-        );
+        assert!(router.unbind("amq.direct", to("q1"), "k", &removed).is_ok_and(|gone| gone.is_some()));
         assert_eq!(router.bindings_from("amq.direct").count(), left);
         assert_eq!(route(&router, "amq.direct", "k").is_empty(), left == 0);
     }
-    assert_eq!(
-        router.unbind("amq.direct", to("q1"), "k", &Args::EMPTY),
-        Ok(None)
-    );
+    assert_eq!(router.unbind("amq.direct", to("q1"), "k", &Args::EMPTY), Ok(None));
     assert_eq!(router.unbind("no", to("q77"), "k", &Args::EMPTY), Ok(None));
 }
 
@@ -202,10 +162,7 @@ fn lists_show_implicit_and_explicit_bindings() {
     assert_eq!(router.bindings_from("amq.topic").count(), 2);
     assert_eq!(router.bindings_from("no").count(), 0);
     let to_q1: Vec<_> = router.bindings_to(to("q1")).collect();
-    let shown: Vec<_> = to_q1
-        .iter()
-        .map(|binding| (&*binding.source, &*binding.key))
-        .collect();
+    let shown: Vec<_> = to_q1.iter().map(|binding| (&*binding.source, &*binding.key)).collect();
     assert_eq!(shown, [("", "q1"), ("amq.topic", "a.*")]);
     assert_eq!(router.bindings_to(to("amq.fanout")).count(), 1);
     assert_eq!(router.queue_name(1).map(|name| &**name), Some("q1"));

@@ -48,33 +48,14 @@ fn topic_patterns_match_word_by_word_with_empty_words_counting() {
     ] {
         let mut router = vhost();
         bind(&mut router, "amq.topic", "q1", pattern);
-        assert_eq!(
-            route(&router, "amq.topic", key).len(),
-            usize::from(wanted),
-            "{pattern} {key}"
-        );
+        assert_eq!(route(&router, "amq.topic", key).len(), usize::from(wanted), "{pattern} {key}");
         // Beside others that share words and wildcards.
-        for other in [
-            "#.z",
-            "*.z",
-            "a.z",
-            "a.#.z",
-            "a.*.z",
-            "#.a.#.z",
-            "*.stock.z",
-        ] {
+        for other in ["#.z", "*.z", "a.z", "a.#.z", "a.*.z", "#.a.#.z", "*.stock.z"] {
             bind(&mut router, "amq.topic", "q2", other);
         }
-        assert_eq!(
-            route(&router, "amq.topic", key).len(),
-            usize::from(wanted),
-            "{pattern} {key}"
-        );
+        assert_eq!(route(&router, "amq.topic", key).len(), usize::from(wanted), "{pattern} {key}");
         let unbound = router.unbind("amq.topic", to("q1"), pattern, &Args::EMPTY);
-        assert_eq!(
-            unbound.map(|removed| removed.map(|all| all.bindings.len())),
-            Ok(Some(1))
-        );
+        assert_eq!(unbound.map(|removed| removed.map(|all| all.bindings.len())), Ok(Some(1)));
         assert_eq!(route(&router, "amq.topic", key), []);
     }
 }
@@ -86,18 +67,8 @@ fn topic_with_many_hashes_takes_polynomial_time() {
     let pattern = format!("{}never", "#.a.".repeat(62));
     bind(&mut router, "amq.topic", "q1", &pattern);
     for depth in 0..60 {
-        bind(
-            &mut router,
-            "amq.topic",
-            "q2",
-            &format!("{}#.never", "#.*.".repeat(depth)),
-        );
-        bind(
-            &mut router,
-            "amq.topic",
-            "q3",
-            &format!("{}b.#.a", "#.a.".repeat(depth)),
-        );
+        bind(&mut router, "amq.topic", "q2", &format!("{}#.never", "#.*.".repeat(depth)));
+        bind(&mut router, "amq.topic", "q3", &format!("{}b.#.a", "#.a.".repeat(depth)));
     }
     let key = "a.".repeat(126) + "b.a";
     assert_eq!(key.len(), 255);

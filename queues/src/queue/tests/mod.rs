@@ -58,10 +58,7 @@ fn plain() -> Bench {
 }
 
 fn durable() -> Settings {
-    Settings {
-        durable: true,
-        ..Settings::default()
-    }
+    Settings { durable: true, ..Settings::default() }
 }
 
 fn message(body: &str, meta: MessageMeta) -> Message {
@@ -69,17 +66,13 @@ fn message(body: &str, meta: MessageMeta) -> Message {
 }
 
 fn persistent() -> MessageMeta {
-    MessageMeta {
-        persistent: true,
-        ..MessageMeta::default()
-    }
+    MessageMeta { persistent: true, ..MessageMeta::default() }
 }
 
 impl Bench {
     fn publish_meta(&mut self, body: &str, meta: MessageMeta) -> Published {
         let message = message(body, meta);
-        self.q
-            .publish(self.now, message, &mut self.desk, &mut self.fx)
+        self.q.publish(self.now, message, &mut self.desk, &mut self.fx)
     }
 
     fn publish(&mut self, body: &str) -> Published {
@@ -104,9 +97,7 @@ impl Bench {
     }
 
     fn attach(&mut self, spec: ConsumerSpec<u64>) {
-        self.q
-            .attach(self.now, spec, &mut self.fx)
-            .expect("attached");
+        self.q.attach(self.now, spec, &mut self.fx).expect("attached");
     }
 
     fn kick(&mut self) {
@@ -126,26 +117,16 @@ impl Bench {
     }
 
     fn bodies(&mut self) -> String {
-        self.seen()
-            .into_iter()
-            .map(|(_, body)| body)
-            .collect::<Vec<_>>()
-            .join(" ")
+        self.seen().into_iter().map(|(_, body)| body).collect::<Vec<_>>().join(" ")
     }
 
     fn takers(&mut self) -> Vec<u64> {
-        self.seen()
-            .into_iter()
-            .map(|(consumer, _)| consumer)
-            .collect()
+        self.seen().into_iter().map(|(consumer, _)| consumer).collect()
     }
 
     /// Takes and forgets the tokens of what was delivered.
     fn tokens(&mut self) -> Vec<Token> {
-        std::mem::take(&mut self.desk.out)
-            .into_iter()
-            .filter_map(|(_, delivery)| delivery.token)
-            .collect()
+        std::mem::take(&mut self.desk.out).into_iter().filter_map(|(_, delivery)| delivery.token).collect()
     }
 
     fn get(&mut self) -> Option<Delivery> {
@@ -191,24 +172,16 @@ impl Bench {
         let asked = self.fx.read.take().expect("something is asked for");
         let stored = (asked.from.0..=asked.to.0)
             .filter_map(|seq| {
-                Some(Stored {
-                    seq: Seq(seq),
-                    message: live(seq)?,
-                    expires: None,
-                    delivery_count: 0,
-                })
+                Some(Stored { seq: Seq(seq), message: live(seq)?, expires: None, delivery_count: 0 })
             })
             .take(asked.max_messages)
             .collect();
-        self.q
-            .fetched(self.now, stored, asked, &mut self.desk, &mut self.fx);
+        self.q.fetched(self.now, stored, asked, &mut self.desk, &mut self.fx);
         asked
     }
 
     fn gone(&mut self) -> Vec<(u64, SettleReason, bool)> {
         let gone = std::mem::take(&mut self.fx.gone);
-        gone.iter()
-            .map(|g| (g.seq.0, g.reason, g.dead_letter))
-            .collect()
+        gone.iter().map(|g| (g.seq.0, g.reason, g.dead_letter)).collect()
     }
 }

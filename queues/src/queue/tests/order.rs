@@ -20,17 +20,8 @@ fn settled_messages_leave_no_trace() {
     let tokens = b.tokens();
     b.settle(&tokens);
     b.settle(&tokens);
-    assert_eq!(
-        b.q.counts(),
-        Counts {
-            consumers: 1,
-            ..Counts::default()
-        }
-    );
-    assert!(
-        b.fx.is_empty(),
-        "transient and not dead-lettered: nothing to do"
-    );
+    assert_eq!(b.q.counts(), Counts { consumers: 1, ..Counts::default() });
+    assert!(b.fx.is_empty(), "transient and not dead-lettered: nothing to do");
 }
 
 #[test]
@@ -48,10 +39,7 @@ fn stale_token_does_not_settle_the_slots_next_user() {
 #[test]
 fn no_ack_message_passes_through_an_empty_durable_queue() {
     let mut b = bench(durable());
-    b.consume(ConsumerSpec {
-        no_ack: true,
-        ..Bench::spec(1)
-    });
+    b.consume(ConsumerSpec { no_ack: true, ..Bench::spec(1) });
     assert_eq!(b.publish_meta("a", persistent()), Published::Passed);
     let (_, delivery) = b.desk.out.pop().expect("delivered");
     assert!(delivery.token.is_none() && !delivery.redelivered);
@@ -64,10 +52,7 @@ fn no_ack_delivery_of_a_stored_message_is_reported_as_acked() {
     let mut b = bench(durable());
     b.publish_meta("a", persistent());
     b.publish("transient");
-    b.consume(ConsumerSpec {
-        no_ack: true,
-        ..Bench::spec(1)
-    });
+    b.consume(ConsumerSpec { no_ack: true, ..Bench::spec(1) });
     assert_eq!(b.bodies(), "a transient");
     assert_eq!(b.gone(), [(1, SettleReason::Acked, false)]);
     assert_eq!(b.fx.delivered_upto, None, "it is gone, not delivered");
@@ -87,11 +72,7 @@ fn delivered_upto_follows_stored_messages_only_and_only_grows() {
     assert_eq!(b.fx.delivered_upto, None);
     assert_eq!(
         b.publish_meta("c", persistent()),
-        Published::Enqueued {
-            seq: Seq(3),
-            lane: 0,
-            expires: None,
-        }
+        Published::Enqueued { seq: Seq(3), lane: 0, expires: None }
     );
     assert_eq!(b.fx.delivered_upto, Some(Seq(3)));
 }
@@ -122,12 +103,9 @@ fn fresh_message_is_not_redelivered_even_after_a_requeue_before_it() {
 
 #[test]
 fn failed_deliveries_count_and_others_do_not() {
-    for (cause, want) in [
-        (Requeue::Nack, 1),
-        (Requeue::Reject, 1),
-        (Requeue::ChannelClosed, 1),
-        (Requeue::Recover, 0),
-    ] {
+    for (cause, want) in
+        [(Requeue::Nack, 1), (Requeue::Reject, 1), (Requeue::ChannelClosed, 1), (Requeue::Recover, 0)]
+    {
         let mut b = plain();
         b.publish("a");
         let token = b.get().and_then(|d| d.token).expect("token");
@@ -138,11 +116,7 @@ fn failed_deliveries_count_and_others_do_not() {
 
 #[test]
 fn delivery_limit_drops_what_fails_more_often() {
-    let mut b = bench(Settings {
-        delivery_limit: Some(2),
-        dead_letters: true,
-        ..durable()
-    });
+    let mut b = bench(Settings { delivery_limit: Some(2), dead_letters: true, ..durable() });
     b.publish_meta("a", persistent());
     for count in 1..=2 {
         let token = b.get().and_then(|d| d.token).expect("token");
@@ -158,10 +132,7 @@ fn delivery_limit_drops_what_fails_more_often() {
 #[test]
 fn rejected_messages_are_dead_lettered_only_if_there_is_an_exchange() {
     for dead_letters in [true, false] {
-        let mut b = bench(Settings {
-            dead_letters,
-            ..durable()
-        });
+        let mut b = bench(Settings { dead_letters, ..durable() });
         b.publish_meta("a", persistent());
         let token = b.get().and_then(|d| d.token).expect("token");
         b.reject(&[token]);
@@ -171,20 +142,9 @@ fn rejected_messages_are_dead_lettered_only_if_there_is_an_exchange() {
 
 #[test]
 fn higher_priorities_go_first_and_too_high_ones_are_clamped() {
-    let mut b = bench(Settings {
-        max_priority: Some(5),
-        ..Settings::default()
-    });
-    for (body, priority) in [
-        ("none", None),
-        ("p5", Some(5)),
-        ("p9", Some(9)),
-        ("p1", Some(1)),
-    ] {
-        let meta = MessageMeta {
-            priority,
-            ..MessageMeta::default()
-        };
+    let mut b = bench(Settings { max_priority: Some(5), ..Settings::default() });
+    for (body, priority) in [("none", None), ("p5", Some(5)), ("p9", Some(9)), ("p1", Some(1))] {
+        let meta = MessageMeta { priority, ..MessageMeta::default() };
         b.publish_meta(body, meta);
     }
     let first = b.get().and_then(|d| d.token).expect("token");
@@ -199,30 +159,15 @@ fn higher_priorities_go_first_and_too_high_ones_are_clamped() {
 fn priority_is_ignored_without_max_priority() {
     let mut b = plain();
     b.publish("a");
-    b.publish_meta(
-        "b",
-        MessageMeta {
-            priority: Some(9),
-            ..MessageMeta::default()
-        },
-    );
+    b.publish_meta("b", MessageMeta { priority: Some(9), ..MessageMeta::default() });
     assert_eq!(b.drain(), "a b");
 }
 
 #[test]
 fn peek_shows_the_order_of_delivery_and_changes_nothing() {
-    let mut b = bench(Settings {
-        max_priority: Some(1),
-        ..Settings::default()
-    });
+    let mut b = bench(Settings { max_priority: Some(1), ..Settings::default() });
     b.publish_all(&["a", "b"]);
-    b.publish_meta(
-        "c",
-        MessageMeta {
-            priority: Some(1),
-            ..MessageMeta::default()
-        },
-    );
+    b.publish_meta("c", MessageMeta { priority: Some(1), ..MessageMeta::default() });
     let seqs = |peeked: Vec<Peeked<'_>>| -> Vec<u64> {
         let seq = |p: &Peeked<'_>| match p {
             Peeked::Message { seq, .. } => seq.0,
@@ -237,11 +182,7 @@ fn peek_shows_the_order_of_delivery_and_changes_nothing() {
 
 #[test]
 fn an_idle_queue_is_small() {
-    assert!(
-        size_of::<Queue<u64>>() <= 448,
-        "{}",
-        size_of::<Queue<u64>>()
-    );
+    assert!(size_of::<Queue<u64>>() <= 448, "{}", size_of::<Queue<u64>>());
 }
 
 #[test]

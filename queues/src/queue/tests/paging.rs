@@ -22,11 +22,8 @@ fn whole(seq: u64) -> Option<Result<Message, String>> {
 }
 
 fn recovered(settings: Settings, ranges: &[ColdRange], delivered_upto: u64) -> Bench {
-    let found = RecoveredQueue {
-        ranges: ranges.to_vec(),
-        last_seq: Seq(100),
-        delivered_upto: Seq(delivered_upto),
-    };
+    let found =
+        RecoveredQueue { ranges: ranges.to_vec(), last_seq: Seq(100), delivered_upto: Seq(delivered_upto) };
     let mut b = bench(settings);
     b.q = Queue::recover(settings, &found, b.now);
     b
@@ -34,13 +31,7 @@ fn recovered(settings: Settings, ranges: &[ColdRange], delivered_upto: u64) -> B
 
 fn range(lane: u8, first: u64, last: u64) -> ColdRange {
     let count = last + 1 - first;
-    ColdRange {
-        lane,
-        first: Seq(first),
-        last: Seq(last),
-        count,
-        bytes: 2 * count,
-    }
+    ColdRange { lane, first: Seq(first), last: Seq(last), count, bytes: 2 * count }
 }
 
 #[test]
@@ -49,11 +40,7 @@ fn paged_out_messages_keep_their_counts_and_come_back_in_order() {
     let before = b.q.counts();
     let freed = b.page_out(0);
     assert_eq!(freed, before.resident_bytes);
-    let counts = Counts {
-        away: 10,
-        resident_bytes: 0,
-        ..before
-    };
+    let counts = Counts { away: 10, resident_bytes: 0, ..before };
     assert_eq!(b.q.counts(), counts);
     assert_eq!(b.q.peek(0, 99).len(), 1, "one stretch for all of them");
     b.publish_meta("m11", persistent());
@@ -97,18 +84,11 @@ fn transient_messages_stay_until_they_are_written() {
     assert_eq!(b.page_out(0), 0);
     let candidates = b.q.page_candidates(0, 100);
     assert_eq!(candidates.len(), 10);
-    assert!(
-        b.q.page_candidates(0, 100).is_empty(),
-        "one batch at a time"
-    );
+    assert!(b.q.page_candidates(0, 100).is_empty(), "one batch at a time");
     assert_eq!(b.page_out(0), 0);
     let token = b.get().and_then(|d| d.token).expect("token");
     b.settle(&[token]);
-    assert_eq!(
-        b.gone(),
-        [(1, SettleReason::Acked, false)],
-        "a settle record is owed"
-    );
+    assert_eq!(b.gone(), [(1, SettleReason::Acked, false)], "a settle record is owed");
     b.q.paged();
     assert!(b.page_out(0) > 0);
     assert_eq!(b.q.counts().away, 9);
@@ -121,11 +101,7 @@ fn transient_messages_stay_until_they_are_written() {
 fn unwritten_transient_in_the_middle_stays_in_memory() {
     let mut b = bench(durable());
     for n in 1..=19 {
-        let meta = if n == 10 {
-            MessageMeta::default()
-        } else {
-            persistent()
-        };
+        let meta = if n == 10 { MessageMeta::default() } else { persistent() };
         b.publish_meta(&format!("m{n}"), meta);
     }
     b.page_out(0);
@@ -159,12 +135,7 @@ fn requeued_message_without_body_is_read_back_into_its_place() {
     b.consume(Bench::spec(1));
     let asked = b.answer(whole);
     assert_eq!((asked.from, asked.to), (Seq(1), Seq(3)));
-    assert!(
-        b.desk
-            .out
-            .iter()
-            .all(|(_, d)| d.redelivered && d.delivery_count == 1)
-    );
+    assert!(b.desk.out.iter().all(|(_, d)| d.redelivered && d.delivery_count == 1));
     assert_eq!(b.bodies(), "m1 m3", "m2 is still held");
     assert_eq!(b.fx.lost, 0);
 }
@@ -235,12 +206,8 @@ fn answer_after_a_purge_is_ignored() {
     let asked = b.fx.read.take().expect("asked");
     assert_eq!(b.q.purge(&mut b.fx), 10);
     b.publish("new");
-    let late = Stored {
-        seq: Seq(1),
-        message: Ok(message("m1", persistent())),
-        expires: None,
-        delivery_count: 0,
-    };
+    let late =
+        Stored { seq: Seq(1), message: Ok(message("m1", persistent())), expires: None, delivery_count: 0 };
     b.q.fetched(b.now, vec![late], asked, &mut b.desk, &mut b.fx);
     assert_eq!(b.bodies(), "new");
     b.q.check();
@@ -360,18 +327,12 @@ fn recovered_queue_asks_for_its_front_at_once() {
     let redelivered: Vec<bool> = b.desk.out.iter().map(|(_, d)| d.redelivered).collect();
     assert_eq!(redelivered, [true, true, true, false, false, false, false]);
     assert_eq!(b.fx.lost, 0);
-    assert!(matches!(
-        b.publish("n"),
-        Published::Enqueued { seq: Seq(101), .. }
-    ));
+    assert!(matches!(b.publish("n"), Published::Enqueued { seq: Seq(101), .. }));
 }
 
 #[test]
 fn recovered_messages_expire_when_the_front_is_read() {
-    let settings = Settings {
-        dead_letters: true,
-        ..durable()
-    };
+    let settings = Settings { dead_letters: true, ..durable() };
     let mut b = recovered(settings, &[range(0, 1, 2)], 0);
     b.tick_at(5000);
     let asked = b.fx.read.take().expect("asked");
@@ -391,11 +352,7 @@ fn recovered_messages_expire_when_the_front_is_read() {
 
 #[test]
 fn length_limit_waits_for_a_front_on_disk() {
-    let settings = Settings {
-        max_length: Some(3),
-        dead_letters: true,
-        ..durable()
-    };
+    let settings = Settings { max_length: Some(3), dead_letters: true, ..durable() };
     let mut b = recovered(settings, &[range(0, 1, 5)], 0);
     b.tick_at(1000);
     assert_eq!(b.q.counts().ready, 5);
@@ -406,10 +363,7 @@ fn length_limit_waits_for_a_front_on_disk() {
 
 #[test]
 fn priorities_on_disk_are_read_highest_first() {
-    let settings = Settings {
-        max_priority: Some(9),
-        ..durable()
-    };
+    let settings = Settings { max_priority: Some(9), ..durable() };
     let mut b = recovered(settings, &[range(0, 1, 2), range(9, 3, 4)], 0);
     b.consume(Bench::spec(1));
     assert_eq!(b.answer(whole).lane, 9);
@@ -423,16 +377,10 @@ fn nothing_is_read_ahead_when_nobody_consumes() {
     b.page_out(0);
     b.kick();
     b.answer(|seq| whole(seq).filter(|_| seq <= 4));
-    let settings = Settings {
-        max_length: Some(8),
-        ..durable()
-    };
+    let settings = Settings { max_length: Some(8), ..durable() };
     b.q.set_settings(b.now, settings, &mut b.desk, &mut b.fx);
     assert_eq!(b.gone().len(), 2);
     assert!(b.fx.read.is_none(), "the front's rules are known");
-    b.consume(ConsumerSpec {
-        prefetch: 1,
-        ..Bench::spec(1)
-    });
+    b.consume(ConsumerSpec { prefetch: 1, ..Bench::spec(1) });
     assert!(b.fx.read.is_some(), "two left are few");
 }

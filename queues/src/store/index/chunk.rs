@@ -97,11 +97,7 @@ impl Chunk {
                 share.count += 1;
                 share.bytes += entry.weight();
             }
-            None => self.shares.push(Share {
-                segment,
-                count: 1,
-                bytes: entry.weight(),
-            }),
+            None => self.shares.push(Share { segment, count: 1, bytes: entry.weight() }),
         }
     }
 
@@ -150,10 +146,8 @@ impl Chunk {
             put(&mut out, share.bytes);
         }
         let entries = self.entries.as_deref().unwrap_or(&[]);
-        let returned: Vec<_> = (0u64..)
-            .zip(entries)
-            .filter(|(_, e)| e.delivery_count > 0 && !e.dead)
-            .collect();
+        let returned: Vec<_> =
+            (0u64..).zip(entries).filter(|(_, e)| e.delivery_count > 0 && !e.dead).collect();
         put(&mut out, returned.len() as u64);
         for (index, entry) in returned {
             put(&mut out, index);
@@ -195,10 +189,7 @@ impl Chunk {
                 put(&mut out, u64::from(entry.place.offset / 8));
             }
             put(&mut out, u64::from(entry.len / 8));
-            put(
-                &mut out,
-                u64::from(entry.len.saturating_sub(entry.body_len)),
-            );
+            put(&mut out, u64::from(entry.len.saturating_sub(entry.body_len)));
             if let Some(expires) = entry.expires {
                 put(&mut out, expires.0);
             }
@@ -222,18 +213,10 @@ impl Chunk {
             if flags & 4 != 0 {
                 segment = get_u32(&mut input)?;
             }
-            let offset = if flags & 8 != 0 {
-                get_u32(&mut input)?.checked_mul(8)?
-            } else {
-                end
-            };
+            let offset = if flags & 8 != 0 { get_u32(&mut input)?.checked_mul(8)? } else { end };
             let len = get_u32(&mut input)?.checked_mul(8)?;
             let body_len = len.checked_sub(get_u32(&mut input)?)?;
-            let expires = if flags & 1 != 0 {
-                Some(Millis(get(&mut input)?))
-            } else {
-                None
-            };
+            let expires = if flags & 1 != 0 { Some(Millis(get(&mut input)?)) } else { None };
             end = offset.checked_add(len)?;
             out.push(Entry {
                 seq,
@@ -323,28 +306,18 @@ mod tests {
     fn entry() -> impl Strategy<Value = Entry> {
         (
             (1u64..50, 1u32..9, 8u32..1 << 20, 2u32..1000),
-            (
-                proptest::option::of(any::<u64>()),
-                0u32..3,
-                any::<bool>(),
-                any::<bool>(),
-            ),
+            (proptest::option::of(any::<u64>()), 0u32..3, any::<bool>(), any::<bool>()),
         )
-            .prop_map(
-                |((gap, segment, offset, len), (expires, count, shared, dead))| Entry {
-                    seq: gap,
-                    place: Place {
-                        segment,
-                        offset: offset * 8,
-                    },
-                    len: len * 8,
-                    body_len: len * 8 - 16,
-                    expires: expires.map(Millis),
-                    delivery_count: if dead { 0 } else { count },
-                    shared,
-                    dead,
-                },
-            )
+            .prop_map(|((gap, segment, offset, len), (expires, count, shared, dead))| Entry {
+                seq: gap,
+                place: Place { segment, offset: offset * 8 },
+                len: len * 8,
+                body_len: len * 8 - 16,
+                expires: expires.map(Millis),
+                delivery_count: if dead { 0 } else { count },
+                shared,
+                dead,
+            })
     }
 
     proptest! {

@@ -26,18 +26,12 @@ impl DbError {
     /// The file system said no.
     #[cfg(any(test, feature = "testing"))]
     pub(crate) fn io(text: impl Into<String>) -> Self {
-        Self {
-            text: text.into(),
-            io: true,
-        }
+        Self { text: text.into(), io: true }
     }
 
     /// Its content is not what it should be.
     pub(crate) fn damaged(text: impl Into<String>) -> Self {
-        Self {
-            text: text.into(),
-            io: false,
-        }
+        Self { text: text.into(), io: false }
     }
 }
 
@@ -74,17 +68,8 @@ struct Open {
 impl Sled {
     /// Opens or creates the database in `path`. Its pages (16 records) must stay below a quarter
     /// of `segment_bytes`, else sled moves them to files that it never syncs.
-    pub(crate) fn open(
-        path: &Path,
-        segment_bytes: usize,
-        cache_bytes: u64,
-    ) -> Result<Self, DbError> {
-        let sled = Self {
-            path: path.to_path_buf(),
-            segment_bytes,
-            cache_bytes,
-            open: RwLock::new(None),
-        };
+    pub(crate) fn open(path: &Path, segment_bytes: usize, cache_bytes: u64) -> Result<Self, DbError> {
+        let sled = Self { path: path.to_path_buf(), segment_bytes, cache_bytes, open: RwLock::new(None) };
         sled.reopen()?;
         Ok(sled)
     }
@@ -92,10 +77,7 @@ impl Sled {
     fn with<T>(&self, act: impl FnOnce(&Open) -> Result<T, sled::Error>) -> Result<T, DbError> {
         let open = self.open.read();
         let Some(open) = open.as_ref() else {
-            return Err(DbError {
-                text: "it is closed".into(),
-                io: true,
-            });
+            return Err(DbError { text: "it is closed".into(), io: true });
         };
         guarded(|| act(open))
     }
@@ -105,10 +87,7 @@ impl Sled {
 fn guarded<T>(act: impl FnOnce() -> Result<T, sled::Error>) -> Result<T, DbError> {
     match catch_unwind(AssertUnwindSafe(act)) {
         Ok(Ok(value)) => Ok(value),
-        Ok(Err(error)) => Err(DbError {
-            io: matches!(error, sled::Error::Io(_)),
-            text: error.to_string(),
-        }),
+        Ok(Err(error)) => Err(DbError { io: matches!(error, sled::Error::Io(_)), text: error.to_string() }),
         Err(panic) => {
             let text = panic
                 .downcast_ref::<String>()
@@ -173,10 +152,7 @@ impl Db for Sled {
                 .flush_every_ms(Some(200))
                 .open()?;
             db.flush()?;
-            let file = File::options()
-                .read(true)
-                .write(true)
-                .open(self.path.join("db"))?;
+            let file = File::options().read(true).write(true).open(self.path.join("db"))?;
             file.sync_all()?;
             File::open(self.path.join("conf"))?.sync_all()?;
             File::open(&self.path)?.sync_all()?;

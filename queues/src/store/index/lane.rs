@@ -51,11 +51,9 @@ impl Lane {
                     if old.dead {
                         return Ok(());
                     }
-                    totals.drop(old);
-                    *old = Entry {
-                        delivery_count: old.delivery_count,
-                        ..entry
-                    };
+                    totals.replace(old, &entry);
+                    *old = Entry { delivery_count: old.delivery_count, ..entry };
+                    return Ok(());
                 }
                 Err(index) => self.hot.insert(index, entry),
             }
@@ -64,34 +62,31 @@ impl Lane {
         Ok(())
     }
 
+    /// Notes a copy of a message; `false` if that is not live.
     pub(super) fn moved(
         &mut self,
         at: At,
         db: &dyn Db,
         totals: &mut Totals,
         entry: Entry,
-        from: Option<Place>,
-    ) -> Result<(), DbError> {
+    ) -> Result<bool, DbError> {
         if let Ok(index) = self.hot.binary_search_by_key(&entry.seq, |e| e.seq) {
             let old = &mut self.hot[index];
-            if !old.dead && from.is_none_or(|from| old.place == from) {
-                totals.drop(old);
-                totals.add(&entry);
-                *old = Entry {
-                    delivery_count: old.delivery_count,
-                    ..entry
-                };
+            if !old.dead {
+                totals.replace(old, &entry);
+                *old = Entry { delivery_count: old.delivery_count, ..entry };
+                return Ok(true);
             }
         } else if let Some(first) = self.chunk_of(entry.seq) {
             let entries = self.load(at, db, totals, first)?;
             if let Ok(index) = entries.binary_search_by_key(&entry.seq, |e| e.seq)
                 && !entries[index].dead
-                && from.is_none_or(|from| entries[index].place == from)
             {
                 self.replace(totals, first, index, entry);
+                return Ok(true);
             }
         }
-        Ok(())
+        Ok(false)
     }
 
     /// Puts `new` in the place of a live entry of a chunk in memory.
@@ -103,17 +98,13 @@ impl Lane {
             return;
         };
         let old = entries[index];
-        entries[index] = Entry {
-            delivery_count: old.delivery_count,
-            ..new
-        };
+        entries[index] = Entry { delivery_count: old.delivery_count, ..new };
         chunk.bytes = chunk.bytes - u64::from(old.body_len) + u64::from(new.body_len);
         chunk.drop_share(&old);
         chunk.add_share(&new);
         chunk.dirty_entries = true;
         chunk.dirty_summary = true;
-        totals.drop(&old);
-        totals.add(&new);
+        totals.replace(&old, &new);
         self.changed.insert(first);
     }
 
@@ -141,11 +132,7 @@ impl Lane {
         while self.hot.front().is_some_and(|e| e.dead) {
             self.hot.pop_front();
         }
-        if self
-            .chunks
-            .last_key_value()
-            .is_none_or(|(_, c)| c.last < first)
-        {
+        if self.chunks.last_key_value().is_none_or(|(_, c)| c.last < first) {
             return Ok(());
         }
         let start = self.chunk_of(first).unwrap_or(first);
@@ -243,9 +230,7 @@ impl Lane {
             let summary = db.get(&save::summary_key(id))?.ok_or_else(missing)?;
             let entries = Chunk::decode_entries(first, &entries, &summary)
                 .filter(|entries| entries.len() == chunk.total as usize)
-                .ok_or_else(|| {
-                    DbError::damaged(format!("chunk {first} of queue #{} is damaged", at.0))
-                })?;
+                .ok_or_else(|| DbError::damaged(format!("chunk {first} of queue #{} is damaged", at.0)))?;
             chunk.entries = Some(entries);
             totals.loaded.push_back(id);
         }
@@ -296,12 +281,7 @@ impl Lane {
         let (mut count, mut bytes) = (0usize, 0usize);
         let mut next = start;
         while count < wish.max_messages && bytes <= wish.max_bytes {
-            let Some(key) = self
-                .chunks
-                .range(next..=to.max(next))
-                .next()
-                .map(|(k, _)| *k)
-            else {
+            let Some(key) = self.chunks.range(next..=to.max(next)).next().map(|(k, _)| *k) else {
                 break;
             };
             for entry in self.load(at, db, totals, key)?.iter().filter(wanted) {

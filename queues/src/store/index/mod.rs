@@ -32,14 +32,14 @@ pub(crate) enum Event {
         transient: bool,
         entry: Entry,
     },
-    /// A copy of a message at another place; counts only while the one at `from` is live
-    /// (`None`: wherever it is).
+    /// A copy of a message at another place; counts only while the message is live. If it was
+    /// settled meanwhile, then by a record in segment `since` or later.
     Moved {
         queue: QueueId,
         lane: u8,
         transient: bool,
         entry: Entry,
-        from: Option<Place>,
+        since: u32,
     },
     /// `by`: the segment that holds the record.
     Settle {
@@ -66,10 +66,17 @@ pub(crate) enum Event {
     Gone {
         queue: QueueId,
     },
+    /// All copies that were begun are handed over.
+    AllMoved,
     /// Settle records of segment `from` about the segments `about` are in segment `by` now too.
     Carried {
         from: u32,
         about: Vec<u32>,
+        by: u32,
+    },
+    /// Records of segment `from`, whose sync failed, are written again to segment `by`.
+    Rewritten {
+        from: u32,
         by: u32,
     },
     /// Everything before this place has been handed over.
@@ -106,12 +113,21 @@ pub(crate) type Located = (QueueId, u16, Entry);
 /// A chunk's place in the index: queue, lane key, first sequence.
 type ChunkId = (u64, u16, u64);
 
+/// Stands for all segments of which is not known how they relate.
+const UNSURE: u32 = 0;
+
 /// Counts that every change of an entry goes through.
 #[derive(Default)]
 struct Totals {
     live: BTreeMap<u32, Live>,
     /// For each segment: the segments whose messages its settle records are about.
     settles: BTreeMap<u32, BTreeSet<u32>>,
+    /// For each segment: the segments that hold older copies of messages in it.
+    copies: BTreeMap<u32, BTreeSet<u32>>,
+    /// Of segments up to this number is not known how they relate: the index was lost.
+    unsure_upto: u32,
+    /// Those of them whose settle records are no longer needed.
+    sure: BTreeSet<u32>,
     settles_dirty: bool,
     /// Keys that the next save removes.
     removed: Vec<Vec<u8>>,
@@ -128,11 +144,7 @@ impl Totals {
     }
 
     fn drop(&mut self, entry: &Entry) {
-        self.drop_share(&Share {
-            segment: entry.place.segment,
-            count: 1,
-            bytes: entry.weight(),
-        });
+        self.drop_share(&Share { segment: entry.place.segment, count: 1, bytes: entry.weight() });
     }
 
     fn drop_share(&mut self, share: &Share) {
@@ -150,6 +162,33 @@ impl Totals {
         if segment != by {
             self.settles_dirty |= self.settles.entry(by).or_default().insert(segment);
         }
+        if segment <= self.unsure_upto {
+            self.settles_dirty |= self.settles.entry(by).or_default().insert(UNSURE);
+        }
+        if let Some(copies) = self.copies.get(&segment) {
+            let settles = self.settles.entry(by).or_default();
+            for segment in copies.iter().filter(|segment| **segment != by) {
+                self.settles_dirty |= settles.insert(*segment);
+            }
+        }
+    }
+
+    /// A live entry is now `new`: a copy stays where `old` was until its segment goes.
+    fn replace(&mut self, old: &Entry, new: &Entry) {
+        self.drop(old);
+        self.add(new);
+        let (from, to) = (old.place.segment, new.place.segment);
+        if from != to {
+            let older = self.copies.get(&from).cloned().unwrap_or_default();
+            let copies = self.copies.entry(to).or_default();
+            let before = copies.len();
+            copies.insert(from);
+            if from <= self.unsure_upto {
+                copies.insert(UNSURE);
+            }
+            copies.extend(older);
+            self.settles_dirty |= copies.len() > before;
+        }
     }
 }
 
@@ -160,6 +199,9 @@ pub(crate) struct Index {
     totals: Totals,
     dirty: FxHashSet<u64>,
     folded: Place,
+    /// Copies of messages are on their way to the log; they were live when it was written to
+    /// this segment.
+    moving_since: Option<u32>,
 }
 
 impl Index {
@@ -171,6 +213,7 @@ impl Index {
             totals: Totals::default(),
             dirty: FxHashSet::default(),
             folded: Place::default(),
+            moving_since: None,
         }
     }
 
@@ -189,25 +232,13 @@ impl Index {
 
     fn apply(&mut self, event: Event) -> Result<(), DbError> {
         match event {
-            Event::Enqueue {
-                queue,
-                lane,
-                transient,
-                entry,
-            } => self.enqueue(queue, lane_key(lane, transient), entry),
-            Event::Moved {
-                queue,
-                lane,
-                transient,
-                entry,
-                from,
-            } => self.moved(queue, lane_key(lane, transient), entry, from),
-            Event::Settle {
-                queue,
-                first,
-                count,
-                by,
-            } => {
+            Event::Enqueue { queue, lane, transient, entry } => {
+                self.enqueue(queue, lane_key(lane, transient), entry)
+            }
+            Event::Moved { queue, lane, transient, entry, since } => {
+                self.moved(queue, lane_key(lane, transient), entry, since)
+            }
+            Event::Settle { queue, first, count, by } => {
                 let last = first.0.saturating_add(count).saturating_sub(1);
                 let state = self.queues.entry(queue.0).or_default();
                 if last > state.last_enqueued {
@@ -215,12 +246,7 @@ impl Index {
                 }
                 self.settle(queue, first.0, last, &[], by)
             }
-            Event::Purge {
-                queue,
-                upto,
-                kept,
-                by,
-            } => self.settle(queue, 0, upto.0, &kept, by),
+            Event::Purge { queue, upto, kept, by } => self.settle(queue, 0, upto.0, &kept, by),
             Event::Delivered { queue, upto } => {
                 let state = self.queues.entry(queue.0).or_default();
                 state.delivered_upto = state.delivered_upto.max(upto.0);
@@ -239,6 +265,27 @@ impl Index {
                     self.totals.settled(segment, by);
                 }
                 self.totals.settles_dirty |= self.totals.settles.remove(&from).is_some();
+                if from <= self.totals.unsure_upto {
+                    self.totals.settles_dirty |= self.totals.sure.insert(from);
+                }
+                Ok(())
+            }
+            Event::AllMoved => {
+                self.moving_since = None;
+                Ok(())
+            }
+            Event::Rewritten { from, by } => {
+                for map in [&mut self.totals.settles, &mut self.totals.copies] {
+                    for (segment, set) in map {
+                        if set.contains(&from) && *segment != by {
+                            self.totals.settles_dirty |= set.insert(by);
+                        }
+                    }
+                }
+                let about = self.totals.settles.get(&from).cloned().unwrap_or_default();
+                for segment in about {
+                    self.totals.settled(segment, by);
+                }
                 Ok(())
             }
             Event::Upto(place) => {
@@ -261,21 +308,23 @@ impl Index {
         lane.enqueue((queue.0, key), &*self.db, &mut self.totals, entry)
     }
 
-    fn moved(
-        &mut self,
-        queue: QueueId,
-        key: u16,
-        entry: Entry,
-        from: Option<Place>,
-    ) -> Result<(), DbError> {
+    fn moved(&mut self, queue: QueueId, key: u16, entry: Entry, since: u32) -> Result<(), DbError> {
         let Some(state) = self.queues.get_mut(&queue.0) else {
             return Ok(());
         };
-        let Some(lane) = state.lanes.get_mut(&key) else {
-            return Ok(());
+        let live = match state.lanes.get_mut(&key) {
+            Some(lane) => lane.moved((queue.0, key), &*self.db, &mut self.totals, entry)?,
+            None => false,
         };
-        self.dirty.insert(queue.0);
-        lane.moved((queue.0, key), &*self.db, &mut self.totals, entry, from)
+        if live {
+            self.dirty.insert(queue.0);
+        } else if key & 1 == 0 {
+            // The copy must not come back either: the record that settled it is needed for it.
+            for by in since..=entry.place.segment {
+                self.totals.settled(entry.place.segment, by);
+            }
+        }
+        Ok(())
     }
 
     fn settle(
@@ -346,28 +395,33 @@ impl Index {
         &self.totals.live
     }
 
-    /// Segments whose messages are settled by records of `segment`.
-    pub(crate) fn settled_by(&self, segment: u32) -> Vec<u32> {
-        let settles = self.totals.settles.get(&segment);
-        settles.map_or_else(Vec::new, |set| set.iter().copied().collect())
+    /// Those of `existing` (ascending) that hold messages, or copies of them, which records of
+    /// `segment` settle.
+    pub(crate) fn settled_by(&self, segment: u32, existing: &[u32]) -> Vec<u32> {
+        let totals = &self.totals;
+        let settles = totals.settles.get(&segment);
+        let names = |other: u32| settles.is_some_and(|set| set.contains(&other));
+        let unsure = names(UNSURE) || (segment <= totals.unsure_upto && !totals.sure.contains(&segment));
+        let others = existing.iter().copied().filter(|other| *other != segment);
+        others.filter(|other| names(*other) || (unsure && *other <= totals.unsure_upto)).collect()
     }
 
     /// `segment` left the log.
     pub(crate) fn forget_segment(&mut self, segment: u32) {
         self.totals.settles_dirty |= self.totals.settles.remove(&segment).is_some();
-        for set in self.totals.settles.values_mut() {
-            self.totals.settles_dirty |= set.remove(&segment);
+        self.totals.settles_dirty |= self.totals.copies.remove(&segment).is_some();
+        self.totals.settles_dirty |= self.totals.sure.remove(&segment);
+        for map in [&mut self.totals.settles, &mut self.totals.copies] {
+            for set in map.values_mut() {
+                self.totals.settles_dirty |= set.remove(&segment);
+            }
+            map.retain(|_, set| !set.is_empty());
         }
-        self.totals.settles.retain(|_, set| !set.is_empty());
     }
 
     /// Up to `max` live entries of `segment` with their queue and lane key; `None` if some are
     /// too young to be in a chunk yet.
-    pub(crate) fn entries_in(
-        &mut self,
-        segment: u32,
-        max: usize,
-    ) -> Result<Option<Vec<Located>>, DbError> {
+    pub(crate) fn entries_in(&mut self, segment: u32, max: usize) -> Result<Option<Vec<Located>>, DbError> {
         let mut found = Vec::new();
         for (queue, state) in &mut self.queues {
             for (key, lane) in &mut state.lanes {
@@ -384,6 +438,17 @@ impl Index {
             }
         }
         Ok(Some(found))
+    }
+
+    /// Copies of live messages will be appended: the segment to tell with them.
+    pub(crate) fn begin_moves(&mut self) -> u32 {
+        self.moving_since = Some(self.folded.segment);
+        self.folded.segment
+    }
+
+    /// Set from [`Self::begin_moves`] until all of them are folded in.
+    pub(crate) fn moving_since(&self) -> Option<u32> {
+        self.moving_since
     }
 
     /// Ids of all queues that it knows.
@@ -412,9 +477,14 @@ impl Index {
             }
         };
         let states = self.queues.iter();
-        states
-            .map(|(id, state)| (QueueId(*id), one(state)))
-            .collect()
+        states.map(|(id, state)| (QueueId(*id), one(state))).collect()
+    }
+
+    /// Assumes that any segment up to `upto` holds settle records about messages of any other, and
+    /// copies of them: after the index was lost.
+    pub(crate) fn assume_related(&mut self, upto: u32) {
+        self.totals.unsure_upto = upto;
+        self.totals.settles_dirty = true;
     }
 
     /// Marks everything of every queue as possibly delivered: after the index was lost.

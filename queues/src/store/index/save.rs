@@ -2,7 +2,7 @@
 //!
 //! Invariants: one checkpoint is one atomic batch; its place is one that replay can start from.
 //! Keys: `C` entries and `S` summary of a chunk (queue, lane, first), `Q` queue, `D` which
-//! segments settle which, `M` the checkpoint. Numbers in keys are big-endian.
+//! segments settle which and hold copies of which, `M` the checkpoint. Numbers in keys are big-endian.
 
 use super::chunk::{Chunk, get, put};
 use super::db::{Change, DbError};
@@ -108,9 +108,7 @@ impl Index {
                     chunk.dirty_entries = false;
                 }
             }
-            state
-                .lanes
-                .retain(|_, lane| !(lane.hot.is_empty() && lane.chunks.is_empty()));
+            state.lanes.retain(|_, lane| !(lane.hot.is_empty() && lane.chunks.is_empty()));
             if state.dirty {
                 changes.push((queue_key(queue), Some(state.encode())));
                 state.dirty = false;
@@ -125,11 +123,19 @@ impl Index {
         let mut changes: Vec<Change> = removed.chain(changes).collect();
         if totals.settles_dirty {
             let mut out = Vec::new();
-            for (by, about) in &totals.settles {
-                put(&mut out, u64::from(*by));
-                put(&mut out, about.len() as u64);
-                for segment in about {
+            put(&mut out, u64::from(totals.unsure_upto));
+            put(&mut out, totals.sure.len() as u64);
+            for segment in &totals.sure {
+                put(&mut out, u64::from(*segment));
+            }
+            for map in [&totals.settles, &totals.copies] {
+                put(&mut out, map.len() as u64);
+                for (segment, others) in map {
                     put(&mut out, u64::from(*segment));
+                    put(&mut out, others.len() as u64);
+                    for other in others {
+                        put(&mut out, u64::from(*other));
+                    }
                 }
             }
             changes.push((SETTLES_KEY.to_vec(), Some(out)));
@@ -199,8 +205,7 @@ impl Index {
             }
         })?;
         self.db.scan(b"S", &mut |key, value| {
-            let (Some(id), Some(chunk)) = (parse_chunk_key(key), Chunk::decode_summary(value))
-            else {
+            let (Some(id), Some(chunk)) = (parse_chunk_key(key), Chunk::decode_summary(value)) else {
                 wrong = Some("chunk");
                 return;
             };
@@ -215,30 +220,31 @@ impl Index {
                 live.bytes += share.bytes;
             }
             let state = queues.entry(id.0).or_default();
-            state
-                .lanes
-                .entry(id.1)
-                .or_default()
-                .chunks
-                .insert(id.2, chunk);
+            state.lanes.entry(id.1).or_default().chunks.insert(id.2, chunk);
         })?;
         if let Some(what) = wrong {
             return Err(damaged(what));
         }
         if let Some(value) = self.db.get(SETTLES_KEY)? {
-            self.load_settles(&value)
-                .ok_or_else(|| damaged("segment"))?;
+            self.load_settles(&value).ok_or_else(|| damaged("segment"))?;
         }
         self.folded = place;
         Ok(Some(place))
     }
 
     fn load_settles(&mut self, mut input: &[u8]) -> Option<()> {
-        while !input.is_empty() {
-            let by = u32::try_from(get(&mut input)?).ok()?;
+        let mut number = || u32::try_from(get(&mut input)?).ok();
+        self.totals.unsure_upto = number()?;
+        for _ in 0..number()? {
+            self.totals.sure.insert(number()?);
+        }
+        for map in [&mut self.totals.settles, &mut self.totals.copies] {
             for _ in 0..get(&mut input)? {
-                let about = u32::try_from(get(&mut input)?).ok()?;
-                self.totals.settles.entry(by).or_default().insert(about);
+                let segment = u32::try_from(get(&mut input)?).ok()?;
+                for _ in 0..get(&mut input)? {
+                    let other = u32::try_from(get(&mut input)?).ok()?;
+                    map.entry(segment).or_default().insert(other);
+                }
             }
         }
         Some(())

@@ -44,8 +44,9 @@ impl Inflight {
         }
     }
 
-    /// Lets go of what is durable: everything encoded so far.
-    fn forget(&mut self) {
+    /// Lets go of what is durable: everything written so far. How many groups and extras.
+    fn forget(&mut self) -> (usize, usize) {
+        let forgotten = (self.next_group, self.next_extra);
         let records = self.next_record();
         self.waiting.records.drain(..records);
         self.waiting.groups.drain(..self.next_group);
@@ -57,7 +58,8 @@ impl Inflight {
         self.next_group = 0;
         self.next_extra = 0;
         self.freed_records = self.freed_records.saturating_sub(records);
-        self.freed_extras = 0;
+        self.freed_extras = self.freed_extras.saturating_sub(forgotten.1);
+        forgotten
     }
 }
 
@@ -72,6 +74,15 @@ struct Slice {
     elided: u64,
     /// Something in it must be synced at once.
     eager: bool,
+}
+
+/// What a failed sync left to do.
+#[derive(Clone, Copy)]
+struct Rewrite {
+    groups: usize,
+    extras: usize,
+    /// The segment whose sync failed.
+    from: u32,
 }
 
 /// What a step came to.
@@ -96,9 +107,8 @@ pub(crate) struct Committer {
     written: u64,
     unsynced_since: Option<Duration>,
     records_since_sync: u64,
-    /// A sync failed, and so many groups and extras are to be written again before anything else
-    /// counts.
-    rewrite: Option<(usize, usize)>,
+    /// A sync failed, and this is to be written again before anything else counts.
+    rewrite: Option<Rewrite>,
     retry: Duration,
 }
 
@@ -146,8 +156,7 @@ impl Committer {
         match self.unsynced_since {
             Some(since) => {
                 let age = now.saturating_sub(since);
-                if eager || waited || self.rewrite.is_some() || age >= core.options.lazy_sync_after
-                {
+                if eager || waited || self.rewrite.is_some() || age >= core.options.lazy_sync_after {
                     self.sync(core);
                     return Step::Worked;
                 }
@@ -162,11 +171,7 @@ impl Committer {
             }
             None => {}
         }
-        if worked {
-            Step::Worked
-        } else {
-            Step::Idle(None)
-        }
+        if worked { Step::Worked } else { Step::Idle(None) }
     }
 
     /// Takes what waits and encodes the next batch of it, if there is one.
@@ -217,6 +222,10 @@ impl Committer {
             u64::from(writer.capacity - writer.offset).saturating_sub(u64::from(END_ROOM))
         });
         if let Some(writer) = &self.writer {
+            if let Some(Rewrite { from, .. }) = self.rewrite {
+                let by = writer.number;
+                self.events.push(Event::Rewritten { from, by });
+            }
             self.encoder.start(writer.number, writer.offset);
             self.encoder.batch(writer.synced);
         }
@@ -229,11 +238,7 @@ impl Committer {
             let group = &mut inflight.waiting.records[from..end];
             let bound = group.iter().map(record_bound).sum::<u64>();
             if self.writer.is_none() || u64::from(self.encoder.len()) + bound > room {
-                return if slice.groups_end > inflight.next_group {
-                    Ok(slice)
-                } else {
-                    Err(mark + bound)
-                };
+                return if slice.groups_end > inflight.next_group { Ok(slice) } else { Err(mark + bound) };
             }
             for (index, record) in group.iter_mut().enumerate() {
                 if from + index >= inflight.freed_records {
@@ -253,8 +258,8 @@ impl Committer {
             let extra = &mut inflight.waiting.extras[slice.extras_end];
             let bound = extra_bound(extra);
             if self.writer.is_none() || u64::from(self.encoder.len()) + bound > room {
-                let empty = slice.groups_end == inflight.next_group
-                    && slice.extras_end == inflight.next_extra;
+                let empty =
+                    slice.groups_end == inflight.next_group && slice.extras_end == inflight.next_extra;
                 return if empty { Err(mark + bound) } else { Ok(slice) };
             }
             if slice.extras_end >= inflight.freed_extras {
@@ -268,39 +273,21 @@ impl Committer {
     }
 
     fn put(&mut self, record: &mut Record, slice: &mut Slice) {
-        if let Record::Enqueue {
-            queue,
-            seq,
-            message,
-            lane,
-            expires,
-            transient,
-            sole,
-        } = record
-        {
+        if let Record::Enqueue { queue, seq, message, lane, expires, transient, sole } = record {
             if *sole {
                 if !message.take_for_log() {
                     slice.elided += 1;
                     // Stays left out should the batch have to be written again.
-                    *record = Record::Settle {
-                        queue: *queue,
-                        first: *seq,
-                        count: 0,
-                        reason: SettleReason::Acked,
-                    };
+                    *record =
+                        Record::Settle { queue: *queue, first: *seq, count: 0, reason: SettleReason::Acked };
                     return;
                 }
                 *sole = false;
             }
             slice.records += 1;
             slice.eager |= !*transient;
-            let at = Standing {
-                queue: *queue,
-                seq: *seq,
-                lane: *lane,
-                expires: *expires,
-                transient: *transient,
-            };
+            let at =
+                Standing { queue: *queue, seq: *seq, lane: *lane, expires: *expires, transient: *transient };
             let entry = self.put_message(&at, message, false);
             self.events.push(Event::Enqueue {
                 queue: at.queue,
@@ -313,20 +300,12 @@ impl Committer {
         }
     }
 
-    fn put_message(
-        &mut self,
-        at: &Standing,
-        message: &crate::message::Message,
-        moved: bool,
-    ) -> Entry {
+    fn put_message(&mut self, at: &Standing, message: &crate::message::Message, moved: bool) -> Entry {
         let written = self.encoder.enqueue(at, message, moved);
         let segment = self.writer.as_ref().map_or(0, |writer| writer.number);
         Entry {
             seq: at.seq.0,
-            place: Place {
-                segment,
-                offset: written.offset,
-            },
+            place: Place { segment, offset: written.offset },
             len: written.len,
             body_len: u32::try_from(message.body_len()).unwrap_or(u32::MAX),
             expires: at.expires,
@@ -340,29 +319,10 @@ impl Committer {
         let by = self.writer.as_ref().map_or(0, |writer| writer.number);
         let event = match *record {
             Record::Settle { count: 0, .. } | Record::Enqueue { .. } => return,
-            Record::Settle {
-                queue,
-                first,
-                count,
-                ..
-            } => Event::Settle {
-                queue,
-                first,
-                count,
-                by,
-            },
+            Record::Settle { queue, first, count, .. } => Event::Settle { queue, first, count, by },
             Record::Delivered { queue, upto } => Event::Delivered { queue, upto },
             Record::Returned { queue, seq, count } => Event::Returned { queue, seq, count },
-            Record::Purge {
-                queue,
-                upto,
-                ref kept,
-            } => Event::Purge {
-                queue,
-                upto,
-                kept: kept.clone(),
-                by,
-            },
+            Record::Purge { queue, upto, ref kept } => Event::Purge { queue, upto, kept: kept.clone(), by },
             Record::Gone { queue } => Event::Gone { queue },
         };
         slice.records += 1;
@@ -372,7 +332,7 @@ impl Committer {
 
     fn put_extra(&mut self, extra: &Extra, slice: &mut Slice) {
         match extra {
-            Extra::Moved { at, message, from } => {
+            Extra::Moved { at, message, since } => {
                 slice.records += 1;
                 let entry = self.put_message(at, message, true);
                 self.events.push(Event::Moved {
@@ -380,23 +340,16 @@ impl Committer {
                     lane: at.lane,
                     transient: at.transient,
                     entry,
-                    from: Some(*from),
+                    since: *since,
                 });
             }
-            Extra::Carry {
-                records,
-                from,
-                about,
-            } => {
+            Extra::AllMoved => self.events.push(Event::AllMoved),
+            Extra::Carry { records, from, about } => {
                 for record in records {
                     self.put_plain(record, slice);
                 }
                 let by = self.writer.as_ref().map_or(0, |writer| writer.number);
-                self.events.push(Event::Carried {
-                    from: *from,
-                    about: about.clone(),
-                    by,
-                });
+                self.events.push(Event::Carried { from: *from, about: about.clone(), by });
             }
         }
     }
@@ -406,9 +359,7 @@ impl Committer {
             && slice.records > 0
         {
             let mut pieces = self.encoder.pieces();
-            writer
-                .file
-                .write_at(&mut pieces, u64::from(writer.offset))?;
+            writer.file.write_at(&mut pieces, u64::from(writer.offset))?;
         }
         Ok(())
     }
@@ -423,17 +374,17 @@ impl Committer {
         }
         let metrics = &core.metrics;
         metrics.elided.add(slice.elided);
-        if let Some(writer) = &mut self.writer
-            && slice.records > 0
-        {
-            let len = self.encoder.len();
-            writer.offset += len;
-            metrics.commits.add(1);
-            metrics.records.add(slice.records);
-            metrics.bytes_written.add(u64::from(len));
-            self.records_since_sync += slice.records;
-            self.unsynced_since.get_or_insert(now);
-            self.events.push(Event::Upto(writer.place()));
+        if let Some(writer) = &mut self.writer {
+            if slice.records > 0 {
+                let len = self.encoder.len();
+                writer.offset += len;
+                metrics.commits.add(1);
+                metrics.records.add(slice.records);
+                metrics.bytes_written.add(u64::from(len));
+                self.records_since_sync += slice.records;
+                self.unsynced_since.get_or_insert(now);
+                self.events.push(Event::Upto(writer.place()));
+            }
             core.events.lock().append(&mut self.events);
         }
         self.encoder.clear();
@@ -451,8 +402,7 @@ impl Committer {
 
     fn failed_write(&mut self, core: &Core, error: &io::Error) -> Step {
         core.metrics.write_failures.add(1);
-        core.intake
-            .set_write_failed(Some(format!("the message log cannot be written: {error}")));
+        core.intake.set_write_failed(Some(format!("the message log cannot be written: {error}")));
         let wait = self.retry;
         self.retry = (self.retry * 2).min(RETRY_MAX);
         Step::Retry(wait)
@@ -460,6 +410,9 @@ impl Committer {
 
     /// Syncs what is written, if anything is not synced. `false`: it failed.
     pub(crate) fn sync(&mut self, core: &Core) -> bool {
+        if core.intake.is_broken() {
+            return false;
+        }
         let Some(writer) = &mut self.writer else {
             return self.rewrite.is_none();
         };
@@ -479,14 +432,18 @@ impl Committer {
         self.records_since_sync = 0;
         self.unsynced_since = None;
         let mut inflight = core.inflight.lock();
-        if let Some((groups, extras)) = self.rewrite {
-            if inflight.next_group < groups || inflight.next_extra < extras {
+        if let Some(rewrite) = self.rewrite {
+            if inflight.next_group < rewrite.groups || inflight.next_extra < rewrite.extras {
                 return false;
             }
             self.rewrite = None;
         }
-        inflight.forget();
+        let (groups, extras) = inflight.forget();
         drop(inflight);
+        if let Some(slice) = &mut self.slice {
+            slice.groups_end -= groups;
+            slice.extras_end -= extras;
+        }
         core.intake.set_durable(self.written);
         true
     }
@@ -515,7 +472,8 @@ impl Committer {
         self.unsynced_since = None;
         self.records_since_sync = 0;
         let mut inflight = core.inflight.lock();
-        self.rewrite = Some((inflight.next_group, inflight.next_extra));
+        self.rewrite =
+            Some(Rewrite { groups: inflight.next_group, extras: inflight.next_extra, from: writer.number });
         inflight.next_group = 0;
         inflight.next_extra = 0;
     }
@@ -523,10 +481,8 @@ impl Committer {
     /// Closes the current segment and makes the next.
     fn roll(&mut self, core: &Core, wanted: u64) -> io::Result<()> {
         if let Some(writer) = &self.writer {
-            let mark = end_mark(writer.number, writer.offset);
-            writer
-                .file
-                .write_at(&mut [io::IoSlice::new(&mark)], u64::from(writer.offset))?;
+            let mark = end_mark(writer.number, writer.offset, writer.synced);
+            writer.file.write_at(&mut [io::IoSlice::new(&mark)], u64::from(writer.offset))?;
             // Synced before the next segment is begun: what is unsynced never spans two files.
             self.unsynced_since.get_or_insert(Duration::ZERO);
             if !self.sync(core) {
@@ -534,8 +490,7 @@ impl Committer {
             }
         }
         if let Some(writer) = self.writer.take() {
-            core.segments
-                .set_used(writer.number, writer.offset + END_ROOM);
+            core.segments.set_used(writer.number, writer.offset + END_ROOM);
         }
         let writer = core.segments.create(wanted, self.rewrite.is_some())?;
         self.writer = Some(writer);
@@ -547,7 +502,7 @@ impl Committer {
         if self.sync(core)
             && let Some(writer) = self.writer.take()
         {
-            let mark = end_mark(writer.number, writer.offset);
+            let mark = end_mark(writer.number, writer.offset, writer.synced);
             let end = writer.offset + END_ROOM;
             let _ = writer
                 .file
@@ -561,10 +516,7 @@ impl Committer {
 /// Cuts a segment whose sync failed back to what is known to be durable, and looks at that.
 fn abandon(core: &Core, writer: &Writer) -> io::Result<()> {
     if writer.synced == 0 {
-        return core
-            .segments
-            .retire(writer.number, 0)
-            .and_then(|()| core.segments.disk().sync_dir());
+        return core.segments.retire(writer.number, 0).and_then(|()| core.segments.disk().sync_dir());
     }
     writer.file.set_len(u64::from(writer.synced))?;
     writer.file.sync_data()?;
@@ -586,6 +538,7 @@ fn abandon(core: &Core, writer: &Writer) -> io::Result<()> {
 fn extra_bound(extra: &Extra) -> u64 {
     match extra {
         Extra::Moved { message, .. } => record_len(super::format::enqueue_payload(message)) as u64,
+        Extra::AllMoved => 0,
         Extra::Carry { records, .. } => records.iter().map(record_bound).sum(),
     }
 }

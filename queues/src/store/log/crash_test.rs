@@ -49,6 +49,8 @@ struct Sim {
     next_queue: u64,
     /// Messages that were settled before their turn.
     elided: BTreeSet<(QueueId, Seq)>,
+    /// Queues that were deleted, whether that lasted or not.
+    gone: BTreeSet<QueueId>,
     /// Messages with a single target.
     sole: BTreeSet<(QueueId, Seq)>,
     /// The fold over all groups.
@@ -91,6 +93,7 @@ impl Sim {
             queues: vec![QueueId(1), QueueId(2), QueueId(3)],
             next_queue: 4,
             elided: BTreeSet::new(),
+            gone: BTreeSet::new(),
             sole: BTreeSet::new(),
             current: Fold::default(),
         }
@@ -113,7 +116,7 @@ impl Sim {
             1..=5 => 3000,
             _ => self.rng.below(200),
         };
-        let byte = self.rng.next().to_le_bytes()[0];
+        let byte = self.rng.draw().to_le_bytes()[0];
         let body = vec![byte; usize::try_from(len).unwrap()];
         let meta = MessageMeta {
             persistent: true,
@@ -122,12 +125,7 @@ impl Sim {
             died: self.rng.one_in(5),
         };
         if len > 10_000 {
-            let layout = MessageLayout {
-                exchange: 0..1,
-                routing_key: 1..3,
-                properties: 3..5,
-                body: 0..0,
-            };
+            let layout = MessageLayout { exchange: 0..1, routing_key: 1..3, properties: 3..5, body: 0..0 };
             return Message::from_parts(b"xrkpp", layout, meta, Some(Bytes::from(body)));
         }
         Message::new("amq.fanout", "key", b"\x18\0", &body, meta)
@@ -153,6 +151,9 @@ impl Sim {
         if self.core.intake.append(&mut group.clone()).is_ok() {
             for record in &group {
                 self.current.apply(record);
+                if let Record::Gone { queue } = record {
+                    self.gone.insert(*queue);
+                }
             }
             self.groups.push(group);
         }
@@ -181,12 +182,7 @@ impl Sim {
     }
 
     fn settle(queue: QueueId, first: Seq, count: u64) -> Record {
-        Record::Settle {
-            queue,
-            first,
-            count,
-            reason: SettleReason::Acked,
-        }
+        Record::Settle { queue, first, count, reason: SettleReason::Acked }
     }
 
     fn act(&mut self) {
@@ -309,10 +305,7 @@ impl Sim {
         all.max_messages = usize::MAX;
         let wanted = fold.read(&all);
         let seen = self.core.read_now(wish).unwrap();
-        let mut seen = seen
-            .iter()
-            .filter(|s| !self.elided.contains(&(wish.queue, s.seq)))
-            .peekable();
+        let mut seen = seen.iter().filter(|s| !self.elided.contains(&(wish.queue, s.seq))).peekable();
         if seen.peek().is_none() && !wanted.is_empty() {
             // All it gave was settled before its turn.
             return;
@@ -322,7 +315,16 @@ impl Sim {
             assert_eq!((wanted.seq, wanted.expires), (seen.seq, seen.expires));
             assert_eq!(wanted.delivery_count, seen.delivery_count, "{}", wanted.seq);
             let wanted = wanted.message.as_ref().unwrap();
-            assert!(wanted.body() == message.body());
+            assert!(
+                wanted.body() == message.body(),
+                "another body in {}, place {}: {} bytes {:?}, not {} bytes {:?}",
+                wish.queue,
+                seen.seq,
+                message.body_len(),
+                message.body().first(),
+                wanted.body_len(),
+                wanted.body().first(),
+            );
             assert_eq!(wanted.properties(), message.properties());
             assert_eq!(wanted.meta(), message.meta());
         }
@@ -356,8 +358,9 @@ impl Sim {
                 }
                 fold.apply(record);
             }
-            let same = matches(&fold, recovered, lost_index) && counted(&fold) == counts;
-            same.then(|| fold.clone())
+            // Delivery counts may be lost with the index, as the records of retired segments are.
+            let same_counts = lost_index || counted(&fold) == counts;
+            (same_counts && matches(&fold, recovered, lost_index.then_some(&self.gone))).then(|| fold.clone())
         };
         let mut found = apply(&Vec::new()).filter(|_| self.confirmed == 0);
         for (index, group) in self.groups.iter().enumerate() {
@@ -367,9 +370,46 @@ impl Sim {
             found = apply(group).filter(|_| index + 1 >= self.confirmed);
         }
         if found.is_none() {
-            describe(&fold, recovered);
+            self.describe(recovered);
+        }
+        for ((queue, seq), live) in found.iter_mut().flat_map(all_live) {
+            live.delivery_count = counts.get(&(queue, seq)).copied().unwrap_or(0);
         }
         found
+    }
+
+    /// Says, for the prefix that is nearest, what is there that should not be, and what is not.
+    fn describe(&self, recovered: &Recovered) {
+        let mut seen = BTreeSet::new();
+        for id in recovered.queues.keys() {
+            for lane in 0..2 {
+                let stored = self.core.read_now(&everything(*id, lane)).unwrap();
+                seen.extend(stored.iter().map(|s| (*id, s.seq)));
+            }
+        }
+        let mut nearest = (usize::MAX, String::new());
+        let mut fold = self.base.clone();
+        for (index, group) in self.groups.iter().enumerate() {
+            for record in group {
+                fold.apply(record);
+            }
+            let mut here = fold.clone();
+            here.restart();
+            let wanted = here.queues.iter().flat_map(|(id, queue)| {
+                let live = queue.live.keys().filter(|seq| !self.elided.contains(&(*id, **seq)));
+                live.map(|seq| (*id, *seq))
+            });
+            let wanted: BTreeSet<_> = wanted.collect();
+            let more: Vec<_> = seen.difference(&wanted).collect();
+            let less: Vec<_> = wanted.difference(&seen).collect();
+            if index + 1 >= self.confirmed && more.len() + less.len() < nearest.0 {
+                nearest = (
+                    more.len() + less.len(),
+                    format!("nearest is {}: more {more:?}, less {less:?}", index + 1),
+                );
+            }
+        }
+        println!("{}", nearest.1);
     }
 
     fn crash(&mut self) {
@@ -402,8 +442,7 @@ impl Sim {
                 }
             }
         }
-        self.queues
-            .retain(|id| self.base.queues.contains_key(id) || id.0 <= 3);
+        self.queues.retain(|id| self.base.queues.contains_key(id) || id.0 <= 3);
         if self.queues.is_empty() {
             self.queues.push(QueueId(self.next_queue));
             self.next_queue += 1;
@@ -424,6 +463,17 @@ impl Sim {
         self.current = self.base.clone();
         self.confirmed = 0;
         self.waiter = Arc::default();
+        let found = recovered.queues.iter();
+        let gone = found.filter(|(id, q)| !(self.base.queues.contains_key(id) || q.ranges.is_empty()));
+        let gone: Vec<Record> = gone.map(|(queue, _)| Record::Gone { queue: *queue }).collect();
+        if !gone.is_empty() {
+            // As a broker does for queues that are defined no more.
+            let ids: Vec<QueueId> = gone.iter().map(Record::queue).collect();
+            self.append(gone);
+            self.queues.retain(|id| !ids.contains(id));
+            self.queues.push(QueueId(self.next_queue));
+            self.next_queue += 1;
+        }
         for queue in self.queues.clone() {
             for lane in 0..2 {
                 let wish = everything(queue, lane);
@@ -435,31 +485,33 @@ impl Sim {
     }
 }
 
-/// Whether the store's account of its queues is what `fold` says.
-fn matches(fold: &Fold, recovered: &Recovered, lost_index: bool) -> bool {
+/// Whether the store's account of its queues is what `fold` says. With the index lost, deleted
+/// queues may be back (a broker deletes them again), and all may have been delivered.
+fn matches(fold: &Fold, recovered: &Recovered, lost_index: Option<&BTreeSet<QueueId>>) -> bool {
     let known = fold.queues.iter().all(|(id, queue)| {
         let (live, delivered) = recovered
             .queues
             .get(id)
-            .map_or_else(Default::default, |found| {
-                (summed(&found.ranges), found.delivered_upto)
-            });
+            .map_or_else(Default::default, |found| (summed(&found.ranges), found.delivered_upto));
         live == summed(&queue.recovered().ranges)
-            && (lost_index || delivered == queue.delivered_upto)
+            && (lost_index.is_some() || delivered == queue.delivered_upto)
     });
     let mut ids = recovered.queues.iter();
-    known && ids.all(|(id, q)| fold.queues.contains_key(id) || q.ranges.is_empty())
+    known
+        && ids.all(|(id, queue)| {
+            let was_deleted = lost_index.is_some_and(|gone| gone.contains(id));
+            fold.queues.contains_key(id) || queue.ranges.is_empty() || was_deleted
+        })
 }
 
 fn everything(queue: QueueId, lane: u8) -> ReadWish {
-    ReadWish {
-        queue,
-        lane,
-        from: Seq(0),
-        to: Seq(u64::MAX),
-        max_messages: usize::MAX,
-        max_bytes: usize::MAX,
-    }
+    ReadWish { queue, lane, from: Seq(0), to: Seq(u64::MAX), max_messages: usize::MAX, max_bytes: usize::MAX }
+}
+
+fn all_live(fold: &mut Fold) -> impl Iterator<Item = ((QueueId, Seq), &mut FoldedMessage)> {
+    fold.queues
+        .iter_mut()
+        .flat_map(|(id, queue)| queue.live.iter_mut().map(|(seq, live)| ((*id, *seq), live)))
 }
 
 type Counts = BTreeMap<(QueueId, Seq), u32>;
@@ -481,27 +533,13 @@ type Sums = BTreeMap<u8, (Seq, Seq, u64, u64)>;
 fn summed(ranges: &[crate::store::ColdRange]) -> Sums {
     let mut sums = Sums::new();
     for range in ranges {
-        let sum = sums
-            .entry(range.lane)
-            .or_insert((range.first, range.last, 0, 0));
+        let sum = sums.entry(range.lane).or_insert((range.first, range.last, 0, 0));
         assert!(sum.2 == 0 || sum.1 < range.first, "ranges ascend");
         sum.1 = range.last;
         sum.2 += range.count;
         sum.3 += range.bytes;
     }
     sums
-}
-
-fn describe(fold: &Fold, recovered: &Recovered) {
-    for (id, queue) in &fold.queues {
-        let found = recovered.queues.get(id);
-        println!(
-            "{id}: fold {:?}",
-            queue.live.keys().map(|s| s.0).collect::<Vec<_>>()
-        );
-        println!("    {:?}", queue.recovered());
-        println!("    store {found:?}");
-    }
 }
 
 fn run(seed: u64) {

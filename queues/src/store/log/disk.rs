@@ -54,21 +54,14 @@ impl RealDisk {
                 File::open(parent)?.sync_all()?;
             }
         }
-        Ok(Self {
-            dir: dir.to_path_buf(),
-        })
+        Ok(Self { dir: dir.to_path_buf() })
     }
 }
 
 impl Disk for RealDisk {
     fn create(&self, name: &str, len: u64) -> io::Result<Arc<dyn LogFile>> {
         let path = self.dir.join(name);
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .open(&path)?;
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&path)?;
         if let Err(error) = reserve(&file, len) {
             let _ = std::fs::remove_file(&path);
             return Err(error);

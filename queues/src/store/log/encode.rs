@@ -6,7 +6,7 @@
 use std::io::IoSlice;
 
 use super::format::{
-    FORMAT_VERSION, Kind, LARGE_BODY, RECORD_HEAD, Standing, head_bytes, put_enqueue,
+    END_ROOM, FORMAT_VERSION, Kind, LARGE_BODY, RECORD_HEAD, Standing, head_bytes, put_enqueue,
     put_enqueue_ref, record_crc, record_len,
 };
 use crate::message::Message;
@@ -53,15 +53,7 @@ pub(crate) struct Written {
 
 impl Encoder {
     pub(crate) fn new() -> Self {
-        Self {
-            buf: Vec::new(),
-            larges: Vec::new(),
-            segment: 0,
-            start: 0,
-            apart: 0,
-            open: None,
-            shared: None,
-        }
+        Self { buf: Vec::new(), larges: Vec::new(), segment: 0, start: 0, apart: 0, open: None, shared: None }
     }
 
     /// Starts a batch at `offset` of `segment`.
@@ -89,11 +81,7 @@ impl Encoder {
         self.seal(false);
         let len = u32::try_from(payload).expect("records are under 4 GiB");
         let offset = self.offset();
-        self.open = Some(Open {
-            head_at: self.buf.len(),
-            offset,
-            large: false,
-        });
+        self.open = Some(Open { head_at: self.buf.len(), offset, large: false });
         let head = head_bytes(len, self.segment, kind, false);
         self.buf.extend_from_slice(&head);
     }
@@ -109,12 +97,8 @@ impl Encoder {
         if last {
             self.buf[head_at + 13] = 1;
         }
-        let len = super::format::u32_at(&self.buf, head_at + 4) as usize;
-        let large = if open.large {
-            self.larges.last().map_or(&[][..], |l| l.message.body())
-        } else {
-            &[]
-        };
+        let len = super::bytes::u32_at(&self.buf, head_at + 4) as usize;
+        let large = if open.large { self.larges.last().map_or(&[][..], |l| l.message.body()) } else { &[] };
         let payload_at = head_at + RECORD_HEAD;
         let payload = &self.buf[payload_at..payload_at + len - large.len()];
         let head = &self.buf[head_at..payload_at];
@@ -141,18 +125,10 @@ impl Encoder {
             && same_message(last, message)
         {
             let (offset, len) = (*offset, *len);
-            let kind = if moved {
-                Kind::MovedRef
-            } else {
-                Kind::EnqueueRef
-            };
+            let kind = if moved { Kind::MovedRef } else { Kind::EnqueueRef };
             self.begin(kind, super::format::REF_PAYLOAD);
             put_enqueue_ref(&mut self.buf, at, offset);
-            return Written {
-                offset,
-                len,
-                shared: true,
-            };
+            return Written { offset, len, shared: true };
         }
         let payload = super::format::enqueue_payload(message);
         let kind = if moved { Kind::Moved } else { Kind::Enqueue };
@@ -161,10 +137,7 @@ impl Encoder {
         put_enqueue(&mut self.buf, at, message);
         if message.body_len() >= LARGE_BODY {
             let body_len = u32::try_from(message.body_len()).expect("under 4 GiB");
-            self.larges.push(Large {
-                at: self.buf.len(),
-                message: message.clone(),
-            });
+            self.larges.push(Large { at: self.buf.len(), message: message.clone() });
             self.apart += body_len;
             if let Some(open) = &mut self.open {
                 open.large = true;
@@ -173,23 +146,14 @@ impl Encoder {
         self.pad(payload);
         let len = u32::try_from(record_len(payload)).expect("under 4 GiB");
         self.shared = Some((message.clone(), offset, len));
-        Written {
-            offset,
-            len,
-            shared: false,
-        }
+        Written { offset, len, shared: false }
     }
 
     /// Any record but an enqueue.
     pub(crate) fn plain(&mut self, record: &Record) {
         match record {
             Record::Enqueue { .. } => unreachable!("enqueues have a call of their own"),
-            Record::Settle {
-                queue,
-                first,
-                count,
-                reason,
-            } => {
+            Record::Settle { queue, first, count, reason } => {
                 self.begin(Kind::Settle, 25);
                 self.put(&[queue.0, first.0, *count]);
                 self.buf.push(*reason as u8);
@@ -250,11 +214,14 @@ impl Encoder {
 }
 
 /// The end mark of segment `number` at `offset`.
-pub(crate) fn end_mark(number: u32, offset: u32) -> [u8; RECORD_HEAD] {
-    let mut head = head_bytes(0, number, Kind::End, true);
-    let crc = record_crc(&head, offset, &[], &[]);
-    head[..4].copy_from_slice(&crc.to_le_bytes());
-    head
+pub(crate) fn end_mark(number: u32, offset: u32, synced_upto: u32) -> [u8; END_ROOM as usize] {
+    let mut mark = [0; END_ROOM as usize];
+    let head = head_bytes(8, number, Kind::End, true);
+    mark[..RECORD_HEAD].copy_from_slice(&head);
+    mark[RECORD_HEAD..RECORD_HEAD + 4].copy_from_slice(&synced_upto.to_le_bytes());
+    let crc = record_crc(&head, offset, &mark[RECORD_HEAD..], &[]);
+    mark[..4].copy_from_slice(&crc.to_le_bytes());
+    mark
 }
 
 fn same_message(a: &Message, b: &Message) -> bool {

@@ -8,6 +8,7 @@
 
 use bytes::Bytes;
 
+use super::bytes::{get_u32, get_u64, u16_at, u32_at, u64_at};
 use crate::ids::{Millis, QueueId, Seq};
 use crate::message::{Message, MessageLayout, MessageMeta};
 use crate::store::SettleReason;
@@ -30,8 +31,8 @@ pub(crate) const RECORD_HEAD: usize = 16;
 /// Fixed bytes of an enqueue's payload, before exchange, key, properties and body.
 pub(crate) const ENQUEUE_FIXED: usize = 48;
 /// Room kept free at a segment's end for its end mark.
-pub(crate) const END_ROOM: u32 = 16;
-const _: () = assert!(END_ROOM as usize == record_len(0));
+pub(crate) const END_ROOM: u32 = 24;
+const _: () = assert!(END_ROOM as usize == record_len(8));
 /// Bodies from this size on are written from where they lie instead of being copied.
 pub(crate) const LARGE_BODY: usize = 32 * 1024;
 
@@ -59,7 +60,7 @@ pub(crate) enum Kind {
     Returned = 6,
     Purge = 7,
     Gone = 8,
-    /// Nothing follows in this segment.
+    /// Nothing follows in this segment; says the same as a batch.
     End = 9,
     /// A message copied to the log's end, so that its old segment can go.
     Moved = 10,
@@ -168,18 +169,13 @@ pub(crate) fn record_crc(head: &[u8], offset: u32, payload: &[u8], rest: &[u8]) 
     start[..12].copy_from_slice(&head[4..RECORD_HEAD]);
     start[12..].copy_from_slice(&offset.to_le_bytes());
     let crc = crc32c::crc32c_append(crc32c::crc32c(&start), payload);
-    if rest.is_empty() {
-        crc
-    } else {
-        crc32c::crc32c_append(crc, rest)
-    }
+    if rest.is_empty() { crc } else { crc32c::crc32c_append(crc, rest) }
 }
 
 /// Whether `bytes` (head and payload) are the whole record that `head` describes.
 pub(crate) fn is_intact(head: Head, bytes: &[u8], offset: u32) -> bool {
     let end = RECORD_HEAD + head.len as usize;
-    bytes.len() >= end
-        && record_crc(&bytes[..RECORD_HEAD], offset, &bytes[RECORD_HEAD..end], &[]) == head.crc
+    bytes.len() >= end && record_crc(&bytes[..RECORD_HEAD], offset, &bytes[RECORD_HEAD..end], &[]) == head.crc
 }
 
 /// The parts of an enqueue that are not the message.
@@ -306,7 +302,9 @@ pub(crate) enum Payload {
     Gone {
         queue: QueueId,
     },
-    End,
+    End {
+        synced_upto: u32,
+    },
 }
 
 /// Takes a payload apart; `None` if it is not what its kind says.
@@ -314,9 +312,7 @@ pub(crate) fn parse_payload(kind: Kind, bytes: &[u8]) -> Option<Payload> {
     let queue = |bytes: &[u8]| Some(QueueId(get_u64(bytes, 0)?));
     let seq = |bytes: &[u8]| Some(Seq(get_u64(bytes, 8)?));
     Some(match kind {
-        Kind::Batch => Payload::Batch {
-            synced_upto: get_u32(bytes, 0)?,
-        },
+        Kind::Batch => Payload::Batch { synced_upto: get_u32(bytes, 0)? },
         Kind::Enqueue | Kind::Moved => {
             let fixed = bytes.get(..ENQUEUE_FIXED)?;
             Payload::Enqueue {
@@ -339,28 +335,17 @@ pub(crate) fn parse_payload(kind: Kind, bytes: &[u8]) -> Option<Payload> {
             count: get_u64(bytes, 16)?,
             reason: reason(*bytes.get(24)?)?,
         },
-        Kind::Delivered => Payload::Delivered {
-            queue: queue(bytes)?,
-            upto: seq(bytes)?,
-        },
-        Kind::Returned => Payload::Returned {
-            queue: queue(bytes)?,
-            seq: seq(bytes)?,
-            count: get_u32(bytes, 16)?,
-        },
+        Kind::Delivered => Payload::Delivered { queue: queue(bytes)?, upto: seq(bytes)? },
+        Kind::Returned => {
+            Payload::Returned { queue: queue(bytes)?, seq: seq(bytes)?, count: get_u32(bytes, 16)? }
+        }
         Kind::Purge => Payload::Purge {
             queue: queue(bytes)?,
             upto: seq(bytes)?,
-            kept: bytes
-                .get(16..)?
-                .chunks_exact(8)
-                .map(|place| Seq(u64_at(place, 0)))
-                .collect(),
+            kept: bytes.get(16..)?.chunks_exact(8).map(|place| Seq(u64_at(place, 0))).collect(),
         },
-        Kind::Gone => Payload::Gone {
-            queue: queue(bytes)?,
-        },
-        Kind::End => Payload::End,
+        Kind::Gone => Payload::Gone { queue: queue(bytes)? },
+        Kind::End => Payload::End { synced_upto: get_u32(bytes, 0)? },
     })
 }
 
@@ -391,12 +376,8 @@ pub(crate) fn parse_message(bytes: &[u8]) -> Option<Message> {
     let fixed = bytes.get(..ENQUEUE_FIXED)?;
     let rest = &bytes[ENQUEUE_FIXED..];
     let flags = fixed[45];
-    let lens = [
-        u32::from(u16_at(fixed, 40)),
-        u32::from(u16_at(fixed, 42)),
-        u32_at(fixed, 32),
-        u32_at(fixed, 36),
-    ];
+    let lens =
+        [u32::from(u16_at(fixed, 40)), u32::from(u16_at(fixed, 42)), u32_at(fixed, 32), u32_at(fixed, 36)];
     let mut end = 0u32;
     let mut place = |len: u32| {
         let start = end;
@@ -428,27 +409,4 @@ pub(crate) fn parse_message(bytes: &[u8]) -> Option<Message> {
     };
     message.always_log();
     Some(message)
-}
-
-fn get_u32(bytes: &[u8], at: usize) -> Option<u32> {
-    (bytes.len() >= at + 4).then(|| u32_at(bytes, at))
-}
-
-fn get_u64(bytes: &[u8], at: usize) -> Option<u64> {
-    (bytes.len() >= at + 8).then(|| u64_at(bytes, at))
-}
-
-/// The number at `at`; the caller has checked the length.
-pub(crate) fn u16_at(bytes: &[u8], at: usize) -> u16 {
-    u16::from_le_bytes([bytes[at], bytes[at + 1]])
-}
-
-/// The number at `at`; the caller has checked the length.
-pub(crate) fn u32_at(bytes: &[u8], at: usize) -> u32 {
-    u32::from(u16_at(bytes, at)) | u32::from(u16_at(bytes, at + 2)) << 16
-}
-
-/// The number at `at`; the caller has checked the length.
-pub(crate) fn u64_at(bytes: &[u8], at: usize) -> u64 {
-    u64::from(u32_at(bytes, at)) | u64::from(u32_at(bytes, at + 4)) << 32
 }

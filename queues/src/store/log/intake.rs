@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
-use super::format::{Place, Standing};
+use super::format::Standing;
 use crate::message::Message;
 use crate::store::{Broken, Position, Pressure, Record, Synced, Waiter};
 
@@ -23,15 +23,14 @@ pub(crate) enum Extra {
     Moved {
         at: Standing,
         message: Message,
-        from: Place,
+        /// The segment that was written to when it was known to be live.
+        since: u32,
     },
+    /// Ends a series of [`Extra::Moved`].
+    AllMoved,
     /// Settle records of segment `from`, which is about to go, that are still needed because of
     /// the segments `about`.
-    Carry {
-        records: Vec<Record>,
-        from: u32,
-        about: Vec<u32>,
-    },
+    Carry { records: Vec<Record>, from: u32, about: Vec<u32> },
 }
 
 struct Wait {
@@ -233,8 +232,7 @@ impl Intake {
         } else {
             let shift = to.records.len();
             to.records.append(&mut from.records);
-            to.groups
-                .extend(from.groups.drain(..).map(|end| end + shift));
+            to.groups.extend(from.groups.drain(..).map(|end| end + shift));
         }
         to.extras.append(&mut from.extras);
         true
@@ -248,10 +246,7 @@ impl Intake {
     /// Whether someone waits for a sync of something at or below `position`.
     pub(crate) fn has_waiter_upto(&self, position: u64) -> bool {
         let state = self.state.lock();
-        state
-            .waiters
-            .front()
-            .is_some_and(|wait| wait.at <= position)
+        state.waiters.front().is_some_and(|wait| wait.at <= position)
     }
 
     /// Everything up to `position` is written; `freed` bytes need no memory any more.
@@ -261,12 +256,7 @@ impl Intake {
         if left < self.limit / 2
             && self
                 .pressure
-                .compare_exchange(
-                    PRESSURE_FULL,
-                    PRESSURE_NONE,
-                    Ordering::AcqRel,
-                    Ordering::Relaxed,
-                )
+                .compare_exchange(PRESSURE_FULL, PRESSURE_NONE, Ordering::AcqRel, Ordering::Relaxed)
                 .is_ok()
         {
             (self.relief)();
@@ -369,11 +359,7 @@ impl Intake {
         if ready(&state) {
             return Woken::Work;
         }
-        state.committer = if lazily {
-            Committer::SleepsLazily
-        } else {
-            Committer::Sleeps
-        };
+        state.committer = if lazily { Committer::SleepsLazily } else { Committer::Sleeps };
         match timeout {
             Some(timeout) => {
                 let result = self.wake.wait_for(&mut state, timeout);
@@ -385,11 +371,7 @@ impl Intake {
             None => self.wake.wait(&mut state),
         }
         state.committer = Committer::Awake;
-        if state.closing {
-            Woken::Closing
-        } else {
-            Woken::Work
-        }
+        if state.closing { Woken::Closing } else { Woken::Work }
     }
 
     /// Sleeps for `wait`, whatever comes in, unless the store closes.
@@ -399,11 +381,7 @@ impl Intake {
             return Woken::Closing;
         }
         self.wake.wait_for(&mut state, wait);
-        if state.closing {
-            Woken::Closing
-        } else {
-            Woken::TimedOut
-        }
+        if state.closing { Woken::Closing } else { Woken::TimedOut }
     }
 
     pub(crate) fn close(&self) {
@@ -426,6 +404,7 @@ pub(crate) fn record_cost(record: &Record) -> usize {
 pub(crate) fn extra_cost(extra: &Extra) -> usize {
     match extra {
         Extra::Moved { message, .. } => RECORD_COST + message.memory(),
+        Extra::AllMoved => RECORD_COST,
         Extra::Carry { records, .. } => records.iter().map(record_cost).sum(),
     }
 }

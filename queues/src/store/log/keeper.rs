@@ -44,11 +44,7 @@ const PATIENCE: u32 = 50;
 
 impl Keeper {
     pub(crate) fn new(start: Place) -> Self {
-        Self {
-            previous: start,
-            applied: start,
-            ..Self::default()
-        }
+        Self { previous: start, applied: start, ..Self::default() }
     }
 
     /// One checkpoint; then segments that are free now are retired, and one sparse one is emptied
@@ -68,10 +64,10 @@ impl Keeper {
             (dead_segments(core, &index, limit), idle)
         };
         self.prepare_space(core);
+        if !core.committer.lock().sync(core) {
+            return Ok(());
+        }
         if !self.unapplied.is_empty() {
-            if !core.committer.lock().sync(core) {
-                return Ok(());
-            }
             self.apply(core)?;
             self.applied = limit;
             core.metrics.checkpoints.add(1);
@@ -120,9 +116,7 @@ impl Keeper {
         let segments = core.segments.all();
         metrics.segments.set(segments.len() as u64);
         let used = |(_, s): &(u32, super::segments::Segment)| s.used.map_or(0, u64::from);
-        metrics
-            .log_bytes
-            .set(segments.iter().map(used).sum::<u64>() + u64::from(self.previous.offset));
+        metrics.log_bytes.set(segments.iter().map(used).sum::<u64>() + u64::from(self.previous.offset));
         metrics.index_bytes.set(core.db.size());
     }
 
@@ -149,20 +143,26 @@ impl Keeper {
     }
 
     fn retire(&mut self, core: &Core, dead: &[(u32, Vec<u32>)]) -> io::Result<()> {
-        let mut retired = false;
+        let mut gone = BTreeSet::new();
         for (number, about) in dead {
+            let stays = |segment: &u32| !gone.contains(segment);
+            let about: Vec<u32> = about.iter().copied().filter(stays).collect();
             if about.is_empty() {
                 core.segments.retire(*number, core.options.spare_segments)?;
                 core.index.lock().forget_segment(*number);
                 self.carrying.remove(number);
                 self.stuck.remove(number);
                 core.metrics.retired_segments.add(1);
-                retired = true;
-            } else if !self.carrying.contains(number) && carry(core, *number, about)? {
+                gone.insert(*number);
+                continue;
+            }
+            // If only dead ones need it, it waits for them to go.
+            let stays = |segment: &u32| dead.iter().all(|(number, _)| number != segment);
+            if about.iter().any(stays) && !self.carrying.contains(number) && carry(core, *number, &about)? {
                 self.carrying.insert(*number);
             }
         }
-        if retired {
+        if !gone.is_empty() {
             core.segments.disk().sync_dir()?;
         }
         Ok(())
@@ -173,6 +173,9 @@ impl Keeper {
             return Ok(());
         }
         let mut index = core.index.lock();
+        if index.moving_since().is_some() {
+            return Ok(());
+        }
         if let Some((number, expected, waited)) = self.emptying {
             let live = index.live().get(&number).map_or(0, |live| live.count);
             if live > expected && waited < PATIENCE {
@@ -187,6 +190,7 @@ impl Keeper {
         let Some(mut entries) = index.entries_in(number, 65_536)? else {
             return Ok(());
         };
+        let since = index.begin_moves();
         drop(index);
         // Messages that share a record come one after the other, so that the copies share one.
         entries.sort_unstable_by_key(|(queue, _, entry)| (entry.place, *queue, entry.seq));
@@ -221,19 +225,21 @@ impl Keeper {
                     transient: key & 1 == 1,
                 },
                 message,
-                from: entry.place,
+                since,
             });
         }
-        if !moved.is_empty() {
+        moved.push(Extra::AllMoved);
+        if moved.len() > 1 {
             core.metrics.compacted_bytes.add(bytes);
-            self.emptying = Some((number, live.saturating_sub(moved.len() as u64), 0));
+            let left = live.saturating_sub(moved.len() as u64 - 1);
+            self.emptying = Some((number, left, 0));
             tracing::debug!(
                 segment = segment_name(number),
-                messages = moved.len(),
+                messages = moved.len() - 1,
                 "live messages are moved out of a sparse segment"
             );
-            core.intake.extras(moved);
         }
+        core.intake.extras(moved);
         Ok(())
     }
 
@@ -282,44 +288,26 @@ fn carry(core: &Core, number: u32, about: &[u32]) -> io::Result<bool> {
         let index = core.index.lock();
         records.retain(|record| index.knows(record.queue()));
     }
-    core.intake.extras([Extra::Carry {
-        records,
-        from: number,
-        about: about.to_vec(),
-    }]);
+    core.intake.extras([Extra::Carry { records, from: number, about: about.to_vec() }]);
     Ok(true)
 }
 
 /// Closed segments that replay from `limit` does not need and that hold nothing live, with the
-/// segments that their settle records are still needed for.
+/// segments that their settle records are about.
 fn dead_segments(core: &Core, index: &Index, limit: Place) -> Vec<(u32, Vec<u32>)> {
     let numbers = core.segments.numbers();
-    let dead = |number: u32| number < limit.segment && !index.live().contains_key(&number);
-    let needs = |number: u32| {
-        let about = index.settled_by(number).into_iter();
-        // A dead one before this goes first, and needs nothing any more.
-        about
-            .filter(|other| numbers.binary_search(other).is_ok() && !dead(*other))
-            .collect()
-    };
-    let found = numbers.iter().filter(|number| dead(**number));
-    found.map(|number| (*number, needs(*number))).collect()
+    // A copy that is still to be written may be of a message that is settled meanwhile.
+    let end = index.moving_since().map_or(limit.segment, |since| since.min(limit.segment));
+    let dead = numbers.iter().filter(|number| **number < end && !index.live().contains_key(number));
+    dead.map(|number| (*number, index.settled_by(*number, &numbers))).collect()
 }
 
 /// The record to append again, if it says that something is settled.
 fn carried(payload: Payload) -> Option<Record> {
     match payload {
-        Payload::Settle {
-            queue,
-            first,
-            count,
-            reason,
-        } => Some(Record::Settle {
-            queue,
-            first,
-            count,
-            reason,
-        }),
+        Payload::Settle { queue, first, count, reason } => {
+            Some(Record::Settle { queue, first, count, reason })
+        }
         Payload::Purge { queue, upto, kept } => Some(Record::Purge { queue, upto, kept }),
         _ => None,
     }
@@ -328,18 +316,8 @@ fn carried(payload: Payload) -> Option<Record> {
 /// Appends `record`, or makes the last one longer if it goes on where that ends.
 fn merge_into(records: &mut Vec<Record>, record: Record) {
     if let (
-        Some(Record::Settle {
-            queue: last_queue,
-            first: last_first,
-            count: last_count,
-            ..
-        }),
-        Record::Settle {
-            queue,
-            first,
-            count,
-            ..
-        },
+        Some(Record::Settle { queue: last_queue, first: last_first, count: last_count, .. }),
+        Record::Settle { queue, first, count, .. },
     ) = (records.last_mut(), &record)
         && last_queue == queue
         && last_first.0 + *last_count == first.0

@@ -5,6 +5,7 @@
 //! Three threads: the committer writes and syncs, the keeper follows with the index and frees
 //! space, the reader answers reads. Absent: definitions (`store::definitions`).
 
+pub(crate) mod bytes;
 mod commit;
 mod core;
 #[cfg(test)]
@@ -105,13 +106,7 @@ impl Core {
     ) -> Result<Self, RecoverError> {
         let segments = open_segments(disk, options.segment_bytes, &mut recovered.findings)?;
         let mut index = Index::new(Arc::clone(&db));
-        recover(
-            &segments,
-            &*db,
-            &mut index,
-            options.cached_chunks,
-            &mut recovered.findings,
-        )?;
+        recover(&segments, &*db, &mut index, options.cached_chunks, &mut recovered.findings)?;
         recovered.queues = index.recovered().into_iter().collect();
         Ok(Self {
             intake: Intake::new(options.pending_limit, Arc::clone(&options.relief)),
@@ -194,15 +189,9 @@ impl LogStore {
         let own = Arc::clone(core);
         threads.push(spawn("log-commit", Box::new(move || run_committer(&own)))?);
         let (own, bell) = (Arc::clone(core), Arc::clone(&store.bell));
-        threads.push(spawn(
-            "log-keeper",
-            Box::new(move || run_keeper(&own, &bell)),
-        )?);
+        threads.push(spawn("log-keeper", Box::new(move || run_keeper(&own, &bell)))?);
         let (own, reads) = (Arc::clone(core), Arc::clone(&store.reads));
-        threads.push(spawn(
-            "log-reader",
-            Box::new(move || run_reader(&own, &reads)),
-        )?);
+        threads.push(spawn("log-reader", Box::new(move || run_reader(&own, &reads)))?);
         drop(threads);
         Ok(store)
     }
@@ -290,10 +279,7 @@ impl Store for LogStore {
 /// How long the committer lets records gather that nobody waits for.
 const GATHER: std::time::Duration = std::time::Duration::from_millis(5);
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the committer's thread bounds how long settles stay unsynced"
-)]
+#[expect(clippy::disallowed_methods, reason = "the committer's thread bounds how long settles stay unsynced")]
 fn run_committer(core: &Core) {
     let start = Instant::now();
     let mut lazily = false;
@@ -336,8 +322,7 @@ fn run_keeper(core: &Core, bell: &Bell) {
         {
             let mut closing = bell.closing.lock();
             if !*closing {
-                bell.wake
-                    .wait_for(&mut closing, core.options.checkpoint_every);
+                bell.wake.wait_for(&mut closing, core.options.checkpoint_every);
             }
             if *closing {
                 return;

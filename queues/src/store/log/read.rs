@@ -61,15 +61,13 @@ impl Core {
             for record in &pending {
                 apply_pending(record, &here, &mut entries, &mut young);
             }
-            if let (true, true, true, Some(last)) =
-                (full, entries.is_empty(), young.is_empty(), last)
-            {
+            if let (true, true, true, Some(last)) = (full, entries.is_empty(), young.is_empty(), last) {
                 wish.from = Seq(last + 1);
                 continue;
             }
             let mut stored = self.read_entries(wish.queue, &entries);
             if stored.iter().any(|s| s.message.is_err()) {
-                self.serve_from_memory(&pending, &mut stored);
+                self.serve_from_memory(wish.queue, &pending, &mut stored);
             }
             let missed = stored.iter().any(|s| s.message.is_err());
             if !young.is_empty() {
@@ -96,7 +94,7 @@ impl Core {
     }
 
     /// Fills in messages whose record is gone with a failed sync and about to be written again.
-    fn serve_from_memory(&self, pending: &[Record], stored: &mut [Stored]) {
+    fn serve_from_memory(&self, queue: QueueId, pending: &[Record], stored: &mut [Stored]) {
         let mut fill = |at: Seq, message: &Message| {
             for one in stored.iter_mut().filter(|one| one.seq == at) {
                 if one.message.is_err() {
@@ -110,7 +108,9 @@ impl Core {
             }
         }
         for extra in &self.inflight.lock().waiting.extras {
-            if let Extra::Moved { at, message, .. } = extra {
+            if let Extra::Moved { at, message, .. } = extra
+                && at.queue == queue
+            {
                 fill(at.seq, message);
             }
         }
@@ -217,21 +217,11 @@ fn apply_pending(
         young.retain(|seq, _| keep(*seq));
     };
     match record {
-        Record::Enqueue {
-            seq,
-            message,
-            lane,
-            expires,
-            ..
-        } => {
+        Record::Enqueue { seq, message, lane, expires, .. } => {
             let wished = *lane == wish.lane && (wish.from..=wish.to).contains(seq);
             if wished && entries.binary_search_by_key(&seq.0, |e| e.seq).is_err() {
-                let stored = Stored {
-                    seq: *seq,
-                    message: Ok(message.clone()),
-                    expires: *expires,
-                    delivery_count: 0,
-                };
+                let stored =
+                    Stored { seq: *seq, message: Ok(message.clone()), expires: *expires, delivery_count: 0 };
                 young.insert(seq.0, stored);
             }
         }

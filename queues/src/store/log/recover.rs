@@ -75,8 +75,7 @@ pub(crate) fn open_segments(
         let file = segments.disk().open(&bad.name)?;
         let readable = {
             let mut scanner = Scanner::new(&*file, bad.number)?;
-            matches!(scanner.next_record()?, Some(Scanned::Record { .. }))
-                || scanner.skip_damage()?
+            matches!(scanner.next_record()?, Some(Scanned::Record { .. })) || scanner.skip_damage()?
         };
         if readable {
             findings.push(Finding {
@@ -161,15 +160,17 @@ fn replay(
 ) -> Result<(), RecoverError> {
     let all = segments.all();
     let newest = all.last().map(|(number, _)| *number);
+    let oldest = all.first().map_or(0, |(number, _)| *number);
     for (number, segment) in all.iter().filter(|(n, _)| *n >= from.segment) {
-        let start = if *number == from.segment {
-            from.offset
-        } else {
-            SEGMENT_HEAD
-        };
+        let start = if *number == from.segment { from.offset } else { SEGMENT_HEAD };
         let file = &*segment.file;
         let mut walk = Walk::new(file, *number, start, newest == Some(*number))?;
-        while let Some(group) = walk.next_group(findings)? {
+        while let Some(mut group) = walk.next_group(findings)? {
+            for event in &mut group {
+                if let Event::Moved { since, .. } = event {
+                    *since = oldest;
+                }
+            }
             index.fold(group)?;
         }
         // What was read may still be in the system's memory only.
@@ -218,18 +219,11 @@ pub(crate) struct Over {
 impl Over {
     pub(crate) fn note(&mut self, event: &Event) {
         match event {
-            Event::Settle {
-                queue,
-                first,
-                count,
-                ..
-            } => {
+            Event::Settle { queue, first, count, .. } => {
                 let last = first.0.saturating_add(*count).saturating_sub(1);
                 self.settled.entry(queue.0).or_default().add(first.0, last);
             }
-            Event::Purge {
-                queue, upto, kept, ..
-            } => {
+            Event::Purge { queue, upto, kept, .. } => {
                 let settled = self.settled.entry(queue.0).or_default();
                 let mut from = 0;
                 for seq in kept.iter().filter(|seq| **seq <= *upto) {
@@ -289,16 +283,8 @@ fn rebuild(
             }
         }
         file.sync_data()?;
-        let older = all.iter().map(|(n, _)| *n).filter(|n| n < number);
-        // Which segments its settle records are about is not known any more.
-        index.fold([
-            Event::Carried {
-                from: 0,
-                about: older.collect(),
-                by: *number,
-            },
-            Event::Upto(walk.end()),
-        ])?;
+        index.assume_related(*number);
+        index.fold([Event::Upto(walk.end())])?;
     }
     Ok(())
 }
@@ -306,51 +292,26 @@ fn rebuild(
 /// Folds `event` in if it is about something that is not over; how many entries that made.
 fn rebuild_from(index: &mut Index, over: &Over, event: Event) -> Result<usize, DbError> {
     let event = match event {
-        Event::Enqueue {
-            queue,
-            lane,
-            transient,
-            entry,
-        }
-        | Event::Moved {
-            queue,
-            lane,
-            transient,
-            entry,
-            ..
-        } => {
+        Event::Enqueue { queue, lane, transient, entry }
+        | Event::Moved { queue, lane, transient, entry, .. } => {
             if over.has(queue, entry.seq) {
                 // Its place must not be given out again.
-                Event::Delivered {
-                    queue,
-                    upto: Seq(entry.seq),
-                }
+                Event::Delivered { queue, upto: Seq(entry.seq) }
             } else {
-                Event::Enqueue {
-                    queue,
-                    lane,
-                    transient,
-                    entry,
-                }
+                Event::Enqueue { queue, lane, transient, entry }
             }
         }
         Event::Gone { .. } => return Ok(0),
-        Event::Settle {
-            queue,
-            first,
-            count,
-            ..
-        } => Event::Delivered {
-            queue,
-            upto: Seq(first.0.saturating_add(count).saturating_sub(1)),
-        },
+        Event::Settle { queue, first, count, .. } => {
+            Event::Delivered { queue, upto: Seq(first.0.saturating_add(count).saturating_sub(1)) }
+        }
         Event::Purge { queue, upto, .. } => Event::Delivered { queue, upto },
         other => other,
     };
     let queue = match &event {
-        Event::Enqueue { queue, .. }
-        | Event::Delivered { queue, .. }
-        | Event::Returned { queue, .. } => *queue,
+        Event::Enqueue { queue, .. } | Event::Delivered { queue, .. } | Event::Returned { queue, .. } => {
+            *queue
+        }
         _ => return Ok(0),
     };
     if over.gone.contains(&queue.0) {
@@ -375,12 +336,7 @@ pub(crate) struct Walk<'f> {
 
 impl<'f> Walk<'f> {
     /// `newest`: its end may be torn, and is then cut off.
-    pub(crate) fn new(
-        file: &'f dyn LogFile,
-        number: u32,
-        start: u32,
-        newest: bool,
-    ) -> io::Result<Self> {
+    pub(crate) fn new(file: &'f dyn LogFile, number: u32, start: u32, newest: bool) -> io::Result<Self> {
         let mut scanner = Scanner::new(file, number)?;
         scanner.seek(start);
         Ok(Self {
@@ -395,34 +351,22 @@ impl<'f> Walk<'f> {
 
     /// The place after the last whole group.
     pub(crate) fn end(&self) -> Place {
-        Place {
-            segment: self.number,
-            offset: self.good_end,
-        }
+        Place { segment: self.number, offset: self.good_end }
     }
 
     /// What the next group did; `None` at the end. Transient messages are void.
-    pub(crate) fn next_group(
-        &mut self,
-        findings: &mut Vec<Finding>,
-    ) -> io::Result<Option<Vec<Event>>> {
+    pub(crate) fn next_group(&mut self, findings: &mut Vec<Finding>) -> io::Result<Option<Vec<Event>>> {
         let mut group = Vec::new();
         let mut damaged = false;
         loop {
             match self.scanner.next_record()? {
                 None => {
-                    if self.newest && self.scanner.offset() > self.good_end && !self.scanner.ended()
-                    {
+                    if self.newest && self.scanner.offset() > self.good_end && !self.scanner.ended() {
                         self.cut()?;
                     }
                     return Ok((!group.is_empty() && damaged).then_some(group));
                 }
-                Some(Scanned::Record {
-                    offset,
-                    len,
-                    last,
-                    payload,
-                }) => {
+                Some(Scanned::Record { offset, len, last, payload }) => {
                     let event = self.event(offset, len, payload);
                     // Of a group that is not whole, only what adds is sure to be right.
                     group.extend(event.filter(|event| !damaged || adds(event)));
@@ -465,8 +409,8 @@ impl<'f> Walk<'f> {
                 synced |= matches!(payload, Payload::Batch { synced_upto } if synced_upto > offset);
             }
             if self.scanner.ended() {
-                // The end mark is synced with all before it.
-                synced = true;
+                synced |= self.scanner.end_synced() > offset;
+                break;
             }
         }
         self.scanner.rewind(offset);
@@ -488,44 +432,21 @@ impl<'f> Walk<'f> {
                 self.messages.clear();
                 return None;
             }
-            Payload::End => return None,
-            Payload::Enqueue {
-                at,
-                body_len,
-                moved,
-            } => {
+            Payload::End { .. } => return None,
+            Payload::Enqueue { at, body_len, moved } => {
                 self.messages.insert(offset, (len, body_len));
                 let entry = self.entry(&at, offset, len, body_len, false);
                 return enqueued(&at, entry, moved);
             }
-            Payload::EnqueueRef {
-                at,
-                message_at,
-                moved,
-            } => {
+            Payload::EnqueueRef { at, message_at, moved } => {
                 let (len, body_len) = *self.messages.get(&message_at)?;
                 let entry = self.entry(&at, message_at, len, body_len, true);
                 return enqueued(&at, entry, moved);
             }
-            Payload::Settle {
-                queue,
-                first,
-                count,
-                ..
-            } => Event::Settle {
-                queue,
-                first,
-                count,
-                by,
-            },
+            Payload::Settle { queue, first, count, .. } => Event::Settle { queue, first, count, by },
             Payload::Delivered { queue, upto } => Event::Delivered { queue, upto },
             Payload::Returned { queue, seq, count } => Event::Returned { queue, seq, count },
-            Payload::Purge { queue, upto, kept } => Event::Purge {
-                queue,
-                upto,
-                kept,
-                by,
-            },
+            Payload::Purge { queue, upto, kept } => Event::Purge { queue, upto, kept, by },
             Payload::Gone { queue } => Event::Gone { queue },
         })
     }
@@ -540,10 +461,7 @@ impl<'f> Walk<'f> {
     ) -> Entry {
         Entry {
             seq: at.seq.0,
-            place: Place {
-                segment: self.number,
-                offset,
-            },
+            place: Place { segment: self.number, offset },
             len,
             body_len,
             expires: at.expires,
@@ -560,29 +478,15 @@ fn enqueued(at: &super::format::Standing, entry: Entry, moved: bool) -> Option<E
     }
     let (queue, lane, transient) = (at.queue, at.lane, false);
     Some(if moved {
-        Event::Moved {
-            queue,
-            lane,
-            transient,
-            entry,
-            from: None,
-        }
+        Event::Moved { queue, lane, transient, entry, since: 0 }
     } else {
-        Event::Enqueue {
-            queue,
-            lane,
-            transient,
-            entry,
-        }
+        Event::Enqueue { queue, lane, transient, entry }
     })
 }
 
 fn adds(event: &Event) -> bool {
     matches!(
         event,
-        Event::Enqueue { .. }
-            | Event::Moved { .. }
-            | Event::Delivered { .. }
-            | Event::Returned { .. }
+        Event::Enqueue { .. } | Event::Moved { .. } | Event::Delivered { .. } | Event::Returned { .. }
     )
 }

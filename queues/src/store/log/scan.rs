@@ -8,8 +8,7 @@ use std::io;
 
 use super::disk::LogFile;
 use super::format::{
-    Head, Kind, Payload, RECORD_HEAD, SEGMENT_HEAD, is_intact, parse_head, parse_payload,
-    record_len,
+    Head, Payload, RECORD_HEAD, SEGMENT_HEAD, is_intact, parse_head, parse_payload, record_len,
 };
 
 /// Bytes read at once.
@@ -41,6 +40,7 @@ pub(crate) struct Scanner<'f> {
     window: Vec<u8>,
     window_at: u64,
     ended: bool,
+    end_synced: u32,
 }
 
 impl<'f> Scanner<'f> {
@@ -54,6 +54,7 @@ impl<'f> Scanner<'f> {
             window: Vec::new(),
             window_at: 0,
             ended: false,
+            end_synced: 0,
         })
     }
 
@@ -88,9 +89,8 @@ impl<'f> Scanner<'f> {
         let end = (at + len as u64).min(self.size);
         let have_end = self.window_at + self.window.len() as u64;
         if at < self.window_at || end > have_end {
-            let wanted = len
-                .max(WINDOW)
-                .min(usize::try_from(self.size - at.min(self.size)).unwrap_or(WINDOW));
+            let wanted =
+                len.max(WINDOW).min(usize::try_from(self.size - at.min(self.size)).unwrap_or(WINDOW));
             self.window.resize(wanted, 0);
             let read = self.file.read_at(&mut self.window, at)?;
             self.window.truncate(read);
@@ -116,10 +116,7 @@ impl<'f> Scanner<'f> {
         if !is_intact(head, bytes, offset) {
             return Ok(None);
         }
-        Ok(Some((
-            head,
-            parse_payload(head.kind, &bytes[RECORD_HEAD..]),
-        )))
+        Ok(Some((head, parse_payload(head.kind, &bytes[RECORD_HEAD..]))))
     }
 
     /// The next record, or that there is none where one should be. `None` at the segment's end.
@@ -132,8 +129,9 @@ impl<'f> Scanner<'f> {
         let Some((head, Some(payload))) = self.intact_at(self.at)? else {
             return Ok(Some(Scanned::Bad { offset }));
         };
-        if head.kind == Kind::End {
+        if let Payload::End { synced_upto } = payload {
             self.ended = true;
+            self.end_synced = synced_upto;
             return Ok(None);
         }
         let len = record_len(head.len as usize);
@@ -144,6 +142,11 @@ impl<'f> Scanner<'f> {
             last: head.last,
             payload,
         }))
+    }
+
+    /// What the end mark says was synced.
+    pub(crate) fn end_synced(&self) -> u32 {
+        self.end_synced
     }
 
     /// Moves on to the next whole record; `false` (and to the end) if there is none.

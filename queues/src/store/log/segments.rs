@@ -7,13 +7,12 @@
 use std::collections::BTreeMap;
 use std::io::{self, IoSlice};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use parking_lot::Mutex;
 
 use super::disk::{Disk, LogFile};
-use super::format::{
-    Place, SEGMENT_HEAD, SegmentHead, parse_segment_head, record_len, segment_head,
-};
+use super::format::{END_ROOM, Place, SEGMENT_HEAD, SegmentHead, parse_segment_head, segment_head};
 
 /// A segment that can be read.
 #[derive(Clone)]
@@ -38,10 +37,7 @@ pub(crate) struct Writer {
 
 impl Writer {
     pub(crate) fn place(&self) -> Place {
-        Place {
-            segment: self.number,
-            offset: self.offset,
-        }
+        Place { segment: self.number, offset: self.offset }
     }
 }
 
@@ -51,6 +47,8 @@ pub(crate) struct Segments {
     segment_bytes: u32,
     files: Mutex<BTreeMap<u32, Segment>>,
     spares: Mutex<Vec<String>>,
+    /// Spares are numbered on their own: a retired segment's number may be that of a spare made ahead.
+    next_spare: AtomicU32,
     next: Mutex<u32>,
 }
 
@@ -64,10 +62,6 @@ pub(crate) fn segment_number(name: &str) -> Option<u32> {
     (digits.len() == 10).then(|| digits.parse().ok())?
 }
 
-fn spare_name(number: u32) -> String {
-    format!("{number:010}.spare")
-}
-
 /// What was found of a segment file that cannot be used.
 pub(crate) struct Unusable {
     pub(crate) name: String,
@@ -79,10 +73,7 @@ pub(crate) struct Unusable {
 
 impl Segments {
     /// Opens all segment files of the folder and removes left-over spares.
-    pub(crate) fn open(
-        disk: Arc<dyn Disk>,
-        segment_bytes: u32,
-    ) -> io::Result<(Self, Vec<Unusable>)> {
+    pub(crate) fn open(disk: Arc<dyn Disk>, segment_bytes: u32) -> io::Result<(Self, Vec<Unusable>)> {
         let mut files = BTreeMap::new();
         let mut unusable = Vec::new();
         let names = disk.list()?;
@@ -102,12 +93,7 @@ impl Segments {
                 SegmentHead::Number(found) if found == number => {
                     files.insert(number, Segment { file, used: None });
                 }
-                why => unusable.push(Unusable {
-                    name,
-                    number,
-                    why,
-                    newest: number == newest,
-                }),
+                why => unusable.push(Unusable { name, number, why, newest: number == newest }),
             }
         }
         let segments = Self {
@@ -115,6 +101,7 @@ impl Segments {
             segment_bytes,
             files: Mutex::new(files),
             spares: Mutex::new(Vec::new()),
+            next_spare: AtomicU32::new(1),
             next: Mutex::new(newest + 1),
         };
         Ok((segments, unusable))
@@ -161,14 +148,10 @@ impl Segments {
     pub(crate) fn create(&self, wanted: u64, fresh: bool) -> io::Result<Writer> {
         let number = *self.next.lock();
         let name = segment_name(number);
-        let needed = wanted + u64::from(SEGMENT_HEAD) + record_len(0) as u64;
+        let needed = wanted + u64::from(SEGMENT_HEAD) + u64::from(END_ROOM);
         let capacity = u32::try_from(needed.max(u64::from(self.segment_bytes)))
             .map_err(|_| io::Error::other("a group of records is over 4 GiB"))?;
-        let spare = if capacity == self.segment_bytes && !fresh {
-            self.spares.lock().pop()
-        } else {
-            None
-        };
+        let spare = if capacity == self.segment_bytes && !fresh { self.spares.lock().pop() } else { None };
         if let Some(spare) = spare {
             if let Err(error) = self.disk.rename(&spare, &name) {
                 self.spares.lock().push(spare);
@@ -183,18 +166,9 @@ impl Segments {
         file.sync_data()?;
         self.disk.sync_dir()?;
         *self.next.lock() = number + 1;
-        let segment = Segment {
-            file: Arc::clone(&file),
-            used: None,
-        };
+        let segment = Segment { file: Arc::clone(&file), used: None };
         self.files.lock().insert(number, segment);
-        Ok(Writer {
-            number,
-            file,
-            offset: SEGMENT_HEAD,
-            synced: 0,
-            capacity,
-        })
+        Ok(Writer { number, file, offset: SEGMENT_HEAD, synced: 0, capacity })
     }
 
     /// Whether a preallocated file waits to become the next segment.
@@ -202,13 +176,17 @@ impl Segments {
         self.spares.lock().len()
     }
 
+    /// A name that no spare has had since the folder was opened.
+    fn spare_name(&self) -> String {
+        format!("{:010}.spare", self.next_spare.fetch_add(1, Ordering::Relaxed))
+    }
+
     /// Preallocates a file for the next segment, if none waits.
     pub(crate) fn make_spare_if_none(&self) -> io::Result<()> {
         if self.spares() > 0 {
             return Ok(());
         }
-        // No retired segment can have this number yet.
-        let name = spare_name(*self.next.lock());
+        let name = self.spare_name();
         self.disk.create(&name, u64::from(self.segment_bytes))?;
         self.spares.lock().push(name);
         Ok(())
@@ -223,10 +201,8 @@ impl Segments {
         let name = segment_name(number);
         let reusable = segment.file.size()? == u64::from(self.segment_bytes);
         let result = if reusable && self.spares.lock().len() < keep {
-            let spare = spare_name(number);
-            self.disk
-                .rename(&name, &spare)
-                .map(|()| self.spares.lock().push(spare))
+            let spare = self.spare_name();
+            self.disk.rename(&name, &spare).map(|()| self.spares.lock().push(spare))
         } else {
             self.disk.remove(&name)
         };
@@ -240,14 +216,30 @@ impl Segments {
     pub(crate) fn trim_spares(&self, keep: usize) -> io::Result<()> {
         while let Some(name) = {
             let mut spares = self.spares.lock();
-            if spares.len() > keep {
-                spares.pop()
-            } else {
-                None
-            }
+            if spares.len() > keep { spares.pop() } else { None }
         } {
             self.disk.remove(&name)?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::log::disk::RealDisk;
+
+    #[test]
+    fn a_retired_segment_does_not_replace_a_spare_that_was_made_under_its_number() {
+        let folder = tempfile::tempdir().unwrap();
+        let disk = Arc::new(RealDisk::new(folder.path()).unwrap());
+        let (segments, _) = Segments::open(disk, 64 << 10).unwrap();
+        segments.make_spare_if_none().unwrap();
+        let first = segments.create(0, true).unwrap();
+        segments.retire(first.number, 2).unwrap();
+        assert_eq!(segments.spares(), 2);
+        for _ in 0..2 {
+            segments.create(0, false).unwrap();
+        }
     }
 }

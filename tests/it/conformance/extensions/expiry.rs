@@ -20,8 +20,9 @@ fn a_message_expires_by_its_own_expiration() {
     conform(|t| {
         let mut c = t.client();
         c.declare("queue=$q exclusive");
-        c.publish_with("routing_key=$q", "expiration=50", "x");
-        c.publish("routing_key=$q", "stays");
+        c.confirms();
+        c.publish_confirmed("routing_key=$q", "expiration=50", "x");
+        c.publish_confirmed("routing_key=$q", "", "stays");
         c.wait_ready("$q", 1);
         assert_eq!(c.drain("$q"), ["stays"]);
     });
@@ -74,14 +75,17 @@ fn an_expired_message_behind_a_live_one_goes_when_its_turn_comes() {
 fn an_unacked_message_does_not_expire_but_does_so_when_requeued() {
     conform(|t| {
         let mut c = t.client();
-        c.declare("queue=$q exclusive");
+        c.declare("queue=$dead exclusive");
+        let to_dead = "{x-dead-letter-exchange:\"\",x-dead-letter-routing-key:$dead}";
+        c.declare(&format!("queue=$q exclusive arguments={to_dead}"));
         c.declare("queue=$clock exclusive arguments={x-message-ttl:700}");
         c.publish_with("routing_key=$q", "expiration=500", "x");
         c.ask("basic.get queue=$q", "basic.get-ok");
         c.publish("routing_key=$clock", "x");
         c.wait_ready("$clock", 0);
+        assert_eq!(c.counts("$dead").0, 0);
         c.say("basic.nack delivery_tag=1 requeue");
-        c.wait_ready("$q", 0);
+        c.wait_ready("$dead", 1);
         c.ask("basic.get queue=$q", "basic.get-empty");
     });
 }
