@@ -27,6 +27,15 @@ pub(super) struct Body {
     pub(super) stored: bool,
 }
 
+/// An entry that was taken out.
+#[derive(Debug)]
+pub(super) enum Taken {
+    /// Its body was in memory.
+    Here(Body),
+    /// Its body is in the store only.
+    Stored,
+}
+
 /// What waits.
 #[derive(Debug, Default)]
 pub(super) struct Pending {
@@ -64,14 +73,14 @@ impl Pending {
         }
     }
 
-    /// Takes an entry out. `None`: it is not there. Inside: its body, if that is in memory.
-    pub(super) fn take(&mut self, id: PendingId) -> Option<Option<Body>> {
+    /// Takes an entry out, if it is there.
+    pub(super) fn take(&mut self, id: PendingId) -> Option<Taken> {
         if !self.schedule.remove(&id) {
             return None;
         }
-        let body = self.bodies.remove(&id.seq);
-        self.bytes -= body.as_ref().map_or(0, |body| body.message.memory());
-        Some(body)
+        let Some(body) = self.bodies.remove(&id.seq) else { return Some(Taken::Stored) };
+        self.bytes -= body.message.memory();
+        Some(Taken::Here(body))
     }
 
     /// The entry to be released next.
@@ -82,8 +91,10 @@ impl Pending {
     /// Takes out the next entry if it is due and its body is in memory.
     pub(super) fn take_ready(&mut self, now: Millis) -> Option<(PendingId, Body)> {
         let id = self.first().filter(|id| id.due <= now && self.bodies.contains_key(&id.seq))?;
-        let body = self.take(id)??;
-        Some((id, body))
+        match self.take(id)? {
+            Taken::Here(body) => Some((id, body)),
+            Taken::Stored => None,
+        }
     }
 
     /// Takes out entries that are due and have to be read from the store: as many of the next ones as

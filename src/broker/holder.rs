@@ -14,7 +14,7 @@ use leveret_queues::{Message, Millis, QueueId, Seq};
 use parking_lot::{Mutex, MutexGuard};
 
 use super::deadlines::Ticks;
-use super::delay::{Body, Pending, PendingId};
+use super::delay::{Body, Pending, PendingId, Taken};
 use super::limits::DELAYED_BYTES_MAX;
 use super::names::{ExchangeName, VhostName};
 use super::queue_handle::{QueueEnvironment, append};
@@ -385,8 +385,11 @@ impl Holder {
 
     /// Drops a waiting message. The turn has to be [finished](super::Broker::finish).
     pub fn cancel(self: &Arc<Self>, turn: &mut Turn, id: PendingId) -> Result<(), Refusal> {
-        let body = self.take(id)?;
-        if body.is_none_or(|body| body.stored) {
+        let stored = match self.take(id)? {
+            Taken::Here(body) => body.stored,
+            Taken::Stored => true,
+        };
+        if stored {
             turn.records.push(self.settled(id.seq));
             append(&self.environment, turn);
         }
@@ -397,8 +400,8 @@ impl Holder {
     /// it is read if it has to be. The turn has to be [finished](super::Broker::finish).
     pub fn reschedule(self: &Arc<Self>, turn: &mut Turn, id: PendingId, due: Millis) -> Result<(), Refusal> {
         match self.take(id)? {
-            Some(body) => self.hold_again(turn, id, &body, due),
-            None => self.read_one(id, Then::Reschedule(due)),
+            Taken::Here(body) => self.hold_again(turn, id, &body, due),
+            Taken::Stored => self.read_one(id, Then::Reschedule(due)),
         }
         Ok(())
     }
@@ -407,13 +410,13 @@ impl Holder {
     /// [finished](super::Broker::finish).
     pub fn release_now(self: &Arc<Self>, turn: &mut Turn, id: PendingId) -> Result<(), Refusal> {
         match self.take(id)? {
-            Some(body) => self.release(turn, id, &body.message, body.stored),
-            None => self.read_one(id, Then::Release),
+            Taken::Here(body) => self.release(turn, id, &body.message, body.stored),
+            Taken::Stored => self.read_one(id, Then::Release),
         }
         Ok(())
     }
 
-    fn take(self: &Arc<Self>, id: PendingId) -> Result<Option<Body>, Refusal> {
+    fn take(self: &Arc<Self>, id: PendingId) -> Result<Taken, Refusal> {
         let mut cell = self.cell.lock();
         let taken = cell.pending.take(id).ok_or_else(|| {
             Refusal::Precondition(format!(
@@ -460,6 +463,9 @@ impl Ticks for Holder {
 
 impl std::fmt::Debug for Holder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Holder").field("vhost", &self.vhost).field("exchange", &self.exchange).finish()
+        f.debug_struct("Holder")
+            .field("vhost", &self.vhost)
+            .field("exchange", &self.exchange)
+            .finish_non_exhaustive()
     }
 }
