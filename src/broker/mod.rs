@@ -14,6 +14,7 @@ pub mod dead_letter;
 pub mod deadlines;
 pub mod definitions;
 pub mod exchanges;
+mod futility;
 pub mod limits;
 pub mod memory;
 pub mod names;

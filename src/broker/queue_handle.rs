@@ -22,6 +22,7 @@ use super::broker::Broker;
 use super::consumer::Consumer;
 use super::dead_letter::DeadLetterRule;
 use super::deadlines::Deadlines;
+use super::futility::Futility;
 use super::memory::Memory;
 use super::names::{ConnectionId, QueueName, VhostName};
 use super::paging::Paging;
@@ -112,6 +113,7 @@ struct Cell {
     /// The instant for which a tick is asked already.
     tick_at: Option<Millis>,
     paging: Paging,
+    futility: Futility,
     resident: u64,
     /// A `basic.get` found that the head is not in memory.
     head_unready: bool,
@@ -173,6 +175,7 @@ impl QueueHandle {
             had_consumer: false,
             tick_at: None,
             paging: Paging::default(),
+            futility: Futility::default(),
             resident: 0,
             head_unready: false,
             waiting: Vec::new(),
@@ -321,7 +324,7 @@ impl QueueHandle {
     }
 
     fn ask_for_tick(self: &Arc<Self>, cell: &mut Cell) {
-        let wanted = [cell.queue.next_deadline(), cell.queue.idle_deadline()];
+        let wanted = [cell.queue.next_deadline(), cell.queue.idle_deadline(), cell.futility.until()];
         if let Some(at) = wanted.into_iter().flatten().min()
             && !cell.gone
             && cell.tick_at.is_none_or(|asked| at < asked)
@@ -600,6 +603,7 @@ impl QueueHandle {
     pub fn settle(self: &Arc<Self>, turn: &mut Turn, tokens: &[Token]) {
         self.enter(turn, |cell, work| {
             cell.stats.acked += tokens.len() as u64;
+            cell.futility = Futility::default();
             cell.queue.settle(tokens, work.effects);
             cell.queue.kick(work.now, &mut work.outlet, work.effects);
         });
@@ -608,6 +612,7 @@ impl QueueHandle {
     /// Messages were rejected for good: dead-lettered or dropped.
     pub fn reject(self: &Arc<Self>, turn: &mut Turn, tokens: &[Token]) {
         self.enter(turn, |cell, work| {
+            cell.futility = Futility::default();
             cell.queue.reject(work.now, tokens, work.effects);
             cell.queue.kick(work.now, &mut work.outlet, work.effects);
         });
@@ -617,7 +622,12 @@ impl QueueHandle {
     pub fn requeue(self: &Arc<Self>, turn: &mut Turn, tokens: &[Token], cause: Requeue) {
         self.enter(turn, |cell, work| {
             cell.queue.requeue(work.now, tokens, cause, work.effects);
-            cell.queue.kick(work.now, &mut work.outlet, work.effects);
+            if cause != Requeue::ChannelClosed {
+                cell.futility.returned(work.now, tokens.len());
+            }
+            if !cell.futility.pauses(work.now) {
+                cell.queue.kick(work.now, &mut work.outlet, work.effects);
+            }
         });
     }
 
@@ -635,6 +645,7 @@ impl QueueHandle {
     pub fn tick(self: &Arc<Self>, turn: &mut Turn) {
         let idle = self.enter(turn, |cell, work| {
             cell.tick_at = None;
+            cell.futility.resume(work.now);
             cell.head_may_be_ready();
             cell.queue.tick(work.now, &mut work.outlet, work.effects);
             cell.queue.idle_deadline().is_some_and(|at| at <= work.now)
