@@ -1,14 +1,18 @@
 //! Exchanges come and go (rabbitmq-semantics 1d, 2a-2d).
 
-use leveret_exchanges::{Declared, ExchangeSpec, names};
+use leveret_exchanges::{Declared, ExchangeSpec, Kind, names};
+use leveret_queues::QueueId;
 
 use super::Caller;
 use super::arguments::{FieldTable, get, text, to_args};
 use super::broker::Broker;
-use super::definitions::{Changes, ExchangeDefinition, Key};
+use super::deduplication::DeduplicationRule;
+use super::definitions::{Changes, DelayDefinition, ExchangeDefinition, Key};
+use super::holder::Holder;
 use super::names::{ExchangeName, is_reserved};
 use super::queue_options::described;
 use super::refusal::{Access, Refusal, Resource};
+use super::turn::Turn;
 use super::vhost::Vhost;
 
 /// `exchange.declare`.
@@ -62,7 +66,22 @@ impl Broker {
             caller.rights.check(Access::Read, &resource)?;
             caller.rights.check(Access::Write, &Resource::Exchange(ExchangeName::new(alternate)))?;
         }
+        let deduplication = DeduplicationRule::read(request.arguments).map_err(|(argument, why)| {
+            Refusal::InvalidArgument {
+                argument: argument.to_owned(),
+                resource: resource.clone(),
+                vhost: vhost.name.clone(),
+                why,
+            }
+        })?;
         let _change = vhost.changes.lock();
+        let delays = request.kind == Kind::DELAYED && vhost.holder(name.as_str()).is_none();
+        let holder = if delays {
+            let id = QueueId(self.next_queue_id()?);
+            Some(Holder::new(id, &vhost.name, name, request.durable, self.environment()))
+        } else {
+            None
+        };
         let spec = ExchangeSpec {
             kind: request.kind,
             durable: request.durable,
@@ -75,7 +94,12 @@ impl Broker {
             if is_reserved(name.as_str()) && topology.router.exchange(name.as_str()).is_none() {
                 return Err(Refusal::ReservedName(resource));
             }
-            topology.router.declare(name.as_str(), spec).map_err(|refusal| translated(vhost, refusal))?
+            let declared =
+                topology.router.declare(name.as_str(), spec).map_err(|refusal| translated(vhost, refusal))?;
+            if declared == Declared::Created {
+                topology.install_features(name.as_str(), deduplication, holder.clone());
+            }
+            declared
         };
         if declared == Declared::Existing {
             return Ok(());
@@ -94,10 +118,19 @@ impl Broker {
             arguments: request.arguments.clone(),
         };
         changes.put(Key::exchange(&vhost.name, name), &definition);
+        if let Some(holder) = holder {
+            let definition = DelayDefinition {
+                vhost: vhost.name.as_str().to_owned(),
+                exchange: name.as_str().to_owned(),
+                id: holder.id.0,
+            };
+            changes.put(Key::delay(&vhost.name, name), &definition);
+        }
         self.commit(&changes).inspect_err(|_| {
             // Not declared after all. Nothing is bound to it yet but by somebody who will be told
             // the same.
             let _ = vhost.topology.write().router.delete(name.as_str(), false);
+            self.close_features(vhost, name.as_str());
             vhost.changed();
         })
     }
@@ -127,8 +160,19 @@ impl Broker {
         let Some(removed) = removed else { return Ok(()) };
         vhost.changed();
         let mut changes = Changes::default();
-        Self::forget_removed(vhost, &removed, None, &mut changes);
+        self.forget_removed(vhost, &removed, None, &mut changes);
         self.commit(&changes)
+    }
+}
+
+impl Broker {
+    /// What the exchange did besides routing ends; its delayed messages go.
+    pub(super) fn close_features(&self, vhost: &Vhost, exchange: &str) {
+        let features = vhost.topology.write().features.remove(exchange.as_bytes());
+        if let Some(holder) = features.and_then(|features| features.holder) {
+            let mut turn = Turn::at((self.environment().clock)());
+            holder.close(&mut turn);
+        }
     }
 }
 

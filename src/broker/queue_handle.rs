@@ -21,7 +21,8 @@ use super::arguments::FieldTable;
 use super::broker::Broker;
 use super::consumer::Consumer;
 use super::dead_letter::DeadLetterRule;
-use super::deadlines::Deadlines;
+use super::deadlines::{Deadlines, Ticks};
+use super::deduplication::Deduplication;
 use super::futility::Futility;
 use super::memory::Memory;
 use super::names::{ConnectionId, QueueName, VhostName};
@@ -108,6 +109,7 @@ struct Cell {
     dead_letter: Option<Arc<DeadLetterRule>>,
     /// What it refuses is dead-lettered (`reject-publish-dlx`).
     refused_die: bool,
+    deduplication: Option<Box<Deduplication>>,
     gone: bool,
     had_consumer: bool,
     /// The instant for which a tick is asked already.
@@ -171,6 +173,7 @@ impl QueueHandle {
             queue,
             dead_letter: options.dead_letter.clone(),
             refused_die: options.settings.overflow == Overflow::RejectPublishDeadLetter,
+            deduplication: options.deduplication.clone().map(|rule| Box::new(Deduplication::new(rule))),
             gone: false,
             had_consumer: false,
             tick_at: None,
@@ -329,8 +332,8 @@ impl QueueHandle {
             && !cell.gone
             && cell.tick_at.is_none_or(|asked| at < asked)
         {
+            self.environment.deadlines.set(at, cell.tick_at, self);
             cell.tick_at = Some(at);
-            self.environment.deadlines.set(at, self);
         }
     }
 
@@ -477,6 +480,11 @@ impl QueueHandle {
     /// Puts one message into the queue, with the record it owes. `false`: the queue refuses it.
     fn take_in(self: &Arc<Self>, cell: &mut Cell, work: &mut Work<'_>, message: Message, sole: bool) -> bool {
         if cell.gone {
+            return true;
+        }
+        if let Some(seen) = &mut cell.deduplication
+            && seen.is_duplicate(&message, work.now)
+        {
             return true;
         }
         let logged = self.spec.durable && message.meta().persistent;
@@ -720,6 +728,9 @@ impl QueueHandle {
             return Err(Refusal::NotEmpty { queue: self.name.clone(), vhost: self.vhost.clone() });
         }
         cell.gone = true;
+        if let Some(at) = cell.tick_at.take() {
+            self.environment.deadlines.forget(at, self);
+        }
         let consumers: Vec<_> =
             cell.queue.consumers().map(|consumer| Arc::clone(&consumer.spec.handle)).collect();
         cell.queue = Queue::new(Settings::default(), turn.now);
@@ -741,6 +752,12 @@ impl QueueHandle {
 
     pub(super) fn not_found(&self) -> Refusal {
         Refusal::NotFound { resource: Resource::Queue(self.name.clone()), vhost: self.vhost.clone() }
+    }
+}
+
+impl Ticks for QueueHandle {
+    fn tick(self: Arc<Self>, turn: &mut Turn) {
+        Self::tick(&self, turn);
     }
 }
 
@@ -786,7 +803,7 @@ pub(super) fn move_message(
 }
 
 /// Appends what the turn owes the store; under the locks of the queues that it is about.
-fn append(environment: &QueueEnvironment, turn: &mut Turn) -> Option<Position> {
+pub(super) fn append(environment: &QueueEnvironment, turn: &mut Turn) -> Option<Position> {
     turn.appended = true;
     // A broken store says so to the waiters of confirms and through its pressure.
     let appended = environment.store.append(&mut turn.records).ok();

@@ -247,7 +247,7 @@ impl Broker {
         if queue.spec.durable {
             changes.remove(Key::queue(&vhost.name, &queue.name));
         }
-        Self::forget_removed(vhost, &removed, Some(queue), &mut changes);
+        self.forget_removed(vhost, &removed, Some(queue), &mut changes);
         self.commit(&changes)
     }
 }

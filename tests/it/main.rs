@@ -7,6 +7,7 @@
 
 mod conformance;
 mod crash;
+mod delays;
 mod harness;
 mod hostile;
 mod known_differences;

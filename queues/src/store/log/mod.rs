@@ -46,8 +46,10 @@ use super::folder::set_aside;
 use super::index::db::Sled;
 use super::index::{Db, Index};
 use super::metrics::Metrics;
-use super::{Broken, Position, Pressure, ReadAnswer, ReadWish, Record, RecoveredQueue, Store, Waiter};
-use crate::ids::QueueId;
+use super::{
+    Broken, Position, Pressure, ReadAnswer, ReadWish, Record, RecoveredQueue, Standing, Store, Waiter,
+};
+use crate::ids::{QueueId, Seq};
 
 /// Why a store could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -256,6 +258,13 @@ impl Store for LogStore {
         waiting.0.push_back((wish, answer));
         drop(waiting);
         self.reads.wake.notify_one();
+    }
+
+    fn stands(&self, queue: QueueId, from: Seq, max: usize) -> Result<Vec<Standing>, Broken> {
+        self.core.stands(queue, from, max).map_err(|error| {
+            self.core.index_failed(&error);
+            Broken
+        })
     }
 
     fn written(&self) -> Position {

@@ -13,7 +13,7 @@ use super::segments::segment_name;
 use crate::ids::{QueueId, Seq};
 use crate::message::Message;
 use crate::store::index::{DbError, Entry, enough};
-use crate::store::{ReadWish, Record, Stored};
+use crate::store::{ReadWish, Record, Standing, Stored};
 
 /// Bytes read in one call, if messages lie that close together.
 const SPAN: usize = 1 << 20;
@@ -30,6 +30,14 @@ impl Core {
         }
         self.metrics.paged_reads.add(stored.len() as u64);
         Ok(stored)
+    }
+
+    /// Where messages stand, by the index alone.
+    pub(crate) fn stands(&self, queue: QueueId, from: Seq, max: usize) -> Result<Vec<Standing>, DbError> {
+        let mut index = self.index.lock();
+        self.fold(&mut index)?;
+        let entries = index.look_up(&ReadWish::standing(queue, from, max))?;
+        Ok(entries.iter().map(|entry| Standing { seq: Seq(entry.seq), expires: entry.expires }).collect())
     }
 
     fn read_written(&self, wish: &ReadWish) -> Result<(Vec<Stored>, bool), DbError> {
