@@ -115,6 +115,7 @@ fn is_systems_fault(error: &io::Error) -> bool {
     };
     // sled passes an error on as its kind only, once it has had it.
     error.raw_os_error().is_some()
+        || error.to_string().contains(LOCKED)
         || matches!(
             error.kind(),
             OutOfMemory
