@@ -1,5 +1,7 @@
 //! Definitions on a real folder: durable, whole, restored.
 
+#![expect(clippy::unwrap_used, reason = "a test may fail where it likes")]
+
 use std::path::Path;
 
 use leveret_queues::store::definitions::{Change, Definitions, DefinitionsError, VALUE_BYTES_MAX};

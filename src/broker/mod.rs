@@ -17,6 +17,7 @@ pub mod definitions;
 pub mod delay;
 mod exchange_features;
 pub mod exchanges;
+mod futility;
 pub mod holder;
 #[cfg(test)]
 mod holder_tests;

@@ -23,6 +23,7 @@ use super::consumer::Consumer;
 use super::dead_letter::DeadLetterRule;
 use super::deadlines::{Deadlines, Ticks};
 use super::deduplication::Deduplication;
+use super::futility::Futility;
 use super::memory::Memory;
 use super::names::{ConnectionId, QueueName, VhostName};
 use super::paging::Paging;
@@ -114,6 +115,7 @@ struct Cell {
     /// The instant for which a tick is asked already.
     tick_at: Option<Millis>,
     paging: Paging,
+    futility: Futility,
     resident: u64,
     /// A `basic.get` found that the head is not in memory.
     head_unready: bool,
@@ -176,6 +178,7 @@ impl QueueHandle {
             had_consumer: false,
             tick_at: None,
             paging: Paging::default(),
+            futility: Futility::default(),
             resident: 0,
             head_unready: false,
             waiting: Vec::new(),
@@ -324,7 +327,7 @@ impl QueueHandle {
     }
 
     fn ask_for_tick(self: &Arc<Self>, cell: &mut Cell) {
-        let wanted = [cell.queue.next_deadline(), cell.queue.idle_deadline()];
+        let wanted = [cell.queue.next_deadline(), cell.queue.idle_deadline(), cell.futility.until()];
         if let Some(at) = wanted.into_iter().flatten().min()
             && !cell.gone
             && cell.tick_at.is_none_or(|asked| at < asked)
@@ -608,6 +611,7 @@ impl QueueHandle {
     pub fn settle(self: &Arc<Self>, turn: &mut Turn, tokens: &[Token]) {
         self.enter(turn, |cell, work| {
             cell.stats.acked += tokens.len() as u64;
+            cell.futility = Futility::default();
             cell.queue.settle(tokens, work.effects);
             cell.queue.kick(work.now, &mut work.outlet, work.effects);
         });
@@ -616,6 +620,7 @@ impl QueueHandle {
     /// Messages were rejected for good: dead-lettered or dropped.
     pub fn reject(self: &Arc<Self>, turn: &mut Turn, tokens: &[Token]) {
         self.enter(turn, |cell, work| {
+            cell.futility = Futility::default();
             cell.queue.reject(work.now, tokens, work.effects);
             cell.queue.kick(work.now, &mut work.outlet, work.effects);
         });
@@ -625,7 +630,12 @@ impl QueueHandle {
     pub fn requeue(self: &Arc<Self>, turn: &mut Turn, tokens: &[Token], cause: Requeue) {
         self.enter(turn, |cell, work| {
             cell.queue.requeue(work.now, tokens, cause, work.effects);
-            cell.queue.kick(work.now, &mut work.outlet, work.effects);
+            if cause != Requeue::ChannelClosed {
+                cell.futility.returned(work.now, tokens.len());
+            }
+            if !cell.futility.pauses(work.now) {
+                cell.queue.kick(work.now, &mut work.outlet, work.effects);
+            }
         });
     }
 
@@ -643,6 +653,7 @@ impl QueueHandle {
     pub fn tick(self: &Arc<Self>, turn: &mut Turn) {
         let idle = self.enter(turn, |cell, work| {
             cell.tick_at = None;
+            cell.futility.resume(work.now);
             cell.head_may_be_ready();
             cell.queue.tick(work.now, &mut work.outlet, work.effects);
             cell.queue.idle_deadline().is_some_and(|at| at <= work.now)

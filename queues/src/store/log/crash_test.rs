@@ -116,7 +116,7 @@ impl Sim {
             1..=5 => 3000,
             _ => self.rng.below(200),
         };
-        let byte = self.rng.draw().to_le_bytes()[0];
+        let byte = self.rng.any().to_le_bytes()[0];
         let body = vec![byte; usize::try_from(len).unwrap()];
         let meta = MessageMeta {
             persistent: true,
@@ -206,10 +206,10 @@ impl Sim {
             }
             8..=11 => {
                 // Settled before its turn if the store has not taken it.
-                if let Some((seq, live)) = self.live(queue) {
-                    if !self.elide(queue, seq, &live.message) {
-                        self.append(vec![Self::settle(queue, seq, 1)]);
-                    }
+                if let Some((seq, live)) = self.live(queue)
+                    && !self.elide(queue, seq, &live.message)
+                {
+                    self.append(vec![Self::settle(queue, seq, 1)]);
                 }
             }
             12 => {
@@ -547,14 +547,14 @@ fn run(seed: u64) {
     let faulty = seed % 2 == 1;
     for _ in 0..3 + seed % 3 {
         if faulty {
-            let faults = Faults {
+            let chances = Faults {
                 write: 12,
                 sync: if seed % 4 == 1 { 10 } else { 0 },
                 names: if seed % 8 == 5 { 10 } else { 0 },
                 index: 10,
             };
-            sim.disk.set_faults(faults);
-            sim.db.set_faults(faults);
+            sim.disk.set_faults(chances);
+            sim.db.set_faults(chances);
         }
         for _ in 0..sim.rng.below(400) {
             sim.act();

@@ -157,7 +157,7 @@ impl LogStore {
         };
         let mut recovered = Recovered::default();
         let core = match attempt(&mut recovered) {
-            Err(RecoverError::Db(error)) => {
+            Err(RecoverError::Db(error)) if !error.io => {
                 let aside = set_aside(dir, "index")?;
                 recovered = Recovered::default();
                 recovered.findings.push(Finding {
@@ -201,7 +201,8 @@ impl LogStore {
         Arc::clone(&self.core.metrics)
     }
 
-    /// Drops the messages of all queues but these: the others' definitions are gone.
+    /// Drops the messages of all queues but these: the others' definitions are gone. To be called
+    /// once, when the store has been opened and nothing was appended yet.
     pub fn retain_queues(&self, existing: &HashSet<QueueId>) -> Result<(), Broken> {
         let known = self.core.index.lock().queue_ids();
         let gone = known.into_iter().filter(|queue| !existing.contains(queue));
