@@ -18,6 +18,7 @@ use super::arguments::to_args;
 use super::attributes::{held_until, released_headers};
 use super::copies;
 use super::dead_letter::dead_letter;
+use super::deadlines::Ticks;
 use super::deduplication::DeduplicationRule;
 use super::definitions::{
     BindingDefinition, Changes, DefinitionStore, DelayDefinition, ExchangeDefinition, Key, QueueDefinition,
@@ -288,6 +289,11 @@ impl Broker {
     /// Bodies held in memory, and how many may be.
     pub fn memory(&self) -> &Memory {
         &self.environment.memory
+    }
+
+    /// Has `who` ticked at `at`, instead of at `instead`. Called under the lock of `who`.
+    pub fn tick_at<T: Ticks + 'static>(&self, at: Millis, instead: Option<Millis>, who: &Arc<T>) {
+        self.environment.deadlines.set(at, instead, who);
     }
 
     /// What queues want to be ticked for.

@@ -89,6 +89,8 @@ pub struct QueueHandle {
     pub vhost: VhostName,
     /// How it was declared.
     pub spec: QueueSpec,
+    /// Milliseconds after which an unacknowledged delivery closes its channel (`x-consumer-timeout`).
+    pub consumer_timeout_ms: Option<u64>,
     /// Redelivered messages tell how often (`x-delivery-count`).
     tells_delivery_count: bool,
     environment: Arc<QueueEnvironment>,
@@ -192,6 +194,7 @@ impl QueueHandle {
             name,
             vhost,
             spec,
+            consumer_timeout_ms: options.consumer_timeout_ms,
             tells_delivery_count,
             environment,
             cell: Mutex::new(cell),

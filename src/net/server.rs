@@ -114,8 +114,9 @@ fn serve(socket: TcpStream, address: SocketAddr, shared: &Arc<Shared>) -> io::Re
     let broker = Arc::clone(&shared.broker);
     let outbox = Outbox::new(broker.limits.outbox_bytes_max);
     let peer = Peer { address, local };
-    let connection = Box::new(Connection::new(Arc::clone(&broker), id, peer, Arc::clone(&outbox)));
+    let mut connection = Box::new(Connection::new(Arc::clone(&broker), id, peer, Arc::clone(&outbox)));
     let control = Control::new();
+    connection.ended_by(Arc::clone(&control) as _);
     shared.connections.insert(id, Arc::clone(&control));
     let (read, write) = socket.into_split();
     let shared = Arc::clone(shared);

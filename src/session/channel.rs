@@ -7,6 +7,7 @@ use rustc_hash::FxHashMap;
 
 use super::content::Content;
 use super::outbox::Outbox;
+use super::overdue::Watch;
 use super::transaction::Transaction;
 use crate::broker::consumer::{Consumer, SharedCredit};
 use crate::broker::names::{ConsumerTag, QueueName};
@@ -28,6 +29,8 @@ pub(super) struct Channel {
     pub(super) tx: Option<Box<Transaction>>,
     /// The hidden queue of its consumer of direct replies.
     pub(super) replies: Option<QueueName>,
+    /// Closes it when a delivery waits too long for its acknowledgement.
+    pub(super) watch: Option<Arc<Watch>>,
     /// A publish whose content is not complete.
     pub(super) content: Option<Content>,
     pub(super) incarnation: u64,
@@ -54,6 +57,7 @@ impl Channel {
             confirms: None,
             tx: None,
             replies: None,
+            watch: None,
             content: None,
             incarnation,
         }

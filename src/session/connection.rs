@@ -17,6 +17,7 @@ use super::channel::Channel;
 use super::content::{Content, Outgoing, Rules, header_of, in_one_piece};
 use super::error::{AmqpError, MethodId, ReplyCode, bad_frame, bad_method};
 use super::outbox::Outbox;
+use super::overdue::Ender;
 use super::unacked::Unacked;
 use crate::broker::Broker;
 use crate::broker::names::{ConnectionId, UserName};
@@ -122,6 +123,7 @@ pub struct Connection {
     pub client: ClientInfo,
     pub(super) broker: Arc<Broker>,
     pub(super) outbox: Arc<Outbox>,
+    pub(super) ender: Option<Arc<dyn Ender>>,
     pub(super) phase: Phase,
     pub(super) turn: Turn,
     pub(super) user: Option<UserName>,
@@ -156,6 +158,7 @@ impl Connection {
             client: ClientInfo::default(),
             broker,
             outbox,
+            ender: None,
             phase: Phase::Header,
             turn: Turn::default(),
             user: None,

@@ -14,6 +14,7 @@ mod exchange_methods;
 mod handshake;
 mod methods;
 pub mod outbox;
+pub mod overdue;
 mod publishing;
 mod queue_methods;
 mod replies;

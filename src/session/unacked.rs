@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use leveret_queues::QueueId;
 use leveret_queues::queue::Token;
 
 use crate::broker::queue_handle::QueueHandle;
@@ -76,6 +77,16 @@ impl ChannelOut {
             self.out.push_back((tag, Some((Arc::clone(queue), token))));
         }
         tag
+    }
+
+    /// The tag of the next delivery.
+    pub(super) const fn next_tag(&self) -> u64 {
+        self.next_tag
+    }
+
+    /// What waits for its acknowledgement, by tag.
+    pub(super) fn unacked(&self) -> impl Iterator<Item = (QueueId, u64)> {
+        self.out.iter().filter_map(|(tag, entry)| entry.as_ref().map(|(queue, _)| (queue.id, *tag)))
     }
 
     pub(super) fn unacked_count(&self) -> usize {
