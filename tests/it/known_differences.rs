@@ -1,5 +1,5 @@
 //! Where a broker is known to differ from what the conformance tests ask: another one, and why we ask it all the same;
-//! ours, what is not built yet. A test that is listed must fail, so that the list cannot grow old.
+//! ours, what is not built. A test that is listed must fail, so that the list cannot grow old.
 
 /// One test that the named broker fails.
 pub(crate) struct Difference {
