@@ -50,8 +50,8 @@ struct Cell {
     pending: Pending,
     /// The instant for which a tick is asked.
     tick_at: Option<Millis>,
-    /// Entries are being read from the store; nothing is released meanwhile.
-    reading: bool,
+    /// Someone releases, or waits for the store to read: nobody else does, or the order would be lost.
+    releasing: bool,
     /// Taken out to be read.
     in_flight: usize,
     /// What the store still has to tell after a start; nothing is released before.
@@ -156,7 +156,7 @@ impl Holder {
         let held = cell.pending.bytes() as u64;
         self.environment.memory.moved(cell.counted, held);
         cell.counted = held;
-        if !cell.reading
+        if !cell.releasing
             && cell.untold.is_none()
             && let Some(first) = cell.pending.first()
         {

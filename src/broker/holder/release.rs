@@ -26,26 +26,37 @@ pub(super) enum Then {
 impl Holder {
     /// Releases what is due: what is in memory at once, the rest when it is read.
     pub(super) fn release_due(self: &Arc<Self>, turn: &mut Turn) {
-        for _ in 0..RELEASED_AT_ONCE {
+        {
             let mut cell = self.cell.lock();
-            if cell.gone || cell.reading || cell.untold.is_some() {
+            if cell.releasing || cell.untold.is_some() {
                 return;
             }
+            cell.releasing = true;
+        }
+        self.go_on(turn);
+    }
+
+    fn go_on(self: &Arc<Self>, turn: &mut Turn) {
+        for _ in 0..RELEASED_AT_ONCE {
+            let mut cell = self.cell.lock();
             if let Some((id, body)) = cell.pending.take_ready(turn.now) {
                 drop(cell);
                 self.release(turn, id, &body.message, body.stored);
+                // Whoever got it need not wait for the others.
+                turn.wake();
                 continue;
             }
             let run = cell.pending.take_run(turn.now);
             if run.is_empty() {
                 break;
             }
-            cell.reading = true;
             cell.in_flight = run.len();
             drop(cell);
             return self.read_run(run);
         }
-        self.settle_up(&mut self.cell.lock());
+        let mut cell = self.cell.lock();
+        cell.releasing = false;
+        self.settle_up(&mut cell);
     }
 
     pub(super) fn release(&self, turn: &mut Turn, id: PendingId, message: &Message, stored: bool) {
@@ -70,7 +81,7 @@ impl Holder {
             let whole = read.is_ok();
             this.was_read(&mut turn, run, read.unwrap_or_default(), whole);
             if whole {
-                this.release_due(&mut turn);
+                this.go_on(&mut turn);
             }
             this.finish(&mut turn);
         };
@@ -79,13 +90,19 @@ impl Holder {
 
     /// Releases what was read. What lies behind it waits for the next read.
     fn was_read(self: &Arc<Self>, turn: &mut Turn, run: Vec<PendingId>, read: Vec<Stored>, whole: bool) {
+        if self.cell.lock().gone {
+            return;
+        }
         let reached = read.last().map(|stored| stored.seq);
         let mut read = read.into_iter().peekable();
         let mut later = Vec::new();
         for id in run {
             while read.next_if(|stored| stored.seq < id.seq).is_some() {}
             match read.next_if(|stored| stored.seq == id.seq).map(|stored| stored.message) {
-                Some(Ok(message)) => self.release(turn, id, &message, true),
+                Some(Ok(message)) => {
+                    self.release(turn, id, &message, true);
+                    turn.wake();
+                }
                 Some(Err(why)) => {
                     tracing::error!(vhost = %self.vhost, exchange = %self.exchange, "delayed message lost: {why}");
                     turn.records.push(self.settled(id.seq));
@@ -101,7 +118,6 @@ impl Holder {
             }
         }
         let mut cell = self.cell.lock();
-        cell.reading = false;
         cell.in_flight = 0;
         if cell.gone {
             return;
@@ -109,10 +125,8 @@ impl Holder {
         for id in later {
             cell.pending.insert(id, None);
         }
-        // A broken store answers no better when asked again.
-        if whole {
-            self.settle_up(&mut cell);
-        }
+        // A broken store answers no better when it is asked again.
+        cell.releasing = whole;
     }
 
     /// Reads one message that was taken out, and goes on with it.

@@ -83,6 +83,7 @@ impl Bench {
         bench
     }
 
+    /// Starts again; the store must be held by nothing else.
     fn again(self, folder: &Path, now: Millis) -> Self {
         self.store.close();
         let definitions = self.definitions.clone();
@@ -242,6 +243,7 @@ fn a_waiting_message_can_be_cancelled_moved_and_released() {
         assert!(turns < 10_000);
     }
     assert_eq!(moved(&bench), [500_000, 500_000]);
+    drop(holder);
     let bench = bench.again(folder.path(), Millis(2));
     assert_eq!((bench.ready(), moved(&bench)), (2, vec![500_000, 500_000]));
     bench.tick_until(500_000, 4);
@@ -288,6 +290,7 @@ fn deleting_the_exchange_forgets_what_waits() {
     assert!(vhost.holder("x").is_none());
     assert!(!bench.definitions.map.lock().keys().any(|key| key.starts_with("delay")));
     bench.broker.tick(Millis(2000));
+    drop(vhost);
     let mut bench = bench.again(folder.path(), Millis(3000));
     bench.declare();
     bench.broker.tick(Millis(4000));
