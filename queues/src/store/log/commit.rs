@@ -44,6 +44,11 @@ impl Inflight {
         }
     }
 
+    /// Records that are not in the log's files yet.
+    pub(crate) fn unwritten(&self) -> &[Record] {
+        &self.waiting.records[self.next_record()..]
+    }
+
     /// Lets go of what is durable: everything written so far. How many groups and extras.
     fn forget(&mut self) -> (usize, usize) {
         let forgotten = (self.next_group, self.next_extra);
