@@ -2,6 +2,7 @@
 //!
 //! What must hold at every restart: the state is the fold over a prefix of the groups that is at
 //! least as long as what was confirmed; reads answer that state; no group is there in part.
+//! Long: the model, the faults and the run are one story, and are read together.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
