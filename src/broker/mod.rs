@@ -19,8 +19,6 @@ mod exchange_features;
 pub mod exchanges;
 mod futility;
 pub mod holder;
-#[cfg(test)]
-mod holder_tests;
 pub mod limits;
 pub mod memory;
 pub mod names;

@@ -91,3 +91,72 @@ fn deleting_the_exchange_drops_what_waits_for_good() {
     let mut c = broker.client();
     assert!(!wait::within(Duration::from_millis(600), || c.counts("q").0 > 0));
 }
+
+#[test]
+fn bindings_and_alternate_exchange_are_those_of_the_release() {
+    let broker = Broker::new();
+    let mut c = broker.client();
+    c.ask(
+        "exchange.declare exchange=x type=x-delayed-message arguments={x-delayed-type:direct,alternate-exchange:amq.fanout}",
+        "exchange.declare-ok",
+    );
+    c.declare("queue=bound");
+    c.declare("queue=late");
+    c.declare("queue=rest");
+    c.ask("queue.bind queue=rest exchange=amq.fanout", "queue.bind-ok");
+    c.ask("queue.bind queue=bound exchange=x routing_key=a", "queue.bind-ok");
+    c.confirms();
+    c.publish_confirmed("exchange=x routing_key=a mandatory", "headers={x-delay:300}", "a");
+    c.publish_confirmed("exchange=x routing_key=b mandatory", "headers={x-delay:300}", "b");
+    c.publish_confirmed("exchange=x routing_key=c mandatory", "headers={x-delay:300}", "c");
+    c.ask("queue.unbind queue=bound exchange=x routing_key=a", "queue.unbind-ok");
+    c.ask("queue.bind queue=late exchange=x routing_key=b", "queue.bind-ok");
+    c.silent();
+    c.wait_ready("late", 1);
+    c.wait_ready("rest", 2);
+    assert_eq!((c.drain("late"), c.drain("rest")), (vec!["b".into()], vec!["a".into(), "c".into()]));
+    assert_eq!(c.counts("bound").0, 0);
+}
+
+#[test]
+fn dead_letters_wait_in_a_delayed_exchange_and_are_neither_lost_nor_doubled() {
+    let mut broker = Broker::new();
+    let mut c = broker.client();
+    topology(&mut c);
+    c.declare("queue=work durable arguments={x-dead-letter-exchange:later}");
+    for n in 0..200 {
+        c.publish_confirmed("routing_key=work", "delivery_mode=2 headers={x-delay:400}", n.to_string());
+        c.ask("basic.get queue=work", "basic.get-ok");
+        c.say(&format!("basic.reject delivery_tag={}", n + 1));
+    }
+    c.publish_confirmed("routing_key=q", "delivery_mode=2", "mark");
+    broker.kill();
+    broker.start_again();
+    let mut c = broker.client();
+    // The last ones may not have been rejected as far as the store knows.
+    wait::until("all there", || c.counts("q").0 + c.counts("work").0 == 201);
+    let mut all = [c.drain("q"), c.drain("work")].concat();
+    all.retain(|body| body != "mark");
+    all.sort_unstable_by_key(|body| body.parse::<u32>().expect("a number"));
+    assert_eq!(all, (0..200).map(|n| n.to_string()).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_held_message_keeps_its_copies() {
+    let broker = Broker::new();
+    let mut c = broker.client();
+    c.ask(
+        "exchange.declare exchange=x type=x-delayed-message arguments={x-delayed-type:direct}",
+        "exchange.declare-ok",
+    );
+    for q in ["to", "cc", "bcc"] {
+        c.declare(&format!("queue={q}"));
+        c.ask(&format!("queue.bind queue={q} exchange=x routing_key={q}"), "queue.bind-ok");
+    }
+    c.publish_with("exchange=x routing_key=to", "headers={x-delay:50,CC:[cc],BCC:[bcc]}", "x");
+    for q in ["to", "cc", "bcc"] {
+        c.wait_ready(q, 1);
+        let got = c.take(q);
+        assert!(got.header("BCC").is_none() && got.header("CC").is_some(), "{q}");
+    }
+}

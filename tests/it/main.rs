@@ -12,6 +12,7 @@ mod harness;
 mod hostile;
 mod known_differences;
 mod lapin_client;
+mod own_rules;
 mod raw;
 mod readme;
 mod restart;

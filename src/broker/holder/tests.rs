@@ -9,19 +9,19 @@ use leveret_queues::store::log::{LogStore, Options};
 use leveret_queues::{Message, MessageMeta, Millis, Seq};
 use parking_lot::{Condvar, Mutex};
 
-use super::Caller;
-use super::arguments::{FieldTable, Value};
-use super::broker::{Broker, Found};
-use super::definitions::DefinitionStore;
-use super::delay::PendingId;
-use super::exchanges::ExchangeRequest;
-use super::holder::Holder;
-use super::limits::Limits;
-use super::names::{ExchangeName, UserName, VhostName};
-use super::publish::{Fate, Incoming, Publisher};
-use super::queues::QueueRequest;
-use super::turn::Turn;
-use super::users::AccessRights;
+use super::Holder;
+use crate::broker::Caller;
+use crate::broker::arguments::{FieldTable, Value};
+use crate::broker::broker::{Broker, Found};
+use crate::broker::definitions::DefinitionStore;
+use crate::broker::delay::PendingId;
+use crate::broker::exchanges::ExchangeRequest;
+use crate::broker::limits::Limits;
+use crate::broker::names::{ExchangeName, UserName, VhostName};
+use crate::broker::publish::{Fate, Incoming, Publisher};
+use crate::broker::queues::QueueRequest;
+use crate::broker::turn::Turn;
+use crate::broker::users::AccessRights;
 use crate::wire::properties::PropertiesEdit;
 use crate::wire::table::ValueRef;
 use crate::wire::table_edit::put_entry;
@@ -113,12 +113,12 @@ impl Bench {
             auto_delete: false,
             arguments: &none,
         };
-        let q = super::names::QueueName::new("q");
+        let q = crate::broker::names::QueueName::new("q");
         let mut turn = Turn::default();
         self.broker.declare_queue(&vhost, &caller, &mut turn, &q, &request).expect("queue");
-        let request = super::bindings::BindingRequest {
+        let request = crate::broker::bindings::BindingRequest {
             source: x,
-            kind: super::definitions::DestinationKind::Queue,
+            kind: crate::broker::definitions::DestinationKind::Queue,
             destination: "q".to_owned(),
             routing_key: String::new(),
             arguments: none.clone(),
@@ -256,7 +256,7 @@ fn more_than_fits_into_memory_comes_in_order_of_due_times() {
     for n in 0..600_i64 {
         bench.publish(0, "x-delay", ValueRef::I64(1 + n * 7919 % 600), &body, n % 3 != 0);
     }
-    assert!(bench.broker.memory().held() <= super::limits::DELAYED_BYTES_MAX as u64);
+    assert!(bench.broker.memory().held() <= crate::broker::limits::DELAYED_BYTES_MAX as u64);
     bench.tick_until(600, 600);
     assert_eq!(bench.holder().count(), 0);
     let vhost = bench.broker.vhost("/").expect("vhost");
@@ -265,11 +265,11 @@ fn more_than_fits_into_memory_comes_in_order_of_due_times() {
     for _ in 0..600 {
         let delivery = loop {
             match queue.get(&mut Turn::default(), true).expect("get") {
-                super::queue_handle::GetOutcome::Message(delivery, _) => break delivery,
-                other => assert!(matches!(other, super::queue_handle::GetOutcome::NotYet)),
+                crate::broker::queue_handle::GetOutcome::Message(delivery, _) => break delivery,
+                other => assert!(matches!(other, crate::broker::queue_handle::GetOutcome::NotYet)),
             }
         };
-        let table = super::attributes::headers(&delivery.message).expect("headers");
+        let table = crate::broker::attributes::headers(&delivery.message).expect("headers");
         let delay = -table.get("x-delay").and_then(ValueRef::as_i64).expect("x-delay");
         assert!(delay >= last, "{delay} after {last}");
         last = delay;
