@@ -46,7 +46,7 @@ fn direct_reply_queues_are_nobody_elses() {
     requester.ask("basic.consume queue=amq.rabbitmq.reply-to no_ack", "basic.consume-ok");
     requester.publish_with("routing_key=rpc", "reply_to=amq.rabbitmq.reply-to", "question");
     let question = server.take("rpc");
-    let reply_to = question.props.get("reply_to").expect("reply_to").str().to_owned();
+    let reply_to = question.props.get("reply_to").expect("reply_to").str().clone();
     for (say, code, method) in [
         (format!("queue.bind queue={reply_to} exchange=amq.fanout"), 403, "queue.bind"),
         (format!("basic.get queue={reply_to}"), 404, "basic.get"),
