@@ -6,7 +6,6 @@
 //! Absent: threads (the caller steps it), queues' state.
 
 use std::io;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::core::Core;
@@ -431,7 +430,6 @@ impl Committer {
             return false;
         }
         writer.synced = writer.offset;
-        core.synced.store(pack(writer.place()), Ordering::Release);
         core.metrics.syncs.add(1);
         core.metrics.group_size.record(self.records_since_sync);
         self.records_since_sync = 0;
@@ -546,9 +544,4 @@ fn extra_bound(extra: &Extra) -> u64 {
         Extra::AllMoved => 0,
         Extra::Carry { records, .. } => records.iter().map(record_bound).sum(),
     }
-}
-
-/// A place as one number.
-pub(crate) fn pack(place: Place) -> u64 {
-    u64::from(place.segment) << 32 | u64::from(place.offset)
 }

@@ -26,7 +26,6 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::thread::JoinHandle;
 use std::time::Instant;
 
@@ -119,7 +118,6 @@ impl Core {
             keeper: Mutex::new(Keeper::new(index.folded())),
             index: Mutex::new(index),
             events: Mutex::new(Vec::new()),
-            synced: AtomicU64::new(0),
             db,
             metrics: Arc::new(Metrics::default()),
             options,
