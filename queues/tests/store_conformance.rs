@@ -194,7 +194,7 @@ fn a_read_keeps_to_its_lane_and_limits<S: Subject>() {
 
 fn a_read_keeps_expiry_counts_and_properties<S: Subject>() {
     let subject = S::new();
-    let meta = MessageMeta { persistent: true, priority: Some(9), expiration_ms: Some(5000) };
+    let meta = MessageMeta { persistent: true, priority: Some(9), expiration_ms: Some(5000), died: false };
     let one = Message::new("x", "k", b"\x18\0props", b"body", meta);
     let mut record = enqueue(1, 1, &one);
     if let Record::Enqueue { expires, .. } = &mut record {

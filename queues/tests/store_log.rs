@@ -8,7 +8,7 @@ mod common;
 use std::time::Duration;
 
 use common::{PATIENCE, ask, enqueue, message, seqs, settle, waiter, wish};
-use leveret_queues::store::log::{LogStore, Options, Recovered};
+use leveret_queues::store::log::{LogStore, Options, Recovered, inspect};
 use leveret_queues::store::{Pressure, Record, Store, Stored};
 use leveret_queues::{QueueId, Seq};
 
@@ -244,4 +244,23 @@ fn more_waiting_than_the_limit_is_pressure_until_half_of_it_is_written() {
     store.append(&mut group).unwrap();
     relieved.recv_timeout(PATIENCE).unwrap();
     assert_eq!(store.pressure(), Pressure::None);
+}
+
+#[test]
+fn an_inspection_tells_what_is_there_and_changes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    {
+        let (store, _) = open(dir.path());
+        for seq in 1..=1500 {
+            store.append(&mut vec![enqueue(3, seq, &message(&[1; 1000]))]).unwrap();
+        }
+        store.append(&mut vec![settle(3, 1, 500)]).unwrap();
+        sync(&store);
+    }
+    let report = inspect(dir.path()).unwrap();
+    assert_eq!(report.findings, []);
+    assert_eq!(report.segments.len(), 2);
+    let queue = report.queues[&QueueId(3)];
+    assert_eq!((queue.messages, queue.bytes, queue.last_seq), (1000, 1_000_000, 1500));
+    assert_eq!(inspect(dir.path()).unwrap(), report);
 }

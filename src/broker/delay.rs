@@ -2,7 +2,7 @@
 //!
 //! Invariants: entries are released in order of due time, then of arrival; an entry costs two numbers
 //! in an ordered set; a body that is not here lies in the store; bodies are bounded by whoever adds
-//! them, who sees [`Pending::bytes`]. Absent: locks, clocks, the store.
+//! them, who sees `Pending::bytes`. Absent: locks, clocks, the store.
 
 use std::collections::BTreeSet;
 use std::ops::Bound;

@@ -259,7 +259,7 @@ impl AccessRights {
             return;
         }
         if let Some(rights) = Self::of(users, &self.user, &self.vhost) {
-            *self = rights
+            *self = rights;
         } else {
             self.permission = None;
             self.revision = users.revision();

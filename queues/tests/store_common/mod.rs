@@ -8,7 +8,7 @@ use leveret_queues::store::{Broken, ReadWish, Record, SettleReason, Store, Store
 use leveret_queues::{Message, MessageMeta, QueueId, Seq};
 
 /// What a waiter was told.
-pub type Told = (u64, Result<Synced, Broken>);
+pub(crate) type Told = (u64, Result<Synced, Broken>);
 
 struct Listener(Mutex<Sender<Told>>);
 
@@ -18,20 +18,20 @@ impl Waiter for Listener {
     }
 }
 
-pub fn waiter() -> (Arc<dyn Waiter>, Receiver<Told>) {
+pub(crate) fn waiter() -> (Arc<dyn Waiter>, Receiver<Told>) {
     let (sender, receiver) = channel();
     (Arc::new(Listener(Mutex::new(sender))), receiver)
 }
 
 /// Long enough for any disk; only a failing test waits for it.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
-pub fn message(body: &[u8]) -> Message {
+pub(crate) fn message(body: &[u8]) -> Message {
     let meta = MessageMeta { persistent: true, ..MessageMeta::default() };
     Message::new("amq.topic", "a.key", b"\x10\0\x02", body, meta)
 }
 
-pub fn enqueue(queue: u64, seq: u64, message: &Message) -> Record {
+pub(crate) fn enqueue(queue: u64, seq: u64, message: &Message) -> Record {
     Record::Enqueue {
         queue: QueueId(queue),
         seq: Seq(seq),
@@ -43,11 +43,11 @@ pub fn enqueue(queue: u64, seq: u64, message: &Message) -> Record {
     }
 }
 
-pub fn settle(queue: u64, first: u64, count: u64) -> Record {
+pub(crate) fn settle(queue: u64, first: u64, count: u64) -> Record {
     Record::Settle { queue: QueueId(queue), first: Seq(first), count, reason: SettleReason::Acked }
 }
 
-pub fn wish(queue: u64, from: u64, to: u64) -> ReadWish {
+pub(crate) fn wish(queue: u64, from: u64, to: u64) -> ReadWish {
     ReadWish {
         queue: QueueId(queue),
         lane: 0,
@@ -58,12 +58,12 @@ pub fn wish(queue: u64, from: u64, to: u64) -> ReadWish {
     }
 }
 
-pub fn ask(store: &dyn Store, wish: ReadWish) -> Receiver<Result<Vec<Stored>, Broken>> {
+pub(crate) fn ask(store: &dyn Store, wish: ReadWish) -> Receiver<Result<Vec<Stored>, Broken>> {
     let (sender, receiver) = channel();
     store.read(wish, Box::new(move |answer| sender.send(answer).unwrap()));
     receiver
 }
 
-pub fn seqs(stored: &[Stored]) -> Vec<u64> {
+pub(crate) fn seqs(stored: &[Stored]) -> Vec<u64> {
     stored.iter().map(|s| s.seq.0).collect()
 }

@@ -19,7 +19,7 @@ impl Holder {
         self.cell.lock().pending.page(after, max)
     }
 
-    /// Drops a waiting message. The turn has to be [finished](super::Broker::finish).
+    /// Drops a waiting message. The turn has to be [finished](crate::broker::Broker::finish).
     pub fn cancel(self: &Arc<Self>, turn: &mut Turn, id: PendingId) -> Result<(), Refusal> {
         let stored = match self.take(id)? {
             Taken::Here(body) => body.stored,
@@ -33,7 +33,7 @@ impl Holder {
     }
 
     /// Has a waiting message released at another instant. It gets a new id, and is not listed until
-    /// it is read if it has to be. The turn has to be [finished](super::Broker::finish).
+    /// it is read if it has to be. The turn has to be [finished](crate::broker::Broker::finish).
     pub fn reschedule(self: &Arc<Self>, turn: &mut Turn, id: PendingId, due: Millis) -> Result<(), Refusal> {
         match self.take(id)? {
             Taken::Here(body) => self.hold_again(turn, id, &body, due),
@@ -43,7 +43,7 @@ impl Holder {
     }
 
     /// Releases a waiting message without waiting any longer. The turn has to be
-    /// [finished](super::Broker::finish).
+    /// [finished](crate::broker::Broker::finish).
     pub fn release_now(self: &Arc<Self>, turn: &mut Turn, id: PendingId) -> Result<(), Refusal> {
         match self.take(id)? {
             Taken::Here(body) => self.release(turn, id, &body.message, body.stored),

@@ -13,18 +13,19 @@ mod crash_test;
 mod disk;
 mod encode;
 mod format;
+mod inspect;
 mod intake;
 mod keeper;
 mod read;
 mod recover;
 mod scan;
 mod segments;
+mod walk;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::thread::JoinHandle;
 use std::time::Instant;
 
@@ -38,6 +39,7 @@ pub(crate) use self::disk::Disk;
 pub(crate) use self::disk::LogFile;
 use self::disk::RealDisk;
 pub(crate) use self::format::Place;
+pub use self::inspect::{QueueReport, Report, SegmentReport, inspect};
 use self::intake::{Intake, Woken};
 use self::keeper::Keeper;
 pub use self::recover::Finding;
@@ -116,7 +118,6 @@ impl Core {
             keeper: Mutex::new(Keeper::new(index.folded())),
             index: Mutex::new(index),
             events: Mutex::new(Vec::new()),
-            synced: AtomicU64::new(0),
             db,
             metrics: Arc::new(Metrics::default()),
             options,
