@@ -132,9 +132,7 @@ impl Keeper {
             *wait -= 1;
             return;
         }
-        if self.short_of_space.is_none()
-            && (self.previous.offset < half || core.segments.spares() > 0)
-        {
+        if self.short_of_space.is_none() && (self.previous.offset < half || core.segments.spares() > 0) {
             return;
         }
         match core.segments.make_spare_if_none() {
