@@ -45,6 +45,7 @@ fn direct_reply_queues_are_nobody_elses() {
     server.declare("queue=rpc");
     requester.ask("basic.consume queue=amq.rabbitmq.reply-to no_ack", "basic.consume-ok");
     requester.publish_with("routing_key=rpc", "reply_to=amq.rabbitmq.reply-to", "question");
+    server.wait_ready("rpc", 1);
     let question = server.take("rpc");
     let reply_to = question.props.get("reply_to").expect("reply_to").str().clone();
     for (say, code, method) in [
