@@ -1,6 +1,6 @@
 //! Exchanges come and go (rabbitmq-semantics 1d, 2a-2d).
 
-use leveret_exchanges::{Declared, ExchangeSpec, Kind, names};
+use leveret_exchanges::{ExchangeSpec, Kind, Router, names};
 use leveret_queues::QueueId;
 
 use super::Caller;
@@ -42,7 +42,8 @@ impl Broker {
         }
     }
 
-    /// Declares an exchange. A durable one is on disk when this returns.
+    /// Declares an exchange. A durable one is on disk before anybody sees it: one that delays takes
+    /// messages into its keeping.
     pub fn declare_exchange(
         &self,
         vhost: &Vhost,
@@ -75,13 +76,6 @@ impl Broker {
             }
         })?;
         let _change = vhost.changes.lock();
-        let delays = request.kind == Kind::DELAYED && vhost.holder(name.as_str()).is_none();
-        let holder = if delays {
-            let id = QueueId(self.next_queue_id()?);
-            Some(Holder::new(id, &vhost.name, name, request.durable, self.environment()))
-        } else {
-            None
-        };
         let spec = ExchangeSpec {
             kind: request.kind,
             durable: request.durable,
@@ -89,50 +83,33 @@ impl Broker {
             internal: request.internal,
             args: to_args(request.arguments),
         };
-        let declared = {
-            let mut topology = vhost.topology.write();
-            if is_reserved(name.as_str()) && topology.router.exchange(name.as_str()).is_none() {
-                return Err(Refusal::ReservedName(resource));
-            }
-            let declared =
-                topology.router.declare(name.as_str(), spec).map_err(|refusal| translated(vhost, refusal))?;
-            if declared == Declared::Created {
-                topology.install_features(name.as_str(), deduplication, holder.clone());
-            }
-            declared
-        };
-        if declared == Declared::Existing {
-            return Ok(());
+        let exists = vhost.topology.read().router.exchange(name.as_str()).is_some();
+        if exists {
+            let same = vhost.topology.write().router.declare(name.as_str(), spec);
+            return same.map(|_| ()).map_err(|refusal| translated(vhost, refusal));
         }
+        if is_reserved(name.as_str()) {
+            return Err(Refusal::ReservedName(resource));
+        }
+        let holder = if request.kind == Kind::DELAYED {
+            let id = QueueId(self.next_queue_id()?);
+            Some(Holder::new(id, &vhost.name, name, request.durable, self.environment()))
+        } else {
+            None
+        };
+        if request.durable {
+            // A router of its own tells whether the declaration is sound before it is written.
+            Router::<u32>::new()
+                .declare(name.as_str(), spec.clone())
+                .map_err(|refusal| translated(vhost, refusal))?;
+            self.commit(&definitions_of(vhost, name, request, holder.as_deref()))?;
+        }
+        let mut topology = vhost.topology.write();
+        topology.router.declare(name.as_str(), spec).map_err(|refusal| translated(vhost, refusal))?;
+        topology.install_features(name.as_str(), deduplication, holder);
+        drop(topology);
         vhost.changed();
-        if !request.durable {
-            return Ok(());
-        }
-        let mut changes = Changes::default();
-        let definition = ExchangeDefinition {
-            vhost: vhost.name.as_str().to_owned(),
-            name: name.as_str().to_owned(),
-            kind: request.kind.to_owned(),
-            auto_delete: request.auto_delete,
-            internal: request.internal,
-            arguments: request.arguments.clone(),
-        };
-        changes.put(Key::exchange(&vhost.name, name), &definition);
-        if let Some(holder) = holder {
-            let definition = DelayDefinition {
-                vhost: vhost.name.as_str().to_owned(),
-                exchange: name.as_str().to_owned(),
-                id: holder.id.0,
-            };
-            changes.put(Key::delay(&vhost.name, name), &definition);
-        }
-        self.commit(&changes).inspect_err(|_| {
-            // Not declared after all. Nothing is bound to it yet but by somebody who will be told
-            // the same.
-            let _ = vhost.topology.write().router.delete(name.as_str(), false);
-            self.close_features(vhost, name.as_str());
-            vhost.changed();
-        })
+        Ok(())
     }
 
     /// Deletes an exchange. One that is not there is deleted already.
@@ -174,6 +151,34 @@ impl Broker {
             holder.close(&mut turn);
         }
     }
+}
+
+/// What is stored of a durable exchange.
+fn definitions_of(
+    vhost: &Vhost,
+    name: &ExchangeName,
+    request: &ExchangeRequest<'_>,
+    holder: Option<&Holder>,
+) -> Changes {
+    let mut changes = Changes::default();
+    let definition = ExchangeDefinition {
+        vhost: vhost.name.as_str().to_owned(),
+        name: name.as_str().to_owned(),
+        kind: request.kind.to_owned(),
+        auto_delete: request.auto_delete,
+        internal: request.internal,
+        arguments: request.arguments.clone(),
+    };
+    changes.put(Key::exchange(&vhost.name, name), &definition);
+    if let Some(holder) = holder {
+        let definition = DelayDefinition {
+            vhost: vhost.name.as_str().to_owned(),
+            exchange: name.as_str().to_owned(),
+            id: holder.id.0,
+        };
+        changes.put(Key::delay(&vhost.name, name), &definition);
+    }
+    changes
 }
 
 pub(super) fn not_found(vhost: &Vhost, name: &ExchangeName) -> Refusal {
