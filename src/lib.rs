@@ -1,5 +1,7 @@
 //! Leveret: an AMQP 0-9-1 message broker.
 
+#![warn(clippy::print_stdout)]
+
 pub mod broker;
 pub mod cli;
 pub mod management;

@@ -100,8 +100,6 @@ pub struct Kind {
     pub delayed: bool,
 }
 
-/// The type that holds messages, then routes them as its argument `x-delayed-type` says.
-const DELAYED: &str = "x-delayed-message";
 const DELAYED_TYPE: &str = "x-delayed-type";
 const ALTERNATE: &str = "alternate-exchange";
 const HISTORY_LENGTH: &str = "x-recent-history-length";
@@ -109,10 +107,13 @@ const HISTORY_LENGTH: &str = "x-recent-history-length";
 const HISTORY_LENGTH_DEFAULT: u64 = 20;
 
 impl Kind {
+    /// The name of the type that holds messages, then routes them as its argument `x-delayed-type` says.
+    pub const DELAYED: &str = "x-delayed-message";
+
     /// The kind that a declaration names, its arguments checked.
     pub(crate) fn declared(name: &str, args: &Args) -> Result<Self, Refusal> {
         alternate(args)?;
-        let delayed = name == DELAYED;
+        let delayed = name == Self::DELAYED;
         let inner = if delayed {
             let inner = args.get(DELAYED_TYPE).and_then(OwnedValue::as_text);
             inner.and_then(InnerKind::from_name).ok_or_else(|| {
@@ -130,7 +131,7 @@ impl Kind {
     /// The names of all types that exchange.declare knows.
     pub fn names() -> impl Iterator<Item = &'static str> {
         let inner = InnerKind::ALL.into_iter();
-        inner.map(InnerKind::name).chain([DELAYED])
+        inner.map(InnerKind::name).chain([Self::DELAYED])
     }
 
     /// Whether exchange.declare knows a type of that name.
@@ -140,7 +141,7 @@ impl Kind {
 
     /// The name in exchange.declare.
     pub const fn name(self) -> &'static str {
-        if self.delayed { DELAYED } else { self.inner.name() }
+        if self.delayed { Self::DELAYED } else { self.inner.name() }
     }
 }
 

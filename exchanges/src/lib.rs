@@ -19,6 +19,8 @@
 //! Absent: queues (a destination is a small id the caller chose), permissions, name policing beyond
 //! the predicates in [`names`], messages, delaying and remembering them, I/O, clocks, locks, async.
 
+#![warn(clippy::print_stdout)]
+
 mod args;
 mod attributes;
 mod kind;

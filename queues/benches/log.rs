@@ -2,8 +2,6 @@
 //!
 //! `LEVERET_BENCH_DIR` chooses the folder (and so the disk).
 
-#![expect(missing_docs, reason = "criterion's macros make undocumented functions")]
-
 use std::hint::black_box;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;

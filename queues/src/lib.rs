@@ -6,6 +6,8 @@
 //!
 //! Absent: exchange names as anything but bytes of a message, AMQP frames, tokio.
 
+#![warn(clippy::print_stdout)]
+
 pub mod ids;
 pub mod message;
 pub mod queue;

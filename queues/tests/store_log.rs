@@ -1,70 +1,27 @@
 //! The log store on a real folder: what survives, what is told, what is served.
 
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex};
+#![expect(clippy::unwrap_used, reason = "a test may fail where it likes")]
+
+#[path = "store_common/mod.rs"]
+mod common;
+
 use std::time::Duration;
 
-use leveret_queues::store::log::{LogStore, Options, Recovered};
-use leveret_queues::store::{Broken, ReadWish, Record, SettleReason, Store, Stored, Synced, Waiter};
-use leveret_queues::{Message, MessageMeta, QueueId, Seq};
-
-struct Told(Mutex<Sender<(u64, Result<Synced, Broken>)>>);
-
-impl Waiter for Told {
-    fn synced(&self, token: u64, outcome: Result<Synced, Broken>) {
-        let _ = self.0.lock().unwrap().send((token, outcome));
-    }
-}
-
-fn waiter() -> (Arc<dyn Waiter>, Receiver<(u64, Result<Synced, Broken>)>) {
-    let (sender, receiver) = channel();
-    (Arc::new(Told(Mutex::new(sender))), receiver)
-}
+use common::{PATIENCE, ask, enqueue, message, seqs, settle, waiter, wish};
+use leveret_queues::store::log::{LogStore, Options, Recovered, inspect};
+use leveret_queues::store::{Pressure, Record, Store, Stored};
+use leveret_queues::{QueueId, Seq};
 
 fn sync(store: &LogStore) {
     let (waiter, told) = waiter();
     store.notify(&waiter, 1);
-    let (_, outcome) = told.recv_timeout(Duration::from_secs(20)).unwrap();
+    let (_, outcome) = told.recv_timeout(PATIENCE).unwrap();
     outcome.unwrap();
 }
 
-fn message(body: &[u8]) -> Message {
-    let meta = MessageMeta { persistent: true, ..MessageMeta::default() };
-    Message::new("amq.topic", "a.key", b"\x10\0\x02", body, meta)
-}
-
-fn enqueue(queue: u64, seq: u64, message: &Message) -> Record {
-    Record::Enqueue {
-        queue: QueueId(queue),
-        seq: Seq(seq),
-        message: message.clone(),
-        lane: 0,
-        expires: None,
-        transient: false,
-        sole: false,
-    }
-}
-
-fn settle(queue: u64, first: u64, count: u64) -> Record {
-    Record::Settle { queue: QueueId(queue), first: Seq(first), count, reason: SettleReason::Acked }
-}
-
 fn read(store: &LogStore, queue: u64, from: u64, to: u64) -> Vec<Stored> {
-    let (sender, receiver) = channel();
-    let wish = ReadWish {
-        queue: QueueId(queue),
-        lane: 0,
-        from: Seq(from),
-        to: Seq(to),
-        max_messages: usize::MAX,
-        max_bytes: usize::MAX,
-    };
-    store.read(wish, Box::new(move |answer| sender.send(answer).unwrap()));
-    receiver.recv_timeout(Duration::from_secs(20)).unwrap().unwrap()
-}
-
-fn seqs(stored: &[Stored]) -> Vec<u64> {
-    stored.iter().map(|s| s.seq.0).collect()
+    let answer = ask(store, wish(queue, from, to));
+    answer.recv_timeout(PATIENCE).unwrap().unwrap()
 }
 
 fn open(dir: &std::path::Path) -> (LogStore, Recovered) {
@@ -144,4 +101,166 @@ fn a_drained_log_gives_its_space_back() {
         std::thread::park_timeout(Duration::from_millis(50));
     }
     assert_eq!(seqs(&read(&store, 1, 1, 20_000)), [10_000]);
+}
+
+#[test]
+fn a_damaged_record_is_told_with_its_place_and_the_rest_is_served() {
+    let dir = tempfile::tempdir().unwrap();
+    {
+        let (store, _) = open(dir.path());
+        for seq in 1..=100 {
+            let body = format!("body {seq:03}").repeat(20);
+            store.append(&mut vec![enqueue(3, seq, &message(body.as_bytes()))]).unwrap();
+        }
+        sync(&store);
+    }
+    let segment = dir.path().join("log/0000000001.seg");
+    let mut bytes = std::fs::read(&segment).unwrap();
+    let at = bytes.windows(8).position(|w| w == b"body 050").unwrap();
+    bytes[at] ^= 1;
+    std::fs::write(&segment, bytes).unwrap();
+    for index_lost in [false, true] {
+        if index_lost {
+            std::fs::remove_dir_all(dir.path().join("index")).unwrap();
+        }
+        let (store, recovered) = open(dir.path());
+        let stored = read(&store, 3, 1, 100);
+        let good: Vec<u64> = stored.iter().filter(|s| s.message.is_ok()).map(|s| s.seq.0).collect();
+        assert_eq!(good, (1..=100).filter(|seq| *seq != 50).collect::<Vec<_>>());
+        if index_lost {
+            let finding = recovered.findings[0].to_string();
+            assert!(finding.starts_with("log/0000000001.seg, offset "), "{finding}");
+        } else {
+            let problem = stored[49].message.as_ref().unwrap_err();
+            assert!(problem.contains("0000000001.seg"), "{problem}");
+            assert!(problem.contains("place 50 of queue #3"), "{problem}");
+        }
+    }
+}
+
+#[test]
+fn a_missing_segment_is_told_and_the_rest_is_served() {
+    let dir = tempfile::tempdir().unwrap();
+    {
+        let (store, _) = open(dir.path());
+        for seq in 1..=3000 {
+            store.append(&mut vec![enqueue(3, seq, &message(&[1; 1000]))]).unwrap();
+        }
+        sync(&store);
+    }
+    std::fs::remove_file(dir.path().join("log/0000000002.seg")).unwrap();
+    let (store, recovered) = open(dir.path());
+    let finding = &recovered.findings[0];
+    assert_eq!(finding.file, "log/0000000002.seg");
+    let stored = read(&store, 3, 1, 3000);
+    let lost = stored.iter().filter(|s| s.message.is_err()).count() as u64;
+    assert_eq!((lost, stored.len()), (finding.count, 3000));
+}
+
+#[test]
+fn a_damaged_index_is_moved_aside_and_rebuilt() {
+    let dir = tempfile::tempdir().unwrap();
+    {
+        let (store, _) = open(dir.path());
+        for seq in 1..=2000 {
+            store.append(&mut vec![enqueue(3, seq, &message(&[1; 100]))]).unwrap();
+        }
+        store.append(&mut vec![settle(3, 1, 10)]).unwrap();
+        sync(&store);
+    }
+    let db = dir.path().join("index/db");
+    let file = std::fs::File::options().write(true).open(&db).unwrap();
+    let len = file.metadata().unwrap().len();
+    file.set_len(len.min(20_000)).unwrap();
+    drop(file);
+    let mut bytes = std::fs::read(&db).unwrap();
+    for byte in bytes.iter_mut().skip(20) {
+        *byte ^= 0x5a;
+    }
+    std::fs::write(&db, bytes).unwrap();
+    let (store, _) = open(dir.path());
+    assert_eq!(seqs(&read(&store, 3, 1, 2000)), (11..=2000).collect::<Vec<_>>());
+}
+
+#[test]
+fn queues_whose_definition_is_gone_are_dropped() {
+    let dir = tempfile::tempdir().unwrap();
+    {
+        let (store, _) = open(dir.path());
+        let message = message(b"x");
+        store.append(&mut vec![enqueue(1, 1, &message), enqueue(2, 1, &message)]).unwrap();
+        sync(&store);
+    }
+    {
+        let (store, recovered) = open(dir.path());
+        assert_eq!(recovered.queues.len(), 2);
+        store.retain_queues(&[QueueId(2)].into()).unwrap();
+    }
+    let (_, recovered) = open(dir.path());
+    assert_eq!(recovered.queues.keys().copied().collect::<Vec<_>>(), [QueueId(2)]);
+    assert_eq!(recovered.queues[&QueueId(2)].last_seq, Seq(1));
+}
+
+#[test]
+fn a_message_settled_before_its_turn_is_confirmed_and_not_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = open(dir.path());
+    let mut records = Vec::new();
+    for seq in 1..=100 {
+        let message = message(&[1; 1000]);
+        assert!(message.settle_unless_taken());
+        let Record::Enqueue { .. } = enqueue(1, seq, &message) else { unreachable!() };
+        records.push(Record::Enqueue {
+            queue: QueueId(1),
+            seq: Seq(seq),
+            message,
+            lane: 0,
+            expires: None,
+            transient: false,
+            sole: true,
+        });
+    }
+    store.append(&mut records).unwrap();
+    sync(&store);
+    let metrics = store.metrics();
+    assert_eq!((metrics.elided.get(), metrics.bytes_written.get()), (100, 0));
+    assert_eq!(metrics.syncs.get(), 0);
+}
+
+#[test]
+fn more_waiting_than_the_limit_is_pressure_until_half_of_it_is_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let (sender, relieved) = std::sync::mpsc::channel();
+    let sender = std::sync::Mutex::new(sender);
+    let options = Options {
+        pending_limit: 100_000,
+        relief: std::sync::Arc::new(move || {
+            let _ = sender.lock().unwrap().send(());
+        }),
+        ..Options::default()
+    };
+    let (store, _) = LogStore::open(dir.path(), &options).unwrap();
+    let mut group = (1..=200).map(|seq| enqueue(1, seq, &message(&[1; 1000]))).collect();
+    store.append(&mut group).unwrap();
+    relieved.recv_timeout(PATIENCE).unwrap();
+    assert_eq!(store.pressure(), Pressure::None);
+}
+
+#[test]
+fn an_inspection_tells_what_is_there_and_changes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    {
+        let (store, _) = open(dir.path());
+        for seq in 1..=1500 {
+            store.append(&mut vec![enqueue(3, seq, &message(&[1; 1000]))]).unwrap();
+        }
+        store.append(&mut vec![settle(3, 1, 500)]).unwrap();
+        sync(&store);
+    }
+    let report = inspect(dir.path()).unwrap();
+    assert_eq!(report.findings, []);
+    assert_eq!(report.segments.len(), 2);
+    let queue = report.queues[&QueueId(3)];
+    assert_eq!((queue.messages, queue.bytes, queue.last_seq), (1000, 1_000_000, 1500));
+    assert_eq!(inspect(dir.path()).unwrap(), report);
 }

@@ -39,12 +39,7 @@ impl Broker {
     }
 
     /// Sets a user's permissions in a vhost. `true`: there were none.
-    pub fn set_permission(
-        &self,
-        user: &str,
-        vhost: &str,
-        record: PermissionRecord,
-    ) -> Result<bool, Refusal> {
+    pub fn set_permission(&self, user: &str, vhost: &str, record: PermissionRecord) -> Result<bool, Refusal> {
         check_patterns(&record).map_err(|error| Refusal::Precondition(error.to_string()))?;
         let _change = self.administration.lock();
         if self.vhost(vhost).is_none() {
@@ -57,9 +52,7 @@ impl Broker {
         let mut changes = Changes::default();
         changes.put(Key::permission(user, vhost), &record);
         self.commit(&changes)?;
-        self.users
-            .permit(user, vhost, record)
-            .map_err(|error| Refusal::Precondition(error.to_string()))?;
+        self.users.permit(user, vhost, record).map_err(|error| Refusal::Precondition(error.to_string()))?;
         Ok(new)
     }
 

@@ -1,18 +1,24 @@
 //! A message's headers and properties as the router asks for them: parsed only when it asks.
 
 use leveret_exchanges::{Attributes, Property, Value};
-use leveret_queues::Message;
+use leveret_queues::{Message, Millis};
 
+use super::queue_options::TTL_MS_MAX;
 use crate::wire::properties::{Field, Properties};
 use crate::wire::table::{TableRef, ValueRef};
+use crate::wire::table_edit::rewrite;
 
 /// Looks into a message for the router.
-pub(super) struct MessageAttributes<'a>(pub(super) &'a Message);
+pub(super) struct MessageAttributes<'a> {
+    pub(super) message: &'a Message,
+    /// Tells whether a message still has to be held.
+    pub(super) now: Millis,
+}
 
 impl MessageAttributes<'_> {
     fn properties(&self) -> Option<Properties<'_>> {
         // Checked where the message entered.
-        Properties::parse(self.0.properties()).ok()
+        Properties::parse(self.message.properties()).ok()
     }
 }
 
@@ -38,11 +44,38 @@ fn routing_value(value: ValueRef<'_>) -> Value<'_> {
     }
 }
 
-/// The delay that an `x-delay` header asks for, in milliseconds: any integer, a number as text, or
-/// a float (rabbitmq-semantics 2p).
-pub(super) fn delay_ms(message: &Message) -> Option<u64> {
-    let value = headers(message)?.get("x-delay")?;
-    let delay = match value {
+/// The instant until which a message asks to be held: `x-deliver-at`, milliseconds since the epoch
+/// (ours) or a timestamp; else `x-delay`, milliseconds from now (rabbitmq-semantics 2p). Any integer,
+/// a number as text or a float will do. What is over already, further away than
+/// [`TTL_MS_MAX`], or no number, asks for nothing.
+pub(super) fn held_until(message: &Message, now: Millis) -> Option<Millis> {
+    let table = headers(message)?;
+    let due = match table.get(DELIVER_AT) {
+        Some(ValueRef::Timestamp(seconds)) => seconds.checked_mul(1000).map(Millis),
+        Some(value) => positive(value).map(Millis),
+        None => None,
+    };
+    let due = due.or_else(|| table.get(DELAY).and_then(positive).map(|delay| now.plus(delay)))?;
+    (due > now && due.0 - now.0 <= TTL_MS_MAX).then_some(due)
+}
+
+/// A released message's headers: its delay is negated, so that no second exchange delays it again.
+pub(super) fn released_headers(message: &Message) -> Option<Vec<u8>> {
+    let table = headers(message)?;
+    let value = table.get(DELAY)?;
+    let delay = i64::try_from(positive(value)?).ok()?;
+    let negated = match value {
+        ValueRef::I32(delay) => ValueRef::I32(-delay),
+        _ => ValueRef::I64(-delay),
+    };
+    Some(rewrite(table, &[(DELAY, Some(negated))]))
+}
+
+const DELAY: &str = "x-delay";
+const DELIVER_AT: &str = "x-deliver-at";
+
+fn positive(value: ValueRef<'_>) -> Option<u64> {
+    let number = match value {
         ValueRef::F32(value) => whole(f64::from(value))?,
         ValueRef::F64(value) => whole(value)?,
         other => match other.as_i64() {
@@ -50,7 +83,7 @@ pub(super) fn delay_ms(message: &Message) -> Option<u64> {
             None => other.as_str()?.trim().parse().ok()?,
         },
     };
-    u64::try_from(delay).ok().filter(|delay| *delay > 0)
+    u64::try_from(number).ok().filter(|number| *number > 0)
 }
 
 fn whole(value: f64) -> Option<i64> {
@@ -68,7 +101,7 @@ impl Attributes for MessageAttributes<'_> {
     }
 
     fn property(&self, which: Property) -> Option<Value<'_>> {
-        let properties = Properties::parse(self.0.properties()).ok()?;
+        let properties = Properties::parse(self.message.properties()).ok()?;
         match which {
             Property::MessageId => properties.text(Field::MessageId).map(Value::Str),
             Property::CorrelationId => properties.text(Field::CorrelationId).map(Value::Str),
@@ -79,6 +112,6 @@ impl Attributes for MessageAttributes<'_> {
     }
 
     fn wants_delay(&self) -> bool {
-        delay_ms(self.0).is_some()
+        held_until(self.message, self.now).is_some()
     }
 }

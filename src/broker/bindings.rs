@@ -2,16 +2,21 @@
 
 use std::sync::Arc;
 
-use leveret_exchanges::{Bound, Destination, Removed};
+use leveret_exchanges::{Args, Bound, Destination, Origin, Removed};
+use leveret_queues::Message;
 
 use super::Caller;
 use super::arguments::{FieldTable, from_args, to_args};
 use super::broker::Broker;
 use super::definitions::{BindingDefinition, Changes, DestinationKind, Key};
+use super::exchange_features::ExchangeFeatures;
 use super::exchanges::{not_found, translated};
 use super::names::{ExchangeName, QueueName};
-use super::queue_handle::QueueHandle;
+use super::publish::route;
+use super::queue_handle::{QueueHandle, move_message};
 use super::refusal::{Access, Refusal, Resource};
+use super::reply_to::is_reply_name;
+use super::turn::Turn;
 use super::vhost::{Topology, Vhost};
 
 /// `queue.bind`, `exchange.bind` and their undoing.
@@ -62,6 +67,12 @@ impl BindingRequest {
         if self.source.as_str().is_empty() || default_destination {
             return Err(Refusal::DefaultExchange);
         }
+        if self.kind == DestinationKind::Queue && is_reply_name(&self.destination) {
+            return Err(Refusal::Forbidden(format!(
+                "direct reply-to queue '{}' in vhost '{}' cannot be bound",
+                self.destination, vhost.name
+            )));
+        }
         caller.rights.check(Access::Write, &self.destination_resource())?;
         caller.rights.check(Access::Read, &Resource::Exchange(self.source.clone()))?;
         if self.kind == DestinationKind::Queue
@@ -81,7 +92,7 @@ impl Broker {
         super::check_text("routing key", &request.routing_key)?;
         let _change = vhost.change()?;
         let args = to_args(&request.arguments);
-        let bound = {
+        let (bound, recalled) = {
             let mut topology = vhost.topology.write();
             let end = request.end(&topology).ok_or_else(|| Refusal::NotFound {
                 resource: request.destination_resource(),
@@ -90,16 +101,46 @@ impl Broker {
             if topology.router.exchange(request.source.as_str()).is_none() {
                 return Err(not_found(vhost, &request.source));
             }
-            topology
+            let bound = topology
                 .router
                 .bind(request.source.as_str(), end, &request.routing_key, args.clone())
-                .map_err(|refusal| translated(vhost, refusal))?
+                .map_err(|refusal| translated(vhost, refusal))?;
+            // Under the same lock: what comes later is routed through the binding.
+            let features = topology.features.get(request.source.as_str().as_bytes());
+            (bound, features.map(ExchangeFeatures::recall).unwrap_or_default())
         };
         let Bound::New(binding) = bound else { return Ok(()) };
         vhost.changed();
-        if !binding.durable {
-            return Ok(());
+        if binding.durable {
+            self.keep_binding(vhost, request, &args)?;
         }
+        if !recalled.is_empty() {
+            self.recall(vhost, request, &recalled);
+        }
+        Ok(())
+    }
+
+    /// Gives a new binding what its exchange remembers.
+    fn recall(&self, vhost: &Vhost, request: &BindingRequest, messages: &[Message]) {
+        let mut turn = Turn::at((self.environment().clock)());
+        for message in messages {
+            let mut queues = Vec::new();
+            match request.kind {
+                DestinationKind::Queue => queues.extend(vhost.queue(&request.destination)),
+                DestinationKind::Exchange => {
+                    let (exchange, keys) = (request.destination.as_bytes(), [message.routing_key()]);
+                    // An exchange that is gone meanwhile gets nothing.
+                    let _ = route(vhost, turn.now, message, exchange, &keys, Origin::Broker, |queue| {
+                        queues.push(Arc::clone(queue));
+                    });
+                }
+            }
+            move_message(&mut turn, self.environment(), message, queues, None);
+        }
+        self.finish(&mut turn);
+    }
+
+    fn keep_binding(&self, vhost: &Vhost, request: &BindingRequest, args: &Args) -> Result<(), Refusal> {
         let mut changes = Changes::default();
         let definition = request.definition(vhost);
         changes.put(Key::binding(&definition), &definition);
@@ -107,7 +148,7 @@ impl Broker {
             let mut topology = vhost.topology.write();
             if let Some(end) = request.end(&topology) {
                 let source = request.source.as_str();
-                let _ = topology.router.unbind(source, end, &request.routing_key, &args);
+                let _ = topology.router.unbind(source, end, &request.routing_key, args);
             }
             vhost.changed();
         })
@@ -134,13 +175,14 @@ impl Broker {
         let Some(removed) = removed else { return Ok(()) };
         vhost.changed();
         let mut changes = Changes::default();
-        Self::forget_removed(vhost, &removed, None, &mut changes);
+        self.forget_removed(vhost, &removed, None, &mut changes);
         self.commit(&changes)
     }
 
     /// Notes what went from the topology and was durable. `queue`: the queue that went, which the
     /// topology does not know any more.
     pub(super) fn forget_removed(
+        &self,
         vhost: &Vhost,
         removed: &Removed<u32>,
         queue: Option<&Arc<QueueHandle>>,
@@ -166,7 +208,14 @@ impl Broker {
                 arguments: from_args(&binding.args),
             }));
         }
+        drop(topology);
+        for exchange in &removed.exchanges {
+            self.close_features(vhost, &exchange.name);
+        }
         for exchange in removed.exchanges.iter().filter(|exchange| exchange.durable) {
+            if exchange.delayed() {
+                changes.remove(Key::delay(&vhost.name, &ExchangeName::new(&exchange.name)));
+            }
             changes.remove(Key::exchange(&vhost.name, &ExchangeName::new(&exchange.name)));
         }
     }

@@ -10,18 +10,23 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use dashmap::DashMap;
 use leveret_exchanges::Origin;
 use leveret_queues::queue::Queue;
-use leveret_queues::store::{Pressure, RecoveredQueue, Store};
+use leveret_queues::store::{Pressure, Record, RecoveredQueue, Store};
 use leveret_queues::{Millis, QueueId};
 use parking_lot::Mutex;
 
 use super::arguments::to_args;
+use super::attributes::{held_until, released_headers};
+use super::copies;
 use super::dead_letter::dead_letter;
+use super::deadlines::Ticks;
+use super::deduplication::DeduplicationRule;
 use super::definitions::{
-    BindingDefinition, Changes, DefinitionStore, ExchangeDefinition, Key, QueueDefinition,
+    BindingDefinition, Changes, DefinitionStore, DelayDefinition, ExchangeDefinition, Key, QueueDefinition,
 };
+use super::holder::Holder;
 use super::limits::Limits;
 use super::memory::Memory;
-use super::names::{ConnectionId, QueueName};
+use super::names::{ConnectionId, ExchangeName, QueueName};
 use super::publish::route;
 use super::queue_handle::{QueueEnvironment, QueueHandle, QueueSpec, QueueStats, move_message};
 use super::queue_options;
@@ -167,6 +172,9 @@ impl Broker {
                 };
                 let mut topology = vhost.topology.write();
                 topology.router.declare(&stored.name, spec).map_err(|refusal| refusal.to_string())?;
+                let rule = DeduplicationRule::read(&stored.arguments)
+                    .map_err(|(name, why)| format!("{name}: {why}"))?;
+                topology.install_features(&stored.name, rule, None);
             }
             "queue" => {
                 let stored: QueueDefinition = read(value)?;
@@ -177,6 +185,7 @@ impl Broker {
                     durable: true,
                     auto_delete: stored.auto_delete,
                     exclusive_owner: None,
+                    hidden: false,
                     arguments: stored.arguments,
                 };
                 let options = queue_options::read(&name, &vhost.name, &spec, false)
@@ -186,6 +195,20 @@ impl Broker {
                     None => Queue::new(options.settings, now),
                 };
                 self.install_queue(&vhost, id, &name, spec, &options, queue);
+            }
+            "delay" => {
+                let stored: DelayDefinition = read(value)?;
+                let vhost = self.vhost(&stored.vhost).ok_or("its vhost is missing")?;
+                let exchange = ExchangeName::new(&stored.exchange);
+                let id = QueueId(stored.id);
+                let holder = Holder::new(id, &vhost.name, &exchange, true, &self.environment);
+                if let Some(found) = queues.remove(&id) {
+                    let count = found.ranges.iter().map(|range| range.count).sum();
+                    holder.restore(found.last_seq, count, now);
+                }
+                let mut topology = vhost.topology.write();
+                let features = topology.features.entry(exchange.as_str().as_bytes().into());
+                features.or_default().holder = Some(holder);
             }
             "binding" => {
                 let stored: BindingDefinition = read(value)?;
@@ -261,10 +284,12 @@ impl Broker {
         vhosts
     }
 
-    /// Ids of all durable queues, whose messages the store has to keep.
+    /// Ids of all durable queues and waiting rooms, whose messages the store has to keep.
     pub fn durable_queue_ids(&self) -> HashSet<QueueId> {
         let queues = self.vhosts.iter().flat_map(|vhost| vhost.queues());
-        queues.filter(|queue| queue.spec.durable).map(|queue| queue.id).collect()
+        let queues = queues.filter(|queue| queue.spec.durable).map(|queue| queue.id);
+        let holders = self.vhosts.iter().flat_map(|vhost| vhost.holders());
+        queues.chain(holders.filter(|holder| holder.durable).map(|holder| holder.id)).collect()
     }
 
     /// Where messages are made to survive.
@@ -275,6 +300,11 @@ impl Broker {
     /// Bodies held in memory, and how many may be.
     pub fn memory(&self) -> &Memory {
         &self.environment.memory
+    }
+
+    /// Has `who` ticked at `at`, instead of at `instead`. Called under the lock of `who`.
+    pub fn tick_at<T: Ticks + 'static>(&self, at: Millis, instead: Option<Millis>, who: &Arc<T>) {
+        self.environment.deadlines.set(at, instead, who);
     }
 
     /// What queues want to be ticked for.
@@ -343,11 +373,11 @@ impl Broker {
         }
     }
 
-    /// Queues whose asked-for instant has come.
+    /// Ticks whatever asked for an instant that has come.
     pub fn tick(&self, now: Millis) {
         let mut turn = Turn::at(now);
-        for queue in self.environment.deadlines.due(now) {
-            queue.tick(&mut turn);
+        for due in self.environment.deadlines.due(now) {
+            due.tick(&mut turn);
             self.finish(&mut turn);
         }
     }
@@ -356,7 +386,7 @@ impl Broker {
     /// queues that nobody touches.
     pub fn relieve_memory(&self, now: Millis) {
         let mut turn = Turn::at(now);
-        for queue in self.vhosts.iter().flat_map(|vhost| vhost.queues()) {
+        for queue in self.vhosts.iter().flat_map(|vhost| vhost.queues_and_hidden()) {
             if !self.environment.memory.is_short() {
                 break;
             }
@@ -398,8 +428,8 @@ impl Broker {
         let settle = place.map(|(seq, _)| source.settled(seq, reason));
         let targets = self.dead_letter_targets(turn.now, &source, reason, &message);
         match targets {
-            Some((message, queues)) => move_message(turn, &self.environment, &message, queues, settle),
-            None => move_message(turn, &self.environment, &message, Vec::new(), settle),
+            Some((message, targets)) => self.move_to(turn, &message, targets, settle),
+            None => self.move_to(turn, &message, Targets::default(), settle),
         }
     }
 
@@ -409,7 +439,7 @@ impl Broker {
         source: &QueueHandle,
         reason: leveret_queues::store::SettleReason,
         message: &leveret_queues::Message,
-    ) -> Option<(leveret_queues::Message, Vec<Arc<QueueHandle>>)> {
+    ) -> Option<(leveret_queues::Message, Targets)> {
         let rule = source.dead_letter_rule()?;
         let vhost = self.vhost(source.vhost.as_str())?;
         let letter = dead_letter(message, &source.name, reason, &rule, now);
@@ -418,7 +448,7 @@ impl Broker {
         let mut queues = Vec::new();
         let exchange = rule.exchange.as_str().as_bytes();
         // A missing exchange drops the message, as a missing binding does.
-        let _ = route(&vhost, &letter.message, exchange, &keys, Origin::Broker, |queue| {
+        let routed = route(&vhost, now, &letter.message, exchange, &keys, Origin::Broker, |queue| {
             if letter.is_cycle(&queue.name) {
                 tracing::warn!(
                     vhost = %queue.vhost, queue = %queue.name,
@@ -428,8 +458,74 @@ impl Broker {
                 queues.push(Arc::clone(queue));
             }
         });
-        Some((letter.message.clone(), queues))
+        let holders = routed.map(|routed| routed.holders).unwrap_or_default();
+        Some((letter.message.clone(), Targets { queues, holders }))
     }
+
+    /// Routes a message whose delay is over, and moves it from its holder to its queues in one step
+    /// of the store.
+    pub(super) fn release(
+        &self,
+        turn: &mut Turn,
+        holder: &Holder,
+        due: Millis,
+        message: &leveret_queues::Message,
+        settle: Option<Record>,
+    ) {
+        let headers = released_headers(message);
+        // In any case a copy: whether a message is to be written is told by the message itself.
+        let mut message = match headers {
+            Some(headers) => copies::with_headers(message, &headers),
+            None => message.with_properties(message.properties(), message.meta()),
+        };
+        let copies = copies::keys(&message).ok().flatten();
+        let mut keys = vec![message.routing_key()];
+        keys.extend(copies.iter().flat_map(|copies| copies.keys.iter().map(Vec::as_slice)));
+        let mut queues = Vec::new();
+        if let Some(vhost) = self.vhost(holder.vhost.as_str()) {
+            // The clock may have been set back; the message does not wait again.
+            let now = turn.now.max(due);
+            let exchange = holder.exchange.as_str().as_bytes();
+            // An exchange that is gone meanwhile drops the message, as a missing binding does.
+            let _ = route(&vhost, now, &message, exchange, &keys, Origin::Broker, |queue| {
+                queues.push(Arc::clone(queue));
+            });
+        }
+        if let Some(without) = copies.and_then(|copies| copies.without_bcc) {
+            message = without;
+        }
+        self.move_to(turn, &message, Targets { queues, holders: Vec::new() }, settle);
+    }
+
+    /// Moves a message to queues and waiting rooms, and out of where it was, in one step of the store.
+    fn move_to(
+        &self,
+        turn: &mut Turn,
+        message: &leveret_queues::Message,
+        targets: Targets,
+        settle: Option<Record>,
+    ) {
+        let Targets { queues, mut holders } = targets;
+        // Holders' locks come before queues', in order of their ids.
+        holders.sort_by_key(|holder| holder.id);
+        let mut admissions = Vec::new();
+        for holder in &holders {
+            let due = held_until(message, turn.now).unwrap_or(turn.now);
+            let own = message.with_properties(message.properties(), message.meta());
+            admissions.extend(holder.admit(turn, own, due));
+        }
+        move_message(turn, &self.environment, message, queues, settle);
+        for admission in admissions {
+            admission.done(true);
+        }
+    }
+}
+
+/// Where the broker moves a message.
+#[derive(Default)]
+struct Targets {
+    queues: Vec<Arc<QueueHandle>>,
+    holders: Vec<Arc<Holder>>,
 }
 
 /// The order in which definitions are loaded.
@@ -440,6 +536,7 @@ fn rank(key: &str) -> u8 {
         "permission" => 2,
         "exchange" => 3,
         "queue" => 4,
-        _ => 5,
+        "delay" => 5,
+        _ => 6,
     }
 }

@@ -1,17 +1,23 @@
-//! Which queue has to be looked at when: expiring messages, idle queues, marks to be written. One
-//! heap for all queues, so that an idle queue costs no timer. Time comes from outside.
+//! Who has to be looked at when: queues with expiring messages, idle queues, delayed messages. One
+//! ordered map for all, with at most one entry for each, so that an idle queue costs no timer. Time
+//! comes from outside.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 use std::task::Waker;
 
 use leveret_queues::Millis;
 use parking_lot::Mutex;
 
-use super::queue_handle::QueueHandle;
+use super::turn::Turn;
 
-/// The instants at which queues want a tick.
+/// Something that wants to be looked at when its time has come.
+pub trait Ticks: Send + Sync {
+    /// The asked-for instant has come.
+    fn tick(self: Arc<Self>, turn: &mut Turn);
+}
+
+/// The instants at which ticks are wanted.
 #[derive(Default)]
 pub struct Deadlines {
     state: Mutex<State>,
@@ -19,61 +25,48 @@ pub struct Deadlines {
 
 #[derive(Default)]
 struct State {
-    heap: BinaryHeap<Reverse<Entry>>,
+    /// By instant and address, which stays taken as long as the weak reference is here.
+    wanted: BTreeMap<(Millis, usize), Weak<dyn Ticks>>,
     timer: Option<Waker>,
 }
 
-struct Entry {
-    at: Millis,
-    queue: Weak<QueueHandle>,
-}
-
-impl PartialEq for Entry {
-    fn eq(&self, other: &Self) -> bool {
-        self.at == other.at
-    }
-}
-impl Eq for Entry {}
-impl PartialOrd for Entry {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-impl Ord for Entry {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.at.cmp(&other.at)
-    }
-}
-
 impl Deadlines {
-    /// Has `queue` ticked at `at`. Called under the queue's lock.
-    pub(super) fn set(&self, at: Millis, queue: &Arc<QueueHandle>) {
+    /// Has `who` ticked at `at`, instead of at `instead`. Called under the lock of `who`.
+    pub(super) fn set<T: Ticks + 'static>(&self, at: Millis, instead: Option<Millis>, who: &Arc<T>) {
+        let address = Arc::as_ptr(who).addr();
         let mut state = self.state.lock();
-        let earliest = state.heap.peek().is_none_or(|Reverse(first)| at < first.at);
-        state.heap.push(Reverse(Entry { at, queue: Arc::downgrade(queue) }));
+        if let Some(instead) = instead {
+            state.wanted.remove(&(instead, address));
+        }
+        let earliest = state.wanted.first_key_value().is_none_or(|((first, _), _)| at < *first);
+        let weak = Arc::downgrade(who);
+        state.wanted.insert((at, address), weak);
         if earliest && let Some(timer) = state.timer.take() {
             timer.wake();
         }
+    }
+
+    /// `who` wants no tick at `at` any more.
+    pub(super) fn forget<T: Ticks + 'static>(&self, at: Millis, who: &Arc<T>) {
+        self.state.lock().wanted.remove(&(at, Arc::as_ptr(who).addr()));
     }
 
     /// The earliest instant wanted, if any; `timer` is woken when an earlier one comes.
     pub fn earliest(&self, timer: &Waker) -> Option<Millis> {
         let mut state = self.state.lock();
         state.timer = Some(timer.clone());
-        state.heap.peek().map(|Reverse(entry)| entry.at)
+        state.wanted.first_key_value().map(|((at, _), _)| *at)
     }
 
-    /// Takes out the queues that are due at `now`.
-    pub fn due(&self, now: Millis) -> Vec<Arc<QueueHandle>> {
+    /// Takes out those that are due at `now`.
+    pub fn due(&self, now: Millis) -> Vec<Arc<dyn Ticks>> {
         let mut state = self.state.lock();
         let mut due = Vec::new();
-        while let Some(Reverse(entry)) = state.heap.peek() {
-            if entry.at > now {
+        while let Some(entry) = state.wanted.first_entry() {
+            if entry.key().0 > now {
                 break;
             }
-            if let Some(Reverse(entry)) = state.heap.pop() {
-                due.extend(entry.queue.upgrade());
-            }
+            due.extend(entry.remove().upgrade());
         }
         due
     }

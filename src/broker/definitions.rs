@@ -54,6 +54,15 @@ pub(super) struct ExchangeDefinition {
     pub(super) arguments: FieldTable,
 }
 
+/// Where the delayed messages of a durable exchange wait.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct DelayDefinition {
+    pub(super) vhost: String,
+    pub(super) exchange: String,
+    /// What the message store knows it by.
+    pub(super) id: u64,
+}
+
 /// What a binding leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -105,6 +114,10 @@ impl Key {
 
     pub(super) fn exchange(vhost: &VhostName, exchange: &ExchangeName) -> Self {
         Self::of(&["exchange", vhost.as_str(), exchange.as_str()])
+    }
+
+    pub(super) fn delay(vhost: &VhostName, exchange: &ExchangeName) -> Self {
+        Self::of(&["delay", vhost.as_str(), exchange.as_str()])
     }
 
     pub(super) fn binding(binding: &BindingDefinition) -> Self {

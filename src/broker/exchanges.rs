@@ -1,14 +1,18 @@
 //! Exchanges come and go (rabbitmq-semantics 1d, 2a-2d).
 
-use leveret_exchanges::{Declared, ExchangeSpec, names};
+use leveret_exchanges::{ExchangeSpec, Kind, Router, names};
+use leveret_queues::QueueId;
 
 use super::Caller;
 use super::arguments::{FieldTable, get, text, to_args};
 use super::broker::Broker;
-use super::definitions::{Changes, ExchangeDefinition, Key};
+use super::deduplication::DeduplicationRule;
+use super::definitions::{Changes, DelayDefinition, ExchangeDefinition, Key};
+use super::holder::Holder;
 use super::names::{ExchangeName, is_reserved};
 use super::queue_options::described;
 use super::refusal::{Access, Refusal, Resource};
+use super::turn::Turn;
 use super::vhost::Vhost;
 
 /// `exchange.declare`.
@@ -38,7 +42,8 @@ impl Broker {
         }
     }
 
-    /// Declares an exchange. A durable one is on disk when this returns.
+    /// Declares an exchange. A durable one is on disk before anybody sees it: one that delays takes
+    /// messages into its keeping.
     pub fn declare_exchange(
         &self,
         vhost: &Vhost,
@@ -62,6 +67,14 @@ impl Broker {
             caller.rights.check(Access::Read, &resource)?;
             caller.rights.check(Access::Write, &Resource::Exchange(ExchangeName::new(alternate)))?;
         }
+        let deduplication = DeduplicationRule::read(request.arguments).map_err(|(argument, why)| {
+            Refusal::InvalidArgument {
+                argument: argument.to_owned(),
+                resource: resource.clone(),
+                vhost: vhost.name.clone(),
+                why,
+            }
+        })?;
         let _change = vhost.change()?;
         let spec = ExchangeSpec {
             kind: request.kind,
@@ -70,36 +83,33 @@ impl Broker {
             internal: request.internal,
             args: to_args(request.arguments),
         };
-        let declared = {
-            let mut topology = vhost.topology.write();
-            if is_reserved(name.as_str()) && topology.router.exchange(name.as_str()).is_none() {
-                return Err(Refusal::ReservedName(resource));
-            }
-            topology.router.declare(name.as_str(), spec).map_err(|refusal| translated(vhost, refusal))?
-        };
-        if declared == Declared::Existing {
-            return Ok(());
+        let exists = vhost.topology.read().router.exchange(name.as_str()).is_some();
+        if exists {
+            let same = vhost.topology.write().router.declare(name.as_str(), spec);
+            return same.map(|_| ()).map_err(|refusal| translated(vhost, refusal));
         }
+        if is_reserved(name.as_str()) {
+            return Err(Refusal::ReservedName(resource));
+        }
+        let holder = if request.kind == Kind::DELAYED {
+            let id = QueueId(self.next_queue_id()?);
+            Some(Holder::new(id, &vhost.name, name, request.durable, self.environment()))
+        } else {
+            None
+        };
+        if request.durable {
+            // A router of its own tells whether the declaration is sound before it is written.
+            Router::<u32>::new()
+                .declare(name.as_str(), spec.clone())
+                .map_err(|refusal| translated(vhost, refusal))?;
+            self.commit(&definitions_of(vhost, name, request, holder.as_deref()))?;
+        }
+        let mut topology = vhost.topology.write();
+        topology.router.declare(name.as_str(), spec).map_err(|refusal| translated(vhost, refusal))?;
+        topology.install_features(name.as_str(), deduplication, holder);
+        drop(topology);
         vhost.changed();
-        if !request.durable {
-            return Ok(());
-        }
-        let mut changes = Changes::default();
-        let definition = ExchangeDefinition {
-            vhost: vhost.name.as_str().to_owned(),
-            name: name.as_str().to_owned(),
-            kind: request.kind.to_owned(),
-            auto_delete: request.auto_delete,
-            internal: request.internal,
-            arguments: request.arguments.clone(),
-        };
-        changes.put(Key::exchange(&vhost.name, name), &definition);
-        self.commit(&changes).inspect_err(|_| {
-            // Not declared after all. Nothing is bound to it yet but by somebody who will be told
-            // the same.
-            let _ = vhost.topology.write().router.delete(name.as_str(), false);
-            vhost.changed();
-        })
+        Ok(())
     }
 
     /// Deletes an exchange. One that is not there is deleted already.
@@ -127,9 +137,48 @@ impl Broker {
         let Some(removed) = removed else { return Ok(()) };
         vhost.changed();
         let mut changes = Changes::default();
-        Self::forget_removed(vhost, &removed, None, &mut changes);
+        self.forget_removed(vhost, &removed, None, &mut changes);
         self.commit(&changes)
     }
+}
+
+impl Broker {
+    /// What the exchange did besides routing ends; its delayed messages go.
+    pub(super) fn close_features(&self, vhost: &Vhost, exchange: &str) {
+        let features = vhost.topology.write().features.remove(exchange.as_bytes());
+        if let Some(holder) = features.and_then(|features| features.holder) {
+            let mut turn = Turn::at((self.environment().clock)());
+            holder.close(&mut turn);
+        }
+    }
+}
+
+/// What is stored of a durable exchange.
+fn definitions_of(
+    vhost: &Vhost,
+    name: &ExchangeName,
+    request: &ExchangeRequest<'_>,
+    holder: Option<&Holder>,
+) -> Changes {
+    let mut changes = Changes::default();
+    let definition = ExchangeDefinition {
+        vhost: vhost.name.as_str().to_owned(),
+        name: name.as_str().to_owned(),
+        kind: request.kind.to_owned(),
+        auto_delete: request.auto_delete,
+        internal: request.internal,
+        arguments: request.arguments.clone(),
+    };
+    changes.put(Key::exchange(&vhost.name, name), &definition);
+    if let Some(holder) = holder {
+        let definition = DelayDefinition {
+            vhost: vhost.name.as_str().to_owned(),
+            exchange: name.as_str().to_owned(),
+            id: holder.id.0,
+        };
+        changes.put(Key::delay(&vhost.name, name), &definition);
+    }
+    changes
 }
 
 pub(super) fn not_found(vhost: &Vhost, name: &ExchangeName) -> Refusal {

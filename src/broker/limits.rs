@@ -19,6 +19,8 @@ pub struct Limits {
     pub connections_max: usize,
     /// Consumers on one channel.
     pub consumers_per_channel_max: usize,
+    /// What an open transaction of one channel may hold, in bytes; more closes the channel with 406.
+    pub transaction_bytes_max: usize,
     /// Bodies held in memory by all queues together, in bytes.
     pub memory_bytes_max: u64,
 }
@@ -34,6 +36,7 @@ impl Default for Limits {
             outbox_bytes_max: 512 * 1024,
             connections_max: 100_000,
             consumers_per_channel_max: 10_000,
+            transaction_bytes_max: 64 * 1024 * 1024,
             memory_bytes_max: 1024 * 1024 * 1024,
         }
     }
@@ -48,3 +51,16 @@ pub const BODY_BYTES_CAP: u64 = 512 * 1024 * 1024;
 
 /// Largest `frame_max` that can be configured: what a connection's reader has room for.
 pub const FRAME_MAX: u32 = 131_072;
+
+/// Bodies that one `x-recent-history` exchange remembers, in bytes.
+pub const HISTORY_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// Ids that one deduplicating queue or exchange remembers, if nothing else is said (as `LavinMQ`).
+pub const DEDUPLICATION_IDS_DEFAULT: u64 = 128;
+
+/// Ids that one deduplicating queue or exchange can be told to remember; some 80 bytes each.
+pub const DEDUPLICATION_IDS_MAX: u64 = 10_000_000;
+
+/// Bodies of delayed messages that one exchange keeps in memory, in bytes. Beyond that they are read
+/// back from the store when they are due.
+pub const DELAYED_BYTES_MAX: usize = 4 * 1024 * 1024;

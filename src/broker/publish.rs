@@ -8,19 +8,21 @@ use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use leveret_exchanges::{Envelope, Origin, RouteError, Scratch};
-use leveret_queues::Message;
+use leveret_exchanges::{Envelope, ExchangeId, Origin, RouteError, RouteInfo, Scratch};
+use leveret_queues::{Message, Millis};
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::attributes::MessageAttributes;
+use super::attributes::{MessageAttributes, held_until};
 use super::broker::Broker;
 use super::copies;
+use super::holder::Holder;
 use super::names::{ExchangeName, VhostName};
 use super::queue_handle::{Member, QueueHandle};
 use super::refusal::{Access, Refusal, Resource};
+use super::reply_to::is_reply;
 use super::turn::Turn;
 use super::users::AccessRights;
-use super::vhost::Vhost;
+use super::vhost::{Topology, Vhost};
 
 /// Routes that a connection remembers, at most.
 const CACHED_ROUTES_MAX: usize = 1024;
@@ -80,26 +82,77 @@ thread_local! {
         RefCell::new((Scratch::new(rand::random()), Vec::new()));
 }
 
+/// What routing told besides the queues.
+#[derive(Default)]
+pub(super) struct Routed {
+    /// The same for all messages with this exchange and key.
+    cacheable: bool,
+    /// The exchange has seen the message's id before.
+    duplicate: bool,
+    /// Where it has to wait before it is routed further.
+    pub(super) holders: Vec<Arc<Holder>>,
+}
+
 /// Routes one message through the vhost's exchanges. `found` gets the queues.
 pub(super) fn route(
     vhost: &Vhost,
+    now: Millis,
     message: &Message,
     exchange: &[u8],
     keys: &[&[u8]],
     origin: Origin,
     mut found: impl FnMut(&Arc<QueueHandle>),
-) -> Result<bool, RouteError> {
+) -> Result<Routed, RouteError> {
     SCRATCH.with_borrow_mut(|(scratch, slots)| {
         let topology = vhost.topology.read();
-        let envelope = Envelope { exchange, keys, attributes: &MessageAttributes(message), origin };
+        let envelope = Envelope { exchange, keys, attributes: &MessageAttributes { message, now }, origin };
         let info = topology.router.route(&envelope, scratch, slots)?;
+        let mut routed = Routed { cacheable: info.cacheable, ..Routed::default() };
+        if !topology.features.is_empty()
+            && !topology.beside_routing(&mut routed, message, &envelope, now, info, scratch)
+        {
+            return Ok(routed);
+        }
         for slot in slots.iter() {
             if let Some(queue) = topology.queues.get(*slot as usize) {
                 found(queue);
             }
         }
-        Ok(info.cacheable)
+        Ok(routed)
     })
+}
+
+impl Topology {
+    /// Does what the exchanges on a message's way do besides routing. `false`: it goes nowhere.
+    fn beside_routing(
+        &self,
+        routed: &mut Routed,
+        message: &Message,
+        envelope: &Envelope<'_>,
+        now: Millis,
+        info: RouteInfo,
+        scratch: &Scratch<u32>,
+    ) -> bool {
+        if envelope.origin == Origin::Client
+            && let Some(entry) = self.features.get(envelope.exchange)
+            && entry.deduplicates()
+        {
+            routed.cacheable = false;
+            if entry.is_duplicate(message, now) {
+                routed.duplicate = true;
+                return false;
+            }
+        }
+        let features = |id: &ExchangeId| self.features.get(self.router.exchange_at(*id)?.name.as_bytes());
+        if info.remembered {
+            scratch.histories().iter().filter_map(features).for_each(|features| features.remember(message));
+        }
+        if info.delayed {
+            let delaying = scratch.delayed().iter().filter_map(features);
+            routed.holders.extend(delaying.filter_map(|features| features.holder.clone()));
+        }
+        true
+    }
 }
 
 impl Publisher {
@@ -125,7 +178,7 @@ impl Publisher {
         self.batch.clear();
         let mut refusal = None;
         for next in incoming {
-            match self.assign(vhost, rights, next) {
+            match self.assign(vhost, rights, turn, next) {
                 Ok(fate) => self.fates.push(fate),
                 Err(why) => {
                     refusal = Some(why);
@@ -155,6 +208,7 @@ impl Publisher {
         &mut self,
         vhost: &Arc<Vhost>,
         rights: &AccessRights,
+        turn: &mut Turn,
         incoming: Incoming,
     ) -> Result<Fate, Refusal> {
         let Incoming { mut message, headers, mandatory } = incoming;
@@ -162,6 +216,7 @@ impl Publisher {
         let copies = if headers { copies::keys(&message)? } else { None };
         let known = if copies.is_some() { None } else { self.known_route(&message) };
         let (total, durable, first_group);
+        let mut settled = false;
         if let Some(route) = known {
             total = route.queues.len();
             durable = route.durable;
@@ -176,20 +231,41 @@ impl Publisher {
             self.permit(&vhost.name, rights, message.exchange())?;
             let mut queues = Vec::new();
             let first = message.routing_key();
-            let cacheable = match &copies {
-                None => self::route(vhost, &message, message.exchange(), &[first], Origin::Client, |queue| {
-                    queues.push(Arc::clone(queue));
-                }),
+            let routed = match &copies {
+                None => self::route(
+                    vhost,
+                    turn.now,
+                    &message,
+                    message.exchange(),
+                    &[first],
+                    Origin::Client,
+                    |queue| {
+                        queues.push(Arc::clone(queue));
+                    },
+                ),
                 Some(copies) => {
                     let keys: Vec<&[u8]> =
                         std::iter::once(first).chain(copies.keys.iter().map(Vec::as_slice)).collect();
-                    self::route(vhost, &message, message.exchange(), &keys, Origin::Client, |queue| {
-                        queues.push(Arc::clone(queue));
-                    })
-                    .map(|_| false)
+                    self::route(
+                        vhost,
+                        turn.now,
+                        &message,
+                        message.exchange(),
+                        &keys,
+                        Origin::Client,
+                        |queue| {
+                            queues.push(Arc::clone(queue));
+                        },
+                    )
+                    .map(|routed| Routed { cacheable: false, ..routed })
                 }
             }
             .map_err(|error| not_routed(error, &message, &vhost.name))?;
+            let only = queues.is_empty() && routed.holders.len() == 1;
+            for holder in &routed.holders {
+                hold(turn, holder, &message, only);
+            }
+            settled = routed.duplicate || !routed.holders.is_empty();
             total = queues.len();
             durable = queues.iter().filter(|queue| queue.spec.durable).count();
             if let Some(without) = copies.and_then(|copies| copies.without_bcc) {
@@ -202,14 +278,17 @@ impl Publisher {
                     self.join(group, index, false, durable == 1);
                 }
             }
-            if cacheable {
+            if routed.cacheable {
                 self.remember(&message, queues, durable);
             }
         }
         if total == 0 {
             self.batch.push(None);
             let stats = &vhost.stats;
-            if mandatory {
+            if settled {
+                return Ok(Fate::Accepted);
+            }
+            if mandatory && !is_reply(&message) {
                 stats.returned.fetch_add(1, Ordering::Relaxed);
                 return Ok(Fate::Returned(message));
             }
@@ -274,6 +353,14 @@ impl Publisher {
         self.permitted.insert(exchange.into());
         Ok(())
     }
+}
+
+/// Has the message wait. A copy of its own: whether a message is to be written at all is told by the
+/// message itself, and queues that get it at once may be done with it first.
+fn hold(turn: &mut Turn, holder: &Arc<Holder>, message: &Message, only: bool) {
+    let due = held_until(message, turn.now).unwrap_or(turn.now);
+    let anew = || message.with_properties(message.properties(), message.meta());
+    holder.hold(turn, if only { message.clone() } else { anew() }, due);
 }
 
 fn write_key(key: &mut Vec<u8>, message: &Message) {

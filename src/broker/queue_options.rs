@@ -7,6 +7,7 @@ use leveret_queues::queue::{Overflow, Settings};
 
 use super::arguments::{FieldTable, Value, integer, same_value, text, type_name, value_text};
 use super::dead_letter::DeadLetterRule;
+use super::deduplication::DeduplicationRule;
 use super::names::{ExchangeName, QueueName, VhostName};
 use super::queue_handle::QueueSpec;
 use super::refusal::{Refusal, Resource};
@@ -27,6 +28,8 @@ pub struct QueueOptions {
     pub dead_letter: Option<Arc<DeadLetterRule>>,
     /// Milliseconds after which an unacknowledged delivery closes its channel.
     pub consumer_timeout_ms: Option<u64>,
+    /// Drops messages whose id it has seen.
+    pub deduplication: Option<DeduplicationRule>,
     /// Declared with `x-queue-type: quorum`.
     pub quorum: bool,
 }
@@ -185,7 +188,9 @@ pub fn read(
         durable: spec.durable,
     };
     let consumer_timeout_ms = reader.number("x-consumer-timeout", TTL_MS_MAX)?;
-    Ok(QueueOptions { settings, dead_letter, consumer_timeout_ms, quorum })
+    let deduplication =
+        DeduplicationRule::read(&spec.arguments).map_err(|(argument, why)| reader.invalid(argument, why))?;
+    Ok(QueueOptions { settings, dead_letter, consumer_timeout_ms, deduplication, quorum })
 }
 
 /// Whether a second declaration means the same queue; the refusal names the first difference.

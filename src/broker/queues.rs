@@ -83,6 +83,7 @@ impl Broker {
             durable: request.durable && !request.exclusive,
             auto_delete: request.auto_delete,
             exclusive_owner: request.exclusive.then_some(caller.connection).flatten(),
+            hidden: false,
             arguments: request.arguments.clone(),
         };
         let _change = vhost.change()?;
@@ -153,7 +154,8 @@ impl Broker {
         caller: &Caller<'_>,
         name: &QueueName,
     ) -> Result<Arc<QueueHandle>, Refusal> {
-        let queue = vhost.queue(name.as_str()).ok_or_else(|| Refusal::NotFound {
+        let found = vhost.queue(name.as_str()).filter(|queue| !queue.spec.hidden);
+        let queue = found.ok_or_else(|| Refusal::NotFound {
             resource: Resource::Queue(name.clone()),
             vhost: vhost.name.clone(),
         })?;
@@ -195,7 +197,8 @@ impl Broker {
         if_empty: bool,
     ) -> Result<u64, Refusal> {
         caller.rights.check(Access::Configure, &Resource::Queue(name.clone()))?;
-        let Some(queue) = vhost.queue(name.as_str()) else { return Ok(0) };
+        let found = vhost.queue(name.as_str()).filter(|queue| !queue.spec.hidden);
+        let Some(queue) = found else { return Ok(0) };
         exclusive_to(&queue, caller.connection)?;
         let _change = vhost.change()?;
         match queue.close(turn, if_unused, if_empty) {
@@ -248,7 +251,7 @@ impl Broker {
         if queue.spec.durable {
             changes.remove(Key::queue(&vhost.name, &queue.name));
         }
-        Self::forget_removed(vhost, &removed, Some(queue), &mut changes);
+        self.forget_removed(vhost, &removed, Some(queue), &mut changes);
         self.commit(&changes)
     }
 }

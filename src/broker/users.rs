@@ -304,13 +304,19 @@ impl AccessRights {
         Some(Self { user: user.clone(), vhost: vhost.clone(), tags, permission: Some(permission), revision })
     }
 
+    /// All rights in a vhost: for what an administrator does to it as a whole.
+    pub fn unlimited(user: &UserName, vhost: &VhostName) -> Self {
+        let permission = Permission::new(PermissionRecord::all()).ok().map(Arc::new);
+        Self { user: user.clone(), vhost: vhost.clone(), tags: Vec::new(), permission, revision: 0 }
+    }
+
     /// Follows a change of permissions. Cheap when nothing changed.
     pub fn refresh(&mut self, users: &Users) {
         if self.revision == users.revision() {
             return;
         }
         if let Some(rights) = Self::of(users, &self.user, &self.vhost) {
-            *self = rights
+            *self = rights;
         } else {
             self.permission = None;
             self.revision = users.revision();

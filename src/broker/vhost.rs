@@ -3,11 +3,14 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use leveret_exchanges::Router;
+use leveret_exchanges::{ExchangeInfo, Router};
 use parking_lot::{Mutex, MutexGuard, RwLock};
 use rustc_hash::{FxHashMap, FxHashSet};
 use slab::Slab;
 
+use super::deduplication::DeduplicationRule;
+use super::exchange_features::ExchangeFeatures;
+use super::holder::Holder;
 use super::names::{ConnectionId, QueueName, VhostName};
 use super::queue_handle::QueueHandle;
 use super::refusal::Refusal;
@@ -65,11 +68,28 @@ pub(super) struct Topology {
     /// By slot, which is what the router knows a queue by.
     pub(super) queues: Slab<Arc<QueueHandle>>,
     pub(super) by_name: FxHashMap<QueueName, u32>,
+    /// By exchange, for the few that do more than route.
+    pub(super) features: FxHashMap<Box<[u8]>, ExchangeFeatures>,
 }
 
 impl Topology {
     pub(super) fn queue(&self, name: &str) -> Option<&Arc<QueueHandle>> {
         self.by_name.get(name).and_then(|slot| self.queues.get(*slot as usize))
+    }
+}
+
+impl Topology {
+    /// Has a new exchange do what its arguments and type say, besides routing.
+    pub(super) fn install_features(
+        &mut self,
+        exchange: &str,
+        deduplication: Option<DeduplicationRule>,
+        holder: Option<Arc<Holder>>,
+    ) {
+        let history = self.router.exchange(exchange).and_then(ExchangeInfo::history_length);
+        if let Some(features) = ExchangeFeatures::of(deduplication, history, holder) {
+            self.features.insert(exchange.as_bytes().into(), features);
+        }
     }
 }
 
@@ -106,9 +126,26 @@ impl Vhost {
         self.topology.read().queue(name).cloned()
     }
 
-    /// All queues, in no order.
+    /// All queues that were declared, in no order.
     pub fn queues(&self) -> Vec<Arc<QueueHandle>> {
+        let topology = self.topology.read();
+        let listed = topology.queues.iter().filter(|(_, queue)| !queue.spec.hidden);
+        listed.map(|(_, queue)| Arc::clone(queue)).collect()
+    }
+
+    /// All queues, those of direct reply-to as well.
+    pub(super) fn queues_and_hidden(&self) -> Vec<Arc<QueueHandle>> {
         self.topology.read().queues.iter().map(|(_, queue)| Arc::clone(queue)).collect()
+    }
+
+    /// Where the delayed messages of that exchange wait, if it delays.
+    pub fn holder(&self, exchange: &str) -> Option<Arc<Holder>> {
+        self.topology.read().features.get(exchange.as_bytes())?.holder.clone()
+    }
+
+    /// The waiting rooms of all delaying exchanges, in no order.
+    pub fn holders(&self) -> Vec<Arc<Holder>> {
+        self.topology.read().features.values().filter_map(|features| features.holder.clone()).collect()
     }
 
     /// A connection is not there any more.

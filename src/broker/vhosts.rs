@@ -8,7 +8,7 @@ use leveret_queues::Millis;
 use serde::{Deserialize, Serialize};
 
 use super::broker::Broker;
-use super::definitions::{Changes, DestinationKind, Key};
+use super::definitions::{Changes, Key};
 use super::names::{ExchangeName, QueueName};
 use super::refusal::Refusal;
 use super::turn::Turn;
@@ -73,7 +73,10 @@ impl Broker {
             connection.facts.vhost.as_str() == name
         });
         let mut turn = Turn::at(now);
-        for queue in vhost.queues() {
+        for exchange in vhost.exchanges() {
+            self.close_features(&vhost, &exchange.name);
+        }
+        for queue in vhost.queues_and_hidden() {
             if let Ok(closed) = queue.close(&mut turn, false, false) {
                 turn.cancelled.extend(closed.consumers);
                 self.registry.churn.queues_deleted.fetch_add(1, Ordering::Relaxed);
@@ -87,7 +90,11 @@ impl Broker {
 /// Everything durable that is declared in a vhost.
 fn forget_topology(vhost: &Vhost, changes: &mut Changes) {
     for exchange in vhost.exchanges() {
-        changes.remove(Key::exchange(&vhost.name, &ExchangeName::new(&exchange.name)));
+        let name = ExchangeName::new(&exchange.name);
+        changes.remove(Key::exchange(&vhost.name, &name));
+        if exchange.delayed() {
+            changes.remove(Key::delay(&vhost.name, &name));
+        }
     }
     for queue in vhost.queues() {
         if queue.spec.durable {
@@ -95,7 +102,6 @@ fn forget_topology(vhost: &Vhost, changes: &mut Changes) {
         }
     }
     for binding in vhost.bindings().into_iter().filter(|binding| !binding.source.is_empty()) {
-        debug_assert!(matches!(binding.kind, DestinationKind::Queue | DestinationKind::Exchange));
         changes.remove(Key::binding(&binding.definition(&vhost.name)));
     }
 }

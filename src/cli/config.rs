@@ -207,6 +207,7 @@ impl Config {
                 .or(file.memory_bytes_max)
                 .unwrap_or_else(|| memory_share(base.memory_bytes_max)),
             consumers_per_channel_max: base.consumers_per_channel_max,
+            transaction_bytes_max: base.transaction_bytes_max,
         };
         Ok(Self {
             data_dir: args.data_dir.or(file.data_dir).unwrap_or_else(|| PathBuf::from("leveret-data")),

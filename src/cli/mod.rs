@@ -1,5 +1,6 @@
 //! The command line: what can be asked of the binary, and how it says that it failed.
 
+pub mod check_data;
 pub mod config;
 pub mod logging;
 pub mod perf;
@@ -24,6 +25,8 @@ struct Arguments {
 enum Command {
     /// Run the broker (what happens without a command, too).
     Serve(Box<config::ServeArgs>),
+    /// Show what a data folder holds and whether it is damaged; changes nothing.
+    CheckData(check_data::CheckDataArgs),
     /// Generate load on a broker and measure it.
     Perf(Box<perf::PerfArgs>),
 }
@@ -35,6 +38,7 @@ pub fn main() -> ExitCode {
     let outcome = match arguments.command {
         None => serve::run(&arguments.serve),
         Some(Command::Serve(args)) => serve::run(&args),
+        Some(Command::CheckData(args)) => check_data::run(&args),
         Some(Command::Perf(args)) => perf::run(&args).map_err(Into::into),
     };
     match outcome {

@@ -63,8 +63,9 @@ async fn serve(config: &Config, folder: &Folder) -> Result<(), Failure> {
 
     let server = Server::start(Arc::clone(&broker));
     let amqp = server.listen(config.amqp_listen).await?;
-    let http = management::listen(Arc::clone(&broker), config.http_listen).await?;
-    let metrics = management::listen_metrics(Arc::clone(&broker), config.metrics_listen).await?;
+    let process = management::Process { amqp, data_dir: folder.path().to_owned() };
+    let management::Listening { http, metrics } =
+        management::listen(Arc::clone(&broker), process, config.http_listen, config.metrics_listen).await?;
     tracing::info!(
         "leveret {} started in {} ms, data in {}",
         env!("CARGO_PKG_VERSION"),

@@ -84,10 +84,8 @@ impl UserBody {
             }
             (Some(password), None) => password::hash_password(password.as_bytes())
                 .map_err(|error| Refused::unavailable(format!("cannot hash the password: {error}")))?,
-            (None, hash) => {
-                password::imported(&hash.unwrap_or_default(), self.hashing_algorithm.as_deref())
-                    .map_err(Refused::bad_request)?
-            }
+            (None, hash) => password::imported(&hash.unwrap_or_default(), self.hashing_algorithm.as_deref())
+                .map_err(Refused::bad_request)?,
         };
         Ok(UserRecord { password_hash, tags })
     }
@@ -168,11 +166,7 @@ fn permissions(api: &Api, which: impl Fn(&str, &str) -> bool) -> Vec<Value> {
 }
 
 /// `GET permissions`.
-pub(super) async fn all_permissions(
-    State(api): State<Api>,
-    login: Login,
-    query: Query,
-) -> Result<Response> {
+pub(super) async fn all_permissions(State(api): State<Api>, login: Login, query: Query) -> Result<Response> {
     login.administrator()?;
     answer::list(&query, permissions(&api, |_, _| true))
 }

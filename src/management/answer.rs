@@ -201,26 +201,21 @@ fn values<T: Item>(query: &Query, items: &[T]) -> Result<Vec<Value>> {
 fn picked(value: &Value, columns: &[&str]) -> Value {
     let mut picked = Map::new();
     for column in columns {
-        let Some(found) = at(value, column) else { continue };
-        let mut place = &mut picked;
-        let mut names: Vec<&str> = column.split('.').collect();
-        let Some(last) = names.pop() else { continue };
-        let mut reached = true;
-        for name in names {
-            let member = place.entry(name).or_insert_with(|| Value::Object(Map::new()));
-            match member {
-                Value::Object(member) => place = member,
-                _ => {
-                    reached = false;
-                    break;
-                }
-            }
-        }
-        if reached {
-            place.insert(last.to_owned(), found.clone());
+        if let Some(found) = at(value, column) {
+            place(&mut picked, column, found);
         }
     }
     Value::Object(picked)
+}
+
+fn place(into: &mut Map<String, Value>, path: &str, value: &Value) {
+    let Some((name, rest)) = path.split_once('.') else {
+        into.insert(path.to_owned(), value.clone());
+        return;
+    };
+    if let Value::Object(member) = into.entry(name).or_insert_with(|| Value::Object(Map::new())) {
+        place(member, rest, value);
+    }
 }
 
 #[cfg(test)]
@@ -264,9 +259,13 @@ mod tests {
         assert!(got.is_err(), "the pattern is quoted still, so nothing matches: page 2 is out of range");
         let got = body("page=2&page_size=1&name=[AB]&use_regex=true&sort=name", items()).await.unwrap();
         assert_eq!(got["items"][0]["name"], "b");
-        for (name, want) in
-            [("filtered_count", 2), ("item_count", 1), ("page_count", 2), ("page_size", 1), ("total_count", 3)]
-        {
+        for (name, want) in [
+            ("filtered_count", 2),
+            ("item_count", 1),
+            ("page_count", 2),
+            ("page_size", 1),
+            ("total_count", 3),
+        ] {
             assert_eq!(got[name], want, "{name}");
         }
         let empty = body("page=1", Vec::new()).await.unwrap();

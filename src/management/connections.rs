@@ -248,7 +248,8 @@ pub(super) async fn get_channel(
     query: Query,
 ) -> Result<Response> {
     let missing = || Refused::not_found("channel_not_found");
-    let (connection, number) = name.strip_suffix(')').and_then(|name| name.rsplit_once(" (")).ok_or_else(missing)?;
+    let (connection, number) =
+        name.strip_suffix(')').and_then(|name| name.rsplit_once(" (")).ok_or_else(missing)?;
     let number: u16 = number.parse().map_err(|_| missing())?;
     let connection = named(&api, &login, connection).map_err(|_| missing())?;
     let open = connection.channels().into_iter().find(|open| open.number == number).ok_or_else(missing)?;

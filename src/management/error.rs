@@ -42,10 +42,7 @@ impl Refused {
 
     /// Nobody, or not with this password.
     pub(super) fn who(reason: impl Into<String>) -> Self {
-        Self {
-            challenge: true,
-            ..Self::new(StatusCode::UNAUTHORIZED, "not_authorized", reason)
-        }
+        Self { challenge: true, ..Self::new(StatusCode::UNAUTHORIZED, "not_authorized", reason) }
     }
 
     /// Known, but not allowed to. `RabbitMQ` answers 401 here too.

@@ -61,8 +61,7 @@ pub(super) async fn get(
 ) -> Result<Response> {
     let vhost = api.seen(&login, &vhost)?;
     let name = paths::exchange(&name)?;
-    let exchange =
-        vhost.exchange(name.as_str()).ok_or_else(|| Refused::not_found("exchange_not_found"))?;
+    let exchange = vhost.exchange(name.as_str()).ok_or_else(|| Refused::not_found("exchange_not_found"))?;
     answer::one(&query, &shown(&vhost, &exchange))
 }
 

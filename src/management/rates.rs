@@ -351,10 +351,8 @@ impl Rates {
             next.connections.insert(connection.facts.id, reading);
         }
         next.messages = Some(follow(last.messages, totals.message_numbers(), seconds));
-        next.lengths =
-            Some(follow(last.lengths, [totals.messages, totals.ready, totals.unacked], seconds));
-        next.global =
-            Some(follow(last.global, [totals.confirmed, totals.returned, totals.dropped], seconds));
+        next.lengths = Some(follow(last.lengths, [totals.messages, totals.ready, totals.unacked], seconds));
+        next.global = Some(follow(last.global, [totals.confirmed, totals.returned, totals.dropped], seconds));
         next.churn = Some(follow(last.churn, churn(&broker.registry.churn), seconds));
         *self.readings.write() = Arc::new(next);
     }

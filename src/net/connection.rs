@@ -244,6 +244,11 @@ impl<R: AsyncRead + Unpin> Reading<R> {
                 tokio::task::block_in_place(|| self.connection.shut(&error));
                 Ok(Outcome::More)
             }
+            Close::Channel { number, incarnation, error } => {
+                tokio::task::block_in_place(|| self.connection.shut_channel(number, incarnation, &error));
+                // What was waited for may concern other channels.
+                Ok(self.again(false))
+            }
         }
     }
 

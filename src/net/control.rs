@@ -7,6 +7,7 @@ use tokio::sync::Notify;
 
 use crate::broker::registry::Closer;
 use crate::session::error::{AmqpError, MethodId, ReplyCode};
+use crate::session::overdue::Ender;
 
 /// The handle of one connection's tasks.
 #[derive(Debug, Default)]
@@ -15,13 +16,21 @@ pub(super) struct Control {
     changed: Notify,
 }
 
-/// Why a connection is to end.
+/// Why a connection, or one channel of it, is to end.
 #[derive(Clone, Debug)]
 pub(super) enum Close {
     /// Tell the client, and wait for its answer.
     Politely(AmqpError),
+    /// Tell the client that one channel ends, if it is still this one.
+    Channel { number: u16, incarnation: u64, error: AmqpError },
     /// The socket is of no use any more.
     AtOnce,
+}
+
+impl Ender for Control {
+    fn end_channel(&self, channel: u16, incarnation: u64, error: AmqpError) {
+        self.close(Close::Channel { number: channel, incarnation, error });
+    }
 }
 
 impl Control {
@@ -30,7 +39,12 @@ impl Control {
     }
 
     pub(super) fn close(&self, how: Close) {
-        *self.close.lock() = Some(how);
+        let mut close = self.close.lock();
+        let channel_only = matches!(how, Close::Channel { .. });
+        if !(channel_only && close.is_some()) {
+            *close = Some(how);
+        }
+        drop(close);
         self.changed.notify_one();
     }
 

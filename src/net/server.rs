@@ -117,6 +117,7 @@ fn serve(socket: TcpStream, address: SocketAddr, shared: &Arc<Shared>) -> io::Re
     let mut connection = Box::new(Connection::new(Arc::clone(&broker), id, peer, Arc::clone(&outbox)));
     let control = Control::new();
     connection.closed_by(Arc::clone(&control) as _);
+    connection.ended_by(Arc::clone(&control) as _);
     shared.connections.insert(id, Arc::clone(&control));
     let (read, write) = socket.into_split();
     let shared = Arc::clone(shared);

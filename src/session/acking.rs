@@ -5,6 +5,7 @@ use leveret_queues::queue::Requeue;
 use super::closing::by_queue;
 use super::connection::Connection;
 use super::error::{AmqpError, MethodId, ReplyCode};
+use super::transaction::How;
 use super::unacked::{AckSet, UnknownTag};
 
 const ACK: MethodId = MethodId(60, 80);
@@ -12,7 +13,7 @@ const ACK: MethodId = MethodId(60, 80);
 impl Connection {
     /// `basic.ack`. Put aside, so that a run of them is one call on the queue.
     pub(super) fn ack(&mut self, number: u16, tag: u64, multiple: bool) {
-        if !self.batch.messages.is_empty() {
+        if !self.batch.messages.is_empty() || (self.acked_on != number && !self.acked.is_empty()) {
             self.flush();
         }
         let set = AckSet::from_wire(tag, multiple);
@@ -31,6 +32,10 @@ impl Connection {
         let mut acked = std::mem::take(&mut self.acked);
         let number = self.acked_on;
         let count = acked.len();
+        if self.put_settles_aside(number, How::Ack, &mut acked) {
+            self.acked = acked;
+            return;
+        }
         by_queue(&mut acked, |queue, tokens| queue.settle(&mut self.turn, tokens));
         self.acked = acked;
         self.credit(number, count);
@@ -53,8 +58,12 @@ impl Connection {
             return;
         }
         let count = taken.len();
+        let cause = if method == MethodId(60, 90) { Requeue::Reject } else { Requeue::Nack };
+        let how = if requeue { How::Requeue(cause) } else { How::Reject };
+        if self.put_settles_aside(number, how, &mut taken) {
+            return;
+        }
         if requeue {
-            let cause = if method == MethodId(60, 90) { Requeue::Reject } else { Requeue::Nack };
             self.requeue(taken, cause);
         } else {
             by_queue(&mut taken, |queue, tokens| queue.reject(&mut self.turn, tokens));

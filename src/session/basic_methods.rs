@@ -9,9 +9,10 @@ use super::connection::Connection;
 use super::error::{AmqpError, MethodId, ReplyCode, refused};
 use crate::broker::arguments::{integer, type_name};
 use crate::broker::consumer::{Consumer, Sink};
-use crate::broker::names::ConsumerTag;
+use crate::broker::names::{ConsumerTag, QueueName};
 use crate::broker::queue_handle::{GetOutcome, QueueHandle};
 use crate::broker::refusal::Refusal;
+use crate::broker::reply_to::REPLY_TO;
 use crate::wire::control::prefetch_size;
 use crate::wire::method::{AMQPClass, basic, short_string};
 
@@ -86,16 +87,23 @@ impl Connection {
 
     fn consume(&mut self, number: u16, consume: &basic::Consume) -> Result<(), Refusal> {
         let name = self.queue_name(number, consume.queue.as_str())?;
-        let queue = self.as_caller(|broker, vhost, caller, _| broker.readable_queue(vhost, caller, &name))?;
-        let priority = match consume.arguments.inner().get("x-priority") {
-            None => 0,
-            Some(value) => integer(value).ok_or_else(|| {
-                Refusal::Precondition(format!(
-                    "invalid arg 'x-priority' for {}: {{unacceptable_type,{}}}",
-                    format_args!("consumer on queue '{name}'"),
-                    type_name(value)
-                ))
-            })?,
+        let replies = name.as_str() == REPLY_TO;
+        let queue = if replies {
+            self.may_consume_replies(number, consume)?;
+            None
+        } else {
+            Some(self.as_caller(|broker, vhost, caller, _| broker.readable_queue(vhost, caller, &name))?)
+        };
+        let priority = number_argument(consume, "x-priority", &name)?.unwrap_or(0);
+        let own_timeout_ms = match number_argument(consume, "x-consumer-timeout", &name)? {
+            None => None,
+            Some(ms) => {
+                let positive = u64::try_from(ms).ok().filter(|ms| *ms > 0);
+                Some(
+                    positive
+                        .ok_or_else(|| bad_argument("x-consumer-timeout", &name, "value_not_positive", ms))?,
+                )
+            }
         };
         let Some(open) = self.channels.get(&number) else { return Ok(()) };
         let tag = if consume.consumer_tag.as_str().is_empty() {
@@ -111,6 +119,11 @@ impl Connection {
         if open.consumers.len() >= max {
             return Err(Refusal::NotAllowed(format!("reached maximum ({max}) of consumers per channel")));
         }
+        let queue = match queue {
+            Some(queue) => queue,
+            None => self.open_reply_queue(number)?,
+        };
+        let Some(open) = self.channels.get(&number) else { return Ok(()) };
         let consumer = Arc::new(Consumer {
             id: ConsumerId(self.broker.next_consumer_id()),
             tag: tag.clone(),
@@ -134,6 +147,11 @@ impl Connection {
             let ok = basic::ConsumeOk { consumer_tag: short_string(tag.as_str()) };
             self.send(number, &AMQPClass::Basic(basic::AMQPMethod::ConsumeOk(ok)));
         }
+        if let Some(timeout_ms) = own_timeout_ms.or(queue.consumer_timeout_ms)
+            && !consume.no_ack
+        {
+            self.watch(number, &queue, timeout_ms);
+        }
         queue.kick(&mut self.turn);
         Ok(())
     }
@@ -146,6 +164,11 @@ impl Connection {
             consumer.shared_credit.forget(consumer.id);
             consumer.queue.detach(&mut self.turn, consumer.id);
             consumer.queue.kick(&mut self.turn);
+            if consumer.queue.spec.hidden
+                && let Some(open) = self.channels.get_mut(&number)
+            {
+                open.replies = None;
+            }
         }
         if !cancel.nowait {
             let ok = basic::CancelOk { consumer_tag: cancel.consumer_tag.clone() };
@@ -158,6 +181,11 @@ impl Connection {
         let queue = self.as_caller(|broker, vhost, caller, _| broker.readable_queue(vhost, caller, &name))?;
         match queue.get(&mut self.turn, get.no_ack)? {
             GetOutcome::Message(delivery, left) => {
+                if let Some(timeout_ms) = queue.consumer_timeout_ms
+                    && !get.no_ack
+                {
+                    self.watch(number, &queue, timeout_ms);
+                }
                 let writer = self.outbox.put_get_ok(number, &queue, &delivery, left);
                 self.turn.owe_wake(writer);
             }
@@ -169,4 +197,19 @@ impl Connection {
         }
         Ok(None)
     }
+}
+
+/// A consumer's argument that has to be a whole number.
+fn number_argument(consume: &basic::Consume, name: &str, queue: &QueueName) -> Result<Option<i64>, Refusal> {
+    match consume.arguments.inner().get(name) {
+        None => Ok(None),
+        Some(value) => match integer(value) {
+            Some(number) => Ok(Some(number)),
+            None => Err(bad_argument(name, queue, "unacceptable_type", type_name(value))),
+        },
+    }
+}
+
+fn bad_argument(name: &str, queue: &QueueName, why: &str, what: impl std::fmt::Display) -> Refusal {
+    Refusal::Precondition(format!("invalid arg '{name}' for consumer on queue '{queue}': {{{why},{what}}}"))
 }

@@ -8,6 +8,8 @@ use rustc_hash::FxHashMap;
 
 use super::content::Content;
 use super::outbox::Outbox;
+use super::overdue::Watch;
+use super::transaction::Transaction;
 use crate::broker::consumer::{Consumer, SharedCredit};
 use crate::broker::names::{ConsumerTag, QueueName};
 use crate::broker::registry::ChannelHandle;
@@ -25,6 +27,12 @@ pub(super) struct Channel {
     pub(super) shared_credit: Arc<SharedCredit>,
     /// Set by `confirm.select`.
     pub(super) confirms: Option<Confirms>,
+    /// Set by `tx.select`.
+    pub(super) tx: Option<Box<Transaction>>,
+    /// The hidden queue of its consumer of direct replies.
+    pub(super) replies: Option<QueueName>,
+    /// Closes it when a delivery waits too long for its acknowledgement.
+    pub(super) watch: Option<Arc<Watch>>,
     /// A publish whose content is not complete.
     pub(super) content: Option<Content>,
     pub(super) incarnation: u64,
@@ -51,6 +59,9 @@ impl Channel {
             prefetch: 0,
             shared_credit: Arc::default(),
             confirms: None,
+            tx: None,
+            replies: None,
+            watch: None,
             content: None,
             incarnation,
             handle,

@@ -101,7 +101,12 @@ impl Connection {
             consumer.shared_credit.forget(consumer.id);
             consumer.queue.detach(&mut self.turn, consumer.id);
         }
-        let unacked = self.outbox.close_channel(number);
+        let tx = open.tx.take();
+        let mut unacked = self.outbox.close_channel(number);
+        if let Some(tx) = tx {
+            unacked.extend(tx.into_unacked());
+            unacked.sort_unstable_by_key(|entry| entry.tag);
+        }
         self.requeue(unacked, Requeue::ChannelClosed);
         for consumer in consumers {
             consumer.queue.kick(&mut self.turn);

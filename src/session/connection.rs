@@ -17,6 +17,7 @@ use super::channel::Channel;
 use super::content::{Content, Outgoing, Rules, header_of, in_one_piece};
 use super::error::{AmqpError, MethodId, ReplyCode, bad_frame, bad_method};
 use super::outbox::Outbox;
+use super::overdue::Ender;
 use super::unacked::Unacked;
 use crate::broker::Broker;
 use crate::broker::names::{ConnectionId, UserName};
@@ -123,6 +124,7 @@ pub struct Connection {
     pub client: ClientInfo,
     pub(super) broker: Arc<Broker>,
     pub(super) outbox: Arc<Outbox>,
+    pub(super) ender: Option<Arc<dyn Ender>>,
     pub(super) phase: Phase,
     pub(super) turn: Turn,
     pub(super) user: Option<UserName>,
@@ -160,6 +162,7 @@ impl Connection {
             client: ClientInfo::default(),
             broker,
             outbox,
+            ender: None,
             phase: Phase::Header,
             turn: Turn::default(),
             user: None,
@@ -409,7 +412,7 @@ impl Connection {
         }
         match self.whole_content(bytes, frame, publish) {
             Ok(Some((message, end))) => {
-                self.batch.messages.push(message);
+                self.accept(channel, message);
                 end
             }
             Ok(None) => {
@@ -529,12 +532,20 @@ impl Connection {
             self.batch.channel = channel;
         }
         match content.finish(&self.rules()) {
-            Ok(message) => self.batch.messages.push(message),
+            Ok(message) => self.accept(channel, message),
             Err(error) => {
                 self.flush();
                 self.fail_on(channel, &error);
             }
         }
+    }
+
+    /// Puts a whole message aside.
+    fn accept(&mut self, channel: u16, mut message: Outgoing) {
+        if message.asks_reply && !self.address(channel, &mut message) {
+            return;
+        }
+        self.batch.messages.push(message);
     }
 
     /// More of a body frame. `None`: all bytes are used and it is still not complete.

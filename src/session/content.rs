@@ -7,6 +7,7 @@ use leveret_queues::{Message, MessageLayout, MessageMeta};
 
 use super::error::{AmqpError, MethodId, ReplyCode};
 use crate::broker::limits::BODY_BYTES_CAP;
+use crate::broker::reply_to::REPLY_TO;
 use crate::wire::content::{CLASS_BASIC, ContentHeader, content_header};
 use crate::wire::properties::{Essentials, essentials};
 use crate::wire::publish::Publish;
@@ -41,6 +42,8 @@ pub(super) struct Outgoing {
     pub(super) mandatory: bool,
     /// It has headers, so that routing may have to look at them.
     pub(super) headers: bool,
+    /// It asks for direct replies.
+    pub(super) asks_reply: bool,
 }
 
 /// What is checked of every publish beside its framing.
@@ -120,6 +123,10 @@ fn read_properties(raw: &[u8]) -> Result<Essentials<'_>, AmqpError> {
     essentials(raw).map_err(|error| AmqpError::new(ReplyCode::SyntaxError, PUBLISH, error.to_string()))
 }
 
+fn asks_reply(found: &Essentials<'_>) -> bool {
+    found.reply_to.is_some_and(|name| name == REPLY_TO.as_bytes())
+}
+
 fn range(start: usize, within: &Range<usize>) -> Range<u32> {
     let at = |offset: usize| u32::try_from(start + offset).unwrap_or(u32::MAX);
     at(within.start)..at(within.end)
@@ -146,7 +153,12 @@ pub(super) fn in_one_piece(
         body: range(0, &body),
     };
     let message = Message::from_parts(bytes, layout, meta, None);
-    Ok(Outgoing { message, mandatory: publish.mandatory, headers: found.headers.is_some() })
+    Ok(Outgoing {
+        message,
+        mandatory: publish.mandatory,
+        headers: found.headers.is_some(),
+        asks_reply: asks_reply(&found),
+    })
 }
 
 impl Content {
@@ -199,7 +211,7 @@ impl Content {
         let properties = self.header.map(|header| header.properties).unwrap_or_default();
         let found = read_properties(&properties)?;
         let meta = meta_of(&found, rules)?;
-        let headers = found.headers.is_some();
+        let (headers, asks_reply) = (found.headers.is_some(), asks_reply(&found));
         let message = if self.body.len() < APART_BYTES {
             Message::new(&self.exchange, &self.routing_key, &properties, &self.body, meta)
         } else {
@@ -211,6 +223,6 @@ impl Content {
                 meta,
             )
         };
-        Ok(Outgoing { message, mandatory: self.mandatory, headers })
+        Ok(Outgoing { message, mandatory: self.mandatory, headers, asks_reply })
     }
 }

@@ -71,7 +71,8 @@ impl Connection {
     pub(super) fn start_ok(&mut self, answer: connection::StartOk) {
         let mechanism = answer.mechanism.as_str().to_owned();
         let notify_close = capability(&answer.client_properties, "authentication_failure_close");
-        self.client = ClientInfo { properties: Arc::new(answer.client_properties), mechanism: mechanism.clone() };
+        self.client =
+            ClientInfo { properties: Arc::new(answer.client_properties), mechanism: mechanism.clone() };
         let response = answer.response.as_bytes();
         let credentials = match mechanism.as_str() {
             "PLAIN" => sasl::plain(response),

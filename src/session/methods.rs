@@ -4,8 +4,13 @@ use std::sync::Arc;
 
 use super::channel::Channel;
 use super::connection::{Connection, Phase};
-use super::error::{AmqpError, MethodId, ReplyCode};
+use super::error::{AmqpError, MethodId, ReplyCode, refused};
+use crate::broker::consumer::Consumer;
+use crate::broker::names::UserName;
 use crate::broker::queue_handle::QueueHandle;
+use crate::broker::refusal::{Access, Refusal, Resource};
+use crate::broker::reply_to::REPLY_TO;
+use crate::broker::users::AccessRights;
 use crate::wire::method::{AMQPClass, access, basic, channel, confirm, connection};
 
 impl Connection {
@@ -19,7 +24,11 @@ impl Connection {
             }
             AMQPClass::Channel(method) => matches!(method, channel::AMQPMethod::Close(_)),
             AMQPClass::Exchange(_) | AMQPClass::Queue(_) => true,
-            AMQPClass::Basic(method) => matches!(method, basic::AMQPMethod::Cancel(_)),
+            AMQPClass::Basic(method) => match method {
+                basic::AMQPMethod::Cancel(_) => true,
+                basic::AMQPMethod::Consume(consume) => consume.queue.as_str() == REPLY_TO,
+                _ => false,
+            },
             _ => false,
         }
     }
@@ -58,6 +67,12 @@ impl Connection {
             AMQPClass::Basic(method) => return self.basic_method(number, method, id, payload),
             AMQPClass::Confirm(confirm::AMQPMethod::Select(select)) => {
                 if let Some(open) = self.channels.get_mut(&number) {
+                    if open.tx.is_some() {
+                        let text = "cannot switch from tx to confirm mode";
+                        let error = AmqpError::new(ReplyCode::PreconditionFailed, id, text);
+                        self.fail_on(number, &error);
+                        return None;
+                    }
                     open.select_confirms(&self.outbox);
                 }
                 if !select.nowait {
@@ -65,6 +80,7 @@ impl Connection {
                     self.send(number, &AMQPClass::Confirm(ok));
                 }
             }
+            AMQPClass::Tx(method) => self.tx_method(number, &method, id),
             AMQPClass::Access(access::AMQPMethod::Request(_)) => {
                 let ok = access::AMQPMethod::RequestOk(access::RequestOk {});
                 self.send(number, &AMQPClass::Access(ok));
@@ -141,10 +157,36 @@ impl Connection {
             let text = format!("the new secret of user '{user}' was refused");
             return self.fail(&AmqpError::new(ReplyCode::NotAllowed, id, text));
         }
-        if let Some(rights) = &mut self.rights {
-            rights.refresh(&self.broker.users);
-        }
+        let Some(rights) = self.current_rights(&user) else {
+            let vhost = self.vhost.as_ref().map(|vhost| vhost.name.as_str().to_owned());
+            let refusal = Refusal::VhostDenied { vhost: vhost.unwrap_or_default(), user };
+            return self.fail(&refused(&refusal, id));
+        };
+        self.rights = Some(rights);
+        self.cancel_unreadable();
         self.send_connection(connection::AMQPMethod::UpdateSecretOk(connection::UpdateSecretOk {}));
+    }
+
+    fn current_rights(&self, user: &UserName) -> Option<AccessRights> {
+        AccessRights::of(&self.broker.users, user, &self.vhost.as_ref()?.name)
+    }
+
+    /// Cancels the consumers whose queue the user may not read any more.
+    fn cancel_unreadable(&mut self) {
+        let Some(rights) = &self.rights else { return };
+        for open in self.channels.values_mut() {
+            let denied = |consumer: &Consumer| {
+                let queue = &consumer.queue;
+                !queue.spec.hidden
+                    && rights.check(Access::Read, &Resource::Queue(queue.name.clone())).is_err()
+            };
+            for (_, consumer) in open.consumers.extract_if(|_, consumer| denied(consumer)) {
+                consumer.shared_credit.forget(consumer.id);
+                consumer.queue.detach(&mut self.turn, consumer.id);
+                consumer.queue.kick(&mut self.turn);
+                self.turn.owe_wake(consumer.sink.cancelled(&consumer));
+            }
+        }
     }
 
     fn channel_method(&mut self, number: u16, method: channel::AMQPMethod, id: MethodId) {

@@ -14,8 +14,11 @@ mod exchange_methods;
 mod handshake;
 mod methods;
 pub mod outbox;
+pub mod overdue;
 mod publishing;
 mod queue_methods;
+mod replies;
+mod transaction;
 pub mod unacked;
 
 pub use connection::{Connection, Outcome, Peer};

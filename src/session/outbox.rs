@@ -13,8 +13,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 
-use leveret_queues::Message;
 use leveret_queues::queue::Delivery;
+use leveret_queues::{Message, QueueId};
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 
@@ -158,6 +158,41 @@ impl Outbox {
         let cost = state.waiting.frames.len() - before;
         self.charge(&mut state, cost);
         state.writer.take()
+    }
+
+    /// Puts a method frame for the channel's `incarnation`, if that is there and not closing.
+    pub fn put_for(&self, channel: u16, incarnation: u64, method: &AMQPClass) -> Option<Waker> {
+        let mut state = self.state.lock();
+        let out = state.channels.get(&channel)?;
+        if out.incarnation != incarnation || out.muted || state.closed {
+            return None;
+        }
+        let before = state.waiting.frames.len();
+        write_method(&mut state.waiting.frames, channel, method);
+        let cost = state.waiting.frames.len() - before;
+        self.charge(&mut state, cost);
+        state.writer.take()
+    }
+
+    /// Shows `each` what the channel's `incarnation` has out, oldest first, until it says `false`.
+    /// Returns the next delivery tag; `None` if the channel is gone. `each` must be short.
+    pub fn look_at_unacked(
+        &self,
+        channel: u16,
+        incarnation: u64,
+        each: &mut dyn FnMut(QueueId, u64) -> bool,
+    ) -> Option<u64> {
+        let state = self.state.lock();
+        let out = state.channels.get(&channel).filter(|out| out.incarnation == incarnation)?;
+        let _ = out.unacked().all(|(queue, tag)| each(queue, tag));
+        Some(out.next_tag())
+    }
+
+    /// What was taken out of a channel is outstanding again.
+    pub fn give_back(&self, channel: u16, unacked: impl Iterator<Item = Unacked>) {
+        if let Some(out) = self.state.lock().channels.get_mut(&channel) {
+            out.give_back(unacked);
+        }
     }
 
     fn charge(&self, state: &mut State, cost: usize) {

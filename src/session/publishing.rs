@@ -23,6 +23,9 @@ impl Connection {
     }
 
     fn flush_publishes(&mut self) {
+        if self.put_publishes_aside() {
+            return;
+        }
         let number = self.batch.channel;
         let (Some(vhost), Some(rights)) = (&self.vhost, &mut self.rights) else {
             self.batch.messages.clear();
@@ -80,6 +83,11 @@ impl Connection {
         if let Some(refusal) = refusal {
             self.fail_on(number, &refused(&refusal, PUBLISH));
         }
+        self.heed_pressure();
+    }
+
+    /// Reads no further while the client does not read, or the store cannot keep up.
+    pub(super) fn heed_pressure(&mut self) {
         self.throttled |= self.outbox.is_full() || self.broker.memory().is_overdrawn();
         match self.broker.store().pressure() {
             Pressure::None => {}

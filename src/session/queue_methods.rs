@@ -7,6 +7,7 @@ use crate::broker::definitions::DestinationKind;
 use crate::broker::names::{ExchangeName, QueueName, without_line_breaks};
 use crate::broker::queues::QueueRequest;
 use crate::broker::refusal::Refusal;
+use crate::broker::reply_to::is_reply_name;
 use crate::wire::method::{AMQPClass, queue, short_string};
 
 impl Connection {
@@ -38,6 +39,9 @@ impl Connection {
         } else {
             QueueName::new(&name)
         };
+        if is_reply_name(name.as_str()) {
+            return self.declare_reply_queue(number, declare, name);
+        }
         let request = QueueRequest {
             passive: declare.passive,
             durable: declare.durable,
@@ -63,6 +67,21 @@ impl Connection {
                 consumer_count: count(declared.consumers),
             })
         }))
+    }
+
+    /// Names of direct reply-to are only looked at, whatever the method says.
+    fn declare_reply_queue(
+        &mut self,
+        number: u16,
+        declare: &queue::Declare,
+        name: QueueName,
+    ) -> Result<Option<queue::AMQPMethod>, Refusal> {
+        self.as_caller(|broker, vhost, _, _| broker.find_reply_queue(vhost, &name))?;
+        let ok = queue::DeclareOk { queue: short_string(name.as_str()), message_count: 0, consumer_count: 1 };
+        if let Some(open) = self.channels.get_mut(&number) {
+            open.last_queue = Some(name);
+        }
+        Ok((!declare.nowait).then_some(queue::AMQPMethod::DeclareOk(ok)))
     }
 
     fn delete_queue(

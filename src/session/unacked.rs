@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use leveret_queues::QueueId;
 use leveret_queues::queue::Token;
 
 use crate::broker::queue_handle::QueueHandle;
@@ -78,6 +79,16 @@ impl ChannelOut {
         tag
     }
 
+    /// The tag of the next delivery.
+    pub(super) const fn next_tag(&self) -> u64 {
+        self.next_tag
+    }
+
+    /// What waits for its acknowledgement, by tag.
+    pub(super) fn unacked(&self) -> impl Iterator<Item = (QueueId, u64)> {
+        self.out.iter().filter_map(|(tag, entry)| entry.as_ref().map(|(queue, _)| (queue.id, *tag)))
+    }
+
     pub(super) fn unacked_count(&self) -> usize {
         self.out.len() - self.settled_inside
     }
@@ -119,6 +130,14 @@ impl ChannelOut {
                 Ok(())
             }
         }
+    }
+
+    /// Puts back what was taken, under its old tags.
+    pub(super) fn give_back(&mut self, unacked: impl Iterator<Item = Unacked>) {
+        self.out.retain(|(_, entry)| entry.is_some());
+        self.settled_inside = 0;
+        self.out.extend(unacked.map(|entry| (entry.tag, Some((entry.queue, entry.token)))));
+        self.out.make_contiguous().sort_unstable_by_key(|entry| entry.0);
     }
 
     fn find(&self, tag: u64) -> Result<usize, UnknownTag> {

@@ -38,6 +38,13 @@ impl Broker {
         Self::launch(folder, options, None)
     }
 
+    /// A broker on a data folder that `prepare` fills before it starts.
+    pub(crate) fn prepared(prepare: impl FnOnce(&Path)) -> Self {
+        let folder = Arc::new(TempDir::new().expect("a folder"));
+        prepare(&folder.path().join("data"));
+        Self::launch(folder, Vec::new(), None)
+    }
+
     fn launch(folder: Arc<TempDir>, options: Vec<String>, port: Option<SocketAddr>) -> Self {
         let starts = fs::read_dir(folder.path()).expect("the folder").count();
         let log = folder.path().join(format!("log.{starts}"));

@@ -7,10 +7,14 @@
 
 mod conformance;
 mod crash;
+mod delays;
 mod harness;
 mod hostile;
 mod known_differences;
 mod lapin_client;
+mod limits;
+mod own_rules;
+mod permissions;
 mod raw;
 mod readme;
 mod restart;

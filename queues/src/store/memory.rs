@@ -12,9 +12,9 @@ use parking_lot::Mutex;
 
 use super::fold::Fold;
 use super::{
-    Broken, Position, Pressure, ReadAnswer, ReadWish, Record, RecoveredQueue, Store, Synced, Waiter,
+    Broken, Position, Pressure, ReadAnswer, ReadWish, Record, RecoveredQueue, Standing, Store, Synced, Waiter,
 };
-use crate::ids::QueueId;
+use crate::ids::{QueueId, Seq};
 
 struct Wait {
     waiter: Arc<dyn Waiter>,
@@ -249,6 +249,15 @@ impl Store for MemStore {
 
     fn read(&self, wish: ReadWish, answer: ReadAnswer) {
         self.state.lock().reads.push((wish, answer));
+    }
+
+    fn stands(&self, queue: QueueId, from: Seq, max: usize) -> Result<Vec<Standing>, Broken> {
+        let state = self.state.lock();
+        if state.broken {
+            return Err(Broken);
+        }
+        let stored = state.current.read(&ReadWish::standing(queue, from, max));
+        Ok(stored.iter().map(|one| Standing { seq: one.seq, expires: one.expires }).collect())
     }
 
     fn written(&self) -> Position {

@@ -179,6 +179,13 @@ pub struct Stored {
     pub delivery_count: u32,
 }
 
+impl ReadWish {
+    /// What [`Store::stands`] asks for.
+    fn standing(queue: QueueId, from: Seq, max: usize) -> Self {
+        Self { queue, lane: 0, from, to: Seq(u64::MAX), max_messages: max, max_bytes: usize::MAX }
+    }
+}
+
 /// Called once with what was read, on a thread of the store.
 pub type ReadAnswer = Box<dyn FnOnce(Result<Vec<Stored>, Broken>) + Send>;
 
@@ -196,12 +203,26 @@ pub trait Store: Send + Sync {
     /// Reads live messages back, in order of their places. Answers later.
     fn read(&self, wish: ReadWish, answer: ReadAnswer);
 
+    /// Up to `max` live messages of lane 0 of a queue from `from` on, in order of their places, without
+    /// their bodies. For what was found at the start: messages appended since may be missing. May read
+    /// the disk.
+    fn stands(&self, queue: QueueId, from: Seq, max: usize) -> Result<Vec<Standing>, Broken>;
+
     /// Everything at or below this position has left memory for the log's files, so that its
     /// bodies can be dropped and read back.
     fn written(&self) -> Position;
 
     /// Whether publishers should go on.
     fn pressure(&self) -> Pressure;
+}
+
+/// Where a message stands, and until when.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Standing {
+    /// Its place.
+    pub seq: Seq,
+    /// When it expires in this queue, if it does.
+    pub expires: Option<Millis>,
 }
 
 /// Which messages to read back.

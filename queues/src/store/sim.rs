@@ -28,7 +28,7 @@ impl Rng {
     }
 
     /// The next number.
-    pub fn draw(&mut self) -> u64 {
+    pub fn any(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -38,7 +38,7 @@ impl Rng {
 
     /// A number below `bound` (which is not 0).
     pub fn below(&mut self, bound: u64) -> u64 {
-        self.draw() % bound
+        self.any() % bound
     }
 
     /// True once in `n` times.
@@ -147,6 +147,7 @@ struct State {
     since_sync: Vec<NameOp>,
     /// Successful syncs of files.
     syncs: u64,
+    syncs_to_fail: u64,
 }
 
 impl State {
@@ -180,6 +181,7 @@ impl SimDisk {
             durable_names: Names::new(),
             since_sync: Vec::new(),
             syncs: 0,
+            syncs_to_fail: 0,
         })))
     }
 
@@ -219,6 +221,11 @@ impl SimDisk {
             *byte ^= 0x55;
         }
         true
+    }
+
+    /// The next `n` syncs of files fail.
+    pub fn fail_syncs(&self, n: u64) {
+        self.0.lock().syncs_to_fail = n;
     }
 
     /// How many syncs of files have succeeded.
@@ -306,7 +313,9 @@ impl LogFile for SimFile {
         let mut state = self.disk.0.lock();
         let state = &mut *state;
         let inode = &mut state.inodes[self.inode];
-        if state.faults.sync > 0 && state.rng.one_in(state.faults.sync) {
+        let told = state.syncs_to_fail > 0;
+        state.syncs_to_fail = state.syncs_to_fail.saturating_sub(1);
+        if told || (state.faults.sync > 0 && state.rng.one_in(state.faults.sync)) {
             // The system takes the pages for clean now: whatever reached the disk is all.
             let now = inode.now.clone();
             inode.lose(&mut state.rng);

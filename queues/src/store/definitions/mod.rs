@@ -199,6 +199,7 @@ impl Definitions {
         let existed = path.exists();
         let (db, mut entries, mut meta) = match open_database(&path, first) {
             Ok(opened) => opened,
+            Err(error) if error.io => return Err(error.into()),
             Err(error) => {
                 let problem = if existed {
                     let aside = set_aside(dir, DATABASE)?;
@@ -344,9 +345,8 @@ impl Shared {
         writer.done = first + commits.len() as u64;
         let mut bytes = Vec::new();
         let mut frames = Vec::with_capacity(commits.len());
-        let mut revision = writer.meta.revision;
-        for changes in commits {
-            revision += 1;
+        let revisions = writer.meta.revision + 1..;
+        for (revision, changes) in revisions.zip(commits) {
             let frame = Frame { revision, changes };
             frame.encode(&mut bytes);
             frames.push(frame);

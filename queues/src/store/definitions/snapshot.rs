@@ -34,7 +34,7 @@ impl Snapshot {
     pub(super) fn write(&self, path: &Path) -> io::Result<()> {
         let value = |bytes: &Vec<u8>| match std::str::from_utf8(bytes) {
             Ok(text) => Value::Text(text.to_owned()),
-            Err(_) => Value::Bytes { hex: bytes.iter().map(|byte| format!("{byte:02x}")).collect() },
+            Err(_) => Value::Bytes { hex: hex(bytes) },
         };
         let entries = self.entries.iter();
         let document = Document {
@@ -68,6 +68,12 @@ impl Snapshot {
         }
         Ok(Some(Self { revision: document.revision, entries }))
     }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    let digit = |value: u8| char::from_digit(u32::from(value), 16).unwrap_or('0');
+    let pairs = bytes.iter();
+    pairs.flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
 fn unhex(text: &str) -> Option<Vec<u8>> {

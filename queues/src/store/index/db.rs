@@ -5,8 +5,10 @@
 //! turned into errors. Absent: what the keys mean.
 
 use std::fs::File;
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use parking_lot::RwLock;
 
@@ -52,6 +54,11 @@ pub(crate) trait Db: Send + Sync {
     fn size(&self) -> u64;
 }
 
+/// What sled says when another handle has the database.
+const LOCKED: &str = "could not acquire lock";
+const LOCK_TRIES: u32 = 200;
+const LOCK_WAIT: Duration = Duration::from_millis(10);
+
 /// sled, used the way that was measured to survive power cuts.
 pub(crate) struct Sled {
     path: PathBuf,
@@ -83,11 +90,28 @@ impl Sled {
     }
 }
 
+/// Whether the system refused, rather than the file holding nonsense.
+fn is_systems_fault(error: &io::Error) -> bool {
+    use io::ErrorKind::{
+        OutOfMemory, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull, WouldBlock,
+    };
+    // sled passes an error on as its kind only, once it has had it.
+    error.raw_os_error().is_some()
+        || error.to_string().contains(LOCKED)
+        || matches!(
+            error.kind(),
+            OutOfMemory | PermissionDenied | QuotaExceeded | ReadOnlyFilesystem | StorageFull | WouldBlock
+        )
+}
+
 /// Runs `act`, with a panic inside sled turned into an error.
 fn guarded<T>(act: impl FnOnce() -> Result<T, sled::Error>) -> Result<T, DbError> {
     match catch_unwind(AssertUnwindSafe(act)) {
         Ok(Ok(value)) => Ok(value),
-        Ok(Err(error)) => Err(DbError { io: matches!(error, sled::Error::Io(_)), text: error.to_string() }),
+        Ok(Err(error)) => Err(DbError {
+            io: matches!(&error, sled::Error::Io(error) if is_systems_fault(error)),
+            text: error.to_string(),
+        }),
         Err(panic) => {
             let text = panic
                 .downcast_ref::<String>()
@@ -144,7 +168,7 @@ impl Db for Sled {
                 Ok(())
             });
         }
-        let new = guarded(|| {
+        let open = || {
             let db = sled::Config::new()
                 .path(&self.path)
                 .cache_capacity(self.cache_bytes)
@@ -160,8 +184,19 @@ impl Db for Sled {
                 File::open(parent)?.sync_all()?;
             }
             Ok(Open { db, file })
-        })?;
-        *slot = Some(new);
+        };
+        // Threads of sled may hold its lock for a moment after it was dropped.
+        let mut tries = LOCK_TRIES;
+        *slot = loop {
+            match guarded(open) {
+                Ok(new) => break Some(new),
+                Err(error) if error.io && tries > 0 && error.text.contains(LOCKED) => {
+                    tries -= 1;
+                    std::thread::park_timeout(LOCK_WAIT);
+                }
+                Err(error) => return Err(error),
+            }
+        };
         Ok(())
     }
 

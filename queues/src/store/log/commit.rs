@@ -6,7 +6,6 @@
 //! Absent: threads (the caller steps it), queues' state.
 
 use std::io;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::core::Core;
@@ -42,6 +41,11 @@ impl Inflight {
             0 => 0,
             n => self.waiting.groups[n - 1],
         }
+    }
+
+    /// Records that are not in the log's files yet.
+    pub(crate) fn unwritten(&self) -> &[Record] {
+        &self.waiting.records[self.next_record()..]
     }
 
     /// Lets go of what is durable: everything written so far. How many groups and extras.
@@ -426,7 +430,6 @@ impl Committer {
             return false;
         }
         writer.synced = writer.offset;
-        core.synced.store(pack(writer.place()), Ordering::Release);
         core.metrics.syncs.add(1);
         core.metrics.group_size.record(self.records_since_sync);
         self.records_since_sync = 0;
@@ -541,9 +544,4 @@ fn extra_bound(extra: &Extra) -> u64 {
         Extra::AllMoved => 0,
         Extra::Carry { records, .. } => records.iter().map(record_bound).sum(),
     }
-}
-
-/// A place as one number.
-pub(crate) fn pack(place: Place) -> u64 {
-    u64::from(place.segment) << 32 | u64::from(place.offset)
 }

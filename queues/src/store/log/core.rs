@@ -5,7 +5,6 @@
 //! hand, without threads. Absent: threads.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -70,8 +69,6 @@ pub(crate) struct Core {
     pub(crate) index: Mutex<Index>,
     /// Written and not folded into the index yet.
     pub(crate) events: Mutex<Vec<Event>>,
-    /// The last place known to be durable, packed.
-    pub(crate) synced: AtomicU64,
     pub(crate) db: Arc<dyn Db>,
     pub(crate) metrics: Arc<Metrics>,
 }

@@ -33,12 +33,14 @@ pub(crate) struct Keeper {
     emptying: Option<(u32, u64, u32)>,
     /// Segments with live entries that cannot be read, hence not moved.
     stuck: BTreeSet<u32>,
-    /// The disk had no room for the next segment.
-    short_of_space: bool,
+    /// The disk had no room for the next segment; so many checkpoints until the next attempt.
+    short_of_space: Option<u32>,
 }
 
 /// A segment with less than one part in this many live is emptied.
 const SPARSE: u64 = 3;
+/// Checkpoints between attempts to find room for the next segment.
+const SPACE_WAIT: u32 = 10;
 /// After so many checkpoints without progress emptying a segment starts anew.
 const PATIENCE: u32 = 50;
 
@@ -124,18 +126,23 @@ impl Keeper {
     /// stopped while settles can still be written.
     fn prepare_space(&mut self, core: &Core) {
         let half = core.options.segment_bytes / 2;
-        if !self.short_of_space && (self.previous.offset < half || core.segments.spares() > 0) {
+        if let Some(wait) = &mut self.short_of_space
+            && *wait > 0
+        {
+            *wait -= 1;
+            return;
+        }
+        if self.short_of_space.is_none() && (self.previous.offset < half || core.segments.spares() > 0) {
             return;
         }
         match core.segments.make_spare_if_none() {
             Ok(()) => {
-                if self.short_of_space {
-                    self.short_of_space = false;
+                if self.short_of_space.take().is_some() {
                     core.intake.set_short_of_space(None);
                 }
             }
             Err(error) => {
-                self.short_of_space = true;
+                self.short_of_space = Some(SPACE_WAIT);
                 let reason = format!("no room for the next segment of the message log: {error}");
                 core.intake.set_short_of_space(Some(reason));
             }

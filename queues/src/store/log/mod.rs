@@ -13,18 +13,19 @@ mod crash_test;
 mod disk;
 mod encode;
 mod format;
+mod inspect;
 mod intake;
 mod keeper;
 mod read;
 mod recover;
 mod scan;
 mod segments;
+mod walk;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::thread::JoinHandle;
 use std::time::Instant;
 
@@ -38,6 +39,7 @@ pub(crate) use self::disk::Disk;
 pub(crate) use self::disk::LogFile;
 use self::disk::RealDisk;
 pub(crate) use self::format::Place;
+pub use self::inspect::{QueueReport, Report, SegmentReport, inspect};
 use self::intake::{Intake, Woken};
 use self::keeper::Keeper;
 pub use self::recover::Finding;
@@ -46,8 +48,10 @@ use super::folder::set_aside;
 use super::index::db::Sled;
 use super::index::{Db, Index};
 use super::metrics::Metrics;
-use super::{Broken, Position, Pressure, ReadAnswer, ReadWish, Record, RecoveredQueue, Store, Waiter};
-use crate::ids::QueueId;
+use super::{
+    Broken, Position, Pressure, ReadAnswer, ReadWish, Record, RecoveredQueue, Standing, Store, Waiter,
+};
+use crate::ids::{QueueId, Seq};
 
 /// Why a store could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -114,7 +118,6 @@ impl Core {
             keeper: Mutex::new(Keeper::new(index.folded())),
             index: Mutex::new(index),
             events: Mutex::new(Vec::new()),
-            synced: AtomicU64::new(0),
             db,
             metrics: Arc::new(Metrics::default()),
             options,
@@ -155,7 +158,7 @@ impl LogStore {
         };
         let mut recovered = Recovered::default();
         let core = match attempt(&mut recovered) {
-            Err(RecoverError::Db(error)) => {
+            Err(RecoverError::Db(error)) if !error.io => {
                 let aside = set_aside(dir, "index")?;
                 recovered = Recovered::default();
                 recovered.findings.push(Finding {
@@ -199,7 +202,8 @@ impl LogStore {
         Arc::clone(&self.core.metrics)
     }
 
-    /// Drops the messages of all queues but these: the others' definitions are gone.
+    /// Drops the messages of all queues but these: the others' definitions are gone. To be called
+    /// once, when the store has been opened and nothing was appended yet.
     pub fn retain_queues(&self, existing: &HashSet<QueueId>) -> Result<(), Broken> {
         let known = self.core.index.lock().queue_ids();
         let gone = known.into_iter().filter(|queue| !existing.contains(queue));
@@ -256,6 +260,13 @@ impl Store for LogStore {
         waiting.0.push_back((wish, answer));
         drop(waiting);
         self.reads.wake.notify_one();
+    }
+
+    fn stands(&self, queue: QueueId, from: Seq, max: usize) -> Result<Vec<Standing>, Broken> {
+        self.core.stands(queue, from, max).map_err(|error| {
+            self.core.index_failed(&error);
+            Broken
+        })
     }
 
     fn written(&self) -> Position {

@@ -8,12 +8,12 @@ use std::collections::BTreeMap;
 
 use super::core::Core;
 use super::format::{Kind, RECORD_HEAD, is_intact, parse_head, parse_message};
-use super::intake::{Extra, Waiting};
+use super::intake::Extra;
 use super::segments::segment_name;
 use crate::ids::{QueueId, Seq};
 use crate::message::Message;
 use crate::store::index::{DbError, Entry, enough};
-use crate::store::{ReadWish, Record, Stored};
+use crate::store::{ReadWish, Record, Standing, Stored};
 
 /// Bytes read in one call, if messages lie that close together.
 const SPAN: usize = 1 << 20;
@@ -32,9 +32,17 @@ impl Core {
         Ok(stored)
     }
 
+    /// Where messages stand, by the index alone.
+    pub(crate) fn stands(&self, queue: QueueId, from: Seq, max: usize) -> Result<Vec<Standing>, DbError> {
+        let mut index = self.index.lock();
+        self.fold(&mut index)?;
+        let entries = index.look_up(&ReadWish::standing(queue, from, max))?;
+        Ok(entries.iter().map(|entry| Standing { seq: Seq(entry.seq), expires: entry.expires }).collect())
+    }
+
     fn read_written(&self, wish: &ReadWish) -> Result<(Vec<Stored>, bool), DbError> {
         // Taken before the index is asked, so that nothing slips through between the two.
-        let pending = self.pending_of(wish.queue);
+        let pending = self.pending_of(wish);
         let mut wish = *wish;
         loop {
             let mut entries = {
@@ -59,7 +67,7 @@ impl Core {
             }
             let mut stored = self.read_entries(wish.queue, &entries);
             if stored.iter().any(|s| s.message.is_err()) {
-                self.serve_from_memory(wish.queue, &pending, &mut stored);
+                self.serve_from_memory(wish.queue, &mut stored);
             }
             let missed = stored.iter().any(|s| s.message.is_err());
             if !young.is_empty() {
@@ -72,21 +80,22 @@ impl Core {
         }
     }
 
-    /// Records about `queue` that are not durable yet, in order.
-    fn pending_of(&self, queue: QueueId) -> Vec<Record> {
+    /// Records about what `wish` asks for that are not written yet, in order.
+    fn pending_of(&self, wish: &ReadWish) -> Vec<Record> {
         let mut pending = Vec::new();
-        let mut collect = |line: &Waiting| {
-            let records = line.records.iter();
-            pending.extend(records.filter(|record| record.queue() == queue).cloned());
+        let mut collect = |records: &[Record]| {
+            let records = records.iter();
+            pending.extend(records.filter(|record| concerns(record, wish)).cloned());
         };
         let inflight = self.inflight.lock();
-        collect(&inflight.waiting);
-        self.intake.peek(collect);
+        // What is written has been handed to the index.
+        collect(inflight.unwritten());
+        self.intake.peek(|waiting| collect(&waiting.records));
         pending
     }
 
     /// Fills in messages whose record is gone with a failed sync and about to be written again.
-    fn serve_from_memory(&self, queue: QueueId, pending: &[Record], stored: &mut [Stored]) {
+    fn serve_from_memory(&self, queue: QueueId, stored: &mut [Stored]) {
         let mut fill = |at: Seq, message: &Message| {
             for one in stored.iter_mut().filter(|one| one.seq == at) {
                 if one.message.is_err() {
@@ -94,12 +103,15 @@ impl Core {
                 }
             }
         };
-        for record in pending {
-            if let Record::Enqueue { seq, message, .. } = record {
+        let inflight = self.inflight.lock();
+        for record in &inflight.waiting.records {
+            if let Record::Enqueue { seq, message, .. } = record
+                && record.queue() == queue
+            {
                 fill(*seq, message);
             }
         }
-        for extra in &self.inflight.lock().waiting.extras {
+        for extra in &inflight.waiting.extras {
             if let Extra::Moved { at, message, .. } = extra
                 && at.queue == queue
             {
@@ -197,6 +209,20 @@ fn message_in(bytes: &[u8], entry: &Entry) -> Result<Message, String> {
         .ok_or_else(|| "the record cannot be understood".into())
 }
 
+/// Whether `record` could change the answer to `wish`.
+fn concerns(record: &Record, wish: &ReadWish) -> bool {
+    record.queue() == wish.queue
+        && match record {
+            Record::Enqueue { seq, .. } | Record::Returned { seq, .. } => (wish.from..=wish.to).contains(seq),
+            Record::Settle { first, count, .. } => {
+                *first <= wish.to && first.0.saturating_add(*count) > wish.from.0
+            }
+            Record::Purge { upto, .. } => *upto >= wish.from,
+            Record::Delivered { .. } => false,
+            Record::Gone { .. } => true,
+        }
+}
+
 /// Does to what was found what `record` will do once it is in the index.
 fn apply_pending(
     record: &Record,
@@ -204,10 +230,6 @@ fn apply_pending(
     entries: &mut Vec<Entry>,
     young: &mut BTreeMap<u64, Stored>,
 ) {
-    let mut retain = |keep: &dyn Fn(u64) -> bool| {
-        entries.retain(|entry| keep(entry.seq));
-        young.retain(|seq, _| keep(*seq));
-    };
     match record {
         Record::Enqueue { seq, message, lane, expires, .. } => {
             let wished = *lane == wish.lane && (wish.from..=wish.to).contains(seq);
@@ -219,10 +241,15 @@ fn apply_pending(
         }
         Record::Settle { first, count, .. } => {
             let end = first.0.saturating_add(*count);
-            retain(&|seq| seq < first.0 || seq >= end);
+            let from = entries.partition_point(|entry| entry.seq < first.0);
+            let to = entries.partition_point(|entry| entry.seq < end);
+            entries.drain(from..to);
+            young.retain(|seq, _| *seq < first.0 || *seq >= end);
         }
         Record::Purge { upto, kept, .. } => {
-            retain(&|seq| seq > upto.0 || kept.binary_search(&Seq(seq)).is_ok());
+            let keeps = |seq: u64| seq > upto.0 || kept.binary_search(&Seq(seq)).is_ok();
+            entries.retain(|entry| keeps(entry.seq));
+            young.retain(|seq, _| keeps(*seq));
         }
         Record::Returned { seq, count, .. } => {
             if let Ok(at) = entries.binary_search_by_key(&seq.0, |e| e.seq) {
@@ -231,7 +258,10 @@ fn apply_pending(
                 stored.delivery_count = *count;
             }
         }
-        Record::Gone { .. } => retain(&|_| false),
+        Record::Gone { .. } => {
+            entries.clear();
+            young.clear();
+        }
         Record::Delivered { .. } => {}
     }
 }

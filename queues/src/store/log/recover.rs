@@ -12,12 +12,13 @@ use std::sync::Arc;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::disk::{Disk, LogFile};
-use super::format::{Payload, Place, SEGMENT_HEAD, SegmentHead};
+use super::disk::Disk;
+use super::format::{Place, SEGMENT_HEAD, SegmentHead};
 use super::scan::{Scanned, Scanner};
 use super::segments::{Segments, segment_name};
+use super::walk::{Tail, Walk};
 use crate::ids::{QueueId, Seq};
-use crate::store::index::{Db, DbError, Entry, Event, Index};
+use crate::store::index::{Db, DbError, Event, Index};
 
 /// Something wrong that was found when a store was opened. What it does not name is served.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -109,7 +110,7 @@ pub(crate) fn open_segments(
     Ok(segments)
 }
 
-fn log_file(number: u32) -> String {
+pub(crate) fn log_file(number: u32) -> String {
     format!("log/{}", segment_name(number))
 }
 
@@ -164,7 +165,7 @@ fn replay(
     for (number, segment) in all.iter().filter(|(n, _)| *n >= from.segment) {
         let start = if *number == from.segment { from.offset } else { SEGMENT_HEAD };
         let file = &*segment.file;
-        let mut walk = Walk::new(file, *number, start, newest == Some(*number))?;
+        let mut walk = Walk::new(file, *number, start, tail_of(*number, newest))?;
         while let Some(mut group) = walk.next_group(findings)? {
             for event in &mut group {
                 if let Event::Moved { since, .. } = event {
@@ -178,6 +179,10 @@ fn replay(
         index.fold([Event::Upto(walk.end())])?;
     }
     Ok(())
+}
+
+fn tail_of(number: u32, newest: Option<u32>) -> Tail {
+    if newest == Some(number) { Tail::Cut } else { Tail::Closed }
 }
 
 /// Places that are settled, as first -> last; never overlapping or touching.
@@ -259,7 +264,7 @@ fn rebuild(
     let mut over = Over::default();
     for (number, segment) in &all {
         let file = &*segment.file;
-        let mut walk = Walk::new(file, *number, SEGMENT_HEAD, newest == Some(*number))?;
+        let mut walk = Walk::new(file, *number, SEGMENT_HEAD, tail_of(*number, newest))?;
         while let Some(group) = walk.next_group(findings)? {
             for event in &group {
                 over.note(event);
@@ -269,7 +274,7 @@ fn rebuild(
     let mut added = 0;
     for (number, segment) in &all {
         let file = &*segment.file;
-        let mut walk = Walk::new(file, *number, SEGMENT_HEAD, false)?;
+        let mut walk = Walk::new(file, *number, SEGMENT_HEAD, Tail::Closed)?;
         while let Some(group) = walk.next_group(&mut Vec::new())? {
             for event in group {
                 added += rebuild_from(index, &over, event)?;
@@ -320,173 +325,4 @@ fn rebuild_from(index: &mut Index, over: &Over, event: Event) -> Result<usize, D
     let added = usize::from(matches!(event, Event::Enqueue { .. }));
     index.fold([event])?;
     Ok(added)
-}
-
-/// Goes through a segment group by group.
-pub(crate) struct Walk<'f> {
-    scanner: Scanner<'f>,
-    file: &'f dyn LogFile,
-    number: u32,
-    newest: bool,
-    /// End of the last whole group.
-    good_end: u32,
-    /// Records that hold messages in this segment, for the references to them: offset -> lengths.
-    messages: FxHashMap<u32, (u32, u32)>,
-}
-
-impl<'f> Walk<'f> {
-    /// `newest`: its end may be torn, and is then cut off.
-    pub(crate) fn new(file: &'f dyn LogFile, number: u32, start: u32, newest: bool) -> io::Result<Self> {
-        let mut scanner = Scanner::new(file, number)?;
-        scanner.seek(start);
-        Ok(Self {
-            scanner,
-            file,
-            number,
-            newest,
-            good_end: start.max(SEGMENT_HEAD),
-            messages: FxHashMap::default(),
-        })
-    }
-
-    /// The place after the last whole group.
-    pub(crate) fn end(&self) -> Place {
-        Place { segment: self.number, offset: self.good_end }
-    }
-
-    /// What the next group did; `None` at the end. Transient messages are void.
-    pub(crate) fn next_group(&mut self, findings: &mut Vec<Finding>) -> io::Result<Option<Vec<Event>>> {
-        let mut group = Vec::new();
-        let mut damaged = false;
-        loop {
-            match self.scanner.next_record()? {
-                None => {
-                    if self.newest && self.scanner.offset() > self.good_end && !self.scanner.ended() {
-                        self.cut()?;
-                    }
-                    return Ok((!group.is_empty() && damaged).then_some(group));
-                }
-                Some(Scanned::Record { offset, len, last, payload }) => {
-                    let event = self.event(offset, len, payload);
-                    // Of a group that is not whole, only what adds is sure to be right.
-                    group.extend(event.filter(|event| !damaged || adds(event)));
-                    if last {
-                        self.good_end = self.scanner.offset();
-                        return Ok(Some(group));
-                    }
-                }
-                Some(Scanned::Bad { offset }) => {
-                    if self.newest && !self.was_synced(offset)? {
-                        self.cut()?;
-                        return Ok(None);
-                    }
-                    let more = self.scanner.skip_damage()?;
-                    let lost = self.scanner.offset() - offset;
-                    findings.push(Finding {
-                        file: log_file(self.number),
-                        offset: Some(u64::from(offset)),
-                        queue: None,
-                        count: 1,
-                        what: format!("{lost} bytes are damaged; the records in them are lost"),
-                    });
-                    damaged = true;
-                    group.retain(adds);
-                    if !more {
-                        self.good_end = self.scanner.offset();
-                        return Ok(Some(group));
-                    }
-                }
-            }
-        }
-    }
-
-    /// Whether a later batch says that `offset` had been synced: then it is damage, not a batch
-    /// that was being written when the power went.
-    fn was_synced(&mut self, offset: u32) -> io::Result<bool> {
-        let mut synced = false;
-        while !synced && self.scanner.skip_damage()? {
-            while let Some(Scanned::Record { payload, .. }) = self.scanner.next_record()? {
-                synced |= matches!(payload, Payload::Batch { synced_upto } if synced_upto > offset);
-            }
-            if self.scanner.ended() {
-                synced |= self.scanner.end_synced() > offset;
-                break;
-            }
-        }
-        self.scanner.rewind(offset);
-        Ok(synced)
-    }
-
-    fn cut(&mut self) -> io::Result<()> {
-        self.file.set_len(u64::from(self.good_end))?;
-        self.scanner.rewind(self.good_end);
-        self.scanner.stop();
-        Ok(())
-    }
-
-    fn event(&mut self, offset: u32, len: u32, payload: Payload) -> Option<Event> {
-        let by = self.number;
-        Some(match payload {
-            Payload::Batch { .. } => {
-                // References stay within their batch.
-                self.messages.clear();
-                return None;
-            }
-            Payload::End { .. } => return None,
-            Payload::Enqueue { at, body_len, moved } => {
-                self.messages.insert(offset, (len, body_len));
-                let entry = self.entry(&at, offset, len, body_len, false);
-                return enqueued(&at, entry, moved);
-            }
-            Payload::EnqueueRef { at, message_at, moved } => {
-                let (len, body_len) = *self.messages.get(&message_at)?;
-                let entry = self.entry(&at, message_at, len, body_len, true);
-                return enqueued(&at, entry, moved);
-            }
-            Payload::Settle { queue, first, count, .. } => Event::Settle { queue, first, count, by },
-            Payload::Delivered { queue, upto } => Event::Delivered { queue, upto },
-            Payload::Returned { queue, seq, count } => Event::Returned { queue, seq, count },
-            Payload::Purge { queue, upto, kept } => Event::Purge { queue, upto, kept, by },
-            Payload::Gone { queue } => Event::Gone { queue },
-        })
-    }
-
-    fn entry(
-        &self,
-        at: &super::format::Standing,
-        offset: u32,
-        len: u32,
-        body_len: u32,
-        shared: bool,
-    ) -> Entry {
-        Entry {
-            seq: at.seq.0,
-            place: Place { segment: self.number, offset },
-            len,
-            body_len,
-            expires: at.expires,
-            delivery_count: 0,
-            shared,
-            dead: false,
-        }
-    }
-}
-
-fn enqueued(at: &super::format::Standing, entry: Entry, moved: bool) -> Option<Event> {
-    if at.transient {
-        return None;
-    }
-    let (queue, lane, transient) = (at.queue, at.lane, false);
-    Some(if moved {
-        Event::Moved { queue, lane, transient, entry, since: 0 }
-    } else {
-        Event::Enqueue { queue, lane, transient, entry }
-    })
-}
-
-fn adds(event: &Event) -> bool {
-    matches!(
-        event,
-        Event::Enqueue { .. } | Event::Moved { .. } | Event::Delivered { .. } | Event::Returned { .. }
-    )
 }

@@ -4,6 +4,7 @@ use super::{Scene, conform};
 
 mod alternate_exchange;
 mod cc_bcc;
+mod consumer_timeout;
 mod dead_letter;
 mod deduplication;
 mod delayed;

@@ -1,0 +1,28 @@
+// Asks before something is lost. Names what it hits; for the worst, the name must be typed.
+import { html } from '../lib/html.js';
+import { signal, useSignal } from '../lib/signal.js';
+import { FormDialog } from './form.js';
+import { toast } from './toast.js';
+
+/** @typedef {{title: string, says: any, act: string, run: () => Promise<any>, done?: string | ((r: any) => string), type?: string, then?: () => void}} Question */
+
+const asked = signal(/** @type {Question | null} */ (null));
+
+/** @param {Question} question type: text that must be typed first; done: said afterwards; then: run after success */
+export const confirm = (question) => asked.set(question);
+
+export function Confirm() {
+  const q = useSignal(asked);
+  if (!q) return null;
+  const close = () => asked.set(null);
+  const run = async (v) => {
+    if (q.type !== undefined && v.typed !== q.type) throw new Error(`Type ${q.type} to go on.`);
+    const result = await q.run();
+    if (q.done) toast(typeof q.done === 'function' ? q.done(result) : q.done);
+    q.then?.();
+  };
+  return html`<${FormDialog} narrow danger key=${q.title} title=${q.title} submit=${q.act} onSubmit=${run} onClose=${close}
+    fields=${q.type === undefined ? [] : [{ name: 'typed', label: `Type ${q.type} to confirm`, required: true, wide: true, autocomplete: 'off' }]}>
+    <p>${q.says}</p>
+  <//>`;
+}

@@ -1,0 +1,15 @@
+// The virtual host that lists are narrowed to; '' is all of them. Lasts as long as the tab.
+import { signal } from './signal.js';
+import { path } from './api.js';
+
+const KEY = 'leveret.vhost';
+export const vhost = signal(sessionStorage.getItem(KEY) ?? '');
+
+/** @param {string} name */
+export function chooseVhost(name) {
+  sessionStorage.setItem(KEY, name);
+  vhost.set(name);
+}
+
+/** `queues` or `queues/%2F`. @param {string} what @param {string} name */
+export const within = (what, name) => (name ? `${what}/${path(name)}` : what);

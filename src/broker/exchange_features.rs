@@ -1,0 +1,59 @@
+//! What some exchanges do besides routing: deduplicate, remember, delay.
+
+use std::sync::Arc;
+
+use leveret_queues::{Message, Millis};
+use parking_lot::Mutex;
+
+use super::deduplication::{Deduplication, DeduplicationRule};
+use super::holder::Holder;
+use super::recent_history::RecentHistory;
+
+/// Of one exchange; most have none.
+#[derive(Default)]
+pub(super) struct ExchangeFeatures {
+    deduplication: Option<Mutex<Deduplication>>,
+    history: Option<Mutex<RecentHistory>>,
+    /// Where its delayed messages wait.
+    pub(super) holder: Option<Arc<Holder>>,
+}
+
+impl ExchangeFeatures {
+    /// `None`: nothing beside routing.
+    pub(super) fn of(
+        deduplication: Option<DeduplicationRule>,
+        history_length: Option<u64>,
+        holder: Option<Arc<Holder>>,
+    ) -> Option<Self> {
+        if deduplication.is_none() && history_length.is_none() && holder.is_none() {
+            return None;
+        }
+        Some(Self {
+            deduplication: deduplication.map(|rule| Mutex::new(Deduplication::new(rule))),
+            history: history_length.map(|length| Mutex::new(RecentHistory::new(length))),
+            holder,
+        })
+    }
+
+    /// Whether every message has to be looked at, so that its route must not be remembered.
+    pub(super) const fn deduplicates(&self) -> bool {
+        self.deduplication.is_some()
+    }
+
+    /// Whether the message's id came before.
+    pub(super) fn is_duplicate(&self, message: &Message, now: Millis) -> bool {
+        self.deduplication.as_ref().is_some_and(|seen| seen.lock().is_duplicate(message, now))
+    }
+
+    /// Remembers the message for later bindings.
+    pub(super) fn remember(&self, message: &Message) {
+        if let Some(history) = &self.history {
+            history.lock().remember(message);
+        }
+    }
+
+    /// What a new binding gets.
+    pub(super) fn recall(&self) -> Vec<Message> {
+        self.history.as_ref().map(|history| history.lock().recall()).unwrap_or_default()
+    }
+}

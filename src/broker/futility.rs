@@ -1,0 +1,69 @@
+//! Consumers that give back all they get: what would be a loop as fast as the machine allows is slowed
+//! down, so that it costs little and others are served. A choice of ours; order is not touched.
+
+use leveret_queues::Millis;
+
+/// Messages that may come back without a single acknowledgement in between before the queue pauses.
+const PATIENCE: u64 = 1_000;
+
+/// The longest pause, in milliseconds.
+const PAUSE_MS_MAX: u64 = 20;
+
+/// How often messages of a queue came back since the last acknowledgement, and until when the queue
+/// serves nobody because of that.
+#[derive(Debug, Default)]
+pub(super) struct Futility {
+    returned: u64,
+    until: Option<Millis>,
+}
+
+impl Futility {
+    /// Messages came back.
+    pub(super) fn returned(&mut self, now: Millis, count: usize) {
+        self.returned = self.returned.saturating_add(count as u64);
+        if self.returned > PATIENCE && self.until.is_none() {
+            let pause = (self.returned / PATIENCE).min(PAUSE_MS_MAX);
+            self.until = Some(now.plus(pause));
+        }
+    }
+
+    /// Whether what came back has to wait.
+    pub(super) fn pauses(&self, now: Millis) -> bool {
+        self.until.is_some_and(|until| now < until)
+    }
+
+    /// When the queue wants to go on.
+    pub(super) const fn until(&self) -> Option<Millis> {
+        self.until
+    }
+
+    /// The pause is over, if it is.
+    pub(super) fn resume(&mut self, now: Millis) {
+        self.until = self.until.filter(|until| now < *until);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_queue_pauses_when_much_came_back_and_nothing_was_acknowledged() {
+        let mut futility = Futility::default();
+        futility.returned(Millis(5), 1_000);
+        assert!(!futility.pauses(Millis(5)));
+        futility.returned(Millis(5), 1_000);
+        assert!(futility.pauses(Millis(5)));
+        assert_eq!(futility.until(), Some(Millis(7)));
+        futility.resume(Millis(7));
+        assert!(!futility.pauses(Millis(7)));
+        assert_eq!(futility.until(), None);
+    }
+
+    #[test]
+    fn pauses_stay_short() {
+        let mut futility = Futility::default();
+        futility.returned(Millis(0), 1_000_000);
+        assert_eq!(futility.until(), Some(Millis(PAUSE_MS_MAX)));
+    }
+}

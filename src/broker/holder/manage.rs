@@ -1,0 +1,88 @@
+//! Looking at what waits, and having it otherwise: for operators.
+
+use std::sync::Arc;
+
+use leveret_queues::Millis;
+
+use super::Holder;
+use super::release::Then;
+use crate::broker::delay::{Body, PendingId, Taken};
+use crate::broker::limits::DELAYED_BYTES_MAX;
+use crate::broker::queue_handle::append;
+use crate::broker::refusal::Refusal;
+use crate::broker::turn::Turn;
+
+impl Holder {
+    /// Up to `max` messages behind `after`, by due time. After a start, those not yet told by the
+    /// store are missing.
+    pub fn list(&self, after: Option<PendingId>, max: usize) -> Vec<PendingId> {
+        self.cell.lock().pending.page(after, max)
+    }
+
+    /// Drops a waiting message. The turn has to be [finished](crate::broker::Broker::finish).
+    pub fn cancel(self: &Arc<Self>, turn: &mut Turn, id: PendingId) -> Result<(), Refusal> {
+        let stored = match self.take(id)? {
+            Taken::Here(body) => body.stored,
+            Taken::Stored => true,
+        };
+        if stored {
+            turn.records.push(self.settled(id.seq));
+            append(&self.environment, turn);
+        }
+        Ok(())
+    }
+
+    /// Has a waiting message released at another instant. It gets a new id, and is not listed until
+    /// it is read if it has to be. The turn has to be [finished](crate::broker::Broker::finish).
+    pub fn reschedule(self: &Arc<Self>, turn: &mut Turn, id: PendingId, due: Millis) -> Result<(), Refusal> {
+        match self.take(id)? {
+            Taken::Here(body) => self.hold_again(turn, id, &body, due),
+            Taken::Stored => self.read_one(id, Then::Reschedule(due)),
+        }
+        Ok(())
+    }
+
+    /// Releases a waiting message without waiting any longer. The turn has to be
+    /// [finished](crate::broker::Broker::finish).
+    pub fn release_now(self: &Arc<Self>, turn: &mut Turn, id: PendingId) -> Result<(), Refusal> {
+        match self.take(id)? {
+            Taken::Here(body) => self.release(turn, id, &body.message, body.stored),
+            Taken::Stored => self.read_one(id, Then::Release),
+        }
+        Ok(())
+    }
+
+    fn take(self: &Arc<Self>, id: PendingId) -> Result<Taken, Refusal> {
+        let mut cell = self.cell.lock();
+        let taken = cell.pending.take(id).ok_or_else(|| {
+            Refusal::Precondition(format!(
+                "no delayed message {} due at {} on exchange '{}' in vhost '{}'",
+                id.seq, id.due.0, self.exchange, self.vhost
+            ))
+        })?;
+        self.settle_up(&mut cell);
+        Ok(taken)
+    }
+
+    /// Puts a message that was taken out under another instant: a new place in the store, and the old
+    /// one gone, in one step.
+    pub(super) fn hold_again(self: &Arc<Self>, turn: &mut Turn, id: PendingId, body: &Body, due: Millis) {
+        let mut cell = self.cell.lock();
+        if cell.gone {
+            return;
+        }
+        let again = PendingId { due, seq: cell.pending.next_seq() };
+        // A copy: whether a message is to be written is told by the message itself.
+        let message = body.message.with_properties(body.message.properties(), body.message.meta());
+        let transient = !(self.durable && message.meta().persistent);
+        let mut stored = body.stored;
+        if stored {
+            self.push_record(&mut cell, turn, again, &message, transient);
+            turn.records.push(self.settled(id.seq));
+            stored = append(&self.environment, turn).is_some();
+        }
+        let keep = !stored || cell.pending.bytes() + message.memory() <= DELAYED_BYTES_MAX;
+        cell.pending.insert(again, keep.then_some(Body { message, stored }));
+        self.settle_up(&mut cell);
+    }
+}

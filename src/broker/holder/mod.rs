@@ -1,0 +1,261 @@
+//! Where the delayed messages of one exchange wait: the schedule behind its lock, with what it owes
+//! to the store and the timer (rabbitmq-semantics 2p).
+//!
+//! Invariants: a persistent message on a durable exchange is in the store, under the holder's own id,
+//! from before its publish is confirmed until the step that puts it into its queues; messages are
+//! released in order of due time; at most [`DELAYED_BYTES_MAX`] of bodies stay in memory, and one
+//! read from the store is under way at a time.
+//! Absent: routing; a timer per message.
+
+mod manage;
+mod release;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use leveret_queues::store::{Broken, Record, SettleReason};
+use leveret_queues::{Message, Millis, QueueId, Seq};
+use parking_lot::{Mutex, MutexGuard};
+
+use crate::broker::deadlines::Ticks;
+use crate::broker::delay::{Body, Pending, PendingId};
+use crate::broker::limits::DELAYED_BYTES_MAX;
+use crate::broker::names::{ExchangeName, VhostName};
+use crate::broker::queue_handle::{QueueEnvironment, append};
+use crate::broker::turn::Turn;
+
+/// A persistent message due later than this is not worth memory, in milliseconds.
+const KEPT_FOR_MS: u64 = 60_000;
+
+/// Entries taken over from the store in one tick after a start.
+const RESTORED_AT_ONCE: usize = 10_000;
+
+/// The waiting room of one `x-delayed-message` exchange.
+pub struct Holder {
+    /// What the store knows it by.
+    pub id: QueueId,
+    /// Its exchange's vhost.
+    pub vhost: VhostName,
+    /// Its exchange.
+    pub exchange: ExchangeName,
+    /// Its exchange survives a restart, so its persistent messages do.
+    pub durable: bool,
+    environment: Arc<QueueEnvironment>,
+    cell: Mutex<Cell>,
+}
+
+#[derive(Default)]
+struct Cell {
+    pending: Pending,
+    /// The instant for which a tick is asked.
+    tick_at: Option<Millis>,
+    /// Someone releases, or waits for the store to read: nobody else does, or the order would be lost.
+    releasing: bool,
+    /// Taken out to be read.
+    in_flight: usize,
+    /// What the store still has to tell after a start; nothing is released before.
+    untold: Option<Untold>,
+    /// Anything was ever appended.
+    used_store: bool,
+    gone: bool,
+    counted: u64,
+}
+
+#[derive(Clone, Copy)]
+struct Untold {
+    from: Seq,
+    left: u64,
+}
+
+impl Holder {
+    pub(super) fn new(
+        id: QueueId,
+        vhost: &VhostName,
+        exchange: &ExchangeName,
+        durable: bool,
+        environment: &Arc<QueueEnvironment>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            id,
+            vhost: vhost.clone(),
+            exchange: exchange.clone(),
+            durable,
+            environment: Arc::clone(environment),
+            cell: Mutex::default(),
+        })
+    }
+
+    /// The store holds `count` messages up to `last`; they are taken over bit by bit.
+    pub(super) fn restore(self: &Arc<Self>, last: Seq, count: u64, now: Millis) {
+        let mut cell = self.cell.lock();
+        cell.pending = Pending::after(last);
+        cell.used_store = true;
+        if count > 0 {
+            cell.untold = Some(Untold { from: Seq(0), left: count });
+            self.ask(&mut cell, now);
+        }
+    }
+
+    /// Holds a message until it is due. When this returns it is appended, if it has to survive.
+    pub(super) fn hold(self: &Arc<Self>, turn: &mut Turn, message: Message, due: Millis) {
+        let Some(admission) = self.admit(turn, message, due) else { return };
+        let appended = turn.records.is_empty() || append(&self.environment, turn).is_some();
+        admission.done(appended);
+    }
+
+    /// Begins to hold a message. Its record, if it needs one, has to be appended before the admission
+    /// is done; the holder is locked meanwhile. `None`: the exchange is gone.
+    pub(super) fn admit(
+        self: &Arc<Self>,
+        turn: &mut Turn,
+        message: Message,
+        due: Millis,
+    ) -> Option<Admission<'_>> {
+        let mut cell = self.cell.lock();
+        if cell.gone {
+            return None;
+        }
+        let id = PendingId { due, seq: cell.pending.next_seq() };
+        let logged = self.durable && message.meta().persistent;
+        let room = cell.pending.bytes() + message.memory() <= DELAYED_BYTES_MAX;
+        let stored = logged || !room;
+        let keep = room && (!stored || due <= turn.now.plus(KEPT_FOR_MS));
+        if stored {
+            self.push_record(&mut cell, turn, id, &message, !logged);
+        }
+        Some(Admission { holder: self, cell, id, message, stored, keep })
+    }
+
+    fn push_record(
+        &self,
+        cell: &mut Cell,
+        turn: &mut Turn,
+        id: PendingId,
+        message: &Message,
+        transient: bool,
+    ) {
+        turn.records.push(Record::Enqueue {
+            queue: self.id,
+            seq: id.seq,
+            message: message.clone(),
+            lane: 0,
+            expires: Some(id.due),
+            transient,
+            sole: false,
+        });
+        cell.used_store = true;
+    }
+
+    /// The record that says that a message waits no longer.
+    pub(super) fn settled(&self, seq: Seq) -> Record {
+        Record::Settle { queue: self.id, first: seq, count: 1, reason: SettleReason::Acked }
+    }
+
+    fn settle_up(self: &Arc<Self>, cell: &mut Cell) {
+        let held = cell.pending.bytes() as u64;
+        self.environment.memory.moved(cell.counted, held);
+        cell.counted = held;
+        if !cell.releasing
+            && cell.untold.is_none()
+            && let Some(first) = cell.pending.first()
+        {
+            self.ask(cell, first.due);
+        }
+    }
+
+    fn ask(self: &Arc<Self>, cell: &mut Cell, at: Millis) {
+        if !cell.gone && cell.tick_at.is_none_or(|asked| at < asked) {
+            self.environment.deadlines.set(at, cell.tick_at, self);
+            cell.tick_at = Some(at);
+        }
+    }
+
+    /// Takes over what the store holds, one stretch at a time.
+    fn take_over(self: &Arc<Self>, cell: &mut Cell, now: Millis) {
+        let Some(untold) = cell.untold else { return };
+        let Ok(stands) = self.environment.store.stands(self.id, untold.from, RESTORED_AT_ONCE) else {
+            tracing::error!(vhost = %self.vhost, exchange = %self.exchange, "{Broken}: {} delayed messages wait", untold.left);
+            return;
+        };
+        for stand in &stands {
+            // One without an instant is none of ours to keep waiting.
+            let due = stand.expires.unwrap_or(now);
+            cell.pending.insert(PendingId { due, seq: stand.seq }, None);
+        }
+        let told = stands.len() as u64;
+        cell.untold = match stands.last() {
+            Some(last) if told < untold.left => {
+                Some(Untold { from: last.seq.next(), left: untold.left - told })
+            }
+            _ => None,
+        };
+        if cell.untold.is_some() {
+            self.ask(cell, now);
+        }
+    }
+
+    /// The exchange is deleted, and what waits with it.
+    pub(super) fn close(self: &Arc<Self>, turn: &mut Turn) {
+        let mut cell = self.cell.lock();
+        cell.gone = true;
+        cell.untold = None;
+        cell.pending.clear();
+        if let Some(at) = cell.tick_at.take() {
+            self.environment.deadlines.forget(at, self);
+        }
+        self.settle_up(&mut cell);
+        if cell.used_store {
+            turn.records.push(Record::Gone { queue: self.id });
+            append(&self.environment, turn);
+        }
+    }
+
+    /// Messages that wait.
+    pub fn count(&self) -> u64 {
+        let cell = self.cell.lock();
+        let untold = cell.untold.map_or(0, |untold| untold.left);
+        (cell.pending.len() + cell.in_flight) as u64 + untold
+    }
+}
+
+/// A message on its way into a holder.
+pub(super) struct Admission<'a> {
+    holder: &'a Arc<Holder>,
+    cell: MutexGuard<'a, Cell>,
+    id: PendingId,
+    message: Message,
+    stored: bool,
+    keep: bool,
+}
+
+impl Admission<'_> {
+    /// The message waits now. `appended`: its record, if it had one, was taken by the store.
+    pub(super) fn done(mut self, appended: bool) {
+        let stored = self.stored && appended;
+        let keep = self.keep || !stored;
+        let body = keep.then_some(Body { message: self.message, stored });
+        self.cell.pending.insert(self.id, body);
+        self.holder.settle_up(&mut self.cell);
+    }
+}
+
+impl Ticks for Holder {
+    fn tick(self: Arc<Self>, turn: &mut Turn) {
+        {
+            let mut cell = self.cell.lock();
+            cell.tick_at = None;
+            self.take_over(&mut cell, turn.now);
+        }
+        self.release_due(turn);
+    }
+}
+
+impl std::fmt::Debug for Holder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Holder")
+            .field("vhost", &self.vhost)
+            .field("exchange", &self.exchange)
+            .finish_non_exhaustive()
+    }
+}

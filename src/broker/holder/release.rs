@@ -1,0 +1,168 @@
+//! Releasing what is due: what is in memory at once, the rest when the store has read it.
+
+use std::sync::{Arc, Weak};
+
+use leveret_queues::store::{Broken, ReadWish, Stored};
+use leveret_queues::{Message, Millis};
+
+use super::Holder;
+use crate::broker::delay::{Body, PendingId};
+use crate::broker::queue_handle::append;
+use crate::broker::turn::Turn;
+
+/// Messages released in one tick, at most: the timer serves others, too.
+const RELEASED_AT_ONCE: usize = 512;
+
+/// Bytes of bodies read back at once, beyond which no further one is.
+const READ_BYTES: usize = 1024 * 1024;
+
+/// What becomes of a message that is read back.
+#[derive(Clone, Copy)]
+pub(super) enum Then {
+    Release,
+    Reschedule(Millis),
+}
+
+impl Holder {
+    /// Releases what is due: what is in memory at once, the rest when it is read.
+    pub(super) fn release_due(self: &Arc<Self>, turn: &mut Turn) {
+        {
+            let mut cell = self.cell.lock();
+            if cell.releasing || cell.untold.is_some() {
+                return;
+            }
+            cell.releasing = true;
+        }
+        self.go_on(turn);
+    }
+
+    fn go_on(self: &Arc<Self>, turn: &mut Turn) {
+        for _ in 0..RELEASED_AT_ONCE {
+            let mut cell = self.cell.lock();
+            if let Some((id, body)) = cell.pending.take_ready(turn.now) {
+                drop(cell);
+                self.release(turn, id, &body.message, body.stored);
+                // Whoever got it need not wait for the others.
+                turn.wake();
+                continue;
+            }
+            let run = cell.pending.take_run(turn.now);
+            if run.is_empty() {
+                break;
+            }
+            cell.in_flight = run.len();
+            drop(cell);
+            return self.read_run(run);
+        }
+        let mut cell = self.cell.lock();
+        cell.releasing = false;
+        self.settle_up(&mut cell);
+    }
+
+    pub(super) fn release(&self, turn: &mut Turn, id: PendingId, message: &Message, stored: bool) {
+        let Some(broker) = self.environment.broker.get().and_then(Weak::upgrade) else { return };
+        let settle = stored.then(|| self.settled(id.seq));
+        broker.release(turn, self, id.due, message, settle);
+    }
+
+    fn read_run(self: &Arc<Self>, run: Vec<PendingId>) {
+        let (Some(first), Some(last)) = (run.first(), run.last()) else { return };
+        let wish = ReadWish {
+            queue: self.id,
+            lane: 0,
+            from: first.seq,
+            to: last.seq,
+            max_messages: usize::try_from(last.seq.0 - first.seq.0 + 1).unwrap_or(usize::MAX),
+            max_bytes: READ_BYTES,
+        };
+        let this = Arc::clone(self);
+        let answer = move |read: Result<Vec<Stored>, Broken>| {
+            let mut turn = Turn::at((this.environment.clock)());
+            let whole = read.is_ok();
+            this.was_read(&mut turn, run, read.unwrap_or_default(), whole);
+            if whole {
+                this.go_on(&mut turn);
+            }
+            this.finish(&mut turn);
+        };
+        self.environment.store.read(wish, Box::new(answer));
+    }
+
+    /// Releases what was read. What lies behind it waits for the next read.
+    fn was_read(self: &Arc<Self>, turn: &mut Turn, run: Vec<PendingId>, read: Vec<Stored>, whole: bool) {
+        if self.cell.lock().gone {
+            return;
+        }
+        let reached = read.last().map(|stored| stored.seq);
+        let mut read = read.into_iter().peekable();
+        let mut later = Vec::new();
+        for id in run {
+            while read.next_if(|stored| stored.seq < id.seq).is_some() {}
+            match read.next_if(|stored| stored.seq == id.seq).map(|stored| stored.message) {
+                Some(Ok(message)) => {
+                    self.release(turn, id, &message, true);
+                    turn.wake();
+                }
+                Some(Err(why)) => {
+                    tracing::error!(vhost = %self.vhost, exchange = %self.exchange, "delayed message lost: {why}");
+                    turn.records.push(self.settled(id.seq));
+                    append(&self.environment, turn);
+                }
+                None if !whole || reached.is_some_and(|reached| id.seq > reached) => later.push(id),
+                None => {
+                    tracing::error!(
+                        vhost = %self.vhost, exchange = %self.exchange,
+                        "delayed message lost: place {} is not in the store", id.seq
+                    );
+                }
+            }
+        }
+        let mut cell = self.cell.lock();
+        cell.in_flight = 0;
+        if cell.gone {
+            return;
+        }
+        for id in later {
+            cell.pending.insert(id, None);
+        }
+        // A broken store answers no better when it is asked again.
+        cell.releasing = whole;
+    }
+
+    /// Reads one message that was taken out, and goes on with it.
+    pub(super) fn read_one(self: &Arc<Self>, id: PendingId, then: Then) {
+        let wish = ReadWish {
+            queue: self.id,
+            lane: 0,
+            from: id.seq,
+            to: id.seq,
+            max_messages: 1,
+            max_bytes: READ_BYTES,
+        };
+        let this = Arc::clone(self);
+        let answer = move |read: Result<Vec<Stored>, Broken>| {
+            let mut turn = Turn::at((this.environment.clock)());
+            let message = read.ok().and_then(|read| read.into_iter().next()).map(|stored| stored.message);
+            match (message, then) {
+                (Some(Ok(message)), Then::Release) => this.release(&mut turn, id, &message, true),
+                (Some(Ok(message)), Then::Reschedule(due)) => {
+                    this.hold_again(&mut turn, id, &Body { message, stored: true }, due);
+                }
+                (Some(Err(why)), _) => {
+                    tracing::error!(vhost = %this.vhost, exchange = %this.exchange, "delayed message lost: {why}");
+                }
+                (None, _) => this.cell.lock().pending.insert(id, None),
+            }
+            this.finish(&mut turn);
+        };
+        self.environment.store.read(wish, Box::new(answer));
+    }
+
+    /// Ends the turn of a thread of the store.
+    fn finish(&self, turn: &mut Turn) {
+        match self.environment.broker.get().and_then(Weak::upgrade) {
+            Some(broker) => broker.finish(turn),
+            None => turn.wake(),
+        }
+    }
+}

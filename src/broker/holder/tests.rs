@@ -1,0 +1,301 @@
+//! Delayed messages over the real store, with the clock in the test's hand.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use leveret_queues::store::log::{LogStore, Options};
+use leveret_queues::{Message, MessageMeta, Millis, Seq};
+use parking_lot::{Condvar, Mutex};
+
+use super::Holder;
+use crate::broker::Caller;
+use crate::broker::arguments::{FieldTable, Value};
+use crate::broker::broker::{Broker, Found};
+use crate::broker::definitions::DefinitionStore;
+use crate::broker::delay::PendingId;
+use crate::broker::exchanges::ExchangeRequest;
+use crate::broker::limits::Limits;
+use crate::broker::names::{ExchangeName, UserName, VhostName};
+use crate::broker::publish::{Fate, Incoming, Publisher};
+use crate::broker::queues::QueueRequest;
+use crate::broker::turn::Turn;
+use crate::broker::users::AccessRights;
+use crate::wire::properties::PropertiesEdit;
+use crate::wire::table::ValueRef;
+use crate::wire::table_edit::put_entry;
+
+const DAY_MS: u64 = 86_400_000;
+
+#[derive(Clone, Default)]
+struct Definitions {
+    map: Arc<Mutex<BTreeMap<String, Vec<u8>>>>,
+    next: Arc<AtomicU64>,
+}
+
+impl DefinitionStore for Definitions {
+    fn commit(&self, changes: &[(String, Option<Vec<u8>>)]) -> Result<(), String> {
+        let mut map = self.map.lock();
+        for (key, value) in changes {
+            match value {
+                Some(value) => map.insert(key.clone(), value.clone()),
+                None => map.remove(key),
+            };
+        }
+        Ok(())
+    }
+
+    fn next_id(&self) -> Result<u64, String> {
+        Ok(self.next.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+}
+
+/// The clock of what happens on the store's threads.
+fn clock() -> Millis {
+    Millis(0)
+}
+
+/// A broker on a folder, with one user's rights.
+struct Bench {
+    broker: Arc<Broker>,
+    store: Arc<LogStore>,
+    definitions: Definitions,
+    rights: AccessRights,
+}
+
+impl Bench {
+    fn open(folder: &Path, definitions: &Definitions, now: Millis) -> Self {
+        let (store, recovered) = LogStore::open(folder, &Options::default()).expect("store");
+        let store = Arc::new(store);
+        let found = Found {
+            definitions: definitions.map.lock().clone().into_iter().collect(),
+            queues: recovered.queues,
+        };
+        let own = Box::new(definitions.clone());
+        let broker =
+            Broker::start(Limits::default(), Arc::clone(&store) as _, own, found, clock).expect("broker");
+        store.retain_queues(&broker.durable_queue_ids()).expect("retain");
+        let (user, vhost) = (UserName::new("guest"), VhostName::new("/"));
+        let rights = AccessRights::of(&broker.users, &user, &vhost).expect("guest");
+        let bench = Self { broker, store, definitions: definitions.clone(), rights };
+        bench.broker.tick(now);
+        bench
+    }
+
+    /// Starts again; the store must be held by nothing else.
+    fn again(self, folder: &Path, now: Millis) -> Self {
+        self.store.close();
+        let definitions = self.definitions.clone();
+        drop(self);
+        Self::open(folder, &definitions, now)
+    }
+
+    /// A durable delayed exchange `x` with a durable queue `q`.
+    fn declare(&mut self) {
+        let vhost = self.broker.vhost("/").expect("vhost");
+        let caller = Caller { rights: &self.rights, connection: None };
+        let mut arguments = FieldTable::default();
+        arguments.insert("x-delayed-type".into(), Value::LongString("fanout".into()));
+        let request = ExchangeRequest {
+            kind: "x-delayed-message",
+            durable: true,
+            auto_delete: false,
+            internal: false,
+            arguments: &arguments,
+        };
+        let x = ExchangeName::new("x");
+        self.broker.declare_exchange(&vhost, &caller, &x, &request).expect("exchange");
+        let none = FieldTable::default();
+        let request = QueueRequest {
+            passive: false,
+            durable: true,
+            exclusive: false,
+            auto_delete: false,
+            arguments: &none,
+        };
+        let q = crate::broker::names::QueueName::new("q");
+        let mut turn = Turn::default();
+        self.broker.declare_queue(&vhost, &caller, &mut turn, &q, &request).expect("queue");
+        let request = crate::broker::bindings::BindingRequest {
+            source: x,
+            kind: crate::broker::definitions::DestinationKind::Queue,
+            destination: "q".to_owned(),
+            routing_key: String::new(),
+            arguments: none.clone(),
+        };
+        self.broker.bind(&vhost, &caller, &request).expect("binding");
+    }
+
+    fn publish(&mut self, now: u64, header: &str, value: ValueRef<'_>, body: &[u8], persistent: bool) {
+        let mut table = Vec::new();
+        put_entry(&mut table, header.as_bytes(), value);
+        let mut edit = PropertiesEdit::default();
+        edit.set_headers(&table);
+        let meta = MessageMeta { persistent, ..MessageMeta::default() };
+        let message = Message::new("x", "k", &edit.finish(), body, meta);
+        let incoming = Incoming { message, headers: true, mandatory: true };
+        let vhost = self.broker.vhost("/").expect("vhost");
+        let (mut publisher, mut turn) = (Publisher::default(), Turn::at(Millis(now)));
+        let (fates, refusal) =
+            publisher.publish(&self.broker, &vhost, &mut self.rights, &mut turn, std::iter::once(incoming));
+        assert!(refusal.is_none() && matches!(fates.as_slice(), [Fate::Accepted]), "{fates:?}");
+        self.broker.finish(&mut turn);
+    }
+
+    fn delayed(&mut self, now: u64, delay: i64, body: &[u8]) {
+        self.publish(now, "x-delay", ValueRef::I64(delay), body, true);
+    }
+
+    fn holder(&self) -> Arc<Holder> {
+        self.broker.vhost("/").expect("vhost").holder("x").expect("holder")
+    }
+
+    fn ready(&self) -> u64 {
+        self.broker.vhost("/").expect("vhost").queue("q").expect("queue").counts().ready
+    }
+
+    /// Ticks until the queue has `count` messages: what lies on disk comes on another thread.
+    fn tick_until(&self, now: u64, count: u64) {
+        let mut turns = 0;
+        while self.ready() < count {
+            self.broker.tick(Millis(now));
+            let pause = Mutex::new(());
+            Condvar::new().wait_for(&mut pause.lock(), std::time::Duration::from_millis(1));
+            turns += 1;
+            assert!(turns < 30_000, "{} of {count}", self.ready());
+        }
+    }
+}
+
+#[test]
+fn a_message_waits_over_a_restart_is_counted_and_comes_when_its_day_is_over() {
+    let folder = tempfile::tempdir().expect("folder");
+    let mut bench = Bench::open(folder.path(), &Definitions::default(), Millis(0));
+    bench.declare();
+    bench.delayed(1000, i64::try_from(DAY_MS).expect("small"), b"tomorrow");
+    bench.delayed(1000, 5, b"soon");
+    bench.broker.tick(Millis(1005));
+    assert_eq!((bench.ready(), bench.holder().count()), (1, 1));
+    for _ in 0..2 {
+        bench = bench.again(folder.path(), Millis(2000));
+        assert_eq!((bench.ready(), bench.holder().count()), (1, 1));
+        assert_eq!(bench.holder().list(None, 10)[0].due, Millis(1000 + DAY_MS));
+    }
+    bench.broker.tick(Millis(999 + DAY_MS));
+    assert_eq!(bench.ready(), 1);
+    bench.tick_until(1000 + DAY_MS, 2);
+    assert_eq!(bench.holder().count(), 0);
+    bench = bench.again(folder.path(), Millis(DAY_MS * 2));
+    assert_eq!((bench.ready(), bench.holder().count()), (2, 0));
+}
+
+#[test]
+fn delays_longer_than_32_bits_of_milliseconds_are_kept_and_longer_than_ten_years_are_not() {
+    let folder = tempfile::tempdir().expect("folder");
+    let mut bench = Bench::open(folder.path(), &Definitions::default(), Millis(0));
+    bench.declare();
+    let ten_years = 315_360_000_000;
+    bench.delayed(0, ten_years, b"held");
+    bench.delayed(0, ten_years + 1, b"at once");
+    bench.delayed(0, 0, b"at once");
+    bench.delayed(0, -5, b"at once");
+    bench.publish(0, "x-delay", ValueRef::LongString(b"soon"), b"at once", true);
+    bench.publish(0, "x-delay", ValueRef::LongString(b"7000"), b"held", true);
+    bench.publish(0, "x-delay", ValueRef::F64(8000.9), b"held", true);
+    bench.publish(0, "x-deliver-at", ValueRef::I64(9000), b"held", true);
+    bench.publish(9, "x-deliver-at", ValueRef::I64(9), b"at once", true);
+    assert_eq!(bench.ready(), 5);
+    let due: Vec<_> = bench.holder().list(None, 10).iter().map(|id| id.due.0).collect();
+    assert_eq!(due, [7000, 8000, 9000, 315_360_000_000]);
+}
+
+#[test]
+fn a_waiting_message_can_be_cancelled_moved_and_released() {
+    let folder = tempfile::tempdir().expect("folder");
+    let mut bench = Bench::open(folder.path(), &Definitions::default(), Millis(0));
+    bench.declare();
+    // Some bodies stay in memory, those of long delays are on disk only.
+    for delay in [1000, 2000, 3000, 100_000, 200_000, 300_000] {
+        bench.delayed(0, delay, delay.to_string().as_bytes());
+    }
+    let mut turn = Turn::at(Millis(1));
+    let holder = bench.holder();
+    let ids = holder.list(None, 10);
+    for (cancelled, moved, released) in [(0, 1, 2), (3, 4, 5)] {
+        holder.cancel(&mut turn, ids[cancelled]).expect("cancel");
+        holder.reschedule(&mut turn, ids[moved], Millis(500_000)).expect("move");
+        holder.release_now(&mut turn, ids[released]).expect("release");
+        assert!(holder.cancel(&mut turn, ids[cancelled]).is_err());
+    }
+    bench.broker.finish(&mut turn);
+    bench.tick_until(1, 2);
+    let moved = |bench: &Bench| {
+        let due: Vec<_> = bench.holder().list(None, 10).iter().map(|id| id.due.0).collect();
+        due
+    };
+    let mut turns = 0;
+    while moved(&bench).len() < 2 {
+        bench.broker.tick(Millis(1));
+        let pause = Mutex::new(());
+        Condvar::new().wait_for(&mut pause.lock(), std::time::Duration::from_millis(1));
+        turns += 1;
+        assert!(turns < 10_000);
+    }
+    assert_eq!(moved(&bench), [500_000, 500_000]);
+    drop(holder);
+    let bench = bench.again(folder.path(), Millis(2));
+    assert_eq!((bench.ready(), moved(&bench)), (2, vec![500_000, 500_000]));
+    bench.tick_until(500_000, 4);
+}
+
+#[test]
+fn more_than_fits_into_memory_comes_in_order_of_due_times() {
+    let folder = tempfile::tempdir().expect("folder");
+    let mut bench = Bench::open(folder.path(), &Definitions::default(), Millis(0));
+    bench.declare();
+    let body = vec![b'x'; 20_000];
+    for n in 0..600_i64 {
+        bench.publish(0, "x-delay", ValueRef::I64(1 + n * 7919 % 600), &body, n % 3 != 0);
+    }
+    assert!(bench.broker.memory().held() <= crate::broker::limits::DELAYED_BYTES_MAX as u64);
+    bench.tick_until(600, 600);
+    assert_eq!(bench.holder().count(), 0);
+    let vhost = bench.broker.vhost("/").expect("vhost");
+    let queue = vhost.queue("q").expect("queue");
+    let mut last = 0;
+    for _ in 0..600 {
+        let delivery = loop {
+            match queue.get(&mut Turn::default(), true).expect("get") {
+                crate::broker::queue_handle::GetOutcome::Message(delivery, _) => break delivery,
+                other => assert!(matches!(other, crate::broker::queue_handle::GetOutcome::NotYet)),
+            }
+        };
+        let table = crate::broker::attributes::headers(&delivery.message).expect("headers");
+        let delay = -table.get("x-delay").and_then(ValueRef::as_i64).expect("x-delay");
+        assert!(delay >= last, "{delay} after {last}");
+        last = delay;
+    }
+}
+
+#[test]
+fn deleting_the_exchange_forgets_what_waits() {
+    let folder = tempfile::tempdir().expect("folder");
+    let mut bench = Bench::open(folder.path(), &Definitions::default(), Millis(0));
+    bench.declare();
+    bench.delayed(0, 1000, b"x");
+    let vhost = bench.broker.vhost("/").expect("vhost");
+    let caller = Caller { rights: &bench.rights, connection: None };
+    bench.broker.delete_exchange(&vhost, &caller, &ExchangeName::new("x"), false).expect("deleted");
+    assert!(vhost.holder("x").is_none());
+    assert!(!bench.definitions.map.lock().keys().any(|key| key.starts_with("delay")));
+    bench.broker.tick(Millis(2000));
+    drop(vhost);
+    let mut bench = bench.again(folder.path(), Millis(3000));
+    bench.declare();
+    bench.broker.tick(Millis(4000));
+    assert_eq!((bench.ready(), bench.holder().count()), (0, 0));
+    assert!(
+        bench.holder().cancel(&mut Turn::default(), PendingId { due: Millis(1000), seq: Seq(1) }).is_err()
+    );
+}

@@ -1,0 +1,328 @@
+//! What can be asked of a queue: each call is one turn at its lock.
+
+use std::sync::Arc;
+
+use leveret_queues::queue::{
+    AttachRefused, ConsumerId, ConsumerSpec, Counts, GetReply, Overflow, Published, Queue, Requeue, Settings,
+    Token,
+};
+use leveret_queues::store::{Record, SettleReason};
+use leveret_queues::{Message, Millis};
+
+use super::{Cell, Closed, GetOutcome, Member, QueueHandle, QueueStats, Work};
+use crate::broker::consumer::Consumer;
+use crate::broker::dead_letter::DeadLetterRule;
+use crate::broker::futility::Futility;
+use crate::broker::refusal::{Refusal, Resource};
+use crate::broker::turn::{Dead, Turn};
+
+impl QueueHandle {
+    /// Publishes the batch's `members` in order. Indices of messages that the queue refuses
+    /// (`reject-publish`) are added to `refused`.
+    pub(in crate::broker) fn publish(
+        self: &Arc<Self>,
+        turn: &mut Turn,
+        batch: &mut [Option<Message>],
+        members: &[Member],
+        refused: &mut Vec<u32>,
+    ) {
+        self.enter(turn, |cell, work| {
+            if cell.gone {
+                return;
+            }
+            cell.stats.published += members.len() as u64;
+            for member in members {
+                let slot = &mut batch[member.index as usize];
+                let taken = if member.only { slot.take() } else { slot.clone() };
+                let Some(message) = taken else { continue };
+                if !self.take_in(cell, work, message, member.sole) {
+                    refused.push(member.index);
+                }
+            }
+        });
+    }
+
+    /// Puts one message into the queue, with the record it owes. `false`: the queue refuses it.
+    pub(super) fn take_in(
+        self: &Arc<Self>,
+        cell: &mut Cell,
+        work: &mut Work<'_>,
+        message: Message,
+        sole: bool,
+    ) -> bool {
+        if cell.gone {
+            return true;
+        }
+        if let Some(seen) = &mut cell.deduplication
+            && seen.is_duplicate(&message, work.now)
+        {
+            return true;
+        }
+        let logged = self.spec.durable && message.meta().persistent;
+        cell.paging.has_transients |= !logged;
+        let copy = (logged || cell.refused_die).then(|| message.clone());
+        match cell.queue.publish(work.now, message, &mut work.outlet, work.effects) {
+            Published::Passed => {}
+            Published::Enqueued { seq, lane, expires } => {
+                if let Some(message) = copy.filter(|_| logged) {
+                    cell.paging.logged(seq);
+                    work.records.push(Record::Enqueue {
+                        queue: self.id,
+                        seq,
+                        message,
+                        lane,
+                        expires,
+                        transient: false,
+                        sole,
+                    });
+                }
+            }
+            Published::Refused { dead_letter } => {
+                if let Some(message) = copy.filter(|_| dead_letter) {
+                    work.dead.push(Dead {
+                        source: Arc::clone(self),
+                        message: Some(message),
+                        reason: SettleReason::MaxLength,
+                        place: None,
+                    });
+                }
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Registers a consumer. Nothing is delivered before [`QueueHandle::kick`], so that
+    /// `basic.consume-ok` can go out first.
+    pub fn attach(self: &Arc<Self>, turn: &mut Turn, consumer: &Arc<Consumer>) -> Result<(), Refusal> {
+        self.enter(turn, |cell, work| {
+            if cell.gone {
+                return Err(self.not_found());
+            }
+            let spec = ConsumerSpec {
+                id: consumer.id,
+                handle: Arc::clone(consumer),
+                no_ack: consumer.no_ack,
+                prefetch: consumer.prefetch,
+                priority: consumer.priority,
+                exclusive: consumer.exclusive,
+            };
+            match cell.queue.attach(work.now, spec, work.effects) {
+                Ok(()) => {
+                    cell.had_consumer = true;
+                    Ok(())
+                }
+                Err(
+                    AttachRefused::ExclusiveInUse
+                    | AttachRefused::ExclusiveOnSingleActive
+                    | AttachRefused::DuplicateId,
+                ) => Err(Refusal::ExclusiveUse { queue: self.name.clone(), vhost: self.vhost.clone() }),
+            }
+        })
+    }
+
+    /// Takes a consumer away. What it has not acknowledged stays with its channel. An auto-delete
+    /// queue that lost its last consumer is noted in the turn. Nobody is served in its place before
+    /// [`QueueHandle::kick`]: what it held may have to come back first.
+    pub fn detach(self: &Arc<Self>, turn: &mut Turn, id: ConsumerId) {
+        let last = self.enter(turn, |cell, work| {
+            let existed = cell.queue.detach(work.now, id, work.effects);
+            existed && cell.had_consumer && cell.queue.counts().consumers == 0
+        });
+        if last && self.spec.auto_delete {
+            turn.deletable.push(Arc::clone(self));
+        }
+    }
+
+    /// Delivers whatever can be delivered.
+    pub fn kick(self: &Arc<Self>, turn: &mut Turn) {
+        self.enter(turn, |cell, work| {
+            cell.queue.kick(work.now, &mut work.outlet, work.effects);
+        });
+    }
+
+    /// A consumer's connection has room again.
+    pub fn unblock(self: &Arc<Self>, turn: &mut Turn, id: ConsumerId) {
+        self.enter(turn, |cell, work| {
+            cell.queue.unblock(id);
+            cell.queue.kick(work.now, &mut work.outlet, work.effects);
+        });
+    }
+
+    /// Takes one message, as `basic.get` does.
+    pub fn get(self: &Arc<Self>, turn: &mut Turn, no_ack: bool) -> Result<GetOutcome, Refusal> {
+        self.enter(turn, |cell, work| {
+            if cell.gone {
+                return Err(self.not_found());
+            }
+            cell.queue.touch(work.now);
+            match cell.queue.get(work.now, no_ack, work.effects) {
+                GetReply::Got(got) => {
+                    cell.stats.redelivered += u64::from(got.delivery.redelivered);
+                    if no_ack {
+                        cell.stats.got_no_ack += 1;
+                    } else {
+                        cell.stats.got += 1;
+                    }
+                    Ok(GetOutcome::Message(got.delivery, got.ready_left))
+                }
+                GetReply::Empty => {
+                    cell.stats.got_empty += 1;
+                    Ok(GetOutcome::Empty)
+                }
+                GetReply::NotYet => {
+                    cell.head_unready = true;
+                    Ok(GetOutcome::NotYet)
+                }
+            }
+        })
+    }
+
+    /// Messages were acknowledged.
+    pub fn settle(self: &Arc<Self>, turn: &mut Turn, tokens: &[Token]) {
+        self.enter(turn, |cell, work| {
+            cell.stats.acked += tokens.len() as u64;
+            cell.futility = Futility::default();
+            cell.queue.settle(tokens, work.effects);
+            cell.queue.kick(work.now, &mut work.outlet, work.effects);
+        });
+    }
+
+    /// Messages were rejected for good: dead-lettered or dropped.
+    pub fn reject(self: &Arc<Self>, turn: &mut Turn, tokens: &[Token]) {
+        self.enter(turn, |cell, work| {
+            cell.futility = Futility::default();
+            cell.queue.reject(work.now, tokens, work.effects);
+            cell.queue.kick(work.now, &mut work.outlet, work.effects);
+        });
+    }
+
+    /// Messages come back to their old places.
+    pub fn requeue(self: &Arc<Self>, turn: &mut Turn, tokens: &[Token], cause: Requeue) {
+        self.enter(turn, |cell, work| {
+            cell.queue.requeue(work.now, tokens, cause, work.effects);
+            if cause != Requeue::ChannelClosed {
+                cell.futility.returned(work.now, tokens.len());
+            }
+            if !cell.futility.pauses(work.now) {
+                cell.queue.kick(work.now, &mut work.outlet, work.effects);
+            }
+        });
+    }
+
+    /// Drops all ready messages; returns how many.
+    pub fn purge(self: &Arc<Self>, turn: &mut Turn) -> Result<u64, Refusal> {
+        self.enter(turn, |cell, work| {
+            if cell.gone {
+                return Err(self.not_found());
+            }
+            Ok(cell.queue.purge(work.effects))
+        })
+    }
+
+    /// The queue's asked-for instant has come.
+    pub fn tick(self: &Arc<Self>, turn: &mut Turn) {
+        let idle = self.enter(turn, |cell, work| {
+            cell.tick_at = None;
+            cell.futility.resume(work.now);
+            cell.head_may_be_ready();
+            cell.queue.tick(work.now, &mut work.outlet, work.effects);
+            cell.queue.idle_deadline().is_some_and(|at| at <= work.now)
+        });
+        if idle {
+            turn.deletable.push(Arc::clone(self));
+        }
+    }
+
+    /// The queue was used in a way that renews its lease (`x-expires`).
+    pub fn touch(&self, now: Millis) {
+        self.cell.lock().queue.touch(now);
+    }
+
+    /// Message and consumer counts.
+    pub fn counts(&self) -> Counts {
+        self.cell.lock().queue.counts()
+    }
+
+    /// Counters since it was declared.
+    pub fn stats(&self) -> QueueStats {
+        self.cell.lock().stats
+    }
+
+    /// Where its dead letters go.
+    pub fn dead_letter_rule(&self) -> Option<Arc<DeadLetterRule>> {
+        self.cell.lock().dead_letter.clone()
+    }
+
+    /// Applies changed settings to the live queue.
+    pub fn set_options(
+        self: &Arc<Self>,
+        turn: &mut Turn,
+        settings: Settings,
+        rule: Option<Arc<DeadLetterRule>>,
+    ) {
+        self.enter(turn, |cell, work| {
+            cell.dead_letter = rule;
+            cell.refused_die = settings.overflow == Overflow::RejectPublishDeadLetter;
+            cell.queue.set_settings(work.now, settings, &mut work.outlet, work.effects);
+        });
+    }
+
+    /// Whether an auto-delete queue is still without consumers, or an expiring one still idle, so
+    /// that it may go.
+    pub(in crate::broker) fn may_go(&self, now: Millis) -> bool {
+        let cell = self.cell.lock();
+        let counts = cell.queue.counts();
+        let idle = cell.queue.idle_deadline().is_some_and(|at| at <= now);
+        !cell.gone && counts.consumers == 0 && ((self.spec.auto_delete && cell.had_consumer) || idle)
+    }
+
+    /// Ends the queue, if the conditions hold. From here on nothing enters or leaves it.
+    pub(in crate::broker) fn close(
+        self: &Arc<Self>,
+        turn: &mut Turn,
+        if_unused: bool,
+        if_empty: bool,
+    ) -> Result<Closed, Refusal> {
+        let mut cell = self.cell.lock();
+        let counts = cell.queue.counts();
+        if cell.gone {
+            return Err(self.not_found());
+        }
+        if if_unused && counts.consumers > 0 {
+            return Err(Refusal::InUse {
+                resource: Resource::Queue(self.name.clone()),
+                vhost: self.vhost.clone(),
+            });
+        }
+        if if_empty && counts.ready + counts.unacked > 0 {
+            return Err(Refusal::NotEmpty { queue: self.name.clone(), vhost: self.vhost.clone() });
+        }
+        cell.gone = true;
+        self.environment.retired.lock().add(&cell.stats);
+        if let Some(at) = cell.tick_at.take() {
+            self.environment.deadlines.forget(at, self);
+        }
+        let consumers: Vec<_> =
+            cell.queue.consumers().map(|consumer| Arc::clone(&consumer.spec.handle)).collect();
+        cell.queue = Queue::new(Settings::default(), turn.now);
+        self.environment.memory.moved(cell.resident, 0);
+        cell.resident = 0;
+        if self.spec.durable {
+            turn.records.push(Record::Gone { queue: self.id });
+            let _ = self.environment.store.append(&mut turn.records);
+            turn.records.clear();
+        }
+        cell.head_may_be_ready();
+        Ok(Closed { messages: counts.ready, consumers })
+    }
+
+    /// Whether it was deleted.
+    pub fn is_gone(&self) -> bool {
+        self.cell.lock().gone
+    }
+
+    pub(in crate::broker) fn not_found(&self) -> Refusal {
+        Refusal::NotFound { resource: Resource::Queue(self.name.clone()), vhost: self.vhost.clone() }
+    }
+}

@@ -1,0 +1,63 @@
+//! A queue gives memory back while all queues together hold too much.
+
+use std::sync::Arc;
+
+use leveret_queues::store::Record;
+
+use super::{Cell, QueueHandle, append};
+use crate::broker::turn::Turn;
+
+/// Transient messages handed to the store at a time when memory is short.
+const PAGED_AT_ONCE: usize = 1000;
+
+impl QueueHandle {
+    /// Gives memory back to the disk while all queues together hold too much.
+    pub(super) fn keep_to_budget(self: &Arc<Self>, cell: &mut Cell, turn: &mut Turn) {
+        let memory = &self.environment.memory;
+        let keep = memory.share();
+        if !memory.is_short() || cell.resident <= keep * 2 {
+            return;
+        }
+        let store = &*self.environment.store;
+        let logged = cell.paging.worthwhile(store).is_some();
+        let transients = cell.paging.transients_written(store);
+        if transients {
+            cell.queue.paged();
+        }
+        if logged || transients {
+            cell.queue.page_out(keep, cell.paging.written_upto(), true);
+        }
+        let candidates = if cell.paging.has_transients {
+            cell.queue.page_candidates(keep, PAGED_AT_ONCE)
+        } else {
+            Vec::new()
+        };
+        if !candidates.is_empty() {
+            turn.records.extend(candidates.into_iter().map(|candidate| Record::Enqueue {
+                queue: self.id,
+                seq: candidate.seq,
+                message: candidate.message,
+                lane: candidate.lane,
+                expires: candidate.expires,
+                transient: true,
+                sole: false,
+            }));
+            let appended = append(&self.environment, turn);
+            cell.paging.transients_appended(appended);
+        }
+        self.count_memory(cell);
+    }
+
+    /// Pages out, for a queue that nobody touches while memory is short.
+    pub(in crate::broker) fn page_out(self: &Arc<Self>, turn: &mut Turn) {
+        self.enter(turn, |_, _| ());
+    }
+
+    pub(super) fn count_memory(&self, cell: &mut Cell) {
+        let resident = cell.queue.counts().resident_bytes;
+        if resident != cell.resident {
+            self.environment.memory.moved(cell.resident, resident);
+            cell.resident = resident;
+        }
+    }
+}

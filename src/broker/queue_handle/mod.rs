@@ -1,0 +1,381 @@
+//! A queue as everyone outside reaches it: the pure state machine behind its one short lock, with
+//! what its calls owe to the store, the timer and the memory budget.
+//!
+//! Invariants: records are appended before the lock is released, so the store sees them in the
+//! queue's order; deliveries are handed to their sink before the lock is released, so nobody
+//! overtakes; no other queue's lock is taken meanwhile; a queue that is gone stays gone.
+
+mod calls;
+mod memory;
+mod moves;
+mod reading;
+mod view;
+
+use std::sync::{Arc, OnceLock, Weak};
+use std::task::Waker;
+
+use leveret_queues::queue::{Delivery, Effects, Gone, Overflow, Queue};
+use leveret_queues::store::{Position, Record, SettleReason, Store};
+use leveret_queues::{Message, Millis, QueueId, Seq};
+use parking_lot::Mutex;
+
+pub(super) use moves::move_message;
+
+use super::arguments::FieldTable;
+use super::broker::Broker;
+use super::consumer::Consumer;
+use super::dead_letter::DeadLetterRule;
+use super::deadlines::{Deadlines, Ticks};
+use super::deduplication::Deduplication;
+use super::futility::Futility;
+use super::memory::Memory;
+use super::names::{ConnectionId, QueueName, VhostName};
+use super::paging::Paging;
+use super::queue_options::QueueOptions;
+use super::turn::{Dead, Gathering, Turn};
+
+/// What all queues of a broker share.
+pub struct QueueEnvironment {
+    pub(super) store: Arc<dyn Store>,
+    pub(super) memory: Memory,
+    pub(super) deadlines: Deadlines,
+    /// Counts of queues that are gone.
+    pub(super) retired: Mutex<QueueStats>,
+    pub(super) clock: fn() -> Millis,
+    /// The broker, for turns that begin on a thread of the store.
+    pub(super) broker: OnceLock<Weak<Broker>>,
+}
+
+/// How a queue was declared.
+#[derive(Clone, Debug)]
+pub struct QueueSpec {
+    /// Survives a restart.
+    pub durable: bool,
+    /// Deleted with its last consumer.
+    pub auto_delete: bool,
+    /// Belongs to this connection only.
+    pub exclusive_owner: Option<ConnectionId>,
+    /// In no list, and reached through the default exchange only.
+    pub hidden: bool,
+    /// As given, unknown ones too.
+    pub arguments: FieldTable,
+}
+
+/// Counts since the queue was declared or the broker started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct QueueStats {
+    /// Messages that came in.
+    pub published: u64,
+    /// Deliveries to consumers that acknowledge.
+    pub delivered: u64,
+    /// Deliveries to consumers that do not.
+    pub delivered_no_ack: u64,
+    /// Deliveries of messages that had been delivered before, gets included.
+    pub redelivered: u64,
+    /// `basic.get` with acknowledgement.
+    pub got: u64,
+    /// `basic.get` without.
+    pub got_no_ack: u64,
+    /// `basic.get` that found nothing.
+    pub got_empty: u64,
+    /// Acknowledgements.
+    pub acked: u64,
+}
+
+impl QueueStats {
+    /// Adds another's counts.
+    pub fn add(&mut self, other: &Self) {
+        self.published += other.published;
+        self.delivered += other.delivered;
+        self.delivered_no_ack += other.delivered_no_ack;
+        self.redelivered += other.redelivered;
+        self.got += other.got;
+        self.got_no_ack += other.got_no_ack;
+        self.got_empty += other.got_empty;
+        self.acked += other.acked;
+    }
+}
+
+/// One queue.
+pub struct QueueHandle {
+    /// This incarnation.
+    pub id: QueueId,
+    /// Its place in the vhost's table of queues; what the router gives back.
+    pub slot: u32,
+    /// Its name.
+    pub name: QueueName,
+    /// Its vhost.
+    pub vhost: VhostName,
+    /// How it was declared.
+    pub spec: QueueSpec,
+    /// Milliseconds after which an unacknowledged delivery closes its channel (`x-consumer-timeout`).
+    pub consumer_timeout_ms: Option<u64>,
+    /// Redelivered messages tell how often (`x-delivery-count`).
+    tells_delivery_count: bool,
+    environment: Arc<QueueEnvironment>,
+    cell: Mutex<Cell>,
+}
+
+/// Which queue it is.
+pub(super) struct Place {
+    pub(super) id: QueueId,
+    pub(super) slot: u32,
+    pub(super) name: QueueName,
+    pub(super) vhost: VhostName,
+}
+
+#[expect(clippy::struct_excessive_bools, reason = "four facts that do not exclude each other")]
+struct Cell {
+    queue: Queue<Arc<Consumer>>,
+    dead_letter: Option<Arc<DeadLetterRule>>,
+    /// What it refuses is dead-lettered (`reject-publish-dlx`).
+    refused_die: bool,
+    deduplication: Option<Box<Deduplication>>,
+    gone: bool,
+    had_consumer: bool,
+    /// The instant for which a tick is asked already.
+    tick_at: Option<Millis>,
+    paging: Paging,
+    futility: Futility,
+    resident: u64,
+    /// A `basic.get` found that the head is not in memory.
+    head_unready: bool,
+    /// Clients whose `basic.get` waits for it.
+    waiting: Vec<Waker>,
+    stats: QueueStats,
+}
+
+impl Cell {
+    fn head_may_be_ready(&mut self) {
+        self.head_unready = false;
+        for waiting in self.waiting.drain(..) {
+            waiting.wake();
+        }
+    }
+}
+
+/// One message of a batch for one queue.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Member {
+    /// Index in the batch.
+    pub(super) index: u32,
+    /// No other queue of the batch gets it, so it can be moved out.
+    pub(super) only: bool,
+    /// This queue is its only durable target.
+    pub(super) sole: bool,
+}
+
+/// What `basic.get` finds.
+#[derive(Debug)]
+pub enum GetOutcome {
+    /// A message, and how many are left behind it.
+    Message(Delivery, u64),
+    /// Nothing is ready.
+    Empty,
+    /// The head is being read from disk; ask again when woken.
+    NotYet,
+}
+
+/// What was closed by [`QueueHandle::close`].
+pub(super) struct Closed {
+    pub(super) messages: u64,
+    pub(super) consumers: Vec<Arc<Consumer>>,
+}
+
+impl QueueHandle {
+    pub(super) fn new(
+        place: Place,
+        spec: QueueSpec,
+        options: &QueueOptions,
+        queue: Queue<Arc<Consumer>>,
+        environment: Arc<QueueEnvironment>,
+    ) -> Arc<Self> {
+        let cell = Cell {
+            queue,
+            dead_letter: options.dead_letter.clone(),
+            refused_die: options.settings.overflow == Overflow::RejectPublishDeadLetter,
+            deduplication: options.deduplication.clone().map(|rule| Box::new(Deduplication::new(rule))),
+            gone: false,
+            had_consumer: false,
+            tick_at: None,
+            paging: Paging::default(),
+            futility: Futility::default(),
+            resident: 0,
+            head_unready: false,
+            waiting: Vec::new(),
+            stats: QueueStats::default(),
+        };
+        let Place { id, slot, name, vhost } = place;
+        let tells_delivery_count = options.settings.delivery_limit.is_some();
+        Arc::new(Self {
+            id,
+            slot,
+            name,
+            vhost,
+            spec,
+            consumer_timeout_ms: options.consumer_timeout_ms,
+            tells_delivery_count,
+            environment,
+            cell: Mutex::new(cell),
+        })
+    }
+
+    /// Asks for the first tick; for a queue that was just made visible.
+    pub(super) fn arm(self: &Arc<Self>) {
+        self.ask_for_tick(&mut self.cell.lock());
+    }
+
+    /// Runs `work` under the lock, and settles what it owes before the lock is released.
+    fn enter<R>(self: &Arc<Self>, turn: &mut Turn, work: impl FnOnce(&mut Cell, &mut Work<'_>) -> R) -> R {
+        let mut cell = self.cell.lock();
+        let result = Self::run(&mut cell, turn, work);
+        self.settle_up(&mut cell, turn);
+        if !turn.records.is_empty() {
+            let appended = append(&self.environment, turn);
+            cell.paging.appended(appended, &*self.environment.store);
+        }
+        self.keep_to_budget(&mut cell, turn);
+        result
+    }
+
+    fn run<R>(cell: &mut Cell, turn: &mut Turn, work: impl FnOnce(&mut Cell, &mut Work<'_>) -> R) -> R {
+        let mut given = Work {
+            now: turn.now,
+            outlet: Gathering::new(&mut turn.deliveries, &mut turn.wakers),
+            effects: &mut turn.effects,
+            records: &mut turn.records,
+            dead: &mut turn.dead,
+        };
+        let result = work(cell, &mut given);
+        given.outlet.flush();
+        let tally = given.outlet.tally();
+        cell.stats.delivered += tally.delivered;
+        cell.stats.delivered_no_ack += tally.delivered_no_ack;
+        cell.stats.redelivered += tally.redelivered;
+        result
+    }
+
+    fn settle_up(self: &Arc<Self>, cell: &mut Cell, turn: &mut Turn) {
+        let Turn { effects, records, dead, purged, .. } = turn;
+        for gone in effects.gone.drain(..) {
+            if gone.dead_letter {
+                dead.push(Dead {
+                    source: Arc::clone(self),
+                    message: gone.message,
+                    reason: gone.reason,
+                    place: gone.stored.then_some((gone.seq, gone.lane)),
+                });
+            } else if gone.stored {
+                self.owe_settle(&gone, records);
+            }
+        }
+        if let Some(mut mark) = effects.purge.take() {
+            if mark.stored {
+                let kept = std::mem::take(&mut mark.kept);
+                records.push(Record::Purge { queue: self.id, upto: mark.upto, kept });
+            }
+            purged.push(mark);
+        }
+        for (seq, count) in effects.returned.drain(..) {
+            records.push(Record::Returned { queue: self.id, seq, count });
+        }
+        if let Some(upto) = effects.delivered_upto.take() {
+            records.push(Record::Delivered { queue: self.id, upto });
+        }
+        for (seq, why) in effects.damaged.drain(..) {
+            tracing::error!(vhost = %self.vhost, queue = %self.name, seq = seq.0, "message lost: {why}");
+            records.push(self.settled(seq, SettleReason::Purged));
+        }
+        let lost = std::mem::take(&mut effects.lost);
+        if lost > 0 {
+            tracing::error!(vhost = %self.vhost, queue = %self.name, "{lost} messages were not in the store");
+        }
+        effects.activity.clear();
+        if let Some(ask) = effects.read.take() {
+            self.read(ask);
+        }
+        self.count_memory(cell);
+        self.ask_for_tick(cell);
+    }
+
+    fn ask_for_tick(self: &Arc<Self>, cell: &mut Cell) {
+        let wanted = [cell.queue.next_deadline(), cell.queue.idle_deadline(), cell.futility.until()];
+        if let Some(at) = wanted.into_iter().flatten().min()
+            && !cell.gone
+            && cell.tick_at.is_none_or(|asked| at < asked)
+        {
+            self.environment.deadlines.set(at, cell.tick_at, self);
+            cell.tick_at = Some(at);
+        }
+    }
+
+    /// The store is told that the queue is done with a message, unless it need not hear of it at all.
+    fn owe_settle(&self, gone: &Gone, records: &mut Vec<Record>) {
+        if gone.message.as_ref().is_some_and(Message::settle_unless_taken) {
+            return;
+        }
+        if let Some(Record::Settle { queue, first, count, reason }) = records.last_mut()
+            && *queue == self.id
+            && *reason == gone.reason
+            && first.0 + *count == gone.seq.0
+        {
+            *count += 1;
+            return;
+        }
+        records.push(self.settled(gone.seq, gone.reason));
+    }
+
+    /// The record that says that the queue is done with one message.
+    pub(super) fn settled(&self, seq: Seq, reason: SettleReason) -> Record {
+        Record::Settle { queue: self.id, first: seq, count: 1, reason }
+    }
+
+    /// The message with its delivery count in the headers, if this queue tells it.
+    pub fn with_delivery_count(&self, delivery: &Delivery) -> Option<Message> {
+        if !self.tells_delivery_count || delivery.delivery_count == 0 {
+            return None;
+        }
+        Some(super::copies::with_delivery_count(&delivery.message, delivery.delivery_count))
+    }
+
+    /// Ends a turn that nobody else ends.
+    fn finish(&self, turn: &mut Turn) {
+        match self.environment.broker.get().and_then(Weak::upgrade) {
+            Some(broker) => broker.finish(turn),
+            None => turn.wake(),
+        }
+    }
+}
+
+/// What a call on the queue may use.
+struct Work<'a> {
+    now: Millis,
+    outlet: Gathering<'a>,
+    effects: &'a mut Effects,
+    records: &'a mut Vec<Record>,
+    dead: &'a mut Vec<Dead>,
+}
+
+impl Ticks for QueueHandle {
+    fn tick(self: Arc<Self>, turn: &mut Turn) {
+        Self::tick(&self, turn);
+    }
+}
+
+impl std::fmt::Debug for QueueHandle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("QueueHandle")
+            .field("vhost", &self.vhost)
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Appends what the turn owes the store; under the locks of the queues that it is about.
+pub(super) fn append(environment: &QueueEnvironment, turn: &mut Turn) -> Option<Position> {
+    turn.appended = true;
+    // A broken store says so to the waiters of confirms and through its pressure.
+    let appended = environment.store.append(&mut turn.records).ok();
+    turn.records.clear();
+    appended
+}

@@ -1,0 +1,87 @@
+//! Direct reply-to (rabbitmq-semantics 1b): a requester consumes a name that is no queue, and its
+//! requests carry the name of a hidden queue instead, so that replies are ordinary publishes.
+//!
+//! Invariants: a hidden queue lives as long as its one consumer; its name cannot be guessed; it is in
+//! no list, and nobody but its consumer and publishers to the default exchange reaches it.
+
+use std::sync::Arc;
+
+use leveret_queues::queue::Queue;
+use leveret_queues::{Message, Millis, QueueId};
+
+use super::arguments::FieldTable;
+use super::broker::Broker;
+use super::names::QueueName;
+use super::queue_handle::{QueueHandle, QueueSpec};
+use super::queue_options::QueueOptions;
+use super::refusal::{Refusal, Resource};
+use super::vhost::Vhost;
+use crate::wire::properties::{Field, PropertiesEdit};
+
+/// What a requester consumes, and names in `reply_to`.
+pub const REPLY_TO: &str = "amq.rabbitmq.reply-to";
+
+/// Whether the name is that of direct reply-to, or of one of its hidden queues.
+pub fn is_reply_name(name: &str) -> bool {
+    name.strip_prefix(REPLY_TO).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
+/// Whether the message is a reply to a hidden queue, which counts as routed though the requester may
+/// be gone (`RabbitMQ` since 4.2).
+pub(super) fn is_reply(message: &Message) -> bool {
+    message.exchange().is_empty() && std::str::from_utf8(message.routing_key()).is_ok_and(is_reply_name)
+}
+
+/// The request with the hidden queue's name in `reply_to`.
+pub fn addressed(message: &Message, name: &QueueName) -> Message {
+    let mut edit = PropertiesEdit::new(message.properties()).unwrap_or_default();
+    edit.set_text(Field::ReplyTo, name.as_str().as_bytes());
+    message.with_properties(&edit.finish(), message.meta())
+}
+
+impl Broker {
+    /// Makes the hidden queue of a requester. It goes with its consumer, so one must be attached.
+    pub fn open_reply_queue(&self, vhost: &Vhost, now: Millis) -> Result<Arc<QueueHandle>, Refusal> {
+        let id = QueueId(self.next_queue_id()?);
+        let name = QueueName::new(&self.generated_name(&format!("{REPLY_TO}.")));
+        let spec = QueueSpec {
+            durable: false,
+            auto_delete: true,
+            exclusive_owner: None,
+            hidden: true,
+            arguments: FieldTable::default(),
+        };
+        let options = QueueOptions::default();
+        let queue = Queue::new(options.settings, now);
+        Ok(self.install_queue(vhost, id, &name, spec, &options, queue))
+    }
+
+    /// Whether someone listens under the name; the bare one always counts as there.
+    pub fn find_reply_queue(&self, vhost: &Vhost, name: &QueueName) -> Result<(), Refusal> {
+        let there =
+            name.as_str() == REPLY_TO || vhost.queue(name.as_str()).is_some_and(|queue| queue.spec.hidden);
+        if there {
+            return Ok(());
+        }
+        let resource = Resource::Queue(name.clone());
+        Err(Refusal::NotFound { resource, vhost: vhost.name.clone() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_told_from_those_that_only_begin_alike() {
+        for (name, is) in [
+            ("amq.rabbitmq.reply-to", true),
+            ("amq.rabbitmq.reply-to.abc", true),
+            ("amq.rabbitmq.reply-top", false),
+            ("amq.rabbitmq.reply", false),
+            ("", false),
+        ] {
+            assert_eq!(is_reply_name(name), is, "{name}");
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! The forms that definitions have in files.
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::body::{flag, object, words};
+use super::error::Result;
+use super::tables;
+use crate::broker::arguments::FieldTable;
+use crate::broker::definitions::DestinationKind;
+use crate::broker::users::PermissionRecord;
+use crate::broker::vhosts::VhostRecord;
+
+#[derive(Deserialize)]
+pub(super) struct VhostBody {
+    pub(super) name: String,
+    #[serde(default)]
+    description: Option<String>,
+    #[serde(default, deserialize_with = "words")]
+    tags: Option<Vec<String>>,
+    #[serde(default)]
+    default_queue_type: Option<String>,
+    #[serde(default, deserialize_with = "object")]
+    metadata: Map<String, Value>,
+}
+
+impl VhostBody {
+    /// The vhost's name, and what it says of itself with what is given here.
+    pub(super) fn applied_to(self, mut record: VhostRecord) -> (String, VhostRecord) {
+        let of_metadata = |name: &str| self.metadata.get(name).and_then(Value::as_str).map(str::to_owned);
+        if let Some(description) = self.description.or_else(|| of_metadata("description")) {
+            record.description = description;
+        }
+        let kind = self.default_queue_type.or_else(|| of_metadata("default_queue_type"));
+        record.default_queue_type = kind.filter(|kind| kind != "undefined").or(record.default_queue_type);
+        record.tags = self.tags.unwrap_or(record.tags);
+        (self.name, record)
+    }
+}
+
+#[derive(Deserialize)]
+pub(super) struct PermissionBody {
+    pub(super) user: String,
+    pub(super) vhost: String,
+    #[serde(flatten)]
+    pub(super) record: PermissionRecord,
+}
+
+#[derive(Deserialize)]
+pub(super) struct ExchangeBody {
+    pub(super) vhost: String,
+    pub(super) name: String,
+    #[serde(rename = "type")]
+    pub(super) kind: String,
+    #[serde(default = "yes", deserialize_with = "flag")]
+    pub(super) durable: bool,
+    #[serde(default, deserialize_with = "flag")]
+    pub(super) auto_delete: bool,
+    #[serde(default, deserialize_with = "flag")]
+    pub(super) internal: bool,
+    #[serde(default, deserialize_with = "object")]
+    pub(super) arguments: Map<String, Value>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct QueueBody {
+    pub(super) vhost: String,
+    pub(super) name: String,
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    #[serde(default = "yes", deserialize_with = "flag")]
+    pub(super) durable: bool,
+    #[serde(default, deserialize_with = "flag")]
+    pub(super) auto_delete: bool,
+    #[serde(default, deserialize_with = "object")]
+    arguments: Map<String, Value>,
+}
+
+impl QueueBody {
+    /// The arguments, with the type among them: newer files have it apart too.
+    pub(super) fn arguments(&self) -> Result<FieldTable> {
+        let mut arguments = tables::table(&self.arguments)?;
+        if let Some(kind) = self.kind.as_deref().filter(|kind| *kind != "classic")
+            && !arguments.contains_key("x-queue-type")
+        {
+            let kind = crate::broker::arguments::Value::LongString(kind.into());
+            arguments.insert("x-queue-type".into(), kind);
+        }
+        Ok(arguments)
+    }
+}
+
+#[derive(Deserialize)]
+pub(super) struct BindingBody {
+    pub(super) vhost: String,
+    pub(super) source: String,
+    pub(super) destination: String,
+    pub(super) destination_type: DestinationKind,
+    #[serde(default)]
+    pub(super) routing_key: String,
+    #[serde(default, deserialize_with = "object")]
+    pub(super) arguments: Map<String, Value>,
+}
+
+const fn yes() -> bool {
+    true
+}

@@ -1,0 +1,172 @@
+//! Definitions as `RabbitMQ` writes them: of everything, or of one vhost (rabbitmq-semantics 3c).
+//! Left out: exclusive queues, predeclared exchanges, the default exchange's own bindings.
+
+use axum::extract::{Path, State};
+use axum::response::Response;
+use serde_json::{Map, Value, json};
+
+use super::access::{Level, Login};
+use super::answer::{self, Query};
+use super::error::{Refused, Result};
+use super::facts::{CLUSTER, COMPATIBLE_WITH, PRODUCT, VERSION};
+use super::tables::Table;
+use super::{Api, Shared, accounts};
+use crate::broker::definitions::DestinationKind;
+use crate::broker::listing::exchange_arguments;
+use crate::broker::vhost::Vhost;
+
+/// `GET definitions`.
+pub(super) async fn cluster(State(api): State<Api>, login: Login, query: Query) -> Result<Response> {
+    login.administrator()?;
+    answer::one(&query, &everything(&api))
+}
+
+/// `GET definitions/:vhost`.
+pub(super) async fn of_vhost(
+    State(api): State<Api>,
+    login: Login,
+    Path(name): Path<String>,
+    query: Query,
+) -> Result<Response> {
+    may_manage(&api, &login, &name)?;
+    let vhost = api.seen(&login, &name)?;
+    let mut shown = head("single_virtual_host");
+    let record = vhost.record.read().clone();
+    shown.insert("original_vhost_name".to_owned(), json!(name));
+    shown.insert("metadata".to_owned(), json!({ "description": record.description, "tags": record.tags }));
+    shown.insert("description".to_owned(), json!(record.description));
+    shown.insert("default_queue_type".to_owned(), json!(record.default_queue_type));
+    shown.insert("limits".to_owned(), json!([]));
+    let mut declared = Declared::default();
+    declared.add(&vhost, false);
+    declared.write(&mut shown);
+    answer::one(&query, &Value::Object(shown))
+}
+
+/// Definitions of a vhost are for administrators, and for policymakers who may enter it.
+pub(super) fn may_manage(api: &Shared, login: &Login, vhost: &str) -> Result<()> {
+    if login.is(Level::Administrator) {
+        return Ok(());
+    }
+    login.must_be(Level::Policymaker)?;
+    match api.broker.users.permission(login.user.as_str(), vhost) {
+        Some(_) => Ok(()),
+        None => Err(Refused::not_authorized("User not authorized to access virtual host")),
+    }
+}
+
+fn head(format: &str) -> Map<String, Value> {
+    let mut shown = Map::new();
+    for (name, value) in [
+        ("rabbit_version", COMPATIBLE_WITH),
+        ("rabbitmq_version", COMPATIBLE_WITH),
+        ("product_name", PRODUCT),
+        ("product_version", VERSION),
+        ("rabbitmq_definition_format", format),
+        ("original_cluster_name", CLUSTER),
+        ("explanation", "Definitions of cluster 'leveret'"),
+    ] {
+        shown.insert(name.to_owned(), json!(value));
+    }
+    shown
+}
+
+/// What is declared.
+#[derive(Default)]
+struct Declared {
+    queues: Vec<Value>,
+    exchanges: Vec<Value>,
+    bindings: Vec<Value>,
+}
+
+impl Declared {
+    fn add(&mut self, vhost: &Vhost, with_vhost: bool) {
+        let place = |mut value: Value| {
+            if with_vhost && let Some(object) = value.as_object_mut() {
+                object.insert("vhost".to_owned(), json!(vhost.name.as_str()));
+            }
+            value
+        };
+        let mut queues = vhost.queues();
+        queues.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        let exclusive = |name: &str| {
+            queues
+                .binary_search_by(|queue| queue.name.as_str().cmp(name))
+                .is_ok_and(|found| queues[found].spec.exclusive_owner.is_some())
+        };
+        for queue in queues.iter().filter(|queue| queue.spec.exclusive_owner.is_none()) {
+            self.queues.push(place(json!({
+                "name": queue.name.as_str(),
+                "durable": queue.spec.durable,
+                "auto_delete": queue.spec.auto_delete,
+                "arguments": Table(&queue.spec.arguments),
+            })));
+        }
+        let own = |exchange: &leveret_exchanges::ExchangeInfo| {
+            !exchange.name.is_empty() && !leveret_exchanges::names::is_predeclared(&exchange.name)
+        };
+        for exchange in vhost.exchanges().iter().filter(|exchange| own(exchange)) {
+            self.exchanges.push(place(json!({
+                "name": &*exchange.name,
+                "type": exchange.kind.name(),
+                "durable": exchange.durable,
+                "auto_delete": exchange.auto_delete,
+                "internal": exchange.internal,
+                "arguments": Table(&exchange_arguments(exchange)),
+            })));
+        }
+        for binding in vhost.bindings() {
+            let to_queue = binding.kind == DestinationKind::Queue;
+            if binding.source.is_empty() || (to_queue && exclusive(&binding.destination)) {
+                continue;
+            }
+            self.bindings.push(place(json!({
+                "source": &*binding.source,
+                "destination": &*binding.destination,
+                "destination_type": if to_queue { "queue" } else { "exchange" },
+                "routing_key": &*binding.routing_key,
+                "arguments": Table(&binding.arguments),
+            })));
+        }
+    }
+
+    fn write(self, shown: &mut Map<String, Value>) {
+        shown.insert("queues".to_owned(), Value::Array(self.queues));
+        shown.insert("exchanges".to_owned(), Value::Array(self.exchanges));
+        shown.insert("bindings".to_owned(), Value::Array(self.bindings));
+        for name in ["policies", "parameters"] {
+            shown.insert(name.to_owned(), json!([]));
+        }
+    }
+}
+
+fn everything(api: &Shared) -> Value {
+    let mut shown = head("cluster");
+    let users = &api.broker.users;
+    let all: Vec<_> = users.all().iter().map(|(name, record)| accounts::shown(name, record)).collect();
+    shown.insert("users".to_owned(), json!(all));
+    let all = users.permissions();
+    let all: Vec<_> =
+        all.iter().map(|(user, vhost, record)| accounts::permission(user, vhost, record)).collect();
+    shown.insert("permissions".to_owned(), json!(all));
+    let mut declared = Declared::default();
+    let mut vhosts = Vec::new();
+    for vhost in api.broker.vhosts() {
+        let record = vhost.record.read().clone();
+        vhosts.push(json!({
+            "name": vhost.name.as_str(),
+            "description": record.description,
+            "tags": record.tags,
+            "default_queue_type": record.default_queue_type,
+            "metadata": { "description": record.description, "tags": record.tags },
+            "limits": [],
+        }));
+        declared.add(&vhost, true);
+    }
+    shown.insert("vhosts".to_owned(), json!(vhosts));
+    for name in ["topic_permissions", "global_parameters"] {
+        shown.insert(name.to_owned(), json!([]));
+    }
+    declared.write(&mut shown);
+    Value::Object(shown)
+}

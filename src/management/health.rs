@@ -1,0 +1,149 @@
+//! Health checks: 200 when well, 503 with a reason when not (rabbitmq-semantics 3a).
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use leveret_queues::store::Pressure;
+use leveret_queues::{Message, MessageMeta};
+use serde_json::{Value, json};
+
+use super::access::Login;
+use super::error::{Refused, Result};
+use super::{Api, Shared, node};
+use crate::broker::arguments::FieldTable;
+use crate::broker::names::QueueName;
+use crate::broker::publish::{Incoming, Publisher};
+use crate::broker::queues::QueueRequest;
+use crate::broker::turn::Turn;
+
+fn well() -> Response {
+    Json(json!({ "status": "ok" })).into_response()
+}
+
+fn ill(reason: &str, more: Value) -> Response {
+    let mut body = json!({ "status": "failed", "reason": reason });
+    if let (Some(body), Value::Object(more)) = (body.as_object_mut(), more) {
+        body.extend(more);
+    }
+    (StatusCode::SERVICE_UNAVAILABLE, Json(body)).into_response()
+}
+
+/// Checks that are always well on one node: there is no cluster that could be incomplete, and no TLS.
+pub(super) async fn always_well() -> Response {
+    well()
+}
+
+/// The same, for those who are logged in.
+pub(super) async fn well_for_users(_: Login) -> Response {
+    well()
+}
+
+/// `is-in-service`, `ready-to-serve-clients`: the store takes messages.
+pub(super) async fn in_service(State(api): State<Api>) -> Response {
+    match api.broker.store().pressure() {
+        Pressure::Blocked(reason) => ill(&reason, json!({})),
+        Pressure::None | Pressure::Full => well(),
+    }
+}
+
+/// `below-node-connection-limit`.
+pub(super) async fn below_connection_limit(State(api): State<Api>) -> Response {
+    let (open, limit) = (api.broker.open_connections(), api.broker.limits.connections_max);
+    if open < limit {
+        return well();
+    }
+    ill("node connection limit is reached", json!({ "connections": open, "limit": limit }))
+}
+
+/// `alarms`, `local-alarms`.
+pub(super) async fn alarms(State(api): State<Api>, _: Login) -> Response {
+    match node::alarm(&api) {
+        None => well(),
+        Some(resource) => {
+            let alarm = json!({ "node": &*api.facts.node, "resource": resource });
+            ill("There are alarms in effect in the cluster", json!({ "alarms": [alarm] }))
+        }
+    }
+}
+
+/// `virtual-hosts`.
+pub(super) async fn vhosts(State(api): State<Api>, _: Login) -> Response {
+    if api.broker.vhosts().is_empty() { ill("there is no virtual host", json!({})) } else { well() }
+}
+
+/// `port-listener/:port`.
+pub(super) async fn port(State(api): State<Api>, _: Login, Path(port): Path<String>) -> Result<Response> {
+    let port: u16 = port.parse().map_err(|_| Refused::bad_request(format!("not a port: {port}")))?;
+    let ports: Vec<u16> = api.facts.listening().iter().map(|(_, address)| address.port()).collect();
+    if ports.contains(&port) {
+        return Ok(Json(json!({ "status": "ok", "port": port })).into_response());
+    }
+    Ok(ill("No active listener", json!({ "missing": port, "ports": ports })))
+}
+
+/// `protocol-listener/:protocol`.
+pub(super) async fn protocol(State(api): State<Api>, _: Login, Path(protocol): Path<String>) -> Response {
+    let wanted = match protocol.as_str() {
+        "amqp091" | "amqp0.9.1" | "amqp-0-9-1" => "amqp",
+        other => other,
+    };
+    let protocols = api.facts.listening().map(|(protocol, _)| protocol);
+    if protocols.contains(&wanted) {
+        return Json(json!({ "status": "ok", "protocol": protocol })).into_response();
+    }
+    ill("No active listener", json!({ "missing": protocol, "protocols": protocols }))
+}
+
+/// `certificate-expiration/:within/:unit`: nothing is served over TLS.
+pub(super) async fn certificates(_: Login, Path((within, unit)): Path<(String, String)>) -> Result<Response> {
+    let units = ["days", "weeks", "months", "years"];
+    if within.parse::<u32>().is_err() || !units.contains(&unit.as_str()) {
+        return Err(Refused::bad_request(format!("not a number of {}", units.join(", "))));
+    }
+    Ok(well())
+}
+
+/// Name of the queue that the test declares, publishes to and gets from.
+const TEST_QUEUE: &str = "aliveness-test";
+
+/// `GET aliveness-test/:vhost`.
+pub(super) async fn aliveness(
+    State(api): State<Api>,
+    login: Login,
+    Path(vhost): Path<String>,
+) -> Result<Response> {
+    tokio::task::block_in_place(|| test(&api, &login, &vhost))
+}
+
+fn test(api: &Shared, login: &Login, vhost: &str) -> Result<Response> {
+    let mut entered = api.enter(login, vhost)?;
+    let mut turn = Turn::at(api.broker.now());
+    let request = QueueRequest {
+        passive: false,
+        durable: false,
+        exclusive: false,
+        auto_delete: false,
+        arguments: &FieldTable::default(),
+    };
+    let declared = {
+        let (vhost, name) = (&entered.vhost, QueueName::new(TEST_QUEUE));
+        api.broker.declare_queue(vhost, &entered.caller(), &mut turn, &name, &request)?
+    };
+    let name = declared.queue.name.clone();
+    let message = Message::new("", name.as_str(), b"\0\0", b"test_message", MessageMeta::default());
+    let incoming = std::iter::once(Incoming { message, headers: false, mandatory: false });
+    let (_, refusal) =
+        Publisher::default().publish(&api.broker, &entered.vhost, &mut entered.rights, &mut turn, incoming);
+    if let Some(refusal) = refusal {
+        api.broker.finish(&mut turn);
+        return Err(refusal.into());
+    }
+    let got = api
+        .broker
+        .readable_queue(&entered.vhost, &entered.caller(), &name)
+        .and_then(|queue| queue.get(&mut turn, true));
+    api.broker.finish(&mut turn);
+    got?;
+    Ok(well())
+}

@@ -1,0 +1,248 @@
+//! Metrics for Prometheus under `RabbitMQ`'s names (rabbitmq-semantics 3d), so that its dashboards fill.
+//! A scrape costs as many short locks as there are queues, however many messages they hold.
+
+use std::collections::HashSet;
+use std::fmt::{Display, Write};
+use std::sync::atomic::Ordering;
+
+use axum::Router;
+use axum::extract::{RawQuery, State};
+use axum::http::header::CONTENT_TYPE;
+use axum::middleware;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+
+use super::facts::{CLUSTER, COMPATIBLE_WITH, VERSION};
+use super::node::{DISK_FREE_LIMIT, Usage, alarm};
+use super::rates::Totals;
+use super::{Api, Shared, server};
+
+/// What Prometheus asks for; others are not served.
+pub(super) fn router(api: Api) -> Router {
+    Router::new()
+        .route("/metrics", get(aggregated))
+        .route("/metrics/per-object", get(per_object))
+        .route("/metrics/detailed", get(detailed))
+        .with_state(api)
+        .layer(middleware::from_fn(server::secure))
+}
+
+/// Text in the exposition format.
+#[derive(Default)]
+struct Text(String);
+
+impl Text {
+    fn kind(&mut self, kind: &str, name: &str) {
+        let _ = writeln!(self.0, "# TYPE {name} {kind}");
+    }
+
+    fn value(&mut self, name: &str, labels: &str, value: impl Display) {
+        let _ = if labels.is_empty() {
+            writeln!(self.0, "{name} {value}")
+        } else {
+            writeln!(self.0, "{name}{{{labels}}} {value}")
+        };
+    }
+
+    fn gauge(&mut self, name: &str, value: impl Display) {
+        self.kind("gauge", name);
+        self.value(name, "", value);
+    }
+
+    fn counter(&mut self, name: &str, labels: &str, value: u64) {
+        self.kind("counter", name);
+        self.value(name, labels, value);
+    }
+
+    fn response(self) -> Response {
+        ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], self.0).into_response()
+    }
+}
+
+/// A label's value, quoted.
+fn quoted(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+async fn aggregated(State(api): State<Api>) -> Response {
+    let mut text = Text::default();
+    common(&api, &mut text);
+    let totals = Totals::of(&api.broker);
+    global(&api, &totals, &mut text);
+    for (name, value) in [
+        ("rabbitmq_queue_messages", totals.messages),
+        ("rabbitmq_queue_messages_ready", totals.ready),
+        ("rabbitmq_queue_messages_unacked", totals.unacked),
+        ("rabbitmq_queue_consumers", totals.consumers),
+    ] {
+        text.gauge(name, value);
+    }
+    text.response()
+}
+
+async fn per_object(State(api): State<Api>) -> Response {
+    let mut text = Text::default();
+    common(&api, &mut text);
+    global(&api, &Totals::of(&api.broker), &mut text);
+    queues(&api, &mut text, "rabbitmq_queue_", &FAMILIES, None);
+    text.response()
+}
+
+/// A family of `/metrics/detailed` and the metrics in it.
+type Family = (&'static str, &'static [&'static str]);
+
+const FAMILIES: [Family; 2] = [
+    ("queue_coarse_metrics", &["messages_ready", "messages_unacked", "messages"]),
+    ("queue_consumer_count", &["consumers"]),
+];
+
+/// Only the families asked for, in the vhosts asked for.
+async fn detailed(State(api): State<Api>, RawQuery(query): RawQuery) -> Response {
+    let query = query.unwrap_or_default();
+    let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+    let pairs: Vec<_> = pairs
+        .map(|(name, value)| {
+            let value = value.replace('+', " ");
+            (name, percent_encoding::percent_decode_str(&value).decode_utf8_lossy().into_owned())
+        })
+        .collect();
+    let of = |wanted: &str| -> HashSet<&str> {
+        pairs.iter().filter(|(name, _)| *name == wanted).map(|(_, value)| value.as_str()).collect()
+    };
+    let families: Vec<Family> =
+        FAMILIES.into_iter().filter(|(family, _)| of("family").contains(family)).collect();
+    let vhosts = Some(of("vhost")).filter(|vhosts| !vhosts.is_empty());
+    let mut text = Text::default();
+    queues(&api, &mut text, "rabbitmq_detailed_queue_", &families, vhosts.as_ref());
+    text.response()
+}
+
+fn queues(api: &Shared, text: &mut Text, prefix: &str, families: &[Family], vhosts: Option<&HashSet<&str>>) {
+    let mut rows = Vec::new();
+    for vhost in api.broker.vhosts() {
+        if vhosts.is_some_and(|vhosts| !vhosts.contains(vhost.name.as_str())) {
+            continue;
+        }
+        for queue in vhost.queues() {
+            let labels = format!(
+                "vhost=\"{}\",queue=\"{}\"",
+                quoted(vhost.name.as_str()),
+                quoted(queue.name.as_str())
+            );
+            rows.push((labels, queue.counts()));
+        }
+    }
+    for metric in families.iter().flat_map(|(_, metrics)| *metrics) {
+        let name = format!("{prefix}{metric}");
+        text.kind("gauge", &name);
+        for (labels, counts) in &rows {
+            let value = match *metric {
+                "messages_ready" => counts.ready,
+                "messages_unacked" => counts.unacked,
+                "consumers" => counts.consumers as u64,
+                _ => counts.ready + counts.unacked,
+            };
+            text.value(&name, labels, value);
+        }
+    }
+}
+
+fn common(api: &Shared, text: &mut Text) {
+    let node = quoted(&api.facts.node);
+    text.kind("untyped", "rabbitmq_build_info");
+    text.value(
+        "rabbitmq_build_info",
+        &format!(
+            "rabbitmq_version=\"{COMPATIBLE_WITH}\",product_name=\"Leveret\",product_version=\"{VERSION}\",erlang_version=\"none\""
+        ),
+        1,
+    );
+    text.kind("untyped", "rabbitmq_identity_info");
+    text.value(
+        "rabbitmq_identity_info",
+        &format!(
+            "rabbitmq_node=\"{node}\",rabbitmq_cluster=\"{CLUSTER}\",rabbitmq_endpoint=\"aggregated\",rabbitmq_cluster_permanent_id=\"{node}\""
+        ),
+        1,
+    );
+    let usage = Usage::read(api);
+    let alarm = alarm(api);
+    for (name, value) in [
+        ("rabbitmq_process_resident_memory_bytes", usage.memory),
+        ("rabbitmq_resident_memory_limit_bytes", api.broker.memory().budget()),
+        ("rabbitmq_process_open_fds", usage.files),
+        ("rabbitmq_process_max_fds", usage.files_max),
+        ("rabbitmq_disk_space_available_bytes", usage.disk_free),
+        ("rabbitmq_disk_space_available_limit_bytes", DISK_FREE_LIMIT),
+        ("rabbitmq_alarms_memory_used_watermark", u64::from(alarm == Some("memory"))),
+        ("rabbitmq_alarms_free_disk_space_watermark", u64::from(alarm == Some("disk"))),
+        ("rabbitmq_alarms_file_descriptor_limit", u64::from(usage.files >= usage.files_max)),
+        ("rabbitmq_erlang_uptime_seconds", api.broker.now().0.saturating_sub(api.facts.started.0) / 1000),
+    ] {
+        text.gauge(name, value);
+    }
+}
+
+fn global(api: &Shared, totals: &Totals, text: &mut Text) {
+    let registry = &api.broker.registry;
+    let connections = registry.connections();
+    let channels: usize = connections.iter().map(|open| open.channels().len()).sum();
+    text.gauge("rabbitmq_connections", connections.len());
+    text.gauge("rabbitmq_channels", channels);
+    text.gauge("rabbitmq_queues", totals.queues);
+    text.gauge("rabbitmq_consumers", totals.consumers);
+    let churn = &registry.churn;
+    for (name, count) in [
+        ("rabbitmq_connections_opened_total", &churn.connections_opened),
+        ("rabbitmq_connections_closed_total", &churn.connections_closed),
+        ("rabbitmq_channels_opened_total", &churn.channels_opened),
+        ("rabbitmq_channels_closed_total", &churn.channels_closed),
+        ("rabbitmq_queues_declared_total", &churn.queues_declared),
+        ("rabbitmq_queues_created_total", &churn.queues_created),
+        ("rabbitmq_queues_deleted_total", &churn.queues_deleted),
+    ] {
+        text.counter(name, "", count.load(Ordering::Relaxed));
+    }
+    let protocol = "protocol=\"amqp091\"";
+    let routed = totals.published.saturating_sub(totals.returned + totals.dropped);
+    for (name, value) in [
+        ("received", totals.published),
+        ("received_confirm", totals.published_confirm),
+        ("routed", routed),
+        ("confirmed", totals.confirmed),
+        ("unroutable_returned", totals.returned),
+        ("unroutable_dropped", totals.dropped),
+    ] {
+        text.counter(&format!("rabbitmq_global_messages_{name}_total"), protocol, value);
+    }
+    for (name, value) in [
+        ("rabbitmq_channel_messages_unroutable_returned_total", totals.returned),
+        ("rabbitmq_channel_messages_unroutable_dropped_total", totals.dropped),
+    ] {
+        text.counter(name, "", value);
+    }
+    let by_type = "protocol=\"amqp091\",queue_type=\"rabbit_classic_queue\"";
+    let stats = &totals.stats;
+    for (name, value) in [
+        ("delivered", stats.delivered + stats.delivered_no_ack + stats.got + stats.got_no_ack),
+        ("redelivered", stats.redelivered),
+        ("delivered_consume_manual_ack", stats.delivered),
+        ("delivered_consume_auto_ack", stats.delivered_no_ack),
+        ("delivered_get_manual_ack", stats.got),
+        ("delivered_get_auto_ack", stats.got_no_ack),
+        ("get_empty", stats.got_empty),
+        ("acknowledged", stats.acked),
+    ] {
+        text.counter(&format!("rabbitmq_global_messages_{name}_total"), by_type, value);
+    }
+    text.kind("gauge", "rabbitmq_global_consumers");
+    text.value("rabbitmq_global_consumers", protocol, totals.consumers);
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn labels_are_quoted() {
+        assert_eq!(super::quoted("a\"b\\c\nd"), "a\\\"b\\\\c\\nd");
+    }
+}

@@ -1,0 +1,140 @@
+//! The one node: what the process and the machine have, read when asked for.
+
+use axum::extract::{Path, State};
+use axum::response::Response;
+use serde_json::{Value, json};
+
+use super::access::{Level, Login};
+use super::answer::{self, Query};
+use super::error::{Refused, Result};
+use super::facts::{COMPATIBLE_WITH, VERSION};
+use super::overview::exchange_types;
+use super::{Api, Shared};
+
+/// Free space below which the store takes no more, as it is told to tools.
+pub(super) const DISK_FREE_LIMIT: u64 = 50 * 1024 * 1024;
+
+/// What the operating system says of the process.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Usage {
+    pub(super) memory: u64,
+    pub(super) files: u64,
+    pub(super) files_max: u64,
+    pub(super) disk_free: u64,
+}
+
+impl Usage {
+    /// Reads it; zeros for what cannot be read.
+    pub(super) fn read(api: &Shared) -> Self {
+        let pages = std::fs::read_to_string("/proc/self/statm").ok();
+        let pages = pages.and_then(|text| text.split(' ').nth(1)?.parse::<u64>().ok()).unwrap_or_default();
+        let files = std::fs::read_dir("/proc/self/fd").map_or(0, |entries| entries.count() as u64);
+        let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+        let disk = rustix::fs::statvfs(&api.facts.process.data_dir);
+        Self {
+            memory: pages * rustix::param::page_size() as u64,
+            files,
+            files_max: limit.current.unwrap_or(u64::MAX >> 1),
+            disk_free: disk.map_or(0, |disk| disk.f_bavail * disk.f_frsize),
+        }
+    }
+}
+
+/// Why publishers are held up, if they are.
+pub(super) fn alarm(api: &Shared) -> Option<&'static str> {
+    use leveret_queues::store::Pressure;
+    if api.broker.memory().is_overdrawn() {
+        return Some("memory");
+    }
+    match api.broker.store().pressure() {
+        Pressure::Blocked(_) => Some("disk"),
+        Pressure::None | Pressure::Full => None,
+    }
+}
+
+fn shown(api: &Shared) -> Value {
+    let usage = Usage::read(api);
+    let uptime = api.broker.now().0.saturating_sub(api.facts.started.0);
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let alarm = alarm(api);
+    let mechanism = |name: &str| json!({ "name": name, "description": name, "enabled": true });
+    json!({
+        "name": &*api.facts.node,
+        "type": "disc",
+        "running": true,
+        "being_drained": false,
+        "uptime": uptime,
+        "run_queue": 0,
+        "processors": processors,
+        "os_pid": std::process::id().to_string(),
+        "fd_used": usage.files,
+        "fd_total": usage.files_max,
+        "sockets_used": api.broker.open_connections(),
+        "sockets_total": api.broker.limits.connections_max,
+        "proc_used": 0,
+        "proc_total": 1_048_576,
+        "mem_used": usage.memory,
+        "mem_limit": api.broker.memory().budget(),
+        "mem_alarm": alarm == Some("memory"),
+        "disk_free": usage.disk_free,
+        "disk_free_limit": DISK_FREE_LIMIT,
+        "disk_free_alarm": alarm == Some("disk"),
+        "rates_mode": "basic",
+        "net_ticktime": 60,
+        "enabled_plugins": [],
+        "applications": [
+            { "name": "rabbit", "description": "the API that is compatible with", "version": COMPATIBLE_WITH },
+            { "name": "leveret", "description": "Leveret", "version": VERSION },
+        ],
+        "exchange_types": exchange_types(),
+        "auth_mechanisms": [mechanism("PLAIN"), mechanism("AMQPLAIN")],
+        "contexts": api.facts.contexts(),
+        "db_dir": api.facts.process.data_dir.display().to_string(),
+        "log_files": [],
+        "config_files": [],
+        "partitions": [],
+        "cluster_links": [],
+        "ra_open_file_metrics": {},
+    })
+}
+
+/// `GET nodes`.
+pub(super) async fn all(State(api): State<Api>, login: Login, query: Query) -> Result<Response> {
+    login.must_be(Level::Monitoring)?;
+    answer::list(&query, vec![shown(&api)])
+}
+
+fn named(api: &Shared, name: &str) -> Result<()> {
+    if *name == *api.facts.node { Ok(()) } else { Err(Refused::not_found("node_not_found")) }
+}
+
+/// `GET nodes/:name`.
+pub(super) async fn get(
+    State(api): State<Api>,
+    login: Login,
+    Path(name): Path<String>,
+    query: Query,
+) -> Result<Response> {
+    login.must_be(Level::Monitoring)?;
+    named(&api, &name)?;
+    answer::one(&query, &shown(&api))
+}
+
+/// `GET nodes/:name/memory`.
+pub(super) async fn memory(
+    State(api): State<Api>,
+    login: Login,
+    Path(name): Path<String>,
+    query: Query,
+) -> Result<Response> {
+    login.must_be(Level::Monitoring)?;
+    named(&api, &name)?;
+    let (resident, messages) = (Usage::read(&api).memory, api.broker.memory().held());
+    let shown = json!({ "memory": {
+        "strategy": "rss",
+        "messages": messages,
+        "other": resident.saturating_sub(messages),
+        "total": { "erlang": resident, "rss": resident, "allocated": resident },
+    }});
+    answer::one(&query, &shown)
+}

@@ -1,0 +1,135 @@
+//! The whole at a glance, and what tools ask to find out whom they talk to.
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::Response;
+use leveret_exchanges::Kind;
+use serde_json::{Value, json};
+
+use super::Api;
+use super::access::{Level, Login};
+use super::answer::{self, Query};
+use super::error::Result;
+use super::facts::{CLUSTER, COMPATIBLE_WITH, PRODUCT, VERSION};
+use super::rates::Totals;
+
+/// The exchange types that can be declared.
+pub(super) fn exchange_types() -> Value {
+    let shown = Kind::names()
+        .map(|name| json!({ "name": name, "description": format!("exchange type {name}"), "enabled": true }));
+    Value::Array(shown.collect())
+}
+
+/// `GET overview`. What tells of all vhosts together is for monitors.
+pub(super) async fn get(State(api): State<Api>, login: Login, query: Query) -> Result<Response> {
+    let mut shown = json!({
+        "management_version": VERSION,
+        "rates_mode": "basic",
+        "sample_retention_policies": { "global": [600], "basic": [600], "detailed": [600] },
+        "exchange_types": exchange_types(),
+        "product_version": VERSION,
+        "product_name": PRODUCT,
+        "rabbitmq_version": COMPATIBLE_WITH,
+        "cluster_name": CLUSTER,
+        "cluster_tags": [],
+        "node_tags": [],
+        "erlang_version": "none",
+        "erlang_full_version": "none",
+        "crypto_lib_version": "none",
+        "release_series_support_status": "supported",
+        "disable_stats": false,
+        "enable_queue_totals": false,
+        "default_queue_type": "classic",
+        "is_op_policy_updating_enabled": false,
+        "node": &*api.facts.node,
+        "statistics_db_event_queue": 0,
+        "listeners": [],
+        "contexts": [],
+    });
+    let Some(object) = shown.as_object_mut() else { return answer::one(&query, &shown) };
+    if login.is(Level::Monitoring) {
+        object.insert("listeners".to_owned(), json!(api.facts.listeners()));
+        object.insert("contexts".to_owned(), api.facts.contexts());
+    }
+    let totals = Totals::of(&api.broker);
+    let rates = api.rates.snapshot().totals(&api.broker, &totals);
+    if login.is(Level::Monitoring) {
+        let mut messages = json!(rates.messages);
+        if let (Some(messages), Value::Object(more)) = (messages.as_object_mut(), json!(rates.global)) {
+            messages.extend(more);
+            for name in ["disk_reads", "disk_writes"] {
+                messages.insert(name.to_owned(), json!(0));
+                messages.insert(format!("{name}_details"), json!({ "rate": 0.0 }));
+            }
+        }
+        let connections = api.broker.registry.connections();
+        object.insert("message_stats".to_owned(), messages);
+        object.insert("churn_rates".to_owned(), json!(rates.churn));
+        object.insert("queue_totals".to_owned(), json!(rates.lengths));
+        object.insert(
+            "object_totals".to_owned(),
+            json!({
+                "channels": connections.iter().map(|open| open.channels().len()).sum::<usize>(),
+                "connections": connections.len(),
+                "consumers": totals.consumers,
+                "exchanges": totals.exchanges,
+                "queues": totals.queues,
+            }),
+        );
+    } else {
+        add_own(&api, &login, object);
+    }
+    answer::one(&query, &shown)
+}
+
+/// What a user without the tag for all may see: the sums of its own vhosts.
+fn add_own(api: &Api, login: &Login, object: &mut serde_json::Map<String, Value>) {
+    let (mut ready, mut unacked, mut consumers, mut queues, mut exchanges) = (0, 0, 0, 0, 0);
+    for vhost in api.all_seen(login) {
+        exchanges += vhost.exchange_count();
+        for queue in vhost.queues() {
+            let counts = queue.counts();
+            ready += counts.ready;
+            unacked += counts.unacked;
+            consumers += counts.consumers;
+            queues += 1;
+        }
+    }
+    let mut connections = api.broker.registry.connections();
+    connections.retain(|connection| connection.facts.user == login.user);
+    object.insert(
+        "queue_totals".to_owned(),
+        json!({
+            "messages": ready + unacked,
+            "messages_ready": ready,
+            "messages_unacknowledged": unacked,
+        }),
+    );
+    object.insert(
+        "object_totals".to_owned(),
+        json!({
+            "channels": connections.iter().map(|open| open.channels().len()).sum::<usize>(),
+            "connections": connections.len(),
+            "consumers": consumers,
+            "exchanges": exchanges,
+            "queues": queues,
+        }),
+    );
+    object.insert("message_stats".to_owned(), json!({}));
+    object.insert("churn_rates".to_owned(), json!({}));
+}
+
+/// `GET cluster-name`.
+pub(super) async fn cluster_name(_: Login) -> Json<Value> {
+    Json(json!({ "name": CLUSTER }))
+}
+
+/// `GET version`.
+pub(super) async fn version() -> Json<Value> {
+    Json(json!(VERSION))
+}
+
+/// `GET extensions`: the dashboard's, of which there are none.
+pub(super) async fn extensions(_: Login) -> Json<Value> {
+    Json(json!([]))
+}

@@ -1,0 +1,191 @@
+//! Deliveries that wait too long for their acknowledgement (`x-consumer-timeout`): their channel is
+//! closed, as `RabbitMQ` before 4.3 and `LavinMQ` do.
+//!
+//! Invariants: a channel that asks for no timeout costs nothing; no clock is read per delivery: now
+//! and then the channel's next delivery tag is noted with the time, and whatever has a lower tag is at
+//! least that old. A timeout is found late by a quarter of it, at most.
+//! Absent: sockets, tasks.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use leveret_queues::{Millis, QueueId};
+use parking_lot::Mutex;
+use rustc_hash::FxHashMap;
+
+use super::connection::Connection;
+use super::error::{AmqpError, MethodId, ReplyCode};
+use super::outbox::Outbox;
+use crate::broker::Broker;
+use crate::broker::deadlines::Ticks;
+use crate::broker::queue_handle::QueueHandle;
+use crate::broker::turn::Turn;
+
+/// Ends a channel from outside of its connection's task.
+pub trait Ender: Send + Sync {
+    /// Has the channel closed with `error`, unless it has ended meanwhile. May be told again.
+    fn end_channel(&self, channel: u16, incarnation: u64, error: AmqpError);
+}
+
+/// The timeouts of one channel.
+pub(super) struct Watch {
+    broker: Arc<Broker>,
+    outbox: Arc<Outbox>,
+    ender: Arc<dyn Ender>,
+    channel: u16,
+    incarnation: u64,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// In milliseconds, by queue.
+    timeouts: FxHashMap<QueueId, u64>,
+    marks: Marks,
+    tick_at: Option<Millis>,
+}
+
+/// Delivery tags by time.
+#[derive(Debug, Default)]
+struct Marks(VecDeque<(Millis, u64)>);
+
+/// Looks per shortest timeout. The mark may be made one look late, and found one late.
+const LOOKS: u64 = 8;
+
+/// Marks kept, at most: the longest timeout is looked at so often at least.
+const MARKS_MAX: u64 = 1024;
+
+/// Shortest time between two looks, in milliseconds.
+const INTERVAL_MS_MIN: u64 = 10;
+
+impl Marks {
+    fn note(&mut self, now: Millis, next_tag: u64) {
+        // Where nothing was delivered in between, the earlier mark says more.
+        if self.0.back().is_none_or(|(_, last)| *last < next_tag) {
+            self.0.push_back((now, next_tag));
+        }
+    }
+
+    /// Deliveries with lower tags are older than `age_ms`.
+    fn older(&self, now: Millis, age_ms: u64) -> u64 {
+        let behind = self.0.partition_point(|(at, _)| at.plus(age_ms) <= now);
+        behind.checked_sub(1).and_then(|last| self.0.get(last)).map_or(0, |(_, tag)| *tag)
+    }
+
+    /// Of what is older than all timeouts, one mark is enough.
+    fn forget(&mut self, now: Millis, age_ms: u64) {
+        while self.0.get(1).is_some_and(|(at, _)| at.plus(age_ms) <= now) {
+            self.0.pop_front();
+        }
+    }
+}
+
+impl State {
+    fn interval_ms(&self) -> u64 {
+        let shortest = self.timeouts.values().min().copied().unwrap_or(u64::MAX);
+        let longest = self.timeouts.values().max().copied().unwrap_or(0);
+        (shortest / LOOKS).max(longest / MARKS_MAX).max(INTERVAL_MS_MIN)
+    }
+}
+
+impl Watch {
+    fn ask(self: &Arc<Self>, state: &mut State, now: Millis) {
+        let at = now.plus(state.interval_ms());
+        if state.tick_at.is_none_or(|asked| at < asked) {
+            self.broker.tick_at(at, state.tick_at, self);
+            state.tick_at = Some(at);
+        }
+    }
+
+    fn error(&self, timeout_ms: u64) -> AmqpError {
+        let text = format!(
+            "delivery acknowledgement on channel {} timed out. Timeout value used: {timeout_ms} ms. \
+             This timeout value can be configured, see consumers doc guide to learn more",
+            self.channel
+        );
+        AmqpError::new(ReplyCode::PreconditionFailed, MethodId::default(), text)
+    }
+}
+
+impl Ticks for Watch {
+    fn tick(self: Arc<Self>, turn: &mut Turn) {
+        let now = turn.now;
+        let mut state = self.state.lock();
+        state.tick_at = None;
+        let State { timeouts, marks, .. } = &mut *state;
+        let longest = timeouts.values().max().copied().unwrap_or(0);
+        let oldest_of_all = timeouts.values().map(|ms| marks.older(now, *ms)).max().unwrap_or(0);
+        let mut overdue = None;
+        let next_tag = self.outbox.look_at_unacked(self.channel, self.incarnation, &mut |queue, tag| {
+            let timeout_ms = timeouts.get(&queue).copied();
+            overdue = timeout_ms.filter(|ms| tag < marks.older(now, *ms));
+            overdue.is_none() && tag < oldest_of_all
+        });
+        // `None`: the channel is gone, and this with it.
+        let Some(next_tag) = next_tag else { return };
+        marks.note(now, next_tag);
+        marks.forget(now, longest);
+        self.ask(&mut state, now);
+        drop(state);
+        if let Some(timeout_ms) = overdue {
+            self.ender.end_channel(self.channel, self.incarnation, self.error(timeout_ms));
+        }
+    }
+}
+
+impl Connection {
+    /// How channels are ended from outside of the connection's task.
+    pub fn ended_by(&mut self, ender: Arc<dyn Ender>) {
+        self.ender = Some(ender);
+    }
+
+    /// From now on unacknowledged deliveries from `queue` close the channel when they are out longer
+    /// than this. The shortest timeout given for a queue counts.
+    pub(super) fn watch(&mut self, number: u16, queue: &QueueHandle, timeout_ms: u64) {
+        let (Some(open), Some(ender)) = (self.channels.get_mut(&number), &self.ender) else { return };
+        let watch = open.watch.get_or_insert_with(|| {
+            Arc::new(Watch {
+                broker: Arc::clone(&self.broker),
+                outbox: Arc::clone(&self.outbox),
+                ender: Arc::clone(ender),
+                channel: number,
+                incarnation: open.incarnation,
+                state: Mutex::default(),
+            })
+        });
+        let mut state = watch.state.lock();
+        let timeout = state.timeouts.entry(queue.id).or_insert(timeout_ms);
+        *timeout = timeout_ms.min(*timeout);
+        watch.ask(&mut state, self.turn.now);
+    }
+
+    /// Closes one channel, if it is still the one that is meant.
+    pub fn shut_channel(&mut self, number: u16, incarnation: u64, error: &AmqpError) {
+        let open = self.channels.get(&number);
+        if open.is_some_and(|open| open.incarnation == incarnation && !open.closing) {
+            self.flush();
+            self.fail_on(number, error);
+            self.broker.finish(&mut self.turn);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn deliveries_are_as_old_as_the_mark_before_which_they_went_out() {
+        let mut marks = Marks::default();
+        for (at, next_tag) in [(0, 1), (10, 5), (20, 5), (30, 9)] {
+            marks.note(Millis(at), next_tag);
+        }
+        for (now, age, tag) in [(30, 100, 0), (30, 31, 0), (30, 30, 1), (30, 20, 5), (39, 10, 5), (40, 10, 9)]
+        {
+            assert_eq!(marks.older(Millis(now), age), tag, "{age} at {now}");
+        }
+        marks.forget(Millis(50), 20);
+        assert_eq!(marks.0, [(Millis(30), 9)]);
+        assert_eq!(marks.older(Millis(50), 20), 9);
+    }
+}

@@ -1,0 +1,48 @@
+//! Direct reply-to on a channel (rabbitmq-semantics 1b): one consumer for replies, and its hidden
+//! queue's name in the requests.
+
+use std::sync::Arc;
+
+use super::connection::Connection;
+use super::content::{Outgoing, PUBLISH};
+use super::error::{AmqpError, ReplyCode};
+use crate::broker::queue_handle::QueueHandle;
+use crate::broker::refusal::Refusal;
+use crate::broker::reply_to::addressed;
+use crate::wire::method::basic;
+
+impl Connection {
+    /// Whether the channel may start a consumer of replies.
+    pub(super) fn may_consume_replies(&self, number: u16, consume: &basic::Consume) -> Result<(), Refusal> {
+        if self.channels.get(&number).is_some_and(|open| open.replies.is_some()) {
+            return Err(Refusal::Precondition("reply consumer already set".to_owned()));
+        }
+        if !consume.no_ack {
+            return Err(Refusal::Precondition("reply consumer cannot acknowledge".to_owned()));
+        }
+        Ok(())
+    }
+
+    /// The hidden queue of the channel's consumer of replies, which must be attached next.
+    pub(super) fn open_reply_queue(&mut self, number: u16) -> Result<Arc<QueueHandle>, Refusal> {
+        let now = self.turn.now;
+        let queue = self.as_caller(|broker, vhost, _, _| broker.open_reply_queue(vhost, now))?;
+        if let Some(open) = self.channels.get_mut(&number) {
+            open.replies = Some(queue.name.clone());
+        }
+        Ok(queue)
+    }
+
+    /// Puts the hidden queue's name into a request. `false`: refused, as nobody consumes replies.
+    pub(super) fn address(&mut self, number: u16, outgoing: &mut Outgoing) -> bool {
+        let replies = self.channels.get(&number).and_then(|open| open.replies.as_ref());
+        if let Some(name) = replies {
+            outgoing.message = addressed(&outgoing.message, name);
+            return true;
+        }
+        self.flush();
+        let text = "fast reply consumer does not exist";
+        self.fail_on(number, &AmqpError::new(ReplyCode::PreconditionFailed, PUBLISH, text));
+        false
+    }
+}
