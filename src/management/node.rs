@@ -11,8 +11,9 @@ use super::facts::{COMPATIBLE_WITH, VERSION};
 use super::overview::exchange_types;
 use super::{Api, Shared};
 
-/// Free space below which the store takes no more, as it is told to tools.
-pub(super) const DISK_FREE_LIMIT: u64 = 50 * 1024 * 1024;
+/// Free space at which publishers are held up: the store keeps no reserve, it stops when it cannot set
+/// space aside for its next file.
+pub(super) const DISK_FREE_LIMIT: u64 = 0;
 
 /// What the operating system says of the process.
 #[derive(Clone, Copy, Debug, Default)]

@@ -13,6 +13,7 @@ mod hostile;
 mod known_differences;
 mod lapin_client;
 mod limits;
+mod management;
 mod own_rules;
 mod permissions;
 mod raw;

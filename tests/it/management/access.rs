@@ -1,0 +1,226 @@
+//! Who may ask for what.
+
+use serde_json::json;
+
+use super::Http;
+use crate::harness::Broker;
+
+const ALL: &str = "management policymaker monitoring administrator";
+const MONITORS: &str = "monitoring administrator";
+const POLICY: &str = "policymaker administrator";
+const ADMIN: &str = "administrator";
+
+/// Endpoint x role: method, path, body, and the tags with which it is allowed. Each user may do everything in `/`.
+const TABLE: &[(&str, &str, &str, &str)] = &[
+    ("GET", "/api/overview", "", ALL),
+    ("GET", "/api/whoami", "", ALL),
+    ("GET", "/api/cluster-name", "", ALL),
+    ("GET", "/api/extensions", "", ALL),
+    ("GET", "/api/auth/hash_password/x", "", ALL),
+    ("GET", "/api/nodes", "", MONITORS),
+    ("GET", "/api/nodes/x", "", MONITORS),
+    ("GET", "/api/nodes/x/memory", "", MONITORS),
+    ("GET", "/api/vhosts", "", ALL),
+    ("GET", "/api/vhosts/%2F", "", ALL),
+    ("GET", "/api/vhosts/closed", "", MONITORS),
+    ("PUT", "/api/vhosts/%2F", "{}", ADMIN),
+    ("DELETE", "/api/vhosts/none", "", ADMIN),
+    ("POST", "/api/vhosts/none/deletion/protection", "", ADMIN),
+    ("DELETE", "/api/vhosts/none/deletion/protection", "", ADMIN),
+    ("GET", "/api/vhosts/%2F/permissions", "", ADMIN),
+    ("GET", "/api/vhosts/%2F/topic-permissions", "", ADMIN),
+    ("GET", "/api/vhosts/%2F/connections", "", ALL),
+    ("GET", "/api/vhosts/%2F/channels", "", ALL),
+    ("GET", "/api/users", "", ADMIN),
+    ("GET", "/api/users/none", "", ADMIN),
+    ("PUT", "/api/users/none", "{}", ADMIN),
+    ("DELETE", "/api/users/none", "", ADMIN),
+    ("POST", "/api/users/bulk-delete", r#"{"users":[]}"#, ADMIN),
+    ("GET", "/api/users/without-permissions", "", ADMIN),
+    ("GET", "/api/users/none/permissions", "", ADMIN),
+    ("GET", "/api/users/none/topic-permissions", "", ADMIN),
+    ("GET", "/api/permissions", "", ADMIN),
+    ("GET", "/api/permissions/%2F/none", "", ADMIN),
+    ("PUT", "/api/permissions/%2F/none", r#"{"configure":"","write":"","read":""}"#, ADMIN),
+    ("DELETE", "/api/permissions/%2F/none", "", ADMIN),
+    ("GET", "/api/exchanges", "", ALL),
+    ("GET", "/api/exchanges/%2F", "", ALL),
+    ("GET", "/api/exchanges/closed", "", MONITORS),
+    ("GET", "/api/exchanges/%2F/none", "", ALL),
+    ("PUT", "/api/exchanges/%2F/amq.direct", r#"{"type":"direct"}"#, ALL),
+    ("PUT", "/api/exchanges/closed/x", r#"{"type":"direct"}"#, ""),
+    ("DELETE", "/api/exchanges/%2F/none", "", ALL),
+    ("DELETE", "/api/exchanges/closed/none", "", ""),
+    ("GET", "/api/exchanges/%2F/none/bindings/source", "", ALL),
+    ("GET", "/api/exchanges/%2F/none/bindings/destination", "", ALL),
+    ("POST", "/api/exchanges/%2F/none/publish", "{}", ALL),
+    ("GET", "/api/queues", "", ALL),
+    ("GET", "/api/queues/detailed", "", ALL),
+    ("GET", "/api/queues/%2F", "", ALL),
+    ("GET", "/api/queues/closed", "", MONITORS),
+    ("GET", "/api/queues/%2F/none", "", ALL),
+    ("PUT", "/api/queues/%2F/q", "{}", ALL),
+    ("PUT", "/api/queues/closed/q", "{}", ""),
+    ("DELETE", "/api/queues/%2F/none", "", ALL),
+    ("DELETE", "/api/queues/closed/none", "", ""),
+    ("DELETE", "/api/queues/%2F/none/contents", "", ALL),
+    ("POST", "/api/queues/%2F/none/get", "{}", ALL),
+    ("POST", "/api/queues/closed/q/get", r#"{"count":1,"ackmode":"ack_requeue_true","encoding":"auto"}"#, ""),
+    ("GET", "/api/queues/%2F/none/bindings", "", ALL),
+    ("GET", "/api/bindings", "", ALL),
+    ("GET", "/api/bindings/%2F", "", ALL),
+    ("GET", "/api/bindings/closed", "", MONITORS),
+    ("GET", "/api/bindings/%2F/e/x/q/q", "", ALL),
+    ("POST", "/api/bindings/%2F/e/x/q/q", "{}", ALL),
+    ("POST", "/api/bindings/closed/e/x/q/q", "{}", ""),
+    ("GET", "/api/bindings/%2F/e/x/q/q/~", "", ALL),
+    ("DELETE", "/api/bindings/%2F/e/x/q/q/~", "", ALL),
+    ("DELETE", "/api/bindings/closed/e/x/q/q/~", "", ""),
+    ("GET", "/api/connections", "", ALL),
+    ("GET", "/api/connections/none", "", ALL),
+    ("DELETE", "/api/connections/none", "", ALL),
+    ("GET", "/api/connections/none/channels", "", ALL),
+    ("GET", "/api/connections/username/none", "", ALL),
+    ("DELETE", "/api/connections/username/none", "", ADMIN),
+    ("GET", "/api/channels", "", ALL),
+    ("GET", "/api/channels/none", "", ALL),
+    ("GET", "/api/consumers", "", ALL),
+    ("GET", "/api/consumers/%2F", "", ALL),
+    ("GET", "/api/consumers/closed", "", MONITORS),
+    ("GET", "/api/definitions", "", ADMIN),
+    ("POST", "/api/definitions", "{}", ADMIN),
+    ("GET", "/api/definitions/%2F", "", POLICY),
+    ("POST", "/api/definitions/%2F", "{}", POLICY),
+    ("GET", "/api/definitions/closed", "", ADMIN),
+    ("GET", "/api/all-configuration", "", ADMIN),
+    ("GET", "/api/aliveness-test/%2F", "", ALL),
+    ("GET", "/api/aliveness-test/closed", "", ""),
+    ("GET", "/api/health/checks/alarms", "", ALL),
+    ("GET", "/api/health/checks/local-alarms", "", ALL),
+    ("GET", "/api/health/checks/virtual-hosts", "", ALL),
+    ("GET", "/api/health/checks/port-listener/1", "", ALL),
+    ("GET", "/api/health/checks/protocol-listener/amqp", "", ALL),
+    ("GET", "/api/health/checks/certificate-expiration/1/months", "", ALL),
+    ("GET", "/api/health/checks/node-is-quorum-critical", "", ALL),
+    ("GET", "/api/parameters", "", POLICY),
+    ("GET", "/api/global-parameters", "", POLICY),
+    ("GET", "/api/policies", "", ALL),
+    ("GET", "/api/policies/%2F", "", ALL),
+    ("PUT", "/api/policies/%2F/p", "{}", POLICY),
+    ("GET", "/api/operator-policies", "", ALL),
+    ("GET", "/api/vhost-limits", "", ALL),
+    ("GET", "/api/user-limits", "", ADMIN),
+    ("GET", "/api/topic-permissions", "", ADMIN),
+    ("GET", "/api/feature-flags", "", ALL),
+    ("GET", "/api/shovels", "", ALL),
+    ("GET", "/api/federation-links", "", ALL),
+];
+
+#[test]
+fn each_endpoint_is_for_those_whose_tag_allows_it() {
+    let broker = Broker::new();
+    let admin = Http::of(&broker);
+    admin.put("/api/vhosts/closed", &json!({})).is(201);
+    let roles: Vec<_> = ["nothing", "management", "policymaker", "monitoring", "administrator"]
+        .map(|tag| (tag, admin.user(tag, tag)))
+        .into();
+    for (method, path, body, allowed) in TABLE {
+        let answer = admin.nobody().call(method, path, &[], body);
+        assert_eq!(answer.status, 401, "{method} {path} without a login");
+        assert!(answer.header("www-authenticate").is_some(), "{method} {path}");
+        for (tag, login) in &roles {
+            let answer = login.call(method, path, &[], body);
+            let may = allowed.split(' ').any(|allowed| allowed == *tag);
+            assert_eq!(
+                answer.status != 401,
+                may,
+                "{method} {path} as {tag}: {} {}",
+                answer.status,
+                answer.text
+            );
+            assert!(answer.status < 500, "{method} {path} as {tag}: {} {}", answer.status, answer.text);
+            if answer.status >= 400 {
+                assert!(
+                    answer.json["error"].is_string() && answer.json["reason"].is_string(),
+                    "{}",
+                    answer.text
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn probes_need_no_login_and_others_do() {
+    let broker = Broker::new();
+    let nobody = Http::of(&broker).nobody();
+    for path in [
+        "/api/version",
+        "/api/health/checks/is-in-service",
+        "/api/health/checks/ready-to-serve-clients",
+        "/api/health/checks/below-node-connection-limit",
+        "/api/health/checks/reached-target-cluster-size",
+    ] {
+        nobody.get(path).is(200);
+    }
+    nobody.get("/api/nothing").refused(401, "not_authorized", "Login failed");
+    nobody.login("guest", "wrong").get("/api/overview").refused(401, "not_authorized", "Login failed");
+    nobody.login("none", "guest").get("/api/overview").refused(401, "not_authorized", "Login failed");
+}
+
+#[test]
+fn permissions_of_the_broker_hold_over_http_too() {
+    let broker = Broker::new();
+    let admin = Http::of(&broker);
+    let user = admin.user("limited", "management");
+    let some = json!({ "configure": "^c", "write": "^c", "read": "^c" });
+    admin.put("/api/permissions/%2F/limited", &some).is(204);
+    user.put("/api/queues/%2F/c", &json!({})).is(201);
+    user.put("/api/queues/%2F/x", &json!({})).refused(401, "not_authorized", "configure access to queue 'x'");
+    admin.put("/api/queues/%2F/x", &json!({})).is(201);
+    user.delete("/api/queues/%2F/x").refused(401, "not_authorized", "configure access");
+    user.delete("/api/queues/%2F/x/contents").refused(401, "not_authorized", "read access to queue 'x'");
+    let publication =
+        json!({ "properties": {}, "routing_key": "c", "payload": "", "payload_encoding": "string" });
+    user.post("/api/exchanges/%2F/amq.default/publish", &publication).refused(
+        401,
+        "not_authorized",
+        "write access to exchange 'amq.default'",
+    );
+}
+
+#[test]
+fn a_page_of_another_site_changes_nothing() {
+    let broker = Broker::new();
+    let http = Http::of(&broker);
+    let origin = [("origin", "http://evil.example")];
+    http.call("PUT", "/api/queues/%2F/q", &origin, "{}").refused(403, "forbidden", "another site");
+    let site = [("sec-fetch-site", "cross-site")];
+    http.call("POST", "/api/definitions", &site, "{}").refused(403, "forbidden", "another site");
+    http.get("/api/queues/%2F/q").is(404);
+    let answer = http.call("GET", "/api/overview", &origin, "").is(200);
+    assert_eq!(answer.header("access-control-allow-origin"), None);
+}
+
+#[test]
+fn answers_carry_headers_that_tie_browsers_down() {
+    let broker = Broker::new();
+    let http = Http::of(&broker);
+    for path in ["/api/overview", "/api/nothing", "/nothing"] {
+        let answer = http.get(path);
+        assert_eq!(answer.header("x-content-type-options"), Some("nosniff"), "{path}");
+        assert_eq!(answer.header("x-frame-options"), Some("DENY"), "{path}");
+        assert!(answer.header("content-security-policy").is_some_and(|csp| csp.contains("frame-ancestors")));
+    }
+}
+
+#[test]
+fn other_methods_are_told_what_is_there() {
+    let broker = Broker::new();
+    let http = Http::of(&broker);
+    http.put("/api/overview", &json!({})).refused(405, "method_not_allowed", "");
+    let answer = http.call("OPTIONS", "/api/queues/%2F/q", &[], "").is(200);
+    assert!(answer.header("allow").is_some_and(|allow| allow.contains("PUT") && allow.contains("DELETE")));
+    let answer = http.call("HEAD", "/api/queues", &[], "").is(200);
+    assert_eq!(answer.text, "");
+}
