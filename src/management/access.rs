@@ -165,15 +165,14 @@ impl Shared {
         let Some((name, password)) = credentials else { return Err(Refused::who("Login failed")) };
         let loopback = from.0.ip().to_canonical().is_loopback();
         let users = &self.broker.users;
-        let outcome = match users.login_again(&name, &password, loopback) {
-            Some(outcome) => outcome,
-            None => {
-                let _waiting = self.logins.waiting.try_acquire().map_err(|_| {
-                    Refused::unavailable("too many logins are being checked; try again later")
-                })?;
-                let _check = self.logins.checks.acquire().await;
-                tokio::task::block_in_place(|| users.login(&name, &password, loopback))
-            }
+        let outcome = if let Some(outcome) = users.login_again(&name, &password, loopback) {
+            outcome
+        } else {
+            let waiting = self.logins.waiting.try_acquire();
+            let too_many = |_| Refused::unavailable("too many logins are being checked; try again later");
+            let _waiting = waiting.map_err(too_many)?;
+            let _check = self.logins.checks.acquire().await;
+            tokio::task::block_in_place(|| users.login(&name, &password, loopback))
         };
         match outcome {
             Ok(user) => {

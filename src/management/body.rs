@@ -30,7 +30,19 @@ pub(super) fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refused> {
     if !value.is_object() {
         return Err(Refused::bad_request("not_json: the body must be an object"));
     }
-    serde_json::from_value(value).map_err(|error| Refused::bad_request(error.to_string()))
+    object_of(value)
+}
+
+/// A JSON value as one of ours; a refusal names the member that is wrong.
+pub(super) fn object_of<T: DeserializeOwned>(value: Value) -> Result<T, Refused> {
+    serde_path_to_error::deserialize(value).map_err(|error| {
+        let (path, why) = (error.path().to_string(), error.inner());
+        if path == "." {
+            Refused::bad_request(why.to_string())
+        } else {
+            Refused::bad_request(format!("{path}: {why}"))
+        }
+    })
 }
 
 /// `true`, `"true"`, or nothing at all.

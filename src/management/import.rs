@@ -8,7 +8,6 @@ use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 use super::access::Login;
@@ -106,10 +105,6 @@ fn import(api: &Shared, login: &Login, vhost: Option<&str>, query: &Query, bytes
     Ok((StatusCode::BAD_REQUEST, Json(report)).into_response())
 }
 
-fn object<T: DeserializeOwned>(value: Value) -> Result<T> {
-    serde_json::from_value(value).map_err(|error| Refused::bad_request(error.to_string()))
-}
-
 impl Import<'_> {
     fn run(&mut self, given: &mut Map<String, Value>) -> Result<()> {
         for kind in ORDER {
@@ -156,12 +151,12 @@ impl Import<'_> {
 
     fn take(&self, kind: &str, value: Value) -> Result<Taken> {
         match kind {
-            "vhosts" => self.vhost(object(value)?),
-            "users" => self.user(object(value)?),
-            "permissions" => self.permission(object(value)?),
-            "exchanges" => self.exchange(object(value)?),
-            "queues" => self.queue(object(value)?),
-            _ => self.binding(object(value)?),
+            "vhosts" => self.vhost(body::object_of(value)?),
+            "users" => self.user(body::object_of(value)?),
+            "permissions" => self.permission(body::object_of(value)?),
+            "exchanges" => self.exchange(&body::object_of(value)?),
+            "queues" => self.queue(&body::object_of(value)?),
+            _ => self.binding(&body::object_of(value)?),
         }
     }
 
@@ -214,7 +209,7 @@ impl Import<'_> {
         }
     }
 
-    fn exchange(&self, body: ExchangeBody) -> Result<Taken> {
+    fn exchange(&self, body: &ExchangeBody) -> Result<Taken> {
         let Some((vhost, rights)) = self.entered(&body.vhost)? else { return Ok(Taken::New) };
         let name = super::paths::short("exchange name", &body.name)?;
         let old = vhost.exchange(&name).is_some();
@@ -235,7 +230,7 @@ impl Import<'_> {
         Ok(if old { Taken::Same } else { Taken::New })
     }
 
-    fn queue(&self, body: QueueBody) -> Result<Taken> {
+    fn queue(&self, body: &QueueBody) -> Result<Taken> {
         let Some((vhost, rights)) = self.entered(&body.vhost)? else { return Ok(Taken::New) };
         let name = super::paths::short("queue name", &body.name)?;
         let old = vhost.queue(&name).is_some();
@@ -261,7 +256,7 @@ impl Import<'_> {
         Ok(if declared?.created { Taken::New } else { Taken::Same })
     }
 
-    fn binding(&self, body: BindingBody) -> Result<Taken> {
+    fn binding(&self, body: &BindingBody) -> Result<Taken> {
         let Some((vhost, rights)) = self.entered(&body.vhost)? else { return Ok(Taken::New) };
         let request = BindingRequest {
             source: ExchangeName::new(&super::paths::short("source", &body.source)?),

@@ -382,6 +382,6 @@ mod tests {
     #[test]
     fn rates_are_per_second_and_may_fall() {
         let reading = Reading::first([10, 10]).next([20, 0], 5.0);
-        assert_eq!(reading.rates.map(|rate| (rate * 10.0).round()), [20.0, -20.0]);
+        assert_eq!(reading.rates.map(|rate| format!("{rate:.1}")), ["2.0", "-2.0"]);
     }
 }

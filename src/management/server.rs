@@ -27,7 +27,7 @@ const CONNECTIONS_MAX: usize = 512;
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long a request may take, its body included.
-pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Bytes that the head of a request may have.
 const HEAD_BYTES_MAX: usize = 64 * 1024;

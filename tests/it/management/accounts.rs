@@ -97,5 +97,5 @@ fn a_deleted_user_is_disconnected() {
     http.user("u", "");
     let mut client = connected(&broker, "u");
     http.delete("/api/users/u").is(204);
-    client.connection_closes(320, "0", "user 'u' is deleted");
+    client.connection_closes(320, "", "user 'u' is deleted");
 }

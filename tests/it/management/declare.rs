@@ -62,6 +62,7 @@ fn a_queue_is_deleted_only_under_the_conditions_given() {
     client.hear("basic.deliver");
     http.delete("/api/queues/%2F/q?if-empty=true").refused(400, "bad_request", "not empty");
     http.delete("/api/queues/%2F/q").is(204);
+    client.hear("basic.cancel consumer_tag=c");
     client.declare("queue=locked exclusive");
     http.delete("/api/queues/%2F/locked").refused(400, "bad_request", "locked queue 'locked'");
 }
@@ -156,7 +157,7 @@ fn a_vhost_that_is_deleted_takes_everything_along() {
     http.delete("/api/vhosts/v").refused(412, "precondition_failed", "protected");
     http.delete("/api/vhosts/v/deletion/protection").is(204);
     http.delete("/api/vhosts/v").is(204);
-    client.connection_closes(320, "0", "vhost 'v' is deleted");
+    client.connection_closes(320, "", "vhost 'v' is deleted");
     http.delete("/api/vhosts/v").refused(404, "not_found", "vhost_not_found");
     http.put("/api/vhosts/v", &json!({})).is(201);
     assert_eq!(http.get("/api/queues/v").json, json!([]));
