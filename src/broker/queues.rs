@@ -68,6 +68,7 @@ impl Broker {
         request: &QueueRequest<'_>,
     ) -> Result<DeclaredQueue, Refusal> {
         if request.passive {
+            caller.rights.check_any(&Resource::Queue(name.clone()))?;
             let queue = Self::accessible_queue(vhost, caller, name)?;
             queue.touch(turn.now);
             return Ok(DeclaredQueue::of(queue, false));
