@@ -32,10 +32,16 @@ pub struct ExchangeRequest<'a> {
 
 impl Broker {
     /// Whether the exchange is there (`exchange.declare` with `passive`).
-    pub fn find_exchange(&self, vhost: &Vhost, name: &ExchangeName) -> Result<(), Refusal> {
+    pub fn find_exchange(
+        &self,
+        vhost: &Vhost,
+        caller: &Caller<'_>,
+        name: &ExchangeName,
+    ) -> Result<(), Refusal> {
         if names::is_default(name.as_str()) {
             return Err(Refusal::DefaultExchange);
         }
+        caller.rights.check_any(&Resource::Exchange(name.clone()))?;
         match vhost.topology.read().router.exchange(name.as_str()) {
             Some(_) => Ok(()),
             None => Err(not_found(vhost, name)),

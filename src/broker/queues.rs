@@ -7,7 +7,7 @@ use leveret_queues::QueueId;
 use leveret_queues::queue::Queue;
 
 use super::Caller;
-use super::arguments::FieldTable;
+use super::arguments::{FieldTable, get, text, type_name};
 use super::broker::Broker;
 use super::definitions::{Changes, Key, QueueDefinition};
 use super::names::{ConnectionId, QueueName, is_reserved};
@@ -16,6 +16,9 @@ use super::queue_options::{self, QueueOptions};
 use super::refusal::{Access, Refusal, Resource};
 use super::turn::Turn;
 use super::vhost::Vhost;
+
+/// Longest `x-name-prefix`, in bytes (`RabbitMQ`).
+const NAME_PREFIX_BYTES_MAX: usize = 64;
 
 /// `queue.declare`.
 #[derive(Clone, Copy, Debug)]
@@ -66,13 +69,14 @@ impl Broker {
         request: &QueueRequest<'_>,
     ) -> Result<DeclaredQueue, Refusal> {
         if request.passive {
+            caller.rights.check_any(&Resource::Queue(name.clone()))?;
             let queue = Self::accessible_queue(vhost, caller, name)?;
             queue.touch(turn.now);
             return Ok(DeclaredQueue::of(queue, false));
         }
         let server_named = name.as_str().is_empty();
         let name = if server_named {
-            QueueName::new(&self.generated_name("amq.gen-"))
+            self.server_name(vhost, request.arguments)?
         } else {
             check_name(name)?;
             name.clone()
@@ -120,6 +124,27 @@ impl Broker {
         let queue = self.install_queue(vhost, id, &name, spec, &options, queue);
         self.registry.churn.queues_created.fetch_add(1, Ordering::Relaxed);
         Ok(DeclaredQueue::of(queue, true))
+    }
+
+    /// A name for a queue without one: `amq.gen-` or what `x-name-prefix` says, and randomness.
+    fn server_name(&self, vhost: &Vhost, arguments: &FieldTable) -> Result<QueueName, Refusal> {
+        let Some(value) = get(arguments, "x-name-prefix") else {
+            return Ok(QueueName::new(&self.generated_name("amq.gen-")));
+        };
+        let invalid = |why: String| Refusal::InvalidArgument {
+            argument: "x-name-prefix".to_owned(),
+            resource: Resource::Queue(QueueName::new("")),
+            vhost: vhost.name.clone(),
+            why,
+        };
+        let prefix =
+            text(value).ok_or_else(|| invalid(format!("{{unacceptable_type,{}}}", type_name(value))))?;
+        if prefix.len() > NAME_PREFIX_BYTES_MAX {
+            return Err(invalid(format!("longer than {NAME_PREFIX_BYTES_MAX} bytes")));
+        }
+        let name = QueueName::new(&self.generated_name(&format!("{prefix}-")));
+        check_name(&name)?;
+        Ok(name)
     }
 
     /// Makes a queue visible.

@@ -323,6 +323,17 @@ impl AccessRights {
         }
     }
 
+    /// Refuses to show what the user may neither configure, write nor read.
+    pub fn check_any(&self, resource: &Resource) -> Result<(), Refusal> {
+        let refused = self.check(Access::Configure, resource);
+        if refused.is_err()
+            && [Access::Write, Access::Read].iter().any(|access| self.check(*access, resource).is_ok())
+        {
+            return Ok(());
+        }
+        refused
+    }
+
     /// Refuses what is not permitted. The default exchange is checked as `amq.default`.
     pub fn check(&self, access: Access, resource: &Resource) -> Result<(), Refusal> {
         let name = match resource {

@@ -19,7 +19,7 @@ impl Connection {
                 let answer = (!declare.nowait).then_some(M::DeclareOk(exchange::DeclareOk {}));
                 self.as_caller(|broker, vhost, caller, _| {
                     if declare.passive {
-                        return broker.find_exchange(vhost, &name);
+                        return broker.find_exchange(vhost, caller, &name);
                     }
                     let request = ExchangeRequest {
                         kind: declare.kind.as_str(),

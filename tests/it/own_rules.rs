@@ -111,3 +111,16 @@ fn a_duplicate_is_confirmed_and_not_returned() {
         }
     }
 }
+
+#[test]
+fn a_server_named_queue_may_have_a_prefix() {
+    let broker = Broker::new();
+    let mut c = broker.client();
+    let name = c.declare("exclusive arguments={x-name-prefix:orders}");
+    assert!(name.starts_with("orders-") && name.len() == 29, "{name}");
+    for (prefix, code) in [("amq.orders".to_owned(), 403), ("p".repeat(65), 406), ("5".to_owned(), 406)] {
+        c.say(&format!("queue.declare exclusive arguments={{x-name-prefix:{prefix}}}"));
+        c.channel_closes(code, "queue.declare", "");
+        c.open_channel(1);
+    }
+}

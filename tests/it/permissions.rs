@@ -58,6 +58,8 @@ fn each_operation_wants_its_permission() {
             "configure access to queue 'q' in vhost '/' refused for user 'limited'",
         ),
         ("exchange.declare exchange=x type=direct", "exchange.declare", "configure access to exchange 'x'"),
+        ("queue.declare queue=q passive", "queue.declare", "access to queue 'q'"),
+        ("exchange.declare exchange=x passive type=direct", "exchange.declare", "access to exchange 'x'"),
         ("queue.delete queue=q", "queue.delete", "configure access to queue 'q'"),
         ("exchange.delete exchange=x", "exchange.delete", "configure access to exchange 'x'"),
         ("queue.bind queue=rq exchange=cx routing_key=k", "queue.bind", "write access to queue 'rq'"),
@@ -73,6 +75,14 @@ fn each_operation_wants_its_permission() {
     ] {
         c.say(say);
         c.channel_closes(403, method, words);
+        c.open_channel(1);
+    }
+    for (say, method) in [
+        ("queue.declare queue=wq passive", "queue.declare"),
+        ("queue.declare queue=rq passive", "queue.declare"),
+    ] {
+        c.say(say);
+        c.channel_closes(404, method, "no queue");
         c.open_channel(1);
     }
     c.publish("exchange=amq.fanout routing_key=k", "x");
