@@ -178,6 +178,8 @@ pub struct ChannelHandle {
     pub global_prefetch: AtomicU32,
     /// Publishes are confirmed.
     pub confirm: AtomicBool,
+    /// Publishes and acknowledgements wait for a commit.
+    pub transactional: AtomicBool,
     churn: Arc<Churn>,
 }
 
@@ -235,6 +237,7 @@ impl Registry {
             prefetch: AtomicU32::new(0),
             global_prefetch: AtomicU32::new(0),
             confirm: AtomicBool::new(false),
+            transactional: AtomicBool::new(false),
             churn,
         });
         if let Some(connection) = self.get(connection) {

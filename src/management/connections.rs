@@ -190,7 +190,7 @@ fn channel(api: &Api, connection: &ConnectionHandle, channel: &ChannelHandle, co
         "state": "running",
         "consumer_count": consumers,
         "confirm": confirm,
-        "transactional": false,
+        "transactional": channel.transactional.load(Ordering::Relaxed),
         "prefetch_count": channel.prefetch.load(Ordering::Relaxed),
         "global_prefetch_count": channel.global_prefetch.load(Ordering::Relaxed),
         "messages_unacknowledged": connection.unacked(channel.number),

@@ -86,9 +86,6 @@ pub(super) async fn publish(
     let (message, headers) = api.message(&login, &exchange, publication)?;
     // Said before anything is asked of the queues, so that it does not depend on the key.
     entered.rights.check(Access::Write, &Resource::Exchange(exchange.clone()))?;
-    if !exchange.as_str().is_empty() {
-        api.broker.find_exchange(&entered.vhost, &exchange)?;
-    }
     let room = poll_fn(|context| api.broker.poll_publish(context.waker()));
     if tokio::time::timeout(PATIENCE, room).await.is_err() {
         return Err(Refused::unavailable("publishing is blocked; see health/checks/alarms"));

@@ -6,6 +6,7 @@
 //! an open transaction rolls it back. Absent: atomicity between queues, as in `RabbitMQ`.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use leveret_queues::queue::Requeue;
 use leveret_queues::store::{Broken, Synced, Waiter};
@@ -69,6 +70,7 @@ impl Connection {
             if open.confirms.is_some() {
                 return Err(precondition("cannot switch from confirm to tx mode"));
             }
+            open.handle.transactional.store(true, Ordering::Relaxed);
             open.tx.get_or_insert_default();
         }
         Ok(tx::AMQPMethod::SelectOk(tx::SelectOk {}))
