@@ -38,6 +38,9 @@ pub struct ServeArgs {
     /// Where Prometheus finds metrics [default: 127.0.0.1:15692].
     #[arg(long, value_name = "ADDRESS:PORT", env = "LEVERET_METRICS_LISTEN")]
     pub metrics_listen: Option<SocketAddr>,
+    /// Folder to serve the dashboard's files from, while one works on them [default: those in the binary].
+    #[arg(long, value_name = "FOLDER", env = "LEVERET_UI_DIR")]
+    pub ui_dir: Option<PathBuf>,
     /// Log level: error, warn, info, debug, trace, or per module as in `info,leveret::net=debug`
     /// [default: info].
     #[arg(long, value_name = "LEVEL", env = "LEVERET_LOG_LEVEL")]
@@ -80,6 +83,7 @@ struct FileConfig {
     amqp_listen: Option<SocketAddr>,
     http_listen: Option<SocketAddr>,
     metrics_listen: Option<SocketAddr>,
+    ui_dir: Option<PathBuf>,
     log_level: Option<String>,
     log_format: Option<LogFormat>,
     message_bytes_max: Option<u64>,
@@ -103,6 +107,8 @@ pub struct Config {
     pub http_listen: SocketAddr,
     /// Where metrics are.
     pub metrics_listen: SocketAddr,
+    /// Where the dashboard's files are; those in the binary without it.
+    pub ui_dir: Option<PathBuf>,
     /// Log level or filter.
     pub log_level: String,
     /// Log format.
@@ -214,6 +220,7 @@ impl Config {
             amqp_listen: args.amqp_listen.or(file.amqp_listen).unwrap_or_else(|| local(5672)),
             http_listen: args.http_listen.or(file.http_listen).unwrap_or_else(|| local(15672)),
             metrics_listen: args.metrics_listen.or(file.metrics_listen).unwrap_or_else(|| local(15692)),
+            ui_dir: args.ui_dir.or(file.ui_dir),
             log_level: args.log_level.or(file.log_level).unwrap_or_else(|| "info".to_owned()),
             log_format: args.log_format.or(file.log_format).unwrap_or_default(),
             limits,

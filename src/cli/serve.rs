@@ -63,7 +63,8 @@ async fn serve(config: &Config, folder: &Folder) -> Result<(), Failure> {
 
     let server = Server::start(Arc::clone(&broker));
     let amqp = server.listen(config.amqp_listen).await?;
-    let process = management::Process { amqp, data_dir: folder.path().to_owned() };
+    let process =
+        management::Process { amqp, data_dir: folder.path().to_owned(), ui_dir: config.ui_dir.clone() };
     let management::Listening { http, metrics } =
         management::listen(Arc::clone(&broker), process, config.http_listen, config.metrics_listen).await?;
     tracing::info!(

@@ -33,6 +33,7 @@ mod rates;
 mod routes;
 mod server;
 mod tables;
+mod ui;
 mod vhosts;
 
 use std::net::SocketAddr;
@@ -51,6 +52,8 @@ pub struct Process {
     pub amqp: SocketAddr,
     /// The data folder.
     pub data_dir: PathBuf,
+    /// Where the dashboard's files are; those in the binary without it.
+    pub ui_dir: Option<PathBuf>,
 }
 
 /// What all requests share.
@@ -85,9 +88,10 @@ pub async fn listen(
     let (http_listener, http) = bind(http).await?;
     let (metrics_listener, metrics) = bind(metrics).await?;
     let rates = rates::start(Arc::clone(&broker));
+    let ui = ui::router(process.ui_dir.clone());
     let facts = facts::Facts::new(process, http, metrics, broker.now());
     let api = Arc::new(Shared { broker, facts, rates, logins: access::Logins::default() });
-    server::start(http_listener, routes::api(&api));
+    server::start(http_listener, routes::all(&api, ui));
     server::start(metrics_listener, metrics::router(api));
     Ok(Listening { http, metrics })
 }

@@ -21,8 +21,8 @@ const BODY_BYTES_MAX: usize = 1024 * 1024;
 /// Bytes of a file of definitions.
 const DEFINITIONS_BYTES_MAX: usize = 256 * 1024 * 1024;
 
-/// The API.
-pub(super) fn api(api: &Api) -> Router {
+/// The API, and the dashboard for what is not below `/api`.
+pub(super) fn all(api: &Api, ui: Router) -> Router {
     let message = usize::try_from(api.broker.limits.message_bytes_max).unwrap_or(usize::MAX);
     // Base64 makes four bytes of three; properties come on top.
     let publication = message.saturating_add(message / 2).saturating_add(BODY_BYTES_MAX);
@@ -34,9 +34,10 @@ pub(super) fn api(api: &Api) -> Router {
         .merge(large("/exchanges/{vhost}/{name}/publish", post(publish::publish), publication))
         .merge(definitions("/definitions"))
         .merge(definitions("/all-configuration"));
+    let routes = routes.fallback(|| async { Refused::not_found("Not Found") });
     Router::new()
         .nest("/api", routes)
-        .fallback(|| async { Refused::not_found("Not Found") })
+        .fallback_service(ui)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(middleware::from_fn_with_state(Arc::clone(api), access::guard))
         .layer(middleware::from_fn(in_time))
