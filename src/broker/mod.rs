@@ -5,6 +5,7 @@
 
 mod accounts;
 pub mod arguments;
+pub mod attempts;
 mod attributes;
 pub mod bindings;
 #[expect(clippy::module_inception, reason = "the broker is the broker")]
@@ -20,8 +21,10 @@ mod exchange_features;
 pub mod exchanges;
 mod futility;
 pub mod holder;
+pub mod identity;
 pub mod limits;
 pub mod listing;
+pub mod login;
 pub mod memory;
 pub mod names;
 mod paging;
@@ -34,6 +37,7 @@ mod recent_history;
 pub mod refusal;
 pub mod registry;
 pub mod reply_to;
+pub mod token;
 pub mod turn;
 pub mod users;
 pub mod vhost;

@@ -12,7 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::config::{Config, ServeArgs};
 use super::logging;
 use crate::broker::Broker;
-use crate::broker::broker::Found;
+use crate::broker::broker::{Found, Security};
 use crate::management;
 use crate::net::{Server, now};
 
@@ -52,6 +52,7 @@ async fn serve(config: &Config, folder: &Folder) -> Result<(), Failure> {
     let found = Found { definitions: definitions.all(), queues: recovered.queues };
     let broker = Broker::start(
         config.limits.clone(),
+        Security::default(),
         Arc::clone(&store) as _,
         Box::new(Arc::clone(&definitions)),
         found,
@@ -62,11 +63,18 @@ async fn serve(config: &Config, folder: &Folder) -> Result<(), Failure> {
     store.retain_queues(&known)?;
 
     let server = Server::start(Arc::clone(&broker));
-    let amqp = server.listen(config.amqp_listen).await?;
-    let process =
-        management::Process { amqp, data_dir: folder.path().to_owned(), ui_dir: config.ui_dir.clone() };
-    let management::Listening { http, metrics } =
-        management::listen(Arc::clone(&broker), process, config.http_listen, config.metrics_listen).await?;
+    let amqp = server.listen(config.amqp_listen, None).await?;
+    let process = management::Process {
+        amqp,
+        amqps: None,
+        tls: None,
+        data_dir: folder.path().to_owned(),
+        ui_dir: config.ui_dir.clone(),
+    };
+    let asked =
+        management::Listening { http: config.http_listen, https: None, metrics: config.metrics_listen };
+    let management::Listening { http, metrics, .. } =
+        management::listen(Arc::clone(&broker), process, asked).await?;
     tracing::info!(
         "leveret {} started in {} ms, data in {}",
         env!("CARGO_PKG_VERSION"),

@@ -11,8 +11,8 @@ use axum::routing::{MethodRouter, delete, get, post};
 
 use super::error::Refused;
 use super::{
-    Api, access, accounts, bindings, connections, consumers, error, exchanges, export, health, import, node,
-    overview, policies, publish, queues, server, vhosts,
+    Api, access, accounts, attempts, bindings, connections, consumers, error, exchanges, export, health,
+    import, login, node, overview, policies, publish, queues, server, vhosts,
 };
 
 /// Bytes of a request's body, unless it carries messages or definitions.
@@ -122,6 +122,10 @@ fn entities() -> Router<Api> {
 fn people() -> Router<Api> {
     Router::new()
         .route("/whoami", get(accounts::whoami))
+        .route("/login", post(login::login))
+        .route("/logout", post(login::logout))
+        .route("/auth/attempts/{node}", get(attempts::by_protocol).delete(attempts::reset))
+        .route("/auth/attempts/{node}/source", get(attempts::by_source).delete(attempts::reset))
         .route("/auth/hash_password/{password}", get(accounts::hash))
         .route("/users", get(accounts::all))
         .route("/users/", get(accounts::all))

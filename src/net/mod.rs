@@ -7,6 +7,7 @@ mod control;
 mod reader;
 pub mod server;
 mod timer;
+pub mod tls;
 mod writer;
 
 pub use clock::now;

@@ -7,12 +7,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use dashmap::DashMap;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio_rustls::server::TlsStream;
 
 use super::connection;
 use super::control::{Close, Control};
 use super::timer;
+use super::tls::Tls;
 use crate::broker::Broker;
 use crate::broker::names::ConnectionId;
 use crate::session::error::{AmqpError, MethodId, ReplyCode};
@@ -59,13 +63,18 @@ impl Server {
         Self { shared: Arc::new(shared), stop: watch::Sender::new(false) }
     }
 
-    /// Listens; returns the address, with the port that was given when 0 was asked for.
-    pub async fn listen(&self, address: SocketAddr) -> Result<SocketAddr, ServerError> {
+    /// Listens; returns the address, with the port that was given when 0 was asked for. With `tls`
+    /// only TLS is spoken there.
+    pub async fn listen(
+        &self,
+        address: SocketAddr,
+        tls: Option<Arc<Tls>>,
+    ) -> Result<SocketAddr, ServerError> {
         let failed = |source| ServerError { address, source };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let local = listener.local_addr().map_err(failed)?;
         let (shared, stopped) = (Arc::clone(&self.shared), self.stop.subscribe());
-        tokio::spawn(accept(listener, shared, stopped));
+        tokio::spawn(accept(listener, shared, tls, stopped));
         Ok(local)
     }
 
@@ -84,7 +93,12 @@ impl Server {
     }
 }
 
-async fn accept(listener: TcpListener, shared: Arc<Shared>, mut stopped: watch::Receiver<bool>) {
+async fn accept(
+    listener: TcpListener,
+    shared: Arc<Shared>,
+    tls: Option<Arc<Tls>>,
+    mut stopped: watch::Receiver<bool>,
+) {
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -95,7 +109,7 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>, mut stopped: watch::
                 // Closing the socket is all that can be said before the handshake.
             }
             Ok((socket, address)) => {
-                if let Err(error) = serve(socket, address, &shared) {
+                if let Err(error) = admit(socket, address, &shared, tls.as_ref()) {
                     tracing::debug!(peer = %address, "connection lost at once: {error}");
                 }
             }
@@ -107,23 +121,82 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>, mut stopped: watch::
     }
 }
 
-fn serve(socket: TcpStream, address: SocketAddr, shared: &Arc<Shared>) -> io::Result<()> {
+fn admit(
+    socket: TcpStream,
+    address: SocketAddr,
+    shared: &Arc<Shared>,
+    tls: Option<&Arc<Tls>>,
+) -> io::Result<()> {
     socket.set_nodelay(true)?;
     let local = socket.local_addr()?;
-    let id = ConnectionId(shared.next_id.fetch_add(1, Ordering::Relaxed));
-    let broker = Arc::clone(&shared.broker);
-    let outbox = Outbox::new(broker.limits.outbox_bytes_max);
-    let peer = Peer { address, local };
-    let mut connection = Box::new(Connection::new(Arc::clone(&broker), id, peer, Arc::clone(&outbox)));
-    let control = Control::new();
-    connection.closed_by(Arc::clone(&control) as _);
-    connection.ended_by(Arc::clone(&control) as _);
-    shared.connections.insert(id, Arc::clone(&control));
-    let (read, write) = socket.into_split();
+    let handshake = Duration::from_millis(shared.broker.limits.handshake_timeout_ms);
+    let guest = Guest {
+        id: ConnectionId(shared.next_id.fetch_add(1, Ordering::Relaxed)),
+        peer: Peer { address, local, tls: None },
+        control: Control::new(),
+        deadline: Instant::now() + handshake,
+    };
+    let id = guest.id;
+    shared.connections.insert(id, Arc::clone(&guest.control));
     let shared = Arc::clone(shared);
-    tokio::spawn(async move {
-        connection::serve(read, write, connection, outbox, broker, control).await;
-        shared.connections.remove(&id);
-    });
+    match tls.cloned() {
+        None => tokio::spawn(async move {
+            let (read, write) = socket.into_split();
+            guest.serve(read, write, &shared.broker).await;
+            shared.connections.remove(&id);
+        }),
+        Some(tls) => tokio::spawn(async move {
+            if let Some((stream, guest)) = guest.encrypted(&tls, socket).await {
+                let (read, write) = tokio::io::split(stream);
+                guest.serve(read, write, &shared.broker).await;
+            }
+            shared.connections.remove(&id);
+        }),
+    };
     Ok(())
+}
+
+/// A client that was accepted, and has said nothing of AMQP yet.
+struct Guest {
+    id: ConnectionId,
+    peer: Peer,
+    control: Arc<Control>,
+    deadline: Instant,
+}
+
+impl Guest {
+    /// Makes TLS of the socket, in time. `None`: the client is gone, and the log says why.
+    async fn encrypted(mut self, tls: &Tls, socket: TcpStream) -> Option<(TlsStream<TcpStream>, Self)> {
+        // On the heap, and gone when it is done: an open connection shall not keep room for it.
+        let accepting = Box::pin(tokio::time::timeout_at(self.deadline, tls.accept(socket)));
+        let accepted = tokio::select! {
+            accepted = accepting => accepted,
+            _ = self.control.closed() => return None,
+        };
+        match accepted {
+            Ok(Ok((stream, facts))) => {
+                self.peer.tls = Some(Arc::new(facts));
+                return Some((stream, self));
+            }
+            Ok(Err(error)) => {
+                tracing::warn!(peer = %self.peer.address, "closing: no TLS: {error}");
+            }
+            Err(_) => tracing::warn!(peer = %self.peer.address, "closing: TLS handshake took too long"),
+        }
+        None
+    }
+
+    fn serve<R, W>(self, read: R, write: W, broker: &Arc<Broker>) -> impl Future<Output = ()> + use<R, W>
+    where
+        R: AsyncRead + Unpin + Send + 'static,
+        W: AsyncWrite + Unpin + Send + 'static,
+    {
+        let Self { id, peer, control, deadline } = self;
+        let broker = Arc::clone(broker);
+        let outbox = Outbox::new(broker.limits.outbox_bytes_max);
+        let mut connection = Box::new(Connection::new(Arc::clone(&broker), id, peer, Arc::clone(&outbox)));
+        connection.closed_by(Arc::clone(&control) as _);
+        connection.ended_by(Arc::clone(&control) as _);
+        connection::serve(read, write, connection, outbox, broker, control, deadline)
+    }
 }

@@ -8,6 +8,7 @@ mod definitions;
 mod lists;
 mod messages;
 mod metrics;
+mod sessions;
 mod shapes;
 
 use std::net::SocketAddr;
