@@ -23,8 +23,10 @@ use crate::broker::names::{UserName, VhostName};
 use crate::broker::users::{AccessRights, LoginRefused};
 use crate::broker::vhost::Vhost;
 
-/// Paths that answer without a login: what probes ask, and nothing that tells of users or messages.
-pub(super) const PUBLIC: [&str; 5] = [
+/// Paths that answer without a login: what probes ask and what is the same for every broker; nothing that
+/// tells of users or messages.
+pub(super) const PUBLIC: [&str; 6] = [
+    "/api/openapi.json",
     "/api/version",
     "/api/health/checks/reached-target-cluster-size",
     "/api/health/checks/is-in-service",
