@@ -17,8 +17,8 @@ use utoipa::openapi::schema::{
 };
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{
-    ComponentsBuilder, ContentBuilder, Info, OpenApi, OpenApiBuilder, PathItem, Paths, RefOr, Required,
-    Response, ResponseBuilder,
+    ComponentsBuilder, ContentBuilder, Info, OpenApi, OpenApiBuilder, Paths, RefOr, Required, Response,
+    ResponseBuilder,
 };
 use utoipa::{PartialSchema, ToSchema};
 
@@ -100,6 +100,19 @@ where
     Operations::new(HttpMethod::Get, operation.parameter(columns), routing::get(handler))
 }
 
+/// A check of health: 503 when ill, with what was found.
+pub(super) fn check<H, T>(summary: &str, handler: H) -> Operations
+where
+    H: Handler<T, Api>,
+    T: 'static,
+{
+    let operation = OperationBuilder::new()
+        .summary(Some(summary))
+        .response("200", json(object_schema()))
+        .response("503", described("It is ill; `reason` says why.", object_schema()));
+    Operations::new(HttpMethod::Get, operation, routing::get(handler))
+}
+
 /// Something that is asked for by a body and answered with JSON.
 pub(super) fn post<H, T>(summary: &str, carries: Carries, handler: H) -> Operations
 where
@@ -151,8 +164,12 @@ fn query_parameter(name: &str, text: &str, schema: RefOr<Schema>) -> Parameter {
 }
 
 fn json(schema: impl Into<RefOr<Schema>>) -> Response {
+    described("As asked.", schema)
+}
+
+fn described(text: &str, schema: impl Into<RefOr<Schema>>) -> Response {
     let content = ContentBuilder::new().schema(Some(schema)).build();
-    ResponseBuilder::new().description("As asked.").content("application/json", content).build()
+    ResponseBuilder::new().description(text).content("application/json", content).build()
 }
 
 fn no_content(text: &str) -> Response {
@@ -260,8 +277,7 @@ fn refused(text: &str) -> Response {
         .required("error")
         .required("reason")
         .build();
-    let content = ContentBuilder::new().schema(Some(schema)).build();
-    ResponseBuilder::new().description(text).content("application/json", content).build()
+    described(text, schema)
 }
 
 /// What all may answer; each kind has the rest.
@@ -281,16 +297,18 @@ fn complete(path: &str, about: &str, private: bool, operation: OperationBuilder)
         .tag(about)
         .response("400", refused("The request is wrong; the reason says how."))
         .response("404", refused("There is none of that name."))
-        .response("408", refused("The request took too long."))
-        .response("503", refused("Not now; the reason says why."));
-    if private {
+        .response("408", refused("The request took too long."));
+    let mut operation = if private {
         operation
             .response("401", refused("Nobody is logged in, or the user may not do this."))
             .security(SecurityRequirement::new("login", Vec::<String>::new()))
             .build()
     } else {
         operation.build()
-    }
+    };
+    let now_not = || refused("Not now; the reason says why.").into();
+    operation.responses.responses.entry("503".to_owned()).or_insert_with(now_not);
+    operation
 }
 
 fn names_in(path: &str) -> impl Iterator<Item = &str> {

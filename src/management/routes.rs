@@ -10,7 +10,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
-use super::documented::{Routes, any_object, body, delete, list, nothing, one, post};
+use super::documented::{Routes, any_object, body, check, delete, list, nothing, one, post};
 use super::error::Refused;
 use super::{
     Api, access, accounts, bindings, connections, consumers, error, exchanges, export, facts, get as got,
@@ -38,6 +38,7 @@ pub(super) fn all(api: &Api, ui: Router) -> Router {
         .fallback_service(ui)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(middleware::from_fn_with_state(Arc::clone(api), access::guard))
+        .layer(middleware::from_fn(server::read_ahead))
         .layer(middleware::from_fn(in_time))
         .layer(middleware::from_fn(error::uniform))
         .layer(middleware::from_fn(server::secure))
@@ -68,7 +69,7 @@ fn about() -> Routes {
         .at("/overview", one("Totals, rates and listeners", overview::get))
         .at("/cluster-name", one("The cluster's name", overview::cluster_name))
         .at("/version", one("The version", overview::version).for_everybody())
-        .at("/extensions", one("Extensions of the dashboard", overview::extensions))
+        .at("/extensions", list("Extensions of the dashboard", overview::extensions))
         .at("/nodes", list("Nodes: this one", node::all))
         .at("/nodes/{name}", one("A node", node::get))
         .at("/nodes/{name}/memory", one("What a node's memory is used for", node::memory))
@@ -241,39 +242,39 @@ fn definitions() -> Routes {
 }
 
 fn checks() -> Routes {
-    let check = |name: &str| format!("/health/checks/{name}");
+    let path = |name: &str| format!("/health/checks/{name}");
     Routes::about("Health")
-        .at(&check("is-in-service"), one("Whether messages are taken", health::in_service).for_everybody())
-        .at(&check("ready-to-serve-clients"), one("The same", health::in_service).for_everybody())
-        .at(&check("reached-target-cluster-size"), one("Always well", health::always_well).for_everybody())
+        .at(&path("is-in-service"), check("Whether messages are taken", health::in_service).for_everybody())
+        .at(&path("ready-to-serve-clients"), check("The same", health::in_service).for_everybody())
+        .at(&path("reached-target-cluster-size"), check("Always well", health::always_well).for_everybody())
         .at(
-            &check("below-node-connection-limit"),
-            one("Whether more connections are taken", health::below_connection_limit).for_everybody(),
+            &path("below-node-connection-limit"),
+            check("Whether more connections are taken", health::below_connection_limit).for_everybody(),
         )
-        .at(&check("alarms"), one("Whether an alarm is on", health::alarms))
-        .at(&check("local-alarms"), one("The same", health::alarms))
-        .at(&check("virtual-hosts"), one("Whether there are virtual hosts", health::vhosts))
-        .at(&check("port-listener/{port}"), one("Whether this port is listened on", health::port))
-        .at(&check("protocol-listener/{protocol}"), one("Whether this protocol is spoken", health::protocol))
+        .at(&path("alarms"), check("Whether an alarm is on", health::alarms))
+        .at(&path("local-alarms"), check("The same", health::alarms))
+        .at(&path("virtual-hosts"), check("Whether there are virtual hosts", health::vhosts))
+        .at(&path("port-listener/{port}"), check("Whether this port is listened on", health::port))
+        .at(&path("protocol-listener/{protocol}"), check("Whether this protocol is spoken", health::protocol))
         .at(
-            &check("certificate-expiration/{within}/{unit}"),
-            one("Whether certificates are valid so long", health::certificates),
+            &path("certificate-expiration/{within}/{unit}"),
+            check("Whether certificates are valid so long", health::certificates),
         )
-        .at(&check("node-is-quorum-critical"), one("Always well", health::well_for_users))
-        .at(&check("node-is-mirror-sync-critical"), one("Always well", health::well_for_users))
-        .at(&check("metadata-store/initialized"), one("Always well", health::well_for_users))
-        .at(&check("metadata-store/initialized/with-data"), one("Always well", health::well_for_users))
+        .at(&path("node-is-quorum-critical"), check("Always well", health::well_for_users))
+        .at(&path("node-is-mirror-sync-critical"), check("Always well", health::well_for_users))
+        .at(&path("metadata-store/initialized"), check("Always well", health::well_for_users))
+        .at(&path("metadata-store/initialized/with-data"), check("Always well", health::well_for_users))
         .at(
-            &check("quorum-queues-without-elected-leaders/vhost/{vhost}/pattern/{pattern}"),
-            one("Always well", health::well_for_users),
+            &path("quorum-queues-without-elected-leaders/vhost/{vhost}/pattern/{pattern}"),
+            check("Always well", health::well_for_users),
         )
         .at(
-            &check("quorum-queues-without-elected-leaders/all-vhosts/pattern/{pattern}"),
-            one("Always well", health::well_for_users),
+            &path("quorum-queues-without-elected-leaders/all-vhosts/pattern/{pattern}"),
+            check("Always well", health::well_for_users),
         )
-        .at("/healthchecks/node", one("Always well", health::well_for_users))
-        .at("/healthchecks/node/{name}", one("Always well", health::well_for_users))
-        .at("/aliveness-test/{vhost}", one("Declares a queue, publishes, gets", health::aliveness))
+        .at("/healthchecks/node", check("Always well", health::well_for_users))
+        .at("/healthchecks/node/{name}", check("Always well", health::well_for_users))
+        .at("/aliveness-test/{vhost}", check("Declares a queue, publishes, gets", health::aliveness))
 }
 
 fn not_there_yet() -> Routes {

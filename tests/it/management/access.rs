@@ -299,3 +299,17 @@ fn other_methods_are_told_what_is_there() {
     let answer = http.call("HEAD", "/api/queues", &[], "").is(200);
     assert_eq!(answer.text, "");
 }
+
+#[test]
+fn a_refused_request_with_a_body_leaves_the_connection_usable() {
+    use std::io::{Read, Write};
+    let broker = Broker::new();
+    let mut socket = std::net::TcpStream::connect(super::listening(&broker, "http")).unwrap();
+    socket.write_all(b"PUT /api/queues/%2F/q HTTP/1.1\r\nhost: x\r\ncontent-length: 4\r\n\r\n").unwrap();
+    socket.write_all(b"{ }\n").unwrap();
+    socket.write_all(b"GET /api/version HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
+    let mut answers = String::new();
+    socket.read_to_string(&mut answers).unwrap();
+    assert!(answers.starts_with("HTTP/1.1 401"), "{answers}");
+    assert!(answers.contains("HTTP/1.1 200"), "{answers}");
+}
