@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, Request, State};
+use axum::http::Method;
 use axum::http::header::{AUTHORIZATION, HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN};
 use axum::http::request::Parts;
 use axum::middleware::Next;
@@ -24,11 +25,12 @@ use crate::broker::names::{UserName, VhostName};
 use crate::broker::users::{AccessRights, LoginRefused};
 use crate::broker::vhost::Vhost;
 
-/// Paths that answer without a login: logging in and out, what probes ask, and nothing that tells of users
-/// or messages.
-pub(super) const PUBLIC: [&str; 7] = [
+/// Paths that answer without a login: logging in and out, what probes ask, what is the same for every
+/// broker; nothing that tells of users or messages.
+pub(super) const PUBLIC: [&str; 8] = [
     "/api/login",
     "/api/logout",
+    "/api/openapi.json",
     "/api/version",
     "/api/health/checks/reached-target-cluster-size",
     "/api/health/checks/is-in-service",
@@ -166,7 +168,8 @@ impl Shared {
         }
     }
 
-    async fn login(&self, headers: &HeaderMap, from: From) -> Result<Login> {
+    async fn logged_in(&self, headers: &HeaderMap, from: Option<From>) -> Result<Login> {
+        let from = from.ok_or_else(|| Refused::who("Login failed"))?;
         let identity = if let Some(header) = headers.get(AUTHORIZATION).map(HeaderValue::as_bytes) {
             match (credentials(header), bearer(header)) {
                 (Some((name, password)), _) => self.by_password(&name, &password, from).await?,
@@ -240,21 +243,20 @@ fn credentials(header: &[u8]) -> Option<(String, Vec<u8>)> {
 pub(super) async fn guard(State(api): State<Api>, mut request: Request, next: Next) -> Response {
     let path = request.uri().path();
     let api_path = path == "/api" || path.starts_with("/api/");
-    let private = api_path && !PUBLIC.contains(&path);
     if api_path && !request.method().is_safe() && crossed(request.headers()) {
         return Refused::forbidden("a page of another site made this request").into_response();
     }
-    if request.method() != axum::http::Method::OPTIONS && private {
-        let Some(from) = request.extensions().get::<From>().copied() else {
-            return Refused::who("Login failed").into_response();
-        };
-        match api.login(request.headers(), from).await {
-            Ok(login) => request.extensions_mut().insert(login),
-            Err(refused) if by_script(request.headers()) => return refused.quietly().into_response(),
-            Err(refused) => return refused.into_response(),
-        };
+    if request.method() == Method::OPTIONS || !api_path || PUBLIC.contains(&path) {
+        return next.run(request).await;
     }
-    next.run(request).await
+    match api.logged_in(request.headers(), request.extensions().get().copied()).await {
+        Ok(login) => {
+            request.extensions_mut().insert(login);
+            next.run(request).await
+        }
+        Err(refused) if by_script(request.headers()) => refused.quietly().into_response(),
+        Err(refused) => refused.into_response(),
+    }
 }
 
 /// Browsers send passwords and cookies that they remember along with other sites' requests, but say so.

@@ -17,7 +17,7 @@ use super::server::From;
 use super::sessions;
 
 /// Who logs in: JSON, or a form as `RabbitMQ` takes it.
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, utoipa::ToSchema)]
 pub(super) struct Credentials {
     username: String,
     password: String,
