@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::{Arc, OnceLock, Weak};
+use std::time::Duration;
 
 use leveret_queues::QueueId;
 use leveret_queues::store::definitions::Definitions;
@@ -9,27 +10,33 @@ use leveret_queues::store::folder::Folder;
 use leveret_queues::store::log::{LogStore, Options};
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::config::{Config, ServeArgs};
-use super::logging;
+use super::config::{self, Config, ServeArgs};
+use super::logging::{self, Log};
+use super::reload::Reload;
 use crate::broker::Broker;
 use crate::broker::broker::{Found, Security};
+use crate::broker::token::Tokens;
 use crate::management;
-use crate::net::{Server, now};
+use crate::net::tls::Tls;
+use crate::net::{Server, jwks, now};
 
 type Failure = Box<dyn std::error::Error>;
 
 /// Runs the broker until it is told to stop.
 pub fn run(args: &ServeArgs) -> Result<(), Failure> {
-    let config = Config::load(args)?;
-    logging::start(&config.log_level, config.log_format)?;
+    let config = config::load(args)?.config;
+    let log = logging::start(&config.log_level, config.log_format);
     let folder = Folder::open(&config.data_dir)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let served = runtime.block_on(serve(&config, &folder));
-    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    let served = runtime.block_on(serve(args, &config, &folder, log));
+    runtime.shutdown_timeout(Duration::from_secs(1));
     served
 }
 
-async fn serve(config: &Config, folder: &Folder) -> Result<(), Failure> {
+async fn serve(args: &ServeArgs, config: &Config, folder: &Folder, log: Log) -> Result<(), Failure> {
+    let hangup = signal(SignalKind::hangup())?;
+    let mut reload = Reload::new(args.clone(), config.clone());
+    reload.on("log_level", move |config| log.set_level(&config.log_level));
     let started = tokio::time::Instant::now();
     let relieved: Arc<OnceLock<Weak<Broker>>> = Arc::default();
     let hook = Arc::clone(&relieved);
@@ -49,10 +56,16 @@ async fn serve(config: &Config, folder: &Folder) -> Result<(), Failure> {
     }
     let store = Arc::new(store);
     let definitions = Arc::new(definitions);
+    let tls = config.tls()?.map(Tls::open).transpose()?;
+    let tokens = tokens(config)?;
     let found = Found { definitions: definitions.all(), queues: recovered.queues };
     let broker = Broker::start(
-        config.limits.clone(),
-        Security::default(),
+        config.limits(),
+        Security {
+            login_failures_per_minute: config.login_failures_per_minute,
+            tokens,
+            admin: config.admin()?,
+        },
         Arc::clone(&store) as _,
         Box::new(Arc::clone(&definitions)),
         found,
@@ -64,16 +77,28 @@ async fn serve(config: &Config, folder: &Folder) -> Result<(), Failure> {
 
     let server = Server::start(Arc::clone(&broker));
     let amqp = server.listen(config.amqp_listen, None).await?;
+    let amqps = match (config.amqps_listen, &tls) {
+        (Some(address), Some(tls)) => Some(server.listen(address, Some(Arc::clone(tls))).await?),
+        _ => None,
+    };
+    if let Some(tls) = &tls {
+        tokio::spawn(Arc::clone(tls).watch());
+        let tls = Arc::clone(tls);
+        reload.on("TLS certificate", move |_| tls.reload().map_err(|error| error.to_string()));
+    }
     let process = management::Process {
         amqp,
-        amqps: None,
-        tls: None,
+        amqps,
+        tls,
         data_dir: folder.path().to_owned(),
         ui_dir: config.ui_dir.clone(),
     };
-    let asked =
-        management::Listening { http: config.http_listen, https: None, metrics: config.metrics_listen };
-    let management::Listening { http, metrics, .. } =
+    let asked = management::Listening {
+        http: config.http_listen,
+        https: config.https_listen,
+        metrics: config.metrics_listen,
+    };
+    let management::Listening { http, https, metrics } =
         management::listen(Arc::clone(&broker), process, asked).await?;
     tracing::info!(
         "leveret {} started in {} ms, data in {}",
@@ -84,8 +109,15 @@ async fn serve(config: &Config, folder: &Folder) -> Result<(), Failure> {
     tracing::info!("amqp listening on {amqp}");
     tracing::info!("http listening on {http}");
     tracing::info!("metrics listening on {metrics}");
+    for (name, address) in [("amqps", amqps), ("https", https)] {
+        if let Some(address) = address {
+            tracing::info!("{name} listening on {address}");
+        }
+    }
 
+    let reloading = tokio::spawn(reload.whenever(hangup));
     stopped().await?;
+    reloading.abort();
     tracing::info!("stopping: closing connections");
     server.shut_down().await;
     tokio::task::block_in_place(|| {
@@ -94,6 +126,17 @@ async fn serve(config: &Config, folder: &Folder) -> Result<(), Failure> {
     });
     tracing::info!("stopped");
     Ok(())
+}
+
+/// What verifies tokens, if they are configured; its keys come soon.
+fn tokens(config: &Config) -> Result<Option<Arc<Tokens>>, Failure> {
+    let Some((settings, source)) = config.tokens()? else { return Ok(None) };
+    let tokens = Arc::new(Tokens::new(settings));
+    if let Some(source) = source {
+        let refresh = Duration::from_secs(config.oauth_jwks_refresh.into());
+        tokio::spawn(jwks::keep(Arc::clone(&tokens), source, refresh));
+    }
+    Ok(Some(tokens))
 }
 
 async fn stopped() -> std::io::Result<()> {

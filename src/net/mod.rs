@@ -4,6 +4,7 @@
 mod clock;
 mod connection;
 mod control;
+pub mod jwks;
 mod reader;
 pub mod server;
 mod timer;

@@ -110,16 +110,15 @@ impl Tls {
         Ok(Arc::new(Self { settings, loaded, stamps }))
     }
 
-    /// Reads the files again. When they cannot be used, the log says why and all stays as it is.
-    pub fn reload(&self) {
+    /// Reads the files again.
+    ///
+    /// # Errors
+    /// When they cannot be used; all stays as it is.
+    pub fn reload(&self) -> Result<(), TlsError> {
         *self.stamps.lock() = stamps(&self.settings);
-        match load(&self.settings) {
-            Ok(loaded) => {
-                *self.loaded.write() = loaded;
-                tracing::info!("TLS certificate read again from {}", self.settings.certificate.display());
-            }
-            Err(error) => tracing::error!("TLS certificate stays as it was: {error}"),
-        }
+        *self.loaded.write() = load(&self.settings)?;
+        tracing::info!("TLS certificate read again from {}", self.settings.certificate.display());
+        Ok(())
     }
 
     /// Reads the files again whenever one has changed; never ends.
@@ -127,8 +126,9 @@ impl Tls {
         loop {
             tokio::time::sleep(WATCH_INTERVAL).await;
             tokio::task::block_in_place(|| {
-                if stamps(&self.settings) != *self.stamps.lock() {
-                    self.reload();
+                let changed = stamps(&self.settings) != *self.stamps.lock();
+                if changed && let Err(error) = self.reload() {
+                    tracing::error!("TLS certificate stays as it was: {error}");
                 }
             });
         }
