@@ -21,4 +21,5 @@ mod raw;
 mod readme;
 mod restart;
 mod startup;
+mod tls;
 mod wait;
