@@ -20,6 +20,7 @@ const TABLE: &[(&str, &str, &str, &str)] = &[
     ("GET", "/api/auth/attempts/x", "", MONITORS),
     ("GET", "/api/auth/attempts/x/source", "", MONITORS),
     ("DELETE", "/api/auth/attempts/x", "", ADMIN),
+    ("DELETE", "/api/auth/attempts/x/source", "", ADMIN),
     ("GET", "/api/nodes", "", MONITORS),
     ("GET", "/api/nodes/x", "", MONITORS),
     ("GET", "/api/nodes/x/memory", "", MONITORS),
@@ -164,6 +165,8 @@ const TABLE: &[(&str, &str, &str, &str)] = &[
 
 /// Answered to everybody.
 const PUBLIC: &[&str] = &[
+    "/api/login",
+    "/api/logout",
     "/api/openapi.json",
     "/api/version",
     "/api/health/checks/is-in-service",
