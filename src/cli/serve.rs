@@ -75,7 +75,7 @@ async fn serve(args: &ServeArgs, config: &Config, folder: &Folder, log: Log) -> 
     let known: HashSet<QueueId> = broker.durable_queue_ids();
     store.retain_queues(&known)?;
 
-    let server = Server::start(Arc::clone(&broker));
+    let server = Server::start(Arc::clone(&broker), config.proxy_protocol_trusted.clone());
     let amqp = server.listen(config.amqp_listen, None).await?;
     let amqps = match (config.amqps_listen, &tls) {
         (Some(address), Some(tls)) => Some(server.listen(address, Some(Arc::clone(tls))).await?),

@@ -82,7 +82,7 @@ fn fetch(url: &str, authorities: Option<&Path>) -> Result<Vec<u8>, String> {
 /// Keeps `tokens` supplied with keys; never ends. A URL is asked every `refresh`, and sooner when a token
 /// names a key that is not known.
 pub async fn keep(tokens: Arc<Tokens>, source: KeySource, refresh: Duration) {
-    let mut known = Vec::new();
+    let mut known = Err(String::new());
     let mut ask_again = Instant::now();
     loop {
         if tokens.take_key_missed() || matches!(source, KeySource::File(_)) || Instant::now() >= ask_again {
@@ -96,19 +96,16 @@ pub async fn keep(tokens: Arc<Tokens>, source: KeySource, refresh: Duration) {
     }
 }
 
-/// Hands keys on that are new; the log says so once.
-fn supply(tokens: &Tokens, known: &mut Vec<u8>, read: Result<Vec<u8>, String>) {
-    match read {
-        Ok(bytes) if bytes == *known => {}
-        Ok(bytes) => {
-            match tokens.set_keys(&bytes) {
-                Ok(count) => tracing::info!("keys for tokens read: {count}"),
-                Err(why) => tracing::error!("keys for tokens stay as they were: {why}"),
-            }
-            *known = bytes;
-        }
+/// Hands keys on that are new; the log says once what was found.
+fn supply(tokens: &Tokens, known: &mut Result<Vec<u8>, String>, read: Result<Vec<u8>, String>) {
+    if read == *known {
+        return;
+    }
+    match read.as_deref().map_err(Clone::clone).and_then(|bytes| tokens.set_keys(bytes)) {
+        Ok(count) => tracing::info!("keys for tokens read: {count}"),
         Err(why) => tracing::error!("keys for tokens stay as they were: {why}"),
     }
+    *known = read;
 }
 
 #[cfg(test)]

@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use dashmap::DashMap;
-use tokio::io::{AsyncRead, AsyncWrite};
+use ipnet::IpNet;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -22,6 +23,7 @@ use crate::broker::names::ConnectionId;
 use crate::session::error::{AmqpError, MethodId, ReplyCode};
 use crate::session::outbox::Outbox;
 use crate::session::{Connection, Peer};
+use crate::wire::proxy_header::{Ends, Progress, parse};
 
 /// How long clients have at shutdown to answer `connection.close`.
 const SHUTDOWN: Duration = Duration::from_secs(5);
@@ -52,14 +54,17 @@ struct Shared {
     broker: Arc<Broker>,
     next_id: AtomicU64,
     connections: DashMap<ConnectionId, Arc<Control>>,
+    /// Proxies that say for whom they connect.
+    proxies: Vec<IpNet>,
 }
 
 impl Server {
-    /// Starts what runs beside connections.
-    pub fn start(broker: Arc<Broker>) -> Self {
+    /// Starts what runs beside connections. Whoever connects from one of the networks of `proxies` has to
+    /// say for whom, in a PROXY header; nobody else may.
+    pub fn start(broker: Arc<Broker>, proxies: Vec<IpNet>) -> Self {
         tokio::spawn(timer::run(Arc::clone(&broker)));
         tokio::spawn(timer::relieve_memory(Arc::clone(&broker)));
-        let shared = Shared { broker, next_id: AtomicU64::new(1), connections: DashMap::new() };
+        let shared = Shared { broker, next_id: AtomicU64::new(1), connections: DashMap::new(), proxies };
         Self { shared: Arc::new(shared), stop: watch::Sender::new(false) }
     }
 
@@ -139,21 +144,56 @@ fn admit(
     let id = guest.id;
     shared.connections.insert(id, Arc::clone(&guest.control));
     let shared = Arc::clone(shared);
-    match tls.cloned() {
-        None => tokio::spawn(async move {
+    let proxied = shared.proxies.iter().any(|network| network.contains(&address.ip().to_canonical()));
+    match (proxied, tls.cloned()) {
+        (false, None) => tokio::spawn(async move {
             let (read, write) = socket.into_split();
             guest.serve(read, write, &shared.broker).await;
             shared.connections.remove(&id);
         }),
-        Some(tls) => tokio::spawn(async move {
-            if let Some((stream, guest)) = guest.encrypted(&tls, socket).await {
-                let (read, write) = tokio::io::split(stream);
-                guest.serve(read, write, &shared.broker).await;
-            }
+        (_, tls) => tokio::spawn(async move {
+            prepare(guest, socket, proxied, tls, &shared.broker).await;
             shared.connections.remove(&id);
         }),
     };
     Ok(())
+}
+
+/// Serves a client after whatever comes before AMQP.
+async fn prepare(
+    mut guest: Guest,
+    mut socket: TcpStream,
+    proxied: bool,
+    tls: Option<Arc<Tls>>,
+    broker: &Arc<Broker>,
+) {
+    if proxied && !guest.introduced(&mut socket).await {
+        return;
+    }
+    let Some(tls) = tls else {
+        let (read, write) = socket.into_split();
+        return guest.serve(read, write, broker).await;
+    };
+    if let Some((stream, guest)) = guest.encrypted(&tls, socket).await {
+        let (read, write) = tokio::io::split(stream);
+        guest.serve(read, write, broker).await;
+    }
+}
+
+/// Reads a PROXY header, and not a byte more.
+async fn proxy_header(socket: &mut TcpStream) -> io::Result<Option<Ends>> {
+    let mut bytes = Vec::new();
+    loop {
+        match parse(&bytes) {
+            Ok(Progress::Done(ends)) => return Ok(ends),
+            Ok(Progress::Needs(more)) => {
+                let known = bytes.len();
+                bytes.resize(known + more, 0);
+                socket.read_exact(&mut bytes[known..]).await?;
+            }
+            Err(error) => return Err(io::Error::new(io::ErrorKind::InvalidData, error)),
+        }
+    }
 }
 
 /// A client that was accepted, and has said nothing of AMQP yet.
@@ -165,6 +205,25 @@ struct Guest {
 }
 
 impl Guest {
+    /// Has the proxy say for whom it connects, in time. `false`: it does not, and the log says why.
+    async fn introduced(&mut self, socket: &mut TcpStream) -> bool {
+        let reading = tokio::time::timeout_at(self.deadline, proxy_header(socket));
+        let read = tokio::select! {
+            read = reading => read,
+            _ = self.control.closed() => return false,
+        };
+        match read {
+            Ok(Ok(Some((client, local)))) => {
+                (self.peer.address, self.peer.local) = (client, local);
+                return true;
+            }
+            Ok(Ok(None)) => return true,
+            Ok(Err(error)) => tracing::warn!(peer = %self.peer.address, "closing: no PROXY header: {error}"),
+            Err(_) => tracing::warn!(peer = %self.peer.address, "closing: PROXY header took too long"),
+        }
+        false
+    }
+
     /// Makes TLS of the socket, in time. `None`: the client is gone, and the log says why.
     async fn encrypted(mut self, tls: &Tls, socket: TcpStream) -> Option<(TlsStream<TcpStream>, Self)> {
         // On the heap, and gone when it is done: an open connection shall not keep room for it.

@@ -13,6 +13,8 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use ipnet::IpNet;
+
 use super::security::Secret;
 use super::setting::{Bytes, LogFormat, LogLevel, MemorySize, Setting};
 use super::table::{Change, Key, in_range, keys};
@@ -76,6 +78,9 @@ keys! {
         admin_password: Option<Secret> = None, Restart;
         /// File that holds this password, as orchestrators mount secrets.
         admin_password_file: Option<PathBuf> = None, Restart;
+        /// Proxies that say for whom they connect: addresses or networks. Whoever connects to an AMQP port from
+        /// there must begin with a PROXY header, version 1 or 2; nobody else may.
+        proxy_protocol_trusted: Vec<IpNet> = Vec::new(), Restart;
         /// Failed logins from one address in a minute, over AMQP and HTTP together, before it is refused for a
         /// while; 0 for no limit. Others are not concerned.
         login_failures_per_minute: u32 = 30, Restart;
