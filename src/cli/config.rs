@@ -212,6 +212,7 @@ impl Config {
                 .memory_bytes_max
                 .or(file.memory_bytes_max)
                 .unwrap_or_else(|| memory_share(base.memory_bytes_max)),
+            exchanges_max: base.exchanges_max,
             consumers_per_channel_max: base.consumers_per_channel_max,
             transaction_bytes_max: base.transaction_bytes_max,
         };

@@ -7,12 +7,12 @@ use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, delete, get, post};
+use axum::routing::{MethodRouter, delete, get, post, put};
 
 use super::error::Refused;
 use super::{
-    Api, access, accounts, bindings, connections, consumers, error, exchanges, export, health, import, node,
-    overview, policies, publish, queues, server, vhosts,
+    Api, access, accounts, bindings, connections, consumers, error, exchanges, export, health, import,
+    limits, node, overview, parameters, policies, publish, queues, server, topic_permissions, vhosts,
 };
 
 /// Bytes of a request's body, unless it carries messages or definitions.
@@ -30,6 +30,7 @@ pub(super) fn all(api: &Api, ui: Router) -> Router {
         .merge(entities())
         .merge(people())
         .merge(checks())
+        .merge(rules())
         .merge(not_there_yet())
         .merge(large("/exchanges/{vhost}/{name}/publish", post(publish::publish), publication))
         .merge(definitions("/definitions"))
@@ -84,7 +85,7 @@ fn entities() -> Router<Api> {
         .route("/vhosts/{vhost}", get(vhosts::get).put(vhosts::put).delete(vhosts::delete))
         .route("/vhosts/{vhost}/deletion/protection", post(vhosts::protected).delete(vhosts::unprotected))
         .route("/vhosts/{vhost}/permissions", get(accounts::permissions_in))
-        .route("/vhosts/{vhost}/topic-permissions", get(policies::none_for_administrators))
+        .route("/vhosts/{vhost}/topic-permissions", get(topic_permissions::in_vhost))
         .route("/vhosts/{vhost}/connections", get(connections::in_vhost))
         .route("/vhosts/{vhost}/channels", get(connections::channels_in_vhost))
         .route("/exchanges", get(exchanges::all))
@@ -129,7 +130,7 @@ fn people() -> Router<Api> {
         .route("/users/without-permissions", get(accounts::without_permissions))
         .route("/users/{user}", get(accounts::get).put(accounts::put).delete(accounts::delete))
         .route("/users/{user}/permissions", get(accounts::permissions_of))
-        .route("/users/{user}/topic-permissions", get(policies::none_for_administrators))
+        .route("/users/{user}/topic-permissions", get(topic_permissions::of_user))
         .route("/permissions", get(accounts::all_permissions))
         .route(
             "/permissions/{vhost}/{user}",
@@ -167,29 +168,46 @@ fn checks() -> Router<Api> {
         .route("/aliveness-test/{vhost}", get(health::aliveness))
 }
 
+fn rules() -> Router<Api> {
+    Router::new()
+        .route("/parameters", get(parameters::all))
+        .route("/parameters/{component}", get(parameters::of_component))
+        .route("/parameters/{component}/{vhost}", get(parameters::in_vhost))
+        .route(
+            "/parameters/{component}/{vhost}/{name}",
+            get(parameters::get).put(parameters::put).delete(parameters::delete),
+        )
+        .route("/global-parameters", get(parameters::all_global))
+        .route(
+            "/global-parameters/{name}",
+            get(parameters::get_global).put(parameters::put_global).delete(parameters::delete_global),
+        )
+        .route("/vhost-limits", get(limits::of_vhosts))
+        .route("/vhost-limits/{vhost}", get(limits::of_one_vhost))
+        .route("/vhost-limits/{vhost}/{name}", put(limits::put_of_vhost).delete(limits::delete_of_vhost))
+        .route("/user-limits", get(limits::of_users))
+        .route("/user-limits/{user}", get(limits::of_one_user))
+        .route("/user-limits/{user}/{name}", put(limits::put_of_user).delete(limits::delete_of_user))
+        .route("/topic-permissions", get(topic_permissions::all))
+        .route(
+            "/topic-permissions/{vhost}/{user}",
+            get(topic_permissions::get).put(topic_permissions::put).delete(topic_permissions::delete),
+        )
+        .route(
+            "/topic-permissions/{vhost}/{user}/{exchange}",
+            get(topic_permissions::get_one).delete(topic_permissions::delete_one),
+        )
+}
+
 fn not_there_yet() -> Router<Api> {
     let object = || get(policies::missing).put(policies::unsupported).delete(policies::missing);
     Router::new()
-        .route("/parameters", get(policies::none_for_policymakers))
-        .route("/parameters/{component}", get(policies::none_for_policymakers))
-        .route("/parameters/{component}/{vhost}", get(policies::none_for_policymakers))
-        .route("/parameters/{component}/{vhost}/{name}", object())
-        .route("/global-parameters", get(policies::none_for_policymakers))
-        .route("/global-parameters/{name}", object())
         .route("/policies", get(policies::none))
         .route("/policies/{vhost}", get(policies::none_in_vhost))
         .route("/policies/{vhost}/{name}", object())
         .route("/operator-policies", get(policies::none))
         .route("/operator-policies/{vhost}", get(policies::none_in_vhost))
         .route("/operator-policies/{vhost}/{name}", object())
-        .route("/vhost-limits", get(policies::none))
-        .route("/vhost-limits/{vhost}", get(policies::none_in_vhost))
-        .route("/vhost-limits/{vhost}/{name}", object())
-        .route("/user-limits", get(policies::none_for_administrators))
-        .route("/user-limits/{user}", get(policies::none_for_administrators))
-        .route("/user-limits/{user}/{name}", object())
-        .route("/topic-permissions", get(policies::none_for_administrators))
-        .route("/topic-permissions/{vhost}/{user}", object())
         .route("/feature-flags", get(policies::none))
         .route("/deprecated-features", get(policies::none))
         .route("/deprecated-features/used", get(policies::none))
