@@ -100,8 +100,12 @@ fn topic_permissions() {
     ] {
         assert_eq!(count(path), Some(want), "{path}");
     }
-    let broken = json!({ "exchange": "x", "write": "(", "read": "" });
-    http.put("/api/topic-permissions/%2F/u", &broken).refused(400, "bad_request", "not a regular expression");
+    let invalid = json!({ "exchange": "x", "write": "(", "read": "" });
+    http.put("/api/topic-permissions/%2F/u", &invalid).refused(
+        400,
+        "bad_request",
+        "not a regular expression",
+    );
     http.put("/api/topic-permissions/%2F/u", &json!({ "write": "" })).refused(400, "bad_request", "exchange");
     http.put("/api/topic-permissions/none/u", &body("x")).refused(400, "bad_request", "vhost_or_user");
     http.put("/api/topic-permissions/%2F/none", &body("x")).refused(400, "bad_request", "vhost_or_user");
