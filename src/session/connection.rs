@@ -25,7 +25,7 @@ use crate::broker::identity::Identity;
 use crate::broker::names::{ConnectionId, UserName};
 use crate::broker::publish::Publisher;
 use crate::broker::queue_handle::QueueHandle;
-use crate::broker::registry::{Closer, ConnectionFacts, ConnectionHandle, TlsFacts};
+use crate::broker::registry::{Closer, ConnectionFacts, ConnectionHandle, Seat, TlsFacts};
 use crate::broker::turn::Turn;
 use crate::broker::users::AccessRights;
 use crate::broker::vhost::Vhost;
@@ -132,6 +132,8 @@ pub struct Connection {
     pub(super) identity: Option<Identity>,
     pub(super) vhost: Option<Arc<Vhost>>,
     pub(super) rights: Option<AccessRights>,
+    /// Counts it for its user.
+    pub(super) seat: Option<Seat>,
     pub(super) channels: FxHashMap<u16, Channel>,
     pub(super) publisher: Publisher,
     pub(super) batch: Batch,
@@ -170,6 +172,7 @@ impl Connection {
             identity: None,
             vhost: None,
             rights: None,
+            seat: None,
             channels: FxHashMap::default(),
             publisher: Publisher::default(),
             batch: Batch::default(),

@@ -200,10 +200,7 @@ impl Connection {
         let rights = identity
             .rights(&self.broker.users, &vhost.name)
             .ok_or_else(|| Refusal::VhostDenied { vhost: name.to_owned(), user: identity.user.clone() })?;
-        if self.broker.open_connections() >= self.broker.limits.connections_max {
-            let max = self.broker.limits.connections_max;
-            return Err(Refusal::NotAllowed(format!("connection limit ({max}) is reached")));
-        }
+        self.seat = Some(self.broker.admit(&vhost, &identity.user, self.id)?);
         self.vhost = Some(Arc::clone(&vhost));
         self.rights = Some(rights);
         Ok(())

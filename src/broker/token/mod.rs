@@ -108,6 +108,15 @@ impl VhostGrant {
     pub(super) fn allows(&self, access: Access, name: &str) -> bool {
         self.0.iter().any(|pattern| pattern.allows(access, name))
     }
+
+    /// Whether any of it is for some routing keys only.
+    pub(super) fn restricts_keys(&self) -> bool {
+        self.0.iter().any(Pattern::restricts_keys)
+    }
+
+    pub(super) fn allows_key(&self, access: Access, exchange: &str, key: &[u8]) -> bool {
+        self.0.iter().any(|pattern| pattern.allows_key(access, exchange, key))
+    }
 }
 
 struct IssuerKey {

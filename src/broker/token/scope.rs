@@ -56,8 +56,12 @@ impl Pattern {
         self.access == access && self.name.fits(name.as_bytes())
     }
 
+    /// Whether it is for some routing keys only.
+    pub(super) fn restricts_keys(&self) -> bool {
+        !self.key.0.iter().all(Vec::is_empty) || self.key.0.len() == 1
+    }
+
     /// The same for a routing key on a topic exchange.
-    #[cfg(test)]
     pub(super) fn allows_key(&self, access: Access, name: &str, key: &[u8]) -> bool {
         self.allows(access, name) && self.key.fits(key)
     }

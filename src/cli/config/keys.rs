@@ -71,6 +71,12 @@ keys! {
         consumers_per_channel_max: usize = Limits::default().consumers_per_channel_max, Restart;
     }
 
+    "Declarations", None => {
+        /// Exchanges in all vhosts together, the predeclared seven of each among them. Without it any
+        /// number.
+        exchanges_max: Option<usize> = None, Restart;
+    }
+
     "Logins", None => {
         /// User that the first start makes, in place of guest. `admin` if only its password is given.
         admin_user: Option<String> = None, Restart;
@@ -149,6 +155,7 @@ impl Config {
             outbox_bytes_max: size(self.outbox_bytes_max),
             connections_max: self.connections_max,
             memory_bytes_max: self.memory_bytes_max.of(super::machine::memory()),
+            exchanges_max: self.exchanges_max,
             consumers_per_channel_max: self.consumers_per_channel_max,
             transaction_bytes_max: size(self.transaction_bytes_max),
         }
