@@ -91,6 +91,7 @@ async fn serve(args: &ServeArgs, config: &Config, folder: &Folder, log: Log) -> 
         amqps,
         tls,
         data_dir: folder.path().to_owned(),
+        http_timeout: Duration::from_millis(config.http_timeout_ms),
         ui_dir: config.ui_dir.clone(),
     };
     let asked = management::Listening {

@@ -11,6 +11,7 @@ mod messages;
 mod metrics;
 mod sessions;
 mod shapes;
+mod slow_clients;
 
 use std::net::SocketAddr;
 
