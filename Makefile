@@ -1,14 +1,20 @@
 # Tests and checks. `make test` installs what it needs into this folder (.venv, node_modules, target) and runs everything.
 
-.PHONY: test clients lint conformance
+.PHONY: test clients ui lint conformance
 
 test:
 	cargo test --workspace --locked
 	python3 tests/clients/run.py
+	python3 tests/ui/run.py
 
 # Real client libraries against one broker: a table of client x scenario.
 clients:
 	python3 tests/clients/run.py
+
+# The dashboard in Chromium, against target/debug/leveret.
+ui:
+	cargo build --locked
+	python3 tests/ui/run.py
 
 lint:
 	cargo fmt --all -- --check
