@@ -35,6 +35,7 @@ mod policies;
 mod publish;
 mod queue_row;
 mod queues;
+mod rated;
 mod rates;
 mod routes;
 mod server;
