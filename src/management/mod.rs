@@ -24,6 +24,7 @@ mod import;
 mod limits;
 mod metrics;
 mod node;
+mod not_here;
 mod overview;
 mod parameters;
 mod paths;

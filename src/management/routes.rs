@@ -12,7 +12,8 @@ use axum::routing::{MethodRouter, delete, get, post, put};
 use super::error::Refused;
 use super::{
     Api, access, accounts, bindings, connections, consumers, error, exchanges, export, health, import,
-    limits, node, overview, parameters, policies, publish, queues, server, topic_permissions, vhosts,
+    limits, node, not_here, overview, parameters, policies, publish, queues, server, topic_permissions,
+    vhosts,
 };
 
 /// Bytes of a request's body, unless it carries messages or definitions.
@@ -31,7 +32,8 @@ pub(super) fn all(api: &Api, ui: Router) -> Router {
         .merge(people())
         .merge(checks())
         .merge(rules())
-        .merge(not_there_yet())
+        .merge(policies())
+        .merge(not_here())
         .merge(large("/exchanges/{vhost}/{name}/publish", post(publish::publish), publication))
         .merge(definitions("/definitions"))
         .merge(definitions("/all-configuration"));
@@ -199,21 +201,32 @@ fn rules() -> Router<Api> {
         )
 }
 
-fn not_there_yet() -> Router<Api> {
-    let object = || get(policies::missing).put(policies::unsupported).delete(policies::missing);
+fn policies() -> Router<Api> {
     Router::new()
-        .route("/policies", get(policies::none))
-        .route("/policies/{vhost}", get(policies::none_in_vhost))
-        .route("/policies/{vhost}/{name}", object())
-        .route("/operator-policies", get(policies::none))
-        .route("/operator-policies/{vhost}", get(policies::none_in_vhost))
-        .route("/operator-policies/{vhost}/{name}", object())
-        .route("/feature-flags", get(policies::none))
-        .route("/deprecated-features", get(policies::none))
-        .route("/deprecated-features/used", get(policies::none))
-        .route("/shovels", get(policies::none))
-        .route("/shovels/{vhost}", get(policies::none_in_vhost))
+        .route("/policies", get(policies::all))
+        .route("/policies/{vhost}", get(policies::in_vhost))
+        .route("/policies/{vhost}/{name}", get(policies::get).put(policies::put).delete(policies::delete))
+        .route("/operator-policies", get(policies::all_of_operators))
+        .route("/operator-policies/{vhost}", get(policies::of_operators_in_vhost))
+        .route(
+            "/operator-policies/{vhost}/{name}",
+            get(policies::get_of_operators)
+                .put(policies::put_of_operators)
+                .delete(policies::delete_of_operators),
+        )
+        .route("/queues/{vhost}/{name}/effective", get(policies::effective_of_queue))
+        .route("/exchanges/{vhost}/{name}/effective", get(policies::effective_of_exchange))
+}
+
+fn not_here() -> Router<Api> {
+    let object = || get(not_here::missing).put(not_here::unsupported).delete(not_here::missing);
+    Router::new()
+        .route("/feature-flags", get(not_here::none))
+        .route("/deprecated-features", get(not_here::none))
+        .route("/deprecated-features/used", get(not_here::none))
+        .route("/shovels", get(not_here::none))
+        .route("/shovels/{vhost}", get(not_here::none_in_vhost))
         .route("/shovels/vhost/{vhost}/{name}", object())
-        .route("/federation-links", get(policies::none))
-        .route("/federation-links/{vhost}", get(policies::none_in_vhost))
+        .route("/federation-links", get(not_here::none))
+        .route("/federation-links/{vhost}", get(not_here::none_in_vhost))
 }
