@@ -13,7 +13,7 @@ use super::error::{Refused, Result};
 use crate::broker::configured_limits::ConfiguredLimits;
 use crate::broker::vhost::Vhost;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
 pub(super) struct LimitBody {
     value: Value,
 }

@@ -84,7 +84,7 @@ pub(super) async fn get(
     answer::one(&query, &found(&api, &login, &component, &vhost, &name)?)
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
 pub(super) struct ParameterBody {
     value: Value,
 }

@@ -33,7 +33,7 @@ pub(super) fn shown(vhost: &Vhost, policy: &Policy) -> Value {
 pub(super) const OPERATOR_POLICY: &str = "operator_policy";
 
 /// A policy in a request or in definitions.
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
 pub(super) struct PolicyBody {
     pattern: String,
     definition: Value,

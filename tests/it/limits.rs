@@ -148,3 +148,24 @@ fn limits_survive_a_restart() {
     c.say("2 channel.open");
     c.connection_closes(530, "channel.open", "maximum allowed user limit of (1)");
 }
+
+#[test]
+fn there_are_as_many_exchanges_as_the_configuration_says_in_all_vhosts() {
+    // The seven predeclared ones of each vhost count, the default exchange among them.
+    let broker = Broker::with(&["--exchanges-max", "15"]);
+    let http = Http::of(&broker);
+    http.put("/api/vhosts/other", &json!({})).is(201);
+    let mut c = broker.client();
+    c.ask("exchange.declare exchange=x type=fanout", "exchange.declare-ok");
+    c.say("exchange.declare exchange=y type=fanout");
+    c.channel_closes(406, "exchange.declare", "cannot declare exchange 'y': exchange limit of 15 is reached");
+    c.open_channel(1);
+    c.ask("exchange.declare exchange=x type=fanout", "exchange.declare-ok");
+    http.put("/api/exchanges/%2F/y", &json!({ "type": "fanout" })).refused(
+        400,
+        "bad_request",
+        "exchange limit",
+    );
+    c.ask("exchange.delete exchange=x", "exchange.delete-ok");
+    c.ask("exchange.declare exchange=y type=fanout", "exchange.declare-ok");
+}

@@ -212,7 +212,7 @@ mod tests {
             dead_letter_routing_key: key.map(str::to_owned),
             ..PolicyDefinition::default()
         };
-        let matched = Matched { policy: Some(policy(of(Some("p")), Some("k"))), operator: None };
+        let matched = Matched { policy: Some(policy(of(Some("p"), Some("k")))), operator: None };
         let effective = Effective::of(&of(Some("a"), None), false, &matched);
         assert_eq!(effective.dead_letter_exchange.value.as_deref(), Some("a"));
         assert_eq!(effective.dead_letter_routing_key.value.as_deref(), Some("k"));
