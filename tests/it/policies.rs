@@ -252,7 +252,7 @@ fn policies_survive_a_restart_and_hold_for_what_was_there() {
     set(
         &http,
         "p",
-        json!({ "message-ttl": 86_400_000, "max-length": 1, "dead-letter-exchange": "amq.fanout" }),
+        &json!({ "message-ttl": 86_400_000, "max-length": 1, "dead-letter-exchange": "amq.fanout" }),
     );
     let ae = json!({ "pattern": "^x$", "apply-to": "exchanges", "definition": { "alternate-exchange": "amq.fanout" } });
     http.put("/api/policies/%2F/ae", &ae).is(201);
