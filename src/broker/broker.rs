@@ -14,6 +14,7 @@ use leveret_queues::store::{Pressure, Record, RecoveredQueue, Store};
 use leveret_queues::{Millis, QueueId};
 use parking_lot::Mutex;
 
+use super::alarms::Alarms;
 use super::arguments::to_args;
 use super::attributes::{held_until, released_headers};
 use super::copies;
@@ -44,6 +45,8 @@ pub struct Broker {
     pub users: Users,
     /// Who is connected.
     pub registry: Registry,
+    /// Too little disk or memory to take more.
+    pub alarms: Alarms,
     pub(super) vhosts: DashMap<String, Arc<Vhost>>,
     /// Held while users, permissions or vhosts are changed.
     pub(super) administration: Mutex<()>,
@@ -110,6 +113,7 @@ impl Broker {
             limits,
             users: Users::new(),
             registry: Registry::default(),
+            alarms: Alarms::default(),
             vhosts: DashMap::new(),
             administration: Mutex::default(),
             retired_vhosts: VhostStats::default(),
@@ -353,7 +357,9 @@ impl Broker {
 
     /// Whether publishers are to be read from no further.
     pub fn publishers_must_wait(&self) -> bool {
-        self.environment.memory.is_overdrawn() || self.environment.store.pressure() != Pressure::None
+        self.alarms.is_raised()
+            || self.environment.memory.is_overdrawn()
+            || self.environment.store.pressure() != Pressure::None
     }
 
     /// Ready when publishers may go on; otherwise `waker` is woken when they may.

@@ -61,10 +61,15 @@ async fn serve(config: &Config, folder: &Folder) -> Result<(), Failure> {
     let known: HashSet<QueueId> = broker.durable_queue_ids();
     store.retain_queues(&known)?;
 
-    let server = Server::start(Arc::clone(&broker));
+    broker.alarms.set_limits(config.alarms);
+    let server = Server::start(Arc::clone(&broker), folder.path());
     let amqp = server.listen(config.amqp_listen).await?;
-    let process =
-        management::Process { amqp, data_dir: folder.path().to_owned(), ui_dir: config.ui_dir.clone() };
+    let process = management::Process {
+        amqp,
+        data_dir: folder.path().to_owned(),
+        ui_dir: config.ui_dir.clone(),
+        store: store.metrics(),
+    };
     let management::Listening { http, metrics } =
         management::listen(Arc::clone(&broker), process, config.http_listen, config.metrics_listen).await?;
     tracing::info!(

@@ -32,6 +32,7 @@ mod queues;
 mod rates;
 mod routes;
 mod server;
+mod store_metrics;
 mod tables;
 mod ui;
 mod vhosts;
@@ -54,6 +55,8 @@ pub struct Process {
     pub data_dir: PathBuf,
     /// Where the dashboard's files are; those in the binary without it.
     pub ui_dir: Option<PathBuf>,
+    /// What the message store counts.
+    pub store: Arc<leveret_queues::store::metrics::Metrics>,
 }
 
 /// What all requests share.

@@ -177,6 +177,8 @@ pub(super) struct Totals {
     pub(super) messages: u64,
     pub(super) ready: u64,
     pub(super) unacked: u64,
+    /// Of the ready ones, those whose body is on disk only.
+    pub(super) away: u64,
     pub(super) consumers: u64,
     pub(super) queues: u64,
     pub(super) exchanges: u64,
@@ -217,6 +219,7 @@ impl Totals {
         self.messages += view.counts.ready + view.counts.unacked;
         self.ready += view.counts.ready;
         self.unacked += view.counts.unacked;
+        self.away += view.counts.away;
         self.consumers += view.counts.consumers as u64;
         self.queues += 1;
     }

@@ -4,9 +4,11 @@
 mod clock;
 mod connection;
 mod control;
+mod machine;
 mod reader;
 pub mod server;
 mod timer;
+
 mod writer;
 
 pub use clock::now;

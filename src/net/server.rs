@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -12,6 +13,7 @@ use tokio::sync::watch;
 
 use super::connection;
 use super::control::{Close, Control};
+use super::machine;
 use super::timer;
 use crate::broker::Broker;
 use crate::broker::names::ConnectionId;
@@ -51,8 +53,9 @@ struct Shared {
 }
 
 impl Server {
-    /// Starts what runs beside connections.
-    pub fn start(broker: Arc<Broker>) -> Self {
+    /// Starts what runs beside connections; the space for `data_dir` is watched.
+    pub fn start(broker: Arc<Broker>, data_dir: &Path) -> Self {
+        machine::start(Arc::clone(&broker), data_dir);
         tokio::spawn(timer::run(Arc::clone(&broker)));
         tokio::spawn(timer::relieve_memory(Arc::clone(&broker)));
         let shared = Shared { broker, next_id: AtomicU64::new(1), connections: DashMap::new() };

@@ -6,8 +6,11 @@
 //! No test depends on another; nothing sleeps where it can wait for a condition.
 
 mod conformance;
+mod corruption;
 mod crash;
+mod crash_changes;
 mod delays;
+mod faults;
 mod harness;
 mod hostile;
 mod known_differences;
