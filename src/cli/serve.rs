@@ -65,7 +65,12 @@ async fn serve(args: &ServeArgs, config: &Config, folder: &Folder, log: Log) -> 
     let known: HashSet<QueueId> = broker.durable_queue_ids();
     store.retain_queues(&known)?;
 
-    broker.alarms.set_limits(config.alarms);
+    broker.alarms.set_limits(config.alarms());
+    let watched = Arc::clone(&broker);
+    reload.on("alarms", move |config| {
+        watched.alarms.set_limits(config.alarms());
+        Ok(())
+    });
     let server = Server::start(Arc::clone(&broker), folder.path());
     let amqp = server.listen(config.amqp_listen).await?;
     let process = management::Process {

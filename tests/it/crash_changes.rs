@@ -91,9 +91,10 @@ impl DeadLetters {
         let mut c = stage.connect()?;
         loop {
             for _ in 0..7 {
-                stage.publish(&mut c, "dl.source", self.next)?;
-                self.confirmed.insert(self.next);
+                let n = self.next;
                 self.next += 1;
+                stage.publish(&mut c, "dl.source", n)?;
+                self.confirmed.insert(n);
             }
             for _ in 0..5 {
                 let got = ask(&mut c, "basic.get queue=dl.source")?;
@@ -137,11 +138,12 @@ impl Purges {
         loop {
             for _ in 0..9 {
                 let purged: Vec<_> = self.asked.iter().copied().collect();
-                stage.publish(&mut c, "purged", self.next)?;
+                let n = self.next;
+                self.next += 1;
+                stage.publish(&mut c, "purged", n)?;
                 // The confirm covers all purges before it.
                 self.gone.extend(purged);
-                self.confirmed.insert(self.next);
-                self.next += 1;
+                self.confirmed.insert(n);
             }
             self.asked.extend(0..self.next);
             ask(&mut c, "queue.purge queue=purged")?;
@@ -189,9 +191,10 @@ impl Acks {
                 }
             }
             for _ in 0..5 {
-                stage.publish(&mut c, "acked", self.next)?;
-                self.confirmed.insert(self.next);
+                let n = self.next;
                 self.next += 1;
+                stage.publish(&mut c, "acked", n)?;
+                self.confirmed.insert(n);
             }
             self.gone.extend(acked);
             self.held.extend(held);

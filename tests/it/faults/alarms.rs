@@ -1,5 +1,8 @@
 //! Too little free disk, too much memory: publishers are held up and told why, consumers go on.
 
+use std::fs;
+
+use rustix::process::Signal;
 use serde_json::Value;
 
 use super::mount::{self, Mount};
@@ -69,11 +72,11 @@ fn a_disk_with_less_free_space_than_the_limit_holds_publishers_up() {
 
 #[test]
 fn more_memory_than_the_limit_holds_publishers_up() {
-    let broker = Broker::with(&["--resident-bytes-max", "1000000"]);
+    let broker = Broker::with(&["--resident-bytes-max", "1048576"]);
     is_seen(&broker, "memory", "mem_alarm", "rabbitmq_alarms_memory_used_watermark");
     publisher_is_held_up(&broker, "low on memory: ");
     let node = node(&Http::of(&broker));
-    assert_eq!(node["mem_limit"], 1_000_000);
+    assert_eq!(node["mem_limit"], 1_048_576);
     assert!(node["mem_used"].as_u64().expect("a number") > 1_000_000);
 }
 
@@ -84,16 +87,39 @@ fn publishers_go_on_when_there_is_space_again() {
         let broker = Broker::inside(disk.folder(), &["--disk-free-bytes-min", "20000000"]);
         let http = Http::of(&broker);
         http.get("/api/health/checks/alarms").is(200);
+        // The log's first file is there from now on.
+        let mut c = broker.client();
+        c.declare("queue=first durable");
+        c.confirms();
+        c.publish_confirmed("routing_key=first", "delivery_mode=2", "x");
         disk.fill(19_000_000);
         wait::until("the alarm", || http.get("/api/health/checks/local-alarms").status == 503);
         is_seen(&broker, "disk", "disk_free_alarm", "rabbitmq_alarms_free_disk_space_watermark");
         let (mut publisher, mut consumer) = publisher_is_held_up(&broker, "low on disk: ");
         disk.make_room();
-        publisher.hear("connection.unblocked");
+        publisher.hear("0 connection.unblocked");
         publisher.hear("basic.ack");
         assert_eq!(consumer.take("alarm").text(), "while held up");
         http.get("/api/health/checks/alarms").is(200);
         assert_eq!(node(&http)["disk_free_alarm"], false);
         assert!(broker.log().contains("alarm is over: disk"), "{}", broker.log());
     });
+}
+
+#[test]
+fn a_lower_limit_that_is_reloaded_lets_publishers_go_on() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = folder.path().join("leveret.toml");
+    let limit = |limit: &str| {
+        fs::write(&config, format!("disk_free_bytes_min = \"{limit}\"\n")).expect("a file");
+    };
+    limit("1000TiB");
+    let broker = Broker::with(&["--config", config.to_str().expect("UTF-8")]);
+    let (mut publisher, mut consumer) = publisher_is_held_up(&broker, "low on disk: ");
+    limit("1MiB");
+    broker.signal(Signal::HUP);
+    publisher.hear("0 connection.unblocked");
+    publisher.hear("basic.ack");
+    assert_eq!(consumer.take("alarm").text(), "while held up");
+    Http::of(&broker).get("/api/health/checks/alarms").is(200);
 }

@@ -104,6 +104,7 @@ fn a_full_disk_holds_publishers_up_and_loses_nothing() {
 
         broker.kill();
         disk.make_room();
+        disk.fill(28 << 20);
         broker.start_again();
         let (mut publisher, mut consumer) = (broker.client(), broker.client());
         publisher.confirms();

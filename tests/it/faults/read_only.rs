@@ -36,14 +36,14 @@ fn a_read_only_disk_holds_publishers_up_and_loses_nothing() {
     }
     // Refused, or not answered; never confirmed.
     c.publish_with("routing_key=q", "delivery_mode=2", "too late");
+    wait::until("the alarm", || Http::of(&broker).get("/api/health/checks/alarms").status == 503);
+    c.publish_with("routing_key=q", "delivery_mode=2", "too late as well");
     let mut heard = BTreeSet::new();
     while !heard.contains("connection.blocked") {
         let next = c.next().spec.name;
         assert_ne!(next, "basic.ack", "confirmed on a read-only disk");
         heard.insert(next);
     }
-    Http::of(&broker).get("/api/health/checks/alarms").is(503);
-
     let mut consumer = broker.client();
     let mut number = 0;
     for _ in 0..MESSAGES {

@@ -312,6 +312,11 @@ impl Intake {
         self.block(|blocks| &mut blocks.space, reason);
     }
 
+    /// Whether publishers are held up for want of room for the next segment.
+    pub(crate) fn is_short_of_space(&self) -> bool {
+        self.blocks.lock().space.is_some()
+    }
+
     /// The index cannot be written, or (`None`) can be again.
     pub(crate) fn set_index_failed(&self, reason: Option<String>) {
         self.block(|blocks| &mut blocks.index, reason);
