@@ -8,7 +8,7 @@ use crate::harness::Broker;
 use crate::management::Http;
 use crate::wait;
 
-const MESSAGES: usize = 3000;
+const MESSAGES: i64 = 3000;
 
 #[test]
 fn a_read_only_disk_holds_publishers_up_and_loses_nothing() {
@@ -27,7 +27,7 @@ fn a_read_only_disk_holds_publishers_up_and_loses_nothing() {
         c.publish_with("routing_key=q", "delivery_mode=2", format!("{n} {filling}"));
     }
     let mut confirmed = 0;
-    while confirmed < MESSAGES as i64 {
+    while confirmed < MESSAGES {
         let ack = c.hear("basic.ack");
         confirmed = if ack.field("multiple").int() == 1 { ack.tag() } else { confirmed + 1 };
     }
@@ -45,12 +45,10 @@ fn a_read_only_disk_holds_publishers_up_and_loses_nothing() {
         heard.insert(next);
     }
     let mut consumer = broker.client();
-    let mut number = 0;
-    for _ in 0..MESSAGES {
+    for number in 0..MESSAGES {
         let got = consumer.ask("basic.get queue=q", "basic.get-ok");
         assert!(got.text().starts_with(&format!("{number} ")), "{number} is next, not {:.20}", got.text());
         consumer.say(&format!("basic.ack delivery_tag={}", got.tag()));
-        number += 1;
     }
     // A definition cannot be kept, and the client is told so.
     consumer.say("queue.declare queue=other durable");
