@@ -4,11 +4,12 @@
 mod clock;
 mod connection;
 mod control;
+pub mod jwks;
 mod machine;
 mod reader;
 pub mod server;
 mod timer;
-
+pub mod tls;
 mod writer;
 
 pub use clock::now;
