@@ -14,6 +14,7 @@ use leveret_queues::store::{Pressure, Record, RecoveredQueue, Store};
 use leveret_queues::{Millis, QueueId};
 use parking_lot::Mutex;
 
+use super::alarms::Alarms;
 use super::arguments::to_args;
 use super::attempts::Attempts;
 use super::attributes::{held_until, released_headers};
@@ -51,6 +52,8 @@ pub struct Broker {
     pub users: Users,
     /// Who is connected.
     pub registry: Registry,
+    /// Too little disk or memory to take more.
+    pub alarms: Alarms,
     /// Logins that were tried.
     pub attempts: Attempts,
     /// Which tokens are taken in place of passwords, if any.
@@ -123,6 +126,7 @@ impl Broker {
             limits,
             users: Users::new(),
             registry: Registry::default(),
+            alarms: Alarms::default(),
             attempts: Attempts::new(security.login_failures_per_minute),
             tokens: security.tokens,
             vhosts: DashMap::new(),
@@ -389,7 +393,9 @@ impl Broker {
 
     /// Whether publishers are to be read from no further.
     pub fn publishers_must_wait(&self) -> bool {
-        self.environment.memory.is_overdrawn() || self.environment.store.pressure() != Pressure::None
+        self.alarms.is_raised()
+            || self.environment.memory.is_overdrawn()
+            || self.environment.store.pressure() != Pressure::None
     }
 
     /// Ready when publishers may go on; otherwise `waker` is woken when they may.

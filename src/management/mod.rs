@@ -41,6 +41,7 @@ mod rates;
 mod routes;
 mod server;
 mod sessions;
+mod store_metrics;
 mod tables;
 mod topic_permissions;
 mod ui;
@@ -72,6 +73,8 @@ pub struct Process {
     pub http_timeout: Duration,
     /// Where the dashboard's files are; those in the binary without it.
     pub ui_dir: Option<PathBuf>,
+    /// What the message store counts.
+    pub store: Arc<leveret_queues::store::metrics::Metrics>,
 }
 
 /// What all requests share.
