@@ -10,6 +10,7 @@ mod lists;
 mod messages;
 mod metrics;
 mod policies;
+mod sessions;
 mod shapes;
 
 use std::net::SocketAddr;
