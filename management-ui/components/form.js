@@ -6,8 +6,8 @@ import { Dialog } from './dialog.js';
 let ids = 0;
 
 /**
- * @typedef {{name: string, label: string, hint?: any, kind?: 'text'|'password'|'number'|'checkbox'|'select'|'textarea'|'file', options?: any[], value?: any,
- *   required?: boolean, wide?: boolean, mono?: boolean, placeholder?: string, autocomplete?: string, rows?: number, autofocus?: boolean, min?: number, max?: number}} FieldSpec
+ * @typedef {{name: string, label: string, hint?: any, kind?: 'text'|'password'|'number'|'checkbox'|'select'|'textarea'|'file'|'datetime-local', options?: any[], value?: any,
+ *   required?: boolean, wide?: boolean, mono?: boolean, placeholder?: string, autocomplete?: string, rows?: number, autofocus?: boolean, min?: number, max?: number, step?: number, onChange?: (e: any) => void}} FieldSpec
  */
 
 /** @param {FieldSpec} spec */

@@ -45,7 +45,7 @@ function asJson(text) {
 }
 
 /** @param {{m: any, n: number}} props */
-function Message({ m, n }) {
+export function Message({ m, n }) {
   const body = bodyOf(m);
   const text = asText(body);
   // A control character means that it is not text, even where the bytes happen to be valid UTF-8.

@@ -1,5 +1,5 @@
 // Calls to the management HTTP API. Everything the page does goes through here.
-import { authorization, endSession } from './session.js';
+import { CREDENTIALS, endSession, headers as sessionHeaders } from './session.js';
 import { signal } from './signal.js';
 
 /** Milliseconds since when the server does not answer; 0 while it does. */
@@ -16,8 +16,11 @@ export class ApiError extends Error {
 /** A path from parts; each is percent-encoded. @param {...(string | number)} parts */
 export const path = (...parts) => parts.map((p) => encodeURIComponent(String(p))).join('/');
 
+/** The server was heard. */
+export const answered = () => lostSince.set(0);
+
 /** @param {Record<string, unknown> | undefined} query */
-function queryString(query) {
+export function queryString(query) {
   const pairs = new URLSearchParams();
   for (const [key, value] of Object.entries(query ?? {})) {
     if (value !== undefined && value !== null && value !== '') pairs.set(key, String(value));
@@ -48,10 +51,8 @@ async function reasonOf(answer) {
  * @returns {Promise<any>} the decoded JSON, or null when there is no body
  */
 export async function call(method, where, options = {}) {
-  const auth = authorization();
   /** @type {Record<string, string>} */
-  const headers = { Accept: 'application/json', ...options.headers };
-  if (auth) headers.Authorization = auth;
+  const headers = { Accept: 'application/json', ...sessionHeaders(), ...options.headers };
   if (options.body !== undefined) headers['Content-Type'] = 'application/json';
   /** @type {Response} */
   let answer;
@@ -61,8 +62,7 @@ export async function call(method, where, options = {}) {
       headers,
       body: options.body === undefined ? undefined : JSON.stringify(options.body),
       signal: options.signal,
-      // Without this a browser answers 401 with its own password box.
-      credentials: 'omit',
+      credentials: CREDENTIALS,
       cache: 'no-store',
     });
   } catch (error) {
@@ -74,7 +74,7 @@ export async function call(method, where, options = {}) {
     if (!lostSince.get()) lostSince.set(Date.now());
     throw new ApiError(0, 'The server does not answer.');
   }
-  lostSince.set(0);
+  answered();
   if (!answer.ok) {
     const reason = await reasonOf(answer);
     // RabbitMQ answers 401 both for "who are you" and for "not you": only the first ends the session.

@@ -1,6 +1,11 @@
-// Asks again every few seconds while the page is visible. On a failure the last answer stays, with the error beside it.
+// Asks once, and again every few seconds where news do not come by themselves. On a failure the last answer stays, with the
+// error beside it.
 import { useState, useEffect, useRef } from './html.js';
-import { get } from './api.js';
+import { ApiError, get, queryString, answered } from './api.js';
+import { isLive, watch } from './live.js';
+
+/** Slower ones are not worth a place in the stream. */
+const LIVE_MS = 10_000;
 
 /** @typedef {{data: any, error: any, at: number, loading: boolean, refresh: () => void}} Poll */
 
@@ -27,8 +32,16 @@ export function usePoll(where, query, everyMs = 5000, onData) {
     let again = false;
     const next = () => {
       clearTimeout(timer);
-      if (everyMs && !document.hidden && !abort.signal.aborted) timer = setTimeout(tick, everyMs);
+      if (everyMs && !document.hidden && !abort.signal.aborted) timer = setTimeout(() => (isLive(path) ? next() : tick()), everyMs);
     };
+    const path = where + queryString(query);
+    /** @param {any} data */
+    const take = (data) => {
+      listener.current?.(data);
+      setState({ data, error: null, at: Date.now(), where });
+    };
+    /** @param {any} error */
+    const fail = (error) => setState((old) => ({ ...(old.where === where ? old : { data: undefined, at: 0 }), error, where }));
     async function tick() {
       if (asking) {
         again = true;
@@ -38,11 +51,10 @@ export function usePoll(where, query, everyMs = 5000, onData) {
       try {
         const data = await get(/** @type {string} */ (where), query, abort.signal);
         if (abort.signal.aborted) return;
-        listener.current?.(data);
-        setState({ data, error: null, at: Date.now(), where });
+        take(data);
       } catch (error) {
         if (abort.signal.aborted) return;
-        setState((old) => ({ ...(old.where === where ? old : { data: undefined, at: 0 }), error, where }));
+        fail(error);
       } finally {
         asking = false;
       }
@@ -55,7 +67,14 @@ export function usePoll(where, query, everyMs = 5000, onData) {
     const seen = () => (document.hidden ? clearTimeout(timer) : tick());
     document.addEventListener('visibilitychange', seen);
     tick();
+    const unwatch = everyMs && everyMs <= LIVE_MS ? watch(path, (status, body) => {
+      if (asking) return;
+      answered();
+      if (status === 200) take(body);
+      else fail(new ApiError(status, body?.reason ?? String(status)));
+    }) : () => {};
     return () => {
+      unwatch();
       abort.abort();
       clearTimeout(timer);
       document.removeEventListener('visibilitychange', seen);

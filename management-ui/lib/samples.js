@@ -39,13 +39,10 @@ export function record(name, values, at = Date.now()) {
 /** @param {string} name @returns {Ring} */
 export const history = (name) => rings.get(name) ?? { times: [], series: {} };
 
-/**
- * Puts before what the page itself has seen the `samples` that the server sends when asked with `lengths_age` and `msg_rates_age`.
- * @param {string} name
- * @param {Record<string, {details: any, counter?: boolean}>} sources counter: samples are totals, to be made into rates
- */
-export function seed(name, sources) {
-  const own = history(name);
+/** Where in an answer the samples of a number are. @typedef {Record<string, {details: any, counter?: boolean}>} Sources counter: totals, to be made into rates */
+
+/** @param {Sources} sources @returns {Ring} the `samples` that the server sends, as a ring */
+export function ringOf(sources) {
   /** @type {Map<number, Record<string, number>>} */
   const byTime = new Map();
   for (const [key, { details, counter }] of Object.entries(sources)) {
@@ -57,13 +54,24 @@ export function seed(name, sources) {
       byTime.set(now.timestamp, { ...byTime.get(now.timestamp), [key]: Math.max(0, value) });
     });
   }
-  const earliest = (own.times[0] ?? Infinity) * 1000;
-  const older = [...byTime.keys()].filter((at) => at < earliest).sort((a, b) => a - b);
-  if (!older.length) return;
-  rings.delete(name);
-  for (const at of older) record(name, byTime.get(at) ?? {}, at);
-  own.times.forEach((seconds, i) => record(name, Object.fromEntries(Object.entries(own.series).map(([key, list]) => [key, list[i]])), seconds * 1000));
+  const times = [...byTime.keys()].sort((a, b) => a - b);
+  const series = Object.fromEntries(Object.keys(sources).map((key) => [key, times.map((at) => byTime.get(at)?.[key] ?? /** @type {any} */ (null))]));
+  return { times: times.map((at) => at / 1000), series };
 }
 
-/** What to ask for so that `seed` finds something. */
-export const SERIES_QUERY = { lengths_age: 600, lengths_incr: 5, msg_rates_age: 600, msg_rates_incr: 5 };
+/** Puts what the server remembers before what the page itself has seen. @param {string} name @param {Sources} sources */
+export function seed(name, sources) {
+  const own = history(name);
+  const past = ringOf(sources);
+  const older = past.times.filter((at) => at < (own.times[0] ?? Infinity) - 1).length;
+  if (!older) return;
+  rings.delete(name);
+  const put = (/** @type {Ring} */ ring, /** @type {number} */ count) => ring.times.slice(0, count)
+    .forEach((at, i) => record(name, Object.fromEntries(Object.entries(ring.series).map(([key, list]) => [key, list[i]])), at * 1000));
+  put(past, older);
+  put(own, own.times.length);
+}
+
+/** What to ask for to get samples. @param {number} age seconds @param {number} every */
+export const samplesQuery = (age, every) => ({ lengths_age: age, lengths_incr: every, msg_rates_age: age, msg_rates_incr: every });
+export const SERIES_QUERY = samplesQuery(600, 5);

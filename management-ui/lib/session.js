@@ -16,6 +16,10 @@ export const user = signal(/** @type {User | null | undefined} */ (header ? unde
 export const endedBecause = signal('');
 
 export const authorization = () => header;
+/** With credentials a browser answers 401 with its own password box. @type {RequestCredentials} */
+export const CREDENTIALS = 'omit';
+/** @returns {Record<string, string>} */
+export const headers = () => (header ? { Authorization: header } : {});
 
 /** @param {string} name @param {string} password */
 export function setCredentials(name, password) {

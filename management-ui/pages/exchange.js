@@ -1,38 +1,24 @@
 import { html, useState } from '../lib/html.js';
 import { del, path } from '../lib/api.js';
-import { count, exchangeName, plural, rate, rateOf } from '../lib/format.js';
+import { count, exchangeName, plural } from '../lib/format.js';
 import { usePoll } from '../lib/poll.js';
 import { go } from '../lib/route.js';
-import { history, record, seed, SERIES_QUERY } from '../lib/samples.js';
 import { publishSnippet } from '../lib/snippets.js';
 import { Arguments } from '../components/arguments.js';
 import { Bindings } from '../components/bindings.js';
-import { Chart } from '../components/chart.js';
+import { Delayed } from '../components/delayed.js';
 import { confirm } from '../components/confirm.js';
 import { Facts } from '../components/facts.js';
 import { Fan } from '../components/fan.js';
 import { Publish } from '../components/publish.js';
 import { Empty, Problem, Skeleton } from '../components/state.js';
 
-/** @type {import('../components/chart.js').Series[]} */
-const RATES = [
-  { key: 'in', label: 'In', color: 1, fill: true },
-  { key: 'out', label: 'Out', color: 2 },
-];
-
 /** @param {{parts: string[]}} props */
 export default function Exchange({ parts: [vhost, name] }) {
   // The default exchange has no name; the API knows it as amq.default, and lists its implicit bindings under the queues.
   const at = `exchanges/${path(vhost, name || 'amq.default')}`;
-  const ringName = `exchange:${vhost}\n${name}`;
   const [publishing, setPublishing] = useState(false);
-  const [first, setFirst] = useState(true);
-  const poll = usePoll(at, first ? SERIES_QUERY : undefined, 5000, (x) => {
-    const s = x.message_stats ?? {};
-    seed(ringName, { in: { details: s.publish_in_details, counter: true }, out: { details: s.publish_out_details, counter: true } });
-    record(ringName, { in: rateOf(x, 'publish_in'), out: rateOf(x, 'publish_out') });
-    if (first) setFirst(false);
-  });
+  const poll = usePoll(at, undefined, 5000);
   const outgoing = usePoll(name ? `${at}/bindings/source` : null, undefined, 15_000);
   const incoming = usePoll(name ? `${at}/bindings/destination` : null, undefined, 15_000);
   const x = poll.data;
@@ -55,11 +41,9 @@ export default function Exchange({ parts: [vhost, name] }) {
     <div class="head"><h1>${shown}</h1><span class="muted">${x.type} exchange in ${vhost}</span><span class="spacer" />
       <div class="row actions">${!x.internal && html`<button class="primary" onClick=${() => setPublishing(true)}>Publish</button>`}${!predeclared && html`<button class="danger" onClick=${remove}>Delete</button>`}</div></div>
     <section class="card" aria-label="Now"><${Facts} facts=${[
-      ['In', rate(rateOf(x, 'publish_in'))], ['Out', rate(rateOf(x, 'publish_out')), 'Copies sent on to queues and exchanges'],
       ['Type', x.type], ['Durable', x.durable ? 'yes' : 'no'], ['Auto-delete', x.auto_delete ? 'yes' : 'no'], ['Internal', x.internal ? 'yes' : 'no'],
       x.messages_delayed === undefined ? null : ['Delayed', count(x.messages_delayed), 'Messages that wait for their time'],
     ]} /></section>
-    <${Chart} low title="Message rates" series=${RATES} ring=${history(ringName)} at=${poll.at} unit=${rate} />
     ${name === '' ? html`<section class="card"><${Empty} title="Bound to every queue by its name" code=${publishSnippet('', 'hello')}>A message published here goes to the queue that its routing key names.<//></section>` : html`
       <section class="card"><header><h2>Where messages go</h2></header>
         ${outgoing.data && incoming.data ? (outgoing.data.length + incoming.data.length
@@ -68,5 +52,6 @@ export default function Exchange({ parts: [vhost, name] }) {
       </section>
       <div class="two"><${Bindings} poll=${outgoing} vhost=${vhost} source=${name} />
         <section class="card"><header><h2>Arguments and policy</h2></header><${Arguments} of=${x} /></section></div>`}
+    ${x.type === 'x-delayed-message' && html`<${Delayed} vhost=${vhost} exchange=${name} />`}
     ${publishing && html`<${Publish} vhost=${vhost} exchange=${name} onClose=${() => setPublishing(false)} onDone=${poll.refresh} />`}`;
 }

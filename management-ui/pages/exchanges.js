@@ -1,7 +1,7 @@
 import { html, useState } from '../lib/html.js';
 import { path, put } from '../lib/api.js';
 import { parseArguments } from '../lib/arguments.js';
-import { exchangeName, rate, rateOf } from '../lib/format.js';
+import { count, exchangeName } from '../lib/format.js';
 import { usePoll } from '../lib/poll.js';
 import { go, link } from '../lib/route.js';
 import { useSignal } from '../lib/signal.js';
@@ -21,8 +21,7 @@ const COLUMNS = [
   { key: 'vhost', label: 'Virtual host', sort: 'vhost', prio: 3, off: true },
   { key: 'type', label: 'Type', sort: 'type' },
   { key: 'features', label: 'Features', prio: 2, draw: (x) => html`<span class="tags">${[!x.durable && 'transient', x.auto_delete && 'auto-delete', x.internal && 'internal', x.arguments?.['alternate-exchange'] && 'alternate', x.policy].filter(Boolean).map((t) => html`<span class="tag" key=${t}>${t}</span>`)}</span>` },
-  { key: 'in', label: 'In', num: true, sort: 'message_stats.publish_in_details.rate', draw: (x) => rate(rateOf(x, 'publish_in')) },
-  { key: 'out', label: 'Out', num: true, sort: 'message_stats.publish_out_details.rate', draw: (x) => rate(rateOf(x, 'publish_out')) },
+  { key: 'delayed', label: 'Delayed', num: true, sort: 'messages_delayed', title: 'Messages that wait for their time', draw: (x) => (x.messages_delayed === undefined ? '' : count(x.messages_delayed)) },
 ];
 
 /** @param {{onClose: () => void}} props */

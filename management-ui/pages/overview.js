@@ -4,11 +4,12 @@ import { within, vhost } from '../lib/vhost.js';
 import { useSignal } from '../lib/signal.js';
 import { usePoll } from '../lib/poll.js';
 import { findings } from '../lib/attention.js';
-import { history, record, seed, SERIES_QUERY } from '../lib/samples.js';
+import { record, seed, SERIES_QUERY } from '../lib/samples.js';
+import { useSpan } from '../lib/span.js';
 import { bytes, count, duration, plural, rate, rateOf, short, signedRate } from '../lib/format.js';
 import { link } from '../lib/route.js';
 import { isMonitoring } from '../lib/session.js';
-import { Chart } from '../components/chart.js';
+import { Chart, Span } from '../components/chart.js';
 import { Icon } from '../components/icon.js';
 import { Empty, Loaded, Problem, Skeleton } from '../components/state.js';
 import { Table } from '../components/table.js';
@@ -32,16 +33,21 @@ const DEPTH = [
   { key: 'unacked', label: 'Unacked', color: 2, dash: [4, 4] },
 ];
 
-function recordOverview(o) {
+const sources = (o) => {
   const s = o.message_stats ?? {};
   const t = o.queue_totals ?? {};
-  seed('overview', {
+  return {
     in: { details: s.publish_details, counter: true },
     out: { details: s.deliver_get_details, counter: true },
     ack: { details: s.ack_details, counter: true },
     ready: { details: t.messages_ready_details },
     unacked: { details: t.messages_unacknowledged_details },
-  });
+  };
+};
+
+function recordOverview(o) {
+  const t = o.queue_totals ?? {};
+  seed('overview', sources(o));
   record('overview', { in: rateOf(o, 'publish'), out: rateOf(o, 'deliver_get'), ack: rateOf(o, 'ack'), ready: t.messages_ready ?? 0, unacked: t.messages_unacknowledged ?? 0 });
 }
 
@@ -113,6 +119,7 @@ export default function Overview() {
     if (first) setFirst(false);
   });
   const o = overview.data;
+  const past = useSpan('overview', 'overview', sources);
   const nodes = usePoll(isMonitoring() ? 'nodes' : null, undefined, 10_000);
   const where = within('queues', chosen);
   const busiest = useTop(where, 'message_stats.publish_details.rate', 5000);
@@ -135,9 +142,10 @@ export default function Overview() {
     <h1 class="sr">Overview</h1>
     <${Problem} error=${failed} />
     <${Status} found=${found} ready=${o !== undefined && deepest.data !== undefined && growing.data !== undefined} totals=${o?.queue_totals} />
+    <div class="head"><span class="spacer" /><${Span} ...${past} /></div>
     <div class="two">
-      <${Chart} title="Message rates" series=${RATES} ring=${history('overview')} at=${overview.at} unit=${rate} />
-      <${Chart} title="Messages in queues" series=${DEPTH} ring=${history('overview')} at=${overview.at} unit=${short} />
+      <${Chart} title="Message rates" series=${RATES} ring=${past.ring} span=${past.span} at=${past.at || overview.at} unit=${rate} />
+      <${Chart} title="Messages in queues" series=${DEPTH} ring=${past.ring} span=${past.span} at=${past.at || overview.at} unit=${short} />
     </div>
     <div class="two">
       <section class="card"><header><h2>Busiest queues</h2><span class="spacer" /><a href=${link(['queues'], { sort: 'message_stats.publish_details.rate', desc: 1 })}>All queues</a></header>

@@ -3,14 +3,16 @@ import { del, path } from '../lib/api.js';
 import { bytes, count, plural, rate, rateOf, short, time, utc } from '../lib/format.js';
 import { usePoll } from '../lib/poll.js';
 import { go, link } from '../lib/route.js';
-import { history, seed, SERIES_QUERY } from '../lib/samples.js';
+import { seed, SERIES_QUERY } from '../lib/samples.js';
+import { useSpan } from '../lib/span.js';
 import { consumeSnippet } from '../lib/snippets.js';
 import { Arguments } from '../components/arguments.js';
 import { Bindings } from '../components/bindings.js';
-import { Chart } from '../components/chart.js';
+import { Chart, Span } from '../components/chart.js';
 import { confirm } from '../components/confirm.js';
 import { Facts, Live } from '../components/facts.js';
 import { Messages } from '../components/messages.js';
+import { Redrive } from '../components/redrive.js';
 import { Publish } from '../components/publish.js';
 import { Empty, Problem, Skeleton } from '../components/state.js';
 import { Table } from '../components/table.js';
@@ -38,31 +40,32 @@ const CONSUMERS = [
   { key: 'arguments', label: 'Arguments', prio: 3, draw: (c) => Object.keys(c.arguments ?? {}).length > 0 && html`<code>${JSON.stringify(c.arguments)}</code>` },
 ];
 
-function seedQueue(q) {
+const sources = (q) => {
   const s = q.message_stats ?? {};
-  seed(queueRing(q), {
+  return {
     messages: { details: q.messages_details },
     ready: { details: q.messages_ready_details },
     unacked: { details: q.messages_unacknowledged_details },
     in: { details: s.publish_details, counter: true },
     out: { details: s.deliver_get_details, counter: true },
     ack: { details: s.ack_details, counter: true },
-  });
-}
+  };
+};
 
 /** @param {{parts: string[]}} props */
 export default function Queue({ parts: [vhost, name] }) {
   const at = `queues/${path(vhost, name)}`;
   const [publishing, setPublishing] = useState(false);
+  const [redriving, redrive] = useState(false);
   const [first, setFirst] = useState(true);
   const poll = usePoll(at, first ? SERIES_QUERY : undefined, 5000, (q) => {
-    seedQueue(q);
+    seed(queueRing(q), sources(q));
     recordQueue(q);
     if (first) setFirst(false);
   });
   const bindings = usePoll(`${at}/bindings`, undefined, 15_000);
   const q = poll.data;
-  const ring = history(queueRing({ vhost, name }));
+  const past = useSpan(at, queueRing({ vhost, name }), sources);
 
   const purge = () => confirm({
     title: `Purge ${name}?`,
@@ -89,9 +92,9 @@ export default function Queue({ parts: [vhost, name] }) {
   }
   const consumers = q.consumer_details ?? [];
   return html`
-    <div class="head"><h1>${name}</h1><span class="muted">in ${vhost}</span><${Features} q=${q} /><span class="spacer" />
+    <div class="head"><h1>${name}</h1><span class="muted">in ${vhost}</span><${Features} q=${q} /><span class="spacer" /><${Span} ...${past} />
       <div class="row actions"><button class="primary" onClick=${() => setPublishing(true)}>Publish</button>
-        <button class="danger" onClick=${purge}>Purge</button><button class="danger" onClick=${remove}>Delete</button></div></div>
+        <button onClick=${() => redrive(true)} disabled=${!q.messages_ready} title="Move messages to another queue, or back to where they came from">Redrive</button><button class="danger" onClick=${purge}>Purge</button><button class="danger" onClick=${remove}>Delete</button></div></div>
     ${poll.error && poll.error.status !== 0 && html`<${Problem} error=${poll.error.status === 404 ? new Error('This queue no longer exists; what you see is its last state.') : poll.error} />`}
     <section class="card" aria-label="Now"><${Facts} facts=${[
       ['Ready', html`<${Live} value=${count(q.messages_ready ?? 0)} />`],
@@ -104,8 +107,8 @@ export default function Queue({ parts: [vhost, name] }) {
       ['Memory', bytes(q.memory)],
     ]} /></section>
     <div class="two">
-      <${Chart} title="Messages" series=${DEPTH} ring=${ring} at=${poll.at} unit=${short} />
-      <${Chart} title="Message rates" series=${RATES} ring=${ring} at=${poll.at} unit=${rate} />
+      <${Chart} title="Messages" series=${DEPTH} ring=${past.ring} span=${past.span} at=${past.at || poll.at} unit=${short} />
+      <${Chart} title="Message rates" series=${RATES} ring=${past.ring} span=${past.span} at=${past.at || poll.at} unit=${rate} />
     </div>
     <section class="card"><header><h2>Consumers</h2>${q.consumer_utilisation !== undefined && q.consumer_utilisation !== null && q.consumers > 0 && html`<span class="muted" title="Share of the time in which a message could be delivered at once">capacity ${Math.round(q.consumer_utilisation * 100)} %</span>`}</header>
       ${consumers.length ? html`<${Table} label="Consumers" columns=${CONSUMERS} rows=${consumers} id=${(c) => `${c.channel_details?.name}\n${c.consumer_tag}`} />`
@@ -121,5 +124,6 @@ export default function Queue({ parts: [vhost, name] }) {
         ]} /></section>
     </div>
     <${Messages} vhost=${vhost} queue=${name} onChange=${poll.refresh} />
+    ${redriving && html`<${Redrive} vhost=${vhost} queue=${name} ready=${q.messages_ready ?? 0} onClose=${() => redrive(false)} onDone=${poll.refresh} />`}
     ${publishing && html`<${Publish} vhost=${vhost} exchange="" routingKey=${name} onClose=${() => setPublishing(false)} onDone=${poll.refresh} />`}`;
 }

@@ -5,9 +5,12 @@ mod accounts;
 mod connections;
 mod declare;
 mod definitions;
+mod delayed;
 mod lists;
+mod live;
 mod messages;
 mod metrics;
+mod redrive;
 mod shapes;
 
 use std::net::SocketAddr;
