@@ -1,11 +1,12 @@
 # Tests and checks. `make test` installs what it needs into this folder (.venv, node_modules, target) and runs everything.
 
-.PHONY: test clients ui lint conformance
+.PHONY: test clients api ui lint conformance
 
 test:
 	cargo test --workspace --locked
 	python3 tests/clients/run.py
 	python3 tests/ui/run.py
+	python3 tests/api/run.py
 
 # Real client libraries against one broker: a table of client x scenario.
 clients:
@@ -15,6 +16,10 @@ clients:
 ui:
 	cargo build --locked
 	python3 tests/ui/run.py
+
+# Other people's tools against the management API.
+api:
+	python3 tests/api/run.py
 
 lint:
 	cargo fmt --all -- --check

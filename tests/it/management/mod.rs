@@ -6,6 +6,7 @@ mod connections;
 mod declare;
 mod definitions;
 mod delayed;
+mod limits;
 mod lists;
 mod live;
 mod messages;
