@@ -8,17 +8,17 @@ import { history, ringOf, samplesQuery } from './samples.js';
 export const SPANS = [[600, '10 min', 5], [3600, '1 h', 60], [28_800, '8 h', 120], [86_400, '24 h', 300]];
 
 /**
- * @param {string} where what is asked for samples @param {string} name of the live ring @param {(data: any) => import('./samples.js').Sources} sources
- * @returns {{span: number, choose: (s: number) => void, ring: import('./samples.js').Ring, at: number}}
+ * @param {string} where what is asked for samples @param {string} name of the live ring @param {(data: any) => Sources} sources
+ * @returns {{span: number, choose: (s: number) => void, ring: Ring, at: number}}
  */
 export function useSpan(where, name, sources) {
-  const [span, setSpan] = useState(pref('span', SPANS[0][0]));
-  const choose = (/** @type {number} */ seconds) => {
-    setPref('span', seconds);
-    setSpan(seconds);
-  };
-  const every = SPANS.find(([seconds]) => seconds === span)?.[2] ?? 60;
-  const past = usePoll(span > SPANS[0][0] ? where : null, samplesQuery(span, every), 60_000);
-  const far = span > SPANS[0][0];
-  return { span, choose, ring: far ? ringOf(past.data ? sources(past.data) : {}) : history(name), at: far ? past.at : 0 };
+	const [span, setSpan] = useState(pref('span', SPANS[0][0]));
+	const choose = (seconds) => {
+		setPref('span', seconds);
+		setSpan(seconds);
+	};
+	const every = SPANS.find(([seconds]) => seconds === span)?.[2] ?? 60;
+	const past = usePoll(span > SPANS[0][0] ? where : null, samplesQuery(span, every), 60_000);
+	const far = span > SPANS[0][0];
+	return { span, choose, ring: far ? ringOf(past.data ? sources(past.data) : {}) : history(name), at: far ? past.at : 0 };
 }

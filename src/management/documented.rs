@@ -117,7 +117,8 @@ where
     T: 'static,
 {
     let content = ContentBuilder::new().schema(Some(String::schema())).build();
-    let events = ResponseBuilder::new().description("Events, without end.").content("text/event-stream", content);
+    let events =
+        ResponseBuilder::new().description("Events, without end.").content("text/event-stream", content);
     let operation = OperationBuilder::new().summary(Some(summary)).response("200", events.build());
     Operations::new(HttpMethod::Get, operation, routing::get(handler))
 }

@@ -14,8 +14,8 @@ use super::documented::{Routes, any_object, body, check, delete, list, nothing, 
 use super::error::Refused;
 use super::{
     Api, access, accounts, bindings, connections, consumers, delayed, error, events, exchanges, export,
-    facts, get as got, health, import, limits, node, overview, parameters, policies, publish, queues, redrive,
-    server, topic_permissions, vhosts,
+    facts, get as got, health, import, limits, node, overview, parameters, policies, publish, queues,
+    redrive, server, topic_permissions, vhosts,
 };
 
 /// Bytes of a request's body, unless it carries messages or definitions.
