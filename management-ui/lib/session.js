@@ -5,9 +5,6 @@ import { signal } from './signal.js';
 
 const KEY = 'leveret.authorization';
 
-/** @typedef {{name: string, tags: string[]}} User */
-
-/** @type {string | null} */
 let header = sessionStorage.getItem(KEY);
 
 /** The user once the server has accepted the header; undefined until it was asked; null when there is none. */
@@ -16,26 +13,27 @@ export const user = signal(/** @type {User | null | undefined} */ (header ? unde
 export const endedBecause = signal('');
 
 export const authorization = () => header;
+/** With credentials a browser answers 401 with its own password box. @type {RequestCredentials} */
+export const CREDENTIALS = 'omit';
+/** @returns {Record<string, string>} */
+export const headers = () => (header ? { Authorization: header } : {});
 
-/** @param {string} name @param {string} password */
 export function setCredentials(name, password) {
-  const bytes = new TextEncoder().encode(`${name}:${password}`);
-  header = `Basic ${btoa(String.fromCharCode(...bytes))}`;
+	const bytes = new TextEncoder().encode(`${name}:${password}`);
+	header = `Basic ${btoa(String.fromCharCode(...bytes))}`;
 }
 
 export function keepSession() {
-  if (header) sessionStorage.setItem(KEY, header);
+	if (header) sessionStorage.setItem(KEY, header);
 }
 
-/** @param {string} [reason] */
 export function endSession(reason = '') {
-  header = null;
-  sessionStorage.removeItem(KEY);
-  endedBecause.set(reason);
-  user.set(null);
+	header = null;
+	sessionStorage.removeItem(KEY);
+	endedBecause.set(reason);
+	user.set(null);
 }
 
-/** @param {User | null | undefined} u @param {string[]} tags */
 const hasAny = (u, ...tags) => !!u && u.tags.some((t) => tags.includes(t));
 export const isAdministrator = () => hasAny(user.get(), 'administrator');
 export const isPolicymaker = () => hasAny(user.get(), 'administrator', 'policymaker');

@@ -17,7 +17,7 @@ use crate::broker::listing::exchange_arguments;
 use crate::broker::vhost::Vhost;
 
 fn shown(vhost: &Vhost, exchange: &ExchangeInfo) -> Value {
-    json!({
+    let mut shown = json!({
         "name": &*exchange.name,
         "vhost": vhost.name.as_str(),
         "type": exchange.kind.name(),
@@ -26,7 +26,11 @@ fn shown(vhost: &Vhost, exchange: &ExchangeInfo) -> Value {
         "internal": exchange.internal,
         "arguments": Table(&exchange_arguments(exchange)),
         "policy": null,
-    })
+    });
+    if let Some(holder) = vhost.holder(&exchange.name) {
+        shown["messages_delayed"] = holder.count().into();
+    }
+    shown
 }
 
 fn rows(api: &Api, login: &Login, vhost: Option<&str>) -> Result<Vec<Value>> {

@@ -14,13 +14,16 @@ mod body;
 mod connections;
 mod consumers;
 mod definitions;
+mod delayed;
 mod documented;
 mod error;
+mod events;
 mod exchanges;
 mod export;
 mod facts;
 mod get;
 mod health;
+mod history;
 mod import;
 mod limits;
 mod metrics;
@@ -34,7 +37,9 @@ mod queue_row;
 mod queues;
 mod rated;
 mod rates;
+mod redrive;
 mod routes;
+mod series;
 mod server;
 mod tables;
 mod topic_permissions;
@@ -67,6 +72,7 @@ struct Shared {
     facts: facts::Facts,
     rates: Arc<rates::Rates>,
     logins: access::Logins,
+    streams: events::Streams,
 }
 
 type Api = Arc<Shared>;
@@ -95,7 +101,13 @@ pub async fn listen(
     let rates = rates::start(Arc::clone(&broker));
     let ui = ui::router(process.ui_dir.clone());
     let facts = facts::Facts::new(process, http, metrics, broker.now());
-    let api = Arc::new(Shared { broker, facts, rates, logins: access::Logins::default() });
+    let api = Arc::new(Shared {
+        broker,
+        facts,
+        rates,
+        logins: access::Logins::default(),
+        streams: events::Streams::default(),
+    });
     server::start(http_listener, routes::all(&api, ui));
     server::start(metrics_listener, metrics::router(api));
     Ok(Listening { http, metrics })

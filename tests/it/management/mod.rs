@@ -5,10 +5,13 @@ mod accounts;
 mod connections;
 mod declare;
 mod definitions;
+mod delayed;
 mod limits;
 mod lists;
+mod live;
 mod messages;
 mod metrics;
+mod redrive;
 mod shapes;
 
 use std::net::SocketAddr;
