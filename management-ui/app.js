@@ -1,5 +1,5 @@
 // Starts the dashboard: session, route to page, the frame around it, keys.
-import { authorization, Confirm, Frame, get, go, Help, html, lostSince, Problem, render, route, Skeleton, Toasts, useEffect, user, useRoute, useSignal, useState } from './ui.js';
+import { beginSession, Confirm, endSession, Frame, get, go, Help, html, lostSince, Problem, render, route, Skeleton, Toasts, useEffect, user, useRoute, useSignal, useState } from './ui.js';
 import { Login } from './pages/login.js';
 
 /** Pages are fetched when first looked at. @type {Record<string, () => Promise<{default: any}>>} */
@@ -84,12 +84,12 @@ function App() {
 		scrollTo(0, 0);
 	}, [parts.join('\n')]);
 
-	// A reload finds the header in this tab's storage; the server says whether it still holds.
+	// After a reload the server says whether the cookie still holds.
 	useEffect(() => {
 		if (who !== undefined) return undefined;
 		let timer = 0;
-		const ask = () => get('whoami').then((u) => user.set({ name: u.name, tags: [u.tags].flat().flatMap((t) => t.split(',')) }), (e) => {
-			if (e.status === 401) user.set(null);
+		const ask = () => get('whoami').then(beginSession, (e) => {
+			if (e.status === 401) endSession();
 			else timer = setTimeout(ask, 2000);
 		});
 		ask();
@@ -97,7 +97,7 @@ function App() {
 	}, [who]);
 
 	let body;
-	if (who === null || !authorization()) body = html`<${Login} />`;
+	if (who === null) body = html`<${Login} />`;
 	else if (who === undefined) body = html`<div class="page"><div class="card"><${Skeleton} lines=${6} /></div>${lost ? html`<${Problem} error=${new Error('The server does not answer. Trying again.')} />` : null}</div>`;
 	else body = html`<${Frame} here=${name} onHelp=${() => setHelp(true)}><${Page} name=${name} parts=${parts.slice(1)} /><//>`;
 	return html`${body}<${Toasts} /><${Confirm} />${help && html`<${Help} onClose=${() => setHelp(false)} />`}`;

@@ -1,5 +1,5 @@
 // What surrounds every page: navigation, virtual host, user, the word that the server is gone.
-import { chooseVhost, endSession, html, isAdministrator, isMonitoring, isPolicymaker, lostSince, pref, setPref, time, useEffect, usePoll, user, useSignal, useState, vhost } from '../lib/index.js';
+import { call, chooseVhost, endSession, html, isAdministrator, isMonitoring, isPolicymaker, lostSince, pref, setPref, time, useEffect, usePoll, user, useSignal, useState, vhost } from '../lib/index.js';
 import { Icon } from './icon.js';
 
 /** @type {[string, string, (() => boolean)?][][]} */
@@ -59,7 +59,7 @@ export function Frame({ here, onHelp, children }) {
 					<${VhostChoice} /><span class="spacer" />
 					<button class="icon help" aria-label="Help and keys" title="Help (?)" onClick=${onHelp}><${Icon} name="help" /></button>
 					<span class="muted who">${who?.name}</span>
-					<button class="icon" aria-label="Log out" title="Log out" onClick=${() => endSession()}><${Icon} name="logout" /></button>
+					<button class="icon" aria-label="Log out" title="Log out" onClick=${() => call('POST', 'logout').finally(() => endSession())}><${Icon} name="logout" /></button>
 				</div>
 				${lost ? html`<div class="banner" role="alert"><${Icon} name="bad" />The server has not answered since ${time(lost)}. What you see is from before; trying again.</div>` : null}
 				<main class="page" id="main" tabindex="-1">${children}</main>

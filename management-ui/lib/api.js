@@ -1,5 +1,5 @@
 // Calls to the management HTTP API. Everything the page does goes through here.
-import { CREDENTIALS, endSession, headers as sessionHeaders } from './session.js';
+import { endSession } from './session.js';
 import { signal } from './signal.js';
 
 /** Milliseconds since when the server does not answer; 0 while it does. */
@@ -51,7 +51,7 @@ async function reasonOf(answer) {
  * @returns {Promise<any>} the decoded JSON, or null when there is no body
  */
 export async function call(method, where, options = {}) {
-	const headers = { Accept: 'application/json', ...sessionHeaders(), ...options.headers };
+	const headers = { Accept: 'application/json', ...options.headers };
 	if (options.body !== undefined) headers['Content-Type'] = 'application/json';
 	let answer;
 	try {
@@ -60,7 +60,6 @@ export async function call(method, where, options = {}) {
 			headers,
 			body: options.body === undefined ? undefined : JSON.stringify(options.body),
 			signal: options.signal,
-			credentials: CREDENTIALS,
 			cache: 'no-store',
 		});
 	} catch (error) {
@@ -76,8 +75,8 @@ export async function call(method, where, options = {}) {
 	if (!answer.ok) {
 		const reason = await reasonOf(answer);
 		// RabbitMQ answers 401 both for "who are you" and for "not you": only the first ends the session.
-		if (answer.status === 401 && !options.login && /login failed|bad credentials|invalid credentials|not_authenticated/i.test(reason)) {
-			endSession('The server no longer accepts these credentials. Log in again.');
+		if (answer.status === 401 && !options.login && /login failed|session has ended|bad credentials|invalid credentials|not_authenticated/i.test(reason)) {
+			endSession('The session has ended. Log in again.');
 		}
 		throw new ApiError(answer.status, reason);
 	}

@@ -1,6 +1,5 @@
 // One stream of events for everything that the page watches: the server sends an answer when it has changed. Where there is no
 // stream, or too much to watch, pages poll.
-import { CREDENTIALS, headers } from './session.js';
 
 const WATCHED_MAX = 16;
 /** The server says something at least every five seconds. */
@@ -26,7 +25,7 @@ async function listen() {
 	const mine = new AbortController();
 	stream = mine;
 	try {
-		const answer = await fetch(`api/events?${paths.map((p) => `watch=${encodeURIComponent(p)}`).join('&')}`, { headers: headers(), signal: mine.signal, credentials: CREDENTIALS, cache: 'no-store' });
+		const answer = await fetch(`api/events?${paths.map((p) => `watch=${encodeURIComponent(p)}`).join('&')}`, { signal: mine.signal, cache: 'no-store' });
 		if (!answer.ok || !answer.body) throw new Error(String(answer.status));
 		streamed = paths;
 		heard = Date.now();

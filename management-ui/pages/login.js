@@ -1,8 +1,8 @@
-import { call, endedBecause, endSession, Field, html, keepSession, Problem, setCredentials, user, useSignal, useState, values } from '../ui.js';
+import { beginSession, call, endedBecause, Field, html, Problem, useSignal, useState, values } from '../ui.js';
 
 export function Login() {
 	const ended = useSignal(endedBecause);
-	const [error, setError] = useState(/** @type {any} */ (null));
+	const [error, setError] = useState(null);
 	const [busy, setBusy] = useState(false);
 	const send = async (event) => {
 		event.preventDefault();
@@ -10,15 +10,9 @@ export function Login() {
 		setBusy(true);
 		setError(null);
 		try {
-			setCredentials(name, password);
-			const who = await call('GET', 'whoami', { login: true });
-			keepSession();
-			endedBecause.set('');
-			user.set({ name: who.name, tags: [who.tags].flat().flatMap((t) => t.split(',')) });
+			beginSession(await call('POST', 'login', { login: true, body: { username: name, password } }));
 		} catch (e) {
-			const failed = /** @type {any} */ (e);
-			endSession();
-			setError(failed.status === 401 ? new Error(`The server refused: ${failed.message === 'Login failed' ? 'wrong name or password, or this user may not use the dashboard' : failed.message}`) : failed);
+			setError(e.status === 401 ? new Error(`The server refused: ${e.message === 'Login failed' ? 'wrong name or password' : e.message}`) : e);
 			setBusy(false);
 		}
 	};

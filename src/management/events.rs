@@ -8,12 +8,12 @@ use std::convert::Infallible;
 use std::fmt::Write as _;
 use std::sync::{Arc, OnceLock};
 
-use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::{RawQuery, Request, State};
-use axum::http::Uri;
 use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderMap, Uri};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Router};
 use futures_util::stream;
 use rustc_hash::FxHasher;
 use serde_json::{Value, json};
@@ -23,6 +23,7 @@ use tower_service::Service;
 use super::Api;
 use super::access::Login;
 use super::error::{Refused, Result};
+use super::server::From;
 
 /// Streams at one time.
 const STREAMS_MAX: usize = 128;
@@ -66,6 +67,8 @@ struct Listener {
     api: Api,
     routes: Router,
     login: Login,
+    from: Option<From>,
+    headers: HeaderMap,
     watched: Vec<Watched>,
     readings: watch::Receiver<u64>,
     _room: OwnedSemaphorePermit,
@@ -74,6 +77,8 @@ struct Listener {
 pub(super) async fn listen(
     State(api): State<Api>,
     login: Login,
+    from: Option<Extension<From>>,
+    headers: HeaderMap,
     RawQuery(query): RawQuery,
 ) -> Result<Response> {
     let watched = watched(query.as_deref().unwrap_or_default())?;
@@ -82,7 +87,16 @@ pub(super) async fn listen(
         room.map_err(|_| Refused::unavailable(format!("{STREAMS_MAX} streams of events are open already")))?;
     let routes = api.streams.routes.get().cloned().unwrap_or_default();
     let readings = api.rates.readings();
-    let listener = Listener { api, routes, login, watched, readings, _room: room };
+    let listener = Listener {
+        api,
+        routes,
+        login,
+        from: from.map(|from| from.0),
+        headers,
+        watched,
+        readings,
+        _room: room,
+    };
     let stream = stream::unfold(listener, |mut listener| async {
         let text = listener.next().await?;
         Some((Ok::<_, Infallible>(text), listener))
@@ -110,8 +124,8 @@ impl Listener {
     /// What has changed since the last time, after the next reading. `None` ends the stream.
     async fn next(&mut self) -> Option<String> {
         self.readings.changed().await.ok()?;
-        // Tags may have changed, or the user may be gone.
-        self.login.tags = self.api.broker.users.user(self.login.user.as_str())?.tags.into();
+        // The session may have ended, tags may have changed, the user may be gone.
+        self.login = self.api.logged_in(&self.headers, self.from).await.ok()?;
         let mut text = String::new();
         for place in 0..self.watched.len() {
             let (status, body) = self.ask(place).await;

@@ -12,6 +12,7 @@ mod live;
 mod messages;
 mod metrics;
 mod redrive;
+mod sessions;
 mod shapes;
 
 use std::net::SocketAddr;
