@@ -17,6 +17,7 @@ mod limits;
 mod management;
 mod own_rules;
 mod permissions;
+mod policies;
 mod proxy_protocol;
 mod raw;
 mod readme;

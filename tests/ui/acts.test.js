@@ -18,6 +18,7 @@ async function cleanUp() {
   await api('DELETE', `queues/%2F/${QUEUE}`);
   await api('DELETE', `exchanges/%2F/${EXCHANGE}`);
   await api('DELETE', 'queues/%2F/ui-test-dead');
+  await api('DELETE', 'queues/%2F/ui-test-nothing');
   await api('DELETE', 'policies/%2F/ui-test-policy');
   await api('DELETE', 'users/ui-test-user');
   await api('DELETE', 'vhosts/ui-test-vhost');
@@ -183,6 +184,25 @@ describe('acts', () => {
     await page.getByRole('button', { name: 'Publish' }).click();
     await dialog().getByRole('button', { name: 'Publish' }).click();
     await dialog().getByRole('alert').getByText('not routed').waitFor();
+  });
+
+  test('a policy is made and deleted', async () => {
+    await page.goto(`${URL_BASE}/#/policies`);
+    await page.getByRole('button', { name: 'New policy' }).click();
+    await dialog().getByLabel('Name', { exact: true }).fill('ui-test-policy');
+    await dialog().getByLabel('Pattern of names').fill('^ui-test-nothing');
+    await dialog().getByLabel('Definition').fill('message-ttl=60000');
+    await dialog().getByRole('button', { name: 'Save' }).click();
+    await page.getByRole('button', { name: 'ui-test-policy', exact: true }).waitFor();
+    assert.deepEqual((await api('GET', 'policies/%2F/ui-test-policy')).definition, { 'message-ttl': 60_000 });
+    await api('PUT', 'queues/%2F/ui-test-nothing', { durable: true });
+    await page.goto(`${URL_BASE}/#/queue/%2F/ui-test-nothing`);
+    await page.getByText('Messages expire after 1 min in the queue.').waitFor();
+    await page.getByText('policy ui-test-policy').waitFor();
+    await page.goto(`${URL_BASE}/#/policies`);
+    await page.getByRole('button', { name: 'Delete policy ui-test-policy' }).click();
+    await dialog().getByRole('button', { name: 'Delete' }).click();
+    await page.getByText('Policy ui-test-policy is deleted.').waitFor();
   });
 
   test('a user is added, granted, and deleted; a virtual host likewise', async () => {

@@ -11,6 +11,7 @@ mod lists;
 mod live;
 mod messages;
 mod metrics;
+mod policies;
 mod redrive;
 mod sessions;
 mod shapes;
