@@ -14,6 +14,7 @@ use leveret_queues::store::{Pressure, Record, RecoveredQueue, Store};
 use leveret_queues::{Millis, QueueId};
 use parking_lot::Mutex;
 
+use super::alarms::Alarms;
 use super::arguments::to_args;
 use super::attempts::Attempts;
 use super::attributes::{held_until, released_headers};
@@ -50,6 +51,8 @@ pub struct Broker {
     pub users: Users,
     /// Who is connected.
     pub registry: Registry,
+    /// Too little disk or memory to take more.
+    pub alarms: Alarms,
     /// Logins that were tried.
     pub attempts: Attempts,
     /// Which tokens are taken in place of passwords, if any.
@@ -146,6 +149,7 @@ impl Broker {
             limits,
             users: Users::new(),
             registry: Registry::default(),
+            alarms: Alarms::default(),
             attempts: Attempts::new(security.login_failures_per_minute),
             tokens: security.tokens,
             vhosts: DashMap::new(),
@@ -437,7 +441,9 @@ impl Broker {
 
     /// Whether publishers are to be read from no further.
     pub fn publishers_must_wait(&self) -> bool {
-        self.environment.memory.is_overdrawn() || self.environment.store.pressure() != Pressure::None
+        self.alarms.is_raised()
+            || self.environment.memory.is_overdrawn()
+            || self.environment.store.pressure() != Pressure::None
     }
 
     /// Ready when publishers may go on; otherwise `waker` is woken when they may.

@@ -4,6 +4,7 @@
 //! Absent: frames, reply codes, sockets, tasks. Time is read through the clock that was handed in.
 
 mod accounts;
+pub mod alarms;
 pub mod arguments;
 pub mod attempts;
 mod attributes;

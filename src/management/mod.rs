@@ -45,6 +45,7 @@ mod routes;
 mod series;
 mod server;
 mod sessions;
+mod store_metrics;
 mod tables;
 mod topic_permissions;
 mod ui;
@@ -73,6 +74,8 @@ pub struct Process {
     pub data_dir: PathBuf,
     /// Where the dashboard's files are; those in the binary without it.
     pub ui_dir: Option<PathBuf>,
+    /// What the message store counts.
+    pub store: Arc<leveret_queues::store::metrics::Metrics>,
 }
 
 /// What all requests share.
