@@ -5,11 +5,14 @@ mod accounts;
 mod connections;
 mod declare;
 mod definitions;
+mod delayed;
 mod limits;
 mod lists;
+mod live;
 mod messages;
 mod metrics;
 mod policies;
+mod redrive;
 mod sessions;
 mod shapes;
 
