@@ -22,6 +22,7 @@ const PAGES = {
   user: `#/user/${USER}`,
   vhosts: '#/vhosts',
   definitions: '#/definitions',
+  delayed: '#/exchange/%2F/shop.later',
 };
 
 for (const colorScheme of SCHEMES) {
