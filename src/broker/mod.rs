@@ -4,6 +4,7 @@
 //! Absent: frames, reply codes, sockets, tasks. Time is read through the clock that was handed in.
 
 mod accounts;
+pub mod alarms;
 pub mod arguments;
 pub mod attempts;
 mod attributes;
@@ -44,6 +45,7 @@ pub mod registry;
 pub mod reply_to;
 mod rules;
 mod seats;
+pub mod security;
 pub mod token;
 pub mod topic_permissions;
 pub mod turn;

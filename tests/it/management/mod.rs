@@ -15,6 +15,7 @@ mod policies;
 mod redrive;
 mod sessions;
 mod shapes;
+mod slow_clients;
 
 use std::net::SocketAddr;
 
