@@ -9,6 +9,7 @@ mod limits;
 mod lists;
 mod messages;
 mod metrics;
+mod reference;
 mod shapes;
 
 use std::net::SocketAddr;
