@@ -30,7 +30,7 @@ From the bytes of a publish to the bytes of its delivery, without sockets: decod
 
 def program():
     done = subprocess.run(
-        ["cargo", "bench", "--locked", "--no-run", "--bench", "instructions", "--message-format=json"],
+        ["cargo", "bench", "--locked", "--no-run", "--profile", "counted", "--bench", "instructions", "--message-format=json"],
         cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )
     if done.returncode:
