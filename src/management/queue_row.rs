@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use leveret_queues::Millis;
 use serde::ser::{Serialize, SerializeMap, Serializer};
+use serde_json::Value;
 
 use super::Api;
 use super::answer::Item;
@@ -11,6 +12,7 @@ use super::rates::{QueueRates, Snapshot};
 use super::tables::Table;
 use crate::broker::arguments::{get, text};
 use crate::broker::listing::QueueView;
+use crate::broker::policies::Policy;
 use crate::broker::queue_handle::QueueHandle;
 
 /// How much of a queue is shown.
@@ -45,6 +47,22 @@ impl Item for QueueRow {
     fn name(&self) -> &str {
         self.queue.name.as_str()
     }
+
+    fn sort_key(&self, path: &str) -> Option<Value> {
+        let counts = &self.view.counts;
+        if self.detail != Detail::All {
+            return None;
+        }
+        Some(match path {
+            "consumers" => counts.consumers.into(),
+            "message_bytes" => (counts.ready_bytes + counts.unacked_bytes).into(),
+            "memory" => counts.resident_bytes.into(),
+            _ => match path.strip_prefix("message_stats.") {
+                Some(path) => self.rates.messages.at(path)?.into(),
+                None => self.rates.lengths.at(path)?.into(),
+            },
+        })
+    }
 }
 
 /// `classic` or `quorum`, as it was declared.
@@ -52,8 +70,9 @@ pub(super) fn kind(queue: &QueueHandle) -> &str {
     get(&queue.spec.arguments, "x-queue-type").and_then(text).unwrap_or("classic")
 }
 
-#[derive(serde::Serialize)]
-struct Nothing {}
+fn name_of(policy: Option<&Policy>) -> Option<&str> {
+    policy.map(|policy| policy.name.as_str())
+}
 
 impl Serialize for QueueRow {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -85,9 +104,10 @@ impl Serialize for QueueRow {
         self.rates.lengths.write(&mut map)?;
         map.serialize_entry("message_stats", &self.rates.messages)?;
         map.serialize_entry("consumers", &counts.consumers)?;
-        map.serialize_entry("policy", &None::<&str>)?;
-        map.serialize_entry("operator_policy", &None::<&str>)?;
-        map.serialize_entry("effective_policy_definition", &Nothing {})?;
+        let matched = &self.view.matched;
+        map.serialize_entry("policy", &name_of(matched.policy.as_deref()))?;
+        map.serialize_entry("operator_policy", &name_of(matched.operator.as_deref()))?;
+        map.serialize_entry("effective_policy_definition", &matched.definition())?;
         map.serialize_entry("messages_persistent", &counts.persistent)?;
         map.serialize_entry("messages_ram", &(counts.ready - counts.away + counts.unacked))?;
         map.serialize_entry("messages_paged_out", &counts.away)?;

@@ -9,7 +9,9 @@ mod limits;
 mod lists;
 mod messages;
 mod metrics;
+mod policies;
 mod reference;
+mod sessions;
 mod shapes;
 
 use std::net::SocketAddr;
