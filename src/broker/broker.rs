@@ -14,6 +14,7 @@ use leveret_queues::store::{Pressure, Record, RecoveredQueue, Store};
 use leveret_queues::{Millis, QueueId};
 use parking_lot::Mutex;
 
+use super::alarms::Alarms;
 use super::arguments::to_args;
 use super::attempts::Attempts;
 use super::attributes::{held_until, released_headers};
@@ -50,6 +51,8 @@ pub struct Broker {
     pub users: Users,
     /// Who is connected.
     pub registry: Registry,
+    /// Too little disk or memory to take more.
+    pub alarms: Alarms,
     /// Logins that were tried.
     pub attempts: Attempts,
     /// Which tokens are taken in place of passwords, if any.
@@ -146,6 +149,7 @@ impl Broker {
             limits,
             users: Users::new(),
             registry: Registry::default(),
+            alarms: Alarms::default(),
             attempts: Attempts::new(security.login_failures_per_minute),
             tokens: security.tokens,
             vhosts: DashMap::new(),
@@ -437,7 +441,9 @@ impl Broker {
 
     /// Whether publishers are to be read from no further.
     pub fn publishers_must_wait(&self) -> bool {
-        self.environment.memory.is_overdrawn() || self.environment.store.pressure() != Pressure::None
+        self.alarms.is_raised()
+            || self.environment.memory.is_overdrawn()
+            || self.environment.store.pressure() != Pressure::None
     }
 
     /// Ready when publishers may go on; otherwise `waker` is woken when they may.
@@ -512,9 +518,9 @@ impl Broker {
         let settle = place.map(|(seq, _)| source.settled(seq, reason));
         let targets = self.dead_letter_targets(turn.now, &source, reason, &message);
         match targets {
-            Some((message, targets)) => self.move_to(turn, &message, targets, settle),
-            None => self.move_to(turn, &message, Targets::default(), settle),
-        }
+            Some((message, targets)) => self.move_to(turn, &message, targets, |_| settle),
+            None => self.move_to(turn, &message, Targets::default(), |_| settle),
+        };
     }
 
     fn dead_letter_targets(
@@ -578,17 +584,18 @@ impl Broker {
         if let Some(without) = copies.and_then(|copies| copies.without_bcc) {
             message = without;
         }
-        self.move_to(turn, &message, Targets { queues, holders: Vec::new() }, settle);
+        self.move_to(turn, &message, Targets { queues, holders: Vec::new() }, |_| settle);
     }
 
     /// Moves a message to queues and waiting rooms, and out of where it was, in one step of the store.
-    fn move_to(
+    /// `settle` hears whether any of them took it. Returns the same.
+    pub(super) fn move_to(
         &self,
         turn: &mut Turn,
         message: &leveret_queues::Message,
         targets: Targets,
-        settle: Option<Record>,
-    ) {
+        settle: impl FnOnce(bool) -> Option<Record>,
+    ) -> bool {
         let Targets { queues, mut holders } = targets;
         // Holders' locks come before queues', in order of their ids.
         holders.sort_by_key(|holder| holder.id);
@@ -598,18 +605,20 @@ impl Broker {
             let own = message.with_properties(message.properties(), message.meta());
             admissions.extend(holder.admit(turn, own, due));
         }
-        move_message(turn, &self.environment, message, queues, settle);
+        let held = !admissions.is_empty();
+        let taken = move_message(turn, &self.environment, message, queues, |taken| settle(taken || held));
         for admission in admissions {
             admission.done(true);
         }
+        taken || held
     }
 }
 
 /// Where the broker moves a message.
 #[derive(Default)]
-struct Targets {
-    queues: Vec<Arc<QueueHandle>>,
-    holders: Vec<Arc<Holder>>,
+pub(super) struct Targets {
+    pub(super) queues: Vec<Arc<QueueHandle>>,
+    pub(super) holders: Vec<Arc<Holder>>,
 }
 
 /// The order in which definitions are loaded.

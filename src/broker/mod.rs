@@ -4,6 +4,7 @@
 //! Absent: frames, reply codes, sockets, tasks. Time is read through the clock that was handed in.
 
 mod accounts;
+pub mod alarms;
 pub mod arguments;
 pub mod attempts;
 mod attributes;
@@ -38,6 +39,7 @@ pub mod queue_handle;
 pub mod queue_options;
 pub mod queues;
 mod recent_history;
+pub mod redrive;
 pub mod refusal;
 pub mod registry;
 pub mod reply_to;

@@ -15,13 +15,16 @@ mod body;
 mod connections;
 mod consumers;
 mod definitions;
+mod delayed;
 mod documented;
 mod error;
+mod events;
 mod exchanges;
 mod export;
 mod facts;
 mod get;
 mod health;
+mod history;
 mod import;
 mod limits;
 mod login;
@@ -37,9 +40,12 @@ mod queue_row;
 mod queues;
 mod rated;
 mod rates;
+mod redrive;
 mod routes;
+mod series;
 mod server;
 mod sessions;
+mod store_metrics;
 mod tables;
 mod topic_permissions;
 mod ui;
@@ -68,6 +74,8 @@ pub struct Process {
     pub data_dir: PathBuf,
     /// Where the dashboard's files are; those in the binary without it.
     pub ui_dir: Option<PathBuf>,
+    /// What the message store counts.
+    pub store: Arc<leveret_queues::store::metrics::Metrics>,
 }
 
 /// What all requests share.
@@ -76,6 +84,7 @@ struct Shared {
     facts: facts::Facts,
     rates: Arc<rates::Rates>,
     logins: access::Logins,
+    streams: events::Streams,
     sessions: sessions::Sessions,
 }
 
@@ -117,6 +126,7 @@ pub async fn listen(
         facts,
         rates,
         logins: access::Logins::default(),
+        streams: events::Streams::default(),
         sessions: sessions::Sessions::default(),
     });
     let router = routes::all(&api, ui);
