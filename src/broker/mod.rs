@@ -45,6 +45,7 @@ pub mod registry;
 pub mod reply_to;
 mod rules;
 mod seats;
+pub mod security;
 pub mod token;
 pub mod topic_permissions;
 pub mod turn;

@@ -14,7 +14,8 @@ use super::config::{self, Config, ServeArgs};
 use super::logging::{self, Log};
 use super::reload::Reload;
 use crate::broker::Broker;
-use crate::broker::broker::{Found, Security};
+use crate::broker::broker::Found;
+use crate::broker::security::Security;
 use crate::broker::token::Tokens;
 use crate::management;
 use crate::net::tls::Tls;
@@ -97,6 +98,7 @@ async fn serve(args: &ServeArgs, config: &Config, folder: &Folder, log: Log) -> 
         amqps,
         tls,
         data_dir: folder.path().to_owned(),
+        http_timeout: Duration::from_millis(config.http_timeout_ms),
         ui_dir: config.ui_dir.clone(),
         store: store.metrics(),
     };

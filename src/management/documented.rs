@@ -337,6 +337,7 @@ fn complete(path: &str, about: &str, private: bool, operation: OperationBuilder)
             .response("401", refused("Nobody is logged in, or the user may not do this."))
             .response("429", refused("Too many logins from this address have failed."))
             .security(SecurityRequirement::new("login", Vec::<String>::new()))
+            .security(SecurityRequirement::new("token", Vec::<String>::new()))
             .build()
     } else {
         operation.build()
@@ -396,7 +397,9 @@ impl Routes {
                 .to_owned(),
         );
         let login = SecurityScheme::Http(Http::new(HttpAuthScheme::Basic));
-        let components = ComponentsBuilder::new().security_scheme("login", login).build();
+        let token = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
+        let components =
+            ComponentsBuilder::new().security_scheme("login", login).security_scheme("token", token).build();
         let description =
             OpenApiBuilder::new().info(info).paths(self.paths).components(Some(components)).build();
         (self.router, description)

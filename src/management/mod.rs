@@ -34,6 +34,7 @@ mod not_here;
 mod overview;
 mod parameters;
 mod paths;
+mod patient;
 mod policies;
 mod publish;
 mod queue_row;
@@ -54,6 +55,7 @@ mod vhosts;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::TcpListener;
 
@@ -72,6 +74,8 @@ pub struct Process {
     pub tls: Option<Arc<Tls>>,
     /// The data folder.
     pub data_dir: PathBuf,
+    /// How long an HTTP client may take for a request, and be idle.
+    pub http_timeout: Duration,
     /// Where the dashboard's files are; those in the binary without it.
     pub ui_dir: Option<PathBuf>,
     /// What the message store counts.
@@ -120,6 +124,7 @@ pub async fn listen(
     let listening = Listening { http, https, metrics };
     let rates = rates::start(Arc::clone(&broker));
     let ui = ui::router(process.ui_dir.clone());
+    let timeout = process.http_timeout;
     let facts = facts::Facts::new(process, listening, broker.now());
     let api = Arc::new(Shared {
         broker,
@@ -131,10 +136,10 @@ pub async fn listen(
     });
     let router = routes::all(&api, ui);
     if let Some(((listener, _), tls)) = encrypted {
-        server::start(listener, router.clone(), Some(tls));
+        server::start(listener, router.clone(), Some(tls), timeout);
     }
-    server::start(http_listener, router, None);
-    server::start(metrics_listener, metrics::router(api), None);
+    server::start(http_listener, router, None, timeout);
+    server::start(metrics_listener, metrics::router(api), None, timeout);
     Ok(listening)
 }
 

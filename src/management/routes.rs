@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Request};
+use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -41,14 +41,14 @@ pub(super) fn all(api: &Api, ui: Router) -> Router {
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(middleware::from_fn_with_state(Arc::clone(api), access::guard))
         .layer(middleware::from_fn(server::read_ahead))
-        .layer(middleware::from_fn(in_time))
+        .layer(middleware::from_fn_with_state(Arc::clone(api), in_time))
         .layer(middleware::from_fn(error::uniform))
         .layer(middleware::from_fn(server::secure))
         .with_state(Arc::clone(api))
 }
 
-async fn in_time(request: Request, next: Next) -> Response {
-    match tokio::time::timeout(server::REQUEST_TIMEOUT, next.run(request)).await {
+async fn in_time(State(api): State<Api>, request: Request, next: Next) -> Response {
+    match tokio::time::timeout(api.facts.process.http_timeout, next.run(request)).await {
         Ok(response) => response,
         Err(_) => Refused::too_late().into_response(),
     }

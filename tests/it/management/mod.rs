@@ -16,6 +16,7 @@ mod redrive;
 mod reference;
 mod sessions;
 mod shapes;
+mod slow_clients;
 
 use std::net::SocketAddr;
 
