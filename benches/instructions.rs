@@ -12,6 +12,7 @@ use leveret::broker::broker::Found;
 use leveret::broker::definitions::DefinitionStore;
 use leveret::broker::limits::Limits;
 use leveret::broker::names::ConnectionId;
+use leveret::broker::security::Security;
 use leveret::broker::turn::Turn;
 use leveret::session::Connection;
 use leveret::session::connection::Peer;
@@ -51,7 +52,7 @@ impl Client {
     fn new(broker: &Arc<Broker>, id: u64) -> Self {
         let outbox = Outbox::new(1 << 20);
         let local = SocketAddr::from(([127, 0, 0, 1], 1));
-        let peer = Peer { address: local, local };
+        let peer = Peer { address: local, local, tls: None };
         let connection = Connection::new(Arc::clone(broker), ConnectionId(id), peer, Arc::clone(&outbox));
         let mut client = Self { connection, outbox, writing: Writing::default() };
         client.send(b"AMQP\0\0\x09\x01");
@@ -215,9 +216,15 @@ fn publishes(scenario: &Scenario) -> Vec<u8> {
 
 fn carry(scenario: &Scenario, count: usize) {
     let found = Found { definitions: Vec::new(), queues: HashMap::new() };
-    let broker =
-        Broker::start(Limits::default(), Arc::new(MemStore::new()), Box::new(Nowhere), found, || NOW)
-            .expect("a broker");
+    let broker = Broker::start(
+        Limits::default(),
+        Security::default(),
+        Arc::new(MemStore::new()),
+        Box::new(Nowhere),
+        found,
+        || NOW,
+    )
+    .expect("a broker");
     let mut publisher = Client::new(&broker, 1);
     let mut consumer = Client::new(&broker, 2);
     consumer.call(
