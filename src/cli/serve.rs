@@ -33,7 +33,9 @@ pub fn run(args: &ServeArgs) -> Result<(), Failure> {
 async fn serve(args: &ServeArgs, config: &Config, folder: &Folder, log: Log) -> Result<(), Failure> {
     let hangup = signal(SignalKind::hangup())?;
     let mut reload = Reload::new(args.clone(), config.clone());
-    reload.on("log_level", move |config| log.set_level(&config.log_level));
+    let level = log.clone();
+    reload.on("log_level", move |config| level.set_level(&config.log_level));
+    tokio::spawn(log.clone().tell_suppressed());
     let started = tokio::time::Instant::now();
     let relieved: Arc<OnceLock<Weak<Broker>>> = Arc::default();
     let hook = Arc::clone(&relieved);
@@ -67,8 +69,12 @@ async fn serve(args: &ServeArgs, config: &Config, folder: &Folder, log: Log) -> 
 
     let server = Server::start(Arc::clone(&broker));
     let amqp = server.listen(config.amqp_listen).await?;
-    let process =
-        management::Process { amqp, data_dir: folder.path().to_owned(), ui_dir: config.ui_dir.clone() };
+    let process = management::Process {
+        amqp,
+        data_dir: folder.path().to_owned(),
+        ui_dir: config.ui_dir.clone(),
+        log: log.recent(),
+    };
     let management::Listening { http, metrics } =
         management::listen(Arc::clone(&broker), process, config.http_listen, config.metrics_listen).await?;
     tracing::info!(

@@ -100,6 +100,18 @@ where
     Operations::new(HttpMethod::Get, operation.parameter(columns), routing::get(handler))
 }
 
+/// Server-sent events.
+pub(super) fn events<H, T>(summary: &str, handler: H) -> Operations
+where
+    H: Handler<T, Api>,
+    T: 'static,
+{
+    let content = ContentBuilder::new().schema(Some(String::schema())).build();
+    let response = ResponseBuilder::new().description("OK").content("text/event-stream", content).build();
+    let operation = OperationBuilder::new().summary(Some(summary)).response("200", response);
+    Operations::new(HttpMethod::Get, operation, routing::get(handler))
+}
+
 /// A check of health: 503 when ill, with what was found.
 pub(super) fn check<H, T>(summary: &str, handler: H) -> Operations
 where

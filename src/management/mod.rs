@@ -22,6 +22,7 @@ mod facts;
 mod get;
 mod health;
 mod import;
+mod logs;
 mod metrics;
 mod node;
 mod overview;
@@ -44,6 +45,7 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 
 use crate::broker::Broker;
+use crate::recent_log::RecentLog;
 pub use server::ListenError;
 
 /// What the API tells of the process and cannot ask the broker for.
@@ -55,6 +57,8 @@ pub struct Process {
     pub data_dir: PathBuf,
     /// Where the dashboard's files are; those in the binary without it.
     pub ui_dir: Option<PathBuf>,
+    /// The last lines of the log.
+    pub log: Arc<RecentLog>,
 }
 
 /// What all requests share.

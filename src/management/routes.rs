@@ -10,11 +10,11 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
-use super::documented::{Routes, any_object, body, check, delete, list, nothing, one, post};
+use super::documented::{Routes, any_object, body, check, delete, events, list, nothing, one, post};
 use super::error::Refused;
 use super::{
     Api, access, accounts, bindings, connections, consumers, error, exchanges, export, facts, get as got,
-    health, import, node, overview, policies, publish, queues, server, vhosts,
+    health, import, logs, node, overview, policies, publish, queues, server, vhosts,
 };
 
 /// Bytes of a request's body, unless it carries messages or definitions.
@@ -70,10 +70,27 @@ fn about() -> Routes {
         .at("/cluster-name", one("The cluster's name", overview::cluster_name))
         .at("/version", one("The version", overview::version).for_everybody())
         .at("/extensions", list("Extensions of the dashboard", overview::extensions))
+        .at(
+            "/logs",
+            one("The last lines of the log", logs::all).query("after", LOG_AFTER).query("level", LOG_LEVEL),
+        )
+        .at(
+            "/livelog",
+            events(
+                "The log's lines as they come: server-sent events, each with a line in JSON",
+                logs::follow,
+            )
+            .query("after", LOG_AFTER)
+            .query("level", LOG_LEVEL),
+        )
         .at("/nodes", list("Nodes: this one", node::all))
         .at("/nodes/{name}", one("A node", node::get))
         .at("/nodes/{name}/memory", one("What a node's memory is used for", node::memory))
 }
+
+/// What the parameters of the log say.
+const LOG_AFTER: &str = "Only lines behind the one with this `seq`.";
+const LOG_LEVEL: &str = "Only lines as grave as this: `error`, `warn`, `info`, `debug`, `trace`.";
 
 fn virtual_hosts() -> Routes {
     Routes::about("Virtual hosts")

@@ -19,6 +19,7 @@ use super::content_frames::STREAMED_BYTES;
 use super::error::{AmqpError, MethodId, ReplyCode, bad_frame, bad_method};
 use super::outbox::Outbox;
 use super::overdue::Ender;
+use super::tell::tell;
 use super::unacked::Unacked;
 use crate::broker::Broker;
 use crate::broker::names::{ConnectionId, UserName};
@@ -293,7 +294,7 @@ impl Connection {
                 Some(PROTOCOL_HEADER.len())
             }
             other => {
-                tracing::warn!(peer = %self.peer.address, "not AMQP 0-9-1, closing: {other:?}");
+                tell!(warn, self, "not AMQP 0-9-1, closing: {other:?}");
                 let _ =
                     self.outbox.put_bytes(&PROTOCOL_HEADER).map(|writer| self.turn.owe_wake(Some(writer)));
                 self.phase = Phase::Closed;

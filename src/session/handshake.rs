@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::connection::{ClientInfo, Connection, Phase};
 use super::error::{AmqpError, MethodId, ReplyCode, refused};
+use super::tell::tell;
 use crate::broker::limits::FRAME_MIN;
 use crate::broker::names::VhostName;
 use crate::broker::refusal::Refusal;
@@ -98,7 +99,7 @@ impl Connection {
                 self.tune();
             }
             Err(why) => {
-                tracing::warn!(peer = %self.peer.address, user = %name, "login refused: {why}");
+                tell!(warn, self, login = %name, "login refused: {why}");
                 if notify_close {
                     let text = format!(
                         "Login was refused using authentication mechanism {mechanism}. For details see the broker logfile."
@@ -165,12 +166,7 @@ impl Connection {
             self.register(&vhost);
         }
         self.send_connection(connection::AMQPMethod::OpenOk(connection::OpenOk {}));
-        tracing::info!(
-            peer = %self.peer.address,
-            vhost,
-            user = %self.user.as_ref().map_or("", |user| user.as_str()),
-            "connection opened"
-        );
+        tell!(info, self, "connection opened");
     }
 
     fn enter_vhost(&mut self, name: &str) -> Result<(), Refusal> {

@@ -14,6 +14,7 @@ mod hostile;
 mod known_differences;
 mod lapin_client;
 mod limits;
+mod logs;
 mod management;
 mod own_rules;
 mod permissions;
