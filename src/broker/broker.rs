@@ -87,6 +87,31 @@ pub struct Found {
     pub definitions: Vec<(String, Vec<u8>)>,
     /// What the store holds of each queue.
     pub queues: HashMap<QueueId, RecoveredQueue>,
+    /// Who can log in when there are no users yet.
+    pub first_user: FirstUser,
+}
+
+/// The user of a first start: an administrator who may do everything in `/`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct FirstUser {
+    /// Its name.
+    pub name: String,
+    /// Its password.
+    pub password: String,
+}
+
+/// guest with the password guest, as `RabbitMQ` has it.
+impl Default for FirstUser {
+    fn default() -> Self {
+        Self { name: "guest".to_owned(), password: "guest".to_owned() }
+    }
+}
+
+/// Without the password.
+impl std::fmt::Debug for FirstUser {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("FirstUser").field("name", &self.name).finish_non_exhaustive()
+    }
 }
 
 impl Broker {
@@ -119,13 +144,14 @@ impl Broker {
             waiting: Mutex::default(),
         });
         let _ = broker.environment.broker.set(Arc::downgrade(&broker));
+        let first_user = found.first_user.clone();
         broker.load(found, clock())?;
-        broker.first_start()?;
+        broker.first_start(&first_user)?;
         Ok(broker)
     }
 
     fn load(&self, found: Found, now: Millis) -> Result<(), StartError> {
-        let Found { definitions, mut queues } = found;
+        let Found { definitions, mut queues, .. } = found;
         // Ends before bindings, vhosts before all.
         let mut sorted: Vec<_> = definitions.iter().map(|(key, value)| (rank(key), key, value)).collect();
         sorted.sort_by_key(|(rank, key, _)| (*rank, *key));
@@ -234,8 +260,8 @@ impl Broker {
         Ok(())
     }
 
-    /// A first start has the vhost `/` and the user guest, who may do everything there.
-    fn first_start(&self) -> Result<(), StartError> {
+    /// A first start has the vhost `/` and a user who may do everything there.
+    fn first_start(&self, first: &FirstUser) -> Result<(), StartError> {
         let mut changes = Changes::default();
         if self.vhosts.is_empty() {
             self.vhosts.insert("/".to_owned(), Arc::new(Vhost::new("/")));
@@ -243,14 +269,15 @@ impl Broker {
         }
         if self.users.is_empty() {
             let record = UserRecord {
-                password_hash: hash_password(b"guest").map_err(|_| StartError::Randomness)?,
+                password_hash: hash_password(first.password.as_bytes())
+                    .map_err(|_| StartError::Randomness)?,
                 tags: vec!["administrator".to_owned()],
             };
-            changes.put(Key::user("guest"), &record);
-            changes.put(Key::permission("guest", "/"), &PermissionRecord::all());
-            self.users.put("guest", record);
+            changes.put(Key::user(&first.name), &record);
+            changes.put(Key::permission(&first.name, "/"), &PermissionRecord::all());
+            self.users.put(&first.name, record);
             self.users
-                .permit("guest", "/", PermissionRecord::all())
+                .permit(&first.name, "/", PermissionRecord::all())
                 .map_err(|error| StartError::Storage(error.to_string()))?;
         }
         Ok(self.commit(&changes)?)

@@ -11,6 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::config::{self, Config, ServeArgs};
 use super::logging::{self, Log};
+use super::notify::Notify;
 use super::reload::Reload;
 use crate::broker::Broker;
 use crate::broker::broker::Found;
@@ -55,7 +56,8 @@ async fn serve(args: &ServeArgs, config: &Config, folder: &Folder, log: Log) -> 
     }
     let store = Arc::new(store);
     let definitions = Arc::new(definitions);
-    let found = Found { definitions: definitions.all(), queues: recovered.queues };
+    let found =
+        Found { definitions: definitions.all(), queues: recovered.queues, first_user: config.first_user()? };
     let broker = Broker::start(
         config.limits(),
         Arc::clone(&store) as _,
@@ -78,8 +80,9 @@ async fn serve(args: &ServeArgs, config: &Config, folder: &Folder, log: Log) -> 
     let management::Listening { http, metrics } =
         management::listen(Arc::clone(&broker), process, config.http_listen, config.metrics_listen).await?;
     tracing::info!(
-        "leveret {} started in {} ms, data in {}",
+        "leveret {} ({}) started in {} ms, data in {}",
         env!("CARGO_PKG_VERSION"),
+        env!("LEVERET_COMMIT"),
         started.elapsed().as_millis(),
         folder.path().display()
     );
@@ -87,9 +90,13 @@ async fn serve(args: &ServeArgs, config: &Config, folder: &Folder, log: Log) -> 
     tracing::info!("http listening on {http}");
     tracing::info!("metrics listening on {metrics}");
 
+    let notify = Notify::from_environment();
+    notify.ready();
+    tokio::spawn(notify.clone().keep_alive());
     let reloading = tokio::spawn(reload.whenever(hangup));
     stopped().await?;
     reloading.abort();
+    notify.stopping();
     tracing::info!("stopping: closing connections");
     server.shut_down().await;
     tokio::task::block_in_place(|| {

@@ -21,5 +21,6 @@ mod permissions;
 mod raw;
 mod readme;
 mod restart;
+mod service;
 mod startup;
 mod wait;

@@ -12,7 +12,7 @@ use parking_lot::{Condvar, Mutex};
 use super::Holder;
 use crate::broker::Caller;
 use crate::broker::arguments::{FieldTable, Value};
-use crate::broker::broker::{Broker, Found};
+use crate::broker::broker::{Broker, FirstUser, Found};
 use crate::broker::definitions::DefinitionStore;
 use crate::broker::delay::PendingId;
 use crate::broker::exchanges::ExchangeRequest;
@@ -71,6 +71,7 @@ impl Bench {
         let found = Found {
             definitions: definitions.map.lock().clone().into_iter().collect(),
             queues: recovered.queues,
+            first_user: FirstUser::default(),
         };
         let own = Box::new(definitions.clone());
         let broker =

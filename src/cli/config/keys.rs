@@ -13,8 +13,9 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use super::setting::{Bytes, LogFormat, LogLevel, MemorySize, Setting};
+use super::setting::{Bytes, LogFormat, LogLevel, MemorySize, Secret, Setting};
 use super::table::{Change, Key, in_range, keys};
+use crate::broker::broker::FirstUser;
 use crate::broker::limits::{BODY_BYTES_CAP, FRAME_MAX, FRAME_MIN, Limits};
 
 fn local(port: u16) -> SocketAddr {
@@ -35,6 +36,16 @@ keys! {
         /// Folder to serve the dashboard's files from, while one works on them. Without it they come from the
         /// binary.
         ui_dir: Option<PathBuf> = None, Restart;
+    }
+
+    "First user", None => {
+        /// The user that an empty data folder begins with: an administrator who may do everything in the vhost `/`.
+        /// As RabbitMQ; guest can log in from this machine only, any other name from everywhere.
+        default_user: String = FirstUser::default().name, Restart;
+        /// Its password. Better in a file or the environment than in a flag, which others on the machine can see.
+        default_password: Option<Secret> = None, Restart;
+        /// File to read it from, without the line end; for secrets that are mounted.
+        default_password_file: Option<PathBuf> = None, Restart;
     }
 
     "Log", None => {
@@ -75,6 +86,30 @@ keys! {
 }
 
 impl Config {
+    /// The user of a first start; the password is guest's unless something is said.
+    ///
+    /// # Errors
+    /// When the password's file cannot be read, or another name than guest has no password.
+    pub fn first_user(&self) -> Result<FirstUser, String> {
+        let password = match (&self.default_password, &self.default_password_file) {
+            (Some(Secret(password)), _) => password.clone(),
+            (None, Some(path)) => {
+                let read = std::fs::read_to_string(path);
+                let text =
+                    read.map_err(|error| format!("default_password_file {}: {error}", path.display()))?;
+                text.trim_end_matches(['\r', '\n']).to_owned()
+            }
+            (None, None) if self.default_user == FirstUser::default().name => FirstUser::default().password,
+            (None, None) => {
+                return Err(format!("default_user {:?} has no default_password", self.default_user));
+            }
+        };
+        if self.default_user.is_empty() || password.is_empty() {
+            return Err("default_user and default_password must not be empty".to_owned());
+        }
+        Ok(FirstUser { name: self.default_user.clone(), password })
+    }
+
     /// The broker's limits.
     pub fn limits(&self) -> Limits {
         let size = |bytes: Bytes| usize::try_from(bytes.0).unwrap_or(usize::MAX);
