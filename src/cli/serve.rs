@@ -65,6 +65,11 @@ async fn serve(args: &ServeArgs, config: &Config, folder: &Folder, log: Log) -> 
         found,
         now,
     )?;
+    let limited = Arc::clone(&broker);
+    reload.on("limits", move |config| {
+        limited.set_limits(config.limits());
+        Ok(())
+    });
     let _ = relieved.set(Arc::downgrade(&broker));
     let known: HashSet<QueueId> = broker.durable_queue_ids();
     store.retain_queues(&known)?;

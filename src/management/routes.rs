@@ -118,7 +118,7 @@ fn virtual_hosts() -> Routes {
 }
 
 fn messages(api: &Api) -> Routes {
-    let message = usize::try_from(api.broker.limits.message_bytes_max).unwrap_or(usize::MAX);
+    let message = usize::try_from(api.broker.limits().message_bytes_max).unwrap_or(usize::MAX);
     // Base64 makes four bytes of three; properties come on top.
     let publication = message.saturating_add(message / 2).saturating_add(BODY_BYTES_MAX);
     Routes::about("Messages")

@@ -76,7 +76,7 @@ pub(super) async fn serve<R, W>(
 {
     let writing = writer::run(write, Arc::clone(&outbox), Arc::clone(&broker), Arc::clone(&control));
     let writer = tokio::spawn(writing);
-    let handshake = Duration::from_millis(broker.limits.handshake_timeout_ms);
+    let handshake = Duration::from_millis(broker.limits().handshake_timeout_ms);
     let start = Instant::now();
     let timer = Timer { at: start + handshake, stage: Stage::Handshake, last_heard: start, written: 0 };
     let mut reading = Reading { socket: read, connection, outbox, broker, control, left: Vec::new(), timer };

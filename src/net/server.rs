@@ -91,7 +91,7 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>, mut stopped: watch::
             _ = stopped.wait_for(|stopped| *stopped) => return,
         };
         match accepted {
-            Ok(_) if shared.connections.len() >= shared.broker.limits.connections_max + HANDSHAKES_MAX => {
+            Ok(_) if shared.connections.len() >= shared.broker.limits().connections_max + HANDSHAKES_MAX => {
                 // Closing the socket is all that can be said before the handshake.
             }
             Ok((socket, address)) => {
@@ -112,7 +112,7 @@ fn serve(socket: TcpStream, address: SocketAddr, shared: &Arc<Shared>) -> io::Re
     let local = socket.local_addr()?;
     let id = ConnectionId(shared.next_id.fetch_add(1, Ordering::Relaxed));
     let broker = Arc::clone(&shared.broker);
-    let outbox = Outbox::new(broker.limits.outbox_bytes_max);
+    let outbox = Outbox::new(broker.limits().outbox_bytes_max);
     let peer = Peer { address, local };
     let mut connection = Box::new(Connection::new(Arc::clone(&broker), id, peer, Arc::clone(&outbox)));
     let control = Control::new();

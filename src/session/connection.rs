@@ -22,6 +22,7 @@ use super::overdue::Ender;
 use super::tell::tell;
 use super::unacked::Unacked;
 use crate::broker::Broker;
+use crate::broker::limits::Limits;
 use crate::broker::names::{ConnectionId, UserName};
 use crate::broker::publish::Publisher;
 use crate::broker::queue_handle::QueueHandle;
@@ -118,6 +119,8 @@ pub struct Connection {
     /// What the client told of itself.
     pub client: ClientInfo,
     pub(super) broker: Arc<Broker>,
+    /// Those in force when it was accepted.
+    pub(super) limits: Arc<Limits>,
     pub(super) outbox: Arc<Outbox>,
     pub(super) ender: Option<Arc<dyn Ender>>,
     pub(super) phase: Phase,
@@ -152,12 +155,14 @@ pub(super) struct Batch {
 impl Connection {
     /// A connection that was just accepted.
     pub fn new(broker: Arc<Broker>, id: ConnectionId, peer: Peer, outbox: Arc<Outbox>) -> Self {
+        let limits = broker.limits();
         Self {
             id,
             peer,
-            negotiated: Negotiated { frame_max: broker.limits.frame_max, ..Negotiated::default() },
+            negotiated: Negotiated { frame_max: limits.frame_max, ..Negotiated::default() },
             client: ClientInfo::default(),
             broker,
+            limits,
             outbox,
             ender: None,
             phase: Phase::Header,
@@ -396,7 +401,7 @@ impl Connection {
 
     pub(super) fn rules(&self) -> Rules<'_> {
         Rules {
-            message_bytes_max: self.broker.limits.message_bytes_max,
+            message_bytes_max: self.limits.message_bytes_max,
             user: self.user.as_ref().map_or("", UserName::as_str),
             may_impersonate: self
                 .rights

@@ -115,7 +115,7 @@ impl Connection {
 
     fn tune(&mut self) {
         self.phase = Phase::TuneOk;
-        let limits = &self.broker.limits;
+        let limits = &self.limits;
         let tune = connection::Tune {
             channel_max: limits.channel_max,
             frame_max: limits.frame_max,
@@ -125,7 +125,7 @@ impl Connection {
     }
 
     pub(super) fn tune_ok(&mut self, answer: &connection::TuneOk) {
-        let (frame_max, channel_max) = (self.broker.limits.frame_max, self.broker.limits.channel_max);
+        let (frame_max, channel_max) = (self.limits.frame_max, self.limits.channel_max);
         let checks = [
             ("frame_max", answer.frame_max, frame_max, FRAME_MIN),
             ("channel_max", u32::from(answer.channel_max), u32::from(channel_max), 1),
