@@ -5,6 +5,7 @@
 
 mod accounts;
 pub mod arguments;
+pub mod attempts;
 mod attributes;
 pub mod bindings;
 #[expect(clippy::module_inception, reason = "the broker is the broker")]
@@ -22,8 +23,10 @@ pub mod exchanges;
 mod futility;
 mod global_parameters;
 pub mod holder;
+pub mod identity;
 pub mod limits;
 pub mod listing;
+pub mod login;
 pub mod memory;
 pub mod names;
 mod paging;
@@ -39,6 +42,7 @@ pub mod registry;
 pub mod reply_to;
 mod rules;
 mod seats;
+pub mod token;
 pub mod topic_permissions;
 pub mod turn;
 pub mod users;

@@ -15,7 +15,7 @@ impl Connection {
 
     /// Who logged in.
     pub fn user_name(&self) -> Option<&str> {
-        self.user.as_ref().map(UserName::as_str)
+        self.user().map(UserName::as_str)
     }
 
     /// The vhost that it is in.

@@ -61,18 +61,18 @@ fn a_first_start_makes_the_user_that_was_asked_for() {
     let password = folder.path().join("password");
     fs::write(&password, "s3cret-first\n").expect("a file");
     let file = password.to_str().expect("UTF-8");
-    let options = ["--log-level", "trace", "--default-user", "me", "--default-password-file", file];
+    let options = ["--log-level", "trace", "--admin-user", "me", "--admin-password-file", file];
     let broker = Broker::with(&options);
     let http = Http::of(&broker);
     http.get("/api/whoami").is(401);
     let me = http.login("me", "s3cret-first").get("/api/whoami").is(200);
     assert_eq!((&me.json["name"], &me.json["tags"]), (&"me".into(), &serde_json::json!(["administrator"])));
     assert!(!broker.log().contains("s3cret-first"));
-    let shown = leveret(&["config", "show", "--default-password", "s3cret-flag"]);
+    let shown = leveret(&["config", "show", "--admin-password", "s3cret-flag"]);
     let shown = text(&shown.stdout);
-    assert!(shown.contains("default_password = \"(secret)\"") && !shown.contains("s3cret"), "{shown}");
-    let refused = leveret(&["check-config", "--default-user", "me"]);
-    assert!(text(&refused.stderr).contains("default_user \"me\" has no default_password"));
+    assert!(shown.contains("admin_password = \"(secret)\"") && !shown.contains("s3cret"), "{shown}");
+    let refused = leveret(&["check-config", "--admin-user", "me"]);
+    assert!(text(&refused.stderr).contains("admin_password"));
 }
 
 #[test]

@@ -43,7 +43,9 @@ pub fn run(command: &ConfigCommand) -> Result<(), Failure> {
 /// `leveret check-config`: says that all is well, or what is not.
 pub fn check(args: &ServeArgs) -> Result<(), Failure> {
     let loaded = load(args)?;
-    loaded.config.first_user()?;
+    loaded.config.tls()?;
+    loaded.config.admin()?;
+    loaded.config.tokens()?;
     let set = loaded.keys().filter(|(_, origin)| **origin != Origin::Default).count();
     // Nobody is left to be told if this fails; the exit code says it.
     let _ =

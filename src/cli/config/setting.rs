@@ -291,29 +291,6 @@ impl Setting for MemorySize {
     }
 }
 
-/// A text that is never shown.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(pub String);
-
-impl std::fmt::Debug for Secret {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Secret")
-    }
-}
-
-impl Setting for Secret {
-    const FORM: &'static str = "TEXT";
-    const SECRET: bool = true;
-
-    fn from_text(text: &str) -> Result<Self, String> {
-        Ok(Self(text.to_owned()))
-    }
-
-    fn show(&self) -> Option<Value> {
-        Some(Value::String("(secret)".to_owned()))
-    }
-}
-
 /// What the log looks like.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LogFormat {
