@@ -14,6 +14,7 @@ use leveret_queues::store::{Pressure, Record, RecoveredQueue, Store};
 use leveret_queues::{Millis, QueueId};
 use parking_lot::{Mutex, RwLock};
 
+use super::alarms::Alarms;
 use super::arguments::to_args;
 use super::attempts::Attempts;
 use super::attributes::{held_until, released_headers};
@@ -30,8 +31,9 @@ use super::holder::Holder;
 use super::limits::Limits;
 use super::memory::Memory;
 use super::names::{ConnectionId, ExchangeName, QueueName, UserName};
+use super::policies::apply_to_exchange;
 use super::publish::route;
-use super::queue_handle::{QueueEnvironment, QueueHandle, QueueSpec, QueueStats, move_message};
+use super::queue_handle::{Installed, QueueEnvironment, QueueHandle, QueueSpec, QueueStats, move_message};
 use super::queue_options;
 use super::refusal::Refusal;
 use super::registry::{ChannelHandle, ConnectionHandle, Registry};
@@ -48,6 +50,8 @@ pub struct Broker {
     pub users: Users,
     /// Who is connected.
     pub registry: Registry,
+    /// Too little disk or memory to take more.
+    pub alarms: Alarms,
     /// Logins that were tried.
     pub attempts: Attempts,
     /// Which tokens are taken in place of passwords, if any.
@@ -144,6 +148,7 @@ impl Broker {
             limits: RwLock::new(Arc::new(limits)),
             users: Users::new(),
             registry: Registry::default(),
+            alarms: Alarms::default(),
             attempts: Attempts::new(security.login_failures_per_minute),
             tokens: security.tokens,
             vhosts: DashMap::new(),
@@ -212,6 +217,7 @@ impl Broker {
                 let rule = DeduplicationRule::read(&stored.arguments)
                     .map_err(|(name, why)| format!("{name}: {why}"))?;
                 topology.install_features(&stored.name, rule, None);
+                apply_to_exchange(&mut topology, &vhost.policies(), &stored.name);
             }
             "queue" => {
                 let stored: QueueDefinition = read(value)?;
@@ -227,11 +233,13 @@ impl Broker {
                 };
                 let options = queue_options::read(&name, &vhost.name, &spec, false)
                     .map_err(|refusal| refusal.to_string())?;
+                let in_force = options.in_force(vhost.policies().matched(options.object(), name.as_str()));
                 let queue = match queues.remove(&id) {
-                    Some(found) => Queue::recover(options.settings, &found, now),
-                    None => Queue::new(options.settings, now),
+                    Some(found) => Queue::recover(in_force.settings, &found, now),
+                    None => Queue::new(in_force.settings, now),
                 };
-                self.install_queue(&vhost, id, &name, spec, &options, queue);
+                let deduplication = options.deduplication;
+                self.install_queue(&vhost, id, &name, spec, Installed { in_force, deduplication, queue });
             }
             "delay" => {
                 let stored: DelayDefinition = read(value)?;
@@ -444,7 +452,9 @@ impl Broker {
 
     /// Whether publishers are to be read from no further.
     pub fn publishers_must_wait(&self) -> bool {
-        self.environment.memory.is_overdrawn() || self.environment.store.pressure() != Pressure::None
+        self.alarms.is_raised()
+            || self.environment.memory.is_overdrawn()
+            || self.environment.store.pressure() != Pressure::None
     }
 
     /// Ready when publishers may go on; otherwise `waker` is woken when they may.

@@ -4,6 +4,7 @@
 //! Absent: frames, reply codes, sockets, tasks. Time is read through the clock that was handed in.
 
 mod accounts;
+pub mod alarms;
 pub mod arguments;
 pub mod attempts;
 mod attributes;
@@ -32,6 +33,7 @@ pub mod names;
 mod paging;
 pub mod password;
 pub mod pattern;
+pub mod policies;
 pub mod publish;
 pub mod queue_handle;
 pub mod queue_options;

@@ -83,7 +83,13 @@ async fn serve(args: &ServeArgs, config: &Config, folder: &Folder, log: Log) -> 
     let known: HashSet<QueueId> = broker.durable_queue_ids();
     store.retain_queues(&known)?;
 
-    let server = Server::start(Arc::clone(&broker), config.proxy_protocol_trusted.clone());
+    broker.alarms.set_limits(config.alarms());
+    let watched = Arc::clone(&broker);
+    reload.on("alarms", move |config| {
+        watched.alarms.set_limits(config.alarms());
+        Ok(())
+    });
+    let server = Server::start(Arc::clone(&broker), folder.path(), config.proxy_protocol_trusted.clone());
     let amqp = server.listen(config.amqp_listen, None).await?;
     let amqps = match (config.amqps_listen, &tls) {
         (Some(address), Some(tls)) => Some(server.listen(address, Some(Arc::clone(tls))).await?),
@@ -101,6 +107,7 @@ async fn serve(args: &ServeArgs, config: &Config, folder: &Folder, log: Log) -> 
         data_dir: folder.path().to_owned(),
         ui_dir: config.ui_dir.clone(),
         log: log.recent(),
+        store: store.metrics(),
     };
     let asked = management::Listening {
         http: config.http_listen,

@@ -28,6 +28,7 @@ mod login;
 mod logs;
 mod metrics;
 mod node;
+mod not_here;
 mod overview;
 mod parameters;
 mod paths;
@@ -40,6 +41,7 @@ mod rates;
 mod routes;
 mod server;
 mod sessions;
+mod store_metrics;
 mod tables;
 mod topic_permissions;
 mod ui;
@@ -71,6 +73,8 @@ pub struct Process {
     pub ui_dir: Option<PathBuf>,
     /// The last lines of the log.
     pub log: Arc<RecentLog>,
+    /// What the message store counts.
+    pub store: Arc<leveret_queues::store::metrics::Metrics>,
 }
 
 /// What all requests share.

@@ -118,11 +118,20 @@ struct QueueReading {
     still: Millis,
 }
 
+impl QueueReading {
+    /// What is told of a queue in which nothing has moved since `still`.
+    fn untouched(still: Millis) -> Self {
+        Self { messages: Reading::first([0; 9]), lengths: Reading::first([0; 3]), still }
+    }
+}
+
 /// The last reading of everything.
 #[derive(Default)]
 struct Readings {
     at: Millis,
     queues: FxHashMap<QueueId, QueueReading>,
+    /// Queues that nothing has ever moved in, and since when that is known. There may be very many.
+    untouched: FxHashMap<QueueId, Millis>,
     connections: FxHashMap<ConnectionId, Reading<2>>,
     messages: Option<Reading<9>>,
     lengths: Option<Reading<3>>,
@@ -137,6 +146,8 @@ pub(super) struct Totals {
     pub(super) messages: u64,
     pub(super) ready: u64,
     pub(super) unacked: u64,
+    /// Of the ready ones, those whose body is on disk only.
+    pub(super) away: u64,
     pub(super) consumers: u64,
     pub(super) queues: u64,
     pub(super) exchanges: u64,
@@ -177,6 +188,7 @@ impl Totals {
         self.messages += view.counts.ready + view.counts.unacked;
         self.ready += view.counts.ready;
         self.unacked += view.counts.unacked;
+        self.away += view.counts.away;
         self.consumers += view.counts.consumers as u64;
         self.queues += 1;
     }
@@ -221,9 +233,17 @@ fn rated<const N: usize>(
     Rated { now, rates: reading.map_or([0.0; N], |reading| reading.rates), names }
 }
 
+impl Readings {
+    fn queue(&self, id: QueueId) -> Option<QueueReading> {
+        let untouched = || self.untouched.get(&id).copied().map(QueueReading::untouched);
+        self.queues.get(&id).copied().or_else(untouched)
+    }
+}
+
 impl Snapshot {
     pub(super) fn queue(&self, id: QueueId, view: &QueueView) -> QueueRates {
-        let reading = self.0.queues.get(&id);
+        let reading = self.0.queue(id);
+        let reading = reading.as_ref();
         let (moved, length) = (messages(&view.stats), lengths(view));
         let still = reading.filter(|reading| {
             reading.still < self.0.at && reading.messages.last == moved && reading.lengths.last == length
@@ -278,7 +298,12 @@ impl Rates {
                 let view = queue.view();
                 totals.add(&view);
                 let (moved, length) = (messages(&view.stats), lengths(&view));
-                let reading = last.queues.get(&queue.id).map_or_else(
+                if moved == [0; 9] && length == [0; 3] {
+                    let known = last.queue(queue.id).map(|reading| reading.still);
+                    next.untouched.insert(queue.id, known.unwrap_or(at));
+                    continue;
+                }
+                let reading = last.queue(queue.id).map_or_else(
                     || QueueReading {
                         messages: Reading::first(moved),
                         lengths: Reading::first(length),

@@ -7,8 +7,11 @@
 
 mod configuration;
 mod conformance;
+mod corruption;
 mod crash;
+mod crash_changes;
 mod delays;
+mod faults;
 mod harness;
 mod hostile;
 mod known_differences;
@@ -18,6 +21,7 @@ mod logs;
 mod management;
 mod own_rules;
 mod permissions;
+mod policies;
 mod proxy_protocol;
 mod raw;
 mod readme;

@@ -18,6 +18,7 @@ use ipnet::IpNet;
 use super::security::Secret;
 use super::setting::{Bytes, LogFormat, LogLevel, MemorySize, Setting};
 use super::table::{Change, Key, in_range, keys};
+use crate::broker::alarms::AlarmLimits;
 use crate::broker::limits::{BODY_BYTES_CAP, FRAME_MAX, FRAME_MIN, Limits};
 use crate::net::tls::{ClientCertificates, LoginFrom};
 
@@ -102,6 +103,16 @@ keys! {
         memory_bytes_max: MemorySize = MemorySize::Percent(40), Live, unit "bytes", range 1 << 20, u64::MAX;
     }
 
+    "Alarms", None => {
+        /// Free space for the data folder below which publishers are held up (connection.blocked), until there is
+        /// a tenth more. The log makes two files of 64 MiB ahead, and as much again lets the index and compaction
+        /// go on, so that consumers can work the backlog off.
+        disk_free_bytes_min: Bytes = Bytes(AlarmLimits::DISK_FREE_MIN), Live, unit "bytes", range 0, 1 << 60;
+        /// Memory of the process above which publishers are held up, until it is a twentieth less. Bodies have
+        /// `memory_bytes_max`; this is for everything else, before the system runs out of memory.
+        resident_bytes_max: MemorySize = MemorySize::Percent(70), Live, unit "bytes", range 1 << 20, u64::MAX;
+    }
+
     "TLS", Some("tls") => {
         /// The server's certificate in PEM, with those between it and an authority behind it. Read again when it
         /// changes.
@@ -143,6 +154,14 @@ keys! {
 }
 
 impl Config {
+    /// Where the alarms begin.
+    pub fn alarms(&self) -> AlarmLimits {
+        AlarmLimits {
+            disk_free_min: self.disk_free_bytes_min.0,
+            resident_max: self.resident_bytes_max.of(super::machine::memory()),
+        }
+    }
+
     /// The broker's limits.
     pub fn limits(&self) -> Limits {
         let size = |bytes: Bytes| usize::try_from(bytes.0).unwrap_or(usize::MAX);
