@@ -15,7 +15,8 @@ use super::logging::{self, Log};
 use super::notify::Notify;
 use super::reload::Reload;
 use crate::broker::Broker;
-use crate::broker::broker::{Found, Security};
+use crate::broker::broker::Found;
+use crate::broker::security::Security;
 use crate::broker::token::Tokens;
 use crate::management;
 use crate::net::tls::Tls;
@@ -42,15 +43,7 @@ async fn serve(args: &ServeArgs, config: &Config, folder: &Folder, log: Log) -> 
     tokio::spawn(log.clone().tell_suppressed());
     let started = tokio::time::Instant::now();
     let relieved: Arc<OnceLock<Weak<Broker>>> = Arc::default();
-    let hook = Arc::clone(&relieved);
-    let options = Options {
-        relief: Arc::new(move || {
-            if let Some(broker) = hook.get().and_then(Weak::upgrade) {
-                broker.relieve();
-            }
-        }),
-        ..Options::default()
-    };
+    let options = relieving(&relieved);
     let (definitions, mut findings) = Definitions::open(folder.path())?;
     let (store, recovered) = LogStore::open(folder.path(), &options)?;
     findings.extend(recovered.findings);
@@ -105,6 +98,7 @@ async fn serve(args: &ServeArgs, config: &Config, folder: &Folder, log: Log) -> 
         amqps,
         tls,
         data_dir: folder.path().to_owned(),
+        http_timeout: Duration::from_millis(config.http_timeout_ms),
         ui_dir: config.ui_dir.clone(),
         log: log.recent(),
         store: store.metrics(),
@@ -152,6 +146,19 @@ fn tokens(config: &Config) -> Result<Option<Arc<Tokens>>, Failure> {
         tokio::spawn(jwks::keep(Arc::clone(&tokens), source, refresh));
     }
     Ok(Some(tokens))
+}
+
+/// How the store tells the broker that there is room again.
+fn relieving(broker: &Arc<OnceLock<Weak<Broker>>>) -> Options {
+    let broker = Arc::clone(broker);
+    Options {
+        relief: Arc::new(move || {
+            if let Some(broker) = broker.get().and_then(Weak::upgrade) {
+                broker.relieve();
+            }
+        }),
+        ..Options::default()
+    }
 }
 
 /// Reloads when told to, and says to systemd how it goes, until the signal to stop.

@@ -100,18 +100,6 @@ where
     Operations::new(HttpMethod::Get, operation.parameter(columns), routing::get(handler))
 }
 
-/// Server-sent events.
-pub(super) fn events<H, T>(summary: &str, handler: H) -> Operations
-where
-    H: Handler<T, Api>,
-    T: 'static,
-{
-    let content = ContentBuilder::new().schema(Some(String::schema())).build();
-    let response = ResponseBuilder::new().description("OK").content("text/event-stream", content).build();
-    let operation = OperationBuilder::new().summary(Some(summary)).response("200", response);
-    Operations::new(HttpMethod::Get, operation, routing::get(handler))
-}
-
 /// A text.
 pub(super) fn text<H, T>(summary: &str, handler: H) -> Operations
 where
@@ -119,6 +107,19 @@ where
     T: 'static,
 {
     let operation = OperationBuilder::new().summary(Some(summary)).response("200", json(String::schema()));
+    Operations::new(HttpMethod::Get, operation, routing::get(handler))
+}
+
+/// Server-sent events.
+pub(super) fn stream<H, T>(summary: &str, handler: H) -> Operations
+where
+    H: Handler<T, Api>,
+    T: 'static,
+{
+    let content = ContentBuilder::new().schema(Some(String::schema())).build();
+    let events =
+        ResponseBuilder::new().description("Events, without end.").content("text/event-stream", content);
+    let operation = OperationBuilder::new().summary(Some(summary)).response("200", events.build());
     Operations::new(HttpMethod::Get, operation, routing::get(handler))
 }
 
@@ -336,6 +337,7 @@ fn complete(path: &str, about: &str, private: bool, operation: OperationBuilder)
             .response("401", refused("Nobody is logged in, or the user may not do this."))
             .response("429", refused("Too many logins from this address have failed."))
             .security(SecurityRequirement::new("login", Vec::<String>::new()))
+            .security(SecurityRequirement::new("token", Vec::<String>::new()))
             .build()
     } else {
         operation.build()
@@ -395,7 +397,9 @@ impl Routes {
                 .to_owned(),
         );
         let login = SecurityScheme::Http(Http::new(HttpAuthScheme::Basic));
-        let components = ComponentsBuilder::new().security_scheme("login", login).build();
+        let token = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
+        let components =
+            ComponentsBuilder::new().security_scheme("login", login).security_scheme("token", token).build();
         let description =
             OpenApiBuilder::new().info(info).paths(self.paths).components(Some(components)).build();
         (self.router, description)

@@ -15,13 +15,16 @@ mod body;
 mod connections;
 mod consumers;
 mod definitions;
+mod delayed;
 mod documented;
 mod error;
+mod events;
 mod exchanges;
 mod export;
 mod facts;
 mod get;
 mod health;
+mod history;
 mod import;
 mod limits;
 mod login;
@@ -32,13 +35,16 @@ mod not_here;
 mod overview;
 mod parameters;
 mod paths;
+mod patient;
 mod policies;
 mod publish;
 mod queue_row;
 mod queues;
 mod rated;
 mod rates;
+mod redrive;
 mod routes;
+mod series;
 mod server;
 mod sessions;
 mod store_metrics;
@@ -50,6 +56,7 @@ mod vhosts;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::TcpListener;
 
@@ -69,6 +76,8 @@ pub struct Process {
     pub tls: Option<Arc<Tls>>,
     /// The data folder.
     pub data_dir: PathBuf,
+    /// How long an HTTP client may take for a request, and be idle.
+    pub http_timeout: Duration,
     /// Where the dashboard's files are; those in the binary without it.
     pub ui_dir: Option<PathBuf>,
     /// The last lines of the log.
@@ -83,6 +92,7 @@ struct Shared {
     facts: facts::Facts,
     rates: Arc<rates::Rates>,
     logins: access::Logins,
+    streams: events::Streams,
     sessions: sessions::Sessions,
 }
 
@@ -118,20 +128,22 @@ pub async fn listen(
     let listening = Listening { http, https, metrics };
     let rates = rates::start(Arc::clone(&broker));
     let ui = ui::router(process.ui_dir.clone());
+    let timeout = process.http_timeout;
     let facts = facts::Facts::new(process, listening, broker.now());
     let api = Arc::new(Shared {
         broker,
         facts,
         rates,
         logins: access::Logins::default(),
+        streams: events::Streams::default(),
         sessions: sessions::Sessions::default(),
     });
     let router = routes::all(&api, ui);
     if let Some(((listener, _), tls)) = encrypted {
-        server::start(listener, router.clone(), Some(tls));
+        server::start(listener, router.clone(), Some(tls), timeout);
     }
-    server::start(http_listener, router, None);
-    server::start(metrics_listener, metrics::router(api), None);
+    server::start(http_listener, router, None, timeout);
+    server::start(metrics_listener, metrics::router(api), None, timeout);
     Ok(listening)
 }
 

@@ -118,7 +118,12 @@ impl Connection {
                 self.tune();
             }
             Err(why) => {
-                tell!(warn, self, login = %name, "login refused: {why}");
+                // Those that are held up are many, and were told of before.
+                if why == LoginRefused::TooManyFailures {
+                    tell!(debug, self, login = %name, "login refused: {why}");
+                } else {
+                    tell!(warn, self, login = %name, "login refused: {why}");
+                }
                 if notify_close {
                     let mechanism = &self.client.mechanism;
                     let text = format!(

@@ -66,6 +66,9 @@ keys! {
         heartbeat: u16 = Limits::default().heartbeat_s, Live, unit "s";
         /// From accepting a connection to connection.open-ok. Whoever takes longer is sent away.
         handshake_timeout_ms: u64 = Limits::default().handshake_timeout_ms, Live, unit "ms", range 1, 3_600_000;
+        /// How long an HTTP client may take over a request with its body, stay idle between two, and not read on
+        /// an answer.
+        http_timeout_ms: u64 = 60_000, Restart, unit "ms", range 1, 3_600_000;
         /// What may wait for one slow client before its consumers get nothing more.
         outbox_bytes_max: Bytes = Bytes(Limits::default().outbox_bytes_max as u64), Live, unit "bytes", range 4_096, 1 << 40;
         /// Consumers on one channel.
