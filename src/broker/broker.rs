@@ -470,9 +470,9 @@ impl Broker {
         let settle = place.map(|(seq, _)| source.settled(seq, reason));
         let targets = self.dead_letter_targets(turn.now, &source, reason, &message);
         match targets {
-            Some((message, targets)) => self.move_to(turn, &message, targets, settle),
-            None => self.move_to(turn, &message, Targets::default(), settle),
-        }
+            Some((message, targets)) => self.move_to(turn, &message, targets, |_| settle),
+            None => self.move_to(turn, &message, Targets::default(), |_| settle),
+        };
     }
 
     fn dead_letter_targets(
@@ -536,17 +536,18 @@ impl Broker {
         if let Some(without) = copies.and_then(|copies| copies.without_bcc) {
             message = without;
         }
-        self.move_to(turn, &message, Targets { queues, holders: Vec::new() }, settle);
+        self.move_to(turn, &message, Targets { queues, holders: Vec::new() }, |_| settle);
     }
 
     /// Moves a message to queues and waiting rooms, and out of where it was, in one step of the store.
-    fn move_to(
+    /// `settle` hears whether any of them took it. Returns the same.
+    pub(super) fn move_to(
         &self,
         turn: &mut Turn,
         message: &leveret_queues::Message,
         targets: Targets,
-        settle: Option<Record>,
-    ) {
+        settle: impl FnOnce(bool) -> Option<Record>,
+    ) -> bool {
         let Targets { queues, mut holders } = targets;
         // Holders' locks come before queues', in order of their ids.
         holders.sort_by_key(|holder| holder.id);
@@ -556,18 +557,20 @@ impl Broker {
             let own = message.with_properties(message.properties(), message.meta());
             admissions.extend(holder.admit(turn, own, due));
         }
-        move_message(turn, &self.environment, message, queues, settle);
+        let held = !admissions.is_empty();
+        let taken = move_message(turn, &self.environment, message, queues, |taken| settle(taken || held));
         for admission in admissions {
             admission.done(true);
         }
+        taken || held
     }
 }
 
 /// Where the broker moves a message.
 #[derive(Default)]
-struct Targets {
-    queues: Vec<Arc<QueueHandle>>,
-    holders: Vec<Arc<Holder>>,
+pub(super) struct Targets {
+    pub(super) queues: Vec<Arc<QueueHandle>>,
+    pub(super) holders: Vec<Arc<Holder>>,
 }
 
 /// The order in which definitions are loaded.

@@ -39,6 +39,7 @@ pub mod queue_handle;
 pub mod queue_options;
 pub mod queues;
 mod recent_history;
+pub mod redrive;
 pub mod refusal;
 pub mod registry;
 pub mod reply_to;

@@ -168,7 +168,8 @@ impl Shared {
         }
     }
 
-    async fn logged_in(&self, headers: &HeaderMap, from: Option<From>) -> Result<Login> {
+    /// Who asks, by password, token or session.
+    pub(super) async fn logged_in(&self, headers: &HeaderMap, from: Option<From>) -> Result<Login> {
         let from = from.ok_or_else(|| Refused::who("Login failed"))?;
         let identity = if let Some(header) = headers.get(AUTHORIZATION).map(HeaderValue::as_bytes) {
             match (credentials(header), bearer(header)) {

@@ -110,6 +110,19 @@ where
     Operations::new(HttpMethod::Get, operation, routing::get(handler))
 }
 
+/// Server-sent events.
+pub(super) fn stream<H, T>(summary: &str, handler: H) -> Operations
+where
+    H: Handler<T, Api>,
+    T: 'static,
+{
+    let content = ContentBuilder::new().schema(Some(String::schema())).build();
+    let events =
+        ResponseBuilder::new().description("Events, without end.").content("text/event-stream", content);
+    let operation = OperationBuilder::new().summary(Some(summary)).response("200", events.build());
+    Operations::new(HttpMethod::Get, operation, routing::get(handler))
+}
+
 /// A check of health: 503 when ill, with what was found.
 pub(super) fn check<H, T>(summary: &str, handler: H) -> Operations
 where

@@ -15,13 +15,16 @@ mod body;
 mod connections;
 mod consumers;
 mod definitions;
+mod delayed;
 mod documented;
 mod error;
+mod events;
 mod exchanges;
 mod export;
 mod facts;
 mod get;
 mod health;
+mod history;
 mod import;
 mod limits;
 mod login;
@@ -38,7 +41,9 @@ mod queue_row;
 mod queues;
 mod rated;
 mod rates;
+mod redrive;
 mod routes;
+mod series;
 mod server;
 mod sessions;
 mod store_metrics;
@@ -83,6 +88,7 @@ struct Shared {
     facts: facts::Facts,
     rates: Arc<rates::Rates>,
     logins: access::Logins,
+    streams: events::Streams,
     sessions: sessions::Sessions,
 }
 
@@ -125,6 +131,7 @@ pub async fn listen(
         facts,
         rates,
         logins: access::Logins::default(),
+        streams: events::Streams::default(),
         sessions: sessions::Sessions::default(),
     });
     let router = routes::all(&api, ui);

@@ -226,8 +226,8 @@ fn a_waiting_message_can_be_cancelled_moved_and_released() {
     let ids = holder.list(None, 10);
     for (cancelled, moved, released) in [(0, 1, 2), (3, 4, 5)] {
         holder.cancel(&mut turn, ids[cancelled]).expect("cancel");
-        holder.reschedule(&mut turn, ids[moved], Millis(500_000)).expect("move");
-        holder.release_now(&mut turn, ids[released]).expect("release");
+        holder.reschedule(&mut turn, ids[moved], Millis(500_000), |_| {}).expect("move");
+        holder.release_now(&mut turn, ids[released], |_| {}).expect("release");
         assert!(holder.cancel(&mut turn, ids[cancelled]).is_err());
     }
     bench.broker.finish(&mut turn);
