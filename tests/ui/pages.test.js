@@ -22,6 +22,7 @@ const PAGES = {
   user: `#/user/${USER}`,
   vhosts: '#/vhosts',
   definitions: '#/definitions',
+  logs: '#/logs',
   delayed: '#/exchange/%2F/shop.later',
 };
 
