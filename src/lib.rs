@@ -6,5 +6,6 @@ pub mod broker;
 pub mod cli;
 pub mod management;
 pub mod net;
+pub mod recent_log;
 pub mod session;
 pub mod wire;

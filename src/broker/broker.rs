@@ -12,7 +12,7 @@ use leveret_exchanges::Origin;
 use leveret_queues::queue::Queue;
 use leveret_queues::store::{Pressure, Record, RecoveredQueue, Store};
 use leveret_queues::{Millis, QueueId};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 
 use super::alarms::Alarms;
 use super::arguments::to_args;
@@ -46,8 +46,7 @@ use super::vhost::{Vhost, VhostStats};
 
 /// Everything that all connections share.
 pub struct Broker {
-    /// Limits in force.
-    pub limits: Limits,
+    limits: RwLock<Arc<Limits>>,
     /// Users and permissions.
     pub users: Users,
     /// Who is connected.
@@ -123,7 +122,7 @@ impl Broker {
             broker: std::sync::OnceLock::new(),
         });
         let broker = Arc::new(Self {
-            limits,
+            limits: RwLock::new(Arc::new(limits)),
             users: Users::new(),
             registry: Registry::default(),
             alarms: Alarms::default(),
@@ -257,6 +256,18 @@ impl Broker {
         Ok(())
     }
 
+    /// Limits in force now.
+    pub fn limits(&self) -> Arc<Limits> {
+        Arc::clone(&self.limits.read())
+    }
+
+    /// Has other limits from now on. What concerns a single connection holds for those that come.
+    pub fn set_limits(&self, limits: Limits) {
+        self.memory().allow(limits.memory_bytes_max);
+        *self.limits.write() = Arc::new(limits);
+        self.relieve();
+    }
+
     /// Makes changes durable; nothing to do if there are none.
     pub(super) fn commit(&self, changes: &Changes) -> Result<(), Refusal> {
         if changes.is_empty() {
@@ -331,8 +342,8 @@ impl Broker {
     /// Lets a connection into a vhost, if nobody's limit is reached. It is counted until
     /// [`Vhost::connection_ended`] and until the seat is dropped.
     pub fn admit(&self, vhost: &Vhost, user: &UserName, id: ConnectionId) -> Result<Seat, Refusal> {
-        if self.open_connections() >= self.limits.connections_max {
-            let max = self.limits.connections_max;
+        let max = self.limits().connections_max;
+        if self.open_connections() >= max {
             return Err(Refusal::NotAllowed(format!("connection limit ({max}) is reached")));
         }
         let max = self.users.limit(user.as_str(), MAX_CONNECTIONS);
