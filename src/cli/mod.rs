@@ -1,7 +1,9 @@
 //! The command line: what can be asked of the binary, and how it says that it failed.
 
 pub mod check_data;
+pub mod client;
 pub mod config;
+pub mod ctl;
 pub mod logging;
 pub mod perf;
 pub mod serve;
@@ -29,17 +31,32 @@ enum Command {
     CheckData(check_data::CheckDataArgs),
     /// Generate load on a broker and measure it.
     Perf(Box<perf::PerfArgs>),
+    /// Look at a running broker and change it, over its management API.
+    #[command(after_help = EXIT_CODES)]
+    Ctl(Box<ctl::CtlArgs>),
 }
+
+/// What scripts can rely on.
+const EXIT_CODES: &str = "Exit codes: 0 done; 1 the broker refused, or it failed in the middle; 2 (of plan) file and broker differ; \
+     3 nothing was asked of the broker: wrong usage, unreadable file, no connection, no login.";
 
 /// Runs what the command line asks for. A failure is one line on standard error, and a non-zero
 /// exit code.
 pub fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Nobody is left to be told if this fails, too.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { client::NOT_ASKED } else { client::DONE });
+        }
+    };
     let outcome = match arguments.command {
         None => serve::run(&arguments.serve),
         Some(Command::Serve(args)) => serve::run(&args),
         Some(Command::CheckData(args)) => check_data::run(&args),
         Some(Command::Perf(args)) => perf::run(&args).map_err(Into::into),
+        Some(Command::Ctl(args)) => return asked(ctl::run(&args).map(|()| client::DONE)),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -47,6 +64,17 @@ pub fn main() -> ExitCode {
             // Nobody is left to be told if this fails, too.
             let _ = writeln!(std::io::stderr(), "leveret: {error}");
             ExitCode::FAILURE
+        }
+    }
+}
+
+/// The exit code of a command that asks a broker.
+fn asked(outcome: Result<u8, client::Failure>) -> ExitCode {
+    match outcome {
+        Ok(code) => ExitCode::from(code),
+        Err(failure) => {
+            let _ = writeln!(std::io::stderr(), "leveret: {failure}");
+            failure.exit_code()
         }
     }
 }
