@@ -1,6 +1,6 @@
 //! The management HTTP API and metrics, over the same broker calls that a channel uses.
 //!
-//! Invariants: every path below `/api` asks for a login but those in [`access::PUBLIC`]; what a login
+//! Invariants: every path below `/api` asks for a login but those in `access::PUBLIC`; what a login
 //! may see and do is asked anew with each call; paths, bodies, answers and errors are `RabbitMQ`'s
 //! (rabbitmq-semantics 3), so that its tools work; nothing from a request is held longer than the
 //! request.
