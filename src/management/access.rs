@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, Request, State};
+use axum::http::Method;
 use axum::http::header::{AUTHORIZATION, HOST, HeaderMap, HeaderName, ORIGIN};
 use axum::http::request::Parts;
 use axum::middleware::Next;
@@ -23,8 +24,10 @@ use crate::broker::names::{UserName, VhostName};
 use crate::broker::users::{AccessRights, LoginRefused};
 use crate::broker::vhost::Vhost;
 
-/// Paths that answer without a login: what probes ask, and nothing that tells of users or messages.
-pub(super) const PUBLIC: [&str; 5] = [
+/// Paths that answer without a login: what probes ask and what is the same for every broker; nothing that
+/// tells of users or messages.
+pub(super) const PUBLIC: [&str; 6] = [
+    "/api/openapi.json",
     "/api/version",
     "/api/health/checks/reached-target-cluster-size",
     "/api/health/checks/is-in-service",
@@ -208,19 +211,25 @@ fn credentials(header: &[u8]) -> Option<(String, Vec<u8>)> {
 pub(super) async fn guard(State(api): State<Api>, mut request: Request, next: Next) -> Response {
     let path = request.uri().path();
     let private = (path == "/api" || path.starts_with("/api/")) && !PUBLIC.contains(&path);
-    if request.method() != axum::http::Method::OPTIONS && private {
-        if !request.method().is_safe() && crossed(request.headers()) {
-            return Refused::forbidden("a page of another site made this request").into_response();
-        }
-        let Some(from) = request.extensions().get::<From>().copied() else {
-            return Refused::who("Login failed").into_response();
-        };
-        match api.login(request.headers(), from).await {
-            Ok(login) => request.extensions_mut().insert(login),
-            Err(refused) => return refused.into_response(),
-        };
+    if request.method() == Method::OPTIONS || !private {
+        return next.run(request).await;
     }
-    next.run(request).await
+    match api.admitted(request.method(), request.headers(), request.extensions().get().copied()).await {
+        Ok(login) => {
+            request.extensions_mut().insert(login);
+            next.run(request).await
+        }
+        Err(refused) => refused.into_response(),
+    }
+}
+
+impl Shared {
+    async fn admitted(&self, method: &Method, headers: &HeaderMap, from: Option<From>) -> Result<Login> {
+        if !method.is_safe() && crossed(headers) {
+            return Err(Refused::forbidden("a page of another site made this request"));
+        }
+        self.login(headers, from.ok_or_else(|| Refused::who("Login failed"))?).await
+    }
 }
 
 /// Browsers send passwords that they remember along with other sites' requests, but say so.

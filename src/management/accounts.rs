@@ -61,7 +61,7 @@ pub(super) async fn get(
 }
 
 /// A user in a request or in definitions.
-#[derive(Clone, Deserialize)]
+#[derive(Clone, Deserialize, utoipa::ToSchema)]
 pub(super) struct UserBody {
     pub(super) name: Option<String>,
     password: Option<String>,
@@ -120,7 +120,7 @@ pub(super) async fn delete(
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
 pub(super) struct Names {
     users: Vec<String>,
 }

@@ -172,7 +172,7 @@ pub(super) async fn between(
     answer_with(&query, &vhost, &ends.between(&vhost))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
 pub(super) struct Properties {
     #[serde(default)]
     routing_key: String,

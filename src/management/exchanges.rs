@@ -65,7 +65,7 @@ pub(super) async fn get(
     answer::one(&query, &shown(&vhost, &exchange))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
 pub(super) struct Declaration {
     #[serde(rename = "type")]
     kind: String,

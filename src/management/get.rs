@@ -28,16 +28,18 @@ const ANSWER_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Messages in one answer.
 const ANSWER_MESSAGES_MAX: u64 = 10_000;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
 pub(super) struct Wish {
     #[serde(deserialize_with = "number")]
     count: u64,
+    #[schema(inline)]
     ackmode: AckMode,
+    #[schema(inline)]
     encoding: Encoding,
     truncate: Option<usize>,
 }
 
-#[derive(Clone, Copy, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Copy, Deserialize, PartialEq, Eq, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 enum AckMode {
     AckRequeueTrue,
@@ -46,7 +48,7 @@ enum AckMode {
     RejectRequeueFalse,
 }
 
-#[derive(Clone, Copy, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Copy, Deserialize, PartialEq, Eq, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 enum Encoding {
     Auto,

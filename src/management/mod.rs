@@ -14,6 +14,7 @@ mod body;
 mod connections;
 mod consumers;
 mod definitions;
+mod documented;
 mod error;
 mod exchanges;
 mod export;

@@ -49,16 +49,17 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Bodies from here on are kept apart instead of being copied behind the message's other parts.
 const APART_BYTES: usize = 32 * 1024;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
 pub(super) struct Publication {
     #[serde(default, deserialize_with = "object")]
     properties: Map<String, Value>,
     routing_key: String,
     payload: String,
+    #[schema(inline)]
     payload_encoding: Encoding,
 }
 
-#[derive(Clone, Copy, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Copy, Deserialize, PartialEq, Eq, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 enum Encoding {
     String,

@@ -90,7 +90,7 @@ fn add_consumers(api: &Api, queue: &QueueHandle, shown: &mut Map<String, Value>)
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
 pub(super) struct Declaration {
     #[serde(default, deserialize_with = "flag")]
     durable: bool,

@@ -5,14 +5,16 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
+use axum::http::header::CONTENT_TYPE;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, delete, get, post};
+use axum::routing::get;
 
+use super::documented::{Routes, any_object, body, check, delete, list, nothing, one, post};
 use super::error::Refused;
 use super::{
-    Api, access, accounts, bindings, connections, consumers, error, exchanges, export, health, import, node,
-    overview, policies, publish, queues, server, vhosts,
+    Api, access, accounts, bindings, connections, consumers, error, exchanges, export, facts, get as got,
+    health, import, node, overview, policies, publish, queues, server, vhosts,
 };
 
 /// Bytes of a request's body, unless it carries messages or definitions.
@@ -23,23 +25,20 @@ const DEFINITIONS_BYTES_MAX: usize = 256 * 1024 * 1024;
 
 /// The API, and the dashboard for what is not below `/api`.
 pub(super) fn all(api: &Api, ui: Router) -> Router {
-    let message = usize::try_from(api.broker.limits.message_bytes_max).unwrap_or(usize::MAX);
-    // Base64 makes four bytes of three; properties come on top.
-    let publication = message.saturating_add(message / 2).saturating_add(BODY_BYTES_MAX);
-    let routes = about()
-        .merge(entities())
-        .merge(people())
-        .merge(checks())
-        .merge(not_there_yet())
-        .merge(large("/exchanges/{vhost}/{name}/publish", post(publish::publish), publication))
-        .merge(definitions("/definitions"))
-        .merge(definitions("/all-configuration"));
-    let routes = routes.fallback(|| async { Refused::not_found("Not Found") });
+    let (routes, description) = described(api).finish(facts::VERSION);
+    let description: Arc<str> = serde_json::to_string(&description).unwrap_or_default().into();
+    let shown = move || {
+        let description = Arc::clone(&description);
+        async move { ([(CONTENT_TYPE, "application/json")], String::from(&*description)) }
+    };
+    let routes =
+        routes.route("/openapi.json", get(shown)).fallback(|| async { Refused::not_found("Not Found") });
     Router::new()
         .nest("/api", routes)
         .fallback_service(ui)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(middleware::from_fn_with_state(Arc::clone(api), access::guard))
+        .layer(middleware::from_fn(server::read_ahead))
         .layer(middleware::from_fn(in_time))
         .layer(middleware::from_fn(error::uniform))
         .layer(middleware::from_fn(server::secure))
@@ -53,149 +52,264 @@ async fn in_time(request: Request, next: Next) -> Response {
     }
 }
 
-fn large(path: &str, method: MethodRouter<Api>, bytes: usize) -> Router<Api> {
-    Router::new().route(path, method.layer(DefaultBodyLimit::max(bytes)))
+fn described(api: &Api) -> Routes {
+    about()
+        .merge(virtual_hosts())
+        .merge(messages(api))
+        .merge(entities())
+        .merge(clients())
+        .merge(people())
+        .merge(definitions())
+        .merge(checks())
+        .merge(not_there_yet())
 }
 
-fn definitions(path: &str) -> Router<Api> {
-    let all = get(export::cluster).post(import::cluster);
-    let one = get(export::of_vhost).post(import::of_vhost);
-    large(path, all, DEFINITIONS_BYTES_MAX).merge(large(
-        &format!("{path}/{{vhost}}"),
-        one,
-        DEFINITIONS_BYTES_MAX,
-    ))
+fn about() -> Routes {
+    Routes::about("Broker")
+        .at("/overview", one("Totals, rates and listeners", overview::get))
+        .at("/cluster-name", one("The cluster's name", overview::cluster_name))
+        .at("/version", one("The version", overview::version).for_everybody())
+        .at("/extensions", list("Extensions of the dashboard", overview::extensions))
+        .at("/nodes", list("Nodes: this one", node::all))
+        .at("/nodes/{name}", one("A node", node::get))
+        .at("/nodes/{name}/memory", one("What a node's memory is used for", node::memory))
 }
 
-fn about() -> Router<Api> {
-    Router::new()
-        .route("/overview", get(overview::get))
-        .route("/cluster-name", get(overview::cluster_name))
-        .route("/version", get(overview::version))
-        .route("/extensions", get(overview::extensions))
-        .route("/nodes", get(node::all))
-        .route("/nodes/{name}", get(node::get))
-        .route("/nodes/{name}/memory", get(node::memory))
+fn virtual_hosts() -> Routes {
+    Routes::about("Virtual hosts")
+        .at("/vhosts", list("Virtual hosts", vhosts::all))
+        .at(
+            "/vhosts/{vhost}",
+            one("A virtual host", vhosts::get)
+                .put("Creates or changes a virtual host", body::<vhosts::Metadata>(), vhosts::put)
+                .delete("Deletes a virtual host with all that is in it", vhosts::delete),
+        )
+        .at(
+            "/vhosts/{vhost}/deletion/protection",
+            post("Protects a virtual host from deletion", nothing(), vhosts::protected)
+                .delete("Lifts the protection", vhosts::unprotected),
+        )
+        .at("/vhosts/{vhost}/permissions", list("Permissions in a virtual host", accounts::permissions_in))
+        .at(
+            "/vhosts/{vhost}/topic-permissions",
+            list("Topic permissions in a virtual host", policies::none_for_administrators),
+        )
+        .at("/vhosts/{vhost}/connections", list("Connections to a virtual host", connections::in_vhost))
+        .at("/vhosts/{vhost}/channels", list("Channels of a virtual host", connections::channels_in_vhost))
 }
 
-fn entities() -> Router<Api> {
-    Router::new()
-        .route("/vhosts", get(vhosts::all))
-        .route("/vhosts/{vhost}", get(vhosts::get).put(vhosts::put).delete(vhosts::delete))
-        .route("/vhosts/{vhost}/deletion/protection", post(vhosts::protected).delete(vhosts::unprotected))
-        .route("/vhosts/{vhost}/permissions", get(accounts::permissions_in))
-        .route("/vhosts/{vhost}/topic-permissions", get(policies::none_for_administrators))
-        .route("/vhosts/{vhost}/connections", get(connections::in_vhost))
-        .route("/vhosts/{vhost}/channels", get(connections::channels_in_vhost))
-        .route("/exchanges", get(exchanges::all))
-        .route("/exchanges/{vhost}", get(exchanges::in_vhost))
-        .route("/exchanges/{vhost}/{name}", get(exchanges::get).put(exchanges::put).delete(exchanges::delete))
-        .route("/exchanges/{vhost}/{name}/bindings/source", get(bindings::from_exchange))
-        .route("/exchanges/{vhost}/{name}/bindings/destination", get(bindings::to_exchange))
-        .route("/queues", get(queues::all))
-        .route("/queues/detailed", get(queues::all))
-        .route("/queues/{vhost}", get(queues::in_vhost))
-        .route("/queues/{vhost}/{name}", get(queues::get).put(queues::put).delete(queues::delete))
-        .route("/queues/{vhost}/{name}/contents", delete(queues::purge))
-        .route("/queues/{vhost}/{name}/get", post(super::get::get))
-        .route("/queues/{vhost}/{name}/bindings", get(bindings::of_queue))
-        .route("/bindings", get(bindings::all))
-        .route("/bindings/{vhost}", get(bindings::in_vhost))
-        .route(
+fn messages(api: &Api) -> Routes {
+    let message = usize::try_from(api.broker.limits.message_bytes_max).unwrap_or(usize::MAX);
+    // Base64 makes four bytes of three; properties come on top.
+    let publication = message.saturating_add(message / 2).saturating_add(BODY_BYTES_MAX);
+    Routes::about("Messages")
+        .at(
+            "/exchanges/{vhost}/{name}/publish",
+            post("Publishes a message", body::<publish::Publication>(), publish::publish)
+                .body_bytes_max(publication),
+        )
+        .at("/queues/{vhost}/{name}/get", post("Gets messages", body::<got::Wish>(), got::get))
+        .at("/queues/{vhost}/{name}/contents", delete("Purges a queue", queues::purge))
+}
+
+fn entities() -> Routes {
+    const UNUSED: &str = "`true`: only if nobody uses it.";
+    Routes::about("Exchanges, queues, bindings")
+        .at("/exchanges", list("Exchanges", exchanges::all))
+        .at("/exchanges/{vhost}", list("Exchanges of a virtual host", exchanges::in_vhost))
+        .at(
+            "/exchanges/{vhost}/{name}",
+            one("An exchange", exchanges::get)
+                .put("Declares an exchange", body::<exchanges::Declaration>(), exchanges::put)
+                .delete("Deletes an exchange", exchanges::delete)
+                .query("if-unused", UNUSED),
+        )
+        .at(
+            "/exchanges/{vhost}/{name}/bindings/source",
+            list("Bindings from an exchange", bindings::from_exchange),
+        )
+        .at(
+            "/exchanges/{vhost}/{name}/bindings/destination",
+            list("Bindings to an exchange", bindings::to_exchange),
+        )
+        .at(
+            "/queues",
+            list("Queues", queues::all).query("disable_stats", STATS).query("enable_queue_totals", TOTALS),
+        )
+        .at("/queues/detailed", list("Queues", queues::all))
+        .at(
+            "/queues/{vhost}",
+            list("Queues of a virtual host", queues::in_vhost)
+                .query("disable_stats", STATS)
+                .query("enable_queue_totals", TOTALS),
+        )
+        .at(
+            "/queues/{vhost}/{name}",
+            one("A queue, with its consumers", queues::get)
+                .put("Declares a queue", body::<queues::Declaration>(), queues::put)
+                .delete("Deletes a queue", queues::delete)
+                .query("if-unused", UNUSED)
+                .query("if-empty", "`true`: only if there is no message in it."),
+        )
+        .at("/queues/{vhost}/{name}/bindings", list("Bindings of a queue", bindings::of_queue))
+        .at("/bindings", list("Bindings", bindings::all))
+        .at("/bindings/{vhost}", list("Bindings of a virtual host", bindings::in_vhost))
+        .at(
             "/bindings/{vhost}/e/{source}/{kind}/{destination}",
-            get(bindings::between).post(bindings::post),
+            list("Bindings between two", bindings::between).post(
+                "Binds; `Location` is the new binding's path",
+                body::<bindings::Properties>(),
+                bindings::post,
+            ),
         )
-        .route(
+        .at(
             "/bindings/{vhost}/e/{source}/{kind}/{destination}/{properties}",
-            get(bindings::get).delete(bindings::delete),
+            one("A binding", bindings::get).delete("Unbinds", bindings::delete),
         )
-        .route("/connections", get(connections::all))
-        .route("/connections/{name}", get(connections::get).delete(connections::delete))
-        .route("/connections/{name}/channels", get(connections::channels_of))
-        .route("/connections/username/{user}", get(connections::of_user).delete(connections::delete_of_user))
-        .route("/channels", get(connections::channels))
-        .route("/channels/{name}", get(connections::get_channel))
-        .route("/consumers", get(consumers::all))
-        .route("/consumers/{vhost}", get(consumers::in_vhost))
 }
 
-fn people() -> Router<Api> {
-    Router::new()
-        .route("/whoami", get(accounts::whoami))
-        .route("/auth/hash_password/{password}", get(accounts::hash))
-        .route("/users", get(accounts::all))
-        .route("/users/", get(accounts::all))
-        .route("/users/bulk-delete", post(accounts::delete_many))
-        .route("/users/without-permissions", get(accounts::without_permissions))
-        .route("/users/{user}", get(accounts::get).put(accounts::put).delete(accounts::delete))
-        .route("/users/{user}/permissions", get(accounts::permissions_of))
-        .route("/users/{user}/topic-permissions", get(policies::none_for_administrators))
-        .route("/permissions", get(accounts::all_permissions))
-        .route(
+/// What the two parameters of a cheap listing say.
+const STATS: &str = "`true`: no rates and no numbers.";
+const TOTALS: &str = "`true`: with `disable_stats`, the numbers of messages all the same.";
+
+fn clients() -> Routes {
+    Routes::about("Connections, channels, consumers")
+        .at("/connections", list("Connections", connections::all))
+        .at(
+            "/connections/{name}",
+            one("A connection", connections::get)
+                .delete("Closes a connection; the header `X-Reason` says why", connections::delete),
+        )
+        .at("/connections/{name}/channels", list("Channels of a connection", connections::channels_of))
+        .at(
+            "/connections/username/{user}",
+            list("Connections of a user", connections::of_user)
+                .delete("Closes a user's connections", connections::delete_of_user),
+        )
+        .at("/channels", list("Channels", connections::channels))
+        .at("/channels/{name}", one("A channel", connections::get_channel))
+        .at("/consumers", list("Consumers", consumers::all))
+        .at("/consumers/{vhost}", list("Consumers of a virtual host", consumers::in_vhost))
+}
+
+fn people() -> Routes {
+    Routes::about("Users and permissions")
+        .at("/whoami", one("Who is logged in", accounts::whoami))
+        .at("/auth/hash_password/{password}", one("A password, hashed for `password_hash`", accounts::hash))
+        .at("/users", list("Users", accounts::all))
+        .at("/users/", list("Users", accounts::all))
+        .at("/users/bulk-delete", post("Deletes users", body::<accounts::Names>(), accounts::delete_many))
+        .at("/users/without-permissions", list("Users without permissions", accounts::without_permissions))
+        .at(
+            "/users/{user}",
+            one("A user", accounts::get)
+                .put("Creates or changes a user", body::<accounts::UserBody>(), accounts::put)
+                .delete("Deletes a user", accounts::delete),
+        )
+        .at("/users/{user}/permissions", list("Permissions of a user", accounts::permissions_of))
+        .at(
+            "/users/{user}/topic-permissions",
+            list("Topic permissions of a user", policies::none_for_administrators),
+        )
+        .at("/permissions", list("Permissions", accounts::all_permissions))
+        .at(
             "/permissions/{vhost}/{user}",
-            get(accounts::get_permission).put(accounts::put_permission).delete(accounts::delete_permission),
+            one("A user's permissions in a virtual host", accounts::get_permission)
+                .put("Sets them", any_object(), accounts::put_permission)
+                .delete("Takes them away", accounts::delete_permission),
         )
 }
 
-fn checks() -> Router<Api> {
-    let check = |name: &str| format!("/health/checks/{name}");
-    Router::new()
-        .route(&check("is-in-service"), get(health::in_service))
-        .route(&check("ready-to-serve-clients"), get(health::in_service))
-        .route(&check("reached-target-cluster-size"), get(health::always_well))
-        .route(&check("below-node-connection-limit"), get(health::below_connection_limit))
-        .route(&check("alarms"), get(health::alarms))
-        .route(&check("local-alarms"), get(health::alarms))
-        .route(&check("virtual-hosts"), get(health::vhosts))
-        .route(&check("port-listener/{port}"), get(health::port))
-        .route(&check("protocol-listener/{protocol}"), get(health::protocol))
-        .route(&check("certificate-expiration/{within}/{unit}"), get(health::certificates))
-        .route(&check("node-is-quorum-critical"), get(health::well_for_users))
-        .route(&check("node-is-mirror-sync-critical"), get(health::well_for_users))
-        .route(&check("metadata-store/initialized"), get(health::well_for_users))
-        .route(&check("metadata-store/initialized/with-data"), get(health::well_for_users))
-        .route(
-            &check("quorum-queues-without-elected-leaders/vhost/{vhost}/pattern/{pattern}"),
-            get(health::well_for_users),
-        )
-        .route(
-            &check("quorum-queues-without-elected-leaders/all-vhosts/pattern/{pattern}"),
-            get(health::well_for_users),
-        )
-        .route("/healthchecks/node", get(health::well_for_users))
-        .route("/healthchecks/node/{node}", get(health::well_for_users))
-        .route("/aliveness-test/{vhost}", get(health::aliveness))
+fn definitions() -> Routes {
+    const DRY: &str = "`true`: says what would change, and changes nothing.";
+    let all = || {
+        one("Definitions of the broker", export::cluster)
+            .post("Imports definitions", any_object(), import::cluster)
+            .query("dry_run", DRY)
+            .body_bytes_max(DEFINITIONS_BYTES_MAX)
+    };
+    let some = || {
+        one("Definitions of a virtual host", export::of_vhost)
+            .post("Imports definitions into a virtual host", any_object(), import::of_vhost)
+            .query("dry_run", DRY)
+            .body_bytes_max(DEFINITIONS_BYTES_MAX)
+    };
+    Routes::about("Definitions")
+        .at("/definitions", all())
+        .at("/definitions/{vhost}", some())
+        .at("/all-configuration", all())
+        .at("/all-configuration/{vhost}", some())
 }
 
-fn not_there_yet() -> Router<Api> {
-    let object = || get(policies::missing).put(policies::unsupported).delete(policies::missing);
-    Router::new()
-        .route("/parameters", get(policies::none_for_policymakers))
-        .route("/parameters/{component}", get(policies::none_for_policymakers))
-        .route("/parameters/{component}/{vhost}", get(policies::none_for_policymakers))
-        .route("/parameters/{component}/{vhost}/{name}", object())
-        .route("/global-parameters", get(policies::none_for_policymakers))
-        .route("/global-parameters/{name}", object())
-        .route("/policies", get(policies::none))
-        .route("/policies/{vhost}", get(policies::none_in_vhost))
-        .route("/policies/{vhost}/{name}", object())
-        .route("/operator-policies", get(policies::none))
-        .route("/operator-policies/{vhost}", get(policies::none_in_vhost))
-        .route("/operator-policies/{vhost}/{name}", object())
-        .route("/vhost-limits", get(policies::none))
-        .route("/vhost-limits/{vhost}", get(policies::none_in_vhost))
-        .route("/vhost-limits/{vhost}/{name}", object())
-        .route("/user-limits", get(policies::none_for_administrators))
-        .route("/user-limits/{user}", get(policies::none_for_administrators))
-        .route("/user-limits/{user}/{name}", object())
-        .route("/topic-permissions", get(policies::none_for_administrators))
-        .route("/topic-permissions/{vhost}/{user}", object())
-        .route("/feature-flags", get(policies::none))
-        .route("/deprecated-features", get(policies::none))
-        .route("/deprecated-features/used", get(policies::none))
-        .route("/shovels", get(policies::none))
-        .route("/shovels/{vhost}", get(policies::none_in_vhost))
-        .route("/shovels/vhost/{vhost}/{name}", object())
-        .route("/federation-links", get(policies::none))
-        .route("/federation-links/{vhost}", get(policies::none_in_vhost))
+fn checks() -> Routes {
+    let path = |name: &str| format!("/health/checks/{name}");
+    Routes::about("Health")
+        .at(&path("is-in-service"), check("Whether messages are taken", health::in_service).for_everybody())
+        .at(&path("ready-to-serve-clients"), check("The same", health::in_service).for_everybody())
+        .at(&path("reached-target-cluster-size"), check("Always well", health::always_well).for_everybody())
+        .at(
+            &path("below-node-connection-limit"),
+            check("Whether more connections are taken", health::below_connection_limit).for_everybody(),
+        )
+        .at(&path("alarms"), check("Whether an alarm is on", health::alarms))
+        .at(&path("local-alarms"), check("The same", health::alarms))
+        .at(&path("virtual-hosts"), check("Whether there are virtual hosts", health::vhosts))
+        .at(&path("port-listener/{port}"), check("Whether this port is listened on", health::port))
+        .at(&path("protocol-listener/{protocol}"), check("Whether this protocol is spoken", health::protocol))
+        .at(
+            &path("certificate-expiration/{within}/{unit}"),
+            check("Whether certificates are valid so long", health::certificates),
+        )
+        .at(&path("node-is-quorum-critical"), check("Always well", health::well_for_users))
+        .at(&path("node-is-mirror-sync-critical"), check("Always well", health::well_for_users))
+        .at(&path("metadata-store/initialized"), check("Always well", health::well_for_users))
+        .at(&path("metadata-store/initialized/with-data"), check("Always well", health::well_for_users))
+        .at(
+            &path("quorum-queues-without-elected-leaders/vhost/{vhost}/pattern/{pattern}"),
+            check("Always well", health::well_for_users),
+        )
+        .at(
+            &path("quorum-queues-without-elected-leaders/all-vhosts/pattern/{pattern}"),
+            check("Always well", health::well_for_users),
+        )
+        .at("/healthchecks/node", check("Always well", health::well_for_users))
+        .at("/healthchecks/node/{name}", check("Always well", health::well_for_users))
+        .at("/aliveness-test/{vhost}", check("Declares a queue, publishes, gets", health::aliveness))
+}
+
+fn not_there_yet() -> Routes {
+    let object = || {
+        one("None", policies::missing)
+            .put("Refused", any_object(), policies::unsupported)
+            .delete("None", policies::missing)
+    };
+    Routes::about("Empty here")
+        .at("/parameters", list("None", policies::none_for_policymakers))
+        .at("/parameters/{component}", list("None", policies::none_for_policymakers))
+        .at("/parameters/{component}/{vhost}", list("None", policies::none_for_policymakers))
+        .at("/parameters/{component}/{vhost}/{name}", object())
+        .at("/global-parameters", list("None", policies::none_for_policymakers))
+        .at("/global-parameters/{name}", object())
+        .at("/policies", list("None", policies::none))
+        .at("/policies/{vhost}", list("None", policies::none_in_vhost))
+        .at("/policies/{vhost}/{name}", object())
+        .at("/operator-policies", list("None", policies::none))
+        .at("/operator-policies/{vhost}", list("None", policies::none_in_vhost))
+        .at("/operator-policies/{vhost}/{name}", object())
+        .at("/vhost-limits", list("None", policies::none))
+        .at("/vhost-limits/{vhost}", list("None", policies::none_in_vhost))
+        .at("/vhost-limits/{vhost}/{name}", object())
+        .at("/user-limits", list("None", policies::none_for_administrators))
+        .at("/user-limits/{user}", list("None", policies::none_for_administrators))
+        .at("/user-limits/{user}/{name}", object())
+        .at("/topic-permissions", list("None", policies::none_for_administrators))
+        .at("/topic-permissions/{vhost}/{user}", object())
+        .at("/feature-flags", list("None", policies::none))
+        .at("/deprecated-features", list("None", policies::none))
+        .at("/deprecated-features/used", list("None", policies::none))
+        .at("/shovels", list("None", policies::none))
+        .at("/shovels/{vhost}", list("None", policies::none_in_vhost))
+        .at("/shovels/vhost/{vhost}/{name}", object())
+        .at("/federation-links", list("None", policies::none))
+        .at("/federation-links/{vhost}", list("None", policies::none_in_vhost))
 }

@@ -6,19 +6,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::{Body, HttpBody};
 use axum::extract::Request;
 use axum::http::HeaderValue;
 use axum::http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tower_service::Service;
+
+use super::error::Refused;
 
 /// HTTP connections at one time, per listener. Those beyond wait to be accepted.
 const CONNECTIONS_MAX: usize = 512;
@@ -81,6 +85,23 @@ async fn serve(socket: TcpStream, address: SocketAddr, router: Router, _room: Ow
         .await;
     if let Err(error) = served {
         tracing::debug!(peer = %address, "http: {error}");
+    }
+}
+
+/// Bytes of a body that is read before anybody asks for it.
+const SMALL_BODY_BYTES: u64 = 64 * 1024;
+
+/// Reads small bodies at once: one that is refused or not looked at would end the connection, maybe under
+/// the client's next request.
+pub(super) async fn read_ahead(request: Request, next: Next) -> Response {
+    let small = request.body().size_hint().upper().is_some_and(|bytes| bytes <= SMALL_BODY_BYTES);
+    if !small {
+        return next.run(request).await;
+    }
+    let (parts, body) = request.into_parts();
+    match body.collect().await {
+        Ok(body) => next.run(Request::from_parts(parts, Body::from(body.to_bytes()))).await,
+        Err(error) => Refused::bad_request(format!("the body is cut: {error}")).into_response(),
     }
 }
 

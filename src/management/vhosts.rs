@@ -58,7 +58,7 @@ pub(super) async fn get(
     answer::one(&query, &shown(&api, &vhost))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
 pub(super) struct Metadata {
     description: Option<String>,
     #[serde(default, deserialize_with = "words")]

@@ -14,7 +14,8 @@ use leveret_queues::Millis;
 use rustc_hash::FxHashMap;
 
 use super::channel::Channel;
-use super::content::{Content, Outgoing, Rules, header_of, in_one_piece};
+use super::content::{Outgoing, Rules};
+use super::content_frames::STREAMED_BYTES;
 use super::error::{AmqpError, MethodId, ReplyCode, bad_frame, bad_method};
 use super::outbox::Outbox;
 use super::overdue::Ender;
@@ -28,17 +29,10 @@ use crate::broker::turn::Turn;
 use crate::broker::users::AccessRights;
 use crate::broker::vhost::Vhost;
 use crate::wire::control::{method_id, parse_method};
-use crate::wire::frame::{FRAME_END, FRAME_HEAD_BYTES, Frame, FrameKind, Scan, partial_body, scan};
+use crate::wire::frame::{FRAME_HEAD_BYTES, Frame, FrameKind, Scan, partial_body, scan};
 use crate::wire::hot_in::{HotMethod, hot_method};
 use crate::wire::method::{AMQPClass, FieldTable};
 use crate::wire::opening::{Opening, PROTOCOL_HEADER, detect};
-use crate::wire::publish::Publish;
-
-/// Publishes carried out together, at most. Bounds how long a queue is held by one connection.
-const BATCH_MAX: usize = 512;
-
-/// Body frames longer than this go into the message as they arrive; shorter ones wait for their end.
-const STREAMED_BYTES: usize = 4096;
 
 /// Where the client comes from.
 #[derive(Clone, Debug)]
@@ -107,9 +101,9 @@ pub struct ClientInfo {
 }
 
 /// A body frame that is being taken in piece by piece.
-struct OpenBody {
-    channel: u16,
-    left: usize,
+pub(super) struct OpenBody {
+    pub(super) channel: u16,
+    pub(super) left: usize,
 }
 
 /// See the module's documentation.
@@ -142,7 +136,7 @@ pub struct Connection {
     /// What others see of it; from `connection.open-ok` on.
     pub(super) handle: Option<Arc<ConnectionHandle>>,
     closer: Option<Arc<dyn Closer>>,
-    open_body: Option<OpenBody>,
+    pub(super) open_body: Option<OpenBody>,
 }
 
 /// Publishes of one channel that are carried out together.
@@ -396,83 +390,6 @@ impl Connection {
         }
     }
 
-    /// A publish. Mostly its header and body lie right behind it; then the message is made in one
-    /// copy. Otherwise its pieces are collected. Returns the bytes used.
-    fn publish_frames(&mut self, bytes: &[u8], frame: &Frame, publish: &Publish<'_>) -> usize {
-        let channel = frame.channel;
-        if publish.immediate {
-            self.flush();
-            let error = AmqpError::new(ReplyCode::NotImplemented, super::content::PUBLISH, "immediate=true");
-            self.fail_on(channel, &error);
-            return frame.end;
-        }
-        if self.batch.channel != channel || self.batch.messages.len() >= BATCH_MAX {
-            self.flush();
-            self.batch.channel = channel;
-        }
-        match self.whole_content(bytes, frame, publish) {
-            Ok(Some((message, end))) => {
-                self.accept(channel, message);
-                end
-            }
-            Ok(None) => {
-                if let Some(open) = self.channels.get_mut(&channel) {
-                    open.content = Some(Content::new(publish));
-                }
-                frame.end
-            }
-            Err((error, end)) => {
-                self.flush();
-                self.fail_on(channel, &error);
-                end
-            }
-        }
-    }
-
-    /// The message, if all its frames lie in a row. An error comes with the bytes used.
-    fn whole_content(
-        &self,
-        bytes: &[u8],
-        method: &Frame,
-        publish: &Publish<'_>,
-    ) -> Result<Option<(Outgoing, usize)>, (AmqpError, usize)> {
-        let frame_max = self.negotiated.frame_max;
-        let next = |at: usize, kind: FrameKind| match scan(&bytes[at..], frame_max) {
-            Ok(Scan::Frame(frame)) if frame.kind == kind && frame.channel == method.channel => Some(frame),
-            _ => None,
-        };
-        let Some(head) = next(method.end, FrameKind::Header) else { return Ok(None) };
-        let header_at = method.end + head.payload.start;
-        let header_end = method.end + head.end;
-        let payload = &bytes[header_at..method.end + head.payload.end];
-        let header = header_of(payload).map_err(|error| (error, header_end))?;
-        let (body, end) = if header.body_size == 0 {
-            (header_end..header_end, header_end)
-        } else {
-            let Some(body) = next(header_end, FrameKind::Body) else { return Ok(None) };
-            if body.payload.len() as u64 != header.body_size {
-                return Ok(None);
-            }
-            (header_end + body.payload.start..header_end + body.payload.end, header_end + body.end)
-        };
-        if body.len() >= super::content::APART_BYTES {
-            return Ok(None);
-        }
-        // Ranges count from the publish's own payload, so that the copy starts there.
-        let origin = method.payload.start;
-        in_one_piece(
-            &bytes[origin..body.end.max(header_end)],
-            publish,
-            0,
-            &header,
-            header_at - origin,
-            body.start - origin..body.end - origin,
-            &self.rules(),
-        )
-        .map(|message| Some((message, end)))
-        .map_err(|error| (error, end))
-    }
-
     pub(super) fn rules(&self) -> Rules<'_> {
         Rules {
             message_bytes_max: self.broker.limits.message_bytes_max,
@@ -484,98 +401,13 @@ impl Connection {
         }
     }
 
-    /// A content header that did not come right behind its publish.
-    fn header_piece(&mut self, channel: u16, payload: &[u8]) {
-        let Some(mut content) = self.open_content(channel, "header") else { return };
-        match content.header(payload, &self.rules()) {
-            Ok(()) => self.put_back(channel, content),
-            Err(error) => self.fail_on(channel, &error),
-        }
-    }
-
-    /// A piece of a body that did not come right behind its header, or is large.
-    fn body_piece(&mut self, channel: u16, piece: &[u8]) {
-        let Some(mut content) = self.open_content(channel, "body") else { return };
-        match content.body(piece) {
-            Ok(()) => self.put_back(channel, content),
-            Err(error) => self.fail_on(channel, &error),
-        }
-    }
-
-    fn open_content(&mut self, channel: u16, got: &str) -> Option<Content> {
-        match self.channels.get_mut(&channel) {
-            Some(open) if open.closing => None,
-            Some(open) => {
-                let content = open.content.take();
-                if content.is_none() {
-                    self.fail(&unexpected(&format!("expected a method, got content {got} instead")));
-                }
-                content
-            }
-            None => {
-                self.flush();
-                self.no_channel(channel, &[]);
-                None
-            }
-        }
-    }
-
-    fn put_back(&mut self, channel: u16, content: Content) {
-        if !content.is_complete() {
-            if let Some(open) = self.channels.get_mut(&channel) {
-                open.content = Some(content);
-            }
-            return;
-        }
-        if self.batch.channel != channel {
-            self.flush();
-            self.batch.channel = channel;
-        }
-        match content.finish(&self.rules()) {
-            Ok(message) => self.accept(channel, message),
-            Err(error) => {
-                self.flush();
-                self.fail_on(channel, &error);
-            }
-        }
-    }
-
-    /// Puts a whole message aside.
-    fn accept(&mut self, channel: u16, mut message: Outgoing) {
-        if message.asks_reply && !self.address(channel, &mut message) {
-            return;
-        }
-        self.batch.messages.push(message);
-    }
-
-    /// More of a body frame. `None`: all bytes are used and it is still not complete.
-    fn continue_body(&mut self, bytes: &[u8]) -> Option<usize> {
-        let OpenBody { channel, left } = self.open_body.take()?;
-        let piece = left.min(bytes.len());
-        if piece > 0 && self.phase != Phase::Closing {
-            self.body_piece(channel, &bytes[..piece]);
-        }
-        match bytes.get(piece) {
-            Some(&FRAME_END) => Some(piece + 1),
-            Some(&octet) => {
-                self.fail(&bad_frame(&crate::wire::frame::FrameError::BadEnd(octet)));
-                self.phase = Phase::Closed;
-                Some(bytes.len())
-            }
-            None => {
-                self.open_body = Some(OpenBody { channel, left: left - piece });
-                None
-            }
-        }
-    }
-
     /// Puts a method frame into the outbox.
     pub(super) fn send(&mut self, channel: u16, method: &AMQPClass) {
         let writer = self.outbox.put(channel, method);
         self.turn.owe_wake(writer);
     }
 
-    fn no_channel(&mut self, channel: u16, payload: &[u8]) {
+    pub(super) fn no_channel(&mut self, channel: u16, payload: &[u8]) {
         let (class, method) = method_id(payload).unwrap_or_default();
         let text = if channel == 0 || self.phase != Phase::Running {
             "unexpected method in connection state".to_owned()
@@ -598,7 +430,7 @@ enum Step {
     Head(Arc<QueueHandle>),
 }
 
-fn unexpected(text: &str) -> AmqpError {
+pub(super) fn unexpected(text: &str) -> AmqpError {
     AmqpError::new(ReplyCode::UnexpectedFrame, MethodId::default(), text)
 }
 

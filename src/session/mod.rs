@@ -9,6 +9,7 @@ mod channel;
 mod closing;
 pub mod connection;
 mod content;
+mod content_frames;
 pub mod error;
 mod exchange_methods;
 mod handshake;

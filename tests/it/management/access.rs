@@ -114,6 +114,59 @@ const TABLE: &[(&str, &str, &str, &str)] = &[
     ("GET", "/api/feature-flags", "", ALL),
     ("GET", "/api/shovels", "", ALL),
     ("GET", "/api/federation-links", "", ALL),
+    ("POST", "/api/all-configuration", "{}", ADMIN),
+    ("GET", "/api/all-configuration/%2F", "", POLICY),
+    ("POST", "/api/all-configuration/%2F", "{}", POLICY),
+    ("GET", "/api/deprecated-features", "", ALL),
+    ("GET", "/api/deprecated-features/used", "", ALL),
+    ("GET", "/api/federation-links/%2F", "", ALL),
+    ("GET", "/api/health/checks/metadata-store/initialized", "", ALL),
+    ("GET", "/api/health/checks/metadata-store/initialized/with-data", "", ALL),
+    ("GET", "/api/health/checks/node-is-mirror-sync-critical", "", ALL),
+    ("GET", "/api/health/checks/quorum-queues-without-elected-leaders/all-vhosts/pattern/x", "", ALL),
+    ("GET", "/api/health/checks/quorum-queues-without-elected-leaders/vhost/%2F/pattern/x", "", ALL),
+    ("GET", "/api/healthchecks/node", "", ALL),
+    ("GET", "/api/healthchecks/node/x", "", ALL),
+    ("GET", "/api/global-parameters/none", "", ALL),
+    ("PUT", "/api/global-parameters/none", "{}", POLICY),
+    ("DELETE", "/api/global-parameters/none", "", ALL),
+    ("GET", "/api/operator-policies/%2F", "", ALL),
+    ("GET", "/api/operator-policies/%2F/none", "", ALL),
+    ("PUT", "/api/operator-policies/%2F/none", "{}", POLICY),
+    ("DELETE", "/api/operator-policies/%2F/none", "", ALL),
+    ("GET", "/api/parameters/x", "", POLICY),
+    ("GET", "/api/parameters/x/%2F", "", POLICY),
+    ("GET", "/api/parameters/x/%2F/none", "", ALL),
+    ("PUT", "/api/parameters/x/%2F/none", "{}", POLICY),
+    ("DELETE", "/api/parameters/x/%2F/none", "", ALL),
+    ("GET", "/api/policies/%2F/none", "", ALL),
+    ("DELETE", "/api/policies/%2F/none", "", ALL),
+    ("GET", "/api/shovels/%2F", "", ALL),
+    ("GET", "/api/shovels/vhost/%2F/none", "", ALL),
+    ("PUT", "/api/shovels/vhost/%2F/none", "{}", POLICY),
+    ("DELETE", "/api/shovels/vhost/%2F/none", "", ALL),
+    ("GET", "/api/topic-permissions/%2F/none", "", ALL),
+    ("PUT", "/api/topic-permissions/%2F/none", "{}", POLICY),
+    ("DELETE", "/api/topic-permissions/%2F/none", "", ALL),
+    ("GET", "/api/user-limits/none", "", ADMIN),
+    ("GET", "/api/user-limits/none/max-channels", "", ALL),
+    ("PUT", "/api/user-limits/none/max-channels", "{}", POLICY),
+    ("DELETE", "/api/user-limits/none/max-channels", "", ALL),
+    ("GET", "/api/users/", "", ADMIN),
+    ("GET", "/api/vhost-limits/%2F", "", ALL),
+    ("GET", "/api/vhost-limits/%2F/max-queues", "", ALL),
+    ("PUT", "/api/vhost-limits/%2F/max-queues", "{}", POLICY),
+    ("DELETE", "/api/vhost-limits/%2F/max-queues", "", ALL),
+];
+
+/// Answered to everybody.
+const PUBLIC: &[&str] = &[
+    "/api/openapi.json",
+    "/api/version",
+    "/api/health/checks/is-in-service",
+    "/api/health/checks/ready-to-serve-clients",
+    "/api/health/checks/below-node-connection-limit",
+    "/api/health/checks/reached-target-cluster-size",
 ];
 
 #[test]
@@ -152,16 +205,37 @@ fn each_endpoint_is_for_those_whose_tag_allows_it() {
 }
 
 #[test]
+fn the_table_has_every_endpoint_that_is_described() {
+    let broker = Broker::new();
+    let description = Http::of(&broker).nobody().get("/api/openapi.json").is(200).json;
+    let mut forgotten = Vec::new();
+    for (path, operations) in description["paths"].as_object().expect("paths") {
+        for method in operations.as_object().expect("operations").keys() {
+            let listed = TABLE
+                .iter()
+                .any(|(verb, listed, ..)| verb.eq_ignore_ascii_case(method) && is_one_of(listed, path));
+            if !listed && !PUBLIC.contains(&path.as_str()) {
+                forgotten.push(format!("{method} {path}"));
+            }
+        }
+    }
+    assert!(forgotten.is_empty(), "described, but not in the table: {forgotten:#?}");
+}
+
+/// Whether `path` is one of the paths that `described` stands for.
+fn is_one_of(path: &str, described: &str) -> bool {
+    path.split('/').count() == described.split('/').count()
+        && path
+            .split('/')
+            .zip(described.split('/'))
+            .all(|(name, known)| known == name || known.starts_with('{'))
+}
+
+#[test]
 fn probes_need_no_login_and_others_do() {
     let broker = Broker::new();
     let nobody = Http::of(&broker).nobody();
-    for path in [
-        "/api/version",
-        "/api/health/checks/is-in-service",
-        "/api/health/checks/ready-to-serve-clients",
-        "/api/health/checks/below-node-connection-limit",
-        "/api/health/checks/reached-target-cluster-size",
-    ] {
+    for path in PUBLIC {
         nobody.get(path).is(200);
     }
     nobody.get("/api/nothing").refused(401, "not_authorized", "Login failed");
@@ -224,4 +298,18 @@ fn other_methods_are_told_what_is_there() {
     assert!(answer.header("allow").is_some_and(|allow| allow.contains("PUT") && allow.contains("DELETE")));
     let answer = http.call("HEAD", "/api/queues", &[], "").is(200);
     assert_eq!(answer.text, "");
+}
+
+#[test]
+fn a_refused_request_with_a_body_leaves_the_connection_usable() {
+    use std::io::{Read, Write};
+    let broker = Broker::new();
+    let mut socket = std::net::TcpStream::connect(super::listening(&broker, "http")).unwrap();
+    socket.write_all(b"PUT /api/queues/%2F/q HTTP/1.1\r\nhost: x\r\ncontent-length: 4\r\n\r\n").unwrap();
+    socket.write_all(b"{ }\n").unwrap();
+    socket.write_all(b"GET /api/version HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
+    let mut answers = String::new();
+    socket.read_to_string(&mut answers).unwrap();
+    assert!(answers.starts_with("HTTP/1.1 401"), "{answers}");
+    assert!(answers.contains("HTTP/1.1 200"), "{answers}");
 }

@@ -1,0 +1,369 @@
+//! A route and what the `OpenAPI` description says of it, in one.
+//!
+//! Invariants: nothing is served below `/api` that is not described at `/api/openapi.json`; the statuses
+//! of an operation follow from its kind, so that a new one cannot forget them.
+//! Absent: the fields of answers, which are `RabbitMQ`'s and grow.
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::handler::Handler;
+use axum::routing::{self, MethodRouter};
+use utoipa::openapi::path::{
+    HttpMethod, Operation, OperationBuilder, Parameter, ParameterBuilder, ParameterIn,
+};
+use utoipa::openapi::request_body::{RequestBody, RequestBodyBuilder};
+use utoipa::openapi::schema::{
+    AdditionalProperties, ArrayBuilder, KnownFormat, ObjectBuilder, OneOfBuilder, Schema, SchemaFormat, Type,
+};
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
+use utoipa::openapi::{
+    ComponentsBuilder, ContentBuilder, Info, OpenApi, OpenApiBuilder, Paths, RefOr, Required, Response,
+    ResponseBuilder,
+};
+use utoipa::{PartialSchema, ToSchema};
+
+use super::Api;
+
+/// Routes below `/api`, described.
+pub(super) struct Routes {
+    router: Router<Api>,
+    paths: Paths,
+    about: &'static str,
+}
+
+/// What one path answers to.
+pub(super) struct Operations {
+    methods: MethodRouter<Api>,
+    described: Vec<(HttpMethod, OperationBuilder)>,
+    /// Asks for a login.
+    private: bool,
+}
+
+/// What a request carries.
+pub(super) struct Carries {
+    body: RequestBody,
+}
+
+/// A JSON object of this type, whose parts are described in place.
+pub(super) fn body<T: ToSchema>() -> Carries {
+    Carries { body: json_body(T::schema()) }
+}
+
+/// Any JSON object.
+pub(super) fn any_object() -> Carries {
+    Carries { body: json_body(object_schema()) }
+}
+
+/// Nothing that would be read.
+pub(super) fn nothing() -> Carries {
+    Carries { body: RequestBody::new() }
+}
+
+fn json_body(schema: impl Into<RefOr<Schema>>) -> RequestBody {
+    let content = ContentBuilder::new().schema(Some(schema)).build();
+    RequestBodyBuilder::new().content("application/json", content).required(Some(Required::True)).build()
+}
+
+fn object_schema() -> RefOr<Schema> {
+    RefOr::T(Schema::Object(
+        ObjectBuilder::new()
+            .schema_type(Type::Object)
+            .additional_properties(Some(AdditionalProperties::FreeForm(true)))
+            .build(),
+    ))
+}
+
+/// A list, bare or in pages.
+pub(super) fn list<H, T>(summary: &str, handler: H) -> Operations
+where
+    H: Handler<T, Api>,
+    T: 'static,
+{
+    let bare = ArrayBuilder::new().items(object_schema()).build();
+    let schema = Schema::OneOf(OneOfBuilder::new().item(bare).item(object_schema()).build());
+    let operation = OperationBuilder::new().summary(Some(summary)).response("200", json(schema));
+    let operation = LIST_QUERY.iter().fold(operation, |operation, (name, text)| {
+        let schema = if name.starts_with("page") { positive() } else { String::schema() };
+        operation.parameter(query_parameter(name, text, schema))
+    });
+    Operations::new(HttpMethod::Get, operation, routing::get(handler))
+}
+
+/// One object.
+pub(super) fn one<H, T>(summary: &str, handler: H) -> Operations
+where
+    H: Handler<T, Api>,
+    T: 'static,
+{
+    let operation = OperationBuilder::new().summary(Some(summary)).response("200", json(object_schema()));
+    let columns = query_parameter("columns", COLUMNS, String::schema());
+    Operations::new(HttpMethod::Get, operation.parameter(columns), routing::get(handler))
+}
+
+/// A check of health: 503 when ill, with what was found.
+pub(super) fn check<H, T>(summary: &str, handler: H) -> Operations
+where
+    H: Handler<T, Api>,
+    T: 'static,
+{
+    let operation = OperationBuilder::new()
+        .summary(Some(summary))
+        .response("200", json(object_schema()))
+        .response("503", described("It is ill; `reason` says why.", object_schema()));
+    Operations::new(HttpMethod::Get, operation, routing::get(handler))
+}
+
+/// Something that is asked for by a body and answered with JSON.
+pub(super) fn post<H, T>(summary: &str, carries: Carries, handler: H) -> Operations
+where
+    H: Handler<T, Api>,
+    T: 'static,
+{
+    Operations::empty().post(summary, carries, handler)
+}
+
+/// Something to delete.
+pub(super) fn delete<H, T>(summary: &str, handler: H) -> Operations
+where
+    H: Handler<T, Api>,
+    T: 'static,
+{
+    Operations::empty().delete(summary, handler)
+}
+
+const COLUMNS: &str = "Members to show, by dotted path, separated by commas.";
+
+const LIST_QUERY: &[(&str, &str)] = &[
+    ("page", "Which page, from 1. Without it the answer is a bare array of all."),
+    ("page_size", "Items of a page, 1 to 500; 100 if nothing is said."),
+    ("name", "Only those whose name contains this, or matches it with `use_regex`."),
+    ("use_regex", "`true`: `name` is a regular expression."),
+    ("sort", "Member to sort by, by dotted path."),
+    ("sort_reverse", "`true`: largest first."),
+    ("columns", COLUMNS),
+];
+
+fn positive() -> RefOr<Schema> {
+    RefOr::T(Schema::Object(
+        ObjectBuilder::new()
+            .schema_type(Type::Integer)
+            .format(Some(SchemaFormat::KnownFormat(KnownFormat::Int32)))
+            .minimum(Some(1))
+            .build(),
+    ))
+}
+
+fn query_parameter(name: &str, text: &str, schema: RefOr<Schema>) -> Parameter {
+    ParameterBuilder::new()
+        .name(name)
+        .parameter_in(ParameterIn::Query)
+        .required(Required::False)
+        .description(Some(text))
+        .schema(Some(schema))
+        .build()
+}
+
+fn json(schema: impl Into<RefOr<Schema>>) -> Response {
+    described("As asked.", schema)
+}
+
+fn described(text: &str, schema: impl Into<RefOr<Schema>>) -> Response {
+    let content = ContentBuilder::new().schema(Some(schema)).build();
+    ResponseBuilder::new().description(text).content("application/json", content).build()
+}
+
+fn no_content(text: &str) -> Response {
+    ResponseBuilder::new().description(text).build()
+}
+
+impl Operations {
+    fn empty() -> Self {
+        Self { methods: MethodRouter::new(), described: Vec::new(), private: true }
+    }
+
+    fn new(method: HttpMethod, operation: OperationBuilder, methods: MethodRouter<Api>) -> Self {
+        Self { methods, described: vec![(method, operation)], ..Self::empty() }
+    }
+
+    fn with(mut self, method: HttpMethod, operation: OperationBuilder, methods: MethodRouter<Api>) -> Self {
+        self.methods = self.methods.merge(methods);
+        self.described.push((method, operation));
+        self
+    }
+
+    /// Creates or changes it.
+    pub(super) fn put<H, T>(self, summary: &str, carries: Carries, handler: H) -> Self
+    where
+        H: Handler<T, Api>,
+        T: 'static,
+    {
+        let operation = OperationBuilder::new()
+            .summary(Some(summary))
+            .request_body(Some(carries.body))
+            .response("201", no_content("It is new."))
+            .response("204", no_content("It was there, and is as asked now."));
+        self.with(HttpMethod::Put, refusing_bodies(operation), routing::put(handler))
+    }
+
+    /// Does something with it.
+    pub(super) fn post<H, T>(self, summary: &str, carries: Carries, handler: H) -> Self
+    where
+        H: Handler<T, Api>,
+        T: 'static,
+    {
+        let operation = OperationBuilder::new().summary(Some(summary));
+        let operation = if carries.body.content.is_empty() {
+            operation
+        } else {
+            operation.request_body(Some(carries.body))
+        };
+        let any = OneOfBuilder::new()
+            .item(object_schema())
+            .item(ArrayBuilder::new().items(object_schema()).build())
+            .build();
+        let any = Schema::OneOf(any);
+        let operation = operation
+            .response("200", json(any))
+            .response("201", no_content("It is new."))
+            .response("204", no_content("Done."));
+        self.with(HttpMethod::Post, refusing_bodies(operation), routing::post(handler))
+    }
+
+    /// Deletes it.
+    pub(super) fn delete<H, T>(self, summary: &str, handler: H) -> Self
+    where
+        H: Handler<T, Api>,
+        T: 'static,
+    {
+        let operation = OperationBuilder::new()
+            .summary(Some(summary))
+            .response("204", no_content("It is gone."))
+            .response("403", refused("A page of another site made this request."));
+        self.with(HttpMethod::Delete, operation, routing::delete(handler))
+    }
+
+    /// The last operation also looks at this parameter of the query.
+    pub(super) fn query(mut self, name: &str, text: &str) -> Self {
+        if let Some((method, operation)) = self.described.pop() {
+            let parameter = query_parameter(name, text, String::schema());
+            self.described.push((method, operation.parameter(parameter)));
+        }
+        self
+    }
+
+    /// Bodies may have this many bytes.
+    pub(super) fn body_bytes_max(self, bytes: usize) -> Self {
+        Self { methods: self.methods.layer(DefaultBodyLimit::max(bytes)), ..self }
+    }
+
+    /// Answers without a login.
+    pub(super) fn for_everybody(self) -> Self {
+        Self { private: false, ..self }
+    }
+}
+
+fn refusing_bodies(operation: OperationBuilder) -> OperationBuilder {
+    operation
+        .response("403", refused("A page of another site made this request."))
+        .response("413", refused("The body is too large."))
+}
+
+fn refused(text: &str) -> Response {
+    let text_schema = || ObjectBuilder::new().schema_type(Type::String);
+    let schema = ObjectBuilder::new()
+        .schema_type(Type::Object)
+        .property("error", text_schema().description(Some("A word for programs.")))
+        .property("reason", text_schema().description(Some("What is wrong, for people.")))
+        .required("error")
+        .required("reason")
+        .build();
+    described(text, schema)
+}
+
+/// What all may answer; each kind has the rest.
+fn complete(path: &str, about: &str, private: bool, operation: OperationBuilder) -> Operation {
+    let operation = names_in(path).fold(operation, |operation, name| {
+        operation.parameter(
+            ParameterBuilder::new()
+                .name(name)
+                .parameter_in(ParameterIn::Path)
+                .required(Required::True)
+                .description(Some(meaning(name)))
+                .schema(Some(String::schema()))
+                .build(),
+        )
+    });
+    let operation = operation
+        .tag(about)
+        .response("400", refused("The request is wrong; the reason says how."))
+        .response("404", refused("There is none of that name."))
+        .response("408", refused("The request took too long."));
+    let mut operation = if private {
+        operation
+            .response("401", refused("Nobody is logged in, or the user may not do this."))
+            .security(SecurityRequirement::new("login", Vec::<String>::new()))
+            .build()
+    } else {
+        operation.build()
+    };
+    let now_not = || refused("Not now; the reason says why.").into();
+    operation.responses.responses.entry("503".to_owned()).or_insert_with(now_not);
+    operation
+}
+
+fn names_in(path: &str) -> impl Iterator<Item = &str> {
+    path.split('/').filter_map(|segment| segment.strip_prefix('{')?.strip_suffix('}'))
+}
+
+fn meaning(name: &str) -> &'static str {
+    match name {
+        "vhost" => "Name of the virtual host, quoted: `/` is `%2F`.",
+        "user" => "Name of the user.",
+        "source" => "Name of the exchange that is bound to; `amq.default` for the default one.",
+        "destination" => "Name of what is bound.",
+        "kind" => "`q` for a queue, `e` for an exchange.",
+        "properties" => "The binding's `properties_key`, as lists show it.",
+        _ => "Which one, quoted.",
+    }
+}
+
+impl Routes {
+    /// None yet; those that come are about this.
+    pub(super) fn about(about: &'static str) -> Self {
+        Self { router: Router::new(), paths: Paths::new(), about }
+    }
+
+    /// Adds a path.
+    pub(super) fn at(mut self, path: &str, operations: Operations) -> Self {
+        self.router = self.router.route(path, operations.methods);
+        for (method, operation) in operations.described {
+            let operation = complete(path, self.about, operations.private, operation);
+            self.paths.add_path_operation(format!("/api{path}"), vec![method], operation);
+        }
+        self
+    }
+
+    /// Adds others.
+    pub(super) fn merge(mut self, other: Self) -> Self {
+        self.router = self.router.merge(other.router);
+        for (path, item) in other.paths.paths {
+            let known = self.paths.paths.entry(path).or_default();
+            known.merge_operations(item);
+        }
+        self
+    }
+
+    /// The routes, and the description of all of them.
+    pub(super) fn finish(self, version: &str) -> (Router<Api>, OpenApi) {
+        let mut info = Info::new("Leveret management API", version);
+        info.description = Some(
+            "Paths, bodies and fields are those of RabbitMQ's management API. Names in paths are quoted one by one."
+                .to_owned(),
+        );
+        let login = SecurityScheme::Http(Http::new(HttpAuthScheme::Basic));
+        let components = ComponentsBuilder::new().security_scheme("login", login).build();
+        let description =
+            OpenApiBuilder::new().info(info).paths(self.paths).components(Some(components)).build();
+        (self.router, description)
+    }
+}
