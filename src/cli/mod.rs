@@ -6,6 +6,7 @@ pub mod config;
 pub mod ctl;
 pub mod logging;
 pub mod perf;
+pub mod reload;
 pub mod serve;
 
 use std::io::Write;
@@ -27,6 +28,13 @@ struct Arguments {
 enum Command {
     /// Run the broker (what happens without a command, too).
     Serve(Box<config::ServeArgs>),
+    /// Check the configuration and tell everything that is wrong with it.
+    CheckConfig(Box<config::ServeArgs>),
+    /// Show the configuration in force, an example file, or the reference of all keys.
+    Config {
+        #[command(subcommand)]
+        command: config::ConfigCommand,
+    },
     /// Show what a data folder holds and whether it is damaged; changes nothing.
     CheckData(check_data::CheckDataArgs),
     /// Generate load on a broker and measure it.
@@ -54,6 +62,8 @@ pub fn main() -> ExitCode {
     let outcome = match arguments.command {
         None => serve::run(&arguments.serve),
         Some(Command::Serve(args)) => serve::run(&args),
+        Some(Command::CheckConfig(args)) => config::check(&args).map_err(Into::into),
+        Some(Command::Config { command }) => config::run(&command),
         Some(Command::CheckData(args)) => check_data::run(&args),
         Some(Command::Perf(args)) => perf::run(&args).map_err(Into::into),
         Some(Command::Ctl(args)) => return asked(ctl::run(&args).map(|()| client::DONE)),

@@ -9,8 +9,9 @@ use leveret_queues::store::folder::Folder;
 use leveret_queues::store::log::{LogStore, Options};
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::config::{Config, ServeArgs};
-use super::logging;
+use super::config::{self, Config, ServeArgs};
+use super::logging::{self, Log};
+use super::reload::Reload;
 use crate::broker::Broker;
 use crate::broker::broker::Found;
 use crate::management;
@@ -20,16 +21,19 @@ type Failure = Box<dyn std::error::Error>;
 
 /// Runs the broker until it is told to stop.
 pub fn run(args: &ServeArgs) -> Result<(), Failure> {
-    let config = Config::load(args)?;
-    logging::start(&config.log_level, config.log_format)?;
+    let config = config::load(args)?.config;
+    let log = logging::start(&config.log_level, config.log_format);
     let folder = Folder::open(&config.data_dir)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let served = runtime.block_on(serve(&config, &folder));
+    let served = runtime.block_on(serve(args, &config, &folder, log));
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
     served
 }
 
-async fn serve(config: &Config, folder: &Folder) -> Result<(), Failure> {
+async fn serve(args: &ServeArgs, config: &Config, folder: &Folder, log: Log) -> Result<(), Failure> {
+    let hangup = signal(SignalKind::hangup())?;
+    let mut reload = Reload::new(args.clone(), config.clone());
+    reload.on("log_level", move |config| log.set_level(&config.log_level));
     let started = tokio::time::Instant::now();
     let relieved: Arc<OnceLock<Weak<Broker>>> = Arc::default();
     let hook = Arc::clone(&relieved);
@@ -51,7 +55,7 @@ async fn serve(config: &Config, folder: &Folder) -> Result<(), Failure> {
     let definitions = Arc::new(definitions);
     let found = Found { definitions: definitions.all(), queues: recovered.queues };
     let broker = Broker::start(
-        config.limits.clone(),
+        config.limits(),
         Arc::clone(&store) as _,
         Box::new(Arc::clone(&definitions)),
         found,
@@ -77,7 +81,9 @@ async fn serve(config: &Config, folder: &Folder) -> Result<(), Failure> {
     tracing::info!("http listening on {http}");
     tracing::info!("metrics listening on {metrics}");
 
+    let reloading = tokio::spawn(reload.whenever(hangup));
     stopped().await?;
+    reloading.abort();
     tracing::info!("stopping: closing connections");
     server.shut_down().await;
     tokio::task::block_in_place(|| {

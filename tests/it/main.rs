@@ -6,6 +6,7 @@
 //! No test depends on another; nothing sleeps where it can wait for a condition.
 
 mod cli;
+mod configuration;
 mod conformance;
 mod crash;
 mod delays;

@@ -1,0 +1,94 @@
+//! The keys. This list is their only place: the settings, flags, environment variables, the file's keys,
+//! `leveret config`, `docs/configuration.md` and `config/leveret.toml` come from it.
+//!
+//! A new key is one entry here (`UPDATE=1 cargo test --lib config` writes the two files anew):
+//!
+//!     /// What it is for. Why the default is what it is.
+//!     name: Type = default, Live or Restart, unit "ms", range least, greatest;
+//!
+//! Unit and range can be left out. A key that may be unset is an `Option`. Keys of the group
+//! `"TLS", Some("tls") => {..}` begin with `tls_` here, in flags and variables, and stand in `[tls]` in the file
+//! without it. `Live` is for what a reload carries out (`src/cli/reload.rs`).
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use super::setting::{Bytes, LogFormat, LogLevel, MemorySize, Setting};
+use super::table::{Change, Key, in_range, keys};
+use crate::broker::limits::{BODY_BYTES_CAP, FRAME_MAX, FRAME_MIN, Limits};
+
+fn local(port: u16) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], port))
+}
+
+keys! {
+    "Places", None => {
+        /// Folder for messages and definitions. One broker at a time; relative to where the broker is started.
+        data_dir: PathBuf = PathBuf::from("leveret-data"), Restart;
+        /// Where AMQP clients connect. Only this machine at first: whoever opens it to others first gives it a
+        /// user of their own, as guest can not log in from elsewhere.
+        amqp_listen: SocketAddr = local(5672), Restart;
+        /// Where the management API and the dashboard are served.
+        http_listen: SocketAddr = local(15672), Restart;
+        /// Where Prometheus finds metrics. An address of its own, as it asks for no login.
+        metrics_listen: SocketAddr = local(15692), Restart;
+        /// Folder to serve the dashboard's files from, while one works on them. Without it they come from the
+        /// binary.
+        ui_dir: Option<PathBuf> = None, Restart;
+    }
+
+    "Log", None => {
+        /// Level: error, warn, info, debug, trace, or per module as in `info,leveret::net=debug`. At info a quiet
+        /// broker is quiet.
+        log_level: LogLevel = LogLevel::default(), Live;
+        /// Lines for people, or one JSON object a line.
+        log_format: LogFormat = LogFormat::default(), Restart;
+    }
+
+    "Connections", None => {
+        /// Connections at one time. Each takes some kilobytes and one file descriptor.
+        connections_max: usize = Limits::default().connections_max, Restart;
+        /// Channels per connection offered to clients. As RabbitMQ.
+        channel_max: u16 = Limits::default().channel_max, Restart, range 1, 65_535;
+        /// Largest frame offered to clients, its head and end included. As RabbitMQ; the least is the
+        /// specification's.
+        frame_max: u32 = Limits::default().frame_max, Restart, unit "bytes", range FRAME_MIN as u64, FRAME_MAX as u64;
+        /// Heartbeat interval offered to clients, 0 for none; the client's answer decides. As RabbitMQ.
+        heartbeat: u16 = Limits::default().heartbeat_s, Restart, unit "s";
+        /// From accepting a connection to connection.open-ok. Whoever takes longer is sent away.
+        handshake_timeout_ms: u64 = Limits::default().handshake_timeout_ms, Restart, unit "ms", range 1, 3_600_000;
+        /// What may wait for one slow client before its consumers get nothing more.
+        outbox_bytes_max: Bytes = Bytes(Limits::default().outbox_bytes_max as u64), Restart, unit "bytes", range 4_096, 1 << 40;
+        /// Consumers on one channel.
+        consumers_per_channel_max: usize = Limits::default().consumers_per_channel_max, Restart;
+    }
+
+    "Messages", None => {
+        /// Largest message body; larger ones close the channel with 406. As RabbitMQ 4 has it.
+        message_bytes_max: Bytes = Bytes(Limits::default().message_bytes_max), Restart, unit "bytes", range 0, BODY_BYTES_CAP;
+        /// What an open transaction of one channel may hold; more closes the channel with 406.
+        transaction_bytes_max: Bytes = Bytes(Limits::default().transaction_bytes_max as u64), Restart, unit "bytes", range 0, 1 << 40;
+        /// Bodies held in memory by all queues together; beyond it they are on disk only. A percentage is of the
+        /// memory that the machine or the control group has.
+        memory_bytes_max: MemorySize = MemorySize::Percent(40), Restart, unit "bytes", range 1 << 20, u64::MAX;
+    }
+}
+
+impl Config {
+    /// The broker's limits.
+    pub fn limits(&self) -> Limits {
+        let size = |bytes: Bytes| usize::try_from(bytes.0).unwrap_or(usize::MAX);
+        Limits {
+            frame_max: self.frame_max,
+            channel_max: self.channel_max,
+            heartbeat_s: self.heartbeat,
+            handshake_timeout_ms: self.handshake_timeout_ms,
+            message_bytes_max: self.message_bytes_max.0,
+            outbox_bytes_max: size(self.outbox_bytes_max),
+            connections_max: self.connections_max,
+            memory_bytes_max: self.memory_bytes_max.of(super::machine::memory()),
+            consumers_per_channel_max: self.consumers_per_channel_max,
+            transaction_bytes_max: size(self.transaction_bytes_max),
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! Settings: flags over environment variables over the configuration file over defaults, all under
+//! the same names.
+//!
+//! Invariants: the list in `keys.rs` is the only place that knows a key; everything that is wrong is told at
+//! once, each with its place; a secret is never shown.
+
+mod commands;
+mod file;
+mod flags;
+mod keys;
+mod machine;
+mod reference;
+pub mod setting;
+pub mod table;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+pub use commands::{ConfigCommand, check, run};
+pub use flags::ServeArgs;
+pub use keys::{Config, KEYS};
+pub use setting::LogFormat;
+
+use file::File;
+use table::Key;
+
+/// Where a value comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// Nobody said anything.
+    Default,
+    /// This line of the file.
+    File(PathBuf, usize),
+    /// This environment variable.
+    Environment(String),
+    /// This flag.
+    Flag(String),
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("default"),
+            Self::File(path, line) => write!(f, "{}:{line}", path.display()),
+            Self::Environment(name) | Self::Flag(name) => f.write_str(name),
+        }
+    }
+}
+
+/// One thing that is wrong.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Problem {
+    /// The file cannot be read.
+    #[error("cannot read {}: {why}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        why: String,
+    },
+    /// Something in the file.
+    #[error("{}:{line}:{column}: {why}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Line, from 1.
+        line: usize,
+        /// Character in the line, from 1.
+        column: usize,
+        /// What is wrong there.
+        why: String,
+    },
+    /// A flag or an environment variable.
+    #[error("{origin}: {why}")]
+    Given {
+        /// Which.
+        origin: Origin,
+        /// What is wrong with its value.
+        why: String,
+    },
+}
+
+/// Why there are no settings: all that is wrong, in the order of the file, then flags and variables.
+#[derive(Debug, thiserror::Error)]
+pub struct ConfigError(pub Vec<Problem>);
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let lines: Vec<_> = self.0.iter().map(ToString::to_string).collect();
+        f.write_str(&lines.join("\n"))
+    }
+}
+
+/// Settings, and where each comes from.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// The settings.
+    pub config: Config,
+    /// In the order of [`KEYS`].
+    origins: Vec<Origin>,
+}
+
+impl Loaded {
+    /// Every key with the origin of its value.
+    pub fn keys(&self) -> impl Iterator<Item = (&'static Key, &Origin)> {
+        KEYS.iter().zip(&self.origins)
+    }
+
+    fn came_from(&mut self, key: &Key, origin: Origin) {
+        let index = KEYS.iter().position(|other| other.name == key.name);
+        if let Some(place) = index.and_then(|index| self.origins.get_mut(index)) {
+            *place = origin;
+        }
+    }
+}
+
+/// Puts flags, environment (which the flags carry), file and defaults together.
+pub fn load(args: &ServeArgs) -> Result<Loaded, ConfigError> {
+    let origins = vec![Origin::Default; KEYS.len()];
+    let mut loaded = Loaded { config: Config::default(), origins };
+    let mut problems = Vec::new();
+    if let Some(path) = &args.config {
+        match std::fs::read_to_string(path) {
+            Ok(text) => problems.extend(load_file(path, &text, &mut loaded)),
+            Err(error) => problems.push(Problem::Unreadable { path: path.clone(), why: error.to_string() }),
+        }
+    }
+    for given in &args.given {
+        let origin = if given.by_flag {
+            Origin::Flag(format!("--{}", given.key.flag()))
+        } else {
+            Origin::Environment(given.key.variable())
+        };
+        match (given.key.set_text)(&mut loaded.config, &given.text) {
+            Ok(()) => loaded.came_from(given.key, origin),
+            Err(why) => problems.push(Problem::Given { origin, why }),
+        }
+    }
+    if problems.is_empty() { Ok(loaded) } else { Err(ConfigError(problems)) }
+}
+
+fn load_file(path: &Path, text: &str, loaded: &mut Loaded) -> Vec<Problem> {
+    let File { found, mut problems, .. } = File::read(path, text, &mut loaded.config);
+    for (key, line) in found {
+        loaded.came_from(key, Origin::File(path.to_owned(), line));
+    }
+    problems.sort_by_key(|problem| match problem {
+        Problem::File { line, column, .. } => (*line, *column),
+        _ => (0, 0),
+    });
+    problems
+}
+
+#[cfg(test)]
+mod tests;

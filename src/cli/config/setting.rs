@@ -1,0 +1,414 @@
+//! Types of settings: how a value is read from text (flags, environment) and from TOML, and shown.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use toml::Value;
+use toml::de::DeValue;
+use tracing_subscriber::EnvFilter;
+
+/// A type that a key can have.
+pub trait Setting: Sized {
+    /// What a value looks like, for `--help` and the documents: `ADDRESS:PORT`.
+    const FORM: &'static str;
+    /// Words to choose from; empty where there is no such choice.
+    const WORDS: &'static [&'static str] = &[];
+    /// Whether values are kept out of everything that is shown.
+    const SECRET: bool = false;
+
+    /// Reads what a flag or an environment variable says.
+    fn from_text(text: &str) -> Result<Self, String>;
+
+    /// Reads a value of the file. Strings are read as a flag would be.
+    fn from_toml(value: &DeValue<'_>) -> Result<Self, String> {
+        match value {
+            DeValue::String(text) => Self::from_text(text),
+            other => Err(format!("expected a string, found {}", what(other))),
+        }
+    }
+
+    /// The value as it would stand in the file; nothing when it is not set.
+    fn show(&self) -> Option<Value>;
+
+    /// The value as a number, for the range of its key.
+    fn number(&self) -> Option<u64> {
+        None
+    }
+}
+
+fn what(value: &DeValue<'_>) -> String {
+    match value {
+        DeValue::Integer(number) => format!("the integer {number}"),
+        DeValue::Boolean(value) => value.to_string(),
+        DeValue::String(_) => "a string".to_owned(),
+        DeValue::Float(_) => "a float".to_owned(),
+        DeValue::Datetime(_) => "a date".to_owned(),
+        DeValue::Array(_) => "an array".to_owned(),
+        DeValue::Table(_) => "a table".to_owned(),
+    }
+}
+
+impl Setting for SocketAddr {
+    const FORM: &'static str = "ADDRESS:PORT";
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        text.parse().map_err(|_| format!("{text:?} is not an address and port like 127.0.0.1:5672"))
+    }
+
+    fn show(&self) -> Option<Value> {
+        Some(Value::String(self.to_string()))
+    }
+}
+
+impl Setting for PathBuf {
+    const FORM: &'static str = "PATH";
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        if text.is_empty() { Err("the path is empty".to_owned()) } else { Ok(Self::from(text)) }
+    }
+
+    fn show(&self) -> Option<Value> {
+        Some(Value::String(self.display().to_string()))
+    }
+}
+
+impl Setting for String {
+    const FORM: &'static str = "TEXT";
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        Ok(text.to_owned())
+    }
+
+    fn show(&self) -> Option<Value> {
+        Some(Value::String(self.clone()))
+    }
+}
+
+impl Setting for bool {
+    const FORM: &'static str = "BOOL";
+    const WORDS: &'static [&'static str] = &["true", "false"];
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        text.parse().map_err(|_| format!("expected true or false, found {text:?}"))
+    }
+
+    fn from_toml(value: &DeValue<'_>) -> Result<Self, String> {
+        value.as_bool().ok_or_else(|| format!("expected true or false, found {}", what(value)))
+    }
+
+    fn show(&self) -> Option<Value> {
+        Some(Value::Boolean(*self))
+    }
+}
+
+macro_rules! whole_numbers {
+    ($($type:ty),+) => { $(
+        impl Setting for $type {
+            const FORM: &'static str = "NUMBER";
+
+            fn from_text(text: &str) -> Result<Self, String> {
+                text.parse().map_err(|_| format!("expected a whole number from 0 to {}, found {text:?}", Self::MAX))
+            }
+
+            fn from_toml(value: &DeValue<'_>) -> Result<Self, String> {
+                integer(value)?.try_into().map_err(|_| format!("the number is above {}", Self::MAX))
+            }
+
+            fn show(&self) -> Option<Value> {
+                i64::try_from(*self).ok().map(Value::Integer)
+            }
+
+            fn number(&self) -> Option<u64> {
+                u64::try_from(*self).ok()
+            }
+        }
+    )+ };
+}
+
+whole_numbers!(u16, u32, u64, usize);
+
+fn integer(value: &DeValue<'_>) -> Result<u64, String> {
+    let DeValue::Integer(number) = value else {
+        return Err(format!("expected a whole number, found {}", what(value)));
+    };
+    u64::from_str_radix(number.as_str(), number.radix())
+        .map_err(|_| format!("expected a whole number of at least 0, found {number}"))
+}
+
+/// Nothing, or a value.
+impl<T: Setting> Setting for Option<T> {
+    const FORM: &'static str = T::FORM;
+    const WORDS: &'static [&'static str] = T::WORDS;
+    const SECRET: bool = T::SECRET;
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        T::from_text(text).map(Some)
+    }
+
+    fn from_toml(value: &DeValue<'_>) -> Result<Self, String> {
+        T::from_toml(value).map(Some)
+    }
+
+    fn show(&self) -> Option<Value> {
+        self.as_ref().and_then(T::show)
+    }
+
+    fn number(&self) -> Option<u64> {
+        self.as_ref().and_then(T::number)
+    }
+}
+
+/// Several values: an array in the file, separated by commas in a flag.
+impl<T: Setting> Setting for Vec<T> {
+    const FORM: &'static str = T::FORM;
+    const WORDS: &'static [&'static str] = T::WORDS;
+    const SECRET: bool = T::SECRET;
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(T::from_text).collect()
+    }
+
+    fn from_toml(value: &DeValue<'_>) -> Result<Self, String> {
+        match value {
+            DeValue::Array(values) => values.iter().map(|value| T::from_toml(value.get_ref())).collect(),
+            DeValue::String(text) => Self::from_text(text),
+            other => Err(format!("expected an array, found {}", what(other))),
+        }
+    }
+
+    fn show(&self) -> Option<Value> {
+        Some(Value::Array(self.iter().filter_map(T::show).collect()))
+    }
+}
+
+/// A number of bytes: plain, or with a unit as in `256MiB`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bytes(pub u64);
+
+/// Units of [`Bytes`]. The decimal ones are taken at their word.
+const UNITS: [(&str, u64); 9] = [
+    ("KiB", 1 << 10),
+    ("MiB", 1 << 20),
+    ("GiB", 1 << 30),
+    ("TiB", 1 << 40),
+    ("kB", 1_000),
+    ("MB", 1_000_000),
+    ("GB", 1_000_000_000),
+    ("TB", 1_000_000_000_000),
+    ("B", 1),
+];
+
+impl Setting for Bytes {
+    const FORM: &'static str = "BYTES";
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        let wrong = || format!("expected bytes like 1048576, 512KiB or 256MiB, found {text:?}");
+        let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+        let (number, unit) = text.split_at(digits);
+        let unit = unit.trim();
+        let factor = match UNITS.iter().find(|(name, _)| name.eq_ignore_ascii_case(unit)) {
+            Some((_, factor)) => *factor,
+            None if unit.is_empty() => 1,
+            None => return Err(wrong()),
+        };
+        let number: u64 = number.parse().map_err(|_| wrong())?;
+        number.checked_mul(factor).map(Self).ok_or_else(|| format!("{text:?} is too large"))
+    }
+
+    fn from_toml(value: &DeValue<'_>) -> Result<Self, String> {
+        match value {
+            DeValue::String(text) => Self::from_text(text),
+            DeValue::Integer(_) => integer(value).map(Self),
+            other => Err(format!("expected bytes like 1048576 or \"256MiB\", found {}", what(other))),
+        }
+    }
+
+    fn show(&self) -> Option<Value> {
+        let whole =
+            UNITS[..3].iter().rev().find(|(_, factor)| self.0 >= *factor && self.0.is_multiple_of(*factor));
+        match whole {
+            Some((unit, factor)) => Some(Value::String(format!("{}{unit}", self.0 / factor))),
+            None => i64::try_from(self.0).ok().map(Value::Integer),
+        }
+    }
+
+    fn number(&self) -> Option<u64> {
+        Some(self.0)
+    }
+}
+
+/// An amount of memory: bytes, or a percentage of what the process may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MemorySize {
+    /// So many bytes.
+    Bytes(Bytes),
+    /// So many hundredths of the machine's or the control group's memory.
+    Percent(u8),
+}
+
+impl MemorySize {
+    /// In bytes, where `total` bytes are there.
+    pub fn of(self, total: u64) -> u64 {
+        match self {
+            Self::Bytes(bytes) => bytes.0,
+            Self::Percent(percent) => total / 100 * u64::from(percent),
+        }
+    }
+}
+
+impl Setting for MemorySize {
+    const FORM: &'static str = "BYTES|PERCENT";
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        let Some(percent) = text.strip_suffix('%') else {
+            return Bytes::from_text(text).map(Self::Bytes).map_err(|why| format!("{why} (or a percentage)"));
+        };
+        match percent.trim().parse() {
+            Ok(percent @ 1..=100) => Ok(Self::Percent(percent)),
+            _ => Err(format!("expected a percentage from 1% to 100%, found {text:?}")),
+        }
+    }
+
+    fn from_toml(value: &DeValue<'_>) -> Result<Self, String> {
+        match value {
+            DeValue::String(text) => Self::from_text(text),
+            other => Bytes::from_toml(other).map(Self::Bytes),
+        }
+    }
+
+    fn show(&self) -> Option<Value> {
+        match self {
+            Self::Bytes(bytes) => bytes.show(),
+            Self::Percent(percent) => Some(Value::String(format!("{percent}%"))),
+        }
+    }
+
+    fn number(&self) -> Option<u64> {
+        match self {
+            Self::Bytes(bytes) => Some(bytes.0),
+            Self::Percent(_) => None,
+        }
+    }
+}
+
+/// What the log looks like.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Lines for people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+impl Setting for LogFormat {
+    const FORM: &'static str = "FORMAT";
+    const WORDS: &'static [&'static str] = &["text", "json"];
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        match text {
+            "text" => Ok(Self::Text),
+            "json" => Ok(Self::Json),
+            _ => Err(format!("expected text or json, found {text:?}")),
+        }
+    }
+
+    fn show(&self) -> Option<Value> {
+        let word = match self {
+            Self::Text => "text",
+            Self::Json => "json",
+        };
+        Some(Value::String(word.to_owned()))
+    }
+}
+
+/// Which lines the log has: a level, or levels per module. Always one that `tracing` understands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogLevel(String);
+
+const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
+
+impl LogLevel {
+    /// What `tracing` makes of it.
+    pub fn filter(&self) -> EnvFilter {
+        EnvFilter::new(&self.0)
+    }
+}
+
+impl Default for LogLevel {
+    fn default() -> Self {
+        Self("info".to_owned())
+    }
+}
+
+impl Setting for LogLevel {
+    const FORM: &'static str = "LEVEL";
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        for part in text.split(',').map(str::trim) {
+            // `tracing` would take a misspelt level as the name of a module.
+            let level = part.rsplit_once('=').map_or(part, |(_, level)| level);
+            if !LEVELS.contains(&level) {
+                return Err(format!("{level:?} is no level; they are {}", LEVELS.join(", ")));
+            }
+        }
+        EnvFilter::try_new(text).map_err(|error| error.to_string())?;
+        Ok(Self(text.to_owned()))
+    }
+
+    fn show(&self) -> Option<Value> {
+        Some(Value::String(self.0.clone()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_a_number_or_have_a_unit() {
+        for (text, bytes) in
+            [("0", 0), ("1048576", 1 << 20), ("1MiB", 1 << 20), ("2 kb", 2_000), ("3GiB", 3 << 30), ("7B", 7)]
+        {
+            assert_eq!(Bytes::from_text(text), Ok(Bytes(bytes)), "{text}");
+        }
+        for text in ["", "MiB", "1.5MiB", "-1", "1XiB", "99999999999TiB", "10%"] {
+            assert!(Bytes::from_text(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn bytes_are_shown_as_they_can_be_read() {
+        for bytes in [0, 1, 1023, 1024, 1025, 512 << 10, 128 << 20, 5 << 30] {
+            let shown = Bytes(bytes).show().unwrap();
+            let text = shown.as_str().map_or_else(|| shown.to_string(), str::to_owned);
+            assert_eq!(Bytes::from_text(&text), Ok(Bytes(bytes)));
+        }
+    }
+
+    #[test]
+    fn memory_can_be_a_percentage() {
+        assert_eq!(MemorySize::from_text("40%").unwrap().of(1000), 400);
+        assert_eq!(MemorySize::from_text("1KiB").unwrap().of(1000), 1024);
+        for text in ["0%", "101%", "%", "4.5%"] {
+            assert!(MemorySize::from_text(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_misspelt_level_is_not_taken_for_a_module() {
+        for text in ["info", "info,leveret::net=debug", "off", "leveret=trace"] {
+            assert!(LogLevel::from_text(text).is_ok(), "{text}");
+        }
+        for text in ["inof", "", "info,leveret", "leveret=loud", "info,,debug"] {
+            assert!(LogLevel::from_text(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn several_values_are_an_array_or_have_commas() {
+        assert_eq!(Vec::<u16>::from_text("1, 2,3"), Ok(vec![1, 2, 3]));
+        assert_eq!(Vec::<u16>::from_text(""), Ok(vec![]));
+        assert!(Vec::<u16>::from_text("1,x").is_err());
+    }
+}

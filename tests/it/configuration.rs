@@ -1,0 +1,89 @@
+//! The configuration of a real broker: checked, shown, reloaded.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use rustix::process::Signal;
+
+use crate::harness::Broker;
+use crate::wait;
+
+fn leveret(args: &[&str], env: &[(&str, &str)]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_leveret"));
+    command.args(args).envs(env.iter().copied()).output().expect("the broker's binary")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).expect("UTF-8")
+}
+
+fn file(folder: &Path, text: &str) -> String {
+    let path = folder.join("leveret.toml");
+    fs::write(&path, text).expect("a file");
+    path.to_str().expect("UTF-8").to_owned()
+}
+
+#[test]
+fn a_wrong_file_stops_the_start_and_the_check_with_line_and_column() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = file(folder.path(), "heartbeat = 5\nhartbeat = 6\nchannel_max = \"many\"\n");
+    for command in ["check-config", "serve"] {
+        let output = leveret(&[command, "--config", &config], &[]);
+        assert!(!output.status.success());
+        let error = text(&output.stderr);
+        assert!(
+            error.contains("leveret.toml:2:1: unknown key \"hartbeat\"; did you mean \"heartbeat\"?"),
+            "{error}"
+        );
+        assert!(error.contains("leveret.toml:3:15: channel_max: expected a whole number"), "{error}");
+    }
+    let config = file(folder.path(), "heartbeat = 5\n");
+    assert!(leveret(&["check-config", "--config", &config], &[]).status.success());
+}
+
+#[test]
+fn config_show_tells_where_each_value_comes_from() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = file(folder.path(), "# first\nheartbeat = 5\nchannel_max = 7\n");
+    let args = ["config", "show", "--config", &config, "--frame-max", "8192"];
+    let env = [("LEVERET_CHANNEL_MAX", "9"), ("LEVERET_UI_DIR", "")];
+    let shown = text(&leveret(&args, &env).stdout);
+    let line = |key: &str| shown.lines().find(|line| line.contains(key)).expect(key).to_owned();
+    assert!(line("heartbeat").starts_with("heartbeat = 5 "), "{shown}");
+    assert!(line("heartbeat").ends_with("leveret.toml:2"), "{shown}");
+    assert!(line("channel_max").ends_with("# LEVERET_CHANNEL_MAX"), "{shown}");
+    assert!(line("frame_max").ends_with("# --frame-max"), "{shown}");
+    assert!(line("amqp_listen").ends_with("# default"), "{shown}");
+    assert!(line("ui_dir").starts_with("# ui_dir is not set"), "{shown}");
+
+    let json = leveret(&[&args[..], &["--json"]].concat(), &env);
+    let keys: serde_json::Value = serde_json::from_slice(&json.stdout).expect("JSON");
+    let row = keys.as_array().expect("rows").iter().find(|row| row["key"] == "heartbeat").expect("a row");
+    assert_eq!((&row["value"], &row["origin"]["line"]), (&5.into(), &2.into()));
+}
+
+#[test]
+fn sighup_changes_what_can_change_and_says_what_can_not() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = file(folder.path(), "log_level = \"info\"\n");
+    let broker = Broker::with(&["--config", &config]);
+    file(folder.path(), "log_level = \"debug\"\nhttp_listen = \"127.0.0.1:1\"\nlog_format = \"json\"\n");
+    let reloaded = |times: usize| {
+        broker.signal(Signal::HUP);
+        wait::until("the reload", || broker.log().matches("reload: done").count() == times);
+    };
+    reloaded(1);
+    let log = broker.log();
+    assert!(log.contains("reload: log_level is \"debug\" now, was \"info\""), "{log}");
+    assert!(log.contains("reload: log_format stays \"text\": \"json\""), "{log}");
+    assert!(!log.contains("http_listen"), "the flag wins over the file: {log}");
+    drop(std::net::TcpStream::connect(broker.amqp).expect("a connection"));
+    wait::until("a line at debug level", || broker.log().contains("DEBUG"));
+
+    file(folder.path(), "log_level = \"loud\"\n");
+    broker.signal(Signal::HUP);
+    wait::until("the refusal", || broker.log().contains("nothing changes"));
+    assert!(broker.log().contains("leveret.toml:1:13: log_level: \"loud\" is no level"));
+    drop(broker.client());
+}
