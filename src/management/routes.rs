@@ -10,7 +10,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
-use super::documented::{Routes, any_object, body, check, delete, list, nothing, one, post};
+use super::documented::{Routes, any_object, body, check, delete, list, nothing, one, post, text};
 use super::error::Refused;
 use super::{
     Api, access, accounts, bindings, connections, consumers, error, exchanges, export, facts, get as got,
@@ -68,7 +68,7 @@ fn about() -> Routes {
     Routes::about("Broker")
         .at("/overview", one("Totals, rates and listeners", overview::get))
         .at("/cluster-name", one("The cluster's name", overview::cluster_name))
-        .at("/version", one("The version", overview::version).for_everybody())
+        .at("/version", text("The version", overview::version).for_everybody())
         .at("/extensions", list("Extensions of the dashboard", overview::extensions))
         .at("/nodes", list("Nodes: this one", node::all))
         .at("/nodes/{name}", one("A node", node::get))
