@@ -1,14 +1,19 @@
 # Tests and checks. `make test` installs what it needs into this folder (.venv, node_modules, target) and runs everything.
 
-.PHONY: test clients lint conformance
+.PHONY: test clients api lint conformance
 
 test:
 	cargo test --workspace --locked
 	python3 tests/clients/run.py
+	python3 tests/api/run.py
 
 # Real client libraries against one broker: a table of client x scenario.
 clients:
 	python3 tests/clients/run.py
+
+# Other people's tools against the management API.
+api:
+	python3 tests/api/run.py
 
 lint:
 	cargo fmt --all -- --check

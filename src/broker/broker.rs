@@ -16,6 +16,7 @@ use parking_lot::Mutex;
 
 use super::arguments::to_args;
 use super::attributes::{held_until, released_headers};
+use super::configured_limits::{MAX_CHANNELS, MAX_CONNECTIONS};
 use super::copies;
 use super::dead_letter::dead_letter;
 use super::deadlines::Ticks;
@@ -23,15 +24,17 @@ use super::deduplication::DeduplicationRule;
 use super::definitions::{
     BindingDefinition, Changes, DefinitionStore, DelayDefinition, ExchangeDefinition, Key, QueueDefinition,
 };
+use super::global_parameters::GlobalParameters;
 use super::holder::Holder;
 use super::limits::Limits;
 use super::memory::Memory;
-use super::names::{ConnectionId, ExchangeName, QueueName};
+use super::names::{ConnectionId, ExchangeName, QueueName, UserName};
 use super::publish::route;
 use super::queue_handle::{QueueEnvironment, QueueHandle, QueueSpec, QueueStats, move_message};
 use super::queue_options;
 use super::refusal::Refusal;
-use super::registry::{ConnectionHandle, Registry};
+use super::registry::{ChannelHandle, ConnectionHandle, Registry};
+use super::seats::Seat;
 use super::turn::{Dead, Turn};
 use super::users::{PermissionRecord, UserRecord, Users, hash_password};
 use super::vhost::{Vhost, VhostStats};
@@ -47,6 +50,7 @@ pub struct Broker {
     pub(super) vhosts: DashMap<String, Arc<Vhost>>,
     /// Held while users, permissions or vhosts are changed.
     pub(super) administration: Mutex<()>,
+    pub(super) global_parameters: GlobalParameters,
     /// Counts of vhosts that are gone.
     pub retired_vhosts: VhostStats,
     definitions: Box<dyn DefinitionStore>,
@@ -112,6 +116,7 @@ impl Broker {
             registry: Registry::default(),
             vhosts: DashMap::new(),
             administration: Mutex::default(),
+            global_parameters: GlobalParameters::default(),
             retired_vhosts: VhostStats::default(),
             definitions,
             environment,
@@ -229,7 +234,7 @@ impl Broker {
                     .bind(&stored.source, end, &stored.routing_key, args)
                     .map_err(|refusal| refusal.to_string())?;
             }
-            other => return Err(format!("unknown kind {other:?}; was it written by a newer version?")),
+            _ => return self.load_rule(key, value),
         }
         Ok(())
     }
@@ -325,6 +330,45 @@ impl Broker {
     /// Connections that are open.
     pub fn open_connections(&self) -> usize {
         self.registry.len()
+    }
+
+    /// Lets a connection into a vhost, if nobody's limit is reached. It is counted until
+    /// [`Vhost::connection_ended`] and until the seat is dropped.
+    pub fn admit(&self, vhost: &Vhost, user: &UserName, id: ConnectionId) -> Result<Seat, Refusal> {
+        if self.open_connections() >= self.limits.connections_max {
+            let max = self.limits.connections_max;
+            return Err(Refusal::NotAllowed(format!("connection limit ({max}) is reached")));
+        }
+        let max = self.users.limit(user.as_str(), MAX_CONNECTIONS);
+        let seat = self.registry.seat(user, max).ok_or_else(|| {
+            let max = max.unwrap_or_default();
+            Refusal::NotAllowed(format!(
+                "Connection refused for user '{user}': user connection limit ({max}) is reached"
+            ))
+        })?;
+        vhost.connection_comes(id).map_err(|max| {
+            Refusal::NotAllowed(format!(
+                "access to vhost '{}' refused for user '{user}': connection limit ({max}) is reached",
+                vhost.name
+            ))
+        })?;
+        Ok(seat)
+    }
+
+    /// A channel of a user is opened, if its limit is not reached.
+    pub fn open_channel(
+        &self,
+        connection: ConnectionId,
+        user: &UserName,
+        number: u16,
+    ) -> Result<Arc<ChannelHandle>, Refusal> {
+        let max = self.users.limit(user.as_str(), MAX_CHANNELS);
+        self.registry.channel_opened(connection, user, number, max).ok_or_else(|| {
+            let max = max.unwrap_or_default();
+            Refusal::NotAllowed(format!(
+                "number of channels opened for user '{user}' has reached the maximum allowed user limit of ({max})"
+            ))
+        })
     }
 
     /// A connection has reached `connection.open-ok`.
@@ -534,9 +578,11 @@ fn rank(key: &str) -> u8 {
         "vhost" => 0,
         "user" => 1,
         "permission" => 2,
-        "exchange" => 3,
-        "queue" => 4,
-        "delay" => 5,
-        _ => 6,
+        "exchange" => 4,
+        "queue" => 5,
+        "delay" => 6,
+        "binding" => 7,
+        // Rules hold for what is loaded after them.
+        _ => 3,
     }
 }

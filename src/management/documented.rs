@@ -100,6 +100,16 @@ where
     Operations::new(HttpMethod::Get, operation.parameter(columns), routing::get(handler))
 }
 
+/// A text.
+pub(super) fn text<H, T>(summary: &str, handler: H) -> Operations
+where
+    H: Handler<T, Api>,
+    T: 'static,
+{
+    let operation = OperationBuilder::new().summary(Some(summary)).response("200", json(String::schema()));
+    Operations::new(HttpMethod::Get, operation, routing::get(handler))
+}
+
 /// A check of health: 503 when ill, with what was found.
 pub(super) fn check<H, T>(summary: &str, handler: H) -> Operations
 where

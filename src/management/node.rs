@@ -2,7 +2,7 @@
 
 use axum::extract::{Path, State};
 use axum::response::Response;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::access::{Level, Login};
 use super::answer::{self, Query};
@@ -121,7 +121,7 @@ pub(super) async fn get(
     answer::one(&query, &shown(&api))
 }
 
-/// `GET nodes/:name/memory`.
+/// `GET nodes/:name/memory`: bodies of messages are `binary`, all else is `other_system`.
 pub(super) async fn memory(
     State(api): State<Api>,
     login: Login,
@@ -131,11 +131,39 @@ pub(super) async fn memory(
     login.must_be(Level::Monitoring)?;
     named(&api, &name)?;
     let (resident, messages) = (Usage::read(&api).memory, api.broker.memory().held());
-    let shown = json!({ "memory": {
-        "strategy": "rss",
-        "messages": messages,
-        "other": resident.saturating_sub(messages),
-        "total": { "erlang": resident, "rss": resident, "allocated": resident },
-    }});
-    answer::one(&query, &shown)
+    let mut shown: Map<String, Value> =
+        NOT_COUNTED.iter().map(|name| ((*name).to_owned(), json!(0))).collect();
+    shown.insert("strategy".to_owned(), json!("rss"));
+    shown.insert("binary".to_owned(), json!(messages));
+    shown.insert("other_system".to_owned(), json!(resident.saturating_sub(messages)));
+    let total = json!({ "erlang": resident, "rss": resident, "allocated": resident });
+    shown.insert("total".to_owned(), total);
+    answer::one(&query, &json!({ "memory": shown }))
 }
+
+/// Members of `RabbitMQ`'s answer that have no counterpart here; its tools fail without them.
+const NOT_COUNTED: &[&str] = &[
+    "allocated_unused",
+    "atom",
+    "code",
+    "connection_channels",
+    "connection_other",
+    "connection_readers",
+    "connection_writers",
+    "metadata_store",
+    "metadata_store_ets",
+    "metrics",
+    "mgmt_db",
+    "mnesia",
+    "msg_index",
+    "other_ets",
+    "other_proc",
+    "plugins",
+    "queue_procs",
+    "quorum_ets",
+    "quorum_queue_procs",
+    "reserved_unallocated",
+    "stream_queue_coordinator_procs",
+    "stream_queue_procs",
+    "stream_queue_replica_reader_procs",
+];

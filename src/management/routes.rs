@@ -10,11 +10,12 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
-use super::documented::{Routes, any_object, body, check, delete, list, nothing, one, post};
+use super::documented::{Routes, any_object, body, check, delete, list, nothing, one, post, text};
 use super::error::Refused;
 use super::{
     Api, access, accounts, bindings, connections, consumers, error, exchanges, export, facts, get as got,
-    health, import, node, overview, policies, publish, queues, server, vhosts,
+    health, import, limits, node, overview, parameters, policies, publish, queues, server, topic_permissions,
+    vhosts,
 };
 
 /// Bytes of a request's body, unless it carries messages or definitions.
@@ -61,6 +62,7 @@ fn described(api: &Api) -> Routes {
         .merge(people())
         .merge(definitions())
         .merge(checks())
+        .merge(rules())
         .merge(not_there_yet())
 }
 
@@ -68,7 +70,7 @@ fn about() -> Routes {
     Routes::about("Broker")
         .at("/overview", one("Totals, rates and listeners", overview::get))
         .at("/cluster-name", one("The cluster's name", overview::cluster_name))
-        .at("/version", one("The version", overview::version).for_everybody())
+        .at("/version", text("The version", overview::version).for_everybody())
         .at("/extensions", list("Extensions of the dashboard", overview::extensions))
         .at("/nodes", list("Nodes: this one", node::all))
         .at("/nodes/{name}", one("A node", node::get))
@@ -92,7 +94,7 @@ fn virtual_hosts() -> Routes {
         .at("/vhosts/{vhost}/permissions", list("Permissions in a virtual host", accounts::permissions_in))
         .at(
             "/vhosts/{vhost}/topic-permissions",
-            list("Topic permissions in a virtual host", policies::none_for_administrators),
+            list("Topic permissions in a virtual host", topic_permissions::in_vhost),
         )
         .at("/vhosts/{vhost}/connections", list("Connections to a virtual host", connections::in_vhost))
         .at("/vhosts/{vhost}/channels", list("Channels of a virtual host", connections::channels_in_vhost))
@@ -209,7 +211,7 @@ fn people() -> Routes {
         .at("/users/{user}/permissions", list("Permissions of a user", accounts::permissions_of))
         .at(
             "/users/{user}/topic-permissions",
-            list("Topic permissions of a user", policies::none_for_administrators),
+            list("Topic permissions of a user", topic_permissions::of_user),
         )
         .at("/permissions", list("Permissions", accounts::all_permissions))
         .at(
@@ -277,6 +279,58 @@ fn checks() -> Routes {
         .at("/aliveness-test/{vhost}", check("Declares a queue, publishes, gets", health::aliveness))
 }
 
+fn rules() -> Routes {
+    Routes::about("Limits, topic permissions and parameters")
+        .at("/vhost-limits", list("Limits of virtual hosts", limits::of_vhosts))
+        .at("/vhost-limits/{vhost}", list("Limits of a virtual host", limits::of_one_vhost))
+        .at(
+            "/vhost-limits/{vhost}/{limit}",
+            delete("Takes a limit away", limits::delete_of_vhost).put(
+                "Sets max-connections or max-queues",
+                body::<limits::LimitBody>(),
+                limits::put_of_vhost,
+            ),
+        )
+        .at("/user-limits", list("Limits of users", limits::of_users))
+        .at("/user-limits/{user}", list("Limits of a user", limits::of_one_user))
+        .at(
+            "/user-limits/{user}/{limit}",
+            delete("Takes a limit away", limits::delete_of_user).put(
+                "Sets max-connections or max-channels",
+                body::<limits::LimitBody>(),
+                limits::put_of_user,
+            ),
+        )
+        .at("/topic-permissions", list("Topic permissions", topic_permissions::all))
+        .at(
+            "/topic-permissions/{vhost}/{user}",
+            list("A user's topic permissions in a virtual host", topic_permissions::get)
+                .put("Sets one", any_object(), topic_permissions::put)
+                .delete("Takes them away", topic_permissions::delete),
+        )
+        .at(
+            "/topic-permissions/{vhost}/{user}/{exchange}",
+            list("A user's topic permission on an exchange", topic_permissions::get_one)
+                .delete("Takes it away", topic_permissions::delete_one),
+        )
+        .at("/parameters", list("Parameters", parameters::all))
+        .at("/parameters/{component}", list("Parameters of a component", parameters::of_component))
+        .at("/parameters/{component}/{vhost}", list("Those of a virtual host", parameters::in_vhost))
+        .at(
+            "/parameters/{component}/{vhost}/{name}",
+            one("A parameter", parameters::get)
+                .put("Sets it", body::<parameters::ParameterBody>(), parameters::put)
+                .delete("Takes it away", parameters::delete),
+        )
+        .at("/global-parameters", list("Global parameters", parameters::all_global))
+        .at(
+            "/global-parameters/{name}",
+            one("A global parameter", parameters::get_global)
+                .put("Sets it", body::<parameters::ParameterBody>(), parameters::put_global)
+                .delete("Takes it away", parameters::delete_global),
+        )
+}
+
 fn not_there_yet() -> Routes {
     let object = || {
         one("None", policies::missing)
@@ -284,26 +338,12 @@ fn not_there_yet() -> Routes {
             .delete("None", policies::missing)
     };
     Routes::about("Empty here")
-        .at("/parameters", list("None", policies::none_for_policymakers))
-        .at("/parameters/{component}", list("None", policies::none_for_policymakers))
-        .at("/parameters/{component}/{vhost}", list("None", policies::none_for_policymakers))
-        .at("/parameters/{component}/{vhost}/{name}", object())
-        .at("/global-parameters", list("None", policies::none_for_policymakers))
-        .at("/global-parameters/{name}", object())
         .at("/policies", list("None", policies::none))
         .at("/policies/{vhost}", list("None", policies::none_in_vhost))
         .at("/policies/{vhost}/{name}", object())
         .at("/operator-policies", list("None", policies::none))
         .at("/operator-policies/{vhost}", list("None", policies::none_in_vhost))
         .at("/operator-policies/{vhost}/{name}", object())
-        .at("/vhost-limits", list("None", policies::none))
-        .at("/vhost-limits/{vhost}", list("None", policies::none_in_vhost))
-        .at("/vhost-limits/{vhost}/{name}", object())
-        .at("/user-limits", list("None", policies::none_for_administrators))
-        .at("/user-limits/{user}", list("None", policies::none_for_administrators))
-        .at("/user-limits/{user}/{name}", object())
-        .at("/topic-permissions", list("None", policies::none_for_administrators))
-        .at("/topic-permissions/{vhost}/{user}", object())
         .at("/feature-flags", list("None", policies::none))
         .at("/deprecated-features", list("None", policies::none))
         .at("/deprecated-features/used", list("None", policies::none))

@@ -24,7 +24,7 @@ use crate::broker::Broker;
 use crate::broker::names::{ConnectionId, UserName};
 use crate::broker::publish::Publisher;
 use crate::broker::queue_handle::QueueHandle;
-use crate::broker::registry::{Closer, ConnectionFacts, ConnectionHandle};
+use crate::broker::registry::{Closer, ConnectionFacts, ConnectionHandle, Seat};
 use crate::broker::turn::Turn;
 use crate::broker::users::AccessRights;
 use crate::broker::vhost::Vhost;
@@ -124,6 +124,8 @@ pub struct Connection {
     pub(super) user: Option<UserName>,
     pub(super) vhost: Option<Arc<Vhost>>,
     pub(super) rights: Option<AccessRights>,
+    /// Counts it for its user.
+    pub(super) seat: Option<Seat>,
     pub(super) channels: FxHashMap<u16, Channel>,
     pub(super) publisher: Publisher,
     pub(super) batch: Batch,
@@ -162,6 +164,7 @@ impl Connection {
             user: None,
             vhost: None,
             rights: None,
+            seat: None,
             channels: FxHashMap::default(),
             publisher: Publisher::default(),
             batch: Batch::default(),

@@ -177,11 +177,8 @@ impl Connection {
         let Some(user) = self.user.clone() else { return Err(Refusal::NoVhost(name.to_owned())) };
         let vhost = self.broker.vhost(name).ok_or_else(|| Refusal::NoVhost(name.to_owned()))?;
         let rights = AccessRights::of(&self.broker.users, &user, &VhostName::new(name))
-            .ok_or(Refusal::VhostDenied { vhost: name.to_owned(), user })?;
-        if self.broker.open_connections() >= self.broker.limits.connections_max {
-            let max = self.broker.limits.connections_max;
-            return Err(Refusal::NotAllowed(format!("connection limit ({max}) is reached")));
-        }
+            .ok_or_else(|| Refusal::VhostDenied { vhost: name.to_owned(), user: user.clone() })?;
+        self.seat = Some(self.broker.admit(&vhost, &user, self.id)?);
         self.vhost = Some(Arc::clone(&vhost));
         self.rights = Some(rights);
         Ok(())

@@ -212,8 +212,12 @@ impl Connection {
             let text = format!("number of channels opened has reached the negotiated channel_max ({max})");
             return self.fail(&AmqpError::new(ReplyCode::NotAllowed, id, text));
         }
+        let Some(user) = self.user.clone() else { return self.illegal(id) };
+        let handle = match self.broker.open_channel(self.id, &user, number) {
+            Ok(handle) => handle,
+            Err(refusal) => return self.fail(&refused(&refusal, id)),
+        };
         let incarnation = self.outbox.open_channel(number);
-        let handle = self.broker.registry.channel_opened(self.id, number);
         self.channels.insert(number, Channel::new(number, incarnation, handle));
         let ok = channel::AMQPMethod::OpenOk(channel::OpenOk {});
         self.send(number, &AMQPClass::Channel(ok));

@@ -63,6 +63,12 @@ keys! {
         consumers_per_channel_max: usize = Limits::default().consumers_per_channel_max, Restart;
     }
 
+    "Declarations", None => {
+        /// Exchanges in all vhosts together, the predeclared seven of each among them. Without it any
+        /// number.
+        exchanges_max: Option<usize> = None, Restart;
+    }
+
     "Messages", None => {
         /// Largest message body; larger ones close the channel with 406. As RabbitMQ 4 has it.
         message_bytes_max: Bytes = Bytes(Limits::default().message_bytes_max), Restart, unit "bytes", range 0, BODY_BYTES_CAP;
@@ -87,6 +93,7 @@ impl Config {
             outbox_bytes_max: size(self.outbox_bytes_max),
             connections_max: self.connections_max,
             memory_bytes_max: self.memory_bytes_max.of(super::machine::memory()),
+            exchanges_max: self.exchanges_max,
             consumers_per_channel_max: self.consumers_per_channel_max,
             transaction_bytes_max: size(self.transaction_bytes_max),
         }

@@ -5,6 +5,7 @@ mod accounts;
 mod connections;
 mod declare;
 mod definitions;
+mod limits;
 mod lists;
 mod messages;
 mod metrics;

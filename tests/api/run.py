@@ -1,0 +1,137 @@
+#!/usr/bin/env python3
+"""Other people's tools against the management API of a broker that this starts.
+
+    tests/api/run.py [v1] [v2] [schema]
+
+v1, v2: both rabbitmqadmins go through tour_v1.txt and tour_v2.txt. schema: schemathesis asks every operation of
+/api/openapi.json for answers that the description does not have. What is missing is fetched: v1 out of Debian's package, v2 from
+crates.io, schemathesis from PyPI. A tool that cannot be had is a failure.
+"""
+
+import os
+import pathlib
+import re
+import shlex
+import subprocess
+import sys
+import tempfile
+import urllib.request
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent / "clients"))
+from run import ROOT, VENV, Broker, Missing, call, need  # noqa: E402
+
+TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
+V2_VERSION = "2.35.0"
+SCHEMATHESIS = "schemathesis==4.32.5"
+# Checks of health are 503 when something is ill, and `auth/hash_password` is slow by intention.
+UNASKED = "health/checks|auth/hash_password"
+
+
+def v1():
+    """The script, out of the package that carries it."""
+    script = TARGET / "tools/rabbitmqadmin-3"
+    if not script.exists():
+        need("apt-get", "dpkg-deb", "python3")
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                call("apt-get", "download", "rabbitmq-server", cwd=folder)
+            except Missing:
+                call("apt-get", "update", "-qq")
+                call("apt-get", "download", "rabbitmq-server", cwd=folder)
+            (package,) = pathlib.Path(folder).glob("*.deb")
+            call("dpkg-deb", "-x", package, folder)
+            found = next(pathlib.Path(folder).rglob("rabbitmqadmin"), None)
+            if found is None:
+                raise Missing("Debian's rabbitmq-server has no rabbitmqadmin")
+            script.parent.mkdir(parents=True, exist_ok=True)
+            script.write_bytes(found.read_bytes())
+    return ["python3", script]
+
+
+def v2():
+    """Built once; a debug build is quicker to have."""
+    binary = TARGET / f"tools/rabbitmqadmin-{V2_VERSION}/bin/rabbitmqadmin"
+    if not binary.exists():
+        need("cargo")
+        call("cargo", "install", "--debug", "--locked", "-q", "rabbitmqadmin", "--version", V2_VERSION,
+             "--root", binary.parent.parent, env={**os.environ, "CARGO_TARGET_DIR": str(TARGET / "tools/build")})
+    return [binary]
+
+
+def schemathesis():
+    program = VENV.with_name(".venv-schema") / "bin/schemathesis"
+    if not program.exists():
+        need("python3")
+        call("python3", "-m", "venv", program.parent.parent)
+        call(program.parent / "pip", "install", "-q", SCHEMATHESIS)
+    return [program]
+
+
+def tour(name, tool, address, facts):
+    """Runs a tour; the failures."""
+    failures, steps = [], 0
+    for line in (HERE / f"tour_{name}.txt").read_text().splitlines():
+        if not line.strip() or line.startswith("#"):
+            continue
+        wanted, _, command = line.rpartition("| ")
+        wanted = wanted.strip()
+        must_fail = wanted.endswith("!")
+        wanted = wanted.rstrip("!").strip()
+        for key, value in facts.items():
+            command = command.replace("{%s}" % key, value)
+        host, port = address.rsplit(":", 1)
+        done = subprocess.run(
+            [*map(str, tool), "-H", host, "-P", port, *shlex.split(command)],
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60,
+        )
+        steps += 1
+        if (done.returncode != 0) != must_fail or not re.search(wanted, done.stdout):
+            failures.append(f"{name}: {command}\n    exit {done.returncode}: {done.stdout[-1500:].strip()}")
+    print(f"{name}: {steps} commands, {len(failures)} failed", flush=True)
+    return failures
+
+
+def schema(tool, address, folder):
+    done = subprocess.run(
+        [*map(str, tool), "run", f"http://{address}/api/openapi.json", "--auth", "guest:guest", "--max-examples", "12",
+         "--phases", "examples,coverage,fuzzing", "--exclude-path-regex", UNASKED, "--seed", "1", "--generation-database", "none",
+         "--checks", "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=folder,
+    )
+    cases = re.search(r"(\d+) generated", done.stdout)
+    print(f"schema: {cases[1] if cases else 'no'} requests, exit {done.returncode}", flush=True)
+    if done.returncode == 0 and cases and int(cases[1]) > 500:
+        return []
+    found = re.search(r"=+ FAILURES =+(.*?)=+ WARNINGS =+", done.stdout, re.DOTALL)
+    return [f"schema: {(found[1] if found else done.stdout)[-6000:]}"]
+
+
+def main():
+    wanted = sys.argv[1:] or ["v1", "v2", "schema"]
+    tools, failures = {}, []
+    for name, fetch in (("v1", v1), ("v2", v2), ("schema", schemathesis)):
+        if name in wanted:
+            try:
+                tools[name] = fetch()
+            except Missing as missing:
+                failures.append(f"{name}: {missing}")
+    for name, tool in tools.items():
+        broker = Broker()
+        with broker as url, tempfile.TemporaryDirectory() as folder:
+            address = re.search(r"http listening on (\S+)", broker.log.read_text())[1]
+            with urllib.request.urlopen(f"http://{address}/api/health/checks/is-in-service", timeout=10):
+                pass
+            if name == "schema":
+                failures += schema(tool, address, folder)
+                continue
+            node = "leveret@" + pathlib.Path("/proc/sys/kernel/hostname").read_text().strip()
+            facts = {"folder": folder, "node": node, "amqp_port": url.rsplit(":", 1)[1]}
+            failures += tour(name, tool, address, facts)
+    for failure in failures:
+        print(f"FAILED {failure}")
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
