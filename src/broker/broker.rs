@@ -261,6 +261,18 @@ impl Broker {
         Ok(self.commit(&changes)?)
     }
 
+    /// Puts what was committed in place, as a start would.
+    pub(super) fn put_in_place(&self, changes: &Changes) -> Result<(), String> {
+        let added = changes.as_slice().iter().filter_map(|(key, value)| Some((key, value.as_ref()?)));
+        let mut sorted: Vec<_> = added.map(|(key, value)| (rank(key), key, value)).collect();
+        sorted.sort_by_key(|(rank, key, _)| (*rank, *key));
+        let mut nothing_recovered = HashMap::new();
+        for (_, key, value) in sorted {
+            self.load_one(key, value, &mut nothing_recovered, self.now())?;
+        }
+        Ok(())
+    }
+
     /// Makes changes durable; nothing to do if there are none.
     pub(super) fn commit(&self, changes: &Changes) -> Result<(), Refusal> {
         if changes.is_empty() {

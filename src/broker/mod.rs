@@ -6,6 +6,7 @@
 mod accounts;
 pub mod arguments;
 mod attributes;
+pub mod batch;
 pub mod bindings;
 #[expect(clippy::module_inception, reason = "the broker is the broker")]
 pub mod broker;

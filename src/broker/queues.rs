@@ -282,7 +282,7 @@ impl Broker {
     }
 }
 
-fn check_name(name: &QueueName) -> Result<(), Refusal> {
+pub(super) fn check_name(name: &QueueName) -> Result<(), Refusal> {
     if is_reserved(name.as_str()) {
         return Err(Refusal::ReservedName(Resource::Queue(name.clone())));
     }

@@ -67,10 +67,18 @@ async fn serve(args: &ServeArgs, config: &Config, folder: &Folder, log: Log) -> 
 
     let server = Server::start(Arc::clone(&broker));
     let amqp = server.listen(config.amqp_listen).await?;
-    let process =
-        management::Process { amqp, data_dir: folder.path().to_owned(), ui_dir: config.ui_dir.clone() };
-    let management::Listening { http, metrics } =
+    let process = management::Process {
+        amqp,
+        data_dir: folder.path().to_owned(),
+        ui_dir: config.ui_dir.clone(),
+        topology: config.topology.clone(),
+    };
+    let management::Listening { http, metrics, topology } =
         management::listen(Arc::clone(&broker), process, config.http_listen, config.metrics_listen).await?;
+    server.open();
+    reload.on("topology", move |config| {
+        config.topology.as_deref().map_or(Ok(()), |path| topology.reload(path))
+    });
     tracing::info!(
         "leveret {} started in {} ms, data in {}",
         env!("CARGO_PKG_VERSION"),

@@ -37,6 +37,7 @@ mod routes;
 mod server;
 mod tables;
 mod topic_permissions;
+mod topology;
 mod ui;
 mod vhosts;
 
@@ -48,6 +49,7 @@ use tokio::net::TcpListener;
 
 use crate::broker::Broker;
 pub use server::ListenError;
+pub use topology::DeclaredTopology;
 
 /// What the API tells of the process and cannot ask the broker for.
 #[derive(Clone, Debug)]
@@ -58,6 +60,19 @@ pub struct Process {
     pub data_dir: PathBuf,
     /// Where the dashboard's files are; those in the binary without it.
     pub ui_dir: Option<PathBuf>,
+    /// The topology to apply before anybody is let in, and to compare with from then on.
+    pub topology: Option<PathBuf>,
+}
+
+/// Why the management API cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An address cannot be listened on.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// The declared topology cannot be applied; the text says where and why.
+    #[error("topology: {0}")]
+    Topology(String),
 }
 
 /// What all requests share.
@@ -66,38 +81,51 @@ struct Shared {
     facts: facts::Facts,
     rates: Arc<rates::Rates>,
     logins: access::Logins,
+    topology: topology::Declared,
 }
 
 type Api = Arc<Shared>;
 
 /// Where the API and the metrics are served.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub struct Listening {
     /// The management API; with the port that was given when 0 was asked for.
     pub http: SocketAddr,
     /// Metrics for Prometheus, likewise.
     pub metrics: SocketAddr,
+    /// Applies the declared topology again.
+    pub topology: DeclaredTopology,
 }
 
-/// Serves the management API and the metrics.
+/// Applies the declared topology, then serves the management API and the metrics.
 ///
 /// # Errors
-/// When an address cannot be listened on.
+/// When an address cannot be listened on, or the topology is wrong.
 pub async fn listen(
     broker: Arc<Broker>,
     process: Process,
     http: SocketAddr,
     metrics: SocketAddr,
-) -> Result<Listening, ListenError> {
+) -> Result<Listening, StartError> {
     let (http_listener, http) = bind(http).await?;
     let (metrics_listener, metrics) = bind(metrics).await?;
     let rates = rates::start(Arc::clone(&broker));
     let ui = ui::router(process.ui_dir.clone());
+    let declared = process.topology.clone();
     let facts = facts::Facts::new(process, http, metrics, broker.now());
-    let api = Arc::new(Shared { broker, facts, rates, logins: access::Logins::default() });
+    let api = Arc::new(Shared {
+        broker,
+        facts,
+        rates,
+        logins: access::Logins::default(),
+        topology: topology::Declared::default(),
+    });
+    if let Some(path) = declared {
+        tokio::task::block_in_place(|| topology::start(&api, &path)).map_err(StartError::Topology)?;
+    }
     server::start(http_listener, routes::all(&api, ui));
-    server::start(metrics_listener, metrics::router(api));
-    Ok(Listening { http, metrics })
+    server::start(metrics_listener, metrics::router(Arc::clone(&api)));
+    Ok(Listening { http, metrics, topology: DeclaredTopology(api) })
 }
 
 async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), ListenError> {

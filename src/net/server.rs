@@ -42,6 +42,8 @@ pub struct ServerError {
 pub struct Server {
     shared: Arc<Shared>,
     stop: watch::Sender<bool>,
+    /// Clients are let in.
+    opened: watch::Sender<bool>,
 }
 
 struct Shared {
@@ -56,16 +58,27 @@ impl Server {
         tokio::spawn(timer::run(Arc::clone(&broker)));
         tokio::spawn(timer::relieve_memory(Arc::clone(&broker)));
         let shared = Shared { broker, next_id: AtomicU64::new(1), connections: DashMap::new() };
-        Self { shared: Arc::new(shared), stop: watch::Sender::new(false) }
+        Self { shared: Arc::new(shared), stop: watch::Sender::new(false), opened: watch::Sender::new(false) }
     }
 
-    /// Listens; returns the address, with the port that was given when 0 was asked for.
+    /// Lets clients in; those that have come meanwhile waited.
+    pub fn open(&self) {
+        self.opened.send_replace(true);
+    }
+
+    /// Listens; returns the address, with the port that was given when 0 was asked for. Nobody is let in
+    /// before [`Server::open`].
     pub async fn listen(&self, address: SocketAddr) -> Result<SocketAddr, ServerError> {
         let failed = |source| ServerError { address, source };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let local = listener.local_addr().map_err(failed)?;
         let (shared, stopped) = (Arc::clone(&self.shared), self.stop.subscribe());
-        tokio::spawn(accept(listener, shared, stopped));
+        let mut opened = self.opened.subscribe();
+        tokio::spawn(async move {
+            if opened.wait_for(|opened| *opened).await.is_ok() {
+                accept(listener, shared, stopped).await;
+            }
+        });
         Ok(local)
     }
 

@@ -20,7 +20,6 @@ pub(super) fn are_these(object: &Map<String, Value>) -> bool {
         .iter()
         .any(|name| object.contains_key(*name))
         || object.get("vhosts").is_some_and(Value::is_array)
-        || object.get("queues").is_some_and(Value::is_array)
 }
 
 #[derive(Deserialize)]

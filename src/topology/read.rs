@@ -243,7 +243,7 @@ impl Building<'_> {
         let mut body = members([("tags", json!(tags.unwrap_or_default().0))]);
         match (password, password_hash) {
             (Some(at), Some(_)) => {
-                self.complain(source, at.line, "either password or password_hash, not both")
+                self.complain(source, at.line, "either password or password_hash, not both");
             }
             (Some(At { line, value: Secret(secret) }), None) => match self.secret(source, &secret) {
                 Ok(password) => {

@@ -75,7 +75,7 @@ mod tests {
 
     #[test]
     fn values_and_lines() {
-        let node = read("a = 1\n\n[b.c]\nd = [\"x\", 1_000, -0x1]\n").unwrap();
+        let node = read("a = 1\n\n[b.c]\nd = [\"x\", 1_000, 0x1]\n").unwrap();
         let Content::Map(map) = node.content else { panic!("a map") };
         assert_eq!((map[0].0.line, &map[0].1.content), (1, &Content::Whole(1)));
         let Content::Map(b) = &map[1].1.content else { panic!("a map") };

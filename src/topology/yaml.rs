@@ -9,7 +9,12 @@ use super::node::{Content, DEPTH_MAX, Key, NODES_MAX, Node, Wrong};
 
 /// Reads the one document of a text.
 pub(super) fn read(text: &str) -> Result<Node, Wrong> {
-    let mut reader = Reader { parser: Parser::new_from_str(text), anchors: HashMap::new(), nodes: 0 };
+    let mut reader = Reader {
+        parser: Parser::new_from_str(text),
+        anchors: HashMap::new(),
+        nodes: 0,
+        lines: text.lines().count().max(1),
+    };
     let mut document = None;
     loop {
         match reader.next()? {
@@ -32,6 +37,7 @@ struct Reader<'a> {
     /// By the parser's numbers, with the count of nodes in each.
     anchors: HashMap<usize, (Node, usize)>,
     nodes: usize,
+    lines: usize,
 }
 
 impl<'a> Reader<'a> {
@@ -39,7 +45,10 @@ impl<'a> Reader<'a> {
         match self.parser.next_event() {
             None => Ok((Event::StreamEnd, Span::default())),
             Some(Ok(event)) => Ok(event),
-            Some(Err(error)) => Err(Wrong::at(error.marker().line(), format!("not YAML: {}", error.info()))),
+            // What is missing at the end is missing in the last line.
+            Some(Err(error)) => {
+                Err(Wrong::at(error.marker().line().min(self.lines), format!("not YAML: {}", error.info())))
+            }
         }
     }
 
