@@ -15,6 +15,7 @@ use leveret_queues::{Millis, QueueId};
 use parking_lot::Mutex;
 
 use super::arguments::to_args;
+use super::attempts::Attempts;
 use super::attributes::{held_until, released_headers};
 use super::configured_limits::{MAX_CHANNELS, MAX_CONNECTIONS};
 use super::copies;
@@ -35,6 +36,7 @@ use super::queue_options;
 use super::refusal::Refusal;
 use super::registry::{ChannelHandle, ConnectionHandle, Registry};
 use super::seats::Seat;
+use super::token::Tokens;
 use super::turn::{Dead, Turn};
 use super::users::{PermissionRecord, UserRecord, Users, hash_password};
 use super::vhost::{Vhost, VhostStats};
@@ -47,6 +49,10 @@ pub struct Broker {
     pub users: Users,
     /// Who is connected.
     pub registry: Registry,
+    /// Logins that were tried.
+    pub attempts: Attempts,
+    /// Which tokens are taken in place of passwords, if any.
+    pub tokens: Option<Arc<Tokens>>,
     pub(super) vhosts: DashMap<String, Arc<Vhost>>,
     /// Held while users, permissions or vhosts are changed.
     pub(super) administration: Mutex<()>,
@@ -58,6 +64,30 @@ pub struct Broker {
     next_consumer: AtomicU64,
     /// Publishing connections that wait for the store.
     waiting: Mutex<Vec<Waker>>,
+}
+
+/// How users log in, and who the first one is.
+pub struct Security {
+    /// Logins from one address that may fail in a minute before it is held up; 0 for no limit.
+    pub login_failures_per_minute: u32,
+    /// Which tokens are taken in place of passwords.
+    pub tokens: Option<Arc<Tokens>>,
+    /// The user that a first start makes. Without it: guest, from this machine only.
+    pub admin: Option<Admin>,
+}
+
+impl Default for Security {
+    fn default() -> Self {
+        Self { login_failures_per_minute: 30, tokens: None, admin: None }
+    }
+}
+
+/// The first user. No `Debug`: it would print the password.
+pub struct Admin {
+    /// The name.
+    pub name: String,
+    /// The password.
+    pub password: String,
 }
 
 /// Why a broker cannot start on what it found.
@@ -97,6 +127,7 @@ impl Broker {
     /// Builds the broker from what was found, and what a first start needs.
     pub fn start(
         limits: Limits,
+        security: Security,
         store: Arc<dyn Store>,
         definitions: Box<dyn DefinitionStore>,
         found: Found,
@@ -114,6 +145,8 @@ impl Broker {
             limits,
             users: Users::new(),
             registry: Registry::default(),
+            attempts: Attempts::new(security.login_failures_per_minute),
+            tokens: security.tokens,
             vhosts: DashMap::new(),
             administration: Mutex::default(),
             global_parameters: GlobalParameters::default(),
@@ -125,7 +158,7 @@ impl Broker {
         });
         let _ = broker.environment.broker.set(Arc::downgrade(&broker));
         broker.load(found, clock())?;
-        broker.first_start()?;
+        broker.first_start(security.admin.as_ref())?;
         Ok(broker)
     }
 
@@ -239,23 +272,26 @@ impl Broker {
         Ok(())
     }
 
-    /// A first start has the vhost `/` and the user guest, who may do everything there.
-    fn first_start(&self) -> Result<(), StartError> {
+    /// A first start has the vhost `/` and a user who may do everything there: the one that is given, or
+    /// guest.
+    fn first_start(&self, admin: Option<&Admin>) -> Result<(), StartError> {
         let mut changes = Changes::default();
         if self.vhosts.is_empty() {
             self.vhosts.insert("/".to_owned(), Arc::new(Vhost::new("/")));
             changes.put(Key::vhost("/"), &serde_json::json!({}));
         }
         if self.users.is_empty() {
+            let (name, password) = admin
+                .map_or(("guest", &b"guest"[..]), |admin| (admin.name.as_str(), admin.password.as_bytes()));
             let record = UserRecord {
-                password_hash: hash_password(b"guest").map_err(|_| StartError::Randomness)?,
+                password_hash: hash_password(password).map_err(|_| StartError::Randomness)?,
                 tags: vec!["administrator".to_owned()],
             };
-            changes.put(Key::user("guest"), &record);
-            changes.put(Key::permission("guest", "/"), &PermissionRecord::all());
-            self.users.put("guest", record);
+            changes.put(Key::user(name), &record);
+            changes.put(Key::permission(name, "/"), &PermissionRecord::all());
+            self.users.put(name, record);
             self.users
-                .permit("guest", "/", PermissionRecord::all())
+                .permit(name, "/", PermissionRecord::all())
                 .map_err(|error| StartError::Storage(error.to_string()))?;
         }
         Ok(self.commit(&changes)?)

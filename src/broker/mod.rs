@@ -5,6 +5,7 @@
 
 mod accounts;
 pub mod arguments;
+pub mod attempts;
 mod attributes;
 pub mod batch;
 pub mod bindings;
@@ -23,8 +24,10 @@ pub mod exchanges;
 mod futility;
 mod global_parameters;
 pub mod holder;
+pub mod identity;
 pub mod limits;
 pub mod listing;
+pub mod login;
 pub mod memory;
 pub mod names;
 mod paging;
@@ -40,6 +43,7 @@ pub mod registry;
 pub mod reply_to;
 mod rules;
 mod seats;
+pub mod token;
 pub mod topic_permissions;
 pub mod turn;
 pub mod users;

@@ -62,6 +62,32 @@ impl Traffic {
     }
 }
 
+/// What a client's verified certificate says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerCertificate {
+    /// Whose it is, as RFC 2253 writes it.
+    pub subject: String,
+    /// Who gave it out, likewise.
+    pub issuer: String,
+    /// From when until when.
+    pub validity: String,
+    /// The user that logs in with it by EXTERNAL, if it names one.
+    pub user: Option<String>,
+}
+
+/// How a connection is encrypted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFacts {
+    /// `tlsv1.2` or `tlsv1.3`.
+    pub protocol: &'static str,
+    /// Such as `ecdhe_rsa`; `any` with TLS 1.3, where it is not part of the suite.
+    pub key_exchange: String,
+    /// Such as `aes_256_gcm`.
+    pub cipher: String,
+    /// The client's certificate, if it showed one.
+    pub certificate: Option<PeerCertificate>,
+}
+
 /// What is known of a connection when it opens.
 pub struct ConnectionFacts {
     /// Unique in the process.
@@ -70,6 +96,8 @@ pub struct ConnectionFacts {
     pub peer: SocketAddr,
     /// Our end.
     pub local: SocketAddr,
+    /// How it is encrypted, if it is.
+    pub tls: Option<Arc<TlsFacts>>,
     /// Who logged in.
     pub user: UserName,
     /// Where.
@@ -323,6 +351,7 @@ mod tests {
             id: ConnectionId(id),
             peer: ([127, 0, 0, 1], 40000).into(),
             local: ([127, 0, 0, 1], 5672).into(),
+            tls: None,
             user: UserName::new("guest"),
             vhost: VhostName::new("/"),
             mechanism: "PLAIN".to_owned(),

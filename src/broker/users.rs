@@ -18,6 +18,7 @@ use super::password::verify;
 pub use super::pattern::BadPattern;
 use super::pattern::Permitting;
 use super::refusal::{Access, Refusal, Resource};
+use super::token::{TokenRefused, VhostGrant};
 use super::topic_permissions::{TopicPermissionRecord, TopicPermissions};
 
 /// A user as stored.
@@ -98,7 +99,7 @@ pub struct Users {
 }
 
 /// Why a login failed; the same for the client, different for the log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LoginRefused {
     /// No such user, or the password is wrong.
     #[error("unknown user or wrong password")]
@@ -106,6 +107,12 @@ pub enum LoginRefused {
     /// The default user may only come from this machine.
     #[error("user 'guest' can only connect via localhost")]
     LoopbackOnly,
+    /// Too many logins from this address have failed; it was not looked at.
+    #[error("too many failed logins from this address")]
+    TooManyFailures,
+    /// The token is refused.
+    #[error("{0}")]
+    Token(TokenRefused),
 }
 
 /// Users remembered after a successful login, at most.
@@ -281,13 +288,22 @@ impl Users {
         Some(Ok(UserName::new(name)))
     }
 
-    /// Checks a password. `loopback`: the client comes from this machine. May take tens of
-    /// milliseconds.
-    pub fn login(&self, name: &str, password: &[u8], loopback: bool) -> Result<UserName, LoginRefused> {
+    /// Checks a password. `loopback`: the client comes from this machine. `in_turn`: whether it is
+    /// still to be checked when those before it are done. May take tens of milliseconds.
+    pub fn login(
+        &self,
+        name: &str,
+        password: &[u8],
+        loopback: bool,
+        in_turn: impl FnOnce() -> bool,
+    ) -> Result<UserName, LoginRefused> {
         let record = self.user(name).ok_or(LoginRefused::Credentials)?;
         let digest = self.digest(name, password, &record.password_hash);
         if self.remembered.lock().get(name) != Some(&digest) {
             let one_at_a_time = self.verifying.lock();
+            if !in_turn() {
+                return Err(LoginRefused::TooManyFailures);
+            }
             let right = verify(password, &record.password_hash);
             drop(one_at_a_time);
             if !right {
@@ -299,6 +315,15 @@ impl Users {
             }
             remembered.insert(name.to_owned(), digest);
         }
+        if name == "guest" && !loopback {
+            return Err(LoginRefused::LoopbackOnly);
+        }
+        Ok(UserName::new(name))
+    }
+
+    /// Lets in whom a verified certificate names.
+    pub fn login_certified(&self, name: &str, loopback: bool) -> Result<UserName, LoginRefused> {
+        self.user(name).ok_or(LoginRefused::Credentials)?;
         if name == "guest" && !loopback {
             return Err(LoginRefused::LoopbackOnly);
         }
@@ -331,6 +356,8 @@ pub struct AccessRights {
     /// The user's tags.
     pub tags: Vec<String>,
     permission: Option<Arc<Permission>>,
+    /// What a token allows, in place of permissions.
+    grant: Option<Arc<VhostGrant>>,
     topics: Option<Arc<TopicPermissions>>,
     revision: u64,
 }
@@ -346,19 +373,30 @@ impl AccessRights {
         let permission = state.permissions.get(&key).cloned()?;
         let topics = state.topics.get(&key).cloned();
         let (user, vhost) = (user.clone(), vhost.clone());
-        Some(Self { user, vhost, tags, permission: Some(permission), topics, revision })
+        Some(Self { user, vhost, tags, permission: Some(permission), grant: None, topics, revision })
+    }
+
+    /// What a token allows.
+    pub(super) fn granted(
+        user: &UserName,
+        vhost: &VhostName,
+        tags: Vec<String>,
+        grant: Arc<VhostGrant>,
+    ) -> Self {
+        let (user, vhost) = (user.clone(), vhost.clone());
+        Self { user, vhost, tags, permission: None, grant: Some(grant), topics: None, revision: 0 }
     }
 
     /// All rights in a vhost: for what an administrator does to it as a whole.
     pub fn unlimited(user: &UserName, vhost: &VhostName) -> Self {
         let permission = Permission::new(PermissionRecord::all()).ok().map(Arc::new);
         let (user, vhost) = (user.clone(), vhost.clone());
-        Self { user, vhost, tags: Vec::new(), permission, topics: None, revision: 0 }
+        Self { user, vhost, tags: Vec::new(), permission, grant: None, topics: None, revision: 0 }
     }
 
     /// Follows a change of permissions. Cheap when nothing changed.
     pub fn refresh(&mut self, users: &Users) {
-        if self.revision == users.revision() {
+        if self.revision == users.revision() || self.grant.is_some() {
             return;
         }
         if let Some(rights) = Self::of(users, &self.user, &self.vhost) {
@@ -384,11 +422,16 @@ impl AccessRights {
     /// Whether routing keys on the exchange are restricted, if it is a topic exchange.
     pub(super) fn restrict_topics_of(&self, exchange: &str) -> bool {
         self.topics.as_ref().is_some_and(|topics| topics.concern(exchange))
+            || self.grant.as_ref().is_some_and(|grant| grant.restricts_keys())
     }
 
     /// Refuses a key that is not permitted on a topic exchange.
     pub(super) fn check_topic(&self, access: Access, exchange: &str, key: &[u8]) -> Result<(), Refusal> {
-        if self.topics.as_ref().is_none_or(|topics| topics.permit(access, exchange, key)) {
+        let permitted = match &self.grant {
+            Some(grant) => grant.allows_key(access, exchange, key),
+            None => self.topics.as_ref().is_none_or(|topics| topics.permit(access, exchange, key)),
+        };
+        if permitted {
             return Ok(());
         }
         Err(Refusal::Denied {
@@ -405,7 +448,11 @@ impl AccessRights {
             Resource::Exchange(name) if name.as_str().is_empty() => "amq.default",
             _ => resource.name(),
         };
-        if self.permission.as_ref().is_some_and(|permission| permission.allows(access, name)) {
+        let allowed = match &self.grant {
+            Some(grant) => grant.allows(access, name),
+            None => self.permission.as_ref().is_some_and(|permission| permission.allows(access, name)),
+        };
+        if allowed {
             return Ok(());
         }
         Err(Refusal::Denied {
@@ -438,21 +485,21 @@ mod tests {
     #[test]
     fn login_wants_the_right_password_and_guest_only_from_loopback() {
         let users = users();
-        assert!(users.login("guest", b"guest", true).is_ok());
-        assert_eq!(users.login("guest", b"wrong", true), Err(LoginRefused::Credentials));
-        assert_eq!(users.login("nobody", b"guest", true), Err(LoginRefused::Credentials));
-        assert_eq!(users.login("guest", b"guest", false), Err(LoginRefused::LoopbackOnly));
+        assert!(users.login("guest", b"guest", true, || true).is_ok());
+        assert_eq!(users.login("guest", b"wrong", true, || true), Err(LoginRefused::Credentials));
+        assert_eq!(users.login("nobody", b"guest", true, || true), Err(LoginRefused::Credentials));
+        assert_eq!(users.login("guest", b"guest", false, || true), Err(LoginRefused::LoopbackOnly));
     }
 
     #[test]
     fn a_changed_password_is_not_remembered() {
         let users = users();
-        assert!(users.login("guest", b"guest", true).is_ok());
+        assert!(users.login("guest", b"guest", true, || true).is_ok());
         let record =
             UserRecord { password_hash: hash_password(b"new").expect("randomness"), tags: Vec::new() };
         users.put("guest", record);
-        assert_eq!(users.login("guest", b"guest", true), Err(LoginRefused::Credentials));
-        assert!(users.login("guest", b"new", true).is_ok());
+        assert_eq!(users.login("guest", b"guest", true, || true), Err(LoginRefused::Credentials));
+        assert!(users.login("guest", b"new", true, || true).is_ok());
     }
 
     #[test]

@@ -58,6 +58,16 @@ impl Refused {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", reason)
     }
 
+    /// Too many of the kind.
+    pub(super) fn too_often(reason: impl Into<String>) -> Self {
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", reason)
+    }
+
+    /// The same, without asking for a login.
+    pub(super) fn quietly(self) -> Self {
+        Self { challenge: false, ..self }
+    }
+
     pub(super) fn precondition(reason: impl Into<String>) -> Self {
         Self::new(StatusCode::PRECONDITION_FAILED, "precondition_failed", reason)
     }

@@ -49,9 +49,10 @@ pub(super) fn may_manage(api: &Shared, login: &Login, vhost: &str) -> Result<()>
         return Ok(());
     }
     login.must_be(Level::Policymaker)?;
-    match api.broker.users.permission(login.user.as_str(), vhost) {
-        Some(_) => Ok(()),
-        None => Err(Refused::not_authorized("User not authorized to access virtual host")),
+    if login.identity.may_enter(&api.broker.users, vhost) {
+        Ok(())
+    } else {
+        Err(Refused::not_authorized("User not authorized to access virtual host"))
     }
 }
 

@@ -13,9 +13,9 @@ use axum::routing::get;
 use super::documented::{Routes, any_object, body, check, delete, list, nothing, one, post, text};
 use super::error::Refused;
 use super::{
-    Api, access, accounts, bindings, connections, consumers, error, exchanges, export, facts, get as got,
-    health, import, limits, node, overview, parameters, policies, publish, queues, server, topic_permissions,
-    topology, vhosts,
+    Api, access, accounts, attempts, bindings, connections, consumers, error, exchanges, export, facts,
+    get as got, health, import, limits, login, node, overview, parameters, policies, publish, queues, server,
+    topic_permissions, topology, vhosts,
 };
 
 /// Bytes of a request's body, unless it carries messages or definitions.
@@ -198,6 +198,21 @@ fn clients() -> Routes {
 fn people() -> Routes {
     Routes::about("Users and permissions")
         .at("/whoami", one("Who is logged in", accounts::whoami))
+        .at(
+            "/login",
+            post("Opens a session and sets its cookie", body::<login::Credentials>(), login::login)
+                .for_everybody()
+                .refusing_logins(),
+        )
+        .at("/logout", post("Ends the session", nothing(), login::logout).for_everybody())
+        .at(
+            "/auth/attempts/{node}",
+            list("Logins by protocol", attempts::by_protocol).delete("Counts anew", attempts::reset),
+        )
+        .at(
+            "/auth/attempts/{node}/source",
+            list("Logins by address", attempts::by_source).delete("Counts anew", attempts::reset),
+        )
         .at("/auth/hash_password/{password}", one("A password, hashed for `password_hash`", accounts::hash))
         .at("/users", list("Users", accounts::all))
         .at("/users/", list("Users", accounts::all))

@@ -213,11 +213,10 @@ mod tests {
         assert_eq!(map[0].1.content, map[1].1.content);
         assert_eq!(map[1].1.line, 2);
         let mut bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
-        for at in 1..12 {
-            let old = at - 1;
-            let ten = vec![format!("*a{old}"); 10].join(", ");
-            bomb.push_str(&format!("a{at}: &a{at} [{ten}]\n"));
-        }
+        bomb.extend((1..12).map(|at| {
+            let ten = vec![format!("*a{}", at - 1); 10].join(", ");
+            format!("a{at}: &a{at} [{ten}]\n")
+        }));
         assert!(read(&bomb).unwrap_err().why.contains("more than"));
         let deep = "[".repeat(200);
         assert!(read(&deep).unwrap_err().why.contains("nested deeper"));

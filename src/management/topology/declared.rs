@@ -13,6 +13,7 @@ use super::super::access::Login;
 use super::super::error::Result;
 use super::super::{Api, Shared};
 use super::{apply, planned};
+use crate::broker::identity::Identity;
 use crate::broker::names::UserName;
 use crate::broker::password;
 use crate::topology::{self, Kind, Options, OwnSecrets, Topology};
@@ -74,7 +75,9 @@ pub(in crate::management) fn start(api: &Api, path: &Path) -> std::result::Resul
 fn declare(api: &Shared, path: &Path) -> std::result::Result<(), String> {
     let mut wanted = topology::read(path, &OwnSecrets).map_err(|error| error.to_string())?;
     let _one_at_a_time = api.topology.applying.lock();
-    let login = Login { user: UserName::new("topology"), tags: Arc::new(["administrator".to_owned()]) };
+    let user = UserName::new("topology");
+    let tags = Arc::new(["administrator".to_owned()]);
+    let login = Login { user: user.clone(), tags, identity: Identity::stored(user) };
     let said = |refused: super::super::error::Refused| format!("{}: {}", path.display(), refused.reason());
     let plan = planned(api, None, &wanted, Options::default()).map_err(said)?;
     for step in plan.steps.iter().filter(|step| step.is_blocked()) {

@@ -9,6 +9,7 @@ mod limits;
 mod lists;
 mod messages;
 mod metrics;
+mod sessions;
 mod shapes;
 
 use std::net::SocketAddr;
