@@ -1,15 +1,21 @@
 # Tests and checks. `make test` installs what it needs into this folder (.venv, node_modules, target) and runs everything.
 
-.PHONY: test clients api lint conformance
+.PHONY: test clients api ui lint conformance
 
 test:
 	cargo test --workspace --locked
 	python3 tests/clients/run.py
+	python3 tests/ui/run.py
 	python3 tests/api/run.py
 
 # Real client libraries against one broker: a table of client x scenario.
 clients:
 	python3 tests/clients/run.py
+
+# The dashboard in Chromium, against target/debug/leveret.
+ui:
+	cargo build --locked
+	python3 tests/ui/run.py
 
 # Other people's tools against the management API.
 api:

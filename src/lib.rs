@@ -7,4 +7,5 @@ pub mod cli;
 pub mod management;
 pub mod net;
 pub mod session;
+pub mod topology;
 pub mod wire;

@@ -23,7 +23,7 @@ function unbind(b, then) {
     act: 'Unbind',
     run: () => del(`${bindingPath(b)}/${path(b.properties_key)}`),
     done: `${b.destination} is no longer bound to ${b.source} with “${b.routing_key}”.`,
-    then,
+    after: then,
   });
 }
 

@@ -4,11 +4,11 @@ import { signal, useSignal } from '../lib/signal.js';
 import { FormDialog } from './form.js';
 import { toast } from './toast.js';
 
-/** @typedef {{title: string, says: any, act: string, run: () => Promise<any>, done?: string | ((r: any) => string), type?: string, then?: () => void}} Question */
+/** @typedef {{title: string, says: any, act: string, run: () => Promise<any>, done?: string | ((r: any) => string), type?: string, after?: () => void}} Question */
 
 const asked = signal(/** @type {Question | null} */ (null));
 
-/** @param {Question} question type: text that must be typed first; done: said afterwards; then: run after success */
+/** @param {Question} question type: text that must be typed first; done: said afterwards; after: run after success */
 export const confirm = (question) => asked.set(question);
 
 export function Confirm() {
@@ -19,7 +19,7 @@ export function Confirm() {
     if (q.type !== undefined && v.typed !== q.type) throw new Error(`Type ${q.type} to go on.`);
     const result = await q.run();
     if (q.done) toast(typeof q.done === 'function' ? q.done(result) : q.done);
-    q.then?.();
+    q.after?.();
   };
   return html`<${FormDialog} narrow danger key=${q.title} title=${q.title} submit=${q.act} onSubmit=${run} onClose=${close}
     fields=${q.type === undefined ? [] : [{ name: 'typed', label: `Type ${q.type} to confirm`, required: true, wide: true, autocomplete: 'off' }]}>

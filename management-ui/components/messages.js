@@ -49,7 +49,7 @@ function Message({ m, n }) {
   const body = bodyOf(m);
   const text = asText(body);
   // A control character means that it is not text, even where the bytes happen to be valid UTF-8.
-  const plain = text !== null && !/[\u0000-\u0008\u000e-\u001f]/.test(text) ? text : null;
+  const plain = text !== null && !body.some((b) => b < 9 || (b > 13 && b < 32)) ? text : null;
   const json = asJson(plain);
   const views = /** @type {[string, string][]} */ ([['JSON', json], ['Text', plain], ['Hex', hex(body)]].filter(([, v]) => v !== null));
   const [shown, show] = useState(views[0][0]);

@@ -53,7 +53,7 @@ export default function Definitions() {
     act: 'Import',
     run: () => post(where, read.definitions),
     done: `${read.name} is imported.`,
-    then: () => setRead(null),
+    after: () => setRead(null),
   });
   return html`
     <div class="head"><h1>Definitions</h1><span class="muted">of ${scope}</span></div>

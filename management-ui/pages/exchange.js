@@ -48,7 +48,7 @@ export default function Exchange({ parts: [vhost, name] }) {
     act: 'Delete',
     run: () => del(at),
     done: `${name} is deleted.`,
-    then: () => go(['exchanges']),
+    after: () => go(['exchanges']),
   });
   const predeclared = name === '' || name.startsWith('amq.');
   return html`

@@ -44,7 +44,7 @@ export default function Policies() {
     { key: 'apply-to', label: 'Applies to', sort: 'apply-to', prio: 2 },
     { key: 'priority', label: 'Priority', num: true, sort: 'priority', prio: 2 },
     { key: 'definition', label: 'Sets', draw: (p) => Object.entries(p.definition).map(([k, v]) => html`<div key=${k} title=${meaning(k, v)}><code>${k}=${typeof v === 'string' ? v : JSON.stringify(v)}</code></div>`) },
-    { key: 'act', label: '', class: 'act', draw: (p) => html`<button class="small danger" aria-label="Delete policy ${p.name}" onClick=${() => confirm({ title: `Delete the policy ${p.name}?`, says: `Queues and exchanges in ${p.vhost} that match ${p.pattern} lose: ${Object.keys(p.definition).join(', ')}.`, act: 'Delete', run: () => del(`policies/${path(p.vhost, p.name)}`), done: `Policy ${p.name} is deleted.`, then: poll.refresh })}>Delete</button>` },
+    { key: 'act', label: '', class: 'act', draw: (p) => html`<button class="small danger" aria-label="Delete policy ${p.name}" onClick=${() => confirm({ title: `Delete the policy ${p.name}?`, says: `Queues and exchanges in ${p.vhost} that match ${p.pattern} lose: ${Object.keys(p.definition).join(', ')}.`, act: 'Delete', run: () => del(`policies/${path(p.vhost, p.name)}`), done: `Policy ${p.name} is deleted.`, after: poll.refresh })}>Delete</button>` },
   ];
   return html`
     <div class="head"><h1>Policies</h1><span class="spacer" /><button class="primary" onClick=${() => edit({})}><${Icon} name="plus" />New policy</button></div>

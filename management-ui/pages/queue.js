@@ -70,7 +70,7 @@ export default function Queue({ parts: [vhost, name] }) {
     act: 'Purge',
     run: () => del(`${at}/contents`),
     done: `${name} is purged.`,
-    then: poll.refresh,
+    after: poll.refresh,
   });
   const remove = () => confirm({
     title: `Delete ${name}?`,
@@ -79,7 +79,7 @@ export default function Queue({ parts: [vhost, name] }) {
     type: q.messages > 0 ? name : undefined,
     run: () => del(at),
     done: `${name} is deleted.`,
-    then: () => go(['queues']),
+    after: () => go(['queues']),
   });
 
   if (!q) {

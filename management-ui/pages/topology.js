@@ -121,7 +121,7 @@ function Graph({ bindings, queues, name, search }) {
       ${[...placed.nodes.values()].map((n) => {
         const q = n.kind === 'queue' ? queues.get(n.name) : undefined;
         const trouble = q && !q.consumers && q.messages > 0;
-        return html`<a key=${n.id} href=${link([n.kind, name, n.name])} onMouseEnter=${() => setOver(n.id)} onMouseLeave=${() => setOver('')} onFocus=${() => setOver(n.id)} onBlur=${() => setOver('')} aria-label="${n.kind} ${n.name}">
+        return html`<a key=${n.id} href=${link([n.kind, name, n.name])} onMouseEnter=${() => setOver(n.id)} onMouseLeave=${() => setOver('')} onFocus=${() => setOver(n.id)} onBlur=${() => setOver('')}>
           <g class="node ${n.kind} ${trouble ? 'trouble' : ''} ${over && !near.has(n.id) ? 'faded' : ''}" transform="translate(${n.x} ${n.y - NODE.height / 2})"><title>${exchangeName(n.name)}${q ? `\n${q.messages} messages, ${q.consumers} consumers` : ''}</title>
             <rect width=${NODE.width} height=${NODE.height} rx=${n.kind === 'exchange' ? 14 : 5} /><text x=${q ? 10 : NODE.width / 2} y="18" text-anchor=${q ? 'start' : 'middle'}>${cut(n.name).slice(0, q ? 18 : 24)}</text>
             ${q && html`<text class="sub" x=${NODE.width - 10} y="18" text-anchor="end">${short(q.messages)}</text>`}</g></a>`;

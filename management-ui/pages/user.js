@@ -34,11 +34,11 @@ export default function User({ parts: [name] }) {
   const columns = [
     { key: 'vhost', label: 'Virtual host', sort: 'vhost', class: 'name' },
     ...['configure', 'write', 'read'].map((key) => ({ key, label: key[0].toUpperCase() + key.slice(1), draw: (p) => (p[key] === '' ? html`<span class="muted">nothing</span>` : html`<code>${p[key]}</code>`) })),
-    { key: 'act', label: '', class: 'act', draw: (p) => html`<button class="small danger" aria-label="Take away ${p.vhost}" onClick=${() => confirm({ title: `Take ${p.vhost} from ${name}?`, says: `${name} can no longer open connections to the virtual host ${p.vhost}.`, act: 'Take away', run: () => del(`permissions/${path(p.vhost, name)}`), done: `${name} may no longer use ${p.vhost}.`, then: permissions.refresh })}>Take away</button>` },
+    { key: 'act', label: '', class: 'act', draw: (p) => html`<button class="small danger" aria-label="Take away ${p.vhost}" onClick=${() => confirm({ title: `Take ${p.vhost} from ${name}?`, says: `${name} can no longer open connections to the virtual host ${p.vhost}.`, act: 'Take away', run: () => del(`permissions/${path(p.vhost, name)}`), done: `${name} may no longer use ${p.vhost}.`, after: permissions.refresh })}>Take away</button>` },
   ];
   return html`
     <div class="head"><h1>${name}</h1><span class="tags">${tagList(poll.data.tags).map((t) => html`<span class="tag" key=${t}>${t}</span>`)}</span><span class="spacer" />
-      <div class="row actions"><button class="danger" onClick=${() => confirm({ title: `Delete the user ${name}?`, says: `${name} can no longer log in, and loses ${permissions.data?.length ?? 0} permissions.`, act: 'Delete', type: name, run: () => del(at), done: `User ${name} is deleted.`, then: () => go(['users']) })}>Delete</button></div></div>
+      <div class="row actions"><button class="danger" onClick=${() => confirm({ title: `Delete the user ${name}?`, says: `${name} can no longer log in, and loses ${permissions.data?.length ?? 0} permissions.`, act: 'Delete', type: name, run: () => del(at), done: `User ${name} is deleted.`, after: () => go(['users']) })}>Delete</button></div></div>
     <section class="card"><header><h2>Permissions</h2><span class="muted">regular expressions of names, per virtual host</span></header>
       <${Loaded} of=${permissions} lines=${2}>${(all) => (all.length ? html`<${Table} label="Permissions" columns=${columns} rows=${all} id=${(p) => p.vhost} />` : html`<div class="empty"><p class="muted">${name} may use no virtual host yet. Grant one below.</p></div>`)}<//>
       <div class="body"><${Form} keep submit="Grant" onSubmit=${grant} fields=${[

@@ -44,7 +44,7 @@ export default function Vhosts() {
     { key: 'unacked', label: 'Unacked', num: true, sort: 'messages_unacknowledged', prio: 2, draw: (v) => count(v.messages_unacknowledged ?? 0) },
     { key: 'limits', label: 'Limits', prio: 3, draw: (v) => Object.entries(limitsOf(v.name) ?? {}).map(([k, n]) => `${k} ${count(n)}`).join(', ') },
     { key: 'act', label: '', class: 'act', draw: (v) => isAdministrator() && html`<span class="row end"><button class="small" aria-label="Limits of ${v.name}" onClick=${() => limit(v.name)}>Limits</button>
-      <button class="small danger" aria-label="Delete ${v.name}" onClick=${() => confirm({ title: `Delete the virtual host ${v.name}?`, says: `All its exchanges, queues, bindings, policies and permissions go, with ${plural(v.messages ?? 0, 'message')}. Its connections are closed.`, act: 'Delete', type: v.name, run: () => del(`vhosts/${path(v.name)}`), done: `${v.name} is deleted.`, then: poll.refresh })}>Delete</button></span>` },
+      <button class="small danger" aria-label="Delete ${v.name}" onClick=${() => confirm({ title: `Delete the virtual host ${v.name}?`, says: `All its exchanges, queues, bindings, policies and permissions go, with ${plural(v.messages ?? 0, 'message')}. Its connections are closed.`, act: 'Delete', type: v.name, run: () => del(`vhosts/${path(v.name)}`), done: `${v.name} is deleted.`, after: poll.refresh })}>Delete</button></span>` },
   ];
   const add = async (v) => {
     await put(`vhosts/${path(v.name)}`, { description: v.description });

@@ -29,6 +29,12 @@ impl Broker {
         for (_, vhost, _) in self.users.permissions().into_iter().filter(|(user, ..)| user == name) {
             changes.remove(Key::permission(name, &vhost));
         }
+        for (_, vhost, exchange, _) in
+            self.users.topic_permissions().into_iter().filter(|(user, ..)| user == name)
+        {
+            changes.remove(Key::topic_permission(name, &vhost, &exchange));
+        }
+        changes.remove(Key::user_limits(name));
         changes.remove(Key::user(name));
         self.commit(&changes)?;
         self.users.remove(name);

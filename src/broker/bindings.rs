@@ -75,6 +75,12 @@ impl BindingRequest {
         }
         caller.rights.check(Access::Write, &self.destination_resource())?;
         caller.rights.check(Access::Read, &Resource::Exchange(self.source.clone()))?;
+        vhost.check_topics(
+            caller.rights,
+            Access::Read,
+            self.source.as_str(),
+            [self.routing_key.as_bytes()],
+        )?;
         if self.kind == DestinationKind::Queue
             && let Some(queue) = vhost.queue(&self.destination)
             && queue.spec.exclusive_owner.is_some_and(|owner| Some(owner) != caller.connection)

@@ -15,7 +15,9 @@ use leveret_queues::{Millis, QueueId};
 use parking_lot::Mutex;
 
 use super::arguments::to_args;
+use super::attempts::Attempts;
 use super::attributes::{held_until, released_headers};
+use super::configured_limits::{MAX_CHANNELS, MAX_CONNECTIONS};
 use super::copies;
 use super::dead_letter::dead_letter;
 use super::deadlines::Ticks;
@@ -23,15 +25,18 @@ use super::deduplication::DeduplicationRule;
 use super::definitions::{
     BindingDefinition, Changes, DefinitionStore, DelayDefinition, ExchangeDefinition, Key, QueueDefinition,
 };
+use super::global_parameters::GlobalParameters;
 use super::holder::Holder;
 use super::limits::Limits;
 use super::memory::Memory;
-use super::names::{ConnectionId, ExchangeName, QueueName};
+use super::names::{ConnectionId, ExchangeName, QueueName, UserName};
 use super::publish::route;
 use super::queue_handle::{QueueEnvironment, QueueHandle, QueueSpec, QueueStats, move_message};
 use super::queue_options;
 use super::refusal::Refusal;
-use super::registry::{ConnectionHandle, Registry};
+use super::registry::{ChannelHandle, ConnectionHandle, Registry};
+use super::seats::Seat;
+use super::token::Tokens;
 use super::turn::{Dead, Turn};
 use super::users::{PermissionRecord, UserRecord, Users, hash_password};
 use super::vhost::{Vhost, VhostStats};
@@ -44,9 +49,14 @@ pub struct Broker {
     pub users: Users,
     /// Who is connected.
     pub registry: Registry,
+    /// Logins that were tried.
+    pub attempts: Attempts,
+    /// Which tokens are taken in place of passwords, if any.
+    pub tokens: Option<Arc<Tokens>>,
     pub(super) vhosts: DashMap<String, Arc<Vhost>>,
     /// Held while users, permissions or vhosts are changed.
     pub(super) administration: Mutex<()>,
+    pub(super) global_parameters: GlobalParameters,
     /// Counts of vhosts that are gone.
     pub retired_vhosts: VhostStats,
     definitions: Box<dyn DefinitionStore>,
@@ -54,6 +64,30 @@ pub struct Broker {
     next_consumer: AtomicU64,
     /// Publishing connections that wait for the store.
     waiting: Mutex<Vec<Waker>>,
+}
+
+/// How users log in, and who the first one is.
+pub struct Security {
+    /// Logins from one address that may fail in a minute before it is held up; 0 for no limit.
+    pub login_failures_per_minute: u32,
+    /// Which tokens are taken in place of passwords.
+    pub tokens: Option<Arc<Tokens>>,
+    /// The user that a first start makes. Without it: guest, from this machine only.
+    pub admin: Option<Admin>,
+}
+
+impl Default for Security {
+    fn default() -> Self {
+        Self { login_failures_per_minute: 30, tokens: None, admin: None }
+    }
+}
+
+/// The first user. No `Debug`: it would print the password.
+pub struct Admin {
+    /// The name.
+    pub name: String,
+    /// The password.
+    pub password: String,
 }
 
 /// Why a broker cannot start on what it found.
@@ -93,6 +127,7 @@ impl Broker {
     /// Builds the broker from what was found, and what a first start needs.
     pub fn start(
         limits: Limits,
+        security: Security,
         store: Arc<dyn Store>,
         definitions: Box<dyn DefinitionStore>,
         found: Found,
@@ -110,8 +145,11 @@ impl Broker {
             limits,
             users: Users::new(),
             registry: Registry::default(),
+            attempts: Attempts::new(security.login_failures_per_minute),
+            tokens: security.tokens,
             vhosts: DashMap::new(),
             administration: Mutex::default(),
+            global_parameters: GlobalParameters::default(),
             retired_vhosts: VhostStats::default(),
             definitions,
             environment,
@@ -120,7 +158,7 @@ impl Broker {
         });
         let _ = broker.environment.broker.set(Arc::downgrade(&broker));
         broker.load(found, clock())?;
-        broker.first_start()?;
+        broker.first_start(security.admin.as_ref())?;
         Ok(broker)
     }
 
@@ -229,31 +267,46 @@ impl Broker {
                     .bind(&stored.source, end, &stored.routing_key, args)
                     .map_err(|refusal| refusal.to_string())?;
             }
-            other => return Err(format!("unknown kind {other:?}; was it written by a newer version?")),
+            _ => return self.load_rule(key, value),
         }
         Ok(())
     }
 
-    /// A first start has the vhost `/` and the user guest, who may do everything there.
-    fn first_start(&self) -> Result<(), StartError> {
+    /// A first start has the vhost `/` and a user who may do everything there: the one that is given, or
+    /// guest.
+    fn first_start(&self, admin: Option<&Admin>) -> Result<(), StartError> {
         let mut changes = Changes::default();
         if self.vhosts.is_empty() {
             self.vhosts.insert("/".to_owned(), Arc::new(Vhost::new("/")));
             changes.put(Key::vhost("/"), &serde_json::json!({}));
         }
         if self.users.is_empty() {
+            let (name, password) = admin
+                .map_or(("guest", &b"guest"[..]), |admin| (admin.name.as_str(), admin.password.as_bytes()));
             let record = UserRecord {
-                password_hash: hash_password(b"guest").map_err(|_| StartError::Randomness)?,
+                password_hash: hash_password(password).map_err(|_| StartError::Randomness)?,
                 tags: vec!["administrator".to_owned()],
             };
-            changes.put(Key::user("guest"), &record);
-            changes.put(Key::permission("guest", "/"), &PermissionRecord::all());
-            self.users.put("guest", record);
+            changes.put(Key::user(name), &record);
+            changes.put(Key::permission(name, "/"), &PermissionRecord::all());
+            self.users.put(name, record);
             self.users
-                .permit("guest", "/", PermissionRecord::all())
+                .permit(name, "/", PermissionRecord::all())
                 .map_err(|error| StartError::Storage(error.to_string()))?;
         }
         Ok(self.commit(&changes)?)
+    }
+
+    /// Puts what was committed in place, as a start would.
+    pub(super) fn put_in_place(&self, changes: &Changes) -> Result<(), String> {
+        let added = changes.as_slice().iter().filter_map(|(key, value)| Some((key, value.as_ref()?)));
+        let mut sorted: Vec<_> = added.map(|(key, value)| (rank(key), key, value)).collect();
+        sorted.sort_by_key(|(rank, key, _)| (*rank, *key));
+        let mut nothing_recovered = HashMap::new();
+        for (_, key, value) in sorted {
+            self.load_one(key, value, &mut nothing_recovered, self.now())?;
+        }
+        Ok(())
     }
 
     /// Makes changes durable; nothing to do if there are none.
@@ -325,6 +378,45 @@ impl Broker {
     /// Connections that are open.
     pub fn open_connections(&self) -> usize {
         self.registry.len()
+    }
+
+    /// Lets a connection into a vhost, if nobody's limit is reached. It is counted until
+    /// [`Vhost::connection_ended`] and until the seat is dropped.
+    pub fn admit(&self, vhost: &Vhost, user: &UserName, id: ConnectionId) -> Result<Seat, Refusal> {
+        if self.open_connections() >= self.limits.connections_max {
+            let max = self.limits.connections_max;
+            return Err(Refusal::NotAllowed(format!("connection limit ({max}) is reached")));
+        }
+        let max = self.users.limit(user.as_str(), MAX_CONNECTIONS);
+        let seat = self.registry.seat(user, max).ok_or_else(|| {
+            let max = max.unwrap_or_default();
+            Refusal::NotAllowed(format!(
+                "Connection refused for user '{user}': user connection limit ({max}) is reached"
+            ))
+        })?;
+        vhost.connection_comes(id).map_err(|max| {
+            Refusal::NotAllowed(format!(
+                "access to vhost '{}' refused for user '{user}': connection limit ({max}) is reached",
+                vhost.name
+            ))
+        })?;
+        Ok(seat)
+    }
+
+    /// A channel of a user is opened, if its limit is not reached.
+    pub fn open_channel(
+        &self,
+        connection: ConnectionId,
+        user: &UserName,
+        number: u16,
+    ) -> Result<Arc<ChannelHandle>, Refusal> {
+        let max = self.users.limit(user.as_str(), MAX_CHANNELS);
+        self.registry.channel_opened(connection, user, number, max).ok_or_else(|| {
+            let max = max.unwrap_or_default();
+            Refusal::NotAllowed(format!(
+                "number of channels opened for user '{user}' has reached the maximum allowed user limit of ({max})"
+            ))
+        })
     }
 
     /// A connection has reached `connection.open-ok`.
@@ -534,9 +626,11 @@ fn rank(key: &str) -> u8 {
         "vhost" => 0,
         "user" => 1,
         "permission" => 2,
-        "exchange" => 3,
-        "queue" => 4,
-        "delay" => 5,
-        _ => 6,
+        "exchange" => 4,
+        "queue" => 5,
+        "delay" => 6,
+        "binding" => 7,
+        // Rules hold for what is loaded after them.
+        _ => 3,
     }
 }

@@ -108,6 +108,22 @@ impl Key {
         Self::of(&["permission", user, vhost])
     }
 
+    pub(super) fn topic_permission(user: &str, vhost: &str, exchange: &str) -> Self {
+        Self::of(&["topic_permission", user, vhost, exchange])
+    }
+
+    pub(super) fn vhost_limits(vhost: &str) -> Self {
+        Self::of(&["vhost_limits", vhost])
+    }
+
+    pub(super) fn user_limits(user: &str) -> Self {
+        Self::of(&["user_limits", user])
+    }
+
+    pub(super) fn global_parameter(name: &str) -> Self {
+        Self::of(&["global_parameter", name])
+    }
+
     pub(super) fn queue(vhost: &VhostName, queue: &QueueName) -> Self {
         Self::of(&["queue", vhost.as_str(), queue.as_str()])
     }
@@ -163,6 +179,15 @@ impl Changes {
     pub(super) fn put(&mut self, key: Key, value: &impl Serialize) {
         let value = serde_json::to_vec(value).expect("definitions have string keys only");
         self.0.push((key.0, Some(value)));
+    }
+
+    /// Keeps an object only if it says anything.
+    pub(super) fn put_or_remove(&mut self, key: Key, value: &impl Serialize, remove: bool) {
+        if remove {
+            self.remove(key);
+        } else {
+            self.put(key, value);
+        }
     }
 
     /// Removes an object.

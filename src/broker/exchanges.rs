@@ -97,6 +97,7 @@ impl Broker {
         if is_reserved(name.as_str()) {
             return Err(Refusal::ReservedName(resource));
         }
+        self.has_room_for_exchange(name)?;
         let holder = if request.kind == Kind::DELAYED {
             let id = QueueId(self.next_queue_id()?);
             Some(Holder::new(id, &vhost.name, name, request.durable, self.environment()))
@@ -149,6 +150,18 @@ impl Broker {
 }
 
 impl Broker {
+    /// Refuses one more exchange when there are as many as there may be. Vhosts are counted one after the
+    /// other: declarations in several at the same instant may go over by as many.
+    pub(super) fn has_room_for_exchange(&self, name: &ExchangeName) -> Result<(), Refusal> {
+        let Some(max) = self.limits.exchanges_max else { return Ok(()) };
+        if self.vhosts().iter().map(|vhost| vhost.exchange_count()).sum::<usize>() < max {
+            return Ok(());
+        }
+        Err(Refusal::Precondition(format!(
+            "cannot declare exchange '{name}': exchange limit of {max} is reached"
+        )))
+    }
+
     /// What the exchange did besides routing ends; its delayed messages go.
     pub(super) fn close_features(&self, vhost: &Vhost, exchange: &str) {
         let features = vhost.topology.write().features.remove(exchange.as_bytes());

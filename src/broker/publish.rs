@@ -229,6 +229,9 @@ impl Publisher {
             }
         } else {
             self.permit(&vhost.name, rights, message.exchange())?;
+            let more = copies.iter().flat_map(|copies| copies.keys.iter().map(Vec::as_slice));
+            let keys = std::iter::once(message.routing_key()).chain(more);
+            vhost.check_topics(rights, Access::Write, &String::from_utf8_lossy(message.exchange()), keys)?;
             let mut queues = Vec::new();
             let first = message.routing_key();
             let routed = match &copies {

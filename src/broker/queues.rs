@@ -107,6 +107,7 @@ impl Broker {
             caller.rights.check(Access::Read, &Resource::Queue(name.clone()))?;
             caller.rights.check(Access::Write, &Resource::Exchange(rule.exchange.clone()))?;
         }
+        vhost.has_room_for_queue(&name)?;
         let id = QueueId(self.next_queue_id()?);
         if spec.durable {
             let mut changes = Changes::default();
@@ -281,7 +282,7 @@ impl Broker {
     }
 }
 
-fn check_name(name: &QueueName) -> Result<(), Refusal> {
+pub(super) fn check_name(name: &QueueName) -> Result<(), Refusal> {
     if is_reserved(name.as_str()) {
         return Err(Refusal::ReservedName(Resource::Queue(name.clone())));
     }

@@ -16,6 +16,8 @@ use parking_lot::Mutex;
 
 use super::arguments::{FieldTable, get, text};
 use super::names::{ConnectionId, UserName, VhostName};
+pub use super::seats::Seat;
+use super::seats::{Kind, Seats};
 
 /// Ends a connection politely, from any thread.
 pub trait Closer: Send + Sync {
@@ -60,6 +62,32 @@ impl Traffic {
     }
 }
 
+/// What a client's verified certificate says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerCertificate {
+    /// Whose it is, as RFC 2253 writes it.
+    pub subject: String,
+    /// Who gave it out, likewise.
+    pub issuer: String,
+    /// From when until when.
+    pub validity: String,
+    /// The user that logs in with it by EXTERNAL, if it names one.
+    pub user: Option<String>,
+}
+
+/// How a connection is encrypted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFacts {
+    /// `tlsv1.2` or `tlsv1.3`.
+    pub protocol: &'static str,
+    /// Such as `ecdhe_rsa`; `any` with TLS 1.3, where it is not part of the suite.
+    pub key_exchange: String,
+    /// Such as `aes_256_gcm`.
+    pub cipher: String,
+    /// The client's certificate, if it showed one.
+    pub certificate: Option<PeerCertificate>,
+}
+
 /// What is known of a connection when it opens.
 pub struct ConnectionFacts {
     /// Unique in the process.
@@ -68,6 +96,8 @@ pub struct ConnectionFacts {
     pub peer: SocketAddr,
     /// Our end.
     pub local: SocketAddr,
+    /// How it is encrypted, if it is.
+    pub tls: Option<Arc<TlsFacts>>,
     /// Who logged in.
     pub user: UserName,
     /// Where.
@@ -181,6 +211,7 @@ pub struct ChannelHandle {
     /// Publishes and acknowledgements wait for a commit.
     pub transactional: AtomicBool,
     churn: Arc<Churn>,
+    _seat: Seat,
 }
 
 impl Drop for ChannelHandle {
@@ -210,6 +241,7 @@ pub struct Registry {
     pub churn: Arc<Churn>,
     /// Confirms sent over connections that are gone.
     confirmed_before: AtomicU64,
+    seats: Seats,
 }
 
 impl Registry {
@@ -228,8 +260,21 @@ impl Registry {
         }
     }
 
-    /// A channel is open on a connection. It is listed until the handle is dropped.
-    pub fn channel_opened(&self, connection: ConnectionId, number: u16) -> Arc<ChannelHandle> {
+    /// Counts a user's connection, unless it has `max` already.
+    pub(super) fn seat(&self, user: &UserName, max: Option<u64>) -> Option<Seat> {
+        self.seats.take(user, Kind::Connection, max)
+    }
+
+    /// A channel is open on a connection, unless its user has `max` already. It is listed and counted until
+    /// the handle is dropped.
+    pub(super) fn channel_opened(
+        &self,
+        connection: ConnectionId,
+        user: &UserName,
+        number: u16,
+        max: Option<u64>,
+    ) -> Option<Arc<ChannelHandle>> {
+        let seat = self.seats.take(user, Kind::Channel, max)?;
         let churn = Arc::clone(&self.churn);
         churn.channels_opened.fetch_add(1, Ordering::Relaxed);
         let channel = Arc::new(ChannelHandle {
@@ -239,11 +284,12 @@ impl Registry {
             confirm: AtomicBool::new(false),
             transactional: AtomicBool::new(false),
             churn,
+            _seat: seat,
         });
         if let Some(connection) = self.get(connection) {
             connection.channels.lock().insert(number, Arc::downgrade(&channel));
         }
-        channel
+        Some(channel)
     }
 
     /// How many connections are open.
@@ -305,6 +351,7 @@ mod tests {
             id: ConnectionId(id),
             peer: ([127, 0, 0, 1], 40000).into(),
             local: ([127, 0, 0, 1], 5672).into(),
+            tls: None,
             user: UserName::new("guest"),
             vhost: VhostName::new("/"),
             mechanism: "PLAIN".to_owned(),
@@ -322,7 +369,9 @@ mod tests {
         let registry = Registry::default();
         let connection = handle(1);
         registry.opened(&connection);
-        let channel = registry.channel_opened(ConnectionId(1), 3);
+        let user = UserName::new("guest");
+        let channel = registry.channel_opened(ConnectionId(1), &user, 3, Some(1));
+        assert!(channel.is_some() && registry.channel_opened(ConnectionId(1), &user, 4, Some(1)).is_none());
         assert_eq!(connection.channels().len(), 1);
         drop(channel);
         assert!(connection.channels().is_empty());

@@ -8,14 +8,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::{Mutex, RwLock};
-use regex::bytes::Regex;
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
-use super::names::{UserName, VhostName};
+use super::configured_limits::ConfiguredLimits;
+use super::names::{ExchangeName, UserName, VhostName};
 pub use super::password::hash_password;
 use super::password::verify;
+pub use super::pattern::BadPattern;
+use super::pattern::Permitting;
 use super::refusal::{Access, Refusal, Resource};
+use super::token::{TokenRefused, VhostGrant};
+use super::topic_permissions::{TopicPermissionRecord, TopicPermissions};
 
 /// A user as stored.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
@@ -45,43 +49,20 @@ impl PermissionRecord {
     }
 }
 
-/// A permission that cannot be used.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{pattern:?} is not a regular expression: {why}")]
-pub struct BadPattern {
-    /// The pattern.
-    pub pattern: String,
-    /// What is wrong with it.
-    pub why: String,
-}
-
 #[derive(Debug)]
 struct Permission {
     record: PermissionRecord,
-    configure: Option<Regex>,
-    write: Option<Regex>,
-    read: Option<Regex>,
-}
-
-/// Regular expressions are found anywhere in the name, as in `RabbitMQ`; the empty one matches
-/// the empty name only. Their compiled size is bounded.
-fn compiled(pattern: &str) -> Result<Option<Regex>, BadPattern> {
-    if pattern.is_empty() {
-        return Ok(None);
-    }
-    regex::bytes::RegexBuilder::new(pattern)
-        .size_limit(1 << 20)
-        .build()
-        .map(Some)
-        .map_err(|error| BadPattern { pattern: pattern.to_owned(), why: error.to_string() })
+    configure: Permitting,
+    write: Permitting,
+    read: Permitting,
 }
 
 impl Permission {
     fn new(record: PermissionRecord) -> Result<Self, BadPattern> {
         Ok(Self {
-            configure: compiled(&record.configure)?,
-            write: compiled(&record.write)?,
-            read: compiled(&record.read)?,
+            configure: Permitting::new(&record.configure)?,
+            write: Permitting::new(&record.write)?,
+            read: Permitting::new(&record.read)?,
             record,
         })
     }
@@ -92,7 +73,7 @@ impl Permission {
             Access::Write => &self.write,
             Access::Read => &self.read,
         };
-        pattern.as_ref().map_or(name.is_empty(), |regex| regex.is_match(name.as_bytes()))
+        pattern.permits(name.as_bytes())
     }
 }
 
@@ -100,6 +81,10 @@ impl Permission {
 struct State {
     users: BTreeMap<String, UserRecord>,
     permissions: FxHashMap<(String, String), Arc<Permission>>,
+    /// By user and vhost; only those that say anything.
+    topics: FxHashMap<(String, String), Arc<TopicPermissions>>,
+    /// By user; only those that say anything.
+    limits: FxHashMap<String, ConfiguredLimits>,
 }
 
 /// All users and permissions.
@@ -114,7 +99,7 @@ pub struct Users {
 }
 
 /// Why a login failed; the same for the client, different for the log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LoginRefused {
     /// No such user, or the password is wrong.
     #[error("unknown user or wrong password")]
@@ -122,6 +107,12 @@ pub enum LoginRefused {
     /// The default user may only come from this machine.
     #[error("user 'guest' can only connect via localhost")]
     LoopbackOnly,
+    /// Too many logins from this address have failed; it was not looked at.
+    #[error("too many failed logins from this address")]
+    TooManyFailures,
+    /// The token is refused.
+    #[error("{0}")]
+    Token(TokenRefused),
 }
 
 /// Users remembered after a successful login, at most.
@@ -198,6 +189,8 @@ impl Users {
         let mut state = self.state.write();
         state.users.remove(name);
         state.permissions.retain(|(user, _), _| user != name);
+        state.topics.retain(|(user, _), _| user != name);
+        state.limits.remove(name);
         drop(state);
         self.remembered.lock().remove(name);
         self.revision.fetch_add(1, Ordering::Release);
@@ -211,8 +204,64 @@ impl Users {
 
     /// Takes all permissions in a vhost away.
     pub(super) fn forget_vhost(&self, name: &str) {
-        self.state.write().permissions.retain(|(_, vhost), _| vhost != name);
+        let mut state = self.state.write();
+        state.permissions.retain(|(_, vhost), _| vhost != name);
+        state.topics.retain(|(_, vhost), _| vhost != name);
+        drop(state);
         self.revision.fetch_add(1, Ordering::Release);
+    }
+
+    /// The user's topic permissions in a vhost, by exchange.
+    pub fn topic_permissions_of(&self, user: &str, vhost: &str) -> Vec<(String, TopicPermissionRecord)> {
+        let key = (user.to_owned(), vhost.to_owned());
+        self.state.read().topics.get(&key).map(|topics| topics.records().collect()).unwrap_or_default()
+    }
+
+    /// All topic permissions as `(user, vhost, exchange, record)`, sorted.
+    pub fn topic_permissions(&self) -> Vec<(String, String, String, TopicPermissionRecord)> {
+        let state = self.state.read();
+        let mut all: Vec<_> = state
+            .topics
+            .iter()
+            .flat_map(|((user, vhost), topics)| {
+                topics.records().map(|(exchange, record)| (user.clone(), vhost.clone(), exchange, record))
+            })
+            .collect();
+        all.sort_by(|a, b| (&a.0, &a.1, &a.2).cmp(&(&b.0, &b.1, &b.2)));
+        all
+    }
+
+    /// Replaces a user's topic permissions in a vhost.
+    pub(super) fn set_topic_permissions(&self, user: &str, vhost: &str, topics: TopicPermissions) {
+        let key = (user.to_owned(), vhost.to_owned());
+        let mut state = self.state.write();
+        if topics.is_empty() {
+            state.topics.remove(&key);
+        } else {
+            state.topics.insert(key, Arc::new(topics));
+        }
+        drop(state);
+        self.revision.fetch_add(1, Ordering::Release);
+    }
+
+    /// The limits set on a user.
+    pub fn limits(&self, name: &str) -> ConfiguredLimits {
+        self.state.read().limits.get(name).cloned().unwrap_or_default()
+    }
+
+    /// One limit of a user, if it is set.
+    pub(super) fn limit(&self, user: &str, name: &str) -> Option<u64> {
+        self.state.read().limits.get(user)?.get(name)
+    }
+
+    /// Replaces the limits of a user.
+    pub(super) fn set_limits(&self, name: &str, limits: ConfiguredLimits) {
+        let mut state = self.state.write();
+        if limits.is_empty() {
+            state.limits.remove(name);
+        } else {
+            state.limits.insert(name.to_owned(), limits);
+        }
     }
 
     /// Whether there is any user at all.
@@ -239,13 +288,22 @@ impl Users {
         Some(Ok(UserName::new(name)))
     }
 
-    /// Checks a password. `loopback`: the client comes from this machine. May take tens of
-    /// milliseconds.
-    pub fn login(&self, name: &str, password: &[u8], loopback: bool) -> Result<UserName, LoginRefused> {
+    /// Checks a password. `loopback`: the client comes from this machine. `in_turn`: whether it is
+    /// still to be checked when those before it are done. May take tens of milliseconds.
+    pub fn login(
+        &self,
+        name: &str,
+        password: &[u8],
+        loopback: bool,
+        in_turn: impl FnOnce() -> bool,
+    ) -> Result<UserName, LoginRefused> {
         let record = self.user(name).ok_or(LoginRefused::Credentials)?;
         let digest = self.digest(name, password, &record.password_hash);
         if self.remembered.lock().get(name) != Some(&digest) {
             let one_at_a_time = self.verifying.lock();
+            if !in_turn() {
+                return Err(LoginRefused::TooManyFailures);
+            }
             let right = verify(password, &record.password_hash);
             drop(one_at_a_time);
             if !right {
@@ -257,6 +315,15 @@ impl Users {
             }
             remembered.insert(name.to_owned(), digest);
         }
+        if name == "guest" && !loopback {
+            return Err(LoginRefused::LoopbackOnly);
+        }
+        Ok(UserName::new(name))
+    }
+
+    /// Lets in whom a verified certificate names.
+    pub fn login_certified(&self, name: &str, loopback: bool) -> Result<UserName, LoginRefused> {
+        self.user(name).ok_or(LoginRefused::Credentials)?;
         if name == "guest" && !loopback {
             return Err(LoginRefused::LoopbackOnly);
         }
@@ -289,6 +356,9 @@ pub struct AccessRights {
     /// The user's tags.
     pub tags: Vec<String>,
     permission: Option<Arc<Permission>>,
+    /// What a token allows, in place of permissions.
+    grant: Option<Arc<VhostGrant>>,
+    topics: Option<Arc<TopicPermissions>>,
     revision: u64,
 }
 
@@ -301,24 +371,39 @@ impl AccessRights {
         let tags = state.users.get(user.as_str())?.tags.clone();
         let key = (user.as_str().to_owned(), vhost.as_str().to_owned());
         let permission = state.permissions.get(&key).cloned()?;
-        Some(Self { user: user.clone(), vhost: vhost.clone(), tags, permission: Some(permission), revision })
+        let topics = state.topics.get(&key).cloned();
+        let (user, vhost) = (user.clone(), vhost.clone());
+        Some(Self { user, vhost, tags, permission: Some(permission), grant: None, topics, revision })
+    }
+
+    /// What a token allows.
+    pub(super) fn granted(
+        user: &UserName,
+        vhost: &VhostName,
+        tags: Vec<String>,
+        grant: Arc<VhostGrant>,
+    ) -> Self {
+        let (user, vhost) = (user.clone(), vhost.clone());
+        Self { user, vhost, tags, permission: None, grant: Some(grant), topics: None, revision: 0 }
     }
 
     /// All rights in a vhost: for what an administrator does to it as a whole.
     pub fn unlimited(user: &UserName, vhost: &VhostName) -> Self {
         let permission = Permission::new(PermissionRecord::all()).ok().map(Arc::new);
-        Self { user: user.clone(), vhost: vhost.clone(), tags: Vec::new(), permission, revision: 0 }
+        let (user, vhost) = (user.clone(), vhost.clone());
+        Self { user, vhost, tags: Vec::new(), permission, grant: None, topics: None, revision: 0 }
     }
 
     /// Follows a change of permissions. Cheap when nothing changed.
     pub fn refresh(&mut self, users: &Users) {
-        if self.revision == users.revision() {
+        if self.revision == users.revision() || self.grant.is_some() {
             return;
         }
         if let Some(rights) = Self::of(users, &self.user, &self.vhost) {
             *self = rights;
         } else {
             self.permission = None;
+            self.topics = None;
             self.revision = users.revision();
         }
     }
@@ -334,13 +419,40 @@ impl AccessRights {
         refused
     }
 
+    /// Whether routing keys on the exchange are restricted, if it is a topic exchange.
+    pub(super) fn restrict_topics_of(&self, exchange: &str) -> bool {
+        self.topics.as_ref().is_some_and(|topics| topics.concern(exchange))
+            || self.grant.as_ref().is_some_and(|grant| grant.restricts_keys())
+    }
+
+    /// Refuses a key that is not permitted on a topic exchange.
+    pub(super) fn check_topic(&self, access: Access, exchange: &str, key: &[u8]) -> Result<(), Refusal> {
+        let permitted = match &self.grant {
+            Some(grant) => grant.allows_key(access, exchange, key),
+            None => self.topics.as_ref().is_none_or(|topics| topics.permit(access, exchange, key)),
+        };
+        if permitted {
+            return Ok(());
+        }
+        Err(Refusal::Denied {
+            access,
+            resource: Resource::Topic(ExchangeName::new(exchange)),
+            vhost: self.vhost.clone(),
+            user: self.user.clone(),
+        })
+    }
+
     /// Refuses what is not permitted. The default exchange is checked as `amq.default`.
     pub fn check(&self, access: Access, resource: &Resource) -> Result<(), Refusal> {
         let name = match resource {
             Resource::Exchange(name) if name.as_str().is_empty() => "amq.default",
             _ => resource.name(),
         };
-        if self.permission.as_ref().is_some_and(|permission| permission.allows(access, name)) {
+        let allowed = match &self.grant {
+            Some(grant) => grant.allows(access, name),
+            None => self.permission.as_ref().is_some_and(|permission| permission.allows(access, name)),
+        };
+        if allowed {
             return Ok(());
         }
         Err(Refusal::Denied {
@@ -373,21 +485,21 @@ mod tests {
     #[test]
     fn login_wants_the_right_password_and_guest_only_from_loopback() {
         let users = users();
-        assert!(users.login("guest", b"guest", true).is_ok());
-        assert_eq!(users.login("guest", b"wrong", true), Err(LoginRefused::Credentials));
-        assert_eq!(users.login("nobody", b"guest", true), Err(LoginRefused::Credentials));
-        assert_eq!(users.login("guest", b"guest", false), Err(LoginRefused::LoopbackOnly));
+        assert!(users.login("guest", b"guest", true, || true).is_ok());
+        assert_eq!(users.login("guest", b"wrong", true, || true), Err(LoginRefused::Credentials));
+        assert_eq!(users.login("nobody", b"guest", true, || true), Err(LoginRefused::Credentials));
+        assert_eq!(users.login("guest", b"guest", false, || true), Err(LoginRefused::LoopbackOnly));
     }
 
     #[test]
     fn a_changed_password_is_not_remembered() {
         let users = users();
-        assert!(users.login("guest", b"guest", true).is_ok());
+        assert!(users.login("guest", b"guest", true, || true).is_ok());
         let record =
             UserRecord { password_hash: hash_password(b"new").expect("randomness"), tags: Vec::new() };
         users.put("guest", record);
-        assert_eq!(users.login("guest", b"guest", true), Err(LoginRefused::Credentials));
-        assert!(users.login("guest", b"new", true).is_ok());
+        assert_eq!(users.login("guest", b"guest", true, || true), Err(LoginRefused::Credentials));
+        assert!(users.login("guest", b"new", true, || true).is_ok());
     }
 
     #[test]

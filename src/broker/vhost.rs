@@ -8,6 +8,7 @@ use parking_lot::{Mutex, MutexGuard, RwLock};
 use rustc_hash::{FxHashMap, FxHashSet};
 use slab::Slab;
 
+use super::configured_limits::{ConfiguredLimits, MAX_CONNECTIONS, MAX_QUEUES};
 use super::deduplication::DeduplicationRule;
 use super::exchange_features::ExchangeFeatures;
 use super::holder::Holder;
@@ -51,6 +52,8 @@ pub struct Vhost {
     pub stats: VhostStats,
     /// What it says of itself.
     pub record: RwLock<VhostRecord>,
+    /// Limits set on it.
+    pub limits: RwLock<ConfiguredLimits>,
     /// It is deleted; set under `changes`.
     pub(super) gone: AtomicBool,
     pub(super) topology: RwLock<Topology>,
@@ -99,6 +102,7 @@ impl Vhost {
             name: VhostName::new(name),
             stats: VhostStats::default(),
             record: RwLock::default(),
+            limits: RwLock::default(),
             gone: AtomicBool::new(false),
             topology: RwLock::default(),
             generation: AtomicU64::new(1),
@@ -146,6 +150,44 @@ impl Vhost {
     /// The waiting rooms of all delaying exchanges, in no order.
     pub fn holders(&self) -> Vec<Arc<Holder>> {
         self.topology.read().features.values().filter_map(|features| features.holder.clone()).collect()
+    }
+
+    /// Counts a connection, unless there are as many as there may be: then that number.
+    pub(super) fn connection_comes(&self, id: ConnectionId) -> Result<(), u64> {
+        let max = self.limits.read().get(MAX_CONNECTIONS);
+        let mut connections = self.connections.lock();
+        match max {
+            Some(max) if connections.len() as u64 >= max => Err(max),
+            _ => {
+                connections.insert(id);
+                Ok(())
+            }
+        }
+    }
+
+    /// Refuses one more queue when there are as many as there may be.
+    pub(super) fn has_room_for_queue(&self, name: &QueueName) -> Result<(), Refusal> {
+        let Some(max) = self.limits.read().get(MAX_QUEUES) else { return Ok(()) };
+        // Hidden ones need counting only near the limit.
+        if (self.topology.read().queues.len() as u64) < max || (self.queue_count() as u64) < max {
+            return Ok(());
+        }
+        Err(Refusal::Precondition(format!(
+            "cannot declare queue '{name}': queue limit in vhost '{}' ({max}) is reached",
+            self.name
+        )))
+    }
+
+    /// [`Vhost::has_room_for_queue`] for many at once.
+    pub(super) fn has_room_for_queues(&self, more: usize) -> Result<(), Refusal> {
+        let Some(max) = self.limits.read().get(MAX_QUEUES) else { return Ok(()) };
+        if self.queue_count() as u64 + more as u64 <= max {
+            return Ok(());
+        }
+        Err(Refusal::Precondition(format!(
+            "cannot declare {more} queues: queue limit in vhost '{}' ({max}) would be exceeded",
+            self.name
+        )))
     }
 
     /// A connection is not there any more.

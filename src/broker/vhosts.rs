@@ -61,7 +61,12 @@ impl Broker {
             for (user, ..) in users {
                 changes.remove(Key::permission(&user, name));
             }
+            let topics = self.users.topic_permissions().into_iter();
+            for (user, _, exchange, _) in topics.filter(|(_, vhost, ..)| vhost == name) {
+                changes.remove(Key::topic_permission(&user, name, &exchange));
+            }
             forget_topology(&vhost, &mut changes);
+            changes.remove(Key::vhost_limits(name));
             changes.remove(Key::vhost(name));
             self.commit(&changes)?;
             vhost.gone.store(true, Ordering::Release);

@@ -8,6 +8,7 @@ pub mod logging;
 pub mod perf;
 pub mod reload;
 pub mod serve;
+pub mod topology;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -42,6 +43,15 @@ enum Command {
     /// Look at a running broker and change it, over its management API.
     #[command(after_help = EXIT_CODES)]
     Ctl(Box<ctl::CtlArgs>),
+    /// Show what differs between a topology file and a running broker.
+    #[command(after_help = EXIT_CODES)]
+    Plan(Box<topology::PlanArgs>),
+    /// Make a running broker as a topology file says.
+    #[command(after_help = EXIT_CODES)]
+    Apply(Box<topology::ApplyArgs>),
+    /// Write what a running broker has as a topology file.
+    #[command(after_help = EXIT_CODES)]
+    Export(Box<topology::ExportArgs>),
 }
 
 /// What scripts can rely on.
@@ -67,6 +77,9 @@ pub fn main() -> ExitCode {
         Some(Command::CheckData(args)) => check_data::run(&args),
         Some(Command::Perf(args)) => perf::run(&args).map_err(Into::into),
         Some(Command::Ctl(args)) => return asked(ctl::run(&args).map(|()| client::DONE)),
+        Some(Command::Plan(args)) => return asked(topology::plan(&args)),
+        Some(Command::Apply(args)) => return asked(topology::apply(&args)),
+        Some(Command::Export(args)) => return asked(topology::export(&args)),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

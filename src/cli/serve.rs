@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::{Arc, OnceLock, Weak};
+use std::time::Duration;
 
 use leveret_queues::QueueId;
 use leveret_queues::store::definitions::Definitions;
@@ -13,9 +14,11 @@ use super::config::{self, Config, ServeArgs};
 use super::logging::{self, Log};
 use super::reload::Reload;
 use crate::broker::Broker;
-use crate::broker::broker::Found;
+use crate::broker::broker::{Found, Security};
+use crate::broker::token::Tokens;
 use crate::management;
-use crate::net::{Server, now};
+use crate::net::tls::Tls;
+use crate::net::{Server, jwks, now};
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -26,7 +29,7 @@ pub fn run(args: &ServeArgs) -> Result<(), Failure> {
     let folder = Folder::open(&config.data_dir)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let served = runtime.block_on(serve(args, &config, &folder, log));
-    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    runtime.shutdown_timeout(Duration::from_secs(1));
     served
 }
 
@@ -53,9 +56,16 @@ async fn serve(args: &ServeArgs, config: &Config, folder: &Folder, log: Log) -> 
     }
     let store = Arc::new(store);
     let definitions = Arc::new(definitions);
+    let tls = config.tls()?.map(Tls::open).transpose()?;
+    let tokens = tokens(config)?;
     let found = Found { definitions: definitions.all(), queues: recovered.queues };
     let broker = Broker::start(
         config.limits(),
+        Security {
+            login_failures_per_minute: config.login_failures_per_minute,
+            tokens,
+            admin: config.admin()?,
+        },
         Arc::clone(&store) as _,
         Box::new(Arc::clone(&definitions)),
         found,
@@ -65,12 +75,36 @@ async fn serve(args: &ServeArgs, config: &Config, folder: &Folder, log: Log) -> 
     let known: HashSet<QueueId> = broker.durable_queue_ids();
     store.retain_queues(&known)?;
 
-    let server = Server::start(Arc::clone(&broker));
-    let amqp = server.listen(config.amqp_listen).await?;
-    let process =
-        management::Process { amqp, data_dir: folder.path().to_owned(), ui_dir: config.ui_dir.clone() };
-    let management::Listening { http, metrics } =
-        management::listen(Arc::clone(&broker), process, config.http_listen, config.metrics_listen).await?;
+    let server = Server::start(Arc::clone(&broker), config.proxy_protocol_trusted.clone());
+    let amqp = server.listen(config.amqp_listen, None).await?;
+    let amqps = match (config.amqps_listen, &tls) {
+        (Some(address), Some(tls)) => Some(server.listen(address, Some(Arc::clone(tls))).await?),
+        _ => None,
+    };
+    if let Some(tls) = &tls {
+        tokio::spawn(Arc::clone(tls).watch());
+        let tls = Arc::clone(tls);
+        reload.on("TLS certificate", move |_| tls.reload().map_err(|error| error.to_string()));
+    }
+    let process = management::Process {
+        amqp,
+        amqps,
+        tls,
+        data_dir: folder.path().to_owned(),
+        ui_dir: config.ui_dir.clone(),
+        topology: config.topology.clone(),
+    };
+    let asked = management::Listening {
+        http: config.http_listen,
+        https: config.https_listen,
+        metrics: config.metrics_listen,
+    };
+    let (listening, topology) = management::listen(Arc::clone(&broker), process, asked).await?;
+    let management::Listening { http, https, metrics } = listening;
+    server.open();
+    reload.on("topology", move |config| {
+        config.topology.as_deref().map_or(Ok(()), |path| topology.reload(path))
+    });
     tracing::info!(
         "leveret {} started in {} ms, data in {}",
         env!("CARGO_PKG_VERSION"),
@@ -80,6 +114,11 @@ async fn serve(args: &ServeArgs, config: &Config, folder: &Folder, log: Log) -> 
     tracing::info!("amqp listening on {amqp}");
     tracing::info!("http listening on {http}");
     tracing::info!("metrics listening on {metrics}");
+    for (name, address) in [("amqps", amqps), ("https", https)] {
+        if let Some(address) = address {
+            tracing::info!("{name} listening on {address}");
+        }
+    }
 
     let reloading = tokio::spawn(reload.whenever(hangup));
     stopped().await?;
@@ -92,6 +131,17 @@ async fn serve(args: &ServeArgs, config: &Config, folder: &Folder, log: Log) -> 
     });
     tracing::info!("stopped");
     Ok(())
+}
+
+/// What verifies tokens, if they are configured; its keys come soon.
+fn tokens(config: &Config) -> Result<Option<Arc<Tokens>>, Failure> {
+    let Some((settings, source)) = config.tokens()? else { return Ok(None) };
+    let tokens = Arc::new(Tokens::new(settings));
+    if let Some(source) = source {
+        let refresh = Duration::from_secs(config.oauth_jwks_refresh.into());
+        tokio::spawn(jwks::keep(Arc::clone(&tokens), source, refresh));
+    }
+    Ok(Some(tokens))
 }
 
 async fn stopped() -> std::io::Result<()> {

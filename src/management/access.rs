@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::Method;
-use axum::http::header::{AUTHORIZATION, HOST, HeaderMap, HeaderName, ORIGIN};
+use axum::http::header::{AUTHORIZATION, HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN};
 use axum::http::request::Parts;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -18,15 +18,18 @@ use tokio::sync::Semaphore;
 
 use super::error::{Refused, Result};
 use super::server::From;
-use super::{Api, Shared};
+use super::{Api, Shared, sessions};
 use crate::broker::Caller;
+use crate::broker::identity::Identity;
 use crate::broker::names::{UserName, VhostName};
 use crate::broker::users::{AccessRights, LoginRefused};
 use crate::broker::vhost::Vhost;
 
-/// Paths that answer without a login: what probes ask and what is the same for every broker; nothing that
-/// tells of users or messages.
-pub(super) const PUBLIC: [&str; 6] = [
+/// Paths that answer without a login: logging in and out, what probes ask, what is the same for every
+/// broker; nothing that tells of users or messages.
+pub(super) const PUBLIC: [&str; 8] = [
+    "/api/login",
+    "/api/logout",
     "/api/openapi.json",
     "/api/version",
     "/api/health/checks/reached-target-cluster-size",
@@ -40,6 +43,8 @@ const CHECKS_MAX: usize = 1;
 
 /// Requests that wait to have their password checked, at most.
 const WAITING_MAX: usize = 64;
+
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// The queue in front of the slow password check.
 pub(super) struct Logins {
@@ -58,6 +63,7 @@ impl Default for Logins {
 pub(super) struct Login {
     pub(super) user: UserName,
     pub(super) tags: Arc<[String]>,
+    pub(super) identity: Identity,
 }
 
 /// What a tag allows; each includes [`Level::Management`].
@@ -129,7 +135,7 @@ impl Entered {
 impl Shared {
     /// The vhost, for looking at what is in it: monitors see all, others where they have permissions.
     pub(super) fn seen(&self, login: &Login, name: &str) -> Result<Arc<Vhost>> {
-        if !login.is(Level::Monitoring) && self.broker.users.permission(login.user.as_str(), name).is_none() {
+        if !login.is(Level::Monitoring) && !login.identity.may_enter(&self.broker.users, name) {
             return Err(Refused::not_authorized("User not authorized to access virtual host"));
         }
         self.broker.vhost(name).ok_or_else(|| Refused::not_found("vhost_not_found"))
@@ -139,8 +145,7 @@ impl Shared {
     pub(super) fn all_seen(&self, login: &Login) -> Vec<Arc<Vhost>> {
         let mut vhosts = self.broker.vhosts();
         if !login.is(Level::Monitoring) {
-            let user = login.user.as_str();
-            vhosts.retain(|vhost| self.broker.users.permission(user, vhost.name.as_str()).is_some());
+            vhosts.retain(|vhost| login.identity.may_enter(&self.broker.users, vhost.name.as_str()));
         }
         vhosts
     }
@@ -155,7 +160,7 @@ impl Shared {
 
     /// The vhost, for doing something in it: even administrators need permissions there.
     pub(super) fn enter(&self, login: &Login, name: &str) -> Result<Entered> {
-        let rights = AccessRights::of(&self.broker.users, &login.user, &VhostName::new(name));
+        let rights = login.identity.rights(&self.broker.users, &VhostName::new(name));
         match (self.broker.vhost(name), rights) {
             (Some(vhost), Some(rights)) => Ok(Entered { vhost, rights }),
             (None, _) if login.is(Level::Monitoring) => Err(Refused::not_found("vhost_not_found")),
@@ -163,36 +168,63 @@ impl Shared {
         }
     }
 
-    async fn login(&self, headers: &HeaderMap, from: From) -> Result<Login> {
-        let credentials = headers.get(AUTHORIZATION).and_then(|value| credentials(value.as_bytes()));
-        let Some((name, password)) = credentials else { return Err(Refused::who("Login failed")) };
-        let loopback = from.0.ip().to_canonical().is_loopback();
-        let users = &self.broker.users;
-        let outcome = if let Some(outcome) = users.login_again(&name, &password, loopback) {
+    async fn logged_in(&self, headers: &HeaderMap, from: Option<From>) -> Result<Login> {
+        let from = from.ok_or_else(|| Refused::who("Login failed"))?;
+        let identity = if let Some(header) = headers.get(AUTHORIZATION).map(HeaderValue::as_bytes) {
+            match (credentials(header), bearer(header)) {
+                (Some((name, password)), _) => self.by_password(&name, &password, from).await?,
+                (None, Some(token)) => {
+                    let outcome = self.broker.login_with_token(token, from.origin());
+                    outcome.map_err(|why| refused("a token", from, &why))?
+                }
+                (None, None) => return Err(Refused::who("Login failed")),
+            }
+        } else {
+            let secret = sessions::secret(headers).ok_or_else(|| Refused::who("Login failed"))?;
+            let found = self.sessions.find(secret, &self.broker.users, self.broker.now());
+            found.ok_or_else(|| Refused::who("The session has ended"))?
+        };
+        self.admitted(identity)
+    }
+
+    /// Lets in who has a tag that allows the use of the API.
+    pub(super) fn admitted(&self, identity: Identity) -> Result<Login> {
+        let tags = identity.tags(&self.broker.users);
+        let login = Login { user: identity.user.clone(), tags: tags.into(), identity };
+        login.must_be(Level::Management)?;
+        Ok(login)
+    }
+
+    /// Checks a name and a password, or a token in its place.
+    pub(super) async fn by_password(&self, name: &str, password: &[u8], from: From) -> Result<Identity> {
+        let origin = from.origin();
+        let outcome = if let Some(outcome) = self.broker.login_again(name, password, origin) {
             outcome
         } else {
             let waiting = self.logins.waiting.try_acquire();
             let too_many = |_| Refused::unavailable("too many logins are being checked; try again later");
             let _waiting = waiting.map_err(too_many)?;
             let _check = self.logins.checks.acquire().await;
-            tokio::task::block_in_place(|| users.login(&name, &password, loopback))
+            tokio::task::block_in_place(|| self.broker.login(name, password, origin))
         };
-        match outcome {
-            Ok(user) => {
-                let tags = users.user(user.as_str()).map(|record| record.tags).unwrap_or_default();
-                let login = Login { user, tags: tags.into() };
-                login.must_be(Level::Management)?;
-                Ok(login)
-            }
-            Err(why) => {
-                tracing::warn!(peer = %from.0, user = %name, "http login refused: {why}");
-                Err(Refused::who(match why {
-                    LoginRefused::Credentials => "Login failed",
-                    LoginRefused::LoopbackOnly => "User can only log in via localhost",
-                }))
-            }
+        outcome.map_err(|why| refused(name, from, &why))
+    }
+}
+
+fn refused(name: &str, from: From, why: &LoginRefused) -> Refused {
+    tracing::warn!(peer = %from.address, user = %name, "http login refused: {why}");
+    match why {
+        LoginRefused::Credentials | LoginRefused::Token(_) => Refused::who("Login failed"),
+        LoginRefused::LoopbackOnly => Refused::who("User can only log in via localhost"),
+        LoginRefused::TooManyFailures => {
+            Refused::too_often("too many logins from this address have failed; try again in a minute")
         }
     }
+}
+
+fn bearer(header: &[u8]) -> Option<&[u8]> {
+    let (scheme, token) = header.split_at_checked("Bearer ".len())?;
+    scheme.eq_ignore_ascii_case(b"bearer ").then(|| token.trim_ascii())
 }
 
 fn credentials(header: &[u8]) -> Option<(String, Vec<u8>)> {
@@ -210,38 +242,40 @@ fn credentials(header: &[u8]) -> Option<(String, Vec<u8>)> {
 /// nothing of the broker's.
 pub(super) async fn guard(State(api): State<Api>, mut request: Request, next: Next) -> Response {
     let path = request.uri().path();
-    let private = (path == "/api" || path.starts_with("/api/")) && !PUBLIC.contains(&path);
-    if request.method() == Method::OPTIONS || !private {
+    let api_path = path == "/api" || path.starts_with("/api/");
+    if api_path && !request.method().is_safe() && crossed(request.headers()) {
+        return Refused::forbidden("a page of another site made this request").into_response();
+    }
+    if request.method() == Method::OPTIONS || !api_path || PUBLIC.contains(&path) {
         return next.run(request).await;
     }
-    match api.admitted(request.method(), request.headers(), request.extensions().get().copied()).await {
+    match api.logged_in(request.headers(), request.extensions().get().copied()).await {
         Ok(login) => {
             request.extensions_mut().insert(login);
             next.run(request).await
         }
+        Err(refused) if by_script(request.headers()) => refused.quietly().into_response(),
         Err(refused) => refused.into_response(),
     }
 }
 
-impl Shared {
-    async fn admitted(&self, method: &Method, headers: &HeaderMap, from: Option<From>) -> Result<Login> {
-        if !method.is_safe() && crossed(headers) {
-            return Err(Refused::forbidden("a page of another site made this request"));
-        }
-        self.login(headers, from.ok_or_else(|| Refused::who("Login failed"))?).await
-    }
-}
-
-/// Browsers send passwords that they remember along with other sites' requests, but say so.
+/// Browsers send passwords and cookies that they remember along with other sites' requests, but say so.
 fn crossed(headers: &HeaderMap) -> bool {
-    if let Some(site) = headers.get(HeaderName::from_static("sec-fetch-site")) {
+    if let Some(site) = headers.get(SEC_FETCH_SITE) {
         return site != "same-origin" && site != "none";
     }
     let Some(origin) = headers.get(ORIGIN).map(|origin| origin.to_str().unwrap_or_default()) else {
-        return false;
+        // All browsers that know cookies name the origin with what changes something.
+        return headers.get(AUTHORIZATION).is_none() && sessions::secret(headers).is_some();
     };
     let host = headers.get(HOST).and_then(|host| host.to_str().ok());
     origin.split_once("://").map(|(_, place)| place) != host
+}
+
+/// Whether a page's script asks, which deals with refusals itself: a challenge would make the browser ask
+/// for a password.
+fn by_script(headers: &HeaderMap) -> bool {
+    headers.get("sec-fetch-dest").is_some_and(|purpose| purpose == "empty")
 }
 
 #[cfg(test)]
@@ -271,6 +305,10 @@ mod tests {
             (&[("origin", "null"), ("host", "a:1")], true),
             (&[("sec-fetch-site", "cross-site")], true),
             (&[("sec-fetch-site", "same-origin")], false),
+            (&[("cookie", "leveret_session=x")], true),
+            (&[("cookie", "leveret_session=x"), ("origin", "http://a:1"), ("host", "a:1")], false),
+            (&[("cookie", "leveret_session=x"), ("authorization", "Basic eDp5")], false),
+            (&[("cookie", "other=x")], false),
         ] {
             assert_eq!(crossed(&headers(pairs)), want, "{pairs:?}");
         }

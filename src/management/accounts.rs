@@ -1,35 +1,41 @@
 //! Users and permissions.
 
+use std::collections::BTreeMap;
+
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::Api;
 use super::access::Login;
 use super::answer::{self, Query};
 use super::body::{Body, words};
 use super::error::{Refused, Result};
+use super::{Api, Shared};
+use crate::broker::configured_limits::{ConfiguredLimits, LimitsOf};
 use crate::broker::password;
 use crate::broker::users::{PermissionRecord, UserRecord};
 
 /// A user as lists and definitions show it.
-pub(super) fn shown(name: &str, record: &UserRecord) -> Value {
+pub(super) fn shown(api: &Shared, name: &str, record: &UserRecord) -> Value {
     let (hash, algorithm) = password::exported(&record.password_hash);
     json!({
         "name": name,
         "password_hash": hash,
         "hashing_algorithm": algorithm,
         "tags": record.tags,
-        "limits": {},
+        "limits": api.broker.users.limits(name),
     })
 }
 
 /// `GET users`.
 pub(super) async fn all(State(api): State<Api>, login: Login, query: Query) -> Result<Response> {
     login.administrator()?;
-    answer::list(&query, api.broker.users.all().iter().map(|(name, record)| shown(name, record)).collect())
+    answer::list(
+        &query,
+        api.broker.users.all().iter().map(|(name, record)| shown(&api, name, record)).collect(),
+    )
 }
 
 /// `GET users/without-permissions`.
@@ -42,7 +48,7 @@ pub(super) async fn without_permissions(
     let permissions = api.broker.users.permissions();
     let mut users = api.broker.users.all();
     users.retain(|(name, _)| !permissions.iter().any(|(user, ..)| user == name));
-    answer::list(&query, users.iter().map(|(name, record)| shown(name, record)).collect())
+    answer::list(&query, users.iter().map(|(name, record)| shown(&api, name, record)).collect())
 }
 
 fn record(api: &Api, name: &str) -> Result<UserRecord> {
@@ -57,7 +63,7 @@ pub(super) async fn get(
     query: Query,
 ) -> Result<Response> {
     login.administrator()?;
-    answer::one(&query, &shown(&name, &record(&api, &name)?))
+    answer::one(&query, &shown(&api, &name, &record(&api, &name)?))
 }
 
 /// A user in a request or in definitions.
@@ -69,9 +75,16 @@ pub(super) struct UserBody {
     hashing_algorithm: Option<String>,
     #[serde(default, deserialize_with = "words")]
     tags: Option<Vec<String>>,
+    limits: Option<BTreeMap<String, i64>>,
 }
 
 impl UserBody {
+    /// The limits that are given, if any.
+    pub(super) fn limits(&mut self) -> Result<Option<ConfiguredLimits>> {
+        let limits = self.limits.take().map(|limits| ConfiguredLimits::new(LimitsOf::User, limits));
+        Ok(limits.transpose()?)
+    }
+
     /// As it is stored. Slow if there is a password to hash.
     pub(super) fn record(self) -> Result<UserRecord> {
         let tags = self.tags.ok_or_else(|| Refused::bad_request("key_missing: tags"))?;
@@ -96,12 +109,16 @@ pub(super) async fn put(
     State(api): State<Api>,
     login: Login,
     Path(name): Path<String>,
-    Body(body): Body<UserBody>,
+    Body(mut body): Body<UserBody>,
 ) -> Result<Response> {
     login.administrator()?;
     let new = tokio::task::block_in_place(|| {
-        let record = body.record()?;
-        Ok::<_, Refused>(api.broker.put_user(&name, record)?)
+        let limits = body.limits()?;
+        let new = api.broker.put_user(&name, body.record()?)?;
+        if let Some(limits) = limits {
+            api.broker.set_user_limits(&name, limits)?;
+        }
+        Ok::<_, Refused>(new)
     })?;
     Ok(answer::put(new))
 }

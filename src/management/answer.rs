@@ -26,6 +26,11 @@ const REGEX_BYTES_MAX: usize = 1 << 20;
 pub(super) trait Item: Serialize {
     /// What `name` filters by.
     fn name(&self) -> &str;
+
+    /// What lists are sorted by, where that can be had without writing the item down.
+    fn sort_key(&self, _path: &str) -> Option<Value> {
+        None
+    }
 }
 
 impl Item for Value {
@@ -144,10 +149,10 @@ fn sort(query: &Query) -> Option<SortBy<'_>> {
 fn sorted<T: Item>(items: Vec<T>, by: &SortBy<'_>) -> Result<Vec<T>> {
     let mut keyed = Vec::with_capacity(items.len());
     for item in items {
-        let key = if by.path == "name" {
-            Value::String(item.name().to_owned())
-        } else {
-            at(&value_of(&item)?, by.path).cloned().unwrap_or_default()
+        let key = match item.sort_key(by.path) {
+            Some(key) => key,
+            None if by.path == "name" => Value::String(item.name().to_owned()),
+            None => at(&value_of(&item)?, by.path).cloned().unwrap_or_default(),
         };
         keyed.push((key, item));
     }

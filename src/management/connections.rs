@@ -32,6 +32,8 @@ fn seen(api: &Api, login: &Login) -> Vec<Arc<ConnectionHandle>> {
 fn shown(api: &Api, snapshot: &Snapshot, connection: &ConnectionHandle) -> Value {
     let (facts, traffic) = (&connection.facts, &connection.traffic);
     let [received, sent] = snapshot.connection(facts.id);
+    let tls = facts.tls.as_deref();
+    let certificate = tls.and_then(|tls| tls.certificate.as_ref());
     json!({
         "name": connection.name,
         "user_provided_name": connection.given_name(),
@@ -47,7 +49,14 @@ fn shown(api: &Api, snapshot: &Snapshot, connection: &ConnectionHandle) -> Value
         "peer_port": facts.peer.port(),
         "connected_at": facts.connected_at.0,
         "state": connection.state(),
-        "ssl": false,
+        "ssl": tls.is_some(),
+        "ssl_protocol": tls.map(|tls| tls.protocol),
+        "ssl_key_exchange": tls.map(|tls| &tls.key_exchange),
+        "ssl_cipher": tls.map(|tls| &tls.cipher),
+        "ssl_hash": tls.map(|_| "aead"),
+        "peer_cert_subject": certificate.map(|certificate| &certificate.subject),
+        "peer_cert_issuer": certificate.map(|certificate| &certificate.issuer),
+        "peer_cert_validity": certificate.map(|certificate| &certificate.validity),
         "auth_mechanism": facts.mechanism,
         "channels": connection.channels().len(),
         "channel_max": facts.channel_max,

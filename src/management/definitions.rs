@@ -8,6 +8,7 @@ use super::error::Result;
 use super::tables;
 use crate::broker::arguments::FieldTable;
 use crate::broker::definitions::DestinationKind;
+use crate::broker::topic_permissions::TopicPermissionRecord;
 use crate::broker::users::PermissionRecord;
 use crate::broker::vhosts::VhostRecord;
 
@@ -44,6 +45,29 @@ pub(super) struct PermissionBody {
     pub(super) vhost: String,
     #[serde(flatten)]
     pub(super) record: PermissionRecord,
+}
+
+#[derive(Deserialize)]
+pub(super) struct TopicPermissionBody {
+    pub(super) user: String,
+    pub(super) vhost: String,
+    pub(super) exchange: String,
+    #[serde(flatten)]
+    pub(super) record: TopicPermissionRecord,
+}
+
+#[derive(Deserialize)]
+pub(super) struct ParameterBody {
+    pub(super) vhost: String,
+    pub(super) component: String,
+    pub(super) name: String,
+    pub(super) value: Value,
+}
+
+#[derive(Deserialize)]
+pub(super) struct GlobalParameterBody {
+    pub(super) name: String,
+    pub(super) value: Value,
 }
 
 #[derive(Deserialize)]

@@ -266,6 +266,17 @@ impl Operations {
         Self { methods: self.methods.layer(DefaultBodyLimit::max(bytes)), ..self }
     }
 
+    /// The last operation checks a password.
+    pub(super) fn refusing_logins(mut self) -> Self {
+        if let Some((method, operation)) = self.described.pop() {
+            let operation = operation
+                .response("401", refused("Name or password is wrong."))
+                .response("429", refused("Too many logins from this address have failed."));
+            self.described.push((method, operation));
+        }
+        self
+    }
+
     /// Answers without a login.
     pub(super) fn for_everybody(self) -> Self {
         Self { private: false, ..self }
@@ -311,6 +322,7 @@ fn complete(path: &str, about: &str, private: bool, operation: OperationBuilder)
     let mut operation = if private {
         operation
             .response("401", refused("Nobody is logged in, or the user may not do this."))
+            .response("429", refused("Too many logins from this address have failed."))
             .security(SecurityRequirement::new("login", Vec::<String>::new()))
             .build()
     } else {

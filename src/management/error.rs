@@ -58,12 +58,32 @@ impl Refused {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", reason)
     }
 
+    /// Too many of the kind.
+    pub(super) fn too_often(reason: impl Into<String>) -> Self {
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", reason)
+    }
+
+    /// The same, without asking for a login.
+    pub(super) fn quietly(self) -> Self {
+        Self { challenge: false, ..self }
+    }
+
     pub(super) fn precondition(reason: impl Into<String>) -> Self {
         Self::new(StatusCode::PRECONDITION_FAILED, "precondition_failed", reason)
     }
 
     pub(super) fn too_late() -> Self {
         Self::new(StatusCode::REQUEST_TIMEOUT, "timeout", "the request took too long")
+    }
+
+    /// What is asked for does not fit what is there.
+    pub(super) fn conflict(reason: impl Into<String>) -> Self {
+        Self::new(StatusCode::CONFLICT, "conflict", reason)
+    }
+
+    /// The same refusal, saying what it is about.
+    pub(super) fn about(self, what: &str) -> Self {
+        Self { reason: format!("{what}: {}", self.reason), ..self }
     }
 
     /// The text for people.

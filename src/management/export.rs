@@ -36,7 +36,7 @@ pub(super) async fn of_vhost(
     shown.insert("metadata".to_owned(), json!({ "description": record.description, "tags": record.tags }));
     shown.insert("description".to_owned(), json!(record.description));
     shown.insert("default_queue_type".to_owned(), json!(record.default_queue_type));
-    shown.insert("limits".to_owned(), json!([]));
+    shown.insert("limits".to_owned(), json!(&*vhost.limits.read()));
     let mut declared = Declared::default();
     declared.add(&vhost, false);
     declared.write(&mut shown);
@@ -49,9 +49,10 @@ pub(super) fn may_manage(api: &Shared, login: &Login, vhost: &str) -> Result<()>
         return Ok(());
     }
     login.must_be(Level::Policymaker)?;
-    match api.broker.users.permission(login.user.as_str(), vhost) {
-        Some(_) => Ok(()),
-        None => Err(Refused::not_authorized("User not authorized to access virtual host")),
+    if login.identity.may_enter(&api.broker.users, vhost) {
+        Ok(())
+    } else {
+        Err(Refused::not_authorized("User not authorized to access virtual host"))
     }
 }
 
@@ -77,6 +78,7 @@ struct Declared {
     queues: Vec<Value>,
     exchanges: Vec<Value>,
     bindings: Vec<Value>,
+    parameters: Vec<Value>,
 }
 
 impl Declared {
@@ -87,6 +89,12 @@ impl Declared {
             }
             value
         };
+        for mut parameter in super::parameters::of_vhost(vhost) {
+            if !with_vhost && let Some(object) = parameter.as_object_mut() {
+                object.remove("vhost");
+            }
+            self.parameters.push(parameter);
+        }
         let mut queues = vhost.queues();
         queues.sort_unstable_by(|a, b| a.name.cmp(&b.name));
         let exclusive = |name: &str| {
@@ -134,16 +142,16 @@ impl Declared {
         shown.insert("queues".to_owned(), Value::Array(self.queues));
         shown.insert("exchanges".to_owned(), Value::Array(self.exchanges));
         shown.insert("bindings".to_owned(), Value::Array(self.bindings));
-        for name in ["policies", "parameters"] {
-            shown.insert(name.to_owned(), json!([]));
-        }
+        shown.insert("parameters".to_owned(), Value::Array(self.parameters));
+        shown.insert("policies".to_owned(), json!([]));
     }
 }
 
-fn everything(api: &Shared) -> Value {
+/// All definitions.
+pub(super) fn everything(api: &Shared) -> Value {
     let mut shown = head("cluster");
     let users = &api.broker.users;
-    let all: Vec<_> = users.all().iter().map(|(name, record)| accounts::shown(name, record)).collect();
+    let all: Vec<_> = users.all().iter().map(|(name, record)| accounts::shown(api, name, record)).collect();
     shown.insert("users".to_owned(), json!(all));
     let all = users.permissions();
     let all: Vec<_> =
@@ -159,14 +167,16 @@ fn everything(api: &Shared) -> Value {
             "tags": record.tags,
             "default_queue_type": record.default_queue_type,
             "metadata": { "description": record.description, "tags": record.tags },
-            "limits": [],
+            "limits": &*vhost.limits.read(),
         }));
         declared.add(&vhost, true);
     }
     shown.insert("vhosts".to_owned(), json!(vhosts));
-    for name in ["topic_permissions", "global_parameters"] {
-        shown.insert(name.to_owned(), json!([]));
-    }
+    let topics = users.topic_permissions().into_iter().map(|(user, vhost, exchange, record)| {
+        super::topic_permissions::shown(&user, &vhost, &exchange, &record)
+    });
+    shown.insert("topic_permissions".to_owned(), Value::Array(topics.collect()));
+    shown.insert("global_parameters".to_owned(), Value::Array(super::parameters::global(api)));
     declared.write(&mut shown);
     Value::Object(shown)
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use leveret_queues::Millis;
 use serde_json::{Value, json};
 
-use super::Process;
+use super::{Listening, Process};
 
 /// The version of `RabbitMQ` whose API this is; tools decide by it what they may ask for.
 pub(super) const COMPATIBLE_WITH: &str = "4.1.0";
@@ -26,35 +26,39 @@ pub(super) struct Facts {
     pub(super) node: Arc<str>,
     pub(super) started: Millis,
     pub(super) process: Process,
-    http: SocketAddr,
-    metrics: SocketAddr,
+    listening: Listening,
 }
 
 impl Facts {
-    pub(super) fn new(process: Process, http: SocketAddr, metrics: SocketAddr, started: Millis) -> Self {
+    pub(super) fn new(process: Process, listening: Listening, started: Millis) -> Self {
         let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
         let host = match host.trim() {
             "" => "localhost",
             host => host,
         };
-        Self { node: format!("leveret@{host}").into(), started, process, http, metrics }
+        Self { node: format!("leveret@{host}").into(), started, process, listening }
     }
 
-    /// Protocol and address of each listener.
-    pub(super) fn listening(&self) -> [(&'static str, SocketAddr); 3] {
-        [("amqp", self.process.amqp), ("http", self.http), ("http/prometheus", self.metrics)]
+    /// Protocol, address and whether it is over TLS, of each listener.
+    pub(super) fn listening(&self) -> Vec<(&'static str, SocketAddr, bool)> {
+        let Listening { http, https, metrics } = self.listening;
+        let amqps = self.process.amqps.map(|address| ("amqp/ssl", address, true));
+        let https = https.map(|address| ("https", address, true));
+        let plain =
+            [("amqp", self.process.amqp, false), ("http", http, false), ("http/prometheus", metrics, false)];
+        plain.into_iter().chain(amqps).chain(https).collect()
     }
 
     /// The listeners as `overview` shows them.
     pub(super) fn listeners(&self) -> Vec<Value> {
         let listening = self.listening();
-        let shown = listening.iter().map(|(protocol, address)| {
+        let shown = listening.iter().map(|(protocol, address, tls)| {
             json!({
                 "node": &*self.node,
                 "protocol": protocol,
                 "ip_address": address.ip().to_string(),
                 "port": address.port(),
-                "tls": false,
+                "tls": tls,
                 "socket_opts": { "nodelay": true },
             })
         });
@@ -69,6 +73,9 @@ impl Facts {
                 "ip": address.ip().to_string(), "port": address.port().to_string(),
             })
         };
-        json!([context("Management API", self.http), context("Prometheus exporter", self.metrics)])
+        let Listening { http, https, metrics } = self.listening;
+        let mut contexts = vec![context("Management API", http), context("Prometheus exporter", metrics)];
+        contexts.extend(https.map(|address| context("Management API over TLS", address)));
+        Value::Array(contexts)
     }
 }

@@ -29,7 +29,7 @@ fn ill(reason: &str, more: Value) -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, Json(body)).into_response()
 }
 
-/// Checks that are always well on one node: there is no cluster that could be incomplete, and no TLS.
+/// Checks that are always well on one node: there is no cluster that could be incomplete.
 pub(super) async fn always_well() -> Response {
     well()
 }
@@ -75,7 +75,7 @@ pub(super) async fn vhosts(State(api): State<Api>, _: Login) -> Response {
 /// `port-listener/:port`.
 pub(super) async fn port(State(api): State<Api>, _: Login, Path(port): Path<String>) -> Result<Response> {
     let port: u16 = port.parse().map_err(|_| Refused::bad_request(format!("not a port: {port}")))?;
-    let ports: Vec<u16> = api.facts.listening().iter().map(|(_, address)| address.port()).collect();
+    let ports: Vec<u16> = api.facts.listening().iter().map(|(_, address, _)| address.port()).collect();
     if ports.contains(&port) {
         return Ok(Json(json!({ "status": "ok", "port": port })).into_response());
     }
@@ -86,23 +86,45 @@ pub(super) async fn port(State(api): State<Api>, _: Login, Path(port): Path<Stri
 pub(super) async fn protocol(State(api): State<Api>, _: Login, Path(protocol): Path<String>) -> Response {
     let wanted = match protocol.as_str() {
         "amqp091" | "amqp0.9.1" | "amqp-0-9-1" => "amqp",
+        "amqps" => "amqp/ssl",
         other => other,
     };
-    let protocols = api.facts.listening().map(|(protocol, _)| protocol);
+    let listening = api.facts.listening().into_iter();
+    let protocols: Vec<_> = listening.map(|(protocol, ..)| protocol).collect();
     if protocols.contains(&wanted) {
         return Json(json!({ "status": "ok", "protocol": protocol })).into_response();
     }
     ill("No active listener", json!({ "missing": protocol, "protocols": protocols }))
 }
 
-/// `certificate-expiration/:within/:unit`: nothing is served over TLS.
-pub(super) async fn certificates(_: Login, Path((within, unit)): Path<(String, String)>) -> Result<Response> {
-    let units = ["days", "weeks", "months", "years"];
-    if within.parse::<u32>().is_err() || !units.contains(&unit.as_str()) {
-        return Err(Refused::bad_request(format!("not a number of {}", units.join(", "))));
+/// `certificate-expiration/:within/:unit`: the server's certificate is good for longer than that.
+pub(super) async fn certificates(
+    State(api): State<Api>,
+    _: Login,
+    Path((within, unit)): Path<(String, String)>,
+) -> Result<Response> {
+    let units = [("days", 1_u32), ("weeks", 7), ("months", 30), ("years", 365)];
+    let days = units.iter().find(|(name, _)| *name == unit).map(|(_, days)| u64::from(*days));
+    let (Ok(within), Some(days)) = (within.parse::<u32>(), days) else {
+        let units = units.map(|(name, _)| name).join(", ");
+        return Err(Refused::bad_request(format!("not a number of {units}")));
+    };
+    let Some(tls) = &api.facts.process.tls else { return Ok(well()) };
+    let expires = tls.expires();
+    let until = api.broker.now().0.saturating_add(u64::from(within) * days * DAY_MS);
+    if expires.0 > until {
+        return Ok(well());
     }
-    Ok(well())
+    let certificate = json!({
+        "node": &*api.facts.node,
+        "certfile": tls.certificate().display().to_string(),
+        "certfile_expires_at_ms": expires.0,
+    });
+    Ok(ill("Certificates expiring", json!({ "expired": [certificate] })))
 }
+
+/// A day in milliseconds.
+const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 
 /// Name of the queue that the test declares, publishes to and gets from.
 const TEST_QUEUE: &str = "aliveness-test";

@@ -13,10 +13,13 @@ use serde_json::{Map, Value, json};
 use super::access::Login;
 use super::accounts::UserBody;
 use super::answer::{self, Query};
-use super::definitions::{BindingBody, ExchangeBody, PermissionBody, QueueBody, VhostBody};
+use super::definitions::{
+    BindingBody, ExchangeBody, GlobalParameterBody, ParameterBody, PermissionBody, QueueBody,
+    TopicPermissionBody, VhostBody,
+};
 use super::error::{Refused, Result};
 use super::export::may_manage;
-use super::{Api, Shared, body, tables};
+use super::{Api, Shared, body, parameters, tables};
 use crate::broker::Caller;
 use crate::broker::bindings::BindingRequest;
 use crate::broker::exchanges::ExchangeRequest;
@@ -27,10 +30,23 @@ use crate::broker::users::AccessRights;
 use crate::broker::vhost::Vhost;
 
 /// The order in which definitions can be taken: each kind needs only those before it.
-const ORDER: [&str; 6] = ["vhosts", "users", "permissions", "exchanges", "queues", "bindings"];
+const ORDER: [&str; 9] = [
+    "vhosts",
+    "users",
+    "permissions",
+    "topic_permissions",
+    "global_parameters",
+    "parameters",
+    "exchanges",
+    "queues",
+    "bindings",
+];
+
+/// Kinds that are of no single vhost.
+const OF_ALL: [&str; 5] = ["vhosts", "users", "permissions", "topic_permissions", "global_parameters"];
 
 /// Kinds that there are none of yet; if a file has some, that is told.
-const UNSUPPORTED: [&str; 3] = ["policies", "parameters", "topic_permissions"];
+const UNSUPPORTED: [&str; 1] = ["policies"];
 
 /// Definitions of one kind, at most: a bound on what one request may ask for.
 const OBJECTS_MAX: usize = 1_000_000;
@@ -105,10 +121,24 @@ fn import(api: &Shared, login: &Login, vhost: Option<&str>, query: &Query, bytes
     Ok((StatusCode::BAD_REQUEST, Json(report)).into_response())
 }
 
+/// Takes one definition of a kind, changing what can be changed.
+pub(super) fn one(api: &Shared, login: &Login, kind: &str, definition: Value) -> Result<()> {
+    let import = Import {
+        api,
+        login,
+        vhost: None,
+        dry: false,
+        created: Vec::new(),
+        unchanged: 0,
+        conflicts: Vec::new(),
+    };
+    import.take(kind, definition).map(|_| ())
+}
+
 impl Import<'_> {
     fn run(&mut self, given: &mut Map<String, Value>) -> Result<()> {
         for kind in ORDER {
-            if self.vhost.is_some() && ["vhosts", "users", "permissions"].contains(&kind) {
+            if self.vhost.is_some() && OF_ALL.contains(&kind) {
                 continue;
             }
             for mut object in list(given, kind)? {
@@ -154,6 +184,9 @@ impl Import<'_> {
             "vhosts" => self.vhost(body::object_of(value)?),
             "users" => self.user(body::object_of(value)?),
             "permissions" => self.permission(body::object_of(value)?),
+            "topic_permissions" => self.topic_permission(&body::object_of(value)?),
+            "global_parameters" => self.global_parameter(body::object_of(value)?),
+            "parameters" => self.parameter(body::object_of(value)?),
             "exchanges" => self.exchange(&body::object_of(value)?),
             "queues" => self.queue(&body::object_of(value)?),
             _ => self.binding(&body::object_of(value)?),
@@ -173,15 +206,20 @@ impl Import<'_> {
         Ok(Taken::New)
     }
 
-    fn user(&self, body: UserBody) -> Result<Taken> {
+    fn user(&self, mut body: UserBody) -> Result<Taken> {
         let broker = &self.api.broker;
         let name = body.name.clone().ok_or_else(|| Refused::bad_request("a user without a name"))?;
+        let limits = body.limits()?;
         let record = body.record()?;
-        if broker.users.user(&name).as_ref() == Some(&record) {
+        let same_limits = limits.as_ref().is_none_or(|limits| *limits == broker.users.limits(&name));
+        if broker.users.user(&name).as_ref() == Some(&record) && same_limits {
             return Ok(Taken::Same);
         }
         if !self.dry {
             broker.put_user(&name, record)?;
+            if let Some(limits) = limits {
+                broker.set_user_limits(&name, limits)?;
+            }
         }
         Ok(Taken::New)
     }
@@ -194,6 +232,40 @@ impl Import<'_> {
         if !self.dry {
             broker.set_permission(&body.user, &body.vhost, body.record)?;
         }
+        Ok(Taken::New)
+    }
+
+    fn topic_permission(&self, body: &TopicPermissionBody) -> Result<Taken> {
+        let (broker, same) = (&self.api.broker, (body.exchange.clone(), body.record.clone()));
+        if broker.users.topic_permissions_of(&body.user, &body.vhost).contains(&same) {
+            return Ok(Taken::Same);
+        }
+        if !self.dry {
+            broker.set_topic_permission(&body.user, &body.vhost, &body.exchange, &body.record)?;
+        }
+        Ok(Taken::New)
+    }
+
+    fn global_parameter(&self, body: GlobalParameterBody) -> Result<Taken> {
+        let broker = &self.api.broker;
+        if broker.global_parameter(&body.name).as_ref() == Some(&body.value) {
+            return Ok(Taken::Same);
+        }
+        if !self.dry {
+            broker.set_global_parameter(&body.name, body.value)?;
+        }
+        Ok(Taken::New)
+    }
+
+    fn parameter(&self, body: ParameterBody) -> Result<Taken> {
+        let ParameterBody { vhost, component, name, value } = body;
+        let Some((place, _)) = self.entered(&vhost)? else { return Ok(Taken::New) };
+        let same =
+            |row: &Value| row["component"] == component && row["name"] == name && row["value"] == value;
+        if parameters::of_vhost(&place).iter().any(same) {
+            return Ok(Taken::Same);
+        }
+        parameters::set(self.api, self.login, &component, &vhost, &name, Some(value), self.dry)?;
         Ok(Taken::New)
     }
 

@@ -9,6 +9,7 @@
 mod access;
 mod accounts;
 mod answer;
+mod attempts;
 mod bindings;
 mod body;
 mod connections;
@@ -22,18 +23,25 @@ mod facts;
 mod get;
 mod health;
 mod import;
+mod limits;
+mod login;
 mod metrics;
 mod node;
 mod overview;
+mod parameters;
 mod paths;
 mod policies;
 mod publish;
 mod queue_row;
 mod queues;
+mod rated;
 mod rates;
 mod routes;
 mod server;
+mod sessions;
 mod tables;
+mod topic_permissions;
+mod topology;
 mod ui;
 mod vhosts;
 
@@ -44,17 +52,36 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 
 use crate::broker::Broker;
+use crate::net::tls::Tls;
 pub use server::ListenError;
+pub use topology::DeclaredTopology;
 
 /// What the API tells of the process and cannot ask the broker for.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Process {
     /// Where AMQP is listened for.
     pub amqp: SocketAddr,
+    /// Where AMQP over TLS is.
+    pub amqps: Option<SocketAddr>,
+    /// What TLS is done with.
+    pub tls: Option<Arc<Tls>>,
     /// The data folder.
     pub data_dir: PathBuf,
     /// Where the dashboard's files are; those in the binary without it.
     pub ui_dir: Option<PathBuf>,
+    /// The topology to apply before anybody is let in, and to compare with from then on.
+    pub topology: Option<PathBuf>,
+}
+
+/// Why the management API cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An address cannot be listened on.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// The declared topology cannot be applied; the text says where and why.
+    #[error("topology: {0}")]
+    Topology(String),
 }
 
 /// What all requests share.
@@ -63,38 +90,63 @@ struct Shared {
     facts: facts::Facts,
     rates: Arc<rates::Rates>,
     logins: access::Logins,
+    sessions: sessions::Sessions,
+    topology: topology::Declared,
 }
 
 type Api = Arc<Shared>;
 
-/// Where the API and the metrics are served.
+/// Where the API and the metrics are served. To ask for: port 0 means any. Told: which it is.
 #[derive(Clone, Copy, Debug)]
 pub struct Listening {
-    /// The management API; with the port that was given when 0 was asked for.
+    /// The management API.
     pub http: SocketAddr,
-    /// Metrics for Prometheus, likewise.
+    /// The same over TLS.
+    pub https: Option<SocketAddr>,
+    /// Metrics for Prometheus.
     pub metrics: SocketAddr,
 }
 
-/// Serves the management API and the metrics.
+/// Applies the declared topology, then serves the management API and the metrics. Also gives what has that
+/// topology applied again.
 ///
 /// # Errors
-/// When an address cannot be listened on.
+/// When an address cannot be listened on, or the topology is wrong.
 pub async fn listen(
     broker: Arc<Broker>,
     process: Process,
-    http: SocketAddr,
-    metrics: SocketAddr,
-) -> Result<Listening, ListenError> {
-    let (http_listener, http) = bind(http).await?;
-    let (metrics_listener, metrics) = bind(metrics).await?;
+    asked: Listening,
+) -> Result<(Listening, DeclaredTopology), StartError> {
+    let (http_listener, http) = bind(asked.http).await?;
+    let (metrics_listener, metrics) = bind(asked.metrics).await?;
+    let encrypted = match (asked.https, process.tls.clone()) {
+        (Some(address), Some(tls)) => Some((bind(address).await?, tls)),
+        _ => None,
+    };
+    let https = encrypted.as_ref().map(|((_, address), _)| *address);
+    let listening = Listening { http, https, metrics };
     let rates = rates::start(Arc::clone(&broker));
     let ui = ui::router(process.ui_dir.clone());
-    let facts = facts::Facts::new(process, http, metrics, broker.now());
-    let api = Arc::new(Shared { broker, facts, rates, logins: access::Logins::default() });
-    server::start(http_listener, routes::all(&api, ui));
-    server::start(metrics_listener, metrics::router(api));
-    Ok(Listening { http, metrics })
+    let declared = process.topology.clone();
+    let facts = facts::Facts::new(process, listening, broker.now());
+    let api = Arc::new(Shared {
+        broker,
+        facts,
+        rates,
+        logins: access::Logins::default(),
+        sessions: sessions::Sessions::default(),
+        topology: topology::Declared::default(),
+    });
+    if let Some(path) = declared {
+        tokio::task::block_in_place(|| topology::start(&api, &path)).map_err(StartError::Topology)?;
+    }
+    let router = routes::all(&api, ui);
+    if let Some(((listener, _), tls)) = encrypted {
+        server::start(listener, router.clone(), Some(tls));
+    }
+    server::start(http_listener, router, None);
+    server::start(metrics_listener, metrics::router(Arc::clone(&api)), None);
+    Ok((listening, DeclaredTopology(api)))
 }
 
 async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), ListenError> {

@@ -14,18 +14,6 @@ pub(super) async fn none(_: Login, query: Query) -> Result<Response> {
     answer::list(&query, Vec::<Value>::new())
 }
 
-/// An empty list for those who may manage policies.
-pub(super) async fn none_for_policymakers(login: Login, query: Query) -> Result<Response> {
-    login.must_be(Level::Policymaker)?;
-    answer::list(&query, Vec::<Value>::new())
-}
-
-/// An empty list for administrators.
-pub(super) async fn none_for_administrators(login: Login, query: Query) -> Result<Response> {
-    login.administrator()?;
-    answer::list(&query, Vec::<Value>::new())
-}
-
 /// An empty list of what is in a vhost.
 pub(super) async fn none_in_vhost(
     State(api): State<Api>,
@@ -45,8 +33,5 @@ pub(super) async fn missing(_: Login) -> Refused {
 /// Something that cannot be set.
 pub(super) async fn unsupported(login: Login) -> Result<Response> {
     login.must_be(Level::Policymaker)?;
-    Err(Refused::bad(
-        "not_supported",
-        "this version has no policies, parameters, limits or topic permissions",
-    ))
+    Err(Refused::bad("not_supported", "this version has no policies"))
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use leveret_queues::Millis;
 use serde::ser::{Serialize, SerializeMap, Serializer};
+use serde_json::Value;
 
 use super::Api;
 use super::answer::Item;
@@ -44,6 +45,22 @@ impl QueueRow {
 impl Item for QueueRow {
     fn name(&self) -> &str {
         self.queue.name.as_str()
+    }
+
+    fn sort_key(&self, path: &str) -> Option<Value> {
+        let counts = &self.view.counts;
+        if self.detail != Detail::All {
+            return None;
+        }
+        Some(match path {
+            "consumers" => counts.consumers.into(),
+            "message_bytes" => (counts.ready_bytes + counts.unacked_bytes).into(),
+            "memory" => counts.resident_bytes.into(),
+            _ => match path.strip_prefix("message_stats.") {
+                Some(path) => self.rates.messages.at(path)?.into(),
+                None => self.rates.lengths.at(path)?.into(),
+            },
+        })
     }
 }
 

@@ -8,8 +8,8 @@ use std::time::Duration;
 use leveret_queues::{Millis, QueueId};
 use parking_lot::RwLock;
 use rustc_hash::FxHashMap;
-use serde::ser::{Serialize, SerializeMap, Serializer};
 
+use super::rated::{Numbers, Rated};
 use crate::broker::Broker;
 use crate::broker::listing::QueueView;
 use crate::broker::names::ConnectionId;
@@ -18,9 +18,6 @@ use crate::broker::registry::Churn;
 
 /// How often counters are read.
 const INTERVAL: Duration = Duration::from_secs(5);
-
-/// A set of counters or gauges by name: the name, the name of its details, its value.
-pub(super) type Numbers<const N: usize> = [u64; N];
 
 /// Names of the messages counters of queues, and of their details.
 const MESSAGE_NAMES: [(&str, &str); 9] = [
@@ -53,43 +50,6 @@ const CHURN_NAMES: [(&str, &str); 7] = [
     ("queue_created", "queue_created_details"),
     ("queue_deleted", "queue_deleted_details"),
 ];
-
-/// Numbers and their rates a second.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Rated<const N: usize> {
-    pub(super) now: Numbers<N>,
-    pub(super) rates: [f64; N],
-    pub(super) names: &'static [(&'static str, &'static str); N],
-}
-
-struct Rate(f64);
-
-impl Serialize for Rate {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(1))?;
-        map.serialize_entry("rate", &self.0)?;
-        map.end()
-    }
-}
-
-impl<const N: usize> Rated<N> {
-    /// Writes each number and its details into an object.
-    pub(super) fn write<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
-        for ((name, details), (now, rate)) in self.names.iter().zip(self.now.iter().zip(self.rates)) {
-            map.serialize_entry(name, now)?;
-            map.serialize_entry(details, &Rate(rate))?;
-        }
-        Ok(())
-    }
-}
-
-impl<const N: usize> Serialize for Rated<N> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(N * 2))?;
-        self.write(&mut map)?;
-        map.end()
-    }
-}
 
 /// What moved in a queue, or in all of them.
 pub(super) fn messages(stats: &QueueStats) -> Numbers<9> {

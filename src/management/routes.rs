@@ -13,8 +13,9 @@ use axum::routing::get;
 use super::documented::{Routes, any_object, body, check, delete, list, nothing, one, post, text};
 use super::error::Refused;
 use super::{
-    Api, access, accounts, bindings, connections, consumers, error, exchanges, export, facts, get as got,
-    health, import, node, overview, policies, publish, queues, server, vhosts,
+    Api, access, accounts, attempts, bindings, connections, consumers, error, exchanges, export, facts,
+    get as got, health, import, limits, login, node, overview, parameters, policies, publish, queues, server,
+    topic_permissions, topology, vhosts,
 };
 
 /// Bytes of a request's body, unless it carries messages or definitions.
@@ -60,7 +61,9 @@ fn described(api: &Api) -> Routes {
         .merge(clients())
         .merge(people())
         .merge(definitions())
+        .merge(topologies())
         .merge(checks())
+        .merge(rules())
         .merge(not_there_yet())
 }
 
@@ -92,7 +95,7 @@ fn virtual_hosts() -> Routes {
         .at("/vhosts/{vhost}/permissions", list("Permissions in a virtual host", accounts::permissions_in))
         .at(
             "/vhosts/{vhost}/topic-permissions",
-            list("Topic permissions in a virtual host", policies::none_for_administrators),
+            list("Topic permissions in a virtual host", topic_permissions::in_vhost),
         )
         .at("/vhosts/{vhost}/connections", list("Connections to a virtual host", connections::in_vhost))
         .at("/vhosts/{vhost}/channels", list("Channels of a virtual host", connections::channels_in_vhost))
@@ -195,6 +198,21 @@ fn clients() -> Routes {
 fn people() -> Routes {
     Routes::about("Users and permissions")
         .at("/whoami", one("Who is logged in", accounts::whoami))
+        .at(
+            "/login",
+            post("Opens a session and sets its cookie", body::<login::Credentials>(), login::login)
+                .for_everybody()
+                .refusing_logins(),
+        )
+        .at("/logout", post("Ends the session", nothing(), login::logout).for_everybody())
+        .at(
+            "/auth/attempts/{node}",
+            list("Logins by protocol", attempts::by_protocol).delete("Counts anew", attempts::reset),
+        )
+        .at(
+            "/auth/attempts/{node}/source",
+            list("Logins by address", attempts::by_source).delete("Counts anew", attempts::reset),
+        )
         .at("/auth/hash_password/{password}", one("A password, hashed for `password_hash`", accounts::hash))
         .at("/users", list("Users", accounts::all))
         .at("/users/", list("Users", accounts::all))
@@ -209,7 +227,7 @@ fn people() -> Routes {
         .at("/users/{user}/permissions", list("Permissions of a user", accounts::permissions_of))
         .at(
             "/users/{user}/topic-permissions",
-            list("Topic permissions of a user", policies::none_for_administrators),
+            list("Topic permissions of a user", topic_permissions::of_user),
         )
         .at("/permissions", list("Permissions", accounts::all_permissions))
         .at(
@@ -239,6 +257,21 @@ fn definitions() -> Routes {
         .at("/definitions/{vhost}", some())
         .at("/all-configuration", all())
         .at("/all-configuration/{vhost}", some())
+}
+
+fn topologies() -> Routes {
+    Routes::about("Topology")
+        .at(
+            "/topology/plan",
+            post("What differs from a topology", body::<topology::Wish>(), topology::plan)
+                .body_bytes_max(DEFINITIONS_BYTES_MAX),
+        )
+        .at(
+            "/topology/apply",
+            post("Makes the broker as a topology says", body::<topology::Wish>(), topology::apply)
+                .body_bytes_max(DEFINITIONS_BYTES_MAX),
+        )
+        .at("/topology/drift", one("What differs from the declared topology", topology::drift))
 }
 
 fn checks() -> Routes {
@@ -277,6 +310,58 @@ fn checks() -> Routes {
         .at("/aliveness-test/{vhost}", check("Declares a queue, publishes, gets", health::aliveness))
 }
 
+fn rules() -> Routes {
+    Routes::about("Limits, topic permissions and parameters")
+        .at("/vhost-limits", list("Limits of virtual hosts", limits::of_vhosts))
+        .at("/vhost-limits/{vhost}", list("Limits of a virtual host", limits::of_one_vhost))
+        .at(
+            "/vhost-limits/{vhost}/{limit}",
+            delete("Takes a limit away", limits::delete_of_vhost).put(
+                "Sets max-connections or max-queues",
+                body::<limits::LimitBody>(),
+                limits::put_of_vhost,
+            ),
+        )
+        .at("/user-limits", list("Limits of users", limits::of_users))
+        .at("/user-limits/{user}", list("Limits of a user", limits::of_one_user))
+        .at(
+            "/user-limits/{user}/{limit}",
+            delete("Takes a limit away", limits::delete_of_user).put(
+                "Sets max-connections or max-channels",
+                body::<limits::LimitBody>(),
+                limits::put_of_user,
+            ),
+        )
+        .at("/topic-permissions", list("Topic permissions", topic_permissions::all))
+        .at(
+            "/topic-permissions/{vhost}/{user}",
+            list("A user's topic permissions in a virtual host", topic_permissions::get)
+                .put("Sets one", any_object(), topic_permissions::put)
+                .delete("Takes them away", topic_permissions::delete),
+        )
+        .at(
+            "/topic-permissions/{vhost}/{user}/{exchange}",
+            list("A user's topic permission on an exchange", topic_permissions::get_one)
+                .delete("Takes it away", topic_permissions::delete_one),
+        )
+        .at("/parameters", list("Parameters", parameters::all))
+        .at("/parameters/{component}", list("Parameters of a component", parameters::of_component))
+        .at("/parameters/{component}/{vhost}", list("Those of a virtual host", parameters::in_vhost))
+        .at(
+            "/parameters/{component}/{vhost}/{name}",
+            one("A parameter", parameters::get)
+                .put("Sets it", body::<parameters::ParameterBody>(), parameters::put)
+                .delete("Takes it away", parameters::delete),
+        )
+        .at("/global-parameters", list("Global parameters", parameters::all_global))
+        .at(
+            "/global-parameters/{name}",
+            one("A global parameter", parameters::get_global)
+                .put("Sets it", body::<parameters::ParameterBody>(), parameters::put_global)
+                .delete("Takes it away", parameters::delete_global),
+        )
+}
+
 fn not_there_yet() -> Routes {
     let object = || {
         one("None", policies::missing)
@@ -284,26 +369,12 @@ fn not_there_yet() -> Routes {
             .delete("None", policies::missing)
     };
     Routes::about("Empty here")
-        .at("/parameters", list("None", policies::none_for_policymakers))
-        .at("/parameters/{component}", list("None", policies::none_for_policymakers))
-        .at("/parameters/{component}/{vhost}", list("None", policies::none_for_policymakers))
-        .at("/parameters/{component}/{vhost}/{name}", object())
-        .at("/global-parameters", list("None", policies::none_for_policymakers))
-        .at("/global-parameters/{name}", object())
         .at("/policies", list("None", policies::none))
         .at("/policies/{vhost}", list("None", policies::none_in_vhost))
         .at("/policies/{vhost}/{name}", object())
         .at("/operator-policies", list("None", policies::none))
         .at("/operator-policies/{vhost}", list("None", policies::none_in_vhost))
         .at("/operator-policies/{vhost}/{name}", object())
-        .at("/vhost-limits", list("None", policies::none))
-        .at("/vhost-limits/{vhost}", list("None", policies::none_in_vhost))
-        .at("/vhost-limits/{vhost}/{name}", object())
-        .at("/user-limits", list("None", policies::none_for_administrators))
-        .at("/user-limits/{user}", list("None", policies::none_for_administrators))
-        .at("/user-limits/{user}/{name}", object())
-        .at("/topic-permissions", list("None", policies::none_for_administrators))
-        .at("/topic-permissions/{vhost}/{user}", object())
         .at("/feature-flags", list("None", policies::none))
         .at("/deprecated-features", list("None", policies::none))
         .at("/deprecated-features/used", list("None", policies::none))

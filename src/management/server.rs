@@ -18,11 +18,15 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tower_service::Service;
 
 use super::error::Refused;
+use crate::broker::attempts::Protocol;
+use crate::broker::login::Origin;
+use crate::net::tls::Tls;
 
 /// HTTP connections at one time, per listener. Those beyond wait to be accepted.
 const CONNECTIONS_MAX: usize = 512;
@@ -49,20 +53,31 @@ pub struct ListenError {
 
 /// Where a request comes from.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct From(pub(super) SocketAddr);
-
-/// Serves until the process ends.
-pub(super) fn start(listener: TcpListener, router: Router) {
-    tokio::spawn(accept(listener, router));
+pub(super) struct From {
+    pub(super) address: SocketAddr,
+    /// Over TLS.
+    pub(super) encrypted: bool,
 }
 
-async fn accept(listener: TcpListener, router: Router) {
+impl From {
+    /// For logins.
+    pub(super) fn origin(self) -> Origin {
+        Origin { address: self.address.ip(), protocol: Protocol::Http }
+    }
+}
+
+/// Serves until the process ends; over TLS only, when there is one.
+pub(super) fn start(listener: TcpListener, router: Router, tls: Option<Arc<Tls>>) {
+    tokio::spawn(accept(listener, router, tls));
+}
+
+async fn accept(listener: TcpListener, router: Router, tls: Option<Arc<Tls>>) {
     let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
         let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return };
         match listener.accept().await {
             Ok((socket, address)) => {
-                tokio::spawn(serve(socket, address, router.clone(), permit));
+                tokio::spawn(serve(socket, address, router.clone(), tls.clone(), permit));
             }
             Err(error) => {
                 tracing::warn!("http: accepting a connection: {error}");
@@ -72,19 +87,39 @@ async fn accept(listener: TcpListener, router: Router) {
     }
 }
 
-async fn serve(socket: TcpStream, address: SocketAddr, router: Router, _room: OwnedSemaphorePermit) {
+async fn serve(
+    socket: TcpStream,
+    address: SocketAddr,
+    router: Router,
+    tls: Option<Arc<Tls>>,
+    _room: OwnedSemaphorePermit,
+) {
+    let Some(tls) = tls else {
+        return speak(socket, From { address, encrypted: false }, router).await;
+    };
+    match tokio::time::timeout(HEAD_TIMEOUT, tls.accept_https(socket)).await {
+        Ok(Ok(stream)) => speak(stream, From { address, encrypted: true }, router).await,
+        Ok(Err(error)) => tracing::debug!(peer = %address, "http: no TLS: {error}"),
+        Err(_) => tracing::debug!(peer = %address, "http: TLS handshake took too long"),
+    }
+}
+
+async fn speak<S>(stream: S, from: From, router: Router)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {
-        request.extensions_mut().insert(From(address));
+        request.extensions_mut().insert(from);
         router.clone().call(request)
     });
     let served = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
         .max_buf_size(HEAD_BYTES_MAX)
-        .serve_connection(TokioIo::new(socket), service)
+        .serve_connection(TokioIo::new(stream), service)
         .await;
     if let Err(error) = served {
-        tracing::debug!(peer = %address, "http: {error}");
+        tracing::debug!(peer = %from.address, "http: {error}");
     }
 }
 

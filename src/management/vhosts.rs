@@ -97,7 +97,7 @@ pub(super) async fn put(
     let record = body.applied_to(record)?;
     let new = tokio::task::block_in_place(|| {
         let new = api.broker.put_vhost(&name, record)?;
-        if new {
+        if new && !login.identity.has_token() {
             let all = crate::broker::users::PermissionRecord::all();
             api.broker.set_permission(login.user.as_str(), &name, all)?;
         }

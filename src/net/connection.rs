@@ -5,6 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use leveret_queues::Millis;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -14,6 +15,7 @@ use super::control::{Close, Control};
 use super::reader::poll_receive;
 use super::writer;
 use crate::broker::Broker;
+use crate::session::error::{AmqpError, MethodId, ReplyCode};
 use crate::session::outbox::Outbox;
 use crate::session::{Connection, Outcome};
 use crate::wire::hot_out::HEARTBEAT;
@@ -24,6 +26,9 @@ const CLOSING: Duration = Duration::from_secs(3);
 /// Unread bytes taken from a socket before it is closed, so that the client gets our last words
 /// instead of a reset.
 const LINGER_BYTES: usize = 1024 * 1024;
+
+/// Tokens that last longer last as long as this: instants have an end.
+const EXPIRES_MAX: Duration = Duration::from_hours(24 * 365 * 100);
 
 struct Reading<R> {
     socket: R,
@@ -43,6 +48,20 @@ struct Timer {
     last_heard: Instant,
     /// Bytes that had been written when the timer was set.
     written: u64,
+    /// When the client's token ends: as it says, and by our clock.
+    expires: Option<(Millis, Instant)>,
+}
+
+impl Timer {
+    /// When something is to be done.
+    fn next(&self) -> Instant {
+        let expires = self.expires.filter(|_| self.stage != Stage::Closing);
+        expires.map_or(self.at, |(_, expires)| expires.min(self.at))
+    }
+
+    fn has_expired(&self, now: Instant) -> bool {
+        self.stage != Stage::Closing && self.expires.is_some_and(|(_, expires)| expires <= now)
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -61,7 +80,7 @@ enum End {
     Lost,
 }
 
-/// Serves one connection until it ends.
+/// Serves one connection until it ends. `deadline`: of the handshake.
 pub(super) async fn serve<R, W>(
     read: R,
     write: W,
@@ -69,15 +88,20 @@ pub(super) async fn serve<R, W>(
     outbox: Arc<Outbox>,
     broker: Arc<Broker>,
     control: Arc<Control>,
+    deadline: Instant,
 ) where
     R: AsyncRead + Unpin + Send + 'static,
     W: AsyncWrite + Unpin + Send + 'static,
 {
     let writing = writer::run(write, Arc::clone(&outbox), Arc::clone(&broker), Arc::clone(&control));
     let writer = tokio::spawn(writing);
-    let handshake = Duration::from_millis(broker.limits.handshake_timeout_ms);
-    let start = Instant::now();
-    let timer = Timer { at: start + handshake, stage: Stage::Handshake, last_heard: start, written: 0 };
+    let timer = Timer {
+        at: deadline,
+        stage: Stage::Handshake,
+        last_heard: Instant::now(),
+        written: 0,
+        expires: None,
+    };
     let mut reading = Reading { socket: read, connection, outbox, broker, control, left: Vec::new(), timer };
     let end = reading.run().await;
     tokio::task::block_in_place(|| reading.connection.lost());
@@ -153,7 +177,7 @@ impl<R: AsyncRead + Unpin> Reading<R> {
                         Err(error) => Err(self.disconnected(Some(&error))),
                     };
                 }
-                () = tokio::time::sleep_until(timer.at) => self.timer_fired()?,
+                () = tokio::time::sleep_until(timer.next()) => self.timer_fired()?,
             }
         }
     }
@@ -169,7 +193,13 @@ impl<R: AsyncRead + Unpin> Reading<R> {
         tokio::pin!(ready);
         let heartbeat = heartbeat_of(connection);
         loop {
-            let at = Instant::now() + heartbeat.unwrap_or(Duration::from_hours(1)) / 2;
+            let now = Instant::now();
+            if timer.has_expired(now) {
+                timer.expires = None;
+                return Some(expired());
+            }
+            let at = now + heartbeat.unwrap_or(Duration::from_hours(1)) / 2;
+            let at = timer.expires.map_or(at, |(_, expires)| expires.min(at));
             tokio::select! {
                 biased;
                 close = control.closed() => return Some(close),
@@ -185,6 +215,11 @@ impl<R: AsyncRead + Unpin> Reading<R> {
     }
 
     fn set_timer(&mut self) {
+        let expires = self.connection.expires();
+        if expires != self.timer.expires.map(|(at, _)| at) {
+            let left = |at: Millis| Duration::from_millis(at.0.saturating_sub(now().0)).min(EXPIRES_MAX);
+            self.timer.expires = expires.map(|at| (at, Instant::now() + left(at)));
+        }
         let stage = if self.connection.is_closing() {
             Stage::Closing
         } else if !self.connection.is_open() {
@@ -207,6 +242,9 @@ impl<R: AsyncRead + Unpin> Reading<R> {
 
     fn timer_fired(&mut self) -> Result<(), End> {
         let now = Instant::now();
+        if self.timer.has_expired(now) {
+            return self.close(expired()).map(|_| ());
+        }
         match self.timer.stage {
             Stage::Handshake => {
                 tracing::warn!(peer = %self.connection.peer.address, "closing: handshake took too long");
@@ -289,6 +327,12 @@ impl<R: AsyncRead + Unpin> Reading<R> {
             }
         }
     }
+}
+
+/// The client's token has ended.
+fn expired() -> Close {
+    let text = "credential expired";
+    Close::Politely(AmqpError::new(ReplyCode::ConnectionForced, MethodId::default(), text))
 }
 
 fn heartbeat_of(connection: &Connection) -> Option<Duration> {

@@ -4,9 +4,11 @@
 mod clock;
 mod connection;
 mod control;
+pub mod jwks;
 mod reader;
 pub mod server;
 mod timer;
+pub mod tls;
 mod writer;
 
 pub use clock::now;

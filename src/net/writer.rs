@@ -50,14 +50,16 @@ pub(super) async fn run<W: AsyncWrite + Unpin>(
 
 async fn write<W: AsyncWrite + Unpin>(socket: &mut W, writing: &Writing) -> io::Result<()> {
     if writing.bodies.is_empty() {
-        return socket.write_all(&writing.frames).await;
+        socket.write_all(&writing.frames).await?;
+        return socket.flush().await;
     }
     let mut pieces = Pieces { writing, body: 0, at: 0, skip: 0 };
     let mut slices = [IoSlice::new(&[]); SLICES_MAX];
     loop {
         let count = pieces.fill(&mut slices);
         if count == 0 {
-            return Ok(());
+            // TLS keeps bytes back that the socket did not take at once; a plain socket has nothing to do here.
+            return socket.flush().await;
         }
         let written = socket.write_vectored(&slices[..count]).await?;
         if written == 0 {

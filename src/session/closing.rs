@@ -89,6 +89,7 @@ impl Connection {
         if let Some(vhost) = self.vhost.take() {
             vhost.connection_ended(self.id);
             self.broker.connection_ended(self.id);
+            self.seat = None;
         }
     }
 

@@ -21,10 +21,11 @@ use super::outbox::Outbox;
 use super::overdue::Ender;
 use super::unacked::Unacked;
 use crate::broker::Broker;
+use crate::broker::identity::Identity;
 use crate::broker::names::{ConnectionId, UserName};
 use crate::broker::publish::Publisher;
 use crate::broker::queue_handle::QueueHandle;
-use crate::broker::registry::{Closer, ConnectionFacts, ConnectionHandle};
+use crate::broker::registry::{Closer, ConnectionFacts, ConnectionHandle, Seat, TlsFacts};
 use crate::broker::turn::Turn;
 use crate::broker::users::AccessRights;
 use crate::broker::vhost::Vhost;
@@ -41,9 +42,16 @@ pub struct Peer {
     pub address: SocketAddr,
     /// Our end.
     pub local: SocketAddr,
+    /// How the connection is encrypted, if it is.
+    pub tls: Option<Arc<TlsFacts>>,
 }
 
 impl Peer {
+    /// The user that the client's certificate names.
+    pub(super) fn certified_user(&self) -> Option<&str> {
+        self.tls.as_ref()?.certificate.as_ref()?.user.as_deref()
+    }
+
     /// As `RabbitMQ` names a connection: `client -> server`.
     pub fn name(&self) -> String {
         format!("{} -> {}", self.address, self.local)
@@ -121,9 +129,11 @@ pub struct Connection {
     pub(super) ender: Option<Arc<dyn Ender>>,
     pub(super) phase: Phase,
     pub(super) turn: Turn,
-    pub(super) user: Option<UserName>,
+    pub(super) identity: Option<Identity>,
     pub(super) vhost: Option<Arc<Vhost>>,
     pub(super) rights: Option<AccessRights>,
+    /// Counts it for its user.
+    pub(super) seat: Option<Seat>,
     pub(super) channels: FxHashMap<u16, Channel>,
     pub(super) publisher: Publisher,
     pub(super) batch: Batch,
@@ -159,9 +169,10 @@ impl Connection {
             ender: None,
             phase: Phase::Header,
             turn: Turn::default(),
-            user: None,
+            identity: None,
             vhost: None,
             rights: None,
+            seat: None,
             channels: FxHashMap::default(),
             publisher: Publisher::default(),
             batch: Batch::default(),
@@ -183,12 +194,13 @@ impl Connection {
 
     /// Makes it known to others.
     pub(super) fn register(&mut self, vhost: &Vhost) {
-        let (Some(user), Some(closer)) = (&self.user, self.closer.take()) else { return };
+        let (Some(user), Some(closer)) = (self.user().cloned(), self.closer.take()) else { return };
         let facts = ConnectionFacts {
             id: self.id,
             peer: self.peer.address,
             local: self.peer.local,
-            user: user.clone(),
+            tls: self.peer.tls.clone(),
+            user,
             vhost: vhost.name.clone(),
             mechanism: self.client.mechanism.clone(),
             client_properties: Arc::clone(&self.client.properties),
@@ -201,6 +213,16 @@ impl Connection {
         let handle = ConnectionHandle::new(facts, traffic, Arc::clone(&self.outbox) as _, closer);
         self.broker.connection_opened(vhost, &handle);
         self.handle = Some(handle);
+    }
+
+    /// Who logged in.
+    pub(super) fn user(&self) -> Option<&UserName> {
+        self.identity.as_ref().map(|identity| &identity.user)
+    }
+
+    /// When what the client logged in with ends, and the connection with it.
+    pub fn expires(&self) -> Option<Millis> {
+        self.identity.as_ref()?.expires()
     }
 
     /// Counts what was read from the socket.
@@ -393,7 +415,7 @@ impl Connection {
     pub(super) fn rules(&self) -> Rules<'_> {
         Rules {
             message_bytes_max: self.broker.limits.message_bytes_max,
-            user: self.user.as_ref().map_or("", UserName::as_str),
+            user: self.user().map_or("", UserName::as_str),
             may_impersonate: self
                 .rights
                 .as_ref()

@@ -4,10 +4,13 @@ use std::sync::Arc;
 
 use super::connection::{ClientInfo, Connection, Phase};
 use super::error::{AmqpError, MethodId, ReplyCode, refused};
+use crate::broker::attempts::Protocol;
+use crate::broker::identity::Identity;
 use crate::broker::limits::FRAME_MIN;
-use crate::broker::names::VhostName;
+use crate::broker::login::Origin;
+use crate::broker::names::UserName;
 use crate::broker::refusal::Refusal;
-use crate::broker::users::AccessRights;
+use crate::broker::users::LoginRefused;
 use crate::wire::method::{AMQPClass, AMQPValue, FieldTable, connection, short_string};
 use crate::wire::sasl;
 
@@ -59,11 +62,15 @@ impl Connection {
     /// Answers the protocol header.
     pub(super) fn start(&mut self) {
         self.phase = Phase::StartOk;
+        let mechanisms = match self.peer.certified_user() {
+            Some(_) => "PLAIN AMQPLAIN EXTERNAL",
+            None => "PLAIN AMQPLAIN",
+        };
         self.send_connection(connection::AMQPMethod::Start(connection::Start {
             version_major: 0,
             version_minor: 9,
             server_properties: server_properties(),
-            mechanisms: "PLAIN AMQPLAIN".into(),
+            mechanisms: mechanisms.into(),
             locales: "en_US".into(),
         }));
     }
@@ -74,32 +81,46 @@ impl Connection {
         self.client =
             ClientInfo { properties: Arc::new(answer.client_properties), mechanism: mechanism.clone() };
         let response = answer.response.as_bytes();
-        let credentials = match mechanism.as_str() {
-            "PLAIN" => sasl::plain(response),
-            "AMQPLAIN" => sasl::amqplain(response),
-            other => {
+        let certified = self.peer.certified_user().map(str::to_owned);
+        let credentials = match (mechanism.as_str(), &certified) {
+            ("PLAIN", _) => sasl::plain(response),
+            ("AMQPLAIN", _) => sasl::amqplain(response),
+            // The response may name an identity to act as; there is none but the certificate's.
+            ("EXTERNAL", Some(user)) => {
+                let outcome = self.broker.login_certified(user, self.origin());
+                self.logged_in(user, outcome, notify_close);
+                return;
+            }
+            (other, _) => {
                 let text = format!("unknown authentication mechanism '{other}'");
                 self.fail(&AmqpError::new(ReplyCode::CommandInvalid, START_OK, text));
                 return;
             }
         };
-        let credentials = match credentials {
-            Ok(credentials) => credentials,
-            Err(error) => {
-                self.fail(&AmqpError::new(ReplyCode::SyntaxError, START_OK, error.to_string()));
-                return;
+        match credentials {
+            Ok(credentials) => {
+                let outcome = self.broker.login(credentials.user, credentials.password, self.origin());
+                self.logged_in(credentials.user, outcome, notify_close);
             }
-        };
-        let loopback = self.peer.address.ip().to_canonical().is_loopback();
-        let name = credentials.user.to_owned();
-        match self.broker.users.login(&name, credentials.password, loopback) {
-            Ok(user) => {
-                self.user = Some(user);
+            Err(error) => self.fail(&AmqpError::new(ReplyCode::SyntaxError, START_OK, error.to_string())),
+        }
+    }
+
+    /// Where logins come from.
+    pub(super) fn origin(&self) -> Origin {
+        Origin { address: self.peer.address.ip(), protocol: Protocol::Amqp }
+    }
+
+    fn logged_in(&mut self, name: &str, outcome: Result<Identity, LoginRefused>, notify_close: bool) {
+        match outcome {
+            Ok(identity) => {
+                self.identity = Some(identity);
                 self.tune();
             }
             Err(why) => {
                 tracing::warn!(peer = %self.peer.address, user = %name, "login refused: {why}");
                 if notify_close {
+                    let mechanism = &self.client.mechanism;
                     let text = format!(
                         "Login was refused using authentication mechanism {mechanism}. For details see the broker logfile."
                     );
@@ -168,20 +189,18 @@ impl Connection {
         tracing::info!(
             peer = %self.peer.address,
             vhost,
-            user = %self.user.as_ref().map_or("", |user| user.as_str()),
+            user = %self.user().map_or("", UserName::as_str),
             "connection opened"
         );
     }
 
     fn enter_vhost(&mut self, name: &str) -> Result<(), Refusal> {
-        let Some(user) = self.user.clone() else { return Err(Refusal::NoVhost(name.to_owned())) };
+        let Some(identity) = &self.identity else { return Err(Refusal::NoVhost(name.to_owned())) };
         let vhost = self.broker.vhost(name).ok_or_else(|| Refusal::NoVhost(name.to_owned()))?;
-        let rights = AccessRights::of(&self.broker.users, &user, &VhostName::new(name))
-            .ok_or(Refusal::VhostDenied { vhost: name.to_owned(), user })?;
-        if self.broker.open_connections() >= self.broker.limits.connections_max {
-            let max = self.broker.limits.connections_max;
-            return Err(Refusal::NotAllowed(format!("connection limit ({max}) is reached")));
-        }
+        let rights = identity
+            .rights(&self.broker.users, &vhost.name)
+            .ok_or_else(|| Refusal::VhostDenied { vhost: name.to_owned(), user: identity.user.clone() })?;
+        self.seat = Some(self.broker.admit(&vhost, &identity.user, self.id)?);
         self.vhost = Some(Arc::clone(&vhost));
         self.rights = Some(rights);
         Ok(())

@@ -6,11 +6,10 @@ use super::channel::Channel;
 use super::connection::{Connection, Phase};
 use super::error::{AmqpError, MethodId, ReplyCode, refused};
 use crate::broker::consumer::Consumer;
-use crate::broker::names::UserName;
+use crate::broker::publish::Publisher;
 use crate::broker::queue_handle::QueueHandle;
 use crate::broker::refusal::{Access, Refusal, Resource};
 use crate::broker::reply_to::REPLY_TO;
-use crate::broker::users::AccessRights;
 use crate::wire::method::{AMQPClass, access, basic, channel, confirm, connection};
 
 impl Connection {
@@ -20,7 +19,12 @@ impl Connection {
     pub(super) fn may_block(method: &AMQPClass) -> bool {
         match method {
             AMQPClass::Connection(method) => {
-                matches!(method, connection::AMQPMethod::StartOk(_) | connection::AMQPMethod::Close(_))
+                matches!(
+                    method,
+                    connection::AMQPMethod::StartOk(_)
+                        | connection::AMQPMethod::UpdateSecret(_)
+                        | connection::AMQPMethod::Close(_)
+                )
             }
             AMQPClass::Channel(method) => matches!(method, channel::AMQPMethod::Close(_)),
             AMQPClass::Exchange(_) | AMQPClass::Queue(_) => true,
@@ -148,27 +152,32 @@ impl Connection {
         }
     }
 
-    /// Renews the credentials. With passwords that means: they must be right.
+    /// Renews the credentials: another token of the same user, or the password, which must be right.
     fn update_secret(&mut self, update: &connection::UpdateSecret) {
         let id = MethodId(10, 70);
-        let Some(user) = self.user.clone() else { return self.illegal(id) };
-        let loopback = self.peer.address.ip().to_canonical().is_loopback();
-        if self.broker.users.login(user.as_str(), update.new_secret.as_bytes(), loopback).is_err() {
-            let text = format!("the new secret of user '{user}' was refused");
-            return self.fail(&AmqpError::new(ReplyCode::NotAllowed, id, text));
-        }
-        let Some(rights) = self.current_rights(&user) else {
-            let vhost = self.vhost.as_ref().map(|vhost| vhost.name.as_str().to_owned());
-            let refusal = Refusal::VhostDenied { vhost: vhost.unwrap_or_default(), user };
+        let Some(user) = self.user().cloned() else { return self.illegal(id) };
+        let renewed = self.broker.login(user.as_str(), update.new_secret.as_bytes(), self.origin());
+        let identity = match renewed {
+            Ok(identity) if identity.user == user => identity,
+            outcome => {
+                if let Err(why) = outcome {
+                    tracing::warn!(peer = %self.peer.address, user = %user, "new secret refused: {why}");
+                }
+                let text = format!("the new secret of user '{user}' was refused");
+                return self.fail(&AmqpError::new(ReplyCode::NotAllowed, id, text));
+            }
+        };
+        let Some(vhost) = self.vhost.clone() else { return self.illegal(id) };
+        let Some(rights) = identity.rights(&self.broker.users, &vhost.name) else {
+            let refusal = Refusal::VhostDenied { vhost: vhost.name.as_str().to_owned(), user };
             return self.fail(&refused(&refusal, id));
         };
+        self.identity = Some(identity);
         self.rights = Some(rights);
+        // It knows where this client could publish to.
+        self.publisher = Publisher::default();
         self.cancel_unreadable();
         self.send_connection(connection::AMQPMethod::UpdateSecretOk(connection::UpdateSecretOk {}));
-    }
-
-    fn current_rights(&self, user: &UserName) -> Option<AccessRights> {
-        AccessRights::of(&self.broker.users, user, &self.vhost.as_ref()?.name)
     }
 
     /// Cancels the consumers whose queue the user may not read any more.
@@ -212,8 +221,12 @@ impl Connection {
             let text = format!("number of channels opened has reached the negotiated channel_max ({max})");
             return self.fail(&AmqpError::new(ReplyCode::NotAllowed, id, text));
         }
+        let Some(user) = self.user().cloned() else { return self.illegal(id) };
+        let handle = match self.broker.open_channel(self.id, &user, number) {
+            Ok(handle) => handle,
+            Err(refusal) => return self.fail(&refused(&refusal, id)),
+        };
         let incarnation = self.outbox.open_channel(number);
-        let handle = self.broker.registry.channel_opened(self.id, number);
         self.channels.insert(number, Channel::new(number, incarnation, handle));
         let ok = channel::AMQPMethod::OpenOk(channel::OpenOk {});
         self.send(number, &AMQPClass::Channel(ok));

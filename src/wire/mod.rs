@@ -17,6 +17,7 @@ mod layout;
 pub mod opening;
 pub mod properties;
 mod properties_edit;
+pub mod proxy_header;
 pub mod publish;
 pub mod sasl;
 pub mod table;

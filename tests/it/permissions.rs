@@ -6,7 +6,10 @@ use std::path::Path;
 use leveret::broker::users::{PermissionRecord, UserRecord, hash_password};
 use leveret_queues::store::definitions::Definitions;
 
+use serde_json::json;
+
 use crate::harness::Broker;
+use crate::management::Http;
 use crate::raw::Client;
 
 /// A data folder with vhosts `/` and `closed`, and a user who may configure `c..`, write `w..` and read `r..` in `/`.
@@ -115,4 +118,145 @@ fn a_new_secret_that_is_wrong_closes_the_connection_and_the_right_one_is_taken()
     c.ask("0 connection.update-secret new_secret=secret reason=renewed", "0 connection.update-secret-ok");
     c.say("0 connection.update-secret new_secret=wrong reason=renewed");
     c.connection_closes(530, "?connection.update-secret", "refused");
+}
+
+/// What each operation needs; each letter of `cwr` is one permission, `any` one of the three. The methods are said
+/// on a channel with confirms, in this order, by a user whose permissions are changed while it is connected.
+const MATRIX: &[(&str, &str, &str)] = &[
+    ("queue.declare queue=new", "queue.declare-ok", "c"),
+    ("queue.declare queue=old passive", "queue.declare-ok", "any"),
+    ("queue.declare queue=dlx arguments={x-dead-letter-exchange:old}", "queue.declare-ok", "cwr"),
+    ("queue.delete queue=gone", "queue.delete-ok", "c"),
+    ("queue.purge queue=old", "queue.purge-ok", "r"),
+    ("queue.bind queue=old exchange=old routing_key=k", "queue.bind-ok", "wr"),
+    ("queue.unbind queue=old exchange=old routing_key=k", "queue.unbind-ok", "wr"),
+    ("exchange.declare exchange=new type=direct", "exchange.declare-ok", "c"),
+    ("exchange.declare exchange=old passive type=direct", "exchange.declare-ok", "any"),
+    (
+        "exchange.declare exchange=ae type=direct arguments={alternate-exchange:old}",
+        "exchange.declare-ok",
+        "cwr",
+    ),
+    ("exchange.delete exchange=gone", "exchange.delete-ok", "c"),
+    ("exchange.bind destination=old source=amq.fanout routing_key=k", "exchange.bind-ok", "wr"),
+    ("exchange.unbind destination=old source=amq.fanout routing_key=k", "exchange.unbind-ok", "wr"),
+    ("basic.get queue=old no_ack", "basic.get-empty", "r"),
+    ("basic.consume queue=old consumer_tag=t", "basic.consume-ok", "r"),
+    ("basic.cancel consumer_tag=t", "basic.cancel-ok", ""),
+    ("basic.publish exchange=old routing_key=none", "basic.ack", "w"),
+    ("basic.publish exchange=\"\" routing_key=none", "basic.ack", "w"),
+];
+
+#[test]
+fn each_operation_is_allowed_with_just_the_permissions_it_needs() {
+    let broker = Broker::new();
+    let http = Http::of(&broker);
+    http.user("u", "");
+    let mut guest = broker.client();
+    guest.declare("queue=old");
+    guest.ask("exchange.declare exchange=old type=direct", "exchange.declare-ok");
+    let mut user = Client::open_as(broker.amqp, "u", "pw");
+    user.confirms();
+    for granted in ["", "c", "w", "r", "cw", "cr", "wr", "cwr"] {
+        let pattern = |letter| if granted.contains(letter) { ".*" } else { "" };
+        let permission = json!({ "configure": pattern('c'), "write": pattern('w'), "read": pattern('r') });
+        http.put("/api/permissions/%2F/u", &permission).is(204);
+        for (say, answer, needs) in MATRIX {
+            let allowed = match *needs {
+                "any" => !granted.is_empty(),
+                needs => needs.chars().all(|letter| granted.contains(letter)),
+            };
+            if let Some(args) = say.strip_prefix("basic.publish ") {
+                user.publish(args, "x");
+            } else {
+                user.say(say);
+            }
+            let heard = user.next();
+            if allowed {
+                assert_eq!(heard.spec.name, *answer, "{say} with {granted:?}: {heard}");
+                continue;
+            }
+            assert_eq!(heard.spec.name, "channel.close", "{say} with {granted:?}: {heard}");
+            assert_eq!(heard.field("reply_code").int(), 403, "{say} with {granted:?}: {heard}");
+            let text = heard.field("reply_text").str();
+            assert!(text.contains("refused for user 'u'"), "{text}");
+            user.say("channel.close-ok");
+            user.open_channel(1);
+            user.confirms();
+        }
+        for queue in ["new", "dlx"] {
+            guest.delete(queue);
+        }
+        for exchange in ["new", "ae"] {
+            guest.ask(&format!("exchange.delete exchange={exchange}"), "exchange.delete-ok");
+        }
+    }
+}
+
+/// Which keys may be published to, and bound from, an exchange where `write` and `read` are set. Only `amq.topic`
+/// and the delayed one route by topic.
+const TOPICS: &[(&str, &str, &str, bool)] = &[
+    ("amq.topic", "publish", "u.orders", true),
+    ("amq.topic", "publish", "v.orders", false),
+    ("amq.topic", "publish", "", false),
+    ("amq.topic", "bind", "eu.#", true),
+    ("amq.topic", "bind", "u.#", false),
+    ("amq.topic", "bind", "#", false),
+    ("amq.topic", "unbind", "eu.#", true),
+    ("amq.topic", "unbind", "#", false),
+    ("amq.direct", "publish", "v.orders", true),
+    ("amq.direct", "bind", "#", true),
+    ("delayed", "publish", "v.orders", false),
+    ("delayed", "bind", "eu.#", true),
+    ("free", "publish", "v.orders", true),
+    ("free", "bind", "#", true),
+];
+
+#[test]
+fn topic_permissions_decide_by_routing_key_on_topic_exchanges() {
+    let broker = Broker::new();
+    let http = Http::of(&broker);
+    http.user("u", "");
+    let mut user = Client::open_as(broker.amqp, "u", "pw");
+    user.confirms();
+    user.declare("queue=q");
+    user.ask("exchange.declare exchange=free type=topic", "exchange.declare-ok");
+    user.ask(
+        "exchange.declare exchange=delayed type=x-delayed-message arguments={x-delayed-type:topic}",
+        "exchange.declare-ok",
+    );
+    // This connection has published to the exchange before anything was set.
+    user.publish_confirmed("exchange=amq.topic routing_key=v.orders", "", "x");
+    for exchange in ["amq.topic", "amq.direct", "delayed"] {
+        let topic = json!({ "exchange": exchange, "write": "^{username}\\.", "read": "^eu\\." });
+        http.put("/api/topic-permissions/%2F/u", &topic);
+    }
+    for (exchange, what, key, allowed) in TOPICS {
+        let place = format!("exchange={exchange} routing_key=\"{key}\"");
+        let (access, answer) = match *what {
+            "publish" => ("write", "basic.ack"),
+            "bind" => ("read", "queue.bind-ok"),
+            _ => ("read", "queue.unbind-ok"),
+        };
+        if *what == "publish" {
+            user.publish(&place, "x");
+        } else {
+            user.say(&format!("queue.{what} queue=q {place}"));
+        }
+        if *allowed {
+            user.hear(answer);
+            continue;
+        }
+        let method = answer.trim_end_matches("-ok").replace("basic.ack", "basic.publish");
+        let text = format!("{access} access to topic '{exchange}' in vhost '/' refused for user 'u'");
+        user.channel_closes(403, &method, &text);
+        user.open_channel(1);
+        user.confirms();
+    }
+    user.publish_with("exchange=amq.topic routing_key=u.a", "headers={CC:[v.a]}", "x");
+    user.channel_closes(403, "basic.publish", "write access to topic 'amq.topic'");
+    user.open_channel(1);
+    user.confirms();
+    http.delete("/api/topic-permissions/%2F/u/amq.topic").is(204);
+    user.publish_confirmed("exchange=amq.topic routing_key=v.orders", "", "x");
 }

@@ -1,4 +1,5 @@
 // A browser, a page that is logged in, and calls to the broker's API beside it.
+import assert from 'node:assert/strict';
 import { chromium } from 'playwright-core';
 
 export const URL_BASE = process.env.UI_URL ?? 'http://127.0.0.1:15672';
@@ -20,6 +21,21 @@ export async function api(method, where, body) {
   return text ? JSON.parse(text) : null;
 }
 
+/** Publishes one persistent message over the API. */
+export const publish = (exchange, key, payload, encoding = 'string') =>
+  api('POST', `exchanges/%2F/${exchange}/publish`, { properties: { delivery_mode: 2, headers: { tenant: 'a' } }, routing_key: key, payload, payload_encoding: encoding });
+
+/** Asks until the answer is true. */
+export async function eventually(what, check, timeoutMs = 15_000) {
+  const end = Date.now() + timeoutMs;
+  for (;;) {
+    const value = await check();
+    if (value) return value;
+    assert.ok(Date.now() < end, `in time: ${what}`);
+    await new Promise((done) => { setTimeout(done, 100); });
+  }
+}
+
 /** A page whose console errors are collected in `page.faults`. */
 export async function open(browser, options = {}) {
   const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, ...options });
@@ -31,10 +47,35 @@ export async function open(browser, options = {}) {
   return page;
 }
 
-export async function logIn(page, hash = '#/overview') {
+export async function logIn(page, hash = '#/overview', user = USER, password = PASSWORD) {
   await page.goto(`${URL_BASE}/${hash}`);
-  await page.getByLabel('User').fill(USER);
-  await page.getByLabel('Password').fill(PASSWORD);
+  await page.getByLabel('User').fill(user);
+  await page.getByLabel('Password').fill(password);
   await page.getByRole('button', { name: 'Log in' }).click();
   await page.locator('nav.nav').waitFor({ state: 'attached' });
 }
+
+const axe = new URL('node_modules/axe-core/axe.min.js', import.meta.url).pathname;
+
+/** A page with axe in it. Not as a script tag: the content security policy has no place for one. */
+export async function openWithAxe(browser, options) {
+  const page = await open(browser, options);
+  await page.addInitScript({ path: axe });
+  return page;
+}
+
+/** Goes to a page, waits until it is drawn, and says what is wrong with it: refusals, width, accessibility. */
+export async function examine(page, name, hash) {
+  await page.evaluate((h) => { location.hash = h; }, hash);
+  await page.locator('main h1').first().waitFor({ state: 'attached' });
+  await eventually(`${name} is loaded`, async () => (await page.locator('.skeleton').count()) === 0);
+  const faults = (await page.locator('main .problem').allTextContents()).map((text) => `${name}: ${text}`);
+  const over = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+  if (over > 0) faults.push(`${name} is ${over} px too wide`);
+  const violations = await page.evaluate(async () => (await window.axe.run(document, { runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa'] })).violations
+    .map((v) => `${v.id}: ${v.nodes.map((n) => n.html.slice(0, 160)).slice(0, 3).join(' | ')}`));
+  return [...faults, ...violations.map((v) => `${name}: ${v}`)];
+}
+
+export const SCHEMES = ['light', 'dark'];
+export const SIZES = { desktop: { width: 1440, height: 900 }, phone: { width: 360, height: 740 } };

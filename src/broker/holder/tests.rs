@@ -12,7 +12,7 @@ use parking_lot::{Condvar, Mutex};
 use super::Holder;
 use crate::broker::Caller;
 use crate::broker::arguments::{FieldTable, Value};
-use crate::broker::broker::{Broker, Found};
+use crate::broker::broker::{Broker, Found, Security};
 use crate::broker::definitions::DefinitionStore;
 use crate::broker::delay::PendingId;
 use crate::broker::exchanges::ExchangeRequest;
@@ -74,7 +74,8 @@ impl Bench {
         };
         let own = Box::new(definitions.clone());
         let broker =
-            Broker::start(Limits::default(), Arc::clone(&store) as _, own, found, clock).expect("broker");
+            Broker::start(Limits::default(), Security::default(), Arc::clone(&store) as _, own, found, clock)
+                .expect("broker");
         store.retain_queues(&broker.durable_queue_ids()).expect("retain");
         let (user, vhost) = (UserName::new("guest"), VhostName::new("/"));
         let rights = AccessRights::of(&broker.users, &user, &vhost).expect("guest");

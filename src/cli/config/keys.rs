@@ -13,9 +13,13 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use ipnet::IpNet;
+
+use super::security::Secret;
 use super::setting::{Bytes, LogFormat, LogLevel, MemorySize, Setting};
 use super::table::{Change, Key, in_range, keys};
 use crate::broker::limits::{BODY_BYTES_CAP, FRAME_MAX, FRAME_MIN, Limits};
+use crate::net::tls::{ClientCertificates, LoginFrom};
 
 fn local(port: u16) -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], port))
@@ -28,13 +32,20 @@ keys! {
         /// Where AMQP clients connect. Only this machine at first: whoever opens it to others first gives it a
         /// user of their own, as guest can not log in from elsewhere.
         amqp_listen: SocketAddr = local(5672), Restart;
+        /// Where AMQP clients connect over TLS, commonly on port 5671. Nowhere at first: TLS needs a certificate.
+        amqps_listen: Option<SocketAddr> = None, Restart;
         /// Where the management API and the dashboard are served.
         http_listen: SocketAddr = local(15672), Restart;
+        /// Where the management API and the dashboard are served over TLS, commonly on port 15671.
+        https_listen: Option<SocketAddr> = None, Restart;
         /// Where Prometheus finds metrics. An address of its own, as it asks for no login.
         metrics_listen: SocketAddr = local(15692), Restart;
         /// Folder to serve the dashboard's files from, while one works on them. Without it they come from the
         /// binary.
         ui_dir: Option<PathBuf> = None, Restart;
+        /// Topology file, or a folder of them: vhosts, users, exchanges, queues, bindings and so on that are made
+        /// before the first client is let in. A file that is wrong stops the start; a reload applies it again.
+        topology: Option<PathBuf> = None, Live;
     }
 
     "Log", None => {
@@ -63,6 +74,27 @@ keys! {
         consumers_per_channel_max: usize = Limits::default().consumers_per_channel_max, Restart;
     }
 
+    "Declarations", None => {
+        /// Exchanges in all vhosts together, the predeclared seven of each among them. Without it any
+        /// number.
+        exchanges_max: Option<usize> = None, Restart;
+    }
+
+    "Logins", None => {
+        /// User that the first start makes, in place of guest. `admin` if only its password is given.
+        admin_user: Option<String> = None, Restart;
+        /// Password of the user that the first start makes. Changes nothing later.
+        admin_password: Option<Secret> = None, Restart;
+        /// File that holds this password, as orchestrators mount secrets.
+        admin_password_file: Option<PathBuf> = None, Restart;
+        /// Proxies that say for whom they connect: addresses or networks. Whoever connects to an AMQP port from
+        /// there must begin with a PROXY header, version 1 or 2; nobody else may.
+        proxy_protocol_trusted: Vec<IpNet> = Vec::new(), Restart;
+        /// Failed logins from one address in a minute, over AMQP and HTTP together, before it is refused for a
+        /// while; 0 for no limit. Others are not concerned.
+        login_failures_per_minute: u32 = 30, Restart;
+    }
+
     "Messages", None => {
         /// Largest message body; larger ones close the channel with 406. As RabbitMQ 4 has it.
         message_bytes_max: Bytes = Bytes(Limits::default().message_bytes_max), Restart, unit "bytes", range 0, BODY_BYTES_CAP;
@@ -71,6 +103,45 @@ keys! {
         /// Bodies held in memory by all queues together; beyond it they are on disk only. A percentage is of the
         /// memory that the machine or the control group has.
         memory_bytes_max: MemorySize = MemorySize::Percent(40), Restart, unit "bytes", range 1 << 20, u64::MAX;
+    }
+
+    "TLS", Some("tls") => {
+        /// The server's certificate in PEM, with those between it and an authority behind it. Read again when it
+        /// changes.
+        tls_certificate: Option<PathBuf> = None, Restart;
+        /// The certificate's private key in PEM. Read again when it changes.
+        tls_key: Option<PathBuf> = None, Restart;
+        /// Authorities in PEM that clients' certificates must come from. Read again when it changes.
+        tls_ca: Option<PathBuf> = None, Restart;
+        /// Whether AMQP clients have to show a certificate. With one they can log in by EXTERNAL.
+        tls_client_certificates: ClientCertificates = ClientCertificates::None, Restart;
+        /// Whether HTTP clients have to show a certificate. They log in as ever.
+        tls_https_client_certificates: ClientCertificates = ClientCertificates::None, Restart;
+        /// Which name in a client's certificate is the user's, for EXTERNAL. As RabbitMQ.
+        tls_login_from: LoginFrom = LoginFrom::DistinguishedName, Restart;
+    }
+
+    "Tokens (OAuth 2)", Some("oauth") => {
+        /// Who tokens must be for: their `aud`. Turns tokens on.
+        oauth_resource_server_id: Option<String> = None, Restart;
+        /// Who tokens must come from: their `iss`.
+        oauth_issuer: Option<String> = None, Restart;
+        /// Where the issuer's keys are (a JWK set), over HTTPS. Asked again now and then.
+        oauth_jwks_url: Option<String> = None, Restart;
+        /// Authorities in PEM for the certificate of that server. Without it those that browsers trust.
+        oauth_jwks_ca: Option<PathBuf> = None, Restart;
+        /// How long keys from a URL are used before they are asked for again. A token with a new key asks sooner.
+        oauth_jwks_refresh: u32 = 300, Restart, unit "s", range 10, 86_400;
+        /// The issuer's keys in a file. Read again when it changes.
+        oauth_jwks_file: Option<PathBuf> = None, Restart;
+        /// The secret for HS256 in a file. Without it such tokens are refused.
+        oauth_hs256_key_file: Option<PathBuf> = None, Restart;
+        /// What the broker's scopes begin with. Without it the resource server's id and a dot.
+        oauth_scope_prefix: Option<String> = None, Restart;
+        /// Another claim that holds scopes, as a path with dots: `realm_access.roles`.
+        oauth_additional_scopes_key: Option<String> = None, Restart;
+        /// Claims that may hold the user's name; the first that is there counts.
+        oauth_username_claims: Vec<String> = vec!["sub".to_owned(), "client_id".to_owned()], Restart;
     }
 }
 
@@ -87,6 +158,7 @@ impl Config {
             outbox_bytes_max: size(self.outbox_bytes_max),
             connections_max: self.connections_max,
             memory_bytes_max: self.memory_bytes_max.of(super::machine::memory()),
+            exchanges_max: self.exchanges_max,
             consumers_per_channel_max: self.consumers_per_channel_max,
             transaction_bytes_max: size(self.transaction_bytes_max),
         }

@@ -10,6 +10,7 @@ mod flags;
 mod keys;
 mod machine;
 mod reference;
+pub mod security;
 pub mod setting;
 pub mod table;
 

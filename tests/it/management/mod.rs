@@ -5,9 +5,11 @@ mod accounts;
 mod connections;
 mod declare;
 mod definitions;
+mod limits;
 mod lists;
 mod messages;
 mod metrics;
+mod sessions;
 mod shapes;
 
 use std::net::SocketAddr;

@@ -129,6 +129,24 @@ impl Client {
         client
     }
 
+    /// A connection of someone else's, tuned; `connection.open` is said, its answer not heard.
+    pub(crate) fn opening(addr: SocketAddr, user: &str, password: &str, vhost: &str) -> Self {
+        let mut client = Self::start(addr, "");
+        client.start_ok("PLAIN", &format!("\\0{user}\\0{password}"));
+        client.hear("0 connection.tune");
+        client.say("0 connection.tune-ok channel_max=2047 frame_max=131072 heartbeat=0");
+        client.say(&format!("0 connection.open virtual_host={vhost}"));
+        client
+    }
+
+    /// An open connection of someone else's on `/`, with channel 1 open.
+    pub(crate) fn open_as(addr: SocketAddr, user: &str, password: &str) -> Self {
+        let mut client = Self::opening(addr, user, password, "/");
+        client.hear("0 connection.open-ok");
+        client.open_channel(1);
+        client
+    }
+
     pub(crate) fn start_ok(&mut self, mechanism: &str, response: &str) {
         self.say(&format!(
             "0 connection.start-ok client_properties={CAPABILITIES} mechanism={mechanism} response=\"{response}\" locale=en_US"

@@ -1,0 +1,229 @@
+//! Logins that were tried, by where they came from, and how many may fail.
+//!
+//! Invariants: an address whose logins fail too often is refused without a look at its password until
+//! time has passed; other addresses notice nothing; whoever fails less often than the limit is never
+//! refused for it; at most [`SOURCES_MAX`] addresses are remembered.
+//! Absent: a clock; the time is an argument.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
+
+use leveret_queues::Millis;
+use parking_lot::Mutex;
+use rustc_hash::FxBuildHasher;
+
+/// Addresses remembered, at most; some 100 bytes each.
+pub const SOURCES_MAX: usize = 10_000;
+
+/// Failures of a whole minute may come at once.
+const MINUTE_MS: u64 = 60_000;
+
+/// How a login came in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// Over AMQP.
+    Amqp,
+    /// With a request to the management API.
+    Http,
+}
+
+impl Protocol {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Amqp, Self::Http];
+
+    /// As `RabbitMQ` names it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Amqp => "amqp091",
+            Self::Http => "http",
+        }
+    }
+}
+
+/// How many logins there were.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say all")]
+pub struct Tally {
+    pub failed: u64,
+    pub succeeded: u64,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Source {
+    /// When all its failures will be forgiven.
+    clean_at: u64,
+    tallies: [Tally; 2],
+}
+
+/// See the module's documentation.
+pub struct Attempts {
+    /// What one failure adds to `clean_at`; 0 for no limit.
+    step_ms: u64,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    totals: [Tally; 2],
+    sources: HashMap<IpAddr, Source, FxBuildHasher>,
+}
+
+impl Attempts {
+    /// With so many failures a minute from one address; 0 for no limit.
+    pub fn new(failures_per_minute: u32) -> Self {
+        let step_ms = MINUTE_MS.checked_div(u64::from(failures_per_minute)).map_or(0, |step| step.max(1));
+        Self { step_ms, state: Mutex::default() }
+    }
+
+    /// Whether a login from there is looked at.
+    pub fn may_try(&self, from: IpAddr, now: Millis) -> bool {
+        let state = self.state.lock();
+        let clean_at = state.sources.get(&network(from)).map_or(0, |source| source.clean_at);
+        clean_at.saturating_sub(now.0) + self.step_ms <= MINUTE_MS
+    }
+
+    /// Notes how a login went that was looked at.
+    pub fn tried(&self, from: IpAddr, protocol: Protocol, now: Millis, succeeded: bool) {
+        let mut state = self.state.lock();
+        let state = &mut *state;
+        let from = network(from);
+        if state.sources.len() >= SOURCES_MAX && !state.sources.contains_key(&from) {
+            make_room(&mut state.sources, now);
+        }
+        let source = state.sources.entry(from).or_default();
+        let tallies = [&mut state.totals[protocol as usize], &mut source.tallies[protocol as usize]];
+        for tally in tallies {
+            *if succeeded { &mut tally.succeeded } else { &mut tally.failed } += 1;
+        }
+        if !succeeded {
+            source.clean_at = source.clean_at.max(now.0) + self.step_ms;
+        }
+    }
+
+    /// All logins since the start.
+    pub fn totals(&self) -> [(Protocol, Tally); 2] {
+        let state = self.state.lock();
+        Protocol::ALL.map(|protocol| (protocol, state.totals[protocol as usize]))
+    }
+
+    /// The same by address, as far as it is remembered. An IPv6 address stands for its network of 64 bits.
+    pub fn sources(&self) -> Vec<(IpAddr, Protocol, Tally)> {
+        let state = self.state.lock();
+        let mut all: Vec<_> = state
+            .sources
+            .iter()
+            .flat_map(|(from, source)| {
+                Protocol::ALL.map(|protocol| (*from, protocol, source.tallies[protocol as usize]))
+            })
+            .filter(|(_, _, tally)| *tally != Tally::default())
+            .collect();
+        all.sort_by_key(|(from, protocol, _)| (*from, *protocol as usize));
+        all
+    }
+
+    /// Forgets counts, not who is held up.
+    pub fn reset(&self) {
+        let mut state = self.state.lock();
+        state.totals = Default::default();
+        for source in state.sources.values_mut() {
+            source.tallies = Default::default();
+        }
+    }
+}
+
+/// Forgets whoever has nothing against it; when that is not enough, the half that is forgiven first.
+fn make_room(sources: &mut HashMap<IpAddr, Source, FxBuildHasher>, now: Millis) {
+    sources.retain(|_, source| source.clean_at > now.0);
+    if sources.len() > SOURCES_MAX / 2 {
+        let mut ends: Vec<_> = sources.values().map(|source| source.clean_at).collect();
+        let (_, middle, _) = ends.select_nth_unstable(SOURCES_MAX / 2);
+        let middle = *middle;
+        sources.retain(|_, source| source.clean_at > middle);
+    }
+}
+
+/// Whoever has an IPv6 address mostly has 2^64 of them.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
+        v4 @ IpAddr::V4(_) => v4,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn failures_hold_up_their_own_address_for_a_while() {
+        let attempts = Attempts::new(30);
+        let (bad, good) = (address("192.0.2.1"), address("192.0.2.2"));
+        let mut now = Millis(1_000_000);
+        for _ in 0..30 {
+            assert!(attempts.may_try(bad, now));
+            attempts.tried(bad, Protocol::Amqp, now, false);
+        }
+        assert!(!attempts.may_try(bad, now));
+        assert!(attempts.may_try(good, now));
+        now.0 += 1_999;
+        assert!(!attempts.may_try(bad, now));
+        now.0 += 1;
+        assert!(attempts.may_try(bad, now), "one is forgiven every two seconds");
+        attempts.tried(bad, Protocol::Http, now, false);
+        assert!(!attempts.may_try(bad, now));
+        now.0 += MINUTE_MS;
+        assert!(attempts.may_try(bad, now));
+    }
+
+    #[test]
+    fn successes_and_rare_failures_cost_nothing() {
+        let attempts = Attempts::new(30);
+        let from = address("192.0.2.1");
+        for second in 0..1000 {
+            let now = Millis(second * 2_000);
+            assert!(attempts.may_try(from, now));
+            attempts.tried(from, Protocol::Amqp, now, second % 2 == 0);
+        }
+        let tally = Tally { failed: 500, succeeded: 500 };
+        assert_eq!(attempts.totals()[0], (Protocol::Amqp, tally));
+        assert_eq!(attempts.sources(), [(from, Protocol::Amqp, tally)]);
+        attempts.reset();
+        assert_eq!(attempts.sources(), []);
+    }
+
+    #[test]
+    fn no_limit_is_no_limit() {
+        let attempts = Attempts::new(0);
+        let from = address("192.0.2.1");
+        (0..10_000).for_each(|_| attempts.tried(from, Protocol::Http, Millis(5), false));
+        assert!(attempts.may_try(from, Millis(5)));
+    }
+
+    #[test]
+    fn the_table_is_bounded_and_keeps_the_worst() {
+        let attempts = Attempts::new(30);
+        let (bad, now) = (address("203.0.113.9"), Millis(1_000_000));
+        (0..30).for_each(|_| attempts.tried(bad, Protocol::Amqp, now, false));
+        for number in 0..3 * u32::try_from(SOURCES_MAX).unwrap() {
+            let from = std::net::Ipv4Addr::from_bits(0x0a00_0000 + number).into();
+            attempts.tried(from, Protocol::Amqp, now, false);
+            assert!(attempts.state.lock().sources.len() <= SOURCES_MAX);
+        }
+        assert!(!attempts.may_try(bad, now));
+    }
+
+    #[test]
+    fn a_network_of_ipv6_counts_as_one_and_mapped_addresses_as_ipv4() {
+        let attempts = Attempts::new(1);
+        let now = Millis(1_000_000);
+        attempts.tried(address("2001:db8::1"), Protocol::Amqp, now, false);
+        assert!(!attempts.may_try(address("2001:db8::ffff:2"), now));
+        assert!(attempts.may_try(address("2001:db8:0:1::1"), now));
+        attempts.tried(address("::ffff:192.0.2.1"), Protocol::Amqp, now, false);
+        assert!(!attempts.may_try(address("192.0.2.1"), now));
+    }
+}

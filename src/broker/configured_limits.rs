@@ -1,0 +1,163 @@
+//! Limits that operators set on vhosts and users while the broker runs (rabbitmq-semantics 1e): how many
+//! there may be at one time. What is there already stays.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::broker::Broker;
+use super::definitions::{Changes, Key};
+use super::refusal::Refusal;
+
+/// What a limit can be set on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LimitsOf {
+    /// A vhost.
+    Vhost,
+    /// A user, over all vhosts.
+    User,
+}
+
+/// Connections at one time.
+pub const MAX_CONNECTIONS: &str = "max-connections";
+/// Queues of a vhost.
+pub const MAX_QUEUES: &str = "max-queues";
+/// Channels of a user.
+pub const MAX_CHANNELS: &str = "max-channels";
+
+impl LimitsOf {
+    /// The names that are known.
+    pub const fn names(self) -> [&'static str; 2] {
+        match self {
+            Self::Vhost => [MAX_CONNECTIONS, MAX_QUEUES],
+            Self::User => [MAX_CONNECTIONS, MAX_CHANNELS],
+        }
+    }
+
+    const fn component(self) -> &'static str {
+        match self {
+            Self::Vhost => "limits",
+            Self::User => "user-limits",
+        }
+    }
+}
+
+/// The limits set on one vhost or user, by name. A negative one is none, as in `RabbitMQ`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ConfiguredLimits(BTreeMap<String, i64>);
+
+impl ConfiguredLimits {
+    /// Checks the names. The refusal's text is `RabbitMQ`'s.
+    pub fn new(of: LimitsOf, limits: BTreeMap<String, i64>) -> Result<Self, Refusal> {
+        match limits.iter().find(|(name, _)| !of.names().contains(&name.as_str())) {
+            None => Ok(Self(limits)),
+            Some((name, value)) => Err(Refusal::Precondition(format!(
+                "Validation failed\n\nUnrecognised terms [{{<<\"{name}\">>,{value}}}] in {}\n",
+                of.component()
+            ))),
+        }
+    }
+
+    /// The limit of that name, if there is one.
+    pub fn get(&self, name: &str) -> Option<u64> {
+        self.0.get(name).and_then(|value| u64::try_from(*value).ok())
+    }
+
+    /// Whether none is set.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn changed(&self, of: LimitsOf, name: &str, value: Option<i64>) -> Result<Self, Refusal> {
+        let mut limits = self.0.clone();
+        match value {
+            Some(value) => limits.insert(name.to_owned(), value),
+            None => limits.remove(name),
+        };
+        Self::new(of, limits)
+    }
+}
+
+impl Broker {
+    /// Sets one limit of a vhost, or with `None` takes it away. Durable when it returns.
+    pub fn set_vhost_limit(&self, vhost: &str, name: &str, value: Option<i64>) -> Result<(), Refusal> {
+        let _change = self.administration.lock();
+        let found = self.vhost(vhost).ok_or_else(|| Refusal::NoVhost(vhost.to_owned()))?;
+        let limits = found.limits.read().changed(LimitsOf::Vhost, name, value)?;
+        self.keep_vhost_limits(vhost, limits)
+    }
+
+    /// Replaces all limits of a vhost.
+    pub fn set_vhost_limits(&self, vhost: &str, limits: ConfiguredLimits) -> Result<(), Refusal> {
+        let _change = self.administration.lock();
+        self.keep_vhost_limits(vhost, limits)
+    }
+
+    fn keep_vhost_limits(&self, vhost: &str, limits: ConfiguredLimits) -> Result<(), Refusal> {
+        let found = self.vhost(vhost).ok_or_else(|| Refusal::NoVhost(vhost.to_owned()))?;
+        let mut changes = Changes::default();
+        changes.put_or_remove(Key::vhost_limits(vhost), &limits, limits.is_empty());
+        self.commit(&changes)?;
+        *found.limits.write() = limits;
+        Ok(())
+    }
+
+    /// Sets one limit of a user, or with `None` takes it away. Durable when it returns.
+    pub fn set_user_limit(&self, user: &str, name: &str, value: Option<i64>) -> Result<(), Refusal> {
+        let _change = self.administration.lock();
+        let limits = self.users.limits(user).changed(LimitsOf::User, name, value)?;
+        self.keep_user_limits(user, limits)
+    }
+
+    /// Replaces all limits of a user.
+    pub fn set_user_limits(&self, user: &str, limits: ConfiguredLimits) -> Result<(), Refusal> {
+        let _change = self.administration.lock();
+        self.keep_user_limits(user, limits)
+    }
+
+    fn keep_user_limits(&self, user: &str, limits: ConfiguredLimits) -> Result<(), Refusal> {
+        if self.users.user(user).is_none() {
+            return Err(Refusal::Precondition(format!("user '{user}' does not exist")));
+        }
+        let mut changes = Changes::default();
+        changes.put_or_remove(Key::user_limits(user), &limits, limits.is_empty());
+        self.commit(&changes)?;
+        self.users.set_limits(user, limits);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limits(of: LimitsOf, name: &str, value: i64) -> Result<ConfiguredLimits, Refusal> {
+        ConfiguredLimits::new(of, BTreeMap::from([(name.to_owned(), value)]))
+    }
+
+    #[test]
+    fn a_negative_limit_is_none() {
+        for (value, want) in [(-1, None), (0, Some(0)), (7, Some(7))] {
+            let limits = limits(LimitsOf::Vhost, MAX_QUEUES, value).expect("a known name");
+            assert_eq!((limits.get(MAX_QUEUES), limits.get(MAX_CONNECTIONS)), (want, None));
+        }
+    }
+
+    #[test]
+    fn a_name_that_is_not_known_there_is_refused() {
+        for (of, name, known) in [
+            (LimitsOf::Vhost, MAX_CHANNELS, false),
+            (LimitsOf::User, MAX_QUEUES, false),
+            (LimitsOf::User, MAX_CHANNELS, true),
+            (LimitsOf::Vhost, "max_queues", false),
+        ] {
+            assert_eq!(limits(of, name, 1).is_ok(), known, "{of:?} {name}");
+        }
+        let refused = limits(LimitsOf::User, MAX_QUEUES, 1).expect_err("unknown").to_string();
+        assert_eq!(
+            refused,
+            "Validation failed\n\nUnrecognised terms [{<<\"max-queues\">>,1}] in user-limits\n"
+        );
+    }
+}

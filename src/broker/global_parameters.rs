@@ -1,0 +1,69 @@
+//! Global parameters: values that tools keep in the broker, which means nothing by them.
+
+use std::collections::BTreeMap;
+
+use parking_lot::RwLock;
+use serde_json::Value;
+
+use super::broker::Broker;
+use super::definitions::{Changes, Key};
+use super::refusal::Refusal;
+use super::vhosts::check_name;
+
+/// Kept at most.
+const PARAMETERS_MAX: usize = 1000;
+
+/// Longest value, in bytes of JSON.
+const VALUE_BYTES_MAX: usize = 64 * 1024;
+
+/// All global parameters, by name.
+pub(super) type GlobalParameters = RwLock<BTreeMap<String, Value>>;
+
+impl Broker {
+    /// All global parameters, by name.
+    pub fn global_parameters(&self) -> BTreeMap<String, Value> {
+        self.global_parameters.read().clone()
+    }
+
+    /// The global parameter of that name.
+    pub fn global_parameter(&self, name: &str) -> Option<Value> {
+        self.global_parameters.read().get(name).cloned()
+    }
+
+    /// Sets a global parameter. `true`: it is new. Durable when it returns.
+    pub fn set_global_parameter(&self, name: &str, value: Value) -> Result<bool, Refusal> {
+        check_name("global parameter", name)?;
+        if value.to_string().len() > VALUE_BYTES_MAX {
+            let why = format!("a global parameter has at most {VALUE_BYTES_MAX} bytes of JSON");
+            return Err(Refusal::Precondition(why));
+        }
+        let _change = self.administration.lock();
+        let (new, count) = {
+            let all = self.global_parameters.read();
+            (!all.contains_key(name), all.len())
+        };
+        if new && count >= PARAMETERS_MAX {
+            return Err(Refusal::Precondition(format!(
+                "there are {PARAMETERS_MAX} global parameters already"
+            )));
+        }
+        let mut changes = Changes::default();
+        changes.put(Key::global_parameter(name), &value);
+        self.commit(&changes)?;
+        self.global_parameters.write().insert(name.to_owned(), value);
+        Ok(new)
+    }
+
+    /// Takes a global parameter away. `false`: there is none.
+    pub fn clear_global_parameter(&self, name: &str) -> Result<bool, Refusal> {
+        let _change = self.administration.lock();
+        if !self.global_parameters.read().contains_key(name) {
+            return Ok(false);
+        }
+        let mut changes = Changes::default();
+        changes.remove(Key::global_parameter(name));
+        self.commit(&changes)?;
+        self.global_parameters.write().remove(name);
+        Ok(true)
+    }
+}

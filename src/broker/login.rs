@@ -1,0 +1,99 @@
+//! Logging in: by password, by token, by certificate; and not too often in vain.
+
+use std::net::IpAddr;
+
+use super::attempts::Protocol;
+use super::broker::Broker;
+use super::identity::Identity;
+use super::token::looks_like_token;
+use super::users::LoginRefused;
+
+/// Where a login comes from.
+#[derive(Clone, Copy, Debug)]
+pub struct Origin {
+    /// The client's address.
+    pub address: IpAddr,
+    /// How it came in.
+    pub protocol: Protocol,
+}
+
+impl Origin {
+    /// Whether the client is on this machine.
+    pub fn is_loopback(&self) -> bool {
+        self.address.to_canonical().is_loopback()
+    }
+}
+
+impl Broker {
+    /// Checks a name and a password, which may be a token: then the name is the token's. May take tens
+    /// of milliseconds.
+    ///
+    /// # Errors
+    /// Why it is refused. The client is to be told no more than that.
+    pub fn login(&self, name: &str, password: &[u8], origin: Origin) -> Result<Identity, LoginRefused> {
+        if let Some(outcome) = self.login_again(name, password, origin) {
+            return outcome;
+        }
+        // Asked again when it is this password's turn: those before it may have failed.
+        let in_turn = || self.may_try(origin);
+        let outcome = self.users.login(name, password, origin.is_loopback(), in_turn).map(Identity::stored);
+        self.tried(origin, outcome)
+    }
+
+    /// As [`Broker::login`], but only if it is not slow. `None`: it has to be checked.
+    pub fn login_again(
+        &self,
+        name: &str,
+        password: &[u8],
+        origin: Origin,
+    ) -> Option<Result<Identity, LoginRefused>> {
+        if !self.may_try(origin) {
+            return Some(Err(LoginRefused::TooManyFailures));
+        }
+        if let Some(tokens) = &self.tokens
+            && looks_like_token(password)
+        {
+            let outcome = tokens.verify(password, self.now()).map_err(LoginRefused::Token);
+            return Some(self.tried(origin, outcome));
+        }
+        let outcome = self.users.login_again(name, password, origin.is_loopback())?;
+        Some(self.tried(origin, outcome.map(Identity::stored)))
+    }
+
+    /// Checks a token.
+    ///
+    /// # Errors
+    /// Why it is refused.
+    pub fn login_with_token(&self, token: &[u8], origin: Origin) -> Result<Identity, LoginRefused> {
+        if !self.may_try(origin) {
+            return Err(LoginRefused::TooManyFailures);
+        }
+        let tokens = self.tokens.as_ref().ok_or(LoginRefused::Credentials);
+        let outcome = tokens.and_then(|tokens| tokens.verify(token, self.now()).map_err(LoginRefused::Token));
+        self.tried(origin, outcome)
+    }
+
+    /// Lets in whom a verified certificate names.
+    ///
+    /// # Errors
+    /// Why it is refused.
+    pub fn login_certified(&self, name: &str, origin: Origin) -> Result<Identity, LoginRefused> {
+        let outcome = self.users.login_certified(name, origin.is_loopback()).map(Identity::stored);
+        self.tried(origin, outcome)
+    }
+
+    fn may_try(&self, origin: Origin) -> bool {
+        self.attempts.may_try(origin.address, self.now())
+    }
+
+    fn tried(
+        &self,
+        origin: Origin,
+        outcome: Result<Identity, LoginRefused>,
+    ) -> Result<Identity, LoginRefused> {
+        if !matches!(outcome, Err(LoginRefused::TooManyFailures)) {
+            self.attempts.tried(origin.address, origin.protocol, self.now(), outcome.is_ok());
+        }
+        outcome
+    }
+}

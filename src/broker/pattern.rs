@@ -1,0 +1,123 @@
+//! Regular expressions that operators write: permissions, topic permissions, policies.
+//!
+//! Invariants: found anywhere in the text, as in `RabbitMQ`; bounded in compiled size, and in steps where
+//! they look around (`^(?!amq\.)`), which is what `RabbitMQ`'s engine knows beyond linear time. A match that
+//! takes too many steps is none.
+
+use regex::bytes::Regex;
+
+/// Compiled size, in bytes.
+const COMPILED_BYTES_MAX: usize = 1 << 20;
+
+/// Steps back that one match may take.
+const BACKTRACK_MAX: usize = 10_000;
+
+/// Instructions of a pattern that looks around.
+const INSTRUCTIONS_MAX: usize = 10_000;
+
+/// A pattern that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{pattern:?} is not a regular expression: {why}")]
+pub struct BadPattern {
+    /// The pattern.
+    pub pattern: String,
+    /// What is wrong with it.
+    pub why: String,
+}
+
+/// A compiled pattern.
+#[derive(Debug)]
+pub struct Pattern(Engine);
+
+#[derive(Debug)]
+enum Engine {
+    /// In time linear in the text.
+    Linear(Regex),
+    /// Looks around or back.
+    Looking(Box<fancy_regex::Regex>),
+}
+
+impl Pattern {
+    /// Compiles a pattern.
+    pub fn new(pattern: &str) -> Result<Self, BadPattern> {
+        let linear = regex::bytes::RegexBuilder::new(pattern).size_limit(COMPILED_BYTES_MAX).build();
+        let why = match linear {
+            Ok(regex) => return Ok(Self(Engine::Linear(regex))),
+            Err(regex::Error::Syntax(why)) => why,
+            Err(error) => return Err(BadPattern { pattern: pattern.to_owned(), why: error.to_string() }),
+        };
+        let looking = fancy_regex::RegexBuilder::new(pattern)
+            .backtrack_limit(BACKTRACK_MAX)
+            .max_prog_size(INSTRUCTIONS_MAX)
+            .delegate_size_limit(COMPILED_BYTES_MAX)
+            .build();
+        match looking {
+            Ok(regex) => Ok(Self(Engine::Looking(Box::new(regex)))),
+            Err(_) => Err(BadPattern { pattern: pattern.to_owned(), why }),
+        }
+    }
+
+    /// Whether the pattern is found anywhere in the text.
+    pub fn is_match(&self, text: &[u8]) -> bool {
+        match &self.0 {
+            Engine::Linear(regex) => regex.is_match(text),
+            Engine::Looking(regex) => regex.is_match(&*String::from_utf8_lossy(text)).unwrap_or(false),
+        }
+    }
+}
+
+/// A permission's pattern: the empty one matches the empty text only.
+#[derive(Debug)]
+pub(super) struct Permitting(Option<Pattern>);
+
+impl Permitting {
+    pub(super) fn new(pattern: &str) -> Result<Self, BadPattern> {
+        if pattern.is_empty() { Ok(Self(None)) } else { Pattern::new(pattern).map(|p| Self(Some(p))) }
+    }
+
+    pub(super) fn permits(&self, text: &[u8]) -> bool {
+        self.0.as_ref().map_or(text.is_empty(), |pattern| pattern.is_match(text))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_are_found_anywhere_and_may_look_ahead() {
+        for (pattern, text, found) in [
+            ("b", "abc", true),
+            ("^b", "abc", false),
+            ("", "abc", true),
+            (r"^(?!amq\.).*", "amq.gen-1", false),
+            (r"^(?!amq\.).*", "orders", true),
+            (r"(?<=\.)eu$", "orders.eu", true),
+            (r"^(.+)-\1$", "a-a", true),
+            (r"^(.+)-\1$", "a-b", false),
+        ] {
+            let compiled = Pattern::new(pattern).expect(pattern);
+            assert_eq!(compiled.is_match(text.as_bytes()), found, "{pattern} in {text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_pattern_or_too_large_is_refused() {
+        for pattern in ["(", "*", "[a", "(?!", "a{1000}{1000}"] {
+            let refused = Pattern::new(pattern).expect_err(pattern);
+            assert!(refused.to_string().contains("is not a regular expression"), "{refused}");
+        }
+    }
+
+    #[test]
+    fn a_match_that_would_take_for_ever_is_none() {
+        let pattern = Pattern::new(r"^(?=(a+)+$)(a|aa)+\1$").expect("a pattern");
+        assert!(!pattern.is_match(format!("{}b", "a".repeat(200)).as_bytes()));
+    }
+
+    #[test]
+    fn an_empty_permission_permits_the_empty_text_only() {
+        let none = Permitting::new("").expect("a pattern");
+        assert!(none.permits(b"") && !none.permits(b"a"));
+    }
+}

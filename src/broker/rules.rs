@@ -1,0 +1,37 @@
+//! Stored rules come back at a start: limits, topic permissions, parameters.
+
+use serde::de::DeserializeOwned;
+
+use super::broker::Broker;
+use super::definitions::Key;
+use super::topic_permissions::{TopicPermissionRecord, TopicPermissions};
+
+fn read<T: DeserializeOwned>(value: &[u8]) -> Result<T, String> {
+    serde_json::from_slice(value).map_err(|error| error.to_string())
+}
+
+impl Broker {
+    /// Takes in one stored rule.
+    pub(super) fn load_rule(&self, key: &str, value: &[u8]) -> Result<(), String> {
+        let part = |index| Key::part(key, index);
+        match Key::kind(key) {
+            "topic_permission" => {
+                let (user, vhost) = (part(0), part(1));
+                let mut all = self.users.topic_permissions_of(user, vhost);
+                all.push((part(2).to_owned(), read::<TopicPermissionRecord>(value)?));
+                let topics = TopicPermissions::of(user, vhost, all).map_err(|error| error.to_string())?;
+                self.users.set_topic_permissions(user, vhost, topics);
+            }
+            "vhost_limits" => {
+                let vhost = self.vhost(part(0)).ok_or("its vhost is missing")?;
+                *vhost.limits.write() = read(value)?;
+            }
+            "user_limits" => self.users.set_limits(part(0), read(value)?),
+            "global_parameter" => {
+                self.global_parameters.write().insert(part(0).to_owned(), read(value)?);
+            }
+            other => return Err(format!("unknown kind {other:?}; was it written by a newer version?")),
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,93 @@
+//! How many connections and channels each user has, and may have.
+//!
+//! Invariants: who has a [`Seat`] is counted until it is dropped, whether a limit is set or not, so that a
+//! limit that comes later counts what was there before; a user without seats is not remembered.
+
+use std::sync::Arc;
+
+use dashmap::DashMap;
+
+use super::names::UserName;
+
+/// What is counted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Kind {
+    Connection,
+    Channel,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Taken {
+    connections: u64,
+    channels: u64,
+}
+
+impl Taken {
+    const fn none(&self) -> bool {
+        self.connections == 0 && self.channels == 0
+    }
+
+    const fn of(&mut self, kind: Kind) -> &mut u64 {
+        match kind {
+            Kind::Connection => &mut self.connections,
+            Kind::Channel => &mut self.channels,
+        }
+    }
+}
+
+/// The seats of all users.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Seats(Arc<DashMap<UserName, Taken>>);
+
+impl Seats {
+    /// One more, unless the user has `max` already.
+    pub(super) fn take(&self, user: &UserName, kind: Kind, max: Option<u64>) -> Option<Seat> {
+        let mut taken = self.0.entry(user.clone()).or_default();
+        let count = taken.of(kind);
+        if max.is_some_and(|max| *count >= max) {
+            drop(taken);
+            self.0.remove_if(user, |_, taken| taken.none());
+            return None;
+        }
+        *count += 1;
+        Some(Seat { seats: self.clone(), user: user.clone(), kind })
+    }
+}
+
+/// One counted connection or channel.
+#[derive(Debug)]
+pub struct Seat {
+    seats: Seats,
+    user: UserName,
+    kind: Kind,
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.seats.0.remove_if_mut(&self.user, |_, taken| {
+            *taken.of(self.kind) -= 1;
+            taken.none()
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seats_are_counted_by_kind_and_user_and_come_back() {
+        let seats = Seats::default();
+        let (a, b) = (UserName::new("a"), UserName::new("b"));
+        let first = seats.take(&a, Kind::Connection, None).expect("no limit");
+        assert!(seats.take(&a, Kind::Connection, Some(1)).is_none());
+        assert!(seats.take(&a, Kind::Channel, Some(0)).is_none());
+        let channel = seats.take(&a, Kind::Channel, Some(1)).expect("the first channel");
+        let _other = seats.take(&b, Kind::Connection, Some(1)).expect("another user");
+        drop(first);
+        assert!(seats.take(&a, Kind::Connection, Some(1)).is_some());
+        assert!(seats.take(&UserName::new("c"), Kind::Connection, Some(0)).is_none());
+        drop(channel);
+        assert_eq!(seats.0.len(), 1, "a user without seats is forgotten");
+    }
+}

@@ -1,0 +1,47 @@
+//! Logins that were tried: by protocol, and by where they came from.
+
+use axum::extract::State;
+use axum::response::Response;
+use serde_json::{Value, json};
+
+use super::Api;
+use super::access::{Level, Login};
+use super::answer::{self, Query};
+use super::error::Result;
+use crate::broker::attempts::{Protocol, Tally};
+
+fn shown(protocol: Protocol, tally: Tally) -> Value {
+    json!({
+        "protocol": protocol.name(),
+        "auth_attempts": tally.failed + tally.succeeded,
+        "auth_attempts_failed": tally.failed,
+        "auth_attempts_succeeded": tally.succeeded,
+    })
+}
+
+/// `GET auth/attempts/:node`.
+pub(super) async fn by_protocol(State(api): State<Api>, login: Login, query: Query) -> Result<Response> {
+    login.must_be(Level::Monitoring)?;
+    let totals = api.broker.attempts.totals();
+    answer::list(&query, totals.into_iter().map(|(protocol, tally)| shown(protocol, tally)).collect())
+}
+
+/// `GET auth/attempts/:node/source`. Names are left out: people type passwords in their place.
+pub(super) async fn by_source(State(api): State<Api>, login: Login, query: Query) -> Result<Response> {
+    login.must_be(Level::Monitoring)?;
+    let sources = api.broker.attempts.sources().into_iter();
+    let rows = sources.map(|(address, protocol, tally)| {
+        let mut row = shown(protocol, tally);
+        row["remote_address"] = json!(address.to_string());
+        row["username"] = json!("");
+        row
+    });
+    answer::list(&query, rows.collect())
+}
+
+/// `DELETE auth/attempts/:node`, and the same with `/source`.
+pub(super) async fn reset(State(api): State<Api>, login: Login) -> Result<Response> {
+    login.administrator()?;
+    api.broker.attempts.reset();
+    Ok(answer::done())
+}

@@ -1,0 +1,187 @@
+//! Parameters: what is kept under a component and a name. Those of vhosts are other things in another form
+//! (limits, operator policies); components that nothing here acts on are refused, as `RabbitMQ` refuses those
+//! of plugins that are not there. Global ones are any values.
+
+use std::collections::BTreeMap;
+
+use axum::extract::{Path, State};
+use axum::response::Response;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::access::{Level, Login};
+use super::answer::{self, Query};
+use super::body::{self, Body};
+use super::error::{Refused, Result};
+use super::{Api, Shared};
+use crate::broker::configured_limits::{ConfiguredLimits, LimitsOf};
+use crate::broker::vhost::Vhost;
+
+/// The component of a vhost's limits, which has one parameter.
+pub(super) const VHOST_LIMITS: &str = "vhost-limits";
+const LIMITS: &str = "limits";
+
+/// The parameters of a vhost, as lists and definitions show them.
+pub(super) fn of_vhost(vhost: &Vhost) -> Vec<Value> {
+    let limits = vhost.limits.read();
+    let shown = |component: &str, name: &str, value: Value| json!({ "vhost": vhost.name.as_str(), "component": component, "name": name, "value": value });
+    (!limits.is_empty()).then(|| shown(VHOST_LIMITS, LIMITS, json!(&*limits))).into_iter().collect()
+}
+
+fn rows(api: &Api, login: &Login, component: Option<&str>, vhost: Option<&str>) -> Result<Vec<Value>> {
+    login.must_be(Level::Policymaker)?;
+    let vhosts = api.one_or_all(login, vhost)?;
+    let mut rows: Vec<_> = vhosts.iter().flat_map(|vhost| of_vhost(vhost)).collect();
+    rows.retain(|row| component.is_none_or(|component| row["component"] == component));
+    Ok(rows)
+}
+
+/// `GET parameters`.
+pub(super) async fn all(State(api): State<Api>, login: Login, query: Query) -> Result<Response> {
+    answer::list(&query, rows(&api, &login, None, None)?)
+}
+
+/// `GET parameters/:component`.
+pub(super) async fn of_component(
+    State(api): State<Api>,
+    login: Login,
+    Path(component): Path<String>,
+    query: Query,
+) -> Result<Response> {
+    answer::list(&query, rows(&api, &login, Some(&component), None)?)
+}
+
+/// `GET parameters/:component/:vhost`.
+pub(super) async fn in_vhost(
+    State(api): State<Api>,
+    login: Login,
+    Path((component, vhost)): Path<(String, String)>,
+    query: Query,
+) -> Result<Response> {
+    answer::list(&query, rows(&api, &login, Some(&component), Some(&vhost))?)
+}
+
+fn found(api: &Api, login: &Login, component: &str, vhost: &str, name: &str) -> Result<Value> {
+    let mut rows = rows(api, login, Some(component), Some(vhost))?.into_iter();
+    rows.find(|row| row["name"] == name).ok_or_else(|| Refused::not_found("parameter_not_found"))
+}
+
+/// `GET parameters/:component/:vhost/:name`.
+pub(super) async fn get(
+    State(api): State<Api>,
+    login: Login,
+    Path((component, vhost, name)): Path<(String, String, String)>,
+    query: Query,
+) -> Result<Response> {
+    answer::one(&query, &found(&api, &login, &component, &vhost, &name)?)
+}
+
+#[derive(Deserialize, utoipa::ToSchema)]
+pub(super) struct ParameterBody {
+    value: Value,
+}
+
+/// Sets a parameter of a vhost; `None` takes it away. `dry`: only says whether it could be.
+pub(super) fn set(
+    api: &Shared,
+    login: &Login,
+    component: &str,
+    vhost: &str,
+    name: &str,
+    value: Option<Value>,
+    dry: bool,
+) -> Result<()> {
+    match component {
+        VHOST_LIMITS => {
+            login.administrator()?;
+            if name != LIMITS {
+                let why = format!("Validation failed\n\nparameter {VHOST_LIMITS} is called {LIMITS}\n");
+                return Err(Refused::bad_request(why));
+            }
+            let limits: BTreeMap<String, i64> = body::object_of(value.unwrap_or_else(|| json!({})))?;
+            let limits = ConfiguredLimits::new(LimitsOf::Vhost, limits)?;
+            if !dry {
+                api.broker.set_vhost_limits(vhost, limits)?;
+            }
+            Ok(())
+        }
+        "policy" => Err(Refused::bad_request("policies may not be set using this method")),
+        other => Err(Refused::bad_request(format!("Validation failed\n\ncomponent {other} not found\n"))),
+    }
+}
+
+/// `PUT parameters/:component/:vhost/:name`.
+pub(super) async fn put(
+    State(api): State<Api>,
+    login: Login,
+    Path((component, vhost, name)): Path<(String, String, String)>,
+    Body(body): Body<ParameterBody>,
+) -> Result<Response> {
+    login.must_be(Level::Policymaker)?;
+    api.seen(&login, &vhost)?;
+    let new = found(&api, &login, &component, &vhost, &name).is_err();
+    tokio::task::block_in_place(|| set(&api, &login, &component, &vhost, &name, Some(body.value), false))?;
+    Ok(answer::put(new))
+}
+
+/// `DELETE parameters/:component/:vhost/:name`.
+pub(super) async fn delete(
+    State(api): State<Api>,
+    login: Login,
+    Path((component, vhost, name)): Path<(String, String, String)>,
+) -> Result<Response> {
+    found(&api, &login, &component, &vhost, &name)?;
+    tokio::task::block_in_place(|| set(&api, &login, &component, &vhost, &name, None, false))?;
+    Ok(answer::done())
+}
+
+/// Global parameters as lists and definitions show them.
+pub(super) fn global(api: &Shared) -> Vec<Value> {
+    let all = api.broker.global_parameters().into_iter();
+    all.map(|(name, value)| json!({ "name": name, "value": value })).collect()
+}
+
+/// `GET global-parameters`.
+pub(super) async fn all_global(State(api): State<Api>, login: Login, query: Query) -> Result<Response> {
+    login.must_be(Level::Policymaker)?;
+    answer::list(&query, global(&api))
+}
+
+/// `GET global-parameters/:name`.
+pub(super) async fn get_global(
+    State(api): State<Api>,
+    login: Login,
+    Path(name): Path<String>,
+    query: Query,
+) -> Result<Response> {
+    login.must_be(Level::Policymaker)?;
+    let value = api.broker.global_parameter(&name);
+    let value = value.ok_or_else(|| Refused::not_found("parameter_not_found"))?;
+    answer::one(&query, &json!({ "name": name, "value": value }))
+}
+
+/// `PUT global-parameters/:name`.
+pub(super) async fn put_global(
+    State(api): State<Api>,
+    login: Login,
+    Path(name): Path<String>,
+    Body(body): Body<ParameterBody>,
+) -> Result<Response> {
+    login.must_be(Level::Policymaker)?;
+    let new = tokio::task::block_in_place(|| api.broker.set_global_parameter(&name, body.value))?;
+    Ok(answer::put(new))
+}
+
+/// `DELETE global-parameters/:name`.
+pub(super) async fn delete_global(
+    State(api): State<Api>,
+    login: Login,
+    Path(name): Path<String>,
+) -> Result<Response> {
+    login.must_be(Level::Policymaker)?;
+    if tokio::task::block_in_place(|| api.broker.clear_global_parameter(&name))? {
+        Ok(answer::done())
+    } else {
+        Err(Refused::not_found("parameter_not_found"))
+    }
+}

@@ -1,0 +1,176 @@
+// Each act, from the button to what the broker says afterwards.
+import assert from 'node:assert/strict';
+import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
+import { api, eventually, launch, logIn, open, publish, URL_BASE } from './browser.js';
+
+let browser;
+let page;
+
+before(async () => { browser = await launch(); });
+after(() => browser?.close());
+
+const QUEUE = 'ui-test-orders';
+const EXCHANGE = 'ui-test-events';
+const BODY = JSON.stringify({ id: 7, lines: [{ sku: 'a', count: 2 }] });
+
+async function cleanUp() {
+  await api('DELETE', `queues/%2F/${QUEUE}`);
+  await api('DELETE', `exchanges/%2F/${EXCHANGE}`);
+  await api('DELETE', 'policies/%2F/ui-test-policy');
+  await api('DELETE', 'users/ui-test-user');
+  await api('DELETE', 'vhosts/ui-test-vhost');
+}
+
+describe('acts', () => {
+  before(cleanUp);
+  after(cleanUp);
+  beforeEach(async () => {
+    page = await open(browser);
+    await logIn(page);
+  });
+  afterEach(() => page.context().close());
+  const dialog = () => page.locator('dialog[open]');
+
+  test('a queue is declared, published to, looked into, purged and deleted', async () => {
+    await page.goto(`${URL_BASE}/#/queues`);
+    await page.getByRole('button', { name: 'Declare a queue' }).click();
+    await dialog().getByLabel('Name').fill(QUEUE);
+    await dialog().getByLabel('Arguments').fill('x-message-ttl=60000');
+    await dialog().getByRole('button', { name: 'Declare' }).click();
+    await page.getByRole('heading', { name: QUEUE }).waitFor();
+    await page.getByText('Messages expire after 1 min in the queue.').waitFor();
+    assert.equal((await api('GET', `queues/%2F/${QUEUE}`)).arguments['x-message-ttl'], 60_000);
+
+    await page.getByRole('button', { name: 'Publish' }).click();
+    await dialog().getByLabel('Body', { exact: true }).fill(BODY);
+    await dialog().getByLabel('Headers').fill('tenant="a"');
+    await dialog().getByRole('button', { name: 'Publish' }).click();
+    await page.getByText('Published and routed.').waitFor();
+
+    await page.getByRole('button', { name: 'Get messages' }).click();
+    await page.locator('.message pre.payload').getByText('"sku": "a"').waitFor();
+    await page.getByRole('button', { name: 'Text', exact: true }).click();
+    assert.equal(await page.locator('.message > pre.payload').textContent(), BODY);
+    await page.getByRole('button', { name: 'Hex' }).click();
+    assert.match(await page.locator('.message > pre.payload').textContent(), /^00000000 {2}7b 22 69 64/);
+
+    await eventually('the message is counted', async () => (await api('GET', `queues/%2F/${QUEUE}`)).messages_ready === 1);
+    await page.reload();
+    await page.getByRole('button', { name: 'Purge' }).click();
+    await dialog().getByText(`1 ready message in the queue ${QUEUE}`).waitFor();
+    await dialog().getByRole('button', { name: 'Purge' }).click();
+    await page.getByText(`${QUEUE} is purged.`).waitFor();
+    assert.deepEqual(await api('POST', `queues/%2F/${QUEUE}/get`, { count: 1, ackmode: 'ack_requeue_true', encoding: 'auto' }), []);
+
+    await eventually('the purge is counted', async () => (await api('GET', `queues/%2F/${QUEUE}`)).messages === 0);
+    await page.reload();
+    await page.getByRole('button', { name: 'Delete' }).click();
+    await dialog().getByText(`The queue ${QUEUE}`).waitFor();
+    await dialog().getByRole('button', { name: 'Delete' }).click();
+    await page.getByText(`${QUEUE} is deleted.`).waitFor();
+    assert.deepEqual((await api('GET', 'queues/%2F')).filter((q) => q.name === QUEUE), []);
+  });
+
+  test('deleting a queue that holds messages needs its name typed', async () => {
+    await api('PUT', `queues/%2F/${QUEUE}`, { durable: true });
+    await publish('amq.default', QUEUE, 'x');
+    await eventually('the message is counted', async () => (await api('GET', `queues/%2F/${QUEUE}`)).messages === 1);
+    await page.goto(`${URL_BASE}/#/queue/%2F/${QUEUE}`);
+    await page.getByRole('button', { name: 'Delete' }).click();
+    await dialog().getByLabel(`Type ${QUEUE} to confirm`).fill('something else');
+    await dialog().getByRole('button', { name: 'Delete' }).click();
+    await dialog().getByRole('alert').waitFor();
+    await page.keyboard.press('Escape');
+    assert.equal((await api('GET', `queues/%2F/${QUEUE}`)).name, QUEUE);
+    await page.getByRole('button', { name: 'Delete' }).click();
+    await dialog().getByLabel(`Type ${QUEUE} to confirm`).fill(QUEUE);
+    await dialog().getByRole('button', { name: 'Delete' }).click();
+    await page.getByText(`${QUEUE} is deleted.`).waitFor();
+  });
+
+  test('an exchange is declared, bound, drawn, unbound and deleted', async () => {
+    await api('PUT', `queues/%2F/${QUEUE}`, { durable: true });
+    await page.goto(`${URL_BASE}/#/exchanges`);
+    await page.getByRole('button', { name: 'Declare an exchange' }).click();
+    await dialog().getByLabel('Name').fill(EXCHANGE);
+    await dialog().getByLabel('Type').selectOption('topic');
+    await dialog().getByRole('button', { name: 'Declare' }).click();
+    await page.getByRole('heading', { name: EXCHANGE, exact: true }).waitFor();
+    await page.getByRole('button', { name: 'Bind' }).click();
+    await dialog().getByLabel('Name').fill(QUEUE);
+    await dialog().getByLabel('Routing key').fill('order.*');
+    await dialog().getByRole('button', { name: 'Bind' }).click();
+    await page.locator('svg.graph').getByText(QUEUE).first().waitFor({ state: 'attached' }).catch(async () => {
+      await page.reload();
+      await page.locator('svg.graph').getByText(QUEUE).first().waitFor({ state: 'attached' });
+    });
+    await page.getByRole('button', { name: `Unbind ${QUEUE}` }).click();
+    await dialog().getByRole('button', { name: 'Unbind' }).click();
+    await page.getByText(`Nothing is bound to ${EXCHANGE}`).waitFor();
+    await page.getByRole('button', { name: 'Delete' }).click();
+    await dialog().getByRole('button', { name: 'Delete' }).click();
+    await page.getByText(`${EXCHANGE} is deleted.`).waitFor();
+  });
+
+  test('wrong input stays in the form, with the reason of the server', async () => {
+    await page.goto(`${URL_BASE}/#/queues`);
+    await page.getByRole('button', { name: 'Declare a queue' }).click();
+    await dialog().getByLabel('Name').fill('ui-test-wrong');
+    await dialog().getByLabel('Arguments').fill('x-message-ttl=-5');
+    await dialog().getByRole('button', { name: 'Declare' }).click();
+    await dialog().getByRole('alert').getByText('x-message-ttl').waitFor();
+    assert.equal(await dialog().getByLabel('Name').inputValue(), 'ui-test-wrong');
+  });
+
+  test('a message that nothing routes is said to be gone', async () => {
+    await api('PUT', `exchanges/%2F/${EXCHANGE}`, { type: 'topic', durable: true });
+    await page.goto(`${URL_BASE}/#/exchange/%2F/${EXCHANGE}`);
+    await page.getByRole('button', { name: 'Publish' }).click();
+    await dialog().getByRole('button', { name: 'Publish' }).click();
+    await dialog().getByRole('alert').getByText('not routed').waitFor();
+  });
+
+  test('a user is added, granted, and deleted; a virtual host likewise', async () => {
+    await page.goto(`${URL_BASE}/#/users`);
+    await page.getByRole('button', { name: 'Add a user' }).click();
+    await dialog().getByLabel('Name').fill('ui-test-user');
+    await dialog().getByLabel('Password').fill('first-password');
+    await dialog().getByLabel('Tags').fill('monitoring');
+    await dialog().getByRole('button', { name: 'Add' }).click();
+    await page.getByText('may use no virtual host yet').waitFor();
+    await page.getByLabel('Configure').fill('^mine');
+    await page.getByRole('button', { name: 'Grant' }).click();
+    await page.getByText('ui-test-user may use /.').waitFor();
+    assert.equal((await api('GET', 'permissions/%2F/ui-test-user')).configure, '^mine');
+    await page.getByRole('button', { name: 'Delete' }).click();
+    await dialog().getByRole('textbox').fill('ui-test-user');
+    await dialog().getByRole('button', { name: 'Delete' }).click();
+    await page.getByText('User ui-test-user is deleted.').waitFor();
+
+    await page.goto(`${URL_BASE}/#/vhosts`);
+    await page.getByRole('button', { name: 'Add a virtual host' }).click();
+    await dialog().getByLabel('Name').fill('ui-test-vhost');
+    await dialog().getByRole('button', { name: 'Add' }).click();
+    await eventually('it is chosen', async () => (await page.locator('select[aria-label="Virtual host"]').inputValue({ timeout: 500 }).catch(() => '')) === 'ui-test-vhost');
+    await page.goto(`${URL_BASE}/#/vhosts`);
+    await page.getByRole('button', { name: 'Delete ui-test-vhost' }).click();
+    await dialog().getByRole('textbox').fill('ui-test-vhost');
+    await dialog().getByRole('button', { name: 'Delete' }).click();
+    await page.getByText('ui-test-vhost is deleted.').waitFor();
+  });
+
+  test('definitions are exported, and what an import holds is shown first', async () => {
+    await page.goto(`${URL_BASE}/#/definitions`);
+    const saved = page.waitForEvent('download');
+    await page.getByRole('button', { name: 'Download definitions' }).click();
+    const file = await (await saved).path();
+    await page.getByLabel('Definitions file').setInputFiles(file);
+    await page.getByText('Users', { exact: true }).last().waitFor();
+    await page.getByRole('button', { name: 'Import' }).click();
+    await dialog().getByText('nothing is removed').waitFor();
+    await page.keyboard.press('Escape');
+    await page.getByLabel('Definitions file').setInputFiles({ name: 'broken.json', mimeType: 'application/json', buffer: Buffer.from('{') });
+    await page.getByRole('alert').getByText('broken.json is not JSON.').waitFor();
+  });
+});
+

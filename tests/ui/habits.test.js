@@ -1,0 +1,69 @@
+// What people expect of any page: addresses, keys, a server that comes and goes.
+import assert from 'node:assert/strict';
+import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
+import { api, eventually, launch, logIn, open, URL_BASE } from './browser.js';
+
+let browser;
+let page;
+
+before(async () => { browser = await launch(); });
+after(() => browser?.close());
+
+describe('habits', () => {
+  before(async () => {
+    await api('PUT', 'queues/%2F/ui-test-a', { durable: true });
+    await api('PUT', 'queues/%2F/ui-test-b', { durable: true });
+  });
+  after(async () => {
+    await api('DELETE', 'queues/%2F/ui-test-a');
+    await api('DELETE', 'queues/%2F/ui-test-b');
+  });
+  beforeEach(async () => {
+    page = await open(browser);
+    await logIn(page);
+  });
+  afterEach(() => page.context().close());
+
+  test('filter and sorting are in the address; the back button returns to them', async () => {
+    await page.keyboard.press('/');
+    await page.getByRole('heading', { name: 'Queues' }).waitFor();
+    await page.getByLabel('Filter queues by name').fill('ui-test-');
+    await page.getByRole('link', { name: 'ui-test-a' }).waitFor();
+    await eventually('the filter is in the address', () => /name=ui-test-/.test(page.url()));
+    await page.getByRole('button', { name: 'Queue ↑' }).click();
+    await eventually('the sorting is in the address', () => /name=ui-test-.*desc=1/.test(page.url()));
+    await eventually('sorted by name, downwards', async () => (await page.locator('tbody tr td:first-child').allTextContents()).join().startsWith('ui-test-b'));
+    await page.getByRole('link', { name: 'ui-test-b' }).click();
+    await page.getByRole('heading', { name: 'ui-test-b' }).waitFor();
+    await page.goBack();
+    await eventually('the filter is as before', async () => (await page.getByLabel('Filter queues by name').inputValue()) === 'ui-test-');
+  });
+
+  test('keys: ? shows help, escape closes it, g and a letter go', async () => {
+    await page.keyboard.press('?');
+    await page.getByRole('heading', { name: 'Keys' }).waitFor();
+    await page.keyboard.press('Escape');
+    await page.getByRole('heading', { name: 'Keys' }).waitFor({ state: 'detached' });
+    await page.keyboard.press('g');
+    await page.keyboard.press('e');
+    await page.getByRole('heading', { name: 'Exchanges' }).waitFor();
+  });
+
+  test('a lost server is said, what was seen stays, and its return is noticed', async () => {
+    await page.goto(`${URL_BASE}/#/queues`);
+    await page.getByRole('link', { name: 'ui-test-a' }).waitFor();
+    await page.route('**/api/**', (r) => r.abort());
+    await page.getByText('The server has not answered since').waitFor();
+    assert.equal(await page.getByRole('link', { name: 'ui-test-a' }).count(), 1);
+    await page.unroute('**/api/**');
+    await page.getByText('The server has not answered since').waitFor({ state: 'detached' });
+  });
+
+  test('what does not exist is said, with a way back', async () => {
+    await page.goto(`${URL_BASE}/#/queue/%2F/ui-test-none`);
+    await page.getByText('There is no queue ui-test-none').waitFor();
+    await page.goto(`${URL_BASE}/#/nonsense`);
+    await page.getByText('There is no page “nonsense”.').waitFor();
+  });
+});
+
