@@ -30,8 +30,9 @@ use super::holder::Holder;
 use super::limits::Limits;
 use super::memory::Memory;
 use super::names::{ConnectionId, ExchangeName, QueueName, UserName};
+use super::policies::apply_to_exchange;
 use super::publish::route;
-use super::queue_handle::{QueueEnvironment, QueueHandle, QueueSpec, QueueStats, move_message};
+use super::queue_handle::{Installed, QueueEnvironment, QueueHandle, QueueSpec, QueueStats, move_message};
 use super::queue_options;
 use super::refusal::Refusal;
 use super::registry::{ChannelHandle, ConnectionHandle, Registry};
@@ -213,6 +214,7 @@ impl Broker {
                 let rule = DeduplicationRule::read(&stored.arguments)
                     .map_err(|(name, why)| format!("{name}: {why}"))?;
                 topology.install_features(&stored.name, rule, None);
+                apply_to_exchange(&mut topology, &vhost.policies(), &stored.name);
             }
             "queue" => {
                 let stored: QueueDefinition = read(value)?;
@@ -228,11 +230,13 @@ impl Broker {
                 };
                 let options = queue_options::read(&name, &vhost.name, &spec, false)
                     .map_err(|refusal| refusal.to_string())?;
+                let in_force = options.in_force(vhost.policies().matched(options.object(), name.as_str()));
                 let queue = match queues.remove(&id) {
-                    Some(found) => Queue::recover(options.settings, &found, now),
-                    None => Queue::new(options.settings, now),
+                    Some(found) => Queue::recover(in_force.settings, &found, now),
+                    None => Queue::new(in_force.settings, now),
                 };
-                self.install_queue(&vhost, id, &name, spec, &options, queue);
+                let deduplication = options.deduplication;
+                self.install_queue(&vhost, id, &name, spec, Installed { in_force, deduplication, queue });
             }
             "delay" => {
                 let stored: DelayDefinition = read(value)?;

@@ -11,6 +11,7 @@ use sha2::Digest;
 
 use super::arguments::FieldTable;
 use super::names::{ExchangeName, QueueName, VhostName};
+use super::policies::PolicyKind;
 
 /// Where definitions are kept. Implemented by the store's database, and by a map in tests.
 pub trait DefinitionStore: Send + Sync {
@@ -110,6 +111,14 @@ impl Key {
 
     pub(super) fn topic_permission(user: &str, vhost: &str, exchange: &str) -> Self {
         Self::of(&["topic_permission", user, vhost, exchange])
+    }
+
+    pub(super) fn policy(kind: PolicyKind, vhost: &str, name: &str) -> Self {
+        let kind = match kind {
+            PolicyKind::User => "policy",
+            PolicyKind::Operator => "operator_policy",
+        };
+        Self::of(&[kind, vhost, name])
     }
 
     pub(super) fn vhost_limits(vhost: &str) -> Self {

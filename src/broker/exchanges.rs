@@ -10,6 +10,7 @@ use super::deduplication::DeduplicationRule;
 use super::definitions::{Changes, DelayDefinition, ExchangeDefinition, Key};
 use super::holder::Holder;
 use super::names::{ExchangeName, is_reserved};
+use super::policies::apply_to_exchange;
 use super::queue_options::described;
 use super::refusal::{Access, Refusal, Resource};
 use super::turn::Turn;
@@ -114,6 +115,7 @@ impl Broker {
         let mut topology = vhost.topology.write();
         topology.router.declare(name.as_str(), spec).map_err(|refusal| translated(vhost, refusal))?;
         topology.install_features(name.as_str(), deduplication, holder);
+        apply_to_exchange(&mut topology, &vhost.policies(), name.as_str());
         drop(topology);
         vhost.changed();
         Ok(())

@@ -5,15 +5,16 @@ use std::sync::Arc;
 use leveret_exchanges::{Binding, Destination, ExchangeInfo};
 use leveret_queues::queue::{Counts, Settings};
 
-use super::arguments::{FieldTable, from_args};
+use super::arguments::{FieldTable, from_args, get};
 use super::consumer::Consumer;
 use super::definitions::{BindingDefinition, DestinationKind};
 use super::names::VhostName;
+use super::policies::{Matched, Source, Sourced};
 use super::queue_handle::QueueStats;
 use super::vhost::{Topology, Vhost};
 
 /// A queue's numbers, read under one lock.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct QueueView {
     /// What it holds.
     pub counts: Counts,
@@ -21,6 +22,8 @@ pub struct QueueView {
     pub stats: QueueStats,
     /// The rules in force.
     pub settings: Settings,
+    /// The policies that apply.
+    pub matched: Matched,
 }
 
 /// A consumer on a queue.
@@ -96,6 +99,20 @@ impl Vhost {
     /// The exchange of that name; the empty name is the default exchange.
     pub fn exchange(&self, name: &str) -> Option<ExchangeInfo> {
         self.topology.read().router.exchange(name).cloned()
+    }
+
+    /// The alternate exchange in force, and who said so. `None`: there is no such exchange.
+    pub fn alternate_of(&self, name: &str) -> Option<Sourced<Option<String>>> {
+        let topology = self.topology.read();
+        let exchange = topology.router.exchange(name)?;
+        let argument = get(&from_args(&exchange.args), "alternate-exchange").is_some();
+        let value = topology.router.alternate(name).map(str::to_owned);
+        let source = match (argument, &value) {
+            (true, _) => Source::Argument,
+            (false, Some(_)) => Source::Policy,
+            (false, None) => Source::Default,
+        };
+        Some(Sourced { value, source })
     }
 
     /// How many exchanges there are.

@@ -33,6 +33,7 @@ pub mod names;
 mod paging;
 pub mod password;
 pub mod pattern;
+pub mod policies;
 pub mod publish;
 pub mod queue_handle;
 pub mod queue_options;

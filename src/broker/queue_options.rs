@@ -3,12 +3,13 @@
 
 use std::sync::Arc;
 
-use leveret_queues::queue::{Overflow, Settings};
+use leveret_queues::queue::Settings;
 
 use super::arguments::{FieldTable, Value, integer, same_value, text, type_name, value_text};
 use super::dead_letter::DeadLetterRule;
 use super::deduplication::DeduplicationRule;
 use super::names::{ExchangeName, QueueName, VhostName};
+use super::policies::{Effective, Matched, Object, OverflowName, PolicyDefinition};
 use super::queue_handle::QueueSpec;
 use super::refusal::{Refusal, Resource};
 
@@ -17,21 +18,64 @@ pub const TTL_MS_MAX: u64 = 315_360_000_000;
 
 /// Failed deliveries after which a quorum queue drops or dead-letters a message, if nothing else is
 /// said (`RabbitMQ` since 4.0).
-const QUORUM_DELIVERY_LIMIT: u32 = 20;
+pub(super) const QUORUM_DELIVERY_LIMIT: u32 = 20;
 
 /// What the arguments of a queue come to.
 #[derive(Clone, Debug, Default)]
 pub struct QueueOptions {
+    /// What policies can say too.
+    pub rules: PolicyDefinition,
+    /// Drops messages whose id it has seen.
+    pub deduplication: Option<DeduplicationRule>,
+    /// Declared with `x-queue-type: quorum`.
+    quorum: bool,
+    durable: bool,
+    max_priority: Option<u8>,
+    single_active_consumer: bool,
+}
+
+/// What a queue keeps to, by its arguments and the policies that apply.
+#[derive(Clone, Debug, Default)]
+pub struct InForce {
     /// For the queue itself.
     pub settings: Settings,
     /// Where its dead letters go.
     pub dead_letter: Option<Arc<DeadLetterRule>>,
     /// Milliseconds after which an unacknowledged delivery closes its channel.
     pub consumer_timeout_ms: Option<u64>,
-    /// Drops messages whose id it has seen.
-    pub deduplication: Option<DeduplicationRule>,
-    /// Declared with `x-queue-type: quorum`.
-    pub quorum: bool,
+    /// The policies.
+    pub matched: Matched,
+}
+
+impl QueueOptions {
+    /// What policies see in the queue.
+    pub const fn object(&self) -> Object {
+        if self.quorum { Object::QuorumQueue } else { Object::ClassicQueue }
+    }
+
+    /// What the queue keeps to under these policies.
+    pub fn in_force(&self, matched: Matched) -> InForce {
+        let said = Effective::of(&self.rules, self.quorum, &matched);
+        let routing_key = said.dead_letter_routing_key.value;
+        let dead_letter = said
+            .dead_letter_exchange
+            .value
+            .map(|exchange| Arc::new(DeadLetterRule { exchange: ExchangeName::new(&exchange), routing_key }));
+        let limit = said.delivery_limit.value.and_then(|limit| u64::try_from(limit).ok());
+        let settings = Settings {
+            max_priority: self.max_priority,
+            message_ttl_ms: said.message_ttl.value,
+            max_length: said.max_length.value,
+            max_bytes: said.max_length_bytes.value,
+            overflow: said.overflow.value.into(),
+            delivery_limit: limit.map(|limit| u32::try_from(limit).unwrap_or(u32::MAX)),
+            single_active_consumer: self.single_active_consumer,
+            dead_letters: dead_letter.is_some(),
+            expires_ms: said.expires.value,
+            durable: self.durable,
+        };
+        InForce { settings, dead_letter, consumer_timeout_ms: said.consumer_timeout.value, matched }
+    }
 }
 
 /// The arguments that count when a queue is declared again; all others are kept and ignored.
@@ -137,60 +181,55 @@ pub fn read(
             }
         }
     }
-    let expires_ms = reader.number("x-expires", TTL_MS_MAX)?;
-    if expires_ms == Some(0) {
+    let expires = reader.number("x-expires", TTL_MS_MAX)?;
+    if expires == Some(0) {
         return Err(reader.invalid("x-expires", "{value_zero,0}".to_owned()));
     }
-    let overflow = match reader.string("x-overflow")? {
-        None | Some("drop-head") => Overflow::DropHead,
-        Some("reject-publish") => Overflow::RejectPublish,
-        Some("reject-publish-dlx") => Overflow::RejectPublishDeadLetter,
-        Some(other) => {
-            return Err(reader.invalid("x-overflow", format!("{{invalid_overflow,<<\"{other}\">>}}")));
-        }
-    };
+    let overflow =
+        match reader.string("x-overflow")? {
+            None => None,
+            Some(name) => Some(OverflowName::parse(name).ok_or_else(|| {
+                reader.invalid("x-overflow", format!("{{invalid_overflow,<<\"{name}\">>}}"))
+            })?),
+        };
     let exchange = reader.string("x-dead-letter-exchange")?;
     let routing_key = reader.string("x-dead-letter-routing-key")?;
     if routing_key.is_some() && exchange.is_none() {
         return Err(reader.invalid("x-dead-letter-routing-key", "routing_key_but_no_dlx_defined".to_owned()));
     }
-    if let Some(strategy) = reader.string("x-dead-letter-strategy")?
+    let strategy = reader.string("x-dead-letter-strategy")?;
+    if let Some(strategy) = strategy
         && !["at-most-once", "at-least-once"].contains(&strategy)
     {
         let why = format!("invalid dead letter strategy '{strategy}'");
         return Err(reader.invalid("x-dead-letter-strategy", why));
     }
-    let dead_letter = exchange.map(|exchange| {
-        Arc::new(DeadLetterRule {
-            exchange: ExchangeName::new(exchange),
-            routing_key: routing_key.map(str::to_owned),
-        })
-    });
     let delivery_limit = match reader.value("x-delivery-limit").and_then(integer) {
-        Some(-1) => None,
-        _ => match reader.number("x-delivery-limit", u64::from(u32::MAX))? {
-            Some(limit) => Some(u32::try_from(limit).unwrap_or(u32::MAX)),
-            None => quorum.then_some(QUORUM_DELIVERY_LIMIT),
-        },
+        Some(-1) => Some(-1),
+        _ => reader
+            .number("x-delivery-limit", u64::from(u32::MAX))?
+            .map(|limit| i64::try_from(limit).unwrap_or(i64::MAX)),
     };
     let max_priority =
         reader.number("x-max-priority", 255)?.map(|max| u8::try_from(max.max(1)).unwrap_or(u8::MAX));
-    let settings = Settings {
-        max_priority,
-        message_ttl_ms: reader.number("x-message-ttl", TTL_MS_MAX)?,
+    let rules = PolicyDefinition {
+        alternate_exchange: None,
+        dead_letter_exchange: exchange.map(str::to_owned),
+        dead_letter_routing_key: routing_key.map(str::to_owned),
+        dead_letter_strategy: strategy.map(str::to_owned),
+        message_ttl: reader.number("x-message-ttl", TTL_MS_MAX)?,
+        expires,
         max_length: reader.number("x-max-length", u64::MAX)?,
-        max_bytes: reader.number("x-max-length-bytes", u64::MAX)?,
+        max_length_bytes: reader.number("x-max-length-bytes", u64::MAX)?,
         overflow,
         delivery_limit,
-        single_active_consumer: reader.flag("x-single-active-consumer")?.unwrap_or(false),
-        dead_letters: dead_letter.is_some(),
-        expires_ms,
-        durable: spec.durable,
+        consumer_timeout: reader.number("x-consumer-timeout", TTL_MS_MAX)?,
     };
-    let consumer_timeout_ms = reader.number("x-consumer-timeout", TTL_MS_MAX)?;
+    let single_active_consumer = reader.flag("x-single-active-consumer")?.unwrap_or(false);
     let deduplication =
         DeduplicationRule::read(&spec.arguments).map_err(|(argument, why)| reader.invalid(argument, why))?;
-    Ok(QueueOptions { settings, dead_letter, consumer_timeout_ms, deduplication, quorum })
+    let durable = spec.durable;
+    Ok(QueueOptions { rules, deduplication, quorum, durable, max_priority, single_active_consumer })
 }
 
 /// Whether a second declaration means the same queue; the refusal names the first difference.

@@ -7,12 +7,12 @@ use leveret_queues::QueueId;
 use leveret_queues::queue::Queue;
 
 use super::Caller;
-use super::arguments::{FieldTable, get, text, type_name};
+use super::arguments::{FieldTable, Value, get, text, type_name};
 use super::broker::Broker;
 use super::definitions::{Changes, Key, QueueDefinition};
-use super::names::{ConnectionId, QueueName, is_reserved};
-use super::queue_handle::{QueueHandle, QueueSpec};
-use super::queue_options::{self, QueueOptions};
+use super::names::{ConnectionId, ExchangeName, QueueName, is_reserved};
+use super::queue_handle::{Installed, QueueHandle, QueueSpec};
+use super::queue_options;
 use super::refusal::{Access, Refusal, Resource};
 use super::turn::Turn;
 use super::vhost::Vhost;
@@ -82,7 +82,7 @@ impl Broker {
             name.clone()
         };
         caller.rights.check(Access::Configure, &Resource::Queue(name.clone()))?;
-        let spec = QueueSpec {
+        let mut spec = QueueSpec {
             // An exclusive queue ends with its connection, whatever was asked for.
             durable: request.durable && !request.exclusive,
             auto_delete: request.auto_delete,
@@ -92,7 +92,9 @@ impl Broker {
         };
         let _change = vhost.change()?;
         self.registry.churn.queues_declared.fetch_add(1, Ordering::Relaxed);
-        if let Some(queue) = vhost.queue(name.as_str()) {
+        let existing = vhost.queue(name.as_str());
+        give_default_type(vhost, &mut spec, server_named, existing.as_deref());
+        if let Some(queue) = existing {
             exclusive_to(&queue, caller.connection)?;
             if queue.spec.exclusive_owner != spec.exclusive_owner {
                 return Err(exclusive_to_another(&queue));
@@ -102,10 +104,10 @@ impl Broker {
             return Ok(DeclaredQueue::of(queue, false));
         }
         let options = queue_options::read(&name, &vhost.name, &spec, server_named)?;
-        if let Some(rule) = &options.dead_letter {
+        if let Some(exchange) = &options.rules.dead_letter_exchange {
             // Dead-lettering reads from the queue and writes to the exchange.
             caller.rights.check(Access::Read, &Resource::Queue(name.clone()))?;
-            caller.rights.check(Access::Write, &Resource::Exchange(rule.exchange.clone()))?;
+            caller.rights.check(Access::Write, &Resource::Exchange(ExchangeName::new(exchange)))?;
         }
         vhost.has_room_for_queue(&name)?;
         let id = QueueId(self.next_queue_id()?);
@@ -121,8 +123,10 @@ impl Broker {
             changes.put(Key::queue(&vhost.name, &name), &definition);
             self.commit(&changes)?;
         }
-        let queue = Queue::new(options.settings, turn.now);
-        let queue = self.install_queue(vhost, id, &name, spec, &options, queue);
+        let in_force = options.in_force(vhost.policies().matched(options.object(), name.as_str()));
+        let queue = Queue::new(in_force.settings, turn.now);
+        let deduplication = options.deduplication;
+        let queue = self.install_queue(vhost, id, &name, spec, Installed { in_force, deduplication, queue });
         self.registry.churn.queues_created.fetch_add(1, Ordering::Relaxed);
         Ok(DeclaredQueue::of(queue, true))
     }
@@ -155,8 +159,7 @@ impl Broker {
         id: QueueId,
         name: &QueueName,
         spec: QueueSpec,
-        options: &QueueOptions,
-        queue: Queue<Arc<super::consumer::Consumer>>,
+        installed: Installed,
     ) -> Arc<QueueHandle> {
         let mut topology = vhost.topology.write();
         let entry = topology.queues.vacant_entry();
@@ -164,7 +167,7 @@ impl Broker {
         let durable = spec.durable;
         let environment = Arc::clone(self.environment());
         let place = super::queue_handle::Place { id, slot, name: name.clone(), vhost: vhost.name.clone() };
-        let handle = QueueHandle::new(place, spec, options, queue, environment);
+        let handle = QueueHandle::new(place, spec, installed, environment);
         entry.insert(Arc::clone(&handle));
         topology.by_name.insert(name.clone(), slot);
         topology.router.queue_named(name.as_str(), slot, durable);
@@ -279,6 +282,31 @@ impl Broker {
         }
         self.forget_removed(vhost, &removed, Some(queue), &mut changes);
         self.commit(&changes)
+    }
+}
+
+/// A queue that is declared without a type is of the vhost's default type, if it can be; one that is there
+/// already is of its own.
+fn give_default_type(
+    vhost: &Vhost,
+    spec: &mut QueueSpec,
+    server_named: bool,
+    existing: Option<&QueueHandle>,
+) {
+    const TYPE: &str = "x-queue-type";
+    let fitting = spec.durable && !spec.auto_delete && spec.exclusive_owner.is_none() && !server_named;
+    if !fitting || get(&spec.arguments, TYPE).is_some() {
+        return;
+    }
+    if vhost.record.read().default_queue_type.as_deref() != Some("quorum") {
+        return;
+    }
+    let quorum = match existing {
+        Some(queue) => get(&queue.spec.arguments, TYPE).cloned(),
+        None => Some(Value::LongString("quorum".into())),
+    };
+    if let Some(quorum) = quorum {
+        spec.arguments.insert(TYPE.into(), quorum);
     }
 }
 

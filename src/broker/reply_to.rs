@@ -12,8 +12,8 @@ use leveret_queues::{Message, Millis, QueueId};
 use super::arguments::FieldTable;
 use super::broker::Broker;
 use super::names::QueueName;
-use super::queue_handle::{QueueHandle, QueueSpec};
-use super::queue_options::QueueOptions;
+use super::queue_handle::{Installed, QueueHandle, QueueSpec};
+use super::queue_options::InForce;
 use super::refusal::{Refusal, Resource};
 use super::vhost::Vhost;
 use crate::wire::properties::{Field, PropertiesEdit};
@@ -51,9 +51,9 @@ impl Broker {
             hidden: true,
             arguments: FieldTable::default(),
         };
-        let options = QueueOptions::default();
-        let queue = Queue::new(options.settings, now);
-        Ok(self.install_queue(vhost, id, &name, spec, &options, queue))
+        let in_force = InForce::default();
+        let queue = Queue::new(in_force.settings, now);
+        Ok(self.install_queue(vhost, id, &name, spec, Installed { in_force, deduplication: None, queue }))
     }
 
     /// Whether someone listens under the name; the bare one always counts as there.

@@ -1,9 +1,12 @@
-//! Stored rules come back at a start: limits, topic permissions, parameters.
+//! Stored rules come back at a start: limits, topic permissions, parameters, policies.
+
+use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 
 use super::broker::Broker;
 use super::definitions::Key;
+use super::policies::{Policy, PolicyKind, PolicySet};
 use super::topic_permissions::{TopicPermissionRecord, TopicPermissions};
 
 fn read<T: DeserializeOwned>(value: &[u8]) -> Result<T, String> {
@@ -25,6 +28,14 @@ impl Broker {
             "vhost_limits" => {
                 let vhost = self.vhost(part(0)).ok_or("its vhost is missing")?;
                 *vhost.limits.write() = read(value)?;
+            }
+            kind @ ("policy" | "operator_policy") => {
+                let kind = if kind == "policy" { PolicyKind::User } else { PolicyKind::Operator };
+                let vhost = self.vhost(part(0)).ok_or("its vhost is missing")?;
+                let policy = Policy::new(part(1), read(value)?).map_err(|error| error.to_string())?;
+                let mut policies = PolicySet::clone(&vhost.policies());
+                policies.put(kind, policy);
+                *vhost.policies.write() = Arc::new(policies);
             }
             "user_limits" => self.users.set_limits(part(0), read(value)?),
             "global_parameter" => {

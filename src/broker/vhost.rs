@@ -13,6 +13,7 @@ use super::deduplication::DeduplicationRule;
 use super::exchange_features::ExchangeFeatures;
 use super::holder::Holder;
 use super::names::{ConnectionId, QueueName, VhostName};
+use super::policies::PolicySet;
 use super::queue_handle::QueueHandle;
 use super::refusal::Refusal;
 use super::vhosts::VhostRecord;
@@ -54,6 +55,10 @@ pub struct Vhost {
     pub record: RwLock<VhostRecord>,
     /// Limits set on it.
     pub limits: RwLock<ConfiguredLimits>,
+    /// Its policies; replaced as a whole.
+    pub(super) policies: RwLock<Arc<PolicySet>>,
+    /// Held until a change of policies is in force everywhere; before `changes`.
+    pub(super) policy_changes: Mutex<()>,
     /// It is deleted; set under `changes`.
     pub(super) gone: AtomicBool,
     pub(super) topology: RwLock<Topology>,
@@ -103,6 +108,8 @@ impl Vhost {
             stats: VhostStats::default(),
             record: RwLock::default(),
             limits: RwLock::default(),
+            policies: RwLock::default(),
+            policy_changes: Mutex::default(),
             gone: AtomicBool::new(false),
             topology: RwLock::default(),
             generation: AtomicU64::new(1),

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::broker::Broker;
 use super::definitions::{Changes, Key};
 use super::names::{ExchangeName, QueueName};
+use super::policies::PolicyKind;
 use super::refusal::Refusal;
 use super::turn::Turn;
 use super::vhost::Vhost;
@@ -22,7 +23,7 @@ pub struct VhostRecord {
     pub description: String,
     /// For people.
     pub tags: Vec<String>,
-    /// Kept for tools that set it.
+    /// Of queues that are declared without one; `classic` if nothing is said.
     pub default_queue_type: Option<String>,
     /// It cannot be deleted.
     pub protected: bool,
@@ -66,6 +67,11 @@ impl Broker {
                 changes.remove(Key::topic_permission(&user, name, &exchange));
             }
             forget_topology(&vhost, &mut changes);
+            for kind in [PolicyKind::User, PolicyKind::Operator] {
+                for policy in vhost.policies().of(kind) {
+                    changes.remove(Key::policy(kind, name, &policy.name));
+                }
+            }
             changes.remove(Key::vhost_limits(name));
             changes.remove(Key::vhost(name));
             self.commit(&changes)?;

@@ -34,7 +34,7 @@ pub(super) fn shown(api: &Api, listed: &ConsumerListed) -> Value {
     // Zero: there is none.
     let own = get(&consumer.arguments, "x-consumer-timeout").and_then(integer);
     let own = own.and_then(|timeout| u64::try_from(timeout).ok());
-    let timeout = own.or(queue.consumer_timeout_ms).unwrap_or_default();
+    let timeout = own.or(queue.consumer_timeout_ms()).unwrap_or_default();
     json!({
         "consumer_tag": consumer.tag.as_str(),
         "queue": { "name": queue.name.as_str(), "vhost": queue.vhost.as_str() },

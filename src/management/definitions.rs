@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 
 use super::body::{flag, object, words};
 use super::error::Result;
+use super::policies::PolicyBody;
 use super::tables;
 use crate::broker::arguments::FieldTable;
 use crate::broker::definitions::DestinationKind;
@@ -62,6 +63,14 @@ pub(super) struct ParameterBody {
     pub(super) component: String,
     pub(super) name: String,
     pub(super) value: Value,
+}
+
+#[derive(Deserialize)]
+pub(super) struct NamedPolicyBody {
+    pub(super) vhost: String,
+    pub(super) name: String,
+    #[serde(flatten)]
+    pub(super) policy: PolicyBody,
 }
 
 #[derive(Deserialize)]

@@ -17,6 +17,7 @@ use crate::broker::listing::exchange_arguments;
 use crate::broker::vhost::Vhost;
 
 fn shown(vhost: &Vhost, exchange: &ExchangeInfo) -> Value {
+    let matched = vhost.policies_of_exchange(&exchange.name);
     json!({
         "name": &*exchange.name,
         "vhost": vhost.name.as_str(),
@@ -25,7 +26,9 @@ fn shown(vhost: &Vhost, exchange: &ExchangeInfo) -> Value {
         "auto_delete": exchange.auto_delete,
         "internal": exchange.internal,
         "arguments": Table(&exchange_arguments(exchange)),
-        "policy": null,
+        "policy": matched.policy.as_ref().map(|policy| &*policy.name),
+        "operator_policy": matched.operator.as_ref().map(|policy| &*policy.name),
+        "effective_policy_definition": matched.definition(),
     })
 }
 

@@ -13,6 +13,7 @@ use super::tables::Table;
 use super::{Api, Shared, accounts};
 use crate::broker::definitions::DestinationKind;
 use crate::broker::listing::exchange_arguments;
+use crate::broker::policies::PolicyKind;
 use crate::broker::vhost::Vhost;
 
 /// `GET definitions`.
@@ -79,6 +80,7 @@ struct Declared {
     exchanges: Vec<Value>,
     bindings: Vec<Value>,
     parameters: Vec<Value>,
+    policies: Vec<Value>,
 }
 
 impl Declared {
@@ -94,6 +96,13 @@ impl Declared {
                 object.remove("vhost");
             }
             self.parameters.push(parameter);
+        }
+        for policy in vhost.policies().of(PolicyKind::User) {
+            let mut policy = super::policies::shown(vhost, policy);
+            if !with_vhost && let Some(object) = policy.as_object_mut() {
+                object.remove("vhost");
+            }
+            self.policies.push(policy);
         }
         let mut queues = vhost.queues();
         queues.sort_unstable_by(|a, b| a.name.cmp(&b.name));
@@ -143,7 +152,7 @@ impl Declared {
         shown.insert("exchanges".to_owned(), Value::Array(self.exchanges));
         shown.insert("bindings".to_owned(), Value::Array(self.bindings));
         shown.insert("parameters".to_owned(), Value::Array(self.parameters));
-        shown.insert("policies".to_owned(), json!([]));
+        shown.insert("policies".to_owned(), Value::Array(self.policies));
     }
 }
 

@@ -14,8 +14,8 @@ use super::access::Login;
 use super::accounts::UserBody;
 use super::answer::{self, Query};
 use super::definitions::{
-    BindingBody, ExchangeBody, GlobalParameterBody, ParameterBody, PermissionBody, QueueBody,
-    TopicPermissionBody, VhostBody,
+    BindingBody, ExchangeBody, GlobalParameterBody, NamedPolicyBody, ParameterBody, PermissionBody,
+    QueueBody, TopicPermissionBody, VhostBody,
 };
 use super::error::{Refused, Result};
 use super::export::may_manage;
@@ -24,19 +24,21 @@ use crate::broker::Caller;
 use crate::broker::bindings::BindingRequest;
 use crate::broker::exchanges::ExchangeRequest;
 use crate::broker::names::{ExchangeName, QueueName};
+use crate::broker::policies::PolicyKind;
 use crate::broker::queues::QueueRequest;
 use crate::broker::turn::Turn;
 use crate::broker::users::AccessRights;
 use crate::broker::vhost::Vhost;
 
 /// The order in which definitions can be taken: each kind needs only those before it.
-const ORDER: [&str; 9] = [
+const ORDER: [&str; 10] = [
     "vhosts",
     "users",
     "permissions",
     "topic_permissions",
     "global_parameters",
     "parameters",
+    "policies",
     "exchanges",
     "queues",
     "bindings",
@@ -44,9 +46,6 @@ const ORDER: [&str; 9] = [
 
 /// Kinds that are of no single vhost.
 const OF_ALL: [&str; 5] = ["vhosts", "users", "permissions", "topic_permissions", "global_parameters"];
-
-/// Kinds that there are none of yet; if a file has some, that is told.
-const UNSUPPORTED: [&str; 1] = ["policies"];
 
 /// Definitions of one kind, at most: a bound on what one request may ask for.
 const OBJECTS_MAX: usize = 1_000_000;
@@ -156,12 +155,6 @@ impl Import<'_> {
                 self.note(named, taken);
             }
         }
-        for kind in UNSUPPORTED {
-            for object in list(given, kind)? {
-                let named = json!({ "kind": kind, "vhost": object.get("vhost"), "name": object.get("name") });
-                self.note(named, Err(Refused::bad_request(format!("{kind} are not supported"))));
-            }
-        }
         Ok(())
     }
 
@@ -187,6 +180,7 @@ impl Import<'_> {
             "topic_permissions" => self.topic_permission(&body::object_of(value)?),
             "global_parameters" => self.global_parameter(body::object_of(value)?),
             "parameters" => self.parameter(body::object_of(value)?),
+            "policies" => self.policy(&body::object_of(value)?),
             "exchanges" => self.exchange(&body::object_of(value)?),
             "queues" => self.queue(&body::object_of(value)?),
             _ => self.binding(&body::object_of(value)?),
@@ -266,6 +260,19 @@ impl Import<'_> {
             return Ok(Taken::Same);
         }
         parameters::set(self.api, self.login, &component, &vhost, &name, Some(value), self.dry)?;
+        Ok(Taken::New)
+    }
+
+    fn policy(&self, body: &NamedPolicyBody) -> Result<Taken> {
+        let record = body.policy.record(PolicyKind::User)?;
+        let Some((vhost, _)) = self.entered(&body.vhost)? else { return Ok(Taken::New) };
+        let old = vhost.policies().get(PolicyKind::User, &body.name).map(|policy| policy.record.clone());
+        if old.as_ref() == Some(&record) {
+            return Ok(Taken::Same);
+        }
+        if !self.dry {
+            self.api.broker.put_policy(&body.vhost, PolicyKind::User, &body.name, record)?;
+        }
         Ok(Taken::New)
     }
 

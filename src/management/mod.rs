@@ -27,6 +27,7 @@ mod limits;
 mod login;
 mod metrics;
 mod node;
+mod not_here;
 mod overview;
 mod parameters;
 mod paths;

@@ -13,8 +13,10 @@ use super::access::{Level, Login};
 use super::answer::{self, Query};
 use super::body::{self, Body};
 use super::error::{Refused, Result};
+use super::policies::{OPERATOR_POLICY, PolicyBody};
 use super::{Api, Shared};
 use crate::broker::configured_limits::{ConfiguredLimits, LimitsOf};
+use crate::broker::policies::PolicyKind;
 use crate::broker::vhost::Vhost;
 
 /// The component of a vhost's limits, which has one parameter.
@@ -25,7 +27,13 @@ const LIMITS: &str = "limits";
 pub(super) fn of_vhost(vhost: &Vhost) -> Vec<Value> {
     let limits = vhost.limits.read();
     let shown = |component: &str, name: &str, value: Value| json!({ "vhost": vhost.name.as_str(), "component": component, "name": name, "value": value });
-    (!limits.is_empty()).then(|| shown(VHOST_LIMITS, LIMITS, json!(&*limits))).into_iter().collect()
+    let limits = (!limits.is_empty()).then(|| shown(VHOST_LIMITS, LIMITS, json!(&*limits)));
+    let policies = vhost.policies();
+    let operators = policies.of(PolicyKind::Operator).iter();
+    limits
+        .into_iter()
+        .chain(operators.map(|policy| shown(OPERATOR_POLICY, &policy.name, json!(policy.record))))
+        .collect()
 }
 
 fn rows(api: &Api, login: &Login, component: Option<&str>, vhost: Option<&str>) -> Result<Vec<Value>> {
@@ -102,6 +110,19 @@ pub(super) fn set(
             let limits = ConfiguredLimits::new(LimitsOf::Vhost, limits)?;
             if !dry {
                 api.broker.set_vhost_limits(vhost, limits)?;
+            }
+            Ok(())
+        }
+        OPERATOR_POLICY => {
+            login.administrator()?;
+            let kind = PolicyKind::Operator;
+            let Some(value) = value else {
+                api.broker.delete_policy(vhost, kind, name)?;
+                return Ok(());
+            };
+            let record = body::object_of::<PolicyBody>(value)?.record(kind)?;
+            if !dry {
+                api.broker.put_policy(vhost, kind, name, record)?;
             }
             Ok(())
         }

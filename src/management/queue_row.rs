@@ -12,6 +12,7 @@ use super::rates::{QueueRates, Snapshot};
 use super::tables::Table;
 use crate::broker::arguments::{get, text};
 use crate::broker::listing::QueueView;
+use crate::broker::policies::Policy;
 use crate::broker::queue_handle::QueueHandle;
 
 /// How much of a queue is shown.
@@ -69,8 +70,9 @@ pub(super) fn kind(queue: &QueueHandle) -> &str {
     get(&queue.spec.arguments, "x-queue-type").and_then(text).unwrap_or("classic")
 }
 
-#[derive(serde::Serialize)]
-struct Nothing {}
+fn name_of(policy: Option<&Policy>) -> Option<&str> {
+    policy.map(|policy| policy.name.as_str())
+}
 
 impl Serialize for QueueRow {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -102,9 +104,10 @@ impl Serialize for QueueRow {
         self.rates.lengths.write(&mut map)?;
         map.serialize_entry("message_stats", &self.rates.messages)?;
         map.serialize_entry("consumers", &counts.consumers)?;
-        map.serialize_entry("policy", &None::<&str>)?;
-        map.serialize_entry("operator_policy", &None::<&str>)?;
-        map.serialize_entry("effective_policy_definition", &Nothing {})?;
+        let matched = &self.view.matched;
+        map.serialize_entry("policy", &name_of(matched.policy.as_deref()))?;
+        map.serialize_entry("operator_policy", &name_of(matched.operator.as_deref()))?;
+        map.serialize_entry("effective_policy_definition", &matched.definition())?;
         map.serialize_entry("messages_persistent", &counts.persistent)?;
         map.serialize_entry("messages_ram", &(counts.ready - counts.away + counts.unacked))?;
         map.serialize_entry("messages_paged_out", &counts.away)?;

@@ -14,8 +14,8 @@ use super::documented::{Routes, any_object, body, check, delete, list, nothing, 
 use super::error::Refused;
 use super::{
     Api, access, accounts, attempts, bindings, connections, consumers, error, exchanges, export, facts,
-    get as got, health, import, limits, login, node, overview, parameters, policies, publish, queues, server,
-    topic_permissions, topology, vhosts,
+    get as got, health, import, limits, login, node, not_here, overview, parameters, policies, publish,
+    queues, server, topic_permissions, topology, vhosts,
 };
 
 /// Bytes of a request's body, unless it carries messages or definitions.
@@ -64,7 +64,8 @@ fn described(api: &Api) -> Routes {
         .merge(topologies())
         .merge(checks())
         .merge(rules())
-        .merge(not_there_yet())
+        .merge(policies())
+        .merge(not_here())
 }
 
 fn about() -> Routes {
@@ -362,25 +363,50 @@ fn rules() -> Routes {
         )
 }
 
-fn not_there_yet() -> Routes {
+fn policies() -> Routes {
+    Routes::about("Policies")
+        .at("/policies", list("Policies", policies::all))
+        .at("/policies/{vhost}", list("Policies of a virtual host", policies::in_vhost))
+        .at(
+            "/policies/{vhost}/{name}",
+            one("A policy", policies::get)
+                .put("Sets it", body::<policies::PolicyBody>(), policies::put)
+                .delete("Deletes it", policies::delete),
+        )
+        .at("/operator-policies", list("Operator policies", policies::all_of_operators))
+        .at(
+            "/operator-policies/{vhost}",
+            list("Operator policies of a virtual host", policies::of_operators_in_vhost),
+        )
+        .at(
+            "/operator-policies/{vhost}/{name}",
+            one("An operator policy", policies::get_of_operators)
+                .put("Sets it", body::<policies::PolicyBody>(), policies::put_of_operators)
+                .delete("Deletes it", policies::delete_of_operators),
+        )
+        .at(
+            "/queues/{vhost}/{name}/effective",
+            one("What a queue keeps to, and who said so", policies::effective_of_queue),
+        )
+        .at(
+            "/exchanges/{vhost}/{name}/effective",
+            one("What an exchange keeps to, and who said so", policies::effective_of_exchange),
+        )
+}
+
+fn not_here() -> Routes {
     let object = || {
-        one("None", policies::missing)
-            .put("Refused", any_object(), policies::unsupported)
-            .delete("None", policies::missing)
+        one("None", not_here::missing)
+            .put("Refused", any_object(), not_here::unsupported)
+            .delete("None", not_here::missing)
     };
     Routes::about("Empty here")
-        .at("/policies", list("None", policies::none))
-        .at("/policies/{vhost}", list("None", policies::none_in_vhost))
-        .at("/policies/{vhost}/{name}", object())
-        .at("/operator-policies", list("None", policies::none))
-        .at("/operator-policies/{vhost}", list("None", policies::none_in_vhost))
-        .at("/operator-policies/{vhost}/{name}", object())
-        .at("/feature-flags", list("None", policies::none))
-        .at("/deprecated-features", list("None", policies::none))
-        .at("/deprecated-features/used", list("None", policies::none))
-        .at("/shovels", list("None", policies::none))
-        .at("/shovels/{vhost}", list("None", policies::none_in_vhost))
+        .at("/feature-flags", list("None", not_here::none))
+        .at("/deprecated-features", list("None", not_here::none))
+        .at("/deprecated-features/used", list("None", not_here::none))
+        .at("/shovels", list("None", not_here::none))
+        .at("/shovels/{vhost}", list("None", not_here::none_in_vhost))
         .at("/shovels/vhost/{vhost}/{name}", object())
-        .at("/federation-links", list("None", policies::none))
-        .at("/federation-links/{vhost}", list("None", policies::none_in_vhost))
+        .at("/federation-links", list("None", not_here::none))
+        .at("/federation-links/{vhost}", list("None", not_here::none_in_vhost))
 }

@@ -147,7 +147,7 @@ impl Connection {
             let ok = basic::ConsumeOk { consumer_tag: short_string(tag.as_str()) };
             self.send(number, &AMQPClass::Basic(basic::AMQPMethod::ConsumeOk(ok)));
         }
-        if let Some(timeout_ms) = own_timeout_ms.or(queue.consumer_timeout_ms)
+        if let Some(timeout_ms) = own_timeout_ms.or(queue.consumer_timeout_ms())
             && !consume.no_ack
         {
             self.watch(number, &queue, timeout_ms);
@@ -181,7 +181,7 @@ impl Connection {
         let queue = self.as_caller(|broker, vhost, caller, _| broker.readable_queue(vhost, caller, &name))?;
         match queue.get(&mut self.turn, get.no_ack)? {
             GetOutcome::Message(delivery, left) => {
-                if let Some(timeout_ms) = queue.consumer_timeout_ms
+                if let Some(timeout_ms) = queue.consumer_timeout_ms()
                     && !get.no_ack
                 {
                     self.watch(number, &queue, timeout_ms);

@@ -137,6 +137,44 @@ impl Plan {
     }
 }
 
+/// The argument that says what type a queue is of.
+const QUEUE_TYPE: &str = "x-queue-type";
+
+/// Gives queues that do not say their type the one that they would get if they were declared in their vhost:
+/// its default type, unless they are there already and of another.
+pub fn settle_types(wanted: &mut Topology, live: &Topology) {
+    let default = |topology: &Topology, vhost: &str| {
+        let object = topology.objects.get(&Id::vhost(vhost))?;
+        object.body.get("default_queue_type").and_then(Value::as_str).map(str::to_owned)
+    };
+    let vhosts: Vec<String> = wanted.vhosts().map(str::to_owned).collect();
+    for vhost in vhosts {
+        let default_type = default(wanted, &vhost).or_else(|| default(live, &vhost));
+        if default_type.as_deref() != Some("quorum") {
+            continue;
+        }
+        let queues = wanted.objects.iter_mut().filter(|(id, _)| id.kind == Kind::Queue && id.vhost == vhost);
+        for (id, queue) in queues.filter(|(_, queue)| !is_temporary_queue(&queue.body)) {
+            let there = live.objects.get(id).map(|live| type_of(&live.body));
+            let arguments = queue.body.get_mut("arguments").and_then(Value::as_object_mut);
+            if let Some(arguments) = arguments.filter(|arguments| !arguments.contains_key(QUEUE_TYPE))
+                && there.is_none_or(|there| there == "quorum")
+            {
+                arguments.insert(QUEUE_TYPE.to_owned(), json!("quorum"));
+            }
+        }
+    }
+}
+
+fn is_temporary_queue(body: &Map<String, Value>) -> bool {
+    body.get("durable") == Some(&json!(false)) || body.get("auto_delete") == Some(&json!(true))
+}
+
+fn type_of(body: &Map<String, Value>) -> &str {
+    let arguments = body.get("arguments");
+    arguments.and_then(|arguments| arguments.get(QUEUE_TYPE)).and_then(Value::as_str).unwrap_or("classic")
+}
+
 /// Finds what has to happen.
 pub fn difference(wanted: &Topology, live: &Topology, options: Options, world: &dyn World) -> Plan {
     let mut plan = Plan::default();
@@ -294,7 +332,17 @@ fn fields(id: &Id, wanted: &Object, live: &Object, world: &dyn World) -> Vec<(St
         _ => {
             let names: BTreeSet<&String> = wanted.body.keys().chain(live.body.keys()).collect();
             for name in names {
-                let at = |object: &'_ Object| object.body.get(name).cloned().unwrap_or_default();
+                let at = |object: &Object| {
+                    let mut value = object.body.get(name).cloned().unwrap_or_default();
+                    // A queue without a type is a classic one.
+                    let arguments = value.as_object_mut().filter(|_| id.kind == Kind::Queue);
+                    if let Some(arguments) = arguments
+                        && arguments.get(QUEUE_TYPE) == Some(&json!("classic"))
+                    {
+                        arguments.remove(QUEUE_TYPE);
+                    }
+                    value
+                };
                 compare(name, &at(live), &at(wanted));
             }
         }

@@ -18,7 +18,7 @@ mod write;
 mod yaml;
 
 pub use definitions::{Complaints, read as from_definitions, write as to_definitions};
-pub use difference::{Action, Options, Plan, Step, World, difference};
+pub use difference::{Action, Options, Plan, Step, World, difference, settle_types};
 pub use format::schema;
 pub use model::{Binding, Governs, Id, Kind, Object, Place, Topology, canonical, is_temporary};
 pub use read::{OwnSecrets, ReadError, Secrets, read};

@@ -245,15 +245,12 @@ pub fn canonical(value: &Value) -> Value {
     }
 }
 
-/// The body of a queue. The type classic is what a queue is without one.
+/// The body of a queue.
 pub(super) fn queue_body(
     durable: bool,
     auto_delete: bool,
-    mut arguments: Map<String, Value>,
+    arguments: Map<String, Value>,
 ) -> Map<String, Value> {
-    if arguments.get("x-queue-type") == Some(&json!("classic")) {
-        arguments.remove("x-queue-type");
-    }
     members([
         ("durable", json!(durable)),
         ("auto_delete", json!(auto_delete)),

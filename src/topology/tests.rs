@@ -89,7 +89,7 @@ const LONG: &str = r##"{
   ],
   "queues": [
     {"vhost": "/", "name": "orders", "arguments": {"x-queue-type": "quorum"}},
-    {"vhost": "/", "name": "log", "arguments": {"x-queue-type": "classic"}},
+    {"vhost": "/", "name": "log", "arguments": {}},
     {"vhost": "/", "name": "mail", "arguments": {"x-max-length": 5, "x-message-ttl": 3600000, "x-unknown": [1, "a"]}}
   ],
   "bindings": [
@@ -329,6 +329,20 @@ fn what_differs_is_made_changed_or_in_conflict() {
         ]
     );
     assert_eq!(steps(live, live, Options::default()), [""; 0]);
+}
+
+#[test]
+fn a_queue_without_a_type_is_of_its_vhost_s_default_type() {
+    let mut wanted = yaml(
+        "vhosts: {v: {default_queue_type: quorum, queues: {a: , b: classic, c: , d: {durable: false}}}}",
+    );
+    let live = yaml("vhosts: {v: {queues: {c: {max-length: 1}}}}");
+    settle_types(&mut wanted, &live);
+    let type_of = |name: &str| {
+        wanted.objects[&Id::new(Kind::Queue, "v", name)].body["arguments"].get("x-queue-type").cloned()
+    };
+    assert_eq!([type_of("a"), type_of("b")], [Some(json!("quorum")), Some(json!("classic"))]);
+    assert_eq!([type_of("c"), type_of("d")], [None, None], "of its own type; of none other than classic");
 }
 
 #[test]

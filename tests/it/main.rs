@@ -18,6 +18,7 @@ mod limits;
 mod management;
 mod own_rules;
 mod permissions;
+mod policies;
 mod proxy_protocol;
 mod raw;
 mod readme;

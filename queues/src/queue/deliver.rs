@@ -19,7 +19,14 @@ impl<C> Queue<C> {
     /// The front of all lanes: its lane and what it is.
     pub(super) fn front(&self) -> Option<(u8, Front)> {
         let level = self.lanes.top()?;
-        Some((level, self.lanes.get(level)?.front()?))
+        let mut front = self.lanes.get(level)?.front()?;
+        if let Some((upto, at)) = self.all_expire
+            && let Front::Entry { seq, expires, .. } = &mut front
+            && *seq <= upto
+        {
+            *expires = at.min(*expires);
+        }
+        Some((level, front))
     }
 
     /// Takes the front of a lane out of the ready messages.
@@ -35,7 +42,7 @@ impl<C> Queue<C> {
     pub fn kick(&mut self, now: Millis, outlet: &mut (impl Outlet<C> + ?Sized), fx: &mut Effects) {
         let mut budget = DROPS_PER_CALL;
         self.trim_within(now, &mut budget, fx);
-        while let Some((level, Front::Entry { expires, bytes, here: true })) = self.front() {
+        while let Some((level, Front::Entry { expires, bytes, here: true, .. })) = self.front() {
             if expires <= now {
                 self.trim_within(now, &mut budget, fx);
                 if self.more_due {

@@ -73,6 +73,7 @@ pub(super) enum Front {
     /// A message whose rules are known.
     Entry {
         expires: Millis,
+        seq: Seq,
         bytes: u32,
         /// `false`: its body is on disk, it cannot be delivered yet.
         here: bool,
@@ -115,6 +116,7 @@ impl Lane {
         match first {
             Some(entry) => Some(Front::Entry {
                 expires: entry.expires,
+                seq: entry.seq,
                 bytes: entry.bytes,
                 here: entry.message.is_some(),
             }),

@@ -74,6 +74,9 @@ pub struct Queue<C> {
     retry_at: Millis,
     /// When the queue was last in use, for `x-expires`.
     last_used: Millis,
+    /// Messages up to this place expire at this instant at the latest: a time to live came after them, or
+    /// may have. What they were published with is not forgotten.
+    all_expire: Option<(Seq, Millis)>,
     /// Given to the next consumer, to tell old from new.
     next_serial: u32,
     /// Drops were left undone because there were too many for one call.
@@ -99,6 +102,7 @@ impl<C> Queue<C> {
             reading: None,
             retry_at: Millis(0),
             last_used: now,
+            all_expire: None,
             next_serial: 0,
             more_due: false,
             paging_out: false,
@@ -133,6 +137,7 @@ impl<C> Queue<C> {
             }
             queue.lanes.note(range.lane);
         }
+        queue.expire_all(now);
         queue.check_small();
         queue
     }
@@ -199,8 +204,13 @@ impl<C> Queue<C> {
         self.check_small();
     }
 
-    /// New settings, from a policy. What is fixed for the queue's life stays as it was. Expiry of
-    /// messages that are here already does not change.
+    /// What is here already lives as long as what comes now, at most.
+    fn expire_all(&mut self, now: Millis) {
+        self.all_expire = self.settings.message_ttl_ms.map(|ttl_ms| (self.last_seq, now.plus(ttl_ms)));
+    }
+
+    /// New settings, from a policy. What is fixed for the queue's life stays as it was. Messages that are
+    /// here already expire when they would have, or after the new time to live if that is earlier.
     pub fn set_settings(
         &mut self,
         now: Millis,
@@ -211,12 +221,16 @@ impl<C> Queue<C> {
         if settings.expires_ms != self.settings.expires_ms {
             self.last_used = now;
         }
+        let ttl_changed = settings.message_ttl_ms != self.settings.message_ttl_ms;
         self.settings = Settings {
             durable: self.settings.durable,
             max_priority: self.settings.max_priority,
             single_active_consumer: self.settings.single_active_consumer,
             ..settings
         };
+        if ttl_changed {
+            self.expire_all(now);
+        }
         self.kick(now, outlet, fx);
     }
 

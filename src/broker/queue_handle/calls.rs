@@ -1,6 +1,7 @@
 //! What can be asked of a queue: each call is one turn at its lock.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use leveret_queues::queue::{
     AttachRefused, ConsumerId, ConsumerSpec, Counts, GetReply, Overflow, Published, Queue, Requeue, Settings,
@@ -13,6 +14,8 @@ use super::{Cell, Closed, GetOutcome, Member, QueueHandle, QueueStats, Work};
 use crate::broker::consumer::Consumer;
 use crate::broker::dead_letter::DeadLetterRule;
 use crate::broker::futility::Futility;
+use crate::broker::policies::Matched;
+use crate::broker::queue_options::InForce;
 use crate::broker::refusal::{Refusal, Resource};
 use crate::broker::turn::{Dead, Turn};
 
@@ -254,18 +257,31 @@ impl QueueHandle {
         self.cell.lock().dead_letter.clone()
     }
 
-    /// Applies changed settings to the live queue.
-    pub fn set_options(
-        self: &Arc<Self>,
-        turn: &mut Turn,
-        settings: Settings,
-        rule: Option<Arc<DeadLetterRule>>,
-    ) {
+    /// From now on the queue keeps to this.
+    pub(in crate::broker) fn keep_to(self: &Arc<Self>, turn: &mut Turn, in_force: InForce) {
+        let InForce { settings, dead_letter, consumer_timeout_ms, matched } = in_force;
         self.enter(turn, |cell, work| {
-            cell.dead_letter = rule;
+            if cell.gone {
+                return;
+            }
+            self.consumer_timeout_ms.store(consumer_timeout_ms.unwrap_or(0), Ordering::Relaxed);
+            self.tells_delivery_count.store(settings.delivery_limit.is_some(), Ordering::Relaxed);
+            cell.matched = matched;
+            cell.dead_letter = dead_letter;
             cell.refused_die = settings.overflow == Overflow::RejectPublishDeadLetter;
             cell.queue.set_settings(work.now, settings, &mut work.outlet, work.effects);
         });
+    }
+
+    /// The policies that apply to it.
+    pub fn matched(&self) -> Matched {
+        self.cell.lock().matched.clone()
+    }
+
+    /// Milliseconds after which an unacknowledged delivery closes its channel, if it does.
+    pub fn consumer_timeout_ms(&self) -> Option<u64> {
+        let timeout_ms = self.consumer_timeout_ms.load(Ordering::Relaxed);
+        (timeout_ms > 0).then_some(timeout_ms)
     }
 
     /// Whether an auto-delete queue is still without consumers, or an expiring one still idle, so

@@ -11,6 +11,7 @@ mod moves;
 mod reading;
 mod view;
 
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::task::Waker;
 
@@ -26,12 +27,13 @@ use super::broker::Broker;
 use super::consumer::Consumer;
 use super::dead_letter::DeadLetterRule;
 use super::deadlines::{Deadlines, Ticks};
-use super::deduplication::Deduplication;
+use super::deduplication::{Deduplication, DeduplicationRule};
 use super::futility::Futility;
 use super::memory::Memory;
 use super::names::{ConnectionId, QueueName, VhostName};
 use super::paging::Paging;
-use super::queue_options::QueueOptions;
+use super::policies::Matched;
+use super::queue_options::InForce;
 use super::turn::{Dead, Gathering, Turn};
 
 /// What all queues of a broker share.
@@ -108,10 +110,10 @@ pub struct QueueHandle {
     pub vhost: VhostName,
     /// How it was declared.
     pub spec: QueueSpec,
-    /// Milliseconds after which an unacknowledged delivery closes its channel (`x-consumer-timeout`).
-    pub consumer_timeout_ms: Option<u64>,
+    /// See [`QueueHandle::consumer_timeout_ms`]; 0 for none.
+    consumer_timeout_ms: AtomicU64,
     /// Redelivered messages tell how often (`x-delivery-count`).
-    tells_delivery_count: bool,
+    tells_delivery_count: AtomicBool,
     environment: Arc<QueueEnvironment>,
     cell: Mutex<Cell>,
 }
@@ -124,10 +126,18 @@ pub(super) struct Place {
     pub(super) vhost: VhostName,
 }
 
+/// What is in a queue, and what it keeps to, when it is made visible.
+pub(super) struct Installed {
+    pub(super) in_force: InForce,
+    pub(super) deduplication: Option<DeduplicationRule>,
+    pub(super) queue: Queue<Arc<Consumer>>,
+}
+
 #[expect(clippy::struct_excessive_bools, reason = "four facts that do not exclude each other")]
 struct Cell {
     queue: Queue<Arc<Consumer>>,
     dead_letter: Option<Arc<DeadLetterRule>>,
+    matched: Matched,
     /// What it refuses is dead-lettered (`reject-publish-dlx`).
     refused_die: bool,
     deduplication: Option<Box<Deduplication>>,
@@ -186,15 +196,17 @@ impl QueueHandle {
     pub(super) fn new(
         place: Place,
         spec: QueueSpec,
-        options: &QueueOptions,
-        queue: Queue<Arc<Consumer>>,
+        installed: Installed,
         environment: Arc<QueueEnvironment>,
     ) -> Arc<Self> {
+        let Installed { in_force, deduplication, queue } = installed;
+        let InForce { settings, dead_letter, consumer_timeout_ms, matched } = in_force;
         let cell = Cell {
             queue,
-            dead_letter: options.dead_letter.clone(),
-            refused_die: options.settings.overflow == Overflow::RejectPublishDeadLetter,
-            deduplication: options.deduplication.clone().map(|rule| Box::new(Deduplication::new(rule))),
+            dead_letter,
+            matched,
+            refused_die: settings.overflow == Overflow::RejectPublishDeadLetter,
+            deduplication: deduplication.map(|rule| Box::new(Deduplication::new(rule))),
             gone: false,
             had_consumer: false,
             tick_at: None,
@@ -206,15 +218,14 @@ impl QueueHandle {
             stats: QueueStats::default(),
         };
         let Place { id, slot, name, vhost } = place;
-        let tells_delivery_count = options.settings.delivery_limit.is_some();
         Arc::new(Self {
             id,
             slot,
             name,
             vhost,
             spec,
-            consumer_timeout_ms: options.consumer_timeout_ms,
-            tells_delivery_count,
+            consumer_timeout_ms: AtomicU64::new(consumer_timeout_ms.unwrap_or(0)),
+            tells_delivery_count: AtomicBool::new(settings.delivery_limit.is_some()),
             environment,
             cell: Mutex::new(cell),
         })
@@ -332,7 +343,7 @@ impl QueueHandle {
 
     /// The message with its delivery count in the headers, if this queue tells it.
     pub fn with_delivery_count(&self, delivery: &Delivery) -> Option<Message> {
-        if !self.tells_delivery_count || delivery.delivery_count == 0 {
+        if delivery.delivery_count == 0 || !self.tells_delivery_count.load(Ordering::Relaxed) {
             return None;
         }
         Some(super::copies::with_delivery_count(&delivery.message, delivery.delivery_count))

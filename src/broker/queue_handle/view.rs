@@ -12,7 +12,12 @@ impl QueueHandle {
     /// All its numbers at one instant.
     pub fn view(&self) -> QueueView {
         let cell = self.cell.lock();
-        QueueView { counts: cell.queue.counts(), stats: cell.stats, settings: *cell.queue.settings() }
+        QueueView {
+            counts: cell.queue.counts(),
+            stats: cell.stats,
+            settings: *cell.queue.settings(),
+            matched: cell.matched.clone(),
+        }
     }
 
     /// Its consumers, in no particular order.

@@ -116,12 +116,17 @@ impl World for Told {
 }
 
 /// The plan, and what names it to a broker that makes plans.
-fn planned(client: &Client, wanted: &Wanted, topology: &Topology) -> Result<(Plan, Option<String>), Failure> {
+fn planned(
+    client: &Client,
+    wanted: &Wanted,
+    topology: &mut Topology,
+) -> Result<(Plan, Option<String>), Failure> {
     let wish = Value::Object(wanted.wish(topology));
     let shown = match client.post("/api/topology/plan", &wish) {
         Ok(shown) => shown,
         Err(Failure::Refused { status: 404 | 405, .. }) => {
             let live = definitions(client)?;
+            topology::settle_types(topology, &live);
             return Ok((topology::difference(topology, &live, wanted.options(), &Told), None));
         }
         Err(failure) => return Err(failure),
@@ -143,9 +148,9 @@ fn definitions(client: &Client) -> Result<Topology, Failure> {
 /// Shows what differs.
 pub fn plan(args: &PlanArgs) -> Result<u8, Failure> {
     let wanted = &args.wanted;
-    let topology = wanted.read()?;
+    let mut topology = wanted.read()?;
     let client = wanted.remote.client()?;
-    let (plan, _) = planned(&client, wanted, &topology)?;
+    let (plan, _) = planned(&client, wanted, &mut topology)?;
     let mut out = io::stdout().lock();
     show::plan(&mut out, &plan, &topology, wanted.json)?;
     Ok(if plan.steps.is_empty() { DONE } else { DIFFERS })
@@ -154,9 +159,9 @@ pub fn plan(args: &PlanArgs) -> Result<u8, Failure> {
 /// Makes the broker as the file says, after asking.
 pub fn apply(args: &ApplyArgs) -> Result<u8, Failure> {
     let wanted = &args.wanted;
-    let topology = wanted.read()?;
+    let mut topology = wanted.read()?;
     let client = wanted.remote.client()?;
-    let (plan, digest) = planned(&client, wanted, &topology)?;
+    let (plan, digest) = planned(&client, wanted, &mut topology)?;
     let Some(digest) = digest else {
         let why =
             "this broker cannot apply a topology (is it RabbitMQ?); `leveret ctl definitions import` may do";

@@ -15,6 +15,7 @@ use crate::broker::bindings::BindingRequest;
 use crate::broker::configured_limits::{ConfiguredLimits, LimitsOf};
 use crate::broker::definitions::DestinationKind;
 use crate::broker::names::{ExchangeName, QueueName};
+use crate::broker::policies::PolicyKind;
 use crate::broker::turn::Turn;
 use crate::broker::users::AccessRights;
 use crate::broker::vhost::Vhost;
@@ -203,7 +204,9 @@ impl Work<'_> {
             Kind::GlobalParameter => broker.clear_global_parameter(id.part(0)).map(|_| ())?,
             Kind::VhostLimits => self.parameter("vhost-limits", &id.vhost, "limits", None)?,
             Kind::OperatorPolicy => self.parameter("operator_policy", &id.vhost, id.part(0), None)?,
-            Kind::Policy => return Err(Refused::bad_request("policies cannot be deleted yet")),
+            Kind::Policy => {
+                broker.delete_policy(&id.vhost, PolicyKind::User, id.part(0)).map(|_| ())?;
+            }
             Kind::Parameter => self.parameter(id.part(0), &id.vhost, id.part(1), None)?,
             Kind::Permission => broker.clear_permission(id.part(0), &id.vhost).map(|_| ())?,
             Kind::TopicPermission => {

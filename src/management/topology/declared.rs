@@ -79,7 +79,7 @@ fn declare(api: &Shared, path: &Path) -> std::result::Result<(), String> {
     let tags = Arc::new(["administrator".to_owned()]);
     let login = Login { user: user.clone(), tags, identity: Identity::stored(user) };
     let said = |refused: super::super::error::Refused| format!("{}: {}", path.display(), refused.reason());
-    let plan = planned(api, None, &wanted, Options::default()).map_err(said)?;
+    let plan = planned(api, None, &mut wanted, Options::default()).map_err(said)?;
     for step in plan.steps.iter().filter(|step| step.is_blocked()) {
         let place = wanted.objects.get(&step.id).and_then(|object| object.place.as_ref());
         let place = place.map_or_else(|| path.display().to_string(), ToString::to_string);
@@ -108,9 +108,9 @@ fn forget_passwords(api: &Shared, wanted: &mut Topology) {
 
 /// Compares, for metrics.
 pub(super) fn note(api: &Shared) {
-    let known = api.topology.known.lock();
-    if let Some(known) = &*known
-        && let Ok(plan) = planned(api, None, &known.topology, Options::default())
+    let mut known = api.topology.known.lock();
+    if let Some(known) = &mut *known
+        && let Ok(plan) = planned(api, None, &mut known.topology, Options::default())
     {
         api.topology.drifted.store(plan.steps.len() as u64, Ordering::Relaxed);
     }
@@ -123,8 +123,8 @@ pub(in crate::management) fn drifted(api: &Shared) -> Option<u64> {
 
 /// What differs from the declared topology, with the places where it is declared.
 pub(super) fn drift(api: &Shared) -> Result<Value> {
-    let known = api.topology.known.lock();
-    let Some(Known { path, topology }) = &*known else {
+    let mut known = api.topology.known.lock();
+    let Some(Known { path, topology }) = &mut *known else {
         return Ok(json!({ "declared": false, "drift": 0, "steps": [] }));
     };
     let plan = planned(api, None, topology, Options::default())?;

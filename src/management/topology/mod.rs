@@ -123,8 +123,10 @@ fn live(api: &Shared) -> Result<Topology> {
     topology::from_definitions(&definitions).map_err(|complaints| Refused::unavailable(complaints.join("; ")))
 }
 
-fn planned(api: &Shared, caller: Option<&str>, wanted: &Topology, options: Options) -> Result<Plan> {
-    Ok(topology::difference(wanted, &live(api)?, options, &Live { api, caller }))
+fn planned(api: &Shared, caller: Option<&str>, wanted: &mut Topology, options: Options) -> Result<Plan> {
+    let live = live(api)?;
+    topology::settle_types(wanted, &live);
+    Ok(topology::difference(wanted, &live, options, &Live { api, caller }))
 }
 
 /// Tells one plan from another.
@@ -146,10 +148,11 @@ pub(super) async fn plan(
     Body(wish): Body<Wish>,
 ) -> Result<Json<Value>> {
     login.administrator()?;
-    let wanted = wish.wanted()?;
+    let mut wanted = wish.wanted()?;
     // Checking passwords takes its time.
-    let plan =
-        tokio::task::block_in_place(|| planned(&api, Some(login.user.as_str()), &wanted, wish.options()))?;
+    let plan = tokio::task::block_in_place(|| {
+        planned(&api, Some(login.user.as_str()), &mut wanted, wish.options())
+    })?;
     Ok(Json(shown(&plan)))
 }
 
@@ -160,10 +163,10 @@ pub(super) async fn apply(
     Body(wish): Body<Wish>,
 ) -> Result<Json<Value>> {
     login.administrator()?;
-    let wanted = wish.wanted()?;
+    let mut wanted = wish.wanted()?;
     let plan = tokio::task::block_in_place(|| {
         let _one_at_a_time = api.topology.applying.lock();
-        let plan = planned(&api, Some(login.user.as_str()), &wanted, wish.options())?;
+        let plan = planned(&api, Some(login.user.as_str()), &mut wanted, wish.options())?;
         if wish.digest.as_ref().is_some_and(|agreed| *agreed != digest(&plan)) {
             return Err(Refused::conflict("the broker has changed since the plan was made; plan again"));
         }

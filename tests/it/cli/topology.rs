@@ -50,6 +50,11 @@ vhosts:
       events -> exchange passing: '#'
       passing -> passing: ''
     topic_permissions: {shop: {events: {write: ^order, read: .*}}}
+    policies: {short: {pattern: ^mail, apply-to: queues, definition: {max-length: 5}}}
+    operator_policies: {bounded: {pattern: .*, apply-to: queues, definition: {max-length: 100000}}}
+  safe:
+    default_queue_type: quorum
+    queues: {plain: , old: classic}
 ";
 
 fn with_secret(cli: &Cli, args: &[&str]) -> super::Ended {
@@ -64,7 +69,7 @@ fn a_plan_is_applied_and_then_nothing_differs() {
     let (cli, file) = (Cli::of(&broker), File::new("shop.yaml", SHOP));
     let plan = with_secret(&cli, &["plan", file.as_str()]).is(2);
     assert!(
-        plan.out.contains("+ queue orders") && plan.out.contains("16 to create, 0 to change"),
+        plan.out.contains("+ queue orders") && plan.out.contains("21 to create, 0 to change"),
         "{}",
         plan.out
     );
@@ -83,6 +88,18 @@ fn a_plan_is_applied_and_then_nothing_differs() {
     assert_eq!(http.get("/api/queues/shop/orders").is(200).json["type"], "quorum");
     assert_eq!(http.get("/api/queues/shop/mail").json["arguments"]["x-message-ttl"], 3_600_000);
     assert_eq!(http.get("/api/vhosts/shop").json["description"], "Shop");
+    assert_eq!(http.get("/api/queues/shop/mail").json["policy"], "short");
+    assert_eq!(http.get("/api/queues/safe/plain").json["type"], "quorum");
+    assert_eq!(http.get("/api/queues/safe/old").json["type"], "classic");
+    file.write(&SHOP.replace("max-length: 5}", "max-length: 6}").replace("bounded:", "tight:"));
+    let plan = with_secret(&cli, &["plan", "--prune", file.as_str()]).is(2);
+    assert!(
+        plan.out.contains("~ policy short") && plan.out.contains("- operator policy bounded"),
+        "{}",
+        plan.out
+    );
+    with_secret(&cli, &["apply", "--yes", "--prune", file.as_str()]).is(0);
+    with_secret(&cli, &["plan", "--prune", file.as_str()]).is(0);
 }
 
 #[test]
@@ -141,7 +158,7 @@ fn pruning_deletes_what_nobody_needs_and_asks_for_force_before_the_rest() {
     cli.run(&["apply", "--yes", all.as_str()]).is(0);
     cli.ctl(&["publish", "full", "message"]);
     let mut client = broker.client();
-    client.declare("queue=mine auto-delete");
+    client.declare("queue=mine auto_delete");
     let some = File::new("some.yaml", "exchanges: {x: fanout}\nqueues: {kept: }\n");
     cli.run(&["plan", some.as_str()]).is(0);
     let plan = cli.run(&["plan", "--prune", some.as_str()]).is(2);
@@ -187,7 +204,7 @@ fn the_declared_topology_is_there_before_the_first_client_and_what_changes_by_ha
     let file = File::new("t.yaml", "queues: {q: , r: }\nexchanges: {x: topic}\nbindings: {x -> q: a}\n");
     let mut broker = Broker::with(&["--topology", file.as_str()]);
     let mut client = broker.client();
-    client.publish_confirmed("exchange=x routing-key=a", "delivery-mode=2", "m");
+    client.publish_confirmed("exchange=x routing_key=a", "delivery_mode=2", "m");
     assert_eq!(client.counts("q"), (1, 0));
     let http = Http::of(&broker);
     let drift = http.get("/api/topology/drift").is(200).json;

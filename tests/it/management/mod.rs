@@ -9,6 +9,7 @@ mod limits;
 mod lists;
 mod messages;
 mod metrics;
+mod policies;
 mod sessions;
 mod shapes;
 

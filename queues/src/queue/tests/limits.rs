@@ -233,3 +233,66 @@ fn purge_takes_what_is_ready_and_leaves_what_is_held() {
     assert_eq!(b.q.purge(&mut b.fx), 0);
     assert!(b.fx.purge.is_none());
 }
+
+#[test]
+fn a_time_to_live_that_comes_later_holds_for_what_is_there() {
+    let mut b = bench(dead_letters());
+    b.publish("old");
+    b.publish_meta("short", ttl(10));
+    b.now = Millis(2000);
+    let with_ttl = Settings { message_ttl_ms: Some(100), ..dead_letters() };
+    b.q.set_settings(b.now, with_ttl, &mut b.desk, &mut b.fx);
+    assert_eq!(b.q.next_deadline(), Some(Millis(2100)));
+    b.now = Millis(2050);
+    b.publish("new");
+    b.tick_at(2099);
+    assert!(b.gone().is_empty(), "the short-lived one waits behind the old one");
+    b.tick_at(2100);
+    let expired = SettleReason::Expired;
+    assert_eq!(b.gone(), [(1, expired, true), (2, expired, true)]);
+    assert_eq!(b.q.next_deadline(), Some(Millis(2150)), "the new one's own");
+    b.q.set_settings(b.now, dead_letters(), &mut b.desk, &mut b.fx);
+    b.tick_at(2150);
+    assert_eq!(b.gone(), [(3, expired, true)], "what was published under a time to live keeps it");
+}
+
+#[test]
+fn a_time_to_live_that_goes_again_spares_what_had_none() {
+    let mut b = bench(dead_letters());
+    b.publish("old");
+    let with_ttl = Settings { message_ttl_ms: Some(100), ..dead_letters() };
+    b.q.set_settings(b.now, with_ttl, &mut b.desk, &mut b.fx);
+    b.q.set_settings(b.now, dead_letters(), &mut b.desk, &mut b.fx);
+    b.tick_at(5000);
+    assert!(b.gone().is_empty());
+    assert_eq!(b.q.next_deadline(), None);
+}
+
+#[test]
+fn what_comes_back_expires_with_what_was_there() {
+    let mut b = bench(dead_letters());
+    b.publish("old");
+    b.consume(Bench::spec(1));
+    let tokens = b.tokens();
+    let with_ttl = Settings { message_ttl_ms: Some(100), ..dead_letters() };
+    b.q.set_settings(b.now, with_ttl, &mut b.desk, &mut b.fx);
+    b.q.detach(b.now, ConsumerId(1), &mut b.fx);
+    b.tick_at(1200);
+    b.requeue(&tokens, Requeue::ChannelClosed);
+    b.kick();
+    assert_eq!(b.gone(), [(1, SettleReason::Expired, true)]);
+}
+
+#[test]
+fn a_shorter_limit_drops_at_once_and_a_longer_one_takes_more() {
+    let mut b = bench(dead_letters());
+    b.publish_all(&["a", "b", "c", "d"]);
+    let most = |max| Settings { max_length: Some(max), ..dead_letters() };
+    b.q.set_settings(b.now, most(1), &mut b.desk, &mut b.fx);
+    let over = SettleReason::MaxLength;
+    assert_eq!(b.gone(), [(1, over, true), (2, over, true), (3, over, true)]);
+    b.q.set_settings(b.now, most(2), &mut b.desk, &mut b.fx);
+    b.publish_all(&["e", "f"]);
+    assert_eq!(b.gone(), [(4, over, true)]);
+    assert_eq!(b.drain(), "e f");
+}
