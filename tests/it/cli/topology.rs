@@ -204,6 +204,7 @@ fn the_declared_topology_is_there_before_the_first_client_and_what_changes_by_ha
     let file = File::new("t.yaml", "queues: {q: , r: }\nexchanges: {x: topic}\nbindings: {x -> q: a}\n");
     let mut broker = Broker::with(&["--topology", file.as_str()]);
     let mut client = broker.client();
+    client.confirms();
     client.publish_confirmed("exchange=x routing_key=a", "delivery_mode=2", "m");
     assert_eq!(client.counts("q"), (1, 0));
     let http = Http::of(&broker);
