@@ -1,102 +1,99 @@
 // A live line chart: uPlot in a card, its legend with the current (or pointed at) values.
+import { html, short, SPANS, useEffect, useRef, useState } from '../lib/index.js';
 import uPlot from '../vendor/uplot.js';
-import { html, useEffect, useRef, useState } from '../lib/html.js';
-import { short } from '../lib/format.js';
 
-/** @typedef {{key: string, label: string, color?: 1 | 2 | 3, dash?: number[], fill?: boolean}} Series */
-
-const WINDOW_S = 600;
-const WINDOW_MIN_S = 60;
+const SPAN_MIN_S = 60;
 const dark = matchMedia('(prefers-color-scheme: dark)');
 
-/** @param {string} name */
 const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
-/** @param {any[]} series @param {{times: number[], series: Record<string, number[]>}} ring */
-const plotted = (series, ring) => /** @type {any} */ ([ring.times, ...series.map((s) => ring.series[s.key] ?? ring.times.map(() => null))]);
+const plotted = (series, ring) => ([ring.times, ...series.map((s) => ring.series[s.key] ?? ring.times.map(() => null))]);
 
-/** @param {Series[]} series @param {number} width @param {number} height @param {(i: number | null) => void} onPoint */
-function options(series, width, height, onPoint) {
-  const ink = css('--ink-2');
-  const grid = { stroke: css('--line'), width: 1 };
-  const font = '11px system-ui, sans-serif';
-  return {
-    width,
-    height,
-    legend: { show: false },
-    padding: [8, 8, 0, 0],
-    cursor: { y: false, drag: { x: false, y: false }, points: { size: 6 } },
-    scales: {
-      x: {
-        range: (u) => {
-          const times = u.data[0];
-          const end = times[times.length - 1] ?? Date.now() / 1000;
-          const span = Math.min(WINDOW_S, Math.max(WINDOW_MIN_S, end - (times[0] ?? end)));
-          return [end - span, end];
-        },
-      },
-      y: { range: (_u, /** @type {number} */ _min, max) => [0, max > 0 ? max * 1.12 : 1] },
-    },
-    axes: [
-      { stroke: ink, grid: { show: false }, ticks: { show: false }, font, size: 24, space: 80, values: (_u, /** @type {number[]} */ at) => at.map((s) => new Date(s * 1000).toLocaleTimeString([], { hour: '2-digit', minute: '2-digit', second: '2-digit', hour12: false })) },
-      { stroke: ink, grid, ticks: { show: false }, font, size: 48, space: 36, values: (_u, /** @type {number[]} */ at) => at.map((v) => (v < 10 ? String(Number(v.toFixed(2))) : short(v))) },
-    ],
-    series: [
-      {},
-      ...series.map((s) => {
-        const stroke = css(`--series-${s.color ?? 1}`);
-        return { label: s.label, stroke, width: 2, dash: s.dash, points: { show: false }, spanGaps: true, fill: s.fill ? `${stroke}22` : undefined };
-      }),
-    ],
-    hooks: { setCursor: [(u) => onPoint(u.cursor.idx ?? null)] },
-  };
+/** @param {Series[]} series @param {number} span seconds @param {number} width @param {number} height @param {(i: number | null) => void} onPoint */
+function options(series, span, width, height, onPoint) {
+	const ink = css('--ink-2');
+	const grid = { stroke: css('--line'), width: 1 };
+	const font = '11px system-ui, sans-serif';
+	return {
+		width,
+		height,
+		legend: { show: false },
+		padding: [8, 28, 0, 0],
+		cursor: { y: false, drag: { x: false, y: false }, points: { size: 6 } },
+		scales: {
+			x: {
+				range: (u) => {
+					const times = u.data[0];
+					const end = times[times.length - 1] ?? Date.now() / 1000;
+					return [end - Math.min(span, Math.max(SPAN_MIN_S, end - (times[0] ?? end))), end];
+				},
+			},
+			y: { range: (_u, _min, max) => [0, max > 0 ? max * 1.12 : 1] },
+		},
+		axes: [
+			{ stroke: ink, grid: { show: false }, ticks: { show: false }, font, size: 24, space: 80, values: (_u, at) => at.map((s) => new Date(s * 1000).toLocaleTimeString([], { hour: '2-digit', minute: '2-digit', second: span > 600 ? undefined : '2-digit', hour12: false })) },
+			{ stroke: ink, grid, ticks: { show: false }, font, size: 48, space: 36, values: (_u, at) => at.map((v) => (v < 10 ? String(Number(v.toFixed(2))) : short(v))) },
+		],
+		series: [
+			{},
+			...series.map((s) => {
+				const stroke = css(`--series-${s.color ?? 1}`);
+				return { label: s.label, stroke, width: 2, dash: s.dash, points: { show: false }, spanGaps: true, fill: s.fill ? `${stroke}22` : undefined };
+			}),
+		],
+		hooks: { setCursor: [(u) => onPoint(u.cursor.idx ?? null)] },
+	};
 }
 
-/** @param {{title: string, series: Series[], ring: {times: number[], series: Record<string, number[]>}, unit: (n: any) => string, at: number, low?: boolean, note?: string}} props `at` changes with every new sample */
-export function Chart({ title, series, ring, unit, at, low, note }) {
-  const box = useRef(/** @type {HTMLElement | null} */ (null));
-  const plot = useRef(/** @type {any} */ (null));
-  const latest = useRef(ring);
-  latest.current = ring;
-  const [pointed, point] = useState(/** @type {number | null} */ (null));
-  const ready = ring.times.length > 1;
+/** @param {ChartProps} props */
+export function Chart({ title, series, ring, unit, at, low, span = 600 }) {
+	const box = useRef(null);
+	const plot = useRef(null);
+	const latest = useRef(ring);
+	latest.current = ring;
+	const [pointed, point] = useState(null);
+	const ready = ring.times.length > 1;
 
-  useEffect(() => {
-    const el = box.current;
-    if (!ready || !el) return undefined;
-    const build = () => {
-      plot.current?.destroy();
-      plot.current = new uPlot(/** @type {any} */ (options(series, el.clientWidth - 16, el.clientHeight - 8, point)), plotted(series, latest.current), el);
-    };
-    build();
-    const resize = new ResizeObserver(() => plot.current?.setSize({ width: el.clientWidth - 16, height: el.clientHeight - 8 }));
-    resize.observe(el);
-    dark.addEventListener('change', build);
-    return () => {
-      resize.disconnect();
-      dark.removeEventListener('change', build);
-      plot.current?.destroy();
-      plot.current = null;
-    };
-  }, [ready, series.map((s) => s.key).join()]);
+	useEffect(() => {
+		const el = box.current;
+		if (!ready || !el) return undefined;
+		const build = () => {
+			plot.current?.destroy();
+			plot.current = new uPlot((options(series, span, el.clientWidth - 16, el.clientHeight - 8, point)), plotted(series, latest.current), el);
+		};
+		build();
+		const resize = new ResizeObserver(() => plot.current?.setSize({ width: el.clientWidth - 16, height: el.clientHeight - 8 }));
+		resize.observe(el);
+		dark.addEventListener('change', build);
+		return () => {
+			resize.disconnect();
+			dark.removeEventListener('change', build);
+			plot.current?.destroy();
+			plot.current = null;
+		};
+	}, [ready, span, series.map((s) => s.key).join()]);
 
-  useEffect(() => {
-    plot.current?.setData(plotted(series, latest.current));
-  }, [at, ring.times.length]);
+	useEffect(() => {
+		plot.current?.setData(plotted(series, latest.current));
+	}, [at, ring.times.length]);
 
-  const valueAt = (/** @type {Series} */ s, i) => ring.series[s.key]?.slice(0, i + 1).findLast((v) => v !== null);
-  const last = ring.times.length - 1;
-  const i = Math.min(pointed ?? last, last);
-  const spoken = series.map((s) => `${s.label} ${unit(valueAt(s, last))}`).join(', ');
-  return html`
-    <section class="card chart ${low ? 'low' : ''}">
-      <header>
-        <h2>${title}</h2>${note && html`<span class="muted">${note}</span>`}
-        <ul class="legend">${series.map((s) => html`
-          <li key=${s.key}><svg width="16" height="8" aria-hidden="true"><line x1="0" x2="16" y1="4" y2="4" stroke="var(--series-${s.color ?? 1})" stroke-width="3" stroke-dasharray=${s.dash ? '4 3' : undefined} /></svg>
-            ${s.label}<b>${unit(valueAt(s, i))}</b></li>`)}
-        </ul>
-      </header>
-      <div class="plot" ref=${box} role="img" aria-label="${title}, now: ${spoken}">${!ready && html`<div class="waiting">Collecting samples…</div>`}</div>
-    </section>`;
+	const valueAt = (s, i) => ring.series[s.key]?.slice(0, i + 1).findLast((v) => v !== null);
+	const last = ring.times.length - 1;
+	const i = Math.min(pointed ?? last, last);
+	const spoken = series.map((s) => `${s.label} ${unit(valueAt(s, last))}`).join(', ');
+	return html`
+		<section class="card chart ${low ? 'low' : ''}">
+			<header>
+				<h2>${title}</h2>
+				<ul class="legend">${series.map((s) => html`
+					<li key=${s.key}><svg width="16" height="8" aria-hidden="true"><line x1="0" x2="16" y1="4" y2="4" stroke="var(--series-${s.color ?? 1})" stroke-width="3" stroke-dasharray=${s.dash ? '4 3' : undefined} /></svg>
+						${s.label}<b>${unit(valueAt(s, i))}</b></li>`)}
+				</ul>
+			</header>
+			<div class="plot" ref=${box} role="img" aria-label="${title}, now: ${spoken}">${!ready && html`<div class="waiting">Collecting samples…</div>`}</div>
+		</section>`;
 }
+
+/** @param {SpanProps} props */
+export const Span = ({ span, choose }) => html`<div class="segmented" role="group" aria-label="Charts show the last">
+	${SPANS.map(([seconds, name]) => html`<button type="button" class="small" key=${name} aria-pressed=${String(seconds === span)} onClick=${() => choose(seconds)}>${name}</button>`)}</div>`;

@@ -1,10 +1,7 @@
 // Asks before something is lost. Names what it hits; for the worst, the name must be typed.
-import { html } from '../lib/html.js';
-import { signal, useSignal } from '../lib/signal.js';
+import { html, signal, useSignal } from '../lib/index.js';
 import { FormDialog } from './form.js';
 import { toast } from './toast.js';
-
-/** @typedef {{title: string, says: any, act: string, run: () => Promise<any>, done?: string | ((r: any) => string), type?: string, after?: () => void}} Question */
 
 const asked = signal(/** @type {Question | null} */ (null));
 
@@ -12,17 +9,17 @@ const asked = signal(/** @type {Question | null} */ (null));
 export const confirm = (question) => asked.set(question);
 
 export function Confirm() {
-  const q = useSignal(asked);
-  if (!q) return null;
-  const close = () => asked.set(null);
-  const run = async (v) => {
-    if (q.type !== undefined && v.typed !== q.type) throw new Error(`Type ${q.type} to go on.`);
-    const result = await q.run();
-    if (q.done) toast(typeof q.done === 'function' ? q.done(result) : q.done);
-    q.after?.();
-  };
-  return html`<${FormDialog} narrow danger key=${q.title} title=${q.title} submit=${q.act} onSubmit=${run} onClose=${close}
-    fields=${q.type === undefined ? [] : [{ name: 'typed', label: `Type ${q.type} to confirm`, required: true, wide: true, autocomplete: 'off' }]}>
-    <p>${q.says}</p>
-  <//>`;
+	const q = useSignal(asked);
+	if (!q) return null;
+	const close = () => asked.set(null);
+	const run = async (v) => {
+		if (q.type !== undefined && v.typed !== q.type) throw new Error(`Type ${q.type} to go on.`);
+		const result = await q.run();
+		if (q.done) toast(typeof q.done === 'function' ? q.done(result) : q.done);
+		q.after?.();
+	};
+	return html`<${FormDialog} narrow danger key=${q.title} title=${q.title} submit=${q.act} onSubmit=${run} onClose=${close}
+		fields=${q.type === undefined ? [] : [{ name: 'typed', label: `Type ${q.type} to confirm`, required: true, wide: true, autocomplete: 'off' }]}>
+		<p>${q.says}</p>
+	<//>`;
 }

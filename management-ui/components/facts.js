@@ -1,21 +1,21 @@
-import { html, useEffect, useRef } from '../lib/html.js';
+import { html, useEffect, useRef } from '../lib/index.js';
 
 /** A number that pulses once when it changed. @param {{value: any}} props */
 export function Live({ value }) {
-  const box = useRef(/** @type {HTMLElement | null} */ (null));
-  const before = useRef(value);
-  useEffect(() => {
-    if (before.current !== value && box.current) {
-      box.current.classList.remove('pulse');
-      // Reading a layout property makes the browser notice that the class was gone, so the animation starts again.
-      void box.current.offsetWidth;
-      box.current.classList.add('pulse');
-    }
-    before.current = value;
-  }, [value]);
-  return html`<span ref=${box}>${value}</span>`;
+	const box = useRef(null);
+	const before = useRef(value);
+	useEffect(() => {
+		if (before.current !== value && box.current) {
+			box.current.classList.remove('pulse');
+			// Reading a layout property makes the browser notice that the class was gone, so the animation starts again.
+			void box.current.offsetWidth;
+			box.current.classList.add('pulse');
+		}
+		before.current = value;
+	}, [value]);
+	return html`<span ref=${box}>${value}</span>`;
 }
 
-/** @param {{facts: [string, any, string?][], small?: boolean}} props name, value, title */
+/** @param {FactsProps} props */
 export const Facts = ({ facts, small }) => html`
-  <dl class="facts ${small ? 'small' : ''}">${facts.filter(Boolean).map(([name, value, title]) => html`<div key=${name} title=${title}><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>`;
+	<dl class="facts ${small ? 'small' : ''}">${facts.filter(Boolean).map(([name, value, title]) => html`<div key=${name} title=${title}><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>`;

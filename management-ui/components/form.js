@@ -1,88 +1,78 @@
 // Labelled inputs, and a form that shows the server's reason where it was sent.
-import { html, useState } from '../lib/html.js';
+import { html, useState } from '../lib/index.js';
 import { Problem } from './state.js';
 import { Dialog } from './dialog.js';
 
 let ids = 0;
 
-/**
- * @typedef {{name: string, label: string, hint?: any, kind?: 'text'|'password'|'number'|'checkbox'|'select'|'textarea'|'file', options?: any[], value?: any,
- *   required?: boolean, wide?: boolean, mono?: boolean, placeholder?: string, autocomplete?: string, rows?: number, autofocus?: boolean, min?: number, max?: number}} FieldSpec
- */
-
-/** @param {FieldSpec} spec */
 export function Field(spec) {
-  const { name, label, hint, kind = 'text', options = [], value, wide, mono, autofocus, ...rest } = spec;
-  const [id] = useState(() => `f${++ids}`);
-  const common = { id, name, ...rest, 'aria-describedby': hint ? `${id}-hint` : undefined, class: mono ? 'mono' : undefined, autofocus };
-  let input;
-  if (kind === 'select') {
-    input = html`<select ...${common}>${options.map((o) => {
-      const [v, text] = Array.isArray(o) ? o : [o, o];
-      return html`<option value=${v} selected=${v === value}>${text}</option>`;
-    })}</select>`;
-  } else if (kind === 'textarea') input = html`<textarea ...${common} defaultValue=${value} spellcheck=${false} />`;
-  else if (kind === 'checkbox') input = html`<input type="checkbox" ...${common} defaultChecked=${!!value} />`;
-  else if (kind === 'file') input = html`<input type="file" ...${common} />`;
-  else input = html`<input type=${kind} ...${common} defaultValue=${value} spellcheck=${false} autocapitalize="off" />`;
-  const text = html`<label for=${id}>${label}</label>`;
-  const note = hint && html`<span class="hint" id="${id}-hint">${hint}</span>`;
-  return kind === 'checkbox'
-    ? html`<div class="field check ${wide ? 'wide' : ''}">${input}${text}${note}</div>`
-    : html`<div class="field ${wide ? 'wide' : ''}">${text}${input}${note}</div>`;
+	const { name, label, hint, kind = 'text', options = [], value, wide, mono, autofocus, ...rest } = spec;
+	const [id] = useState(() => `f${++ids}`);
+	const common = { id, name, ...rest, 'aria-describedby': hint ? `${id}-hint` : undefined, class: mono ? 'mono' : undefined, autofocus };
+	let input;
+	if (kind === 'select') {
+		input = html`<select ...${common}>${options.map((o) => {
+			const [v, text] = Array.isArray(o) ? o : [o, o];
+			return html`<option value=${v} selected=${v === value}>${text}</option>`;
+		})}</select>`;
+	} else if (kind === 'textarea') input = html`<textarea ...${common} defaultValue=${value} spellcheck=${false} />`;
+	else if (kind === 'checkbox') input = html`<input type="checkbox" ...${common} defaultChecked=${!!value} />`;
+	else if (kind === 'file') input = html`<input type="file" ...${common} />`;
+	else input = html`<input type=${kind} ...${common} defaultValue=${value} spellcheck=${false} autocapitalize="off" />`;
+	const text = html`<label for=${id}>${label}</label>`;
+	const note = hint && html`<span class="hint" id="${id}-hint">${hint}</span>`;
+	return kind === 'checkbox'
+		? html`<div class="field check ${wide ? 'wide' : ''}">${input}${text}${note}</div>`
+		: html`<div class="field ${wide ? 'wide' : ''}">${text}${input}${note}</div>`;
 }
 
 /** @param {HTMLFormElement} form @returns {Record<string, any>} checkboxes as booleans, numbers as numbers or undefined */
 export function values(form) {
-  /** @type {Record<string, any>} */
-  const out = {};
-  for (const el of /** @type {any} */ (form.elements)) {
-    if (!el.name) continue;
-    if (el.type === 'checkbox') out[el.name] = el.checked;
-    else if (el.type === 'number') out[el.name] = el.value === '' ? undefined : Number(el.value);
-    else if (el.type === 'file') out[el.name] = el.files?.[0];
-    else out[el.name] = el.value;
-  }
-  return out;
+	const out = {};
+	for (const el of /** @type {any} */ (form.elements)) {
+		if (!el.name) continue;
+		if (el.type === 'checkbox') out[el.name] = el.checked;
+		else if (el.type === 'number') out[el.name] = el.value === '' ? undefined : Number(el.value);
+		else if (el.type === 'file') out[el.name] = el.files?.[0];
+		else out[el.name] = el.value;
+	}
+	return out;
 }
 
-/**
- * @param {{fields: FieldSpec[], submit: string, onSubmit: (v: Record<string, any>) => Promise<any>, onCancel?: () => void, danger?: boolean, children?: any, keep?: boolean}} props
- *   keep: what was typed stays after success
- */
+/** @param {FormProps} props */
 export function Form({ fields, submit, onSubmit, onCancel, danger, children, keep }) {
-  const [error, setError] = useState(/** @type {any} */ (null));
-  const [busy, setBusy] = useState(false);
-  const send = async (event) => {
-    event.preventDefault();
-    const form = /** @type {HTMLFormElement} */ (event.currentTarget);
-    setBusy(true);
-    setError(null);
-    try {
-      await onSubmit(values(form));
-      if (!keep && form.isConnected) form.reset();
-    } catch (e) {
-      setError(e);
-    } finally {
-      setBusy(false);
-    }
-  };
-  return html`
-    <form class="stack" onSubmit=${send}>
-      ${children}
-      <div class="form">${fields.map((f) => html`<${Field} key=${f.name} ...${f} />`)}</div>
-      <${Problem} error=${error} />
-      <div class="row end">
-        ${onCancel && html`<button type="button" onClick=${onCancel}>Cancel</button>`}
-        <button type="submit" class="primary ${danger ? 'danger' : ''}" disabled=${busy}>${submit}</button>
-      </div>
-    </form>`;
+	const [error, setError] = useState(null);
+	const [busy, setBusy] = useState(false);
+	const send = async (event) => {
+		event.preventDefault();
+		const form = (event.currentTarget);
+		setBusy(true);
+		setError(null);
+		try {
+			await onSubmit(values(form));
+			if (!keep && form.isConnected) form.reset();
+		} catch (e) {
+			setError(e);
+		} finally {
+			setBusy(false);
+		}
+	};
+	return html`
+		<form class="stack" onSubmit=${send}>
+			${children}
+			<div class="form">${fields.map((f) => html`<${Field} key=${f.name} ...${f} />`)}</div>
+			<${Problem} error=${error} />
+			<div class="row end">
+				${onCancel && html`<button type="button" onClick=${onCancel}>Cancel</button>`}
+				<button type="submit" class="primary ${danger ? 'danger' : ''}" disabled=${busy}>${submit}</button>
+			</div>
+		</form>`;
 }
 
-/** A form in a dialog; closes on success. @param {{title: string, fields: FieldSpec[], submit: string, onSubmit: (v: Record<string, any>) => Promise<any>, onClose: () => void, narrow?: boolean, children?: any, danger?: boolean}} props */
+/** @param {FormDialogProps} props */
 export const FormDialog = ({ title, onSubmit, onClose, narrow, children, ...rest }) => html`
-  <${Dialog} title=${title} narrow=${narrow} onClose=${onClose}>
-    <${Form} ...${rest} keep onCancel=${onClose} onSubmit=${async (v) => { await onSubmit(v); onClose(); }}>
-      <h2>${title}</h2>${children}
-    <//>
-  <//>`;
+	<${Dialog} title=${title} narrow=${narrow} onClose=${onClose}>
+		<${Form} ...${rest} keep onCancel=${onClose} onSubmit=${async (v) => { await onSubmit(v); onClose(); }}>
+			<h2>${title}</h2>${children}
+		<//>
+	<//>`;

@@ -1,75 +1,68 @@
 // What surrounds every page: navigation, virtual host, user, the word that the server is gone.
-import { html, useEffect, useState } from '../lib/html.js';
-import { lostSince } from '../lib/api.js';
-import { endSession, isAdministrator, isMonitoring, isPolicymaker, user } from '../lib/session.js';
-import { pref, setPref } from '../lib/prefs.js';
-import { usePoll } from '../lib/poll.js';
-import { useSignal } from '../lib/signal.js';
-import { chooseVhost, vhost } from '../lib/vhost.js';
-import { time } from '../lib/format.js';
+import { call, chooseVhost, endSession, html, isAdministrator, isMonitoring, isPolicymaker, lostSince, pref, setPref, time, useEffect, usePoll, user, useSignal, useState, vhost } from '../lib/index.js';
 import { Icon } from './icon.js';
 
 /** @type {[string, string, (() => boolean)?][][]} */
 const GROUPS = [
-  [['overview', 'Overview'], ['queues', 'Queues'], ['exchanges', 'Exchanges'], ['topology', 'Topology']],
-  [['connections', 'Connections'], ['channels', 'Channels']],
-  [['policies', 'Policies', isPolicymaker], ['users', 'Users', isAdministrator], ['vhosts', 'Virtual hosts', () => isAdministrator() || isMonitoring()], ['definitions', 'Definitions', isPolicymaker]],
+	[['overview', 'Overview'], ['queues', 'Queues'], ['exchanges', 'Exchanges'], ['topology', 'Topology']],
+	[['connections', 'Connections'], ['channels', 'Channels']],
+	[['policies', 'Policies', isPolicymaker], ['users', 'Users', isAdministrator], ['vhosts', 'Virtual hosts', () => isAdministrator() || isMonitoring()], ['definitions', 'Definitions', isPolicymaker], ['logs', 'Log', isMonitoring]],
 ];
 /** Pages that belong to another's entry. @type {Record<string, string>} */
 const PARENTS = { queue: 'queues', exchange: 'exchanges', connection: 'connections', user: 'users' };
 
 function VhostChoice() {
-  const chosen = useSignal(vhost);
-  const { data, refresh } = usePoll('vhosts', undefined, 60_000);
-  const names = (data ?? []).map((v) => v.name);
-  useEffect(() => {
-    // It was made a moment ago.
-    if (data && chosen && !names.includes(chosen)) refresh();
-  }, [chosen]);
-  useEffect(() => {
-    // A virtual host that was deleted would leave every list empty.
-    if (data && chosen && !names.includes(chosen)) chooseVhost('');
-  }, [data]);
-  if (names.length < 2 && !chosen) return null;
-  return html`<select aria-label="Virtual host" value=${chosen} onChange=${(e) => chooseVhost(e.currentTarget.value)}>
-    <option value="">All virtual hosts</option>${names.map((n) => html`<option value=${n} selected=${n === chosen}>${n}</option>`)}
-  </select>`;
+	const chosen = useSignal(vhost);
+	const { data, refresh } = usePoll('vhosts', undefined, 60_000);
+	const names = (data ?? []).map((v) => v.name);
+	useEffect(() => {
+		// It was made a moment ago.
+		if (data && chosen && !names.includes(chosen)) refresh();
+	}, [chosen]);
+	useEffect(() => {
+		// A virtual host that was deleted would leave every list empty.
+		if (data && chosen && !names.includes(chosen)) chooseVhost('');
+	}, [data]);
+	if (names.length < 2 && !chosen) return null;
+	return html`<select aria-label="Virtual host" value=${chosen} onChange=${(e) => chooseVhost(e.currentTarget.value)}>
+		<option value="">All virtual hosts</option>${names.map((n) => html`<option value=${n} selected=${n === chosen}>${n}</option>`)}
+	</select>`;
 }
 
-/** @param {{here: string, onHelp: () => void, children?: any}} props */
+/** @param {FrameProps} props */
 export function Frame({ here, onHelp, children }) {
-  const [folded, setFolded] = useState(pref('nav.folded', false));
-  const [open, setOpen] = useState(false);
-  const who = useSignal(user);
-  const lost = useSignal(lostSince);
-  useEffect(() => setOpen(false), [here]);
-  const fold = () => {
-    setPref('nav.folded', !folded);
-    setFolded(!folded);
-  };
-  const current = PARENTS[here] ?? here;
-  const groups = GROUPS.map((g) => g.filter(([, , may]) => !may || may())).filter((g) => g.length);
-  return html`
-    <div class="frame ${folded ? 'folded' : ''} ${open ? 'open' : ''}">
-      <a class="skip" href="#main" onClick=${(e) => { e.preventDefault(); document.getElementById('main')?.focus(); }}>Skip to content</a>
-      <nav class="nav" aria-label="Main" onKeyDown=${(e) => e.key === 'Escape' && setOpen(false)}>
-        <a class="brand" href="#/overview" aria-label="Leveret, overview"><img src="favicon.svg" alt="" /><span class="label">Leveret</span></a>
-        ${groups.map((group, i) => html`${i > 0 && html`<hr />`}${group.map(([name, label]) => html`
-          <a key=${name} class="item" href="#/${name}" aria-current=${name === current ? 'page' : undefined} title=${folded ? label : undefined} onClick=${() => setOpen(false)}><${Icon} name=${name} /><span class=${folded ? 'label sr' : 'label'}>${label}</span></a>`)}`)}
-        <span class="spacer" />
-        <button class="item fold" onClick=${fold} aria-label=${folded ? 'Unfold navigation' : 'Fold navigation'}><${Icon} name=${folded ? 'unfold' : 'fold'} /><span class="label">Fold</span></button>
-      </nav>
-      <button class="scrim" aria-label="Close navigation" tabindex="-1" onClick=${() => setOpen(false)} />
-      <div class="main">
-        <div class="top">
-          <button class="icon menu" aria-label="Open navigation" aria-expanded=${String(open)} onClick=${() => setOpen(true)}><${Icon} name="menu" /></button>
-          <${VhostChoice} /><span class="spacer" />
-          <button class="icon help" aria-label="Help and keys" title="Help (?)" onClick=${onHelp}><${Icon} name="help" /></button>
-          <span class="muted who">${who?.name}</span>
-          <button class="icon" aria-label="Log out" title="Log out" onClick=${() => endSession()}><${Icon} name="logout" /></button>
-        </div>
-        ${lost ? html`<div class="banner" role="alert"><${Icon} name="bad" />The server has not answered since ${time(lost)}. What you see is from before; trying again.</div>` : null}
-        <main class="page" id="main" tabindex="-1">${children}</main>
-      </div>
-    </div>`;
+	const [folded, setFolded] = useState(pref('nav.folded', false));
+	const [open, setOpen] = useState(false);
+	const who = useSignal(user);
+	const lost = useSignal(lostSince);
+	useEffect(() => setOpen(false), [here]);
+	const fold = () => {
+		setPref('nav.folded', !folded);
+		setFolded(!folded);
+	};
+	const current = PARENTS[here] ?? here;
+	const groups = GROUPS.map((g) => g.filter(([, , may]) => !may || may())).filter((g) => g.length);
+	return html`
+		<div class="frame ${folded ? 'folded' : ''} ${open ? 'open' : ''}">
+			<a class="skip" href="#main" onClick=${(e) => { e.preventDefault(); document.getElementById('main')?.focus(); }}>Skip to content</a>
+			<nav class="nav" aria-label="Main" onKeyDown=${(e) => e.key === 'Escape' && setOpen(false)}>
+				<a class="brand" href="#/overview" aria-label="Leveret, overview"><img src="favicon.svg" alt="" /><span class="label">Leveret</span></a>
+				${groups.map((group, i) => html`${i > 0 && html`<hr />`}${group.map(([name, label]) => html`
+					<a key=${name} class="item" href="#/${name}" aria-current=${name === current ? 'page' : undefined} title=${folded ? label : undefined} onClick=${() => setOpen(false)}><${Icon} name=${name} /><span class=${folded ? 'label sr' : 'label'}>${label}</span></a>`)}`)}
+				<span class="spacer" />
+				<button class="item fold" onClick=${fold} aria-label=${folded ? 'Unfold navigation' : 'Fold navigation'}><${Icon} name=${folded ? 'unfold' : 'fold'} /><span class="label">Fold</span></button>
+			</nav>
+			<button class="scrim" aria-label="Close navigation" tabindex="-1" onClick=${() => setOpen(false)} />
+			<div class="main">
+				<div class="top">
+					<button class="icon menu" aria-label="Open navigation" aria-expanded=${String(open)} onClick=${() => setOpen(true)}><${Icon} name="menu" /></button>
+					<${VhostChoice} /><span class="spacer" />
+					<button class="icon help" aria-label="Help and keys" title="Help (?)" onClick=${onHelp}><${Icon} name="help" /></button>
+					<span class="muted who">${who?.name}</span>
+					<button class="icon" aria-label="Log out" title="Log out" onClick=${() => call('POST', 'logout').finally(() => endSession())}><${Icon} name="logout" /></button>
+				</div>
+				${lost ? html`<div class="banner" role="alert"><${Icon} name="bad" />The server has not answered since ${time(lost)}. What you see is from before; trying again.</div>` : null}
+				<main class="page" id="main" tabindex="-1">${children}</main>
+			</div>
+		</div>`;
 }

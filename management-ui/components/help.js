@@ -1,24 +1,24 @@
-import { html } from '../lib/html.js';
+import { html } from '../lib/index.js';
 import { Dialog } from './dialog.js';
 
 const KEYS = [
-  ['/', 'Search the list, or go to the queues'],
-  ['?', 'This help'],
-  ['g o', 'Overview'],
-  ['g q', 'Queues'],
-  ['g e', 'Exchanges'],
-  ['g c', 'Connections'],
-  ['g h', 'Channels'],
-  ['g t', 'Topology'],
-  ['Esc', 'Close a dialog, leave the search'],
+	['/', 'Search the list, or go to the queues'],
+	['?', 'This help'],
+	['g o', 'Overview'],
+	['g q', 'Queues'],
+	['g e', 'Exchanges'],
+	['g c', 'Connections'],
+	['g h', 'Channels'],
+	['g t', 'Topology'],
+	['g l', 'Log'],
+	['Esc', 'Close a dialog, leave the search'],
 ];
 
-/** @param {{onClose: () => void}} props */
 export const Help = ({ onClose }) => html`
-  <${Dialog} title="Help" narrow onClose=${onClose}><div class="inner">
-    <h2>Keys</h2>
-    <table><tbody>${KEYS.map(([key, says]) => html`<tr><td class="nowrap">${key.split(' ').map((k) => html`<kbd>${k}</kbd> `)}</td><td>${says}</td></tr>`)}</tbody></table>
-    <p class="muted">Every view has its own address: copy it to show someone what you see. All the page does is also in the HTTP API under <code>/api</code>.
-      The session lives in this tab only and ends when it closes.</p>
-    <div class="row end"><button class="primary" onClick=${onClose}>Close</button></div>
-  </div><//>`;
+	<${Dialog} title="Help" narrow onClose=${onClose}><div class="inner">
+		<h2>Keys</h2>
+		<table><tbody>${KEYS.map(([key, says]) => html`<tr><td class="nowrap">${key.split(' ').map((k) => html`<kbd>${k}</kbd> `)}</td><td>${says}</td></tr>`)}</tbody></table>
+		<p class="muted">Every view has its own address: copy it to show someone what you see. All the page does is also in the HTTP API under <code>/api</code>.
+			The session ends after an hour without use.</p>
+		<div class="row end"><button class="primary" onClick=${onClose}>Close</button></div>
+	</div><//>`;

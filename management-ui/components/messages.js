@@ -1,102 +1,95 @@
 // Looks at the messages of a queue: as text, as JSON, as bytes.
-import { html, useState } from '../lib/html.js';
-import { path, post } from '../lib/api.js';
-import { bytes, exchangeName, plural } from '../lib/format.js';
+import { bytes, exchangeName, html, path, plural, post, useState } from '../lib/index.js';
 import { confirm } from './confirm.js';
 import { Form } from './form.js';
 
 const BODY_BYTES_MAX = 65_536;
 
-/** @param {any} m @returns {Uint8Array} */
 function bodyOf(m) {
-  if (m.payload_encoding === 'base64') return Uint8Array.from(atob(m.payload), (c) => c.charCodeAt(0));
-  return new TextEncoder().encode(m.payload);
+	if (m.payload_encoding === 'base64') return Uint8Array.from(atob(m.payload), (c) => c.charCodeAt(0));
+	return new TextEncoder().encode(m.payload);
 }
 
-/** @param {Uint8Array} body */
 function hex(body) {
-  const lines = [];
-  for (let at = 0; at < body.length; at += 16) {
-    const part = [...body.slice(at, at + 16)];
-    const digits = part.map((b) => b.toString(16).padStart(2, '0')).join(' ').padEnd(48);
-    const text = part.map((b) => (b >= 32 && b < 127 ? String.fromCharCode(b) : '.')).join('');
-    lines.push(`${at.toString(16).padStart(8, '0')}  ${digits} ${text}`);
-  }
-  return lines.join('\n');
+	const lines = [];
+	for (let at = 0; at < body.length; at += 16) {
+		const part = [...body.slice(at, at + 16)];
+		const digits = part.map((b) => b.toString(16).padStart(2, '0')).join(' ').padEnd(48);
+		const text = part.map((b) => (b >= 32 && b < 127 ? String.fromCharCode(b) : '.')).join('');
+		lines.push(`${at.toString(16).padStart(8, '0')}  ${digits} ${text}`);
+	}
+	return lines.join('\n');
 }
 
-/** @param {Uint8Array} body @returns {string | null} */
 function asText(body) {
-  try {
-    return new TextDecoder('utf-8', { fatal: true }).decode(body);
-  } catch {
-    return null;
-  }
+	try {
+		return new TextDecoder('utf-8', { fatal: true }).decode(body);
+	} catch {
+		return null;
+	}
 }
 
-/** @param {string | null} text @returns {string | null} */
 function asJson(text) {
-  if (!text || !/^\s*[[{]/.test(text)) return null;
-  try {
-    return JSON.stringify(JSON.parse(text), null, 2);
-  } catch {
-    return null;
-  }
+	if (!text || !/^\s*[[{]/.test(text)) return null;
+	try {
+		return JSON.stringify(JSON.parse(text), null, 2);
+	} catch {
+		return null;
+	}
 }
 
-/** @param {{m: any, n: number}} props */
-function Message({ m, n }) {
-  const body = bodyOf(m);
-  const text = asText(body);
-  // A control character means that it is not text, even where the bytes happen to be valid UTF-8.
-  const plain = text !== null && !body.some((b) => b < 9 || (b > 13 && b < 32)) ? text : null;
-  const json = asJson(plain);
-  const views = /** @type {[string, string][]} */ ([['JSON', json], ['Text', plain], ['Hex', hex(body)]].filter(([, v]) => v !== null));
-  const [shown, show] = useState(views[0][0]);
-  const { headers, ...properties } = m.properties ?? {};
-  const cut = m.payload_bytes > body.length;
-  return html`
-    <article class="message">
-      <div class="meta">
-        <b>${n}</b><span>from <b>${exchangeName(m.exchange)}</b></span><span>key <code>${m.routing_key}</code></span><span class="muted">${bytes(m.payload_bytes)}</span>
-        ${m.redelivered && html`<span class="tag">redelivered</span>`}
-        <span class="spacer" /><div class="segmented" role="group" aria-label="Body of message ${n} as">${views.map(([name]) => html`<button type="button" class="small" aria-pressed=${String(name === shown)} onClick=${() => show(name)}>${name}</button>`)}</div>
-      </div>
-      ${Object.keys(properties).length > 0 && html`<div class="meta muted">${Object.entries(properties).map(([k, v]) => html`<span key=${k}>${k} <code>${String(v)}</code></span>`)}</div>`}
-      ${headers && Object.keys(headers).length > 0 && html`<details><summary>${plural(Object.keys(headers).length, 'header')}</summary><pre class="payload" tabindex="0">${JSON.stringify(headers, null, 2)}</pre></details>`}
-      <pre class="payload" tabindex="0" aria-label="Body of message ${n}">${views.find(([name]) => name === shown)?.[1]}</pre>
-      ${cut && html`<p class="muted">The first ${bytes(body.length)} of ${bytes(m.payload_bytes)}.</p>`}
-    </article>`;
+export function Message({ m, n }) {
+	const body = bodyOf(m);
+	const text = asText(body);
+	// A control character means that it is not text, even where the bytes happen to be valid UTF-8.
+	const plain = text !== null && !body.some((b) => b < 9 || (b > 13 && b < 32)) ? text : null;
+	const json = asJson(plain);
+	const views = ([['JSON', json], ['Text', plain], ['Hex', hex(body)]].filter(([, v]) => v !== null));
+	const [shown, show] = useState(views[0][0]);
+	const { headers, ...properties } = m.properties ?? {};
+	const cut = m.payload_bytes > body.length;
+	return html`
+		<article class="message">
+			<div class="meta">
+				<b>${n}</b><span>from <b>${exchangeName(m.exchange)}</b></span><span>key <code>${m.routing_key}</code></span><span class="muted">${bytes(m.payload_bytes)}</span>
+				${m.redelivered && html`<span class="tag">redelivered</span>`}
+				<span class="spacer" /><div class="segmented" role="group" aria-label="Body of message ${n} as">${views.map(([name]) => html`<button type="button" class="small" aria-pressed=${String(name === shown)} onClick=${() => show(name)}>${name}</button>`)}</div>
+			</div>
+			${Object.keys(properties).length > 0 && html`<div class="meta muted">${Object.entries(properties).map(([k, v]) => html`<span key=${k}>${k} <code>${String(v)}</code></span>`)}</div>`}
+			${headers && Object.keys(headers).length > 0 && html`<details><summary>${plural(Object.keys(headers).length, 'header')}</summary><pre class="payload" tabindex="0">${JSON.stringify(headers, null, 2)}</pre></details>`}
+			<pre class="payload" tabindex="0" aria-label="Body of message ${n}">${views.find(([name]) => name === shown)?.[1]}</pre>
+			${cut && html`<p class="muted">The first ${bytes(body.length)} of ${bytes(m.payload_bytes)}.</p>`}
+		</article>`;
 }
 
-/** @param {{vhost: string, queue: string, onChange: () => void}} props */
+/** @param {MessagesProps} props */
 export function Messages({ vhost, queue, onChange }) {
-  const [got, setGot] = useState(/** @type {any[] | null} */ (null));
-  const fetchThem = async (v) => {
-    const messages = await post(`queues/${path(vhost, queue)}/get`, { count: v.count, ackmode: v.ackmode, encoding: 'auto', truncate: BODY_BYTES_MAX });
-    setGot(messages);
-    onChange();
-    return messages;
-  };
-  const ask = async (v) => {
-    if (v.ackmode === 'ack_requeue_true') {
-      await fetchThem(v);
-      return;
-    }
-    confirm({
-      title: `Take ${plural(v.count, 'message')} out of ${queue}?`,
-      says: v.ackmode === 'ack_requeue_false' ? 'They are shown here once and are then gone from the queue.' : 'They are shown here once, then dead-lettered, or dropped when the queue has no dead letter exchange.',
-      act: 'Take them out',
-      run: () => fetchThem(v),
-      done: (r) => `${plural(r.length, 'message')} taken out of ${queue}.`,
-    });
-  };
-  return html`
-    <section class="card" id="messages"><header><h2>Messages</h2><span class="muted">from the head of the queue</span></header>
-      <div class="body"><${Form} keep submit="Get messages" onSubmit=${ask} fields=${[
-        { name: 'count', label: 'How many', kind: 'number', value: 10, min: 1, max: 1000, required: true },
-        { name: 'ackmode', label: 'Afterwards', kind: 'select', value: 'ack_requeue_true', hint: 'What is put back counts as redelivered.', options: [['ack_requeue_true', 'Put them back'], ['ack_requeue_false', 'Remove them'], ['reject_requeue_false', 'Reject them (dead-letter)']] },
-      ]} /></div>
-      ${got && (got.length ? got.map((m, i) => html`<${Message} key=${`${i}${m.payload.slice(0, 64)}`} m=${m} n=${i + 1} />`) : html`<div class="foot muted">No message is ready.</div>`)}
-    </section>`;
+	const [got, setGot] = useState(null);
+	const fetchThem = async (v) => {
+		const messages = await post(`queues/${path(vhost, queue)}/get`, { count: v.count, ackmode: v.ackmode, encoding: 'auto', truncate: BODY_BYTES_MAX });
+		setGot(messages);
+		onChange();
+		return messages;
+	};
+	const ask = async (v) => {
+		if (v.ackmode === 'ack_requeue_true') {
+			await fetchThem(v);
+			return;
+		}
+		confirm({
+			title: `Take ${plural(v.count, 'message')} out of ${queue}?`,
+			says: v.ackmode === 'ack_requeue_false' ? 'They are shown here once and are then gone from the queue.' : 'They are shown here once, then dead-lettered, or dropped when the queue has no dead letter exchange.',
+			act: 'Take them out',
+			run: () => fetchThem(v),
+			done: (r) => `${plural(r.length, 'message')} taken out of ${queue}.`,
+		});
+	};
+	return html`
+		<section class="card" id="messages"><header><h2>Messages</h2><span class="muted">from the head of the queue</span></header>
+			<div class="body"><${Form} keep submit="Get messages" onSubmit=${ask} fields=${[
+				{ name: 'count', label: 'How many', kind: 'number', value: 10, min: 1, max: 1000, required: true },
+				{ name: 'ackmode', label: 'Afterwards', kind: 'select', value: 'ack_requeue_true', hint: 'What is put back counts as redelivered.', options: [['ack_requeue_true', 'Put them back'], ['ack_requeue_false', 'Remove them'], ['reject_requeue_false', 'Reject them (dead-letter)']] },
+			]} /></div>
+			${got && (got.length ? got.map((m, i) => html`<${Message} key=${`${i}${m.payload.slice(0, 64)}`} m=${m} n=${i + 1} />`) : html`<div class="foot muted">No message is ready.</div>`)}
+		</section>`;
 }

@@ -1,37 +1,34 @@
-import { html } from '../lib/html.js';
-import { path, post } from '../lib/api.js';
-import { parseArguments } from '../lib/arguments.js';
-import { exchangeName } from '../lib/format.js';
+import { exchangeName, html, parseArguments, path, post } from '../lib/index.js';
 import { FormDialog } from './form.js';
 import { toast } from './toast.js';
 
-/** @param {{vhost: string, exchange: string, routingKey?: string, onClose: () => void, onDone?: () => void}} props */
+/** @param {PublishProps} props */
 export function Publish({ vhost, exchange, routingKey = '', onClose, onDone }) {
-  const send = async (v) => {
-    const headers = parseArguments(v.headers);
-    const properties = {
-      delivery_mode: v.persistent ? 2 : 1,
-      ...(Object.keys(headers).length ? { headers } : {}),
-      ...(v.content_type ? { content_type: v.content_type } : {}),
-      ...(v.expiration !== undefined ? { expiration: String(v.expiration) } : {}),
-      ...(v.priority !== undefined ? { priority: v.priority } : {}),
-    };
-    // The default exchange has no name, and an empty path segment gets lost: the API knows it as amq.default.
-    const result = await post(`exchanges/${path(vhost, exchange || 'amq.default')}/publish`, {
-      properties, routing_key: v.routing_key, payload: v.payload, payload_encoding: v.base64 ? 'base64' : 'string',
-    });
-    if (!result.routed) throw new Error('No binding matches: the message was not routed to any queue, and is gone.');
-    toast('Published and routed.');
-    onDone?.();
-  };
-  return html`<${FormDialog} title="Publish to ${routingKey && !exchange ? routingKey : exchangeName(exchange)}" submit="Publish" onSubmit=${send} onClose=${onClose} fields=${[
-    { name: 'routing_key', label: 'Routing key', value: routingKey, wide: true, mono: true },
-    { name: 'payload', label: 'Body', kind: 'textarea', rows: 6, wide: true, mono: true },
-    { name: 'content_type', label: 'Content type', placeholder: 'application/json' },
-    { name: 'expiration', label: 'Expires after, ms', kind: 'number', min: 0 },
-    { name: 'priority', label: 'Priority', kind: 'number', min: 0, max: 255 },
-    { name: 'headers', label: 'Headers', kind: 'textarea', wide: true, mono: true, placeholder: 'tenant="a"\nx-delay=5000', hint: 'One key=value a line.' },
-    { name: 'persistent', label: 'Persistent', kind: 'checkbox', value: true },
-    { name: 'base64', label: 'The body is base64', kind: 'checkbox' },
-  ]} />`;
+	const send = async (v) => {
+		const headers = parseArguments(v.headers);
+		const properties = {
+			delivery_mode: v.persistent ? 2 : 1,
+			...(Object.keys(headers).length ? { headers } : {}),
+			...(v.content_type ? { content_type: v.content_type } : {}),
+			...(v.expiration !== undefined ? { expiration: String(v.expiration) } : {}),
+			...(v.priority !== undefined ? { priority: v.priority } : {}),
+		};
+		// The default exchange has no name, and an empty path segment gets lost: the API knows it as amq.default.
+		const result = await post(`exchanges/${path(vhost, exchange || 'amq.default')}/publish`, {
+			properties, routing_key: v.routing_key, payload: v.payload, payload_encoding: v.base64 ? 'base64' : 'string',
+		});
+		if (!result.routed) throw new Error('No binding matches: the message was not routed to any queue, and is gone.');
+		toast('Published and routed.');
+		onDone?.();
+	};
+	return html`<${FormDialog} title="Publish to ${routingKey && !exchange ? routingKey : exchangeName(exchange)}" submit="Publish" onSubmit=${send} onClose=${onClose} fields=${[
+		{ name: 'routing_key', label: 'Routing key', value: routingKey, wide: true, mono: true },
+		{ name: 'payload', label: 'Body', kind: 'textarea', rows: 6, wide: true, mono: true },
+		{ name: 'content_type', label: 'Content type', placeholder: 'application/json' },
+		{ name: 'expiration', label: 'Expires after, ms', kind: 'number', min: 0 },
+		{ name: 'priority', label: 'Priority', kind: 'number', min: 0, max: 255 },
+		{ name: 'headers', label: 'Headers', kind: 'textarea', wide: true, mono: true, placeholder: 'tenant="a"\nx-delay=5000', hint: 'One key=value a line.' },
+		{ name: 'persistent', label: 'Persistent', kind: 'checkbox', value: true },
+		{ name: 'base64', label: 'The body is base64', kind: 'checkbox' },
+	]} />`;
 }

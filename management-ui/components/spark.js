@@ -1,18 +1,18 @@
-import { html } from '../lib/html.js';
+import { html } from '../lib/index.js';
 
 const WIDTH = 96;
 const HEIGHT = 24;
 
-/** A row's recent past. Zero is the bottom. @param {{values: (number | null)[] | undefined, label: string}} props */
+/** @param {SparkProps} props */
 export function Spark({ values, label }) {
-  const list = (values ?? []).slice(-60).map((v) => v ?? 0);
-  if (list.length < 2) return html`<svg class="spark" viewBox="0 0 ${WIDTH} ${HEIGHT}" aria-hidden="true"><path class="line" d="M0 ${HEIGHT - 1}H${WIDTH}" opacity="0.25" /></svg>`;
-  // Headroom, so that a level that stands still does not look like a full one.
-  const top = (Math.max(...list) || 1) * 1.25;
-  const x = (i) => ((i * WIDTH) / (list.length - 1)).toFixed(1);
-  const y = (v) => (HEIGHT - 1.5 - (v / top) * (HEIGHT - 4)).toFixed(1);
-  const line = list.map((v, i) => `${i ? 'L' : 'M'}${x(i)} ${y(v)}`).join('');
-  return html`<svg class="spark" viewBox="0 0 ${WIDTH} ${HEIGHT}" preserveAspectRatio="none" role="img" aria-label=${label}>
-    <path class="area" d="${line}V${HEIGHT}H0Z" /><path class="line" d=${line} />
-  </svg>`;
+	const list = (values ?? []).slice(-60).map((v) => v ?? 0);
+	if (list.length < 2) return html`<svg class="spark" viewBox="0 0 ${WIDTH} ${HEIGHT}" aria-hidden="true"><path class="line" d="M0 ${HEIGHT - 1}H${WIDTH}" opacity="0.25" /></svg>`;
+	// Headroom, so that a level that stands still does not look like a full one.
+	const top = (Math.max(...list) || 1) * 1.25;
+	const x = (i) => ((i * WIDTH) / (list.length - 1)).toFixed(1);
+	const y = (v) => (HEIGHT - 1.5 - (v / top) * (HEIGHT - 4)).toFixed(1);
+	const line = list.map((v, i) => `${i ? 'L' : 'M'}${x(i)} ${y(v)}`).join('');
+	return html`<svg class="spark" viewBox="0 0 ${WIDTH} ${HEIGHT}" preserveAspectRatio="none" role="img" aria-label=${label}>
+		<path class="area" d="${line}V${HEIGHT}H0Z" /><path class="line" d=${line} />
+	</svg>`;
 }

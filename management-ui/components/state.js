@@ -1,23 +1,22 @@
 // The three faces of data that is not there: still coming, refused, none yet.
-import { html } from '../lib/html.js';
+import { html } from '../lib/index.js';
 import { Icon } from './icon.js';
 import { Code } from './code.js';
 
-/** @param {{lines?: number}} props */
 export const Skeleton = ({ lines = 5 }) => html`
-  <div class="skeleton" role="status"><span class="sr">Loading</span>${Array.from({ length: lines }, () => html`<i />`)}</div>`;
+	<div class="skeleton" role="status"><span class="sr">Loading</span>${Array.from({ length: lines }, () => html`<i />`)}</div>`;
 
-/** @param {{error: any, doing?: string}} props */
+/** @param {ProblemProps} props */
 export const Problem = ({ error, doing }) => (error ? html`
-  <div class="problem" role="alert"><${Icon} name="bad" /><span>${doing ? `${doing}: ` : ''}${error.message ?? String(error)}</span></div>` : null);
+	<div class="problem" role="alert"><${Icon} name="bad" /><span>${doing ? `${doing}: ` : ''}${error.message ?? String(error)}</span></div>` : null);
 
-/** @param {{title: string, children?: any, code?: Record<string, string>, folded?: boolean}} props folded: the code is shown on demand */
+/** @param {EmptyProps} props */
 export const Empty = ({ title, children, code, folded }) => html`
-  <div class="empty"><h2>${title}</h2>${children && html`<p class="muted">${children}</p>`}${code && (folded ? html`<details class="wide"><summary>Show code</summary><div class="stack"><${Code} variants=${code} /></div></details>` : html`<${Code} variants=${code} />`)}</div>`;
+	<div class="empty"><h2>${title}</h2>${children && html`<p class="muted">${children}</p>`}${code && (folded ? html`<details class="wide"><summary>Show code</summary><div class="stack"><${Code} variants=${code} /></div></details>` : html`<${Code} variants=${code} />`)}</div>`;
 
-/** Children are called with the data once it is there. @param {{of: any, lines?: number, children: any}} props */
+/** @param {LoadedProps} props */
 export function Loaded({ of: poll, lines, children }) {
-  const draw = Array.isArray(children) ? children[0] : children;
-  if (poll.data === undefined) return poll.error ? html`<div class="body"><${Problem} error=${poll.error} /></div>` : html`<${Skeleton} lines=${lines} />`;
-  return html`${poll.error && poll.error.status !== 0 && html`<div class="body"><${Problem} error=${poll.error} /></div>`}${draw(poll.data)}`;
+	const draw = Array.isArray(children) ? children[0] : children;
+	if (poll.data === undefined) return poll.error ? html`<div class="body"><${Problem} error=${poll.error} /></div>` : html`<${Skeleton} lines=${lines} />`;
+	return html`${poll.error && poll.error.status !== 0 && html`<div class="body"><${Problem} error=${poll.error} /></div>`}${draw(poll.data)}`;
 }

@@ -1,9 +1,8 @@
-import { usePoll } from '../lib/poll.js';
-import { vhost } from '../lib/vhost.js';
+import { usePoll, vhost } from '../lib/index.js';
 
-/** The form field that says in which virtual host. @returns {import('./form.js').FieldSpec} */
+/** The form field that says in which virtual host. @returns {FieldSpec} */
 export function useVhostField() {
-  const { data } = usePoll('vhosts', undefined, 0);
-  const names = (data ?? [{ name: vhost.get() || '/' }]).map((v) => v.name);
-  return { name: 'vhost', label: 'Virtual host', kind: 'select', options: names, value: vhost.get() || (names.includes('/') ? '/' : names[0]), wide: true };
+	const { data } = usePoll('vhosts', undefined, 0);
+	const names = (data ?? [{ name: vhost.get() || '/' }]).map((v) => v.name);
+	return { name: 'vhost', label: 'Virtual host', kind: 'select', options: names, value: vhost.get() || (names.includes('/') ? '/' : names[0]), wide: true };
 }

@@ -1,44 +1,47 @@
 // Calls to the management HTTP API. Everything the page does goes through here.
-import { authorization, endSession } from './session.js';
+import { endSession } from './session.js';
 import { signal } from './signal.js';
 
 /** Milliseconds since when the server does not answer; 0 while it does. */
 export const lostSince = signal(0);
 
 export class ApiError extends Error {
-  /** @param {number} status 0 when there was no answer @param {string} reason in the server's words */
-  constructor(status, reason) {
-    super(reason);
-    this.status = status;
-  }
+	/** @param {number} status 0 when there was no answer @param {string} reason in the server's words */
+	constructor(status, reason) {
+		super(reason);
+		this.status = status;
+	}
 }
 
 /** A path from parts; each is percent-encoded. @param {...(string | number)} parts */
 export const path = (...parts) => parts.map((p) => encodeURIComponent(String(p))).join('/');
 
+/** The server was heard. */
+export const answered = () => lostSince.set(0);
+
 /** @param {Record<string, unknown> | undefined} query */
-function queryString(query) {
-  const pairs = new URLSearchParams();
-  for (const [key, value] of Object.entries(query ?? {})) {
-    if (value !== undefined && value !== null && value !== '') pairs.set(key, String(value));
-  }
-  const text = pairs.toString();
-  return text ? `?${text}` : '';
+export function queryString(query) {
+	const pairs = new URLSearchParams();
+	for (const [key, value] of Object.entries(query ?? {})) {
+		if (value !== undefined && value !== null && value !== '') pairs.set(key, String(value));
+	}
+	const text = pairs.toString();
+	return text ? `?${text}` : '';
 }
 
 /** @param {Response} answer */
 async function reasonOf(answer) {
-  const text = await answer.text();
-  try {
-    const body = JSON.parse(text);
-    const reason = body.reason ?? body.error;
-    if (reason) return typeof reason === 'string' ? reason : JSON.stringify(reason);
-  } catch {
-    // not JSON: a proxy's page, or nothing
-  }
-  if (answer.status === 401) return 'Not authorised.';
-  if (answer.status === 404) return 'Not found.';
-  return text && text.length < 300 && !text.startsWith('<') ? text : `${answer.status} ${answer.statusText}`.trim();
+	const text = await answer.text();
+	try {
+		const body = JSON.parse(text);
+		const reason = body.reason ?? body.error;
+		if (reason) return typeof reason === 'string' ? reason : JSON.stringify(reason);
+	} catch {
+		// not JSON: a proxy's page, or nothing
+	}
+	if (answer.status === 401) return 'Not authorised.';
+	if (answer.status === 404) return 'Not found.';
+	return text && text.length < 300 && !text.startsWith('<') ? text : `${answer.status} ${answer.statusText}`.trim();
 }
 
 /**
@@ -48,50 +51,40 @@ async function reasonOf(answer) {
  * @returns {Promise<any>} the decoded JSON, or null when there is no body
  */
 export async function call(method, where, options = {}) {
-  const auth = authorization();
-  /** @type {Record<string, string>} */
-  const headers = { Accept: 'application/json', ...options.headers };
-  if (auth) headers.Authorization = auth;
-  if (options.body !== undefined) headers['Content-Type'] = 'application/json';
-  /** @type {Response} */
-  let answer;
-  try {
-    answer = await fetch(`api/${where}${queryString(options.query)}`, {
-      method,
-      headers,
-      body: options.body === undefined ? undefined : JSON.stringify(options.body),
-      signal: options.signal,
-      // Without this a browser answers 401 with its own password box.
-      credentials: 'omit',
-      cache: 'no-store',
-    });
-  } catch (error) {
-    if (options.signal?.aborted) throw error;
-    if (!lostSince.get()) lostSince.set(Date.now());
-    throw new ApiError(0, 'The server does not answer.');
-  }
-  if ([502, 503, 504].includes(answer.status) && !answer.headers.get('content-type')?.includes('json')) {
-    if (!lostSince.get()) lostSince.set(Date.now());
-    throw new ApiError(0, 'The server does not answer.');
-  }
-  lostSince.set(0);
-  if (!answer.ok) {
-    const reason = await reasonOf(answer);
-    // RabbitMQ answers 401 both for "who are you" and for "not you": only the first ends the session.
-    if (answer.status === 401 && !options.login && /login failed|bad credentials|invalid credentials|not_authenticated/i.test(reason)) {
-      endSession('The server no longer accepts these credentials. Log in again.');
-    }
-    throw new ApiError(answer.status, reason);
-  }
-  const text = await answer.text();
-  return text ? JSON.parse(text) : null;
+	const headers = { Accept: 'application/json', ...options.headers };
+	if (options.body !== undefined) headers['Content-Type'] = 'application/json';
+	let answer;
+	try {
+		answer = await fetch(`api/${where}${queryString(options.query)}`, {
+			method,
+			headers,
+			body: options.body === undefined ? undefined : JSON.stringify(options.body),
+			signal: options.signal,
+			cache: 'no-store',
+		});
+	} catch (error) {
+		if (options.signal?.aborted) throw error;
+		if (!lostSince.get()) lostSince.set(Date.now());
+		throw new ApiError(0, 'The server does not answer.');
+	}
+	if ([502, 503, 504].includes(answer.status) && !answer.headers.get('content-type')?.includes('json')) {
+		if (!lostSince.get()) lostSince.set(Date.now());
+		throw new ApiError(0, 'The server does not answer.');
+	}
+	answered();
+	if (!answer.ok) {
+		const reason = await reasonOf(answer);
+		// RabbitMQ answers 401 both for "who are you" and for "not you": only the first ends the session.
+		if (answer.status === 401 && !options.login && /login failed|session has ended|bad credentials|invalid credentials|not_authenticated/i.test(reason)) {
+			endSession('The session has ended. Log in again.');
+		}
+		throw new ApiError(answer.status, reason);
+	}
+	const text = await answer.text();
+	return text ? JSON.parse(text) : null;
 }
 
-/** @param {string} where @param {Record<string, unknown>} [query] @param {AbortSignal} [abort] */
 export const get = (where, query, abort) => call('GET', where, { query, signal: abort });
-/** @param {string} where @param {unknown} body */
 export const put = (where, body) => call('PUT', where, { body });
-/** @param {string} where @param {unknown} body */
 export const post = (where, body) => call('POST', where, { body });
-/** @param {string} where @param {Record<string, string>} [headers] */
 export const del = (where, headers) => call('DELETE', where, { headers });

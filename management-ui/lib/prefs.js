@@ -2,21 +2,19 @@
 
 const PREFIX = 'leveret.';
 
-/** @template T @param {string} key @param {T} otherwise @returns {T} */
 export function pref(key, otherwise) {
-  try {
-    const text = localStorage.getItem(PREFIX + key);
-    return text === null ? otherwise : JSON.parse(text);
-  } catch {
-    return otherwise;
-  }
+	try {
+		const text = localStorage.getItem(PREFIX + key);
+		return text === null ? otherwise : JSON.parse(text);
+	} catch {
+		return otherwise;
+	}
 }
 
-/** @param {string} key @param {unknown} value */
 export function setPref(key, value) {
-  try {
-    localStorage.setItem(PREFIX + key, JSON.stringify(value));
-  } catch {
-    // storage is full or forbidden: the choice lasts until reload
-  }
+	try {
+		localStorage.setItem(PREFIX + key, JSON.stringify(value));
+	} catch {
+		// storage is full or forbidden: the choice lasts until reload
+	}
 }

@@ -1,20 +1,17 @@
 // Routes live in the hash: `#/queue/%2F/orders?tab=messages`. They work from any mount point and need nothing from the server.
 import { signal, useSignal } from './signal.js';
 
-/** @typedef {{parts: string[], query: Record<string, string>}} Route */
-
-/** @returns {Route} */
 function parse() {
-  const raw = location.hash.replace(/^#\/?/, '');
-  const [where, query = ''] = raw.split('?', 2);
-  const parts = where.split('/').map((part) => {
-    try {
-      return decodeURIComponent(part);
-    } catch {
-      return part;
-    }
-  });
-  return { parts, query: Object.fromEntries(new URLSearchParams(query)) };
+	const raw = location.hash.replace(/^#\/?/, '');
+	const [where, query = ''] = raw.split('?', 2);
+	const parts = where.split('/').map((part) => {
+		try {
+			return decodeURIComponent(part);
+		} catch {
+			return part;
+		}
+	});
+	return { parts, query: Object.fromEntries(new URLSearchParams(query)) };
 }
 
 const current = signal(parse());
@@ -23,21 +20,19 @@ addEventListener('hashchange', () => current.set(parse()));
 export const useRoute = () => useSignal(current);
 export const route = () => current.get();
 
-/** @param {(string | number)[]} parts @param {Record<string, string | number | boolean | undefined>} [query] */
 export function link(parts, query) {
-  const pairs = Object.entries(query ?? {}).filter(([, v]) => v !== undefined && v !== '' && v !== false);
-  const text = new URLSearchParams(pairs.map(([k, v]) => [k, String(v)])).toString();
-  return `#/${parts.map((p) => encodeURIComponent(String(p))).join('/')}${text ? `?${text}` : ''}`;
+	const pairs = Object.entries(query ?? {}).filter(([, v]) => v !== undefined && v !== '' && v !== false);
+	const text = new URLSearchParams(pairs.map(([k, v]) => [k, String(v)])).toString();
+	return `#/${parts.map((p) => encodeURIComponent(String(p))).join('/')}${text ? `?${text}` : ''}`;
 }
 
-/** @param {(string | number)[]} parts @param {Record<string, string | number | boolean | undefined>} [query] */
 export function go(parts, query) {
-  location.hash = link(parts, query);
+	location.hash = link(parts, query);
 }
 
 /** Changes the query of this page without a new entry in the history. @param {Record<string, string | number | boolean | undefined>} change */
 export function amend(change) {
-  const { parts, query } = current.get();
-  history.replaceState(null, '', link(parts, { ...query, ...change }));
-  current.set(parse());
+	const { parts, query } = current.get();
+	history.replaceState(null, '', link(parts, { ...query, ...change }));
+	current.set(parse());
 }

@@ -1,41 +1,27 @@
-// Who is logged in. The API takes HTTP Basic, so the token is the ready-made Authorization header: it is kept in memory and in
-// sessionStorage (this tab only, gone when it closes) so that a reload keeps the session. Basic is an encoding, not a secret:
-// whoever can read this tab's storage can read the password. It is never put in a URL, a cookie or localStorage.
+// Who is logged in. The session is a cookie that scripts cannot read; all that is kept here is that there may be one.
+import { pref, setPref } from './prefs.js';
 import { signal } from './signal.js';
 
-const KEY = 'leveret.authorization';
+const KEY = 'session';
 
-/** @typedef {{name: string, tags: string[]}} User */
-
-/** @type {string | null} */
-let header = sessionStorage.getItem(KEY);
-
-/** The user once the server has accepted the header; undefined until it was asked; null when there is none. */
-export const user = signal(/** @type {User | null | undefined} */ (header ? undefined : null));
+/** Undefined until the server was asked; null when there is none. */
+export const user = signal(/** @type {User | null | undefined} */ (pref(KEY, false) ? undefined : null));
 /** Why the session ended, for the login form. */
 export const endedBecause = signal('');
 
-export const authorization = () => header;
-
-/** @param {string} name @param {string} password */
-export function setCredentials(name, password) {
-  const bytes = new TextEncoder().encode(`${name}:${password}`);
-  header = `Basic ${btoa(String.fromCharCode(...bytes))}`;
+/** What the server says of the user who is logged in. */
+export function beginSession(who) {
+	setPref(KEY, true);
+	endedBecause.set('');
+	user.set({ name: who.name, tags: [who.tags].flat().flatMap((t) => t.split(',')) });
 }
 
-export function keepSession() {
-  if (header) sessionStorage.setItem(KEY, header);
-}
-
-/** @param {string} [reason] */
 export function endSession(reason = '') {
-  header = null;
-  sessionStorage.removeItem(KEY);
-  endedBecause.set(reason);
-  user.set(null);
+	setPref(KEY, false);
+	endedBecause.set(reason);
+	user.set(null);
 }
 
-/** @param {User | null | undefined} u @param {string[]} tags */
 const hasAny = (u, ...tags) => !!u && u.tags.some((t) => tags.includes(t));
 export const isAdministrator = () => hasAny(user.get(), 'administrator');
 export const isPolicymaker = () => hasAny(user.get(), 'administrator', 'policymaker');

@@ -5,10 +5,9 @@ import { path } from './api.js';
 const KEY = 'leveret.vhost';
 export const vhost = signal(sessionStorage.getItem(KEY) ?? '');
 
-/** @param {string} name */
 export function chooseVhost(name) {
-  sessionStorage.setItem(KEY, name);
-  vhost.set(name);
+	sessionStorage.setItem(KEY, name);
+	vhost.set(name);
 }
 
 /** `queues` or `queues/%2F`. @param {string} what @param {string} name */

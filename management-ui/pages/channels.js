@@ -1,15 +1,9 @@
-import { html } from '../lib/html.js';
-import { path } from '../lib/api.js';
-import { useSignal } from '../lib/signal.js';
-import { vhost } from '../lib/vhost.js';
-import { CHANNEL_COLUMNS } from '../components/channel-columns.js';
-import { List } from '../components/list.js';
-import { Empty } from '../components/state.js';
+import { CHANNEL_COLUMNS, Empty, html, List, path, useSignal, vhost } from '../ui.js';
 
 export default function Channels() {
-  const chosen = useSignal(vhost);
-  return html`
-    <div class="head"><h1>Channels</h1></div>
-    <${List} id="channels" what="channels" where=${chosen ? `vhosts/${path(chosen)}/channels` : 'channels'} columns=${CHANNEL_COLUMNS} rowId=${(c) => c.name} sort="name"
-      empty=${html`<${Empty} title="No channel is open">A connection opens channels to publish and consume. <a href="#/connections">See the connections</a>.<//>`} />`;
+	const chosen = useSignal(vhost);
+	return html`
+		<div class="head"><h1>Channels</h1></div>
+		<${List} id="channels" what="channels" where=${chosen ? `vhosts/${path(chosen)}/channels` : 'channels'} columns=${CHANNEL_COLUMNS} rowId=${(c) => c.name} sort="name"
+			empty=${html`<${Empty} title="No channel is open">A connection opens channels to publish and consume. <a href="#/connections">See the connections</a>.<//>`} />`;
 }

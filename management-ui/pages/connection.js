@@ -1,62 +1,48 @@
-import { html, useState } from '../lib/html.js';
-import { del, path } from '../lib/api.js';
-import { bytes, count, plural, time, utc } from '../lib/format.js';
-import { usePoll } from '../lib/poll.js';
-import { go } from '../lib/route.js';
-import { history, record } from '../lib/samples.js';
-import { CHANNEL_COLUMNS } from '../components/channel-columns.js';
-import { Chart } from '../components/chart.js';
-import { Facts } from '../components/facts.js';
-import { FormDialog } from '../components/form.js';
-import { Loaded, Problem, Skeleton } from '../components/state.js';
-import { Table } from '../components/table.js';
-import { toast } from '../components/toast.js';
+import { bytes, CHANNEL_COLUMNS, Chart, count, del, Facts, FormDialog, go, history, html, Loaded, path, plural, Problem, record, Skeleton, Table, time, toast, usePoll, useState, utc } from '../ui.js';
 import { client, connectionTitle, State } from './connections.js';
 
-/** @type {import('../components/chart.js').Series[]} */
 const TRAFFIC = [
-  { key: 'recv', label: 'From client', color: 1, fill: true },
-  { key: 'send', label: 'To client', color: 2 },
+	{ key: 'recv', label: 'From client', color: 1, fill: true },
+	{ key: 'send', label: 'To client', color: 2 },
 ];
 const throughput = (n) => `${bytes(n)}/s`;
 
-/** @param {{parts: string[]}} props */
 export default function Connection({ parts: [name] }) {
-  const at = `connections/${path(name)}`;
-  const ringName = `connection:${name}`;
-  const [closing, setClosing] = useState(false);
-  const poll = usePoll(at, undefined, 5000, (c) => record(ringName, { recv: c.recv_oct_details?.rate ?? 0, send: c.send_oct_details?.rate ?? 0 }));
-  const channels = usePoll(`${at}/channels`, undefined, 5000);
-  const c = poll.data;
-  if (!c) {
-    return html`<div class="head"><h1>${name}</h1></div>${poll.error
-      ? html`<${Problem} error=${poll.error.status === 404 ? new Error('This connection is closed.') : poll.error} /><p><a href="#/connections">All connections</a></p>`
-      : html`<div class="card"><${Skeleton} lines=${8} /></div>`}`;
-  }
-  const close = async (v) => {
-    await del(at, v.reason ? { 'X-Reason': v.reason } : undefined);
-    toast(`${connectionTitle(c)} is closed.`);
-    go(['connections']);
-  };
-  const properties = Object.entries(c.client_properties ?? {}).filter(([, v]) => typeof v !== 'object');
-  const capabilities = Object.entries(c.client_properties?.capabilities ?? {}).filter(([, v]) => v).map(([k]) => k);
-  return html`
-    <div class="head"><h1>${connectionTitle(c)}</h1><${State} state=${c.state} /><span class="muted">${c.user} in ${c.vhost}</span><span class="spacer" />
-      <div class="row actions"><button class="danger" onClick=${() => setClosing(true)}>Close connection</button></div></div>
-    ${poll.error && poll.error.status !== 0 && html`<${Problem} error=${poll.error.status === 404 ? new Error('This connection is closed; what you see is its last state.') : poll.error} />`}
-    <section class="card" aria-label="Now"><${Facts} small facts=${[
-      ['From', `${c.peer_host}:${c.peer_port}`], ['To', `${c.host}:${c.port}`], ['Since', html`<span title=${utc(c.connected_at)}>${time(c.connected_at)}</span>`],
-      ['Protocol', c.protocol], ['TLS', c.ssl ? [c.ssl_protocol, c.ssl_cipher].filter(Boolean).join(' ') || 'yes' : 'no'], ['Login', c.auth_mechanism ?? '–'],
-      ['Client', client(c)], ['Heartbeat', c.timeout ? `${c.timeout} s` : 'off'], ['Frame, at most', bytes(c.frame_max)], ['Channels, at most', count(c.channel_max)],
-      ['Received', bytes(c.recv_oct)], ['Sent', bytes(c.send_oct)],
-    ]} /></section>
-    <${Chart} low title="Traffic" series=${TRAFFIC} ring=${history(ringName)} at=${poll.at} unit=${throughput} />
-    <section class="card"><header><h2>Channels</h2></header>
-      <${Loaded} of=${channels} lines=${3}>${(all) => (all.length ? html`<${Table} label="Channels" columns=${CHANNEL_COLUMNS.filter((k) => !['vhost', 'user'].includes(k.key)).map((k) => (k.key === 'name' ? { ...k, draw: (r) => `Channel ${r.number}` } : { ...k, sort: undefined }))} rows=${all} id=${(r) => r.name} />` : html`<div class="empty"><p class="muted">No channel is open.</p></div>`)}<//></section>
-    <section class="card"><header><h2>What the client says of itself</h2></header>
-      <div class="table"><table><tbody>${properties.map(([k, v]) => html`<tr key=${k}><td class="mono">${k}</td><td>${String(v)}</td></tr>`)}
-        ${capabilities.length > 0 && html`<tr><td class="mono">capabilities</td><td><span class="tags">${capabilities.map((k) => html`<span class="tag" key=${k}>${k}</span>`)}</span></td></tr>`}</tbody></table></div></section>
-    ${closing && html`<${FormDialog} narrow danger title="Close ${connectionTitle(c)}?" submit="Close connection" onSubmit=${close} onClose=${() => setClosing(false)}
-      fields=${[{ name: 'reason', label: 'Reason, sent to the client', wide: true, value: 'Closed by an operator' }]}>
-      <p>The connection of ${c.user} from ${c.peer_host}:${c.peer_port} ends, with ${plural(c.channels ?? 0, 'channel')}. What it did not acknowledge goes back to the queues. Most clients connect again.</p><//>`}`;
+	const at = `connections/${path(name)}`;
+	const ringName = `connection:${name}`;
+	const [closing, setClosing] = useState(false);
+	const poll = usePoll(at, undefined, 5000, (c) => record(ringName, { recv: c.recv_oct_details?.rate ?? 0, send: c.send_oct_details?.rate ?? 0 }));
+	const channels = usePoll(`${at}/channels`, undefined, 5000);
+	const c = poll.data;
+	if (!c) {
+		return html`<div class="head"><h1>${name}</h1></div>${poll.error
+			? html`<${Problem} error=${poll.error.status === 404 ? new Error('This connection is closed.') : poll.error} /><p><a href="#/connections">All connections</a></p>`
+			: html`<div class="card"><${Skeleton} lines=${8} /></div>`}`;
+	}
+	const close = async (v) => {
+		await del(at, v.reason ? { 'X-Reason': v.reason } : undefined);
+		toast(`${connectionTitle(c)} is closed.`);
+		go(['connections']);
+	};
+	const properties = Object.entries(c.client_properties ?? {}).filter(([, v]) => typeof v !== 'object');
+	const capabilities = Object.entries(c.client_properties?.capabilities ?? {}).filter(([, v]) => v).map(([k]) => k);
+	return html`
+		<div class="head"><h1>${connectionTitle(c)}</h1><${State} state=${c.state} /><span class="muted">${c.user} in ${c.vhost}</span><span class="spacer" />
+			<div class="row actions"><button class="danger" onClick=${() => setClosing(true)}>Close connection</button></div></div>
+		${poll.error && poll.error.status !== 0 && html`<${Problem} error=${poll.error.status === 404 ? new Error('This connection is closed; what you see is its last state.') : poll.error} />`}
+		<section class="card" aria-label="Now"><${Facts} small facts=${[
+			['From', `${c.peer_host}:${c.peer_port}`], ['To', `${c.host}:${c.port}`], ['Since', html`<span title=${utc(c.connected_at)}>${time(c.connected_at)}</span>`],
+			['Protocol', c.protocol], ['TLS', c.ssl ? [c.ssl_protocol, c.ssl_cipher].filter(Boolean).join(' ') || 'yes' : 'no'], ['Login', c.auth_mechanism ?? '–'],
+			['Client', client(c)], ['Heartbeat', c.timeout ? `${c.timeout} s` : 'off'], ['Frame, at most', bytes(c.frame_max)], ['Channels, at most', count(c.channel_max)],
+			['Received', bytes(c.recv_oct)], ['Sent', bytes(c.send_oct)],
+		]} /></section>
+		<${Chart} low title="Traffic" series=${TRAFFIC} ring=${history(ringName)} at=${poll.at} unit=${throughput} />
+		<section class="card"><header><h2>Channels</h2></header>
+			<${Loaded} of=${channels} lines=${3}>${(all) => (all.length ? html`<${Table} label="Channels" columns=${CHANNEL_COLUMNS.filter((k) => !['vhost', 'user'].includes(k.key)).map((k) => (k.key === 'name' ? { ...k, draw: (r) => `Channel ${r.number}` } : { ...k, sort: undefined }))} rows=${all} id=${(r) => r.name} />` : html`<div class="empty"><p class="muted">No channel is open.</p></div>`)}<//></section>
+		<section class="card"><header><h2>What the client says of itself</h2></header>
+			<div class="table"><table><tbody>${properties.map(([k, v]) => html`<tr key=${k}><td class="mono">${k}</td><td>${String(v)}</td></tr>`)}
+				${capabilities.length > 0 && html`<tr><td class="mono">capabilities</td><td><span class="tags">${capabilities.map((k) => html`<span class="tag" key=${k}>${k}</span>`)}</span></td></tr>`}</tbody></table></div></section>
+		${closing && html`<${FormDialog} narrow danger title="Close ${connectionTitle(c)}?" submit="Close connection" onSubmit=${close} onClose=${() => setClosing(false)}
+			fields=${[{ name: 'reason', label: 'Reason, sent to the client', wide: true, value: 'Closed by an operator' }]}>
+			<p>The connection of ${c.user} from ${c.peer_host}:${c.peer_port} ends, with ${plural(c.channels ?? 0, 'channel')}. What it did not acknowledge goes back to the queues. Most clients connect again.</p><//>`}`;
 }

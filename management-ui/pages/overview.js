@@ -1,162 +1,150 @@
 // Is anything wrong? Then: how much flows, how much waits, and where.
-import { html, useState } from '../lib/html.js';
-import { within, vhost } from '../lib/vhost.js';
-import { useSignal } from '../lib/signal.js';
-import { usePoll } from '../lib/poll.js';
-import { findings } from '../lib/attention.js';
-import { history, record, seed, SERIES_QUERY } from '../lib/samples.js';
-import { bytes, count, duration, plural, rate, rateOf, short, signedRate } from '../lib/format.js';
-import { link } from '../lib/route.js';
-import { isMonitoring } from '../lib/session.js';
-import { Chart } from '../components/chart.js';
-import { Icon } from '../components/icon.js';
-import { Empty, Loaded, Problem, Skeleton } from '../components/state.js';
-import { Table } from '../components/table.js';
-import { Live } from '../components/facts.js';
-import { queueId, queueLink, QueueSpark, recordQueue } from '../components/queue-cells.js';
-import { publishSnippet } from '../lib/snippets.js';
+import { bytes, Chart, count, duration, Empty, findings, html, Icon, isMonitoring, link, Live, Loaded, plural, Problem, publishSnippet, queueId, queueLink, QueueSpark, rate, rateOf, record, recordQueue, seed, SERIES_QUERY, short, signedRate, Skeleton, Span, Table, usePoll, useSignal, useSpan, useState, vhost, within } from '../ui.js';
 
 const FINDINGS_SHOWN = 5;
 const ROWS = 8;
 const COLUMNS = 'name,vhost,messages,messages_ready,messages_unacknowledged,messages_details.rate,consumers,message_stats.publish_details.rate,message_stats.deliver_get_details.rate,message_stats.redeliver_details.rate,message_stats.ack_details.rate';
 
-/** @type {import('../components/chart.js').Series[]} */
 const RATES = [
-  { key: 'in', label: 'In', color: 1, fill: true },
-  { key: 'out', label: 'Out', color: 2 },
-  { key: 'ack', label: 'Acked', color: 3, dash: [4, 4] },
+	{ key: 'in', label: 'In', color: 1, fill: true },
+	{ key: 'out', label: 'Out', color: 2 },
+	{ key: 'ack', label: 'Acked', color: 3, dash: [4, 4] },
 ];
-/** @type {import('../components/chart.js').Series[]} */
 const DEPTH = [
-  { key: 'ready', label: 'Ready', color: 1, fill: true },
-  { key: 'unacked', label: 'Unacked', color: 2, dash: [4, 4] },
+	{ key: 'ready', label: 'Ready', color: 1, fill: true },
+	{ key: 'unacked', label: 'Unacked', color: 2, dash: [4, 4] },
 ];
 
+const sources = (o) => {
+	const s = o.message_stats ?? {};
+	const t = o.queue_totals ?? {};
+	return {
+		in: { details: s.publish_details, counter: true },
+		out: { details: s.deliver_get_details, counter: true },
+		ack: { details: s.ack_details, counter: true },
+		ready: { details: t.messages_ready_details },
+		unacked: { details: t.messages_unacknowledged_details },
+	};
+};
+
 function recordOverview(o) {
-  const s = o.message_stats ?? {};
-  const t = o.queue_totals ?? {};
-  seed('overview', {
-    in: { details: s.publish_details, counter: true },
-    out: { details: s.deliver_get_details, counter: true },
-    ack: { details: s.ack_details, counter: true },
-    ready: { details: t.messages_ready_details },
-    unacked: { details: t.messages_unacknowledged_details },
-  });
-  record('overview', { in: rateOf(o, 'publish'), out: rateOf(o, 'deliver_get'), ack: rateOf(o, 'ack'), ready: t.messages_ready ?? 0, unacked: t.messages_unacknowledged ?? 0 });
+	const t = o.queue_totals ?? {};
+	seed('overview', sources(o));
+	record('overview', { in: rateOf(o, 'publish'), out: rateOf(o, 'deliver_get'), ack: rateOf(o, 'ack'), ready: t.messages_ready ?? 0, unacked: t.messages_unacknowledged ?? 0 });
 }
 
 /** The few queues at one end of an order. @param {string | null} where @param {string} sort @param {number} everyMs */
 const useTop = (where, sort, everyMs) =>
-  usePoll(where, { page: 1, page_size: ROWS, sort, sort_reverse: true, columns: COLUMNS }, everyMs, (d) => (d.items ?? d).forEach(recordQueue));
+	usePoll(where, { page: 1, page_size: ROWS, sort, sort_reverse: true, columns: COLUMNS }, everyMs, (d) => (d.items ?? d).forEach(recordQueue));
 
-/** @param {{found: import('../lib/attention.js').Finding[], ready: boolean, totals: any}} props */
+/** @param {StatusProps} props */
 function Status({ found, ready, totals }) {
-  const [all, showAll] = useState(false);
-  if (!ready) return html`<section class="card status"><${Skeleton} lines=${1} /></section>`;
-  if (found.length === 0) {
-    return html`<section class="card status" aria-label="Status"><div class="line"><${Icon} name="ok" size=${20} /><strong>Nothing needs attention.</strong>
-      <span class="muted">${plural(totals?.messages ?? 0, 'message')} in all queues.</span></div></section>`;
-  }
-  const bad = found.some((f) => f.level === 'bad');
-  const shown = all ? found : found.slice(0, FINDINGS_SHOWN);
-  return html`
-    <section class="card status ${bad ? 'bad-card' : 'warn-card'}" aria-label="Status">
-      <div class="line ${bad ? 'bad' : 'warn'}"><${Icon} name=${bad ? 'bad' : 'warn'} size=${20} /><strong>${plural(found.length, 'thing needs', 'things need')} attention</strong></div>
-      <ul>${shown.map((f) => html`<li key=${f.text}><${Icon} name=${f.level} class=${f.level} /><span>${f.href ? html`<a href=${f.href}><b>${f.text}</b></a>` : html`<b>${f.text}</b>`} <span class="muted">${f.why}</span></span></li>`)}</ul>
-      ${found.length > FINDINGS_SHOWN && html`<button class="link" onClick=${() => showAll(!all)}>${all ? 'Show fewer' : `Show ${found.length - FINDINGS_SHOWN} more`}</button>`}
-    </section>`;
+	const [all, showAll] = useState(false);
+	if (!ready) return html`<section class="card status"><${Skeleton} lines=${1} /></section>`;
+	if (found.length === 0) {
+		return html`<section class="card status" aria-label="Status"><div class="line"><${Icon} name="ok" size=${20} /><strong>Nothing needs attention.</strong>
+			<span class="muted">${plural(totals?.messages ?? 0, 'message')} in all queues.</span></div></section>`;
+	}
+	const bad = found.some((f) => f.level === 'bad');
+	const shown = all ? found : found.slice(0, FINDINGS_SHOWN);
+	return html`
+		<section class="card status ${bad ? 'bad-card' : 'warn-card'}" aria-label="Status">
+			<div class="line ${bad ? 'bad' : 'warn'}"><${Icon} name=${bad ? 'bad' : 'warn'} size=${20} /><strong>${plural(found.length, 'thing needs', 'things need')} attention</strong></div>
+			<ul>${shown.map((f) => html`<li key=${f.text}><${Icon} name=${f.level} class=${f.level} /><span>${f.href ? html`<a href=${f.href}><b>${f.text}</b></a>` : html`<b>${f.text}</b>`} <span class="muted">${f.why}</span></span></li>`)}</ul>
+			${found.length > FINDINGS_SHOWN && html`<button class="link" onClick=${() => showAll(!all)}>${all ? 'Show fewer' : `Show ${found.length - FINDINGS_SHOWN} more`}</button>`}
+		</section>`;
 }
 
-/** @type {import('../components/table.js').Column[]} */
 const BUSY_COLUMNS = [
-  { key: 'name', label: 'Queue', class: 'name', draw: (q) => html`<a href=${queueLink(q)}>${q.name}</a>` },
-  { key: 'in', label: 'In', num: true, draw: (q) => rate(rateOf(q, 'publish')) },
-  { key: 'out', label: 'Out', num: true, draw: (q) => rate(rateOf(q, 'deliver_get')) },
-  { key: 'messages', label: 'Depth', num: true, draw: (q) => html`<${Live} value=${short(q.messages)} />` },
-  { key: 'consumers', label: 'Consumers', num: true, prio: 2, draw: (q) => count(q.consumers) },
-  { key: 'spark', label: 'In lately', prio: 2, draw: (q) => html`<${QueueSpark} q=${q} of="in" />` },
+	{ key: 'name', label: 'Queue', class: 'name', draw: (q) => html`<a href=${queueLink(q)}>${q.name}</a>` },
+	{ key: 'in', label: 'In', num: true, draw: (q) => rate(rateOf(q, 'publish')) },
+	{ key: 'out', label: 'Out', num: true, draw: (q) => rate(rateOf(q, 'deliver_get')) },
+	{ key: 'messages', label: 'Depth', num: true, draw: (q) => html`<${Live} value=${short(q.messages)} />` },
+	{ key: 'consumers', label: 'Consumers', num: true, prio: 2, draw: (q) => count(q.consumers) },
+	{ key: 'spark', label: 'In lately', prio: 2, draw: (q) => html`<${QueueSpark} q=${q} of="in" />` },
 ];
-/** @type {import('../components/table.js').Column[]} */
 const DEEP_COLUMNS = [
-  BUSY_COLUMNS[0],
-  { key: 'messages', label: 'Depth', num: true, draw: (q) => html`<${Live} value=${short(q.messages)} />` },
-  { key: 'growth', label: 'Growth', num: true, draw: (q) => html`<span class=${q.messages_details?.rate >= 1 ? 'warn' : ''}>${signedRate(q.messages_details?.rate ?? 0)}</span>` },
-  { key: 'consumers', label: 'Consumers', num: true, draw: (q) => html`<span class=${q.consumers === 0 && q.messages > 0 ? 'warn' : ''}>${count(q.consumers)}</span>` },
-  { key: 'spark', label: 'Lately', prio: 2, draw: (q) => html`<${QueueSpark} q=${q} />` },
+	BUSY_COLUMNS[0],
+	{ key: 'messages', label: 'Depth', num: true, draw: (q) => html`<${Live} value=${short(q.messages)} />` },
+	{ key: 'growth', label: 'Growth', num: true, draw: (q) => html`<span class=${q.messages_details?.rate >= 1 ? 'warn' : ''}>${signedRate(q.messages_details?.rate ?? 0)}</span>` },
+	{ key: 'consumers', label: 'Consumers', num: true, draw: (q) => html`<span class=${q.consumers === 0 && q.messages > 0 ? 'warn' : ''}>${count(q.consumers)}</span>` },
+	{ key: 'spark', label: 'Lately', prio: 2, draw: (q) => html`<${QueueSpark} q=${q} />` },
 ];
 
-/** @param {{label: string, used: any, total: any, unit: (n: any) => string, alarm?: boolean}} props */
+/** @param {MeterProps} props */
 function Meter({ label, used, total, unit, alarm }) {
-  const share = total > 0 ? Math.min(1, used / total) : 0;
-  const level = alarm ? 'bad' : share > 0.9 ? 'warn' : '';
-  return html`<div><dt>${label}</dt><dd>${unit(used)} <span class="muted nowrap">${total > 0 ? `of ${unit(total)}` : ''}</span>
-    <div class="meter ${level}"><i style=${{ width: `${share * 100}%` }} /></div></dd></div>`;
+	const share = total > 0 ? Math.min(1, used / total) : 0;
+	const level = alarm ? 'bad' : share > 0.9 ? 'warn' : '';
+	return html`<div><dt>${label}</dt><dd>${unit(used)} <span class="muted nowrap">${total > 0 ? `of ${unit(total)}` : ''}</span>
+		<div class="meter ${level}"><i style=${{ width: `${share * 100}%` }} /></div></dd></div>`;
 }
 
-/** @param {{n: any}} props */
 const Node = ({ n }) => html`
-  <section class="card" aria-label="Node ${n.name}">
-    <header><h2>${n.name}</h2>${n.running === false ? html`<span class="tag bad">down</span>` : html`<span class="muted">up ${duration(n.uptime)}</span>`}</header>
-    <dl class="facts small">
-      <${Meter} label="Memory" used=${n.mem_used} total=${n.mem_limit} unit=${bytes} alarm=${n.mem_alarm} />
-      <div><dt>Disk free</dt><dd class=${n.disk_free_alarm ? 'bad' : ''}>${bytes(n.disk_free)} <span class="muted nowrap">alarm below ${bytes(n.disk_free_limit)}</span></dd></div>
-      <${Meter} label="File descriptors" used=${n.fd_used} total=${n.fd_total} unit=${count} />
-      ${n.sockets_total > 0 && html`<${Meter} label="Sockets" used=${n.sockets_used} total=${n.sockets_total} unit=${count} />`}
-    </dl>
-  </section>`;
+	<section class="card" aria-label="Node ${n.name}">
+		<header><h2>${n.name}</h2>${n.running === false ? html`<span class="tag bad">down</span>` : html`<span class="muted">up ${duration(n.uptime)}</span>`}</header>
+		<dl class="facts small">
+			<${Meter} label="Memory" used=${n.mem_used} total=${n.mem_limit} unit=${bytes} alarm=${n.mem_alarm} />
+			<div><dt>Disk free</dt><dd class=${n.disk_free_alarm ? 'bad' : ''}>${bytes(n.disk_free)} ${n.disk_free_limit > 0 && html`<span class="muted nowrap">alarm below ${bytes(n.disk_free_limit)}</span>`}</dd></div>
+			<${Meter} label="File descriptors" used=${n.fd_used} total=${n.fd_total} unit=${count} />
+			${n.sockets_total > 0 && html`<${Meter} label="Sockets" used=${n.sockets_used} total=${n.sockets_total} unit=${count} />`}
+		</dl>
+	</section>`;
 
 export default function Overview() {
-  const chosen = useSignal(vhost);
-  const [first, setFirst] = useState(true);
-  const overview = usePoll('overview', first ? SERIES_QUERY : undefined, 5000, (o) => {
-    recordOverview(o);
-    if (first) setFirst(false);
-  });
-  const o = overview.data;
-  const nodes = usePoll(isMonitoring() ? 'nodes' : null, undefined, 10_000);
-  const where = within('queues', chosen);
-  const busiest = useTop(where, 'message_stats.publish_details.rate', 5000);
-  const deepest = useTop(where, 'messages', 10_000);
-  const growing = useTop(where, 'messages_details.rate', 10_000);
-  const unacked = useTop(o?.queue_totals?.messages_unacknowledged > 0 ? where : null, 'messages_unacknowledged', 10_000);
-  const alarm = (nodes.data ?? []).some((n) => n.mem_alarm || n.disk_free_alarm);
-  const connections = usePoll(alarm ? 'connections' : null, { page: 1, page_size: 500, columns: 'name,state' }, 10_000);
-  const items = (p) => p.data?.items ?? p.data ?? [];
-  const blocked = items(connections).filter((c) => c.state === 'blocked' || c.state === 'blocking');
-  const found = findings({ overview: o, nodes: nodes.data, deepest: items(deepest), growing: items(growing), unacked: items(unacked), blocked });
-  const failed = overview.error && overview.error.status !== 0 ? overview.error : null;
-  const totals = o?.object_totals;
-  const busy = items(busiest).filter((q) => rateOf(q, 'publish') > 0 || rateOf(q, 'deliver_get') > 0);
-  // Growing queues first, then the deep ones that stand still.
-  const seen = new Set();
-  const waiting = [...items(growing).filter((q) => q.messages_details?.rate > 0), ...items(deepest)]
-    .filter((q) => q.messages > 0 && !seen.has(queueId(q)) && seen.add(queueId(q))).slice(0, ROWS);
-  return html`
-    <h1 class="sr">Overview</h1>
-    <${Problem} error=${failed} />
-    <${Status} found=${found} ready=${o !== undefined && deepest.data !== undefined && growing.data !== undefined} totals=${o?.queue_totals} />
-    <div class="two">
-      <${Chart} title="Message rates" series=${RATES} ring=${history('overview')} at=${overview.at} unit=${rate} />
-      <${Chart} title="Messages in queues" series=${DEPTH} ring=${history('overview')} at=${overview.at} unit=${short} />
-    </div>
-    <div class="two">
-      <section class="card"><header><h2>Busiest queues</h2><span class="spacer" /><a href=${link(['queues'], { sort: 'message_stats.publish_details.rate', desc: 1 })}>All queues</a></header>
-        <${Loaded} of=${busiest}>${() => (busy.length
-          ? html`<${Table} label="Busiest queues" columns=${BUSY_COLUMNS} rows=${busy} id=${queueId} />`
-          : html`<${Empty} title="Nothing flows right now" code=${totals?.queues === 0 ? publishSnippet('', 'hello') : undefined}>${totals?.queues === 0 ? 'There is no queue yet. This declares one and publishes to it:' : 'Queues appear here while messages are published or delivered.'}<//>`)}<//>
-      </section>
-      <section class="card"><header><h2>Growing and deep queues</h2><span class="spacer" /><a href=${link(['queues'], { sort: 'messages', desc: 1 })}>All queues</a></header>
-        <${Loaded} of=${deepest}>${() => (waiting.length
-          ? html`<${Table} label="Growing and deep queues" columns=${DEEP_COLUMNS} rows=${waiting} id=${queueId} />`
-          : html`<${Empty} title="All queues are empty">Consumers keep up: nothing waits anywhere.<//>`)}<//>
-      </section>
-    </div>
-    <section class="card" aria-label="Totals">${o ? html`
-      <dl class="facts">
-        ${[['queues', 'Queues'], ['exchanges', 'Exchanges'], ['connections', 'Connections'], ['channels', 'Channels']].map(([key, label]) => html`<div key=${key}><dt>${label}</dt><dd><a href="#/${key}"><${Live} value=${count(totals?.[key])} /></a></dd></div>`)}
-        <div><dt>Consumers</dt><dd>${count(totals?.consumers)}</dd></div>
-        <div><dt>Version</dt><dd title="RabbitMQ API level ${o.rabbitmq_version ?? '?'}">${o.product_version ?? o.rabbitmq_version}</dd></div>
-        <div><dt>Cluster</dt><dd>${o.cluster_name}</dd></div>
-      </dl>` : html`<${Skeleton} lines=${2} />`}</section>
-    ${(nodes.data ?? []).map((n) => html`<${Node} key=${n.name} n=${n} />`)}`;
+	const chosen = useSignal(vhost);
+	const [first, setFirst] = useState(true);
+	const overview = usePoll('overview', first ? SERIES_QUERY : undefined, 5000, (o) => {
+		recordOverview(o);
+		if (first) setFirst(false);
+	});
+	const o = overview.data;
+	const past = useSpan('overview', 'overview', sources);
+	const nodes = usePoll(isMonitoring() ? 'nodes' : null, undefined, 10_000);
+	const where = within('queues', chosen);
+	const busiest = useTop(where, 'message_stats.publish_details.rate', 5000);
+	const deepest = useTop(where, 'messages', 10_000);
+	const growing = useTop(where, 'messages_details.rate', 10_000);
+	const unacked = useTop(o?.queue_totals?.messages_unacknowledged > 0 ? where : null, 'messages_unacknowledged', 10_000);
+	const looping = useTop(where, 'message_stats.redeliver_details.rate', 10_000);
+	const alarm = (nodes.data ?? []).some((n) => n.mem_alarm || n.disk_free_alarm);
+	const connections = usePoll(alarm ? 'connections' : null, { page: 1, page_size: 500, columns: 'name,state' }, 10_000);
+	const items = (p) => p.data?.items ?? p.data ?? [];
+	const blocked = items(connections).filter((c) => c.state === 'blocked' || c.state === 'blocking');
+	const found = findings({ overview: o, nodes: nodes.data, deepest: items(deepest), growing: items(growing), unacked: items(unacked), looping: items(looping), blocked });
+	const failed = overview.error && overview.error.status !== 0 ? overview.error : null;
+	const totals = o?.object_totals;
+	const busy = items(busiest).filter((q) => rateOf(q, 'publish') > 0 || rateOf(q, 'deliver_get') > 0);
+	// Growing queues first, then the deep ones that stand still.
+	const seen = new Set();
+	const waiting = [...items(growing).filter((q) => q.messages_details?.rate > 0), ...items(deepest)]
+		.filter((q) => q.messages > 0 && !seen.has(queueId(q)) && seen.add(queueId(q))).slice(0, ROWS);
+	return html`
+		<h1 class="sr">Overview</h1>
+		<${Problem} error=${failed} />
+		<${Status} found=${found} ready=${o !== undefined && deepest.data !== undefined && growing.data !== undefined} totals=${o?.queue_totals} />
+		<div class="head"><h2>Flow</h2><span class="spacer" /><${Span} ...${past} /></div>
+		<div class="two">
+			<${Chart} title="Message rates" series=${RATES} ring=${past.ring} span=${past.span} at=${past.at || overview.at} unit=${rate} />
+			<${Chart} title="Messages in queues" series=${DEPTH} ring=${past.ring} span=${past.span} at=${past.at || overview.at} unit=${short} />
+		</div>
+		<div class="two">
+			<section class="card"><header><h2>Busiest queues</h2><span class="spacer" /><a href=${link(['queues'], { sort: 'message_stats.publish_details.rate', desc: 1 })}>All queues</a></header>
+				<${Loaded} of=${busiest}>${() => (busy.length
+					? html`<${Table} label="Busiest queues" columns=${BUSY_COLUMNS} rows=${busy} id=${queueId} />`
+					: html`<${Empty} title="Nothing flows right now" code=${totals?.queues === 0 ? publishSnippet('', 'hello') : undefined}>${totals?.queues === 0 ? 'There is no queue yet. This declares one and publishes to it:' : 'Queues appear here while messages are published or delivered.'}<//>`)}<//>
+			</section>
+			<section class="card"><header><h2>Growing and deep queues</h2><span class="spacer" /><a href=${link(['queues'], { sort: 'messages', desc: 1 })}>All queues</a></header>
+				<${Loaded} of=${deepest}>${() => (waiting.length
+					? html`<${Table} label="Growing and deep queues" columns=${DEEP_COLUMNS} rows=${waiting} id=${queueId} />`
+					: html`<${Empty} title="All queues are empty">Consumers keep up: nothing waits anywhere.<//>`)}<//>
+			</section>
+		</div>
+		<section class="card" aria-label="Totals">${o ? html`
+			<dl class="facts">
+				${[['queues', 'Queues'], ['exchanges', 'Exchanges'], ['connections', 'Connections'], ['channels', 'Channels']].map(([key, label]) => html`<div key=${key}><dt>${label}</dt><dd><a href="#/${key}"><${Live} value=${count(totals?.[key])} /></a></dd></div>`)}
+				<div><dt>Consumers</dt><dd>${count(totals?.consumers)}</dd></div>
+				<div><dt>Version</dt><dd title="RabbitMQ API level ${o.rabbitmq_version ?? '?'}">${o.product_version ?? o.rabbitmq_version}</dd></div>
+				<div><dt>Cluster</dt><dd>${o.cluster_name}</dd></div>
+			</dl>` : html`<${Skeleton} lines=${2} />`}</section>
+		${(nodes.data ?? []).map((n) => html`<${Node} key=${n.name} n=${n} />`)}`;
 }

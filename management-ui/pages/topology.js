@@ -1,147 +1,18 @@
-// A virtual host as a graph: exchanges on the left, queues on the right. Drag to move, wheel or buttons to zoom.
-import { html, useEffect, useMemo, useRef, useState } from '../lib/html.js';
-import { exchangeName, plural, short } from '../lib/format.js';
-import { layout, NODE } from '../lib/layout.js';
-import { usePoll } from '../lib/poll.js';
-import { amend, link, useRoute } from '../lib/route.js';
-import { useSignal } from '../lib/signal.js';
-import { vhost, within } from '../lib/vhost.js';
-import { Search } from '../components/list.js';
-import { Empty, Loaded } from '../components/state.js';
-
-const NODES_MAX = 400;
-const MARGIN = 24;
-const ZOOM_MAX = 8;
-
-/** @param {string} text */
-const cut = (text) => (text.length > 24 ? `${text.slice(0, 23)}…` : text);
-
-/** What is bound, grouped, and narrowed to what matches and its neighbours. @param {any[]} bindings @param {string} search */
-function graphOf(bindings, search) {
-  const needle = search.toLowerCase();
-  const hit = (b) => !needle || [b.source, b.destination, b.routing_key].some((t) => t.toLowerCase().includes(needle));
-  /** @type {Map<string, {id: string, kind: 'exchange' | 'queue', name: string}>} */
-  const things = new Map();
-  /** @type {Map<string, import('../lib/layout.js').Edge>} */
-  const edges = new Map();
-  let left = 0;
-  for (const b of bindings) {
-    if (b.source === '' || !hit(b)) continue;
-    const from = `exchange\n${b.source}`;
-    const to = `${b.destination_type}\n${b.destination}`;
-    const fresh = [from, to].filter((id) => !things.has(id)).length;
-    if (things.size + fresh > NODES_MAX) {
-      left++;
-      continue;
-    }
-    things.set(from, { id: from, kind: 'exchange', name: b.source });
-    things.set(to, { id: to, kind: b.destination_type, name: b.destination });
-    const edge = edges.get(`${from}\t${to}`) ?? { from, to, keys: [] };
-    edge.keys.push(b.routing_key || (Object.keys(b.arguments ?? {}).length ? JSON.stringify(b.arguments) : '(no key)'));
-    edges.set(`${from}\t${to}`, edge);
-  }
-  return { things: [...things.values()], edges: [...edges.values()], left };
-}
-
-/** @param {{width: number, height: number, children?: any}} props */
-function Canvas({ width, height, children }) {
-  const full = { x: -MARGIN, y: -MARGIN, w: width + 2 * MARGIN, h: height + 2 * MARGIN };
-  const [view, setView] = useState(full);
-  const svg = useRef(/** @type {SVGSVGElement | null} */ (null));
-  const drag = useRef(/** @type {{x: number, y: number} | null} */ (null));
-  useEffect(() => setView(full), [width, height]);
-  const zoom = (factor, px = 0.5, py = 0.5) => setView((v) => {
-    const w = Math.min(full.w * 2, Math.max(full.w / ZOOM_MAX / 4, v.w * factor));
-    const h = (v.h * w) / v.w;
-    return { x: v.x + (v.w - w) * px, y: v.y + (v.h - h) * py, w, h };
-  });
-  useEffect(() => {
-    const el = svg.current;
-    if (!el) return undefined;
-    // Not as an attribute: those listeners are passive, and the page would scroll as well.
-    const wheel = (e) => {
-      if (!e.ctrlKey && !e.metaKey && !e.shiftKey && Math.abs(e.deltaY) < Math.abs(e.deltaX)) return;
-      e.preventDefault();
-      const box = el.getBoundingClientRect();
-      zoom(e.deltaY > 0 ? 1.15 : 1 / 1.15, (e.clientX - box.left) / box.width, (e.clientY - box.top) / box.height);
-    };
-    el.addEventListener('wheel', wheel, { passive: false });
-    return () => el.removeEventListener('wheel', wheel);
-  }, []);
-  const move = (e) => {
-    if (!drag.current || !svg.current) return;
-    const scale = Math.max(view.w / svg.current.clientWidth, view.h / svg.current.clientHeight);
-    const [dx, dy] = [(e.clientX - drag.current.x) * scale, (e.clientY - drag.current.y) * scale];
-    drag.current = { x: e.clientX, y: e.clientY };
-    setView((v) => ({ ...v, x: v.x - dx, y: v.y - dy }));
-  };
-  const keys = (e) => {
-    const step = /** @type {Record<string, [number, number]>} */ ({ ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] })[e.key];
-    if (step) setView((v) => ({ ...v, x: v.x + (step[0] * v.w) / 10, y: v.y + (step[1] * v.h) / 10 }));
-    else if (e.key === '+' || e.key === '=') zoom(0.8);
-    else if (e.key === '-') zoom(1.25);
-    else if (e.key === '0') setView(full);
-    else return;
-    e.preventDefault();
-  };
-  return html`
-    <div class="tools"><span class="muted">Drag to move, wheel or + and − to zoom</span><span class="spacer" />
-      <button class="small" aria-label="Zoom in" onClick=${() => zoom(0.8)}>+</button><button class="small" aria-label="Zoom out" onClick=${() => zoom(1.25)}>−</button><button class="small" onClick=${() => setView(full)}>Fit</button></div>
-    <svg ref=${svg} class="graph" tabindex="0" role="group" aria-label="Topology" style=${{ height: 'max(360px, calc(100vh - 288px))' }} viewBox="${view.x} ${view.y} ${view.w} ${view.h}"
-      onKeyDown=${keys} onPointerDown=${(e) => { drag.current = { x: e.clientX, y: e.clientY }; }} onPointerMove=${move}
-      onPointerUp=${() => { drag.current = null; }} onPointerLeave=${() => { drag.current = null; }}>
-      <defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto"><path d="M0 0 8 4 0 8z" fill="var(--line-strong)" /></marker></defs>
-      ${children}
-    </svg>`;
-}
-
-/** @param {{bindings: any[], queues: Map<string, any>, name: string, search: string}} props */
-function Graph({ bindings, queues, name, search }) {
-  const [over, setOver] = useState('');
-  const shape = JSON.stringify(bindings.map((b) => [b.source, b.destination, b.properties_key]));
-  const { edges, left, placed } = useMemo(() => {
-    const g = graphOf(bindings, search);
-    return { ...g, placed: layout(g.things, g.edges) };
-  }, [shape, search]);
-  const near = useMemo(() => new Set([over, ...edges.flatMap((e) => (e.from === over ? [e.to] : e.to === over ? [e.from] : []))]), [over, edges]);
-  if (placed.nodes.size === 0) {
-    return html`<${Empty} title=${search ? `Nothing matches “${search}”` : 'Nothing is bound yet'}>${search ? '' : 'Bind a queue to an exchange and it appears here. Every queue is also reachable by its name through the default exchange, which is not drawn.'}<//>`;
-  }
-  return html`
-    <${Canvas} width=${placed.width} height=${placed.height}>
-      ${edges.map((e) => {
-        const [a, b] = [placed.nodes.get(e.from), placed.nodes.get(e.to)];
-        if (!a || !b) return null;
-        const [x1, y1, x2, y2] = [a.x + NODE.width, a.y, b.x, b.y];
-        const mid = (x1 + x2) / 2;
-        const on = over && (e.from === over || e.to === over);
-        return html`<g key=${`${e.from}\t${e.to}`} class=${over && !on ? 'faded' : ''}><path class="edge ${on ? 'hot' : ''}" d="M${x1} ${y1}C${mid} ${y1} ${mid} ${y2} ${x2} ${y2}" marker-end="url(#tip)"><title>${e.keys.join('\n')}</title></path>
-          ${on && html`<text class="edge-label" x=${x2 - 12} y=${y2 - 6} text-anchor="end">${cut(e.keys.join(', '))}</text>`}</g>`;
-      })}
-      ${[...placed.nodes.values()].map((n) => {
-        const q = n.kind === 'queue' ? queues.get(n.name) : undefined;
-        const trouble = q && !q.consumers && q.messages > 0;
-        return html`<a key=${n.id} href=${link([n.kind, name, n.name])} onMouseEnter=${() => setOver(n.id)} onMouseLeave=${() => setOver('')} onFocus=${() => setOver(n.id)} onBlur=${() => setOver('')}>
-          <g class="node ${n.kind} ${trouble ? 'trouble' : ''} ${over && !near.has(n.id) ? 'faded' : ''}" transform="translate(${n.x} ${n.y - NODE.height / 2})"><title>${exchangeName(n.name)}${q ? `\n${q.messages} messages, ${q.consumers} consumers` : ''}</title>
-            <rect width=${NODE.width} height=${NODE.height} rx=${n.kind === 'exchange' ? 14 : 5} /><text x=${q ? 10 : NODE.width / 2} y="18" text-anchor=${q ? 'start' : 'middle'}>${cut(n.name).slice(0, q ? 18 : 24)}</text>
-            ${q && html`<text class="sub" x=${NODE.width - 10} y="18" text-anchor="end">${short(q.messages)}</text>`}</g></a>`;
-      })}
-    <//>
-    ${left > 0 && html`<div class="foot muted">${plural(left, 'binding is', 'bindings are')} not drawn: a picture of more than ${NODES_MAX} nodes says nothing. Filter to see the rest.</div>`}`;
-}
+// A virtual host as a graph: exchanges on the left, queues on the right.
+import { amend, Graph, html, Loaded, Search, usePoll, useRoute, useSignal, vhost, within } from '../ui.js';
 
 export default function Topology() {
-  const chosen = useSignal(vhost);
-  const { query } = useRoute();
-  // A graph of several virtual hosts would join what cannot be joined.
-  const vhosts = usePoll(chosen ? null : 'vhosts', undefined, 0);
-  const name = chosen || (vhosts.data?.some((v) => v.name === '/') ? '/' : vhosts.data?.[0]?.name);
-  const bindings = usePoll(name ? within('bindings', name) : null, undefined, 15_000);
-  const queues = usePoll(name ? within('queues', name) : null, { page: 1, page_size: 500, sort: 'messages', sort_reverse: true, columns: 'name,messages,consumers' }, 10_000);
-  const byName = new Map((queues.data?.items ?? queues.data ?? []).map((q) => [q.name, q]));
-  return html`
-    <div class="head"><h1>Topology</h1><span class="muted">${name ? `of ${name}` : ''}</span></div>
-    <section class="card"><div class="tools"><${Search} label="Filter by exchange, queue or key" value=${query.name ?? ''} onChange=${(v) => amend({ name: v })} />
-        <span class="muted">Round: exchange. Square: queue, with its messages. Amber: messages and no consumer.</span></div>
-      <${Loaded} of=${bindings} lines=${10}>${(all) => html`<${Graph} bindings=${all} queues=${byName} name=${name} search=${query.name ?? ''} />`}<//></section>`;
+	const chosen = useSignal(vhost);
+	const { query } = useRoute();
+	// A graph of several virtual hosts would join what cannot be joined.
+	const vhosts = usePoll(chosen ? null : 'vhosts', undefined, 0);
+	const name = chosen || (vhosts.data?.some((v) => v.name === '/') ? '/' : vhosts.data?.[0]?.name);
+	const bindings = usePoll(name ? within('bindings', name) : null, undefined, 15_000);
+	const queues = usePoll(name ? within('queues', name) : null, { page: 1, page_size: 500, sort: 'messages', sort_reverse: true, columns: 'name,messages,consumers' }, 10_000);
+	const byName = new Map((queues.data?.items ?? queues.data ?? []).map((q) => [q.name, q]));
+	return html`
+		<div class="head"><h1>Topology</h1><span class="muted">${name ? `of ${name}` : ''}</span></div>
+		<section class="card"><div class="tools"><${Search} label="Filter by exchange, queue or key" value=${query.name ?? ''} onChange=${(v) => amend({ name: v })} />
+				<span class="muted">Round: exchange. Square: queue, with its messages. Amber: messages and no consumer.</span></div>
+			<${Loaded} of=${bindings} lines=${10}>${(all) => html`<${Graph} bindings=${all} queues=${byName} name=${name} search=${query.name ?? ''} />`}<//></section>`;
 }

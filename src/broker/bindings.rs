@@ -141,7 +141,7 @@ impl Broker {
                     });
                 }
             }
-            move_message(&mut turn, self.environment(), message, queues, None);
+            move_message(&mut turn, self.environment(), message, queues, |_| None);
         }
         self.finish(&mut turn);
     }

@@ -14,6 +14,7 @@ use leveret_queues::store::{Pressure, Record, RecoveredQueue, Store};
 use leveret_queues::{Millis, QueueId};
 use parking_lot::Mutex;
 
+use super::alarms::Alarms;
 use super::arguments::to_args;
 use super::attempts::Attempts;
 use super::attributes::{held_until, released_headers};
@@ -37,9 +38,10 @@ use super::queue_options;
 use super::refusal::Refusal;
 use super::registry::{ChannelHandle, ConnectionHandle, Registry};
 use super::seats::Seat;
+use super::security::Security;
 use super::token::Tokens;
 use super::turn::{Dead, Turn};
-use super::users::{PermissionRecord, UserRecord, Users, hash_password};
+use super::users::{PermissionRecord, UserRecord, Users};
 use super::vhost::{Vhost, VhostStats};
 
 /// Everything that all connections share.
@@ -50,6 +52,8 @@ pub struct Broker {
     pub users: Users,
     /// Who is connected.
     pub registry: Registry,
+    /// Too little disk or memory to take more.
+    pub alarms: Alarms,
     /// Logins that were tried.
     pub attempts: Attempts,
     /// Which tokens are taken in place of passwords, if any.
@@ -65,30 +69,6 @@ pub struct Broker {
     next_consumer: AtomicU64,
     /// Publishing connections that wait for the store.
     waiting: Mutex<Vec<Waker>>,
-}
-
-/// How users log in, and who the first one is.
-pub struct Security {
-    /// Logins from one address that may fail in a minute before it is held up; 0 for no limit.
-    pub login_failures_per_minute: u32,
-    /// Which tokens are taken in place of passwords.
-    pub tokens: Option<Arc<Tokens>>,
-    /// The user that a first start makes. Without it: guest, from this machine only.
-    pub admin: Option<Admin>,
-}
-
-impl Default for Security {
-    fn default() -> Self {
-        Self { login_failures_per_minute: 30, tokens: None, admin: None }
-    }
-}
-
-/// The first user. No `Debug`: it would print the password.
-pub struct Admin {
-    /// The name.
-    pub name: String,
-    /// The password.
-    pub password: String,
 }
 
 /// Why a broker cannot start on what it found.
@@ -146,6 +126,7 @@ impl Broker {
             limits,
             users: Users::new(),
             registry: Registry::default(),
+            alarms: Alarms::default(),
             attempts: Attempts::new(security.login_failures_per_minute),
             tokens: security.tokens,
             vhosts: DashMap::new(),
@@ -274,31 +255,6 @@ impl Broker {
             _ => return self.load_rule(key, value),
         }
         Ok(())
-    }
-
-    /// A first start has the vhost `/` and a user who may do everything there: the one that is given, or
-    /// guest.
-    fn first_start(&self, admin: Option<&Admin>) -> Result<(), StartError> {
-        let mut changes = Changes::default();
-        if self.vhosts.is_empty() {
-            self.vhosts.insert("/".to_owned(), Arc::new(Vhost::new("/")));
-            changes.put(Key::vhost("/"), &serde_json::json!({}));
-        }
-        if self.users.is_empty() {
-            let (name, password) = admin
-                .map_or(("guest", &b"guest"[..]), |admin| (admin.name.as_str(), admin.password.as_bytes()));
-            let record = UserRecord {
-                password_hash: hash_password(password).map_err(|_| StartError::Randomness)?,
-                tags: vec!["administrator".to_owned()],
-            };
-            changes.put(Key::user(name), &record);
-            changes.put(Key::permission(name, "/"), &PermissionRecord::all());
-            self.users.put(name, record);
-            self.users
-                .permit(name, "/", PermissionRecord::all())
-                .map_err(|error| StartError::Storage(error.to_string()))?;
-        }
-        Ok(self.commit(&changes)?)
     }
 
     /// Puts what was committed in place, as a start would.
@@ -449,7 +405,9 @@ impl Broker {
 
     /// Whether publishers are to be read from no further.
     pub fn publishers_must_wait(&self) -> bool {
-        self.environment.memory.is_overdrawn() || self.environment.store.pressure() != Pressure::None
+        self.alarms.is_raised()
+            || self.environment.memory.is_overdrawn()
+            || self.environment.store.pressure() != Pressure::None
     }
 
     /// Ready when publishers may go on; otherwise `waker` is woken when they may.
@@ -524,9 +482,9 @@ impl Broker {
         let settle = place.map(|(seq, _)| source.settled(seq, reason));
         let targets = self.dead_letter_targets(turn.now, &source, reason, &message);
         match targets {
-            Some((message, targets)) => self.move_to(turn, &message, targets, settle),
-            None => self.move_to(turn, &message, Targets::default(), settle),
-        }
+            Some((message, targets)) => self.move_to(turn, &message, targets, |_| settle),
+            None => self.move_to(turn, &message, Targets::default(), |_| settle),
+        };
     }
 
     fn dead_letter_targets(
@@ -590,17 +548,18 @@ impl Broker {
         if let Some(without) = copies.and_then(|copies| copies.without_bcc) {
             message = without;
         }
-        self.move_to(turn, &message, Targets { queues, holders: Vec::new() }, settle);
+        self.move_to(turn, &message, Targets { queues, holders: Vec::new() }, |_| settle);
     }
 
     /// Moves a message to queues and waiting rooms, and out of where it was, in one step of the store.
-    fn move_to(
+    /// `settle` hears whether any of them took it. Returns the same.
+    pub(super) fn move_to(
         &self,
         turn: &mut Turn,
         message: &leveret_queues::Message,
         targets: Targets,
-        settle: Option<Record>,
-    ) {
+        settle: impl FnOnce(bool) -> Option<Record>,
+    ) -> bool {
         let Targets { queues, mut holders } = targets;
         // Holders' locks come before queues', in order of their ids.
         holders.sort_by_key(|holder| holder.id);
@@ -610,18 +569,20 @@ impl Broker {
             let own = message.with_properties(message.properties(), message.meta());
             admissions.extend(holder.admit(turn, own, due));
         }
-        move_message(turn, &self.environment, message, queues, settle);
+        let held = !admissions.is_empty();
+        let taken = move_message(turn, &self.environment, message, queues, |taken| settle(taken || held));
         for admission in admissions {
             admission.done(true);
         }
+        taken || held
     }
 }
 
 /// Where the broker moves a message.
 #[derive(Default)]
-struct Targets {
-    queues: Vec<Arc<QueueHandle>>,
-    holders: Vec<Arc<Holder>>,
+pub(super) struct Targets {
+    pub(super) queues: Vec<Arc<QueueHandle>>,
+    pub(super) holders: Vec<Arc<Holder>>,
 }
 
 /// The order in which definitions are loaded.

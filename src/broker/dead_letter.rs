@@ -171,6 +171,29 @@ pub(super) fn dead_letter(
     }
 }
 
+/// Where a dead letter was before it died last.
+pub(super) struct Birth {
+    /// The queue that dropped it.
+    pub(super) queue: String,
+    exchange: String,
+    pub(super) routing_key: Vec<u8>,
+}
+
+/// What a dead letter's history says of its last death. `None`: it never died.
+pub(super) fn birth(message: &Message) -> Option<Birth> {
+    let newest = deaths(headers(message).filter(|_| message.meta().died)?).into_iter().next()?;
+    let text = |field| String::from_utf8(newest.get(field)?.as_bytes()?.to_vec()).ok();
+    let key = newest.get("routing-keys")?.as_array()?.iter().next()?.as_bytes()?;
+    Some(Birth { queue: text("queue")?, exchange: text("exchange")?, routing_key: key.to_vec() })
+}
+
+impl Birth {
+    /// The message as it was published, its history kept.
+    pub(super) fn restored(&self, message: &Message) -> Message {
+        message.republished(&self.exchange, &self.routing_key, message.properties(), message.meta())
+    }
+}
+
 impl DeadLetter {
     /// Whether `target` would close a circle in which no client takes part: it dropped this message
     /// before, and nobody has rejected it since.

@@ -27,7 +27,7 @@ pub(super) struct Body {
     pub(super) stored: bool,
 }
 
-/// An entry that was taken out.
+/// An entry that was taken out, or looked at.
 #[derive(Debug)]
 pub(super) enum Taken {
     /// Its body was in memory.
@@ -81,6 +81,12 @@ impl Pending {
         let Some(body) = self.bodies.remove(&id.seq) else { return Some(Taken::Stored) };
         self.bytes -= body.message.memory();
         Some(Taken::Here(body))
+    }
+
+    /// An entry, left where it is.
+    pub(super) fn look(&self, id: PendingId) -> Option<Taken> {
+        let known = self.schedule.contains(&id);
+        known.then(|| self.bodies.get(&id.seq).map_or(Taken::Stored, |body| Taken::Here(body.clone())))
     }
 
     /// The entry to be released next.

@@ -7,12 +7,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub struct Memory {
     held: AtomicU64,
     budget: u64,
+    reads_ahead: AtomicU64,
+    reads_late: AtomicU64,
 }
 
 impl Memory {
     /// Nothing held, `budget` bytes allowed.
     pub fn new(budget: u64) -> Self {
-        Self { held: AtomicU64::new(0), budget }
+        Self {
+            held: AtomicU64::new(0),
+            budget,
+            reads_ahead: AtomicU64::new(0),
+            reads_late: AtomicU64::new(0),
+        }
     }
 
     /// A queue held `before` bytes and now holds `after`.
@@ -22,6 +29,17 @@ impl Memory {
         } else {
             self.held.fetch_sub(before - after, Ordering::Relaxed);
         }
+    }
+
+    /// A queue's read came back; `early`: before its messages in memory had run out.
+    pub(super) fn read_back(&self, early: bool) {
+        let counter = if early { &self.reads_ahead } else { &self.reads_late };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Reads from disk that came back before they were needed, and those that came back after.
+    pub fn reads(&self) -> (u64, u64) {
+        (self.reads_ahead.load(Ordering::Relaxed), self.reads_late.load(Ordering::Relaxed))
     }
 
     /// Bytes held now.

@@ -4,6 +4,7 @@
 //! Absent: frames, reply codes, sockets, tasks. Time is read through the clock that was handed in.
 
 mod accounts;
+pub mod alarms;
 pub mod arguments;
 pub mod attempts;
 mod attributes;
@@ -39,11 +40,13 @@ pub mod queue_handle;
 pub mod queue_options;
 pub mod queues;
 mod recent_history;
+pub mod redrive;
 pub mod refusal;
 pub mod registry;
 pub mod reply_to;
 mod rules;
 mod seats;
+pub mod security;
 pub mod token;
 pub mod topic_permissions;
 pub mod turn;

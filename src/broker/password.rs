@@ -93,6 +93,15 @@ mod tests {
     }
 
     #[test]
+    fn a_sha_512_hash_of_the_same_form_is_verified() {
+        // The same salt and password through Python's hashlib.
+        let hash =
+            "kI3GChuNuIYf8lRbCCxZjgjKwsY19ns6+uFO0zcXRBGA/XGJPYD8OWMy7EB8TaOmAzjP2azv84GbINYwX2cDWb4DHnc=";
+        let stored = imported(hash, Some("rabbit_password_hashing_sha512")).unwrap();
+        assert!(verify(b"test12", &stored) && !verify(b"test13", &stored));
+    }
+
+    #[test]
     fn hashes_survive_export_and_import() {
         for stored in [hash_password(b"pw").unwrap(), imported(&portable_hash(b"pw"), None).unwrap()] {
             let (hash, algorithm) = exported(&stored);

@@ -166,14 +166,7 @@ impl Publisher {
         turn: &mut Turn,
         incoming: impl Iterator<Item = Incoming>,
     ) -> (&mut Vec<Fate>, Option<Refusal>) {
-        let valid_for = (vhost.generation.load(Ordering::Acquire), broker.users.revision());
-        if self.valid_for != valid_for {
-            rights.refresh(&broker.users);
-            self.routes.clear();
-            self.permitted.clear();
-            self.last = None;
-            self.valid_for = valid_for;
-        }
+        self.catch_up(broker, vhost, rights);
         self.fates.clear();
         self.batch.clear();
         let mut refusal = None;
@@ -201,6 +194,44 @@ impl Publisher {
             }
         }
         (&mut self.fates, refusal)
+    }
+
+    /// Forgets what was found under other permissions or another topology.
+    fn catch_up(&mut self, broker: &Broker, vhost: &Vhost, rights: &mut AccessRights) {
+        let valid_for = (vhost.generation.load(Ordering::Acquire), broker.users.revision());
+        if self.valid_for != valid_for {
+            rights.refresh(&broker.users);
+            self.routes.clear();
+            self.permitted.clear();
+            self.last = None;
+            self.valid_for = valid_for;
+        }
+    }
+
+    /// Refuses a message that will be published later, as a publish would be now.
+    pub fn check(
+        &mut self,
+        broker: &Broker,
+        vhost: &Vhost,
+        rights: &mut AccessRights,
+        message: &Message,
+        headers: bool,
+    ) -> Result<(), Refusal> {
+        self.catch_up(broker, vhost, rights);
+        let copies = if headers { copies::keys(message)? } else { None };
+        if copies.is_none() && self.known_route(message).is_some() {
+            return Ok(());
+        }
+        self.permit(&vhost.name, rights, message.exchange())?;
+        let name = String::from_utf8_lossy(message.exchange());
+        let found = match vhost.topology.read().router.exchange(&name) {
+            None => Err(RouteError::NoSuchExchange),
+            Some(exchange) if exchange.internal => Err(RouteError::Internal),
+            Some(_) => Ok(()),
+        };
+        found.map_err(|error| not_routed(error, message, &vhost.name))?;
+        let more = copies.iter().flat_map(|copies| copies.keys.iter().map(Vec::as_slice));
+        vhost.check_topics(rights, Access::Write, &name, std::iter::once(message.routing_key()).chain(more))
     }
 
     /// Finds the queues of a message and adds it to their groups.

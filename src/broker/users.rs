@@ -115,6 +115,10 @@ pub enum LoginRefused {
     Token(TokenRefused),
 }
 
+/// The hash of no password that anybody has.
+const NOBODY: &str =
+    "$argon2id$v=19$m=19456,t=2,p=1$bm9ib2R5IGF0IGFsbA$UfD2rt9mYdZC5TkB1iBq6kJrTOxO8nN6kqkD4yM4p1k";
+
 /// Users remembered after a successful login, at most.
 const REMEMBERED_MAX: usize = 10_000;
 
@@ -277,7 +281,7 @@ impl Users {
         password: &[u8],
         loopback: bool,
     ) -> Option<Result<UserName, LoginRefused>> {
-        let Some(record) = self.user(name) else { return Some(Err(LoginRefused::Credentials)) };
+        let record = self.user(name)?;
         let digest = self.digest(name, password, &record.password_hash);
         if self.remembered.lock().get(name) != Some(&digest) {
             return None;
@@ -297,14 +301,16 @@ impl Users {
         loopback: bool,
         in_turn: impl FnOnce() -> bool,
     ) -> Result<UserName, LoginRefused> {
-        let record = self.user(name).ok_or(LoginRefused::Credentials)?;
-        let digest = self.digest(name, password, &record.password_hash);
+        let known = self.user(name);
+        // Nobody's password is checked as slowly, lest the time tell which names are known.
+        let hash = known.as_ref().map_or(NOBODY, |record| record.password_hash.as_str());
+        let digest = self.digest(name, password, hash);
         if self.remembered.lock().get(name) != Some(&digest) {
             let one_at_a_time = self.verifying.lock();
             if !in_turn() {
                 return Err(LoginRefused::TooManyFailures);
             }
-            let right = verify(password, &record.password_hash);
+            let right = verify(password, hash) && known.is_some();
             drop(one_at_a_time);
             if !right {
                 return Err(LoginRefused::Credentials);
@@ -489,6 +495,15 @@ mod tests {
         assert_eq!(users.login("guest", b"wrong", true, || true), Err(LoginRefused::Credentials));
         assert_eq!(users.login("nobody", b"guest", true, || true), Err(LoginRefused::Credentials));
         assert_eq!(users.login("guest", b"guest", false, || true), Err(LoginRefused::LoopbackOnly));
+    }
+
+    #[test]
+    fn nobody_s_hash_costs_what_ours_cost() {
+        let ours = hash_password(b"x").expect("randomness");
+        let cost = |hash: &str| hash.rsplitn(3, '$').nth(2).map(str::to_owned);
+        assert_eq!(cost(NOBODY), cost(&ours));
+        assert!(argon2::password_hash::phc::PasswordHash::new(NOBODY).is_ok());
+        assert!(users().login_again("nobody", b"x", true).is_none(), "it is to be checked");
     }
 
     #[test]

@@ -14,7 +14,8 @@ use super::config::{self, Config, ServeArgs};
 use super::logging::{self, Log};
 use super::reload::Reload;
 use crate::broker::Broker;
-use crate::broker::broker::{Found, Security};
+use crate::broker::broker::Found;
+use crate::broker::security::Security;
 use crate::broker::token::Tokens;
 use crate::management;
 use crate::net::tls::Tls;
@@ -75,7 +76,13 @@ async fn serve(args: &ServeArgs, config: &Config, folder: &Folder, log: Log) -> 
     let known: HashSet<QueueId> = broker.durable_queue_ids();
     store.retain_queues(&known)?;
 
-    let server = Server::start(Arc::clone(&broker), config.proxy_protocol_trusted.clone());
+    broker.alarms.set_limits(config.alarms());
+    let watched = Arc::clone(&broker);
+    reload.on("alarms", move |config| {
+        watched.alarms.set_limits(config.alarms());
+        Ok(())
+    });
+    let server = Server::start(Arc::clone(&broker), folder.path(), config.proxy_protocol_trusted.clone());
     let amqp = server.listen(config.amqp_listen, None).await?;
     let amqps = match (config.amqps_listen, &tls) {
         (Some(address), Some(tls)) => Some(server.listen(address, Some(Arc::clone(tls))).await?),
@@ -91,8 +98,10 @@ async fn serve(args: &ServeArgs, config: &Config, folder: &Folder, log: Log) -> 
         amqps,
         tls,
         data_dir: folder.path().to_owned(),
+        http_timeout: Duration::from_millis(config.http_timeout_ms),
         ui_dir: config.ui_dir.clone(),
         topology: config.topology.clone(),
+        store: store.metrics(),
     };
     let asked = management::Listening {
         http: config.http_listen,

@@ -168,7 +168,8 @@ impl Shared {
         }
     }
 
-    async fn logged_in(&self, headers: &HeaderMap, from: Option<From>) -> Result<Login> {
+    /// Who asks, by password, token or session.
+    pub(super) async fn logged_in(&self, headers: &HeaderMap, from: Option<From>) -> Result<Login> {
         let from = from.ok_or_else(|| Refused::who("Login failed"))?;
         let identity = if let Some(header) = headers.get(AUTHORIZATION).map(HeaderValue::as_bytes) {
             match (credentials(header), bearer(header)) {
@@ -212,7 +213,12 @@ impl Shared {
 }
 
 fn refused(name: &str, from: From, why: &LoginRefused) -> Refused {
-    tracing::warn!(peer = %from.address, user = %name, "http login refused: {why}");
+    // Those that are held up are many, and were told of before.
+    if *why == LoginRefused::TooManyFailures {
+        tracing::debug!(peer = %from.address, "http login refused: {why}");
+    } else {
+        tracing::warn!(peer = %from.address, user = %name, "http login refused: {why}");
+    }
     match why {
         LoginRefused::Credentials | LoginRefused::Token(_) => Refused::who("Login failed"),
         LoginRefused::LoopbackOnly => Refused::who("User can only log in via localhost"),

@@ -110,6 +110,19 @@ where
     Operations::new(HttpMethod::Get, operation, routing::get(handler))
 }
 
+/// Server-sent events.
+pub(super) fn stream<H, T>(summary: &str, handler: H) -> Operations
+where
+    H: Handler<T, Api>,
+    T: 'static,
+{
+    let content = ContentBuilder::new().schema(Some(String::schema())).build();
+    let events =
+        ResponseBuilder::new().description("Events, without end.").content("text/event-stream", content);
+    let operation = OperationBuilder::new().summary(Some(summary)).response("200", events.build());
+    Operations::new(HttpMethod::Get, operation, routing::get(handler))
+}
+
 /// A check of health: 503 when ill, with what was found.
 pub(super) fn check<H, T>(summary: &str, handler: H) -> Operations
 where
@@ -324,6 +337,7 @@ fn complete(path: &str, about: &str, private: bool, operation: OperationBuilder)
             .response("401", refused("Nobody is logged in, or the user may not do this."))
             .response("429", refused("Too many logins from this address have failed."))
             .security(SecurityRequirement::new("login", Vec::<String>::new()))
+            .security(SecurityRequirement::new("token", Vec::<String>::new()))
             .build()
     } else {
         operation.build()
@@ -383,7 +397,9 @@ impl Routes {
                 .to_owned(),
         );
         let login = SecurityScheme::Http(Http::new(HttpAuthScheme::Basic));
-        let components = ComponentsBuilder::new().security_scheme("login", login).build();
+        let token = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
+        let components =
+            ComponentsBuilder::new().security_scheme("login", login).security_scheme("token", token).build();
         let description =
             OpenApiBuilder::new().info(info).paths(self.paths).components(Some(components)).build();
         (self.router, description)

@@ -18,7 +18,7 @@ use crate::broker::vhost::Vhost;
 
 fn shown(vhost: &Vhost, exchange: &ExchangeInfo) -> Value {
     let matched = vhost.policies_of_exchange(&exchange.name);
-    json!({
+    let mut shown = json!({
         "name": &*exchange.name,
         "vhost": vhost.name.as_str(),
         "type": exchange.kind.name(),
@@ -29,7 +29,11 @@ fn shown(vhost: &Vhost, exchange: &ExchangeInfo) -> Value {
         "policy": matched.policy.as_ref().map(|policy| &*policy.name),
         "operator_policy": matched.operator.as_ref().map(|policy| &*policy.name),
         "effective_policy_definition": matched.definition(),
-    })
+    });
+    if let Some(holder) = vhost.holder(&exchange.name) {
+        shown["messages_delayed"] = holder.count().into();
+    }
+    shown
 }
 
 fn rows(api: &Api, login: &Login, vhost: Option<&str>) -> Result<Vec<Value>> {

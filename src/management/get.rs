@@ -50,7 +50,7 @@ enum AckMode {
 
 #[derive(Clone, Copy, Deserialize, PartialEq, Eq, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
-enum Encoding {
+pub(super) enum Encoding {
     Auto,
     Base64,
 }
@@ -118,16 +118,21 @@ pub(super) async fn get(
     Ok(Json(shown))
 }
 
+/// A body, or its beginning, and how it is encoded.
+pub(super) fn payload(body: &[u8], truncate: Option<usize>, encoding: Encoding) -> (String, &'static str) {
+    let cut = &body[..body.len().min(truncate.unwrap_or(usize::MAX))];
+    let text = (encoding == Encoding::Auto).then(|| std::str::from_utf8(cut).ok()).flatten();
+    match text {
+        Some(text) => (text.to_owned(), "string"),
+        None => (STANDARD.encode(cut), "base64"),
+    }
+}
+
 fn message(queue: &QueueHandle, delivery: &Delivery, left: u64, wish: &Wish) -> Value {
     let counted = queue.with_delivery_count(delivery);
     let message = counted.as_ref().unwrap_or(&delivery.message);
     let body = message.body();
-    let cut = &body[..body.len().min(wish.truncate.unwrap_or(usize::MAX))];
-    let text = (wish.encoding == Encoding::Auto).then(|| std::str::from_utf8(cut).ok()).flatten();
-    let (payload, encoding) = match text {
-        Some(text) => (text.to_owned(), "string"),
-        None => (STANDARD.encode(cut), "base64"),
-    };
+    let (payload, encoding) = payload(body, wish.truncate, wish.encoding);
     json!({
         "payload_bytes": body.len(),
         "redelivered": delivery.redelivered,
@@ -140,7 +145,8 @@ fn message(queue: &QueueHandle, delivery: &Delivery, left: u64, wish: &Wish) -> 
     })
 }
 
-fn properties(raw: &[u8]) -> Value {
+/// A message's properties, in `RabbitMQ`'s names.
+pub(super) fn properties(raw: &[u8]) -> Value {
     let mut shown = Map::new();
     let Ok(properties) = Properties::parse(raw) else { return Value::Object(shown) };
     for (name, field) in super::publish::TEXTS {

@@ -58,13 +58,11 @@ pub(super) async fn below_connection_limit(State(api): State<Api>) -> Response {
 
 /// `alarms`, `local-alarms`.
 pub(super) async fn alarms(State(api): State<Api>, _: Login) -> Response {
-    match node::alarm(&api) {
-        None => well(),
-        Some(resource) => {
-            let alarm = json!({ "node": &*api.facts.node, "resource": resource });
-            ill("There are alarms in effect in the cluster", json!({ "alarms": [alarm] }))
-        }
-    }
+    let Some(reasons) = node::reasons(&api) else { return well() };
+    let raised = node::alarms(&api).into_iter();
+    let raised = raised.map(|resource| json!({ "node": &*api.facts.node, "resource": resource.to_string() }));
+    let reason = format!("There are alarms in effect in the cluster: {reasons}");
+    ill(&reason, json!({ "alarms": raised.collect::<Vec<_>>() }))
 }
 
 /// `virtual-hosts`.

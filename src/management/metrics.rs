@@ -13,9 +13,10 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
 use super::facts::{CLUSTER, COMPATIBLE_WITH, VERSION};
-use super::node::{DISK_FREE_LIMIT, Usage, alarm};
+use super::node::{Usage, alarms};
 use super::rates::Totals;
-use super::{Api, Shared, server};
+use super::{Api, Shared, server, store_metrics};
+use crate::broker::alarms::Resource;
 
 /// What Prometheus asks for; others are not served.
 pub(super) fn router(api: Api) -> Router {
@@ -29,14 +30,14 @@ pub(super) fn router(api: Api) -> Router {
 
 /// Text in the exposition format.
 #[derive(Default)]
-struct Text(String);
+pub(super) struct Text(String);
 
 impl Text {
-    fn kind(&mut self, kind: &str, name: &str) {
+    pub(super) fn kind(&mut self, kind: &str, name: &str) {
         let _ = writeln!(self.0, "# TYPE {name} {kind}");
     }
 
-    fn value(&mut self, name: &str, labels: &str, value: impl Display) {
+    pub(super) fn value(&mut self, name: &str, labels: &str, value: impl Display) {
         let _ = if labels.is_empty() {
             writeln!(self.0, "{name} {value}")
         } else {
@@ -44,12 +45,12 @@ impl Text {
         };
     }
 
-    fn gauge(&mut self, name: &str, value: impl Display) {
+    pub(super) fn gauge(&mut self, name: &str, value: impl Display) {
         self.kind("gauge", name);
         self.value(name, "", value);
     }
 
-    fn counter(&mut self, name: &str, labels: &str, value: u64) {
+    pub(super) fn counter(&mut self, name: &str, labels: &str, value: u64) {
         self.kind("counter", name);
         self.value(name, labels, value);
     }
@@ -69,6 +70,7 @@ async fn aggregated(State(api): State<Api>) -> Response {
     common(&api, &mut text);
     let totals = Totals::of(&api.broker);
     global(&api, &totals, &mut text);
+    store_metrics::write(&api, &totals, &mut text);
     for (name, value) in [
         ("rabbitmq_queue_messages", totals.messages),
         ("rabbitmq_queue_messages_ready", totals.ready),
@@ -86,7 +88,9 @@ async fn aggregated(State(api): State<Api>) -> Response {
 async fn per_object(State(api): State<Api>) -> Response {
     let mut text = Text::default();
     common(&api, &mut text);
-    global(&api, &Totals::of(&api.broker), &mut text);
+    let totals = Totals::of(&api.broker);
+    global(&api, &totals, &mut text);
+    store_metrics::write(&api, &totals, &mut text);
     queues(&api, &mut text, "rabbitmq_queue_", &FAMILIES, None);
     text.response()
 }
@@ -168,17 +172,18 @@ fn common(api: &Shared, text: &mut Text) {
         ),
         1,
     );
-    let usage = Usage::read(api);
-    let alarm = alarm(api);
+    let usage = Usage::read();
+    let (watched, raised) = (&api.broker.alarms, alarms(api));
+    let limits = watched.limits();
     for (name, value) in [
-        ("rabbitmq_process_resident_memory_bytes", usage.memory),
-        ("rabbitmq_resident_memory_limit_bytes", api.broker.memory().budget()),
+        ("rabbitmq_process_resident_memory_bytes", watched.resident()),
+        ("rabbitmq_resident_memory_limit_bytes", limits.resident_max),
         ("rabbitmq_process_open_fds", usage.files),
         ("rabbitmq_process_max_fds", usage.files_max),
-        ("rabbitmq_disk_space_available_bytes", usage.disk_free),
-        ("rabbitmq_disk_space_available_limit_bytes", DISK_FREE_LIMIT),
-        ("rabbitmq_alarms_memory_used_watermark", u64::from(alarm == Some("memory"))),
-        ("rabbitmq_alarms_free_disk_space_watermark", u64::from(alarm == Some("disk"))),
+        ("rabbitmq_disk_space_available_bytes", watched.disk_free()),
+        ("rabbitmq_disk_space_available_limit_bytes", limits.disk_free_min),
+        ("rabbitmq_alarms_memory_used_watermark", u64::from(raised.contains(&Resource::Memory))),
+        ("rabbitmq_alarms_free_disk_space_watermark", u64::from(raised.contains(&Resource::Disk))),
         ("rabbitmq_alarms_file_descriptor_limit", u64::from(usage.files >= usage.files_max)),
         ("rabbitmq_erlang_uptime_seconds", api.broker.now().0.saturating_sub(api.facts.started.0) / 1000),
     ] {

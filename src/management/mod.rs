@@ -15,13 +15,16 @@ mod body;
 mod connections;
 mod consumers;
 mod definitions;
+mod delayed;
 mod documented;
 mod error;
+mod events;
 mod exchanges;
 mod export;
 mod facts;
 mod get;
 mod health;
+mod history;
 mod import;
 mod limits;
 mod login;
@@ -31,15 +34,19 @@ mod not_here;
 mod overview;
 mod parameters;
 mod paths;
+mod patient;
 mod policies;
 mod publish;
 mod queue_row;
 mod queues;
 mod rated;
 mod rates;
+mod redrive;
 mod routes;
+mod series;
 mod server;
 mod sessions;
+mod store_metrics;
 mod tables;
 mod topic_permissions;
 mod topology;
@@ -49,6 +56,7 @@ mod vhosts;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::TcpListener;
 
@@ -68,8 +76,12 @@ pub struct Process {
     pub tls: Option<Arc<Tls>>,
     /// The data folder.
     pub data_dir: PathBuf,
+    /// How long an HTTP client may take for a request, and be idle.
+    pub http_timeout: Duration,
     /// Where the dashboard's files are; those in the binary without it.
     pub ui_dir: Option<PathBuf>,
+    /// What the message store counts.
+    pub store: Arc<leveret_queues::store::metrics::Metrics>,
     /// The topology to apply before anybody is let in, and to compare with from then on.
     pub topology: Option<PathBuf>,
 }
@@ -91,6 +103,7 @@ struct Shared {
     facts: facts::Facts,
     rates: Arc<rates::Rates>,
     logins: access::Logins,
+    streams: events::Streams,
     sessions: sessions::Sessions,
     topology: topology::Declared,
 }
@@ -129,12 +142,14 @@ pub async fn listen(
     let rates = rates::start(Arc::clone(&broker));
     let ui = ui::router(process.ui_dir.clone());
     let declared = process.topology.clone();
+    let timeout = process.http_timeout;
     let facts = facts::Facts::new(process, listening, broker.now());
     let api = Arc::new(Shared {
         broker,
         facts,
         rates,
         logins: access::Logins::default(),
+        streams: events::Streams::default(),
         sessions: sessions::Sessions::default(),
         topology: topology::Declared::default(),
     });
@@ -143,10 +158,10 @@ pub async fn listen(
     }
     let router = routes::all(&api, ui);
     if let Some(((listener, _), tls)) = encrypted {
-        server::start(listener, router.clone(), Some(tls));
+        server::start(listener, router.clone(), Some(tls), timeout);
     }
-    server::start(http_listener, router, None);
-    server::start(metrics_listener, metrics::router(Arc::clone(&api)), None);
+    server::start(http_listener, router, None, timeout);
+    server::start(metrics_listener, metrics::router(Arc::clone(&api)), None, timeout);
     Ok((listening, DeclaredTopology(api)))
 }
 

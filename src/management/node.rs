@@ -2,6 +2,7 @@
 
 use axum::extract::{Path, State};
 use axum::response::Response;
+use leveret_queues::store::Pressure;
 use serde_json::{Map, Value, json};
 
 use super::access::{Level, Login};
@@ -10,54 +11,47 @@ use super::error::{Refused, Result};
 use super::facts::{COMPATIBLE_WITH, VERSION};
 use super::overview::exchange_types;
 use super::{Api, Shared};
-
-/// Free space at which publishers are held up: the store keeps no reserve, it stops when it cannot set
-/// space aside for its next file.
-pub(super) const DISK_FREE_LIMIT: u64 = 0;
+use crate::broker::alarms::Resource;
 
 /// What the operating system says of the process.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Usage {
-    pub(super) memory: u64,
     pub(super) files: u64,
     pub(super) files_max: u64,
-    pub(super) disk_free: u64,
 }
 
 impl Usage {
     /// Reads it; zeros for what cannot be read.
-    pub(super) fn read(api: &Shared) -> Self {
-        let pages = std::fs::read_to_string("/proc/self/statm").ok();
-        let pages = pages.and_then(|text| text.split(' ').nth(1)?.parse::<u64>().ok()).unwrap_or_default();
+    pub(super) fn read() -> Self {
         let files = std::fs::read_dir("/proc/self/fd").map_or(0, |entries| entries.count() as u64);
         let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
-        let disk = rustix::fs::statvfs(&api.facts.process.data_dir);
-        Self {
-            memory: pages * rustix::param::page_size() as u64,
-            files,
-            files_max: limit.current.unwrap_or(u64::MAX >> 1),
-            disk_free: disk.map_or(0, |disk| disk.f_bavail * disk.f_frsize),
-        }
+        Self { files, files_max: limit.current.unwrap_or(u64::MAX >> 1) }
     }
 }
 
-/// Why publishers are held up, if they are.
-pub(super) fn alarm(api: &Shared) -> Option<&'static str> {
-    use leveret_queues::store::Pressure;
-    if api.broker.memory().is_overdrawn() {
-        return Some("memory");
-    }
-    match api.broker.store().pressure() {
-        Pressure::Blocked(_) => Some("disk"),
+/// What there is too little of.
+pub(super) fn alarms(api: &Shared) -> Vec<Resource> {
+    let blocked = matches!(api.broker.store().pressure(), Pressure::Blocked(_));
+    let raised =
+        |resource: &Resource| api.broker.alarms.has(*resource) || (*resource == Resource::Disk && blocked);
+    [Resource::Memory, Resource::Disk].into_iter().filter(raised).collect()
+}
+
+/// Why publishers are held up, in words.
+pub(super) fn reasons(api: &Shared) -> Option<String> {
+    let blocked = match api.broker.store().pressure() {
+        Pressure::Blocked(reason) => Some(reason),
         Pressure::None | Pressure::Full => None,
-    }
+    };
+    let reasons: Vec<_> = api.broker.alarms.reason().into_iter().chain(blocked).collect();
+    (!reasons.is_empty()).then(|| reasons.join("; "))
 }
 
 fn shown(api: &Shared) -> Value {
-    let usage = Usage::read(api);
+    let usage = Usage::read();
     let uptime = api.broker.now().0.saturating_sub(api.facts.started.0);
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
-    let alarm = alarm(api);
+    let (raised, limits) = (alarms(api), api.broker.alarms.limits());
     let mechanism = |name: &str| json!({ "name": name, "description": name, "enabled": true });
     json!({
         "name": &*api.facts.node,
@@ -74,12 +68,12 @@ fn shown(api: &Shared) -> Value {
         "sockets_total": api.broker.limits.connections_max,
         "proc_used": 0,
         "proc_total": 1_048_576,
-        "mem_used": usage.memory,
-        "mem_limit": api.broker.memory().budget(),
-        "mem_alarm": alarm == Some("memory"),
-        "disk_free": usage.disk_free,
-        "disk_free_limit": DISK_FREE_LIMIT,
-        "disk_free_alarm": alarm == Some("disk"),
+        "mem_used": api.broker.alarms.resident(),
+        "mem_limit": limits.resident_max,
+        "mem_alarm": raised.contains(&Resource::Memory),
+        "disk_free": api.broker.alarms.disk_free(),
+        "disk_free_limit": limits.disk_free_min,
+        "disk_free_alarm": raised.contains(&Resource::Disk),
         "rates_mode": "basic",
         "net_ticktime": 60,
         "enabled_plugins": [],
@@ -130,7 +124,7 @@ pub(super) async fn memory(
 ) -> Result<Response> {
     login.must_be(Level::Monitoring)?;
     named(&api, &name)?;
-    let (resident, messages) = (Usage::read(&api).memory, api.broker.memory().held());
+    let (resident, messages) = (api.broker.alarms.resident(), api.broker.memory().held());
     let mut shown: Map<String, Value> =
         NOT_COUNTED.iter().map(|name| ((*name).to_owned(), json!(0))).collect();
     shown.insert("strategy".to_owned(), json!("rss"));

@@ -25,7 +25,7 @@ pub(super) async fn get(State(api): State<Api>, login: Login, query: Query) -> R
     let mut shown = json!({
         "management_version": VERSION,
         "rates_mode": "basic",
-        "sample_retention_policies": { "global": [600], "basic": [600], "detailed": [600] },
+        "sample_retention_policies": { "global": [600, 86_400], "basic": [600, 86_400], "detailed": [600, 86_400] },
         "exchange_types": exchange_types(),
         "product_version": VERSION,
         "product_name": PRODUCT,
@@ -76,6 +76,7 @@ pub(super) async fn get(State(api): State<Api>, login: Login, query: Query) -> R
                 "queues": totals.queues,
             }),
         );
+        api.rates.write_totals(&query, object);
     } else {
         add_own(&api, &login, object);
     }

@@ -122,6 +122,16 @@ pub(super) async fn publish(
     }
 }
 
+impl Shared {
+    /// Waits until all that was changed so far is on disk. `false`: it never will be.
+    pub(super) async fn flushed(&self) -> bool {
+        let (done, synced) = oneshot::channel();
+        let waiter: Arc<dyn Waiter> = Arc::new(Done(Mutex::new(Some(done))));
+        self.broker.store().notify(&waiter, 1);
+        synced.await.unwrap_or_default()
+    }
+}
+
 fn unable() -> Refused {
     Refused::bad_request("Unable to publish message. Check queue limits.")
 }

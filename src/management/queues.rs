@@ -63,6 +63,7 @@ pub(super) async fn get(
     let row = QueueRow::new(&api, &api.rates.snapshot(), std::sync::Arc::clone(&queue), Detail::All);
     let mut shown = serde_json::to_value(&row).map_err(|error| Refused::unavailable(error.to_string()))?;
     if let Some(shown) = shown.as_object_mut() {
+        api.rates.write_queue(&query, queue.id, &queue.view(), shown);
         add_consumers(&api, &queue, shown);
     }
     answer::one(&query, &shown)

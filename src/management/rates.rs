@@ -6,18 +6,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use leveret_queues::{Millis, QueueId};
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use rustc_hash::FxHashMap;
+use serde_json::{Map, Value};
+use tokio::sync::watch;
 
+use super::answer::Query;
+use super::history::{Histories, QueueNumbers, STEP_MS};
 use super::rated::{Numbers, Rated};
 use crate::broker::Broker;
 use crate::broker::listing::QueueView;
 use crate::broker::names::ConnectionId;
 use crate::broker::queue_handle::QueueStats;
 use crate::broker::registry::Churn;
-
-/// How often counters are read.
-const INTERVAL: Duration = Duration::from_secs(5);
 
 /// Names of the messages counters of queues, and of their details.
 const MESSAGE_NAMES: [(&str, &str); 9] = [
@@ -118,11 +119,20 @@ struct QueueReading {
     still: Millis,
 }
 
+impl QueueReading {
+    /// What is told of a queue in which nothing has moved since `still`.
+    fn untouched(still: Millis) -> Self {
+        Self { messages: Reading::first([0; 9]), lengths: Reading::first([0; 3]), still }
+    }
+}
+
 /// The last reading of everything.
 #[derive(Default)]
 struct Readings {
     at: Millis,
     queues: FxHashMap<QueueId, QueueReading>,
+    /// Queues that nothing has ever moved in, and since when that is known. There may be very many.
+    untouched: FxHashMap<QueueId, Millis>,
     connections: FxHashMap<ConnectionId, Reading<2>>,
     messages: Option<Reading<9>>,
     lengths: Option<Reading<3>>,
@@ -137,6 +147,8 @@ pub(super) struct Totals {
     pub(super) messages: u64,
     pub(super) ready: u64,
     pub(super) unacked: u64,
+    /// Of the ready ones, those whose body is on disk only.
+    pub(super) away: u64,
     pub(super) consumers: u64,
     pub(super) queues: u64,
     pub(super) exchanges: u64,
@@ -177,8 +189,29 @@ impl Totals {
         self.messages += view.counts.ready + view.counts.unacked;
         self.ready += view.counts.ready;
         self.unacked += view.counts.unacked;
+        self.away += view.counts.away;
         self.consumers += view.counts.consumers as u64;
         self.queues += 1;
+    }
+
+    /// What has a history.
+    fn history_numbers(&self) -> Numbers<10> {
+        let moved = self.message_numbers();
+        let [publish, deliver_get, ack, redeliver] = HISTORIC.map(|place| moved[place]);
+        let lengths = [self.messages, self.ready, self.unacked];
+        let [messages, ready, unacked] = lengths;
+        [
+            messages,
+            ready,
+            unacked,
+            publish,
+            deliver_get,
+            ack,
+            redeliver,
+            self.confirmed,
+            self.returned,
+            self.dropped,
+        ]
     }
 
     fn message_numbers(&self) -> Numbers<9> {
@@ -188,10 +221,21 @@ impl Totals {
     }
 }
 
-/// The table of rates.
+/// Which of a queue's counters have a history: `publish`, `deliver_get`, `ack`, `redeliver`.
+const HISTORIC: [usize; 4] = [0, 6, 8, 7];
+
+fn history_numbers(moved: &Numbers<9>, lengths: &Numbers<3>) -> QueueNumbers {
+    let [messages, ready, unacked] = *lengths;
+    let [publish, deliver_get, ack, redeliver] = HISTORIC.map(|place| moved[place]);
+    [messages, ready, unacked, publish, deliver_get, ack, redeliver]
+}
+
+/// The table of rates, and how numbers moved before.
 #[derive(Default)]
 pub(super) struct Rates {
     readings: RwLock<Arc<Readings>>,
+    histories: Mutex<Histories>,
+    read: watch::Sender<u64>,
 }
 
 /// A queue's numbers with their rates.
@@ -221,9 +265,17 @@ fn rated<const N: usize>(
     Rated { now, rates: reading.map_or([0.0; N], |reading| reading.rates), names }
 }
 
+impl Readings {
+    fn queue(&self, id: QueueId) -> Option<QueueReading> {
+        let untouched = || self.untouched.get(&id).copied().map(QueueReading::untouched);
+        self.queues.get(&id).copied().or_else(untouched)
+    }
+}
+
 impl Snapshot {
     pub(super) fn queue(&self, id: QueueId, view: &QueueView) -> QueueRates {
-        let reading = self.0.queues.get(&id);
+        let reading = self.0.queue(id);
+        let reading = reading.as_ref();
         let (moved, length) = (messages(&view.stats), lengths(view));
         let still = reading.filter(|reading| {
             reading.still < self.0.at && reading.messages.last == moved && reading.lengths.last == length
@@ -260,6 +312,28 @@ impl Snapshot {
 }
 
 impl Rates {
+    /// Changes with each reading.
+    pub(super) fn readings(&self) -> watch::Receiver<u64> {
+        self.read.subscribe()
+    }
+
+    /// Adds samples of the past to a queue's answer, if the query asks for them.
+    pub(super) fn write_queue(
+        &self,
+        query: &Query,
+        id: QueueId,
+        view: &QueueView,
+        shown: &mut Map<String, Value>,
+    ) {
+        let now = history_numbers(&messages(&view.stats), &lengths(view));
+        self.histories.lock().write_queue(query, id, now, shown);
+    }
+
+    /// The same for the whole broker.
+    pub(super) fn write_totals(&self, query: &Query, shown: &mut Map<String, Value>) {
+        self.histories.lock().write_totals(query, shown);
+    }
+
     pub(super) fn snapshot(&self) -> Snapshot {
         Snapshot(Arc::clone(&self.readings.read()))
     }
@@ -272,13 +346,20 @@ impl Rates {
         let mut next = Readings { at, ..Readings::default() };
         next.queues.reserve(last.queues.len());
         let mut totals = Totals::default();
+        let mut histories = self.histories.lock();
+        histories.begin(at);
         for vhost in broker.vhosts() {
             totals.count(&vhost.stats);
             for queue in vhost.queues() {
                 let view = queue.view();
                 totals.add(&view);
                 let (moved, length) = (messages(&view.stats), lengths(&view));
-                let reading = last.queues.get(&queue.id).map_or_else(
+                if moved == [0; 9] && length == [0; 3] {
+                    let known = last.queue(queue.id).map(|reading| reading.still);
+                    next.untouched.insert(queue.id, known.unwrap_or(at));
+                    continue;
+                }
+                let reading = last.queue(queue.id).map_or_else(
                     || QueueReading {
                         messages: Reading::first(moved),
                         lengths: Reading::first(length),
@@ -294,12 +375,18 @@ impl Rates {
                         },
                     },
                 );
+                let before = last.queues.get(&queue.id).unwrap_or(&reading);
+                let before = history_numbers(&before.messages.last, &before.lengths.last);
+                histories.add_queue(queue.id, before, history_numbers(&moved, &length));
                 next.queues.insert(queue.id, reading);
             }
         }
         totals.count(&broker.retired_vhosts);
         totals.stats.add(&broker.retired_queues());
         totals.confirmed = broker.registry.confirmed();
+        histories.add_totals(totals.history_numbers());
+        histories.end(|id| next.queues.contains_key(&id));
+        drop(histories);
         for connection in broker.registry.connections() {
             let traffic = &connection.traffic;
             let bytes =
@@ -315,6 +402,7 @@ impl Rates {
         next.global = Some(follow(last.global, [totals.confirmed, totals.returned, totals.dropped], seconds));
         next.churn = Some(follow(last.churn, churn(&broker.registry.churn), seconds));
         *self.readings.write() = Arc::new(next);
+        self.read.send_modify(|count| *count += 1);
     }
 }
 
@@ -329,7 +417,9 @@ pub(super) fn start(broker: Arc<Broker>) -> Arc<Rates> {
     tokio::spawn(async move {
         loop {
             tokio::task::block_in_place(|| reader.read(&broker));
-            tokio::time::sleep(INTERVAL).await;
+            // At whole steps, so that samples are as far apart as they say.
+            let wait = STEP_MS - broker.now().0 % STEP_MS;
+            tokio::time::sleep(Duration::from_millis(wait)).await;
         }
     });
     rates

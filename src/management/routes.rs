@@ -4,18 +4,18 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Request};
+use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
-use super::documented::{Routes, any_object, body, check, delete, list, nothing, one, post, text};
+use super::documented::{Routes, any_object, body, check, delete, list, nothing, one, post, stream, text};
 use super::error::Refused;
 use super::{
-    Api, access, accounts, attempts, bindings, connections, consumers, error, exchanges, export, facts,
-    get as got, health, import, limits, login, node, not_here, overview, parameters, policies, publish,
-    queues, server, topic_permissions, topology, vhosts,
+    Api, access, accounts, attempts, bindings, connections, consumers, delayed, error, events, exchanges,
+    export, facts, get as got, health, import, limits, login, node, not_here, overview, parameters, policies,
+    publish, queues, redrive, server, topic_permissions, topology, vhosts,
 };
 
 /// Bytes of a request's body, unless it carries messages or definitions.
@@ -32,6 +32,7 @@ pub(super) fn all(api: &Api, ui: Router) -> Router {
         let description = Arc::clone(&description);
         async move { ([(CONTENT_TYPE, "application/json")], String::from(&*description)) }
     };
+    api.streams.answer_with(routes.clone().with_state(Arc::clone(api)));
     let routes =
         routes.route("/openapi.json", get(shown)).fallback(|| async { Refused::not_found("Not Found") });
     Router::new()
@@ -40,14 +41,14 @@ pub(super) fn all(api: &Api, ui: Router) -> Router {
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(middleware::from_fn_with_state(Arc::clone(api), access::guard))
         .layer(middleware::from_fn(server::read_ahead))
-        .layer(middleware::from_fn(in_time))
+        .layer(middleware::from_fn_with_state(Arc::clone(api), in_time))
         .layer(middleware::from_fn(error::uniform))
         .layer(middleware::from_fn(server::secure))
         .with_state(Arc::clone(api))
 }
 
-async fn in_time(request: Request, next: Next) -> Response {
-    match tokio::time::timeout(server::REQUEST_TIMEOUT, next.run(request)).await {
+async fn in_time(State(api): State<Api>, request: Request, next: Next) -> Response {
+    match tokio::time::timeout(api.facts.process.http_timeout, next.run(request)).await {
         Ok(response) => response,
         Err(_) => Refused::too_late().into_response(),
     }
@@ -71,6 +72,11 @@ fn described(api: &Api) -> Routes {
 fn about() -> Routes {
     Routes::about("Broker")
         .at("/overview", one("Totals, rates and listeners", overview::get))
+        .at(
+            "/events",
+            stream("A stream of server-sent events: answers, each time they have changed", events::listen)
+                .query("watch", "A path below `/api` with its query; may be given up to 16 times."),
+        )
         .at("/cluster-name", one("The cluster's name", overview::cluster_name))
         .at("/version", text("The version", overview::version).for_everybody())
         .at("/extensions", list("Extensions of the dashboard", overview::extensions))
@@ -114,6 +120,31 @@ fn messages(api: &Api) -> Routes {
         )
         .at("/queues/{vhost}/{name}/get", post("Gets messages", body::<got::Wish>(), got::get))
         .at("/queues/{vhost}/{name}/contents", delete("Purges a queue", queues::purge))
+        .at(
+            "/queues/{vhost}/{name}/redrive",
+            post(
+                "Moves messages back to the queue each came from, or to a queue or an exchange",
+                body::<redrive::Wish>(),
+                redrive::redrive,
+            ),
+        )
+        .at(
+            "/exchanges/{vhost}/{name}/delayed",
+            one("Messages that wait for their time, the next due first", delayed::list)
+                .query("after", "Only those behind the message with this id.")
+                .query("page_size", "Messages of a page, 1 to 100; 50 if nothing is said."),
+        )
+        .at(
+            "/exchanges/{vhost}/{name}/delayed/{id}",
+            one("A delayed message, with its body", delayed::one)
+                .query("truncate", "Bytes of the body to show; 65536 if nothing is said.")
+                .put("Gives it another time", body::<delayed::Time>(), delayed::reschedule)
+                .delete("Drops it", delayed::cancel),
+        )
+        .at(
+            "/exchanges/{vhost}/{name}/delayed/{id}/release",
+            post("Releases it now", nothing(), delayed::release),
+        )
 }
 
 fn entities() -> Routes {

@@ -24,18 +24,13 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tower_service::Service;
 
 use super::error::Refused;
+use super::patient::Patient;
 use crate::broker::attempts::Protocol;
 use crate::broker::login::Origin;
 use crate::net::tls::Tls;
 
 /// HTTP connections at one time, per listener. Those beyond wait to be accepted.
 const CONNECTIONS_MAX: usize = 512;
-
-/// How long a client may take to send the head of a request, and stay idle between two.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// How long a request may take, its body included.
-pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Bytes that the head of a request may have.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
@@ -66,18 +61,19 @@ impl From {
     }
 }
 
-/// Serves until the process ends; over TLS only, when there is one.
-pub(super) fn start(listener: TcpListener, router: Router, tls: Option<Arc<Tls>>) {
-    tokio::spawn(accept(listener, router, tls));
+/// Serves until the process ends; over TLS only, when there is one. `timeout`: how long a client may take
+/// for a handshake or the head of a request, stay idle between two, and not read on an answer.
+pub(super) fn start(listener: TcpListener, router: Router, tls: Option<Arc<Tls>>, timeout: Duration) {
+    tokio::spawn(accept(listener, router, tls, timeout));
 }
 
-async fn accept(listener: TcpListener, router: Router, tls: Option<Arc<Tls>>) {
+async fn accept(listener: TcpListener, router: Router, tls: Option<Arc<Tls>>, timeout: Duration) {
     let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
         let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return };
         match listener.accept().await {
             Ok((socket, address)) => {
-                tokio::spawn(serve(socket, address, router.clone(), tls.clone(), permit));
+                tokio::spawn(serve(socket, address, router.clone(), tls.clone(), timeout, permit));
             }
             Err(error) => {
                 tracing::warn!("http: accepting a connection: {error}");
@@ -92,19 +88,20 @@ async fn serve(
     address: SocketAddr,
     router: Router,
     tls: Option<Arc<Tls>>,
+    timeout: Duration,
     _room: OwnedSemaphorePermit,
 ) {
     let Some(tls) = tls else {
-        return speak(socket, From { address, encrypted: false }, router).await;
+        return speak(socket, From { address, encrypted: false }, router, timeout).await;
     };
-    match tokio::time::timeout(HEAD_TIMEOUT, tls.accept_https(socket)).await {
-        Ok(Ok(stream)) => speak(stream, From { address, encrypted: true }, router).await,
+    match tokio::time::timeout(timeout, tls.accept_https(socket)).await {
+        Ok(Ok(stream)) => speak(stream, From { address, encrypted: true }, router, timeout).await,
         Ok(Err(error)) => tracing::debug!(peer = %address, "http: no TLS: {error}"),
         Err(_) => tracing::debug!(peer = %address, "http: TLS handshake took too long"),
     }
 }
 
-async fn speak<S>(stream: S, from: From, router: Router)
+async fn speak<S>(stream: S, from: From, router: Router, timeout: Duration)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -114,9 +111,9 @@ where
     });
     let served = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
+        .header_read_timeout(timeout)
         .max_buf_size(HEAD_BYTES_MAX)
-        .serve_connection(TokioIo::new(stream), service)
+        .serve_connection(TokioIo::new(Patient::new(stream, timeout)), service)
         .await;
     if let Err(error) = served {
         tracing::debug!(peer = %from.address, "http: {error}");

@@ -5,6 +5,7 @@ mod clock;
 mod connection;
 mod control;
 pub mod jwks;
+mod machine;
 mod reader;
 pub mod server;
 mod timer;

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -16,6 +17,7 @@ use tokio_rustls::server::TlsStream;
 
 use super::connection;
 use super::control::{Close, Control};
+use super::machine;
 use super::timer;
 use super::tls::Tls;
 use crate::broker::Broker;
@@ -61,9 +63,10 @@ struct Shared {
 }
 
 impl Server {
-    /// Starts what runs beside connections. Whoever connects from one of the networks of `proxies` has to
+    /// Starts what runs beside connections; the space for `data_dir` is watched. Whoever connects from one of the networks of `proxies` has to
     /// say for whom, in a PROXY header; nobody else may.
-    pub fn start(broker: Arc<Broker>, proxies: Vec<IpNet>) -> Self {
+    pub fn start(broker: Arc<Broker>, data_dir: &Path, proxies: Vec<IpNet>) -> Self {
+        machine::start(Arc::clone(&broker), data_dir);
         tokio::spawn(timer::run(Arc::clone(&broker)));
         tokio::spawn(timer::relieve_memory(Arc::clone(&broker)));
         let shared = Shared { broker, next_id: AtomicU64::new(1), connections: DashMap::new(), proxies };

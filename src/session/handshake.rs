@@ -118,7 +118,12 @@ impl Connection {
                 self.tune();
             }
             Err(why) => {
-                tracing::warn!(peer = %self.peer.address, user = %name, "login refused: {why}");
+                // Those that are held up are many, and were told of before.
+                if why == LoginRefused::TooManyFailures {
+                    tracing::debug!(peer = %self.peer.address, "login refused: {why}");
+                } else {
+                    tracing::warn!(peer = %self.peer.address, user = %name, "login refused: {why}");
+                }
                 if notify_close {
                     let mechanism = &self.client.mechanism;
                     let text = format!(

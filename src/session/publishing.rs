@@ -86,9 +86,13 @@ impl Connection {
         self.heed_pressure();
     }
 
-    /// Reads no further while the client does not read, or the store cannot keep up.
+    /// Reads no further while the client does not read, the store cannot keep up, or an alarm is raised.
     pub(super) fn heed_pressure(&mut self) {
         self.throttled |= self.outbox.is_full() || self.broker.memory().is_overdrawn();
+        if let Some(reason) = self.broker.alarms.reason() {
+            self.throttled = true;
+            self.tell_blocked(&reason);
+        }
         match self.broker.store().pressure() {
             Pressure::None => {}
             Pressure::Full => self.throttled = true,

@@ -76,15 +76,28 @@ impl Connection {
         Ok(tx::AMQPMethod::SelectOk(tx::SelectOk {}))
     }
 
-    /// Puts the batch aside if its channel has a transaction open.
+    /// Puts the batch aside if its channel has a transaction open. What cannot be published at all is
+    /// refused now.
     pub(super) fn put_publishes_aside(&mut self) -> bool {
         let number = self.batch.channel;
         let Some(open) = self.channels.get_mut(&number) else { return false };
         let Some(tx) = &mut open.tx else { return false };
-        let before = tx.publishes.len();
-        tx.publishes.append(&mut self.batch.messages);
-        tx.bytes += tx.publishes[before..].iter().map(|one| one.message.memory()).sum::<usize>();
-        self.bound_transaction(number);
+        let (Some(vhost), Some(rights)) = (&self.vhost, &mut self.rights) else { return false };
+        let mut refusal = None;
+        for outgoing in self.batch.messages.drain(..) {
+            let checked =
+                self.publisher.check(&self.broker, vhost, rights, &outgoing.message, outgoing.headers);
+            if let Err(why) = checked {
+                refusal = Some(why);
+                break;
+            }
+            tx.bytes += outgoing.message.memory();
+            tx.publishes.push(outgoing);
+        }
+        match refusal {
+            Some(refusal) => self.fail_on(number, &refused(&refusal, PUBLISH)),
+            None => self.bound_transaction(number),
+        }
         true
     }
 

@@ -28,7 +28,7 @@ struct Record {
     settled: HashSet<u64>,
 }
 
-fn rounds() -> u64 {
+pub(crate) fn rounds() -> u64 {
     std::env::var("LEVERET_CRASH_ROUNDS").map_or(5, |n| n.parse().expect("LEVERET_CRASH_ROUNDS is a number"))
 }
 
@@ -139,7 +139,7 @@ fn consume(addr: SocketAddr, record: &Mutex<Record>, dying: &AtomicBool) {
 }
 
 /// A connection, or None if the broker has been killed meanwhile.
-fn connect(addr: SocketAddr, dying: &AtomicBool) -> Option<Client> {
+pub(crate) fn connect(addr: SocketAddr, dying: &AtomicBool) -> Option<Client> {
     match std::panic::catch_unwind(|| Client::open(addr, "")) {
         Ok(client) => Some(client),
         Err(_) if dying.load(Ordering::SeqCst) => None,

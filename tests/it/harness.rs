@@ -45,6 +45,11 @@ impl Broker {
         Self::launch(folder, Vec::new(), None)
     }
 
+    /// A broker whose data is in `data` of a folder that others hold, too.
+    pub(crate) fn inside(folder: Arc<TempDir>, options: &[&str]) -> Self {
+        Self::launch(folder, options.iter().map(ToString::to_string).collect(), None)
+    }
+
     fn launch(folder: Arc<TempDir>, options: Vec<String>, port: Option<SocketAddr>) -> Self {
         let starts = fs::read_dir(folder.path()).expect("the folder").count();
         let log = folder.path().join(format!("log.{starts}"));
@@ -91,6 +96,11 @@ impl Broker {
     /// What it has logged since this start.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(&self.log).expect("log")
+    }
+
+    /// Its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// Its data folder.

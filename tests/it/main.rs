@@ -8,8 +8,11 @@
 mod cli;
 mod configuration;
 mod conformance;
+mod corruption;
 mod crash;
+mod crash_changes;
 mod delays;
+mod faults;
 mod harness;
 mod hostile;
 mod known_differences;

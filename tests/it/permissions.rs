@@ -260,3 +260,35 @@ fn topic_permissions_decide_by_routing_key_on_topic_exchanges() {
     http.delete("/api/topic-permissions/%2F/u/amq.topic").is(204);
     user.publish_confirmed("exchange=amq.topic routing_key=v.orders", "", "x");
 }
+
+/// The machine's own address on some network, if it has one.
+fn own_address() -> Option<std::net::IpAddr> {
+    // Nothing is sent: connecting a datagram socket only finds the way.
+    let socket = std::net::UdpSocket::bind("0.0.0.0:0").expect("a socket");
+    ["192.0.2.1:9", "198.51.100.1:9"].iter().find_map(|there| {
+        socket.connect(there).ok()?;
+        Some(socket.local_addr().ok()?.ip()).filter(|own| !own.is_loopback() && !own.is_unspecified())
+    })
+}
+
+#[test]
+fn guest_logs_in_from_this_machine_only() {
+    let broker = Broker::with(&["--amqp-listen", "0.0.0.0:0"]);
+    let here = std::net::SocketAddr::from(([127, 0, 0, 1], broker.amqp.port()));
+    drop(Client::open_as(here, "guest", "guest"));
+    let Some(own) = own_address() else {
+        println!("this machine has no address but loopback: only half of the rule can be tried");
+        return;
+    };
+    Http::of(&broker).user("u", "");
+    let there = std::net::SocketAddr::new(own, broker.amqp.port());
+    let mut guest = Client::start(there, "");
+    guest.start_ok("PLAIN", "\\0guest\\0guest");
+    guest.connection_closes(
+        403,
+        "connection.start-ok",
+        "Login was refused using authentication mechanism PLAIN",
+    );
+    assert!(broker.log().contains("user 'guest' can only connect via localhost"));
+    drop(Client::open_as(there, "u", "pw"));
+}

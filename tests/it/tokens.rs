@@ -112,6 +112,20 @@ fn a_token_is_a_password_and_its_scopes_are_the_rights() {
 }
 
 #[test]
+fn a_scope_may_be_for_some_routing_keys_only() {
+    let Setting { issuer, broker, .. } = with_keys_of(Issuer::new("k"));
+    let scopes =
+        "leveret.configure:*/* leveret.read:*/* leveret.write:%2F/q leveret.write:%2F/amq.topic/eu.*";
+    let mut ann = open(&broker, &issuer.token("ann", 60, scopes));
+    ann.declare("queue=q");
+    ann.ask("queue.bind queue=q exchange=amq.topic routing_key=#", "queue.bind-ok");
+    ann.publish("exchange=amq.topic routing_key=eu.fr", "a");
+    ann.wait_ready("q", 1);
+    ann.publish("exchange=amq.topic routing_key=us.ny", "b");
+    ann.channel_closes(403, "basic.publish", "write access to topic 'amq.topic'");
+}
+
+#[test]
 fn what_is_no_token_of_the_issuer_is_refused() {
     let Setting { issuer, broker, .. } = with_keys_of(Issuer::new("k"));
     let claims = |change: fn(&mut Value)| {

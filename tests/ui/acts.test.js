@@ -1,5 +1,6 @@
 // Each act, from the button to what the broker says afterwards.
 import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
 import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
 import { api, eventually, launch, logIn, open, publish, URL_BASE } from './browser.js';
 
@@ -16,15 +17,17 @@ const BODY = JSON.stringify({ id: 7, lines: [{ sku: 'a', count: 2 }] });
 async function cleanUp() {
   await api('DELETE', `queues/%2F/${QUEUE}`);
   await api('DELETE', `exchanges/%2F/${EXCHANGE}`);
+  await api('DELETE', 'queues/%2F/ui-test-dead');
+  await api('DELETE', 'queues/%2F/ui-test-nothing');
   await api('DELETE', 'policies/%2F/ui-test-policy');
   await api('DELETE', 'users/ui-test-user');
   await api('DELETE', 'vhosts/ui-test-vhost');
 }
 
 describe('acts', () => {
-  before(cleanUp);
   after(cleanUp);
   beforeEach(async () => {
+    await cleanUp();
     page = await open(browser);
     await logIn(page);
   });
@@ -112,6 +115,59 @@ describe('acts', () => {
     await page.getByText(`${EXCHANGE} is deleted.`).waitFor();
   });
 
+  test('dead letters are redriven to where they came from', async () => {
+    await api('PUT', 'queues/%2F/ui-test-dead', { durable: true });
+    await api('PUT', `queues/%2F/${QUEUE}`, { durable: true, arguments: { 'x-dead-letter-exchange': '', 'x-dead-letter-routing-key': 'ui-test-dead' } });
+    for (let i = 0; i < 3; i++) await publish('amq.default', QUEUE, `number ${i}`);
+    await api('POST', `queues/%2F/${QUEUE}/get`, { count: 3, ackmode: 'reject_requeue_false', encoding: 'auto' });
+    await eventually('dead', async () => (await api('GET', 'queues/%2F/ui-test-dead')).messages_ready === 3);
+    await page.goto(`${URL_BASE}/#/queue/%2F/ui-test-dead`);
+    await page.getByRole('button', { name: 'Redrive' }).click();
+    await dialog().getByRole('button', { name: 'Move messages' }).click();
+    await page.getByText('3 messages moved out of ui-test-dead.').waitFor();
+    const back = await api('POST', `queues/%2F/${QUEUE}/get`, { count: 9, ackmode: 'ack_requeue_true', encoding: 'auto' });
+    assert.deepEqual(back.map((m) => m.payload), ['number 0', 'number 1', 'number 2']);
+    await page.getByRole('button', { name: 'Redrive' }).waitFor();
+    await publish('amq.default', 'ui-test-dead', 'not a dead letter');
+    await page.reload();
+    await page.getByRole('button', { name: 'Redrive' }).click();
+    await dialog().getByRole('button', { name: 'Move messages' }).click();
+    await dialog().getByRole('alert').getByText('nothing says where it came from').waitFor();
+    await dialog().getByLabel('Where to').selectOption('queue');
+    await dialog().getByLabel('Queue', { exact: true }).fill(QUEUE);
+    await dialog().getByRole('button', { name: 'Move messages' }).click();
+    await page.getByText('1 message moved out of ui-test-dead.').waitFor();
+  });
+
+  test('delayed messages are looked at, rescheduled, released and cancelled', async () => {
+    await api('PUT', `queues/%2F/${QUEUE}`, { durable: true });
+    await api('PUT', `exchanges/%2F/${EXCHANGE}`, { type: 'x-delayed-message', durable: true, arguments: { 'x-delayed-type': 'fanout' } });
+    await api('POST', `bindings/%2F/e/${EXCHANGE}/q/${QUEUE}`, { routing_key: '' });
+    for (const [i, name] of ['first', 'second', 'third'].entries()) {
+      await api('POST', `exchanges/%2F/${EXCHANGE}/publish`, { properties: { delivery_mode: 2, message_id: name, headers: { 'x-delay': (i + 1) * 3_600_000 } }, routing_key: 'k', payload: `{"name":"${name}"}`, payload_encoding: 'string' });
+    }
+    await page.goto(`${URL_BASE}/#/exchange/%2F/${EXCHANGE}`);
+    const rows = page.getByRole('region', { name: 'Delayed messages' }).locator('tbody tr');
+    await eventually('all wait', async () => (await rows.count()) === 3);
+    const order = async () => (await rows.locator('td:nth-child(5)').allTextContents()).join();
+    assert.equal(await order(), 'first,second,third');
+    await rows.first().getByRole('button', { name: 'Look' }).click();
+    await page.locator('.message pre.payload').getByText('"name": "first"').waitFor();
+    await rows.first().getByRole('button', { name: 'Reschedule' }).click();
+    await dialog().getByLabel('Due').fill('2044-01-01T12:00:00');
+    await dialog().getByRole('button', { name: 'Reschedule' }).click();
+    await eventually('it is the last', async () => (await order()) === 'second,third,first');
+    await rows.first().getByRole('button', { name: 'Release' }).click();
+    await dialog().getByRole('button', { name: 'Release' }).click();
+    await page.getByText('The message is released.').waitFor();
+    const [released] = await api('POST', `queues/%2F/${QUEUE}/get`, { count: 9, ackmode: 'ack_requeue_true', encoding: 'auto' });
+    assert.equal(released.properties.message_id, 'second');
+    await rows.first().getByRole('button', { name: 'Cancel' }).click();
+    await dialog().getByRole('button', { name: 'Cancel the message' }).click();
+    await page.getByText('The message is cancelled.').waitFor();
+    await eventually('one is left', async () => (await order()) === 'first');
+  });
+
   test('wrong input stays in the form, with the reason of the server', async () => {
     await page.goto(`${URL_BASE}/#/queues`);
     await page.getByRole('button', { name: 'Declare a queue' }).click();
@@ -128,6 +184,25 @@ describe('acts', () => {
     await page.getByRole('button', { name: 'Publish' }).click();
     await dialog().getByRole('button', { name: 'Publish' }).click();
     await dialog().getByRole('alert').getByText('not routed').waitFor();
+  });
+
+  test('a policy is made and deleted', async () => {
+    await page.goto(`${URL_BASE}/#/policies`);
+    await page.getByRole('button', { name: 'New policy' }).click();
+    await dialog().getByLabel('Name', { exact: true }).fill('ui-test-policy');
+    await dialog().getByLabel('Pattern of names').fill('^ui-test-nothing');
+    await dialog().getByLabel('Definition').fill('message-ttl=60000');
+    await dialog().getByRole('button', { name: 'Save' }).click();
+    await page.getByRole('button', { name: 'ui-test-policy', exact: true }).waitFor();
+    assert.deepEqual((await api('GET', 'policies/%2F/ui-test-policy')).definition, { 'message-ttl': 60_000 });
+    await api('PUT', 'queues/%2F/ui-test-nothing', { durable: true });
+    await page.goto(`${URL_BASE}/#/queue/%2F/ui-test-nothing`);
+    await page.getByText('Messages expire after 1 min in the queue.').waitFor();
+    await page.getByText('policy ui-test-policy').waitFor();
+    await page.goto(`${URL_BASE}/#/policies`);
+    await page.getByRole('button', { name: 'Delete policy ui-test-policy' }).click();
+    await dialog().getByRole('button', { name: 'Delete' }).click();
+    await page.getByText('Policy ui-test-policy is deleted.').waitFor();
   });
 
   test('a user is added, granted, and deleted; a virtual host likewise', async () => {
@@ -165,10 +240,18 @@ describe('acts', () => {
     await page.getByRole('button', { name: 'Download definitions' }).click();
     const file = await (await saved).path();
     await page.getByLabel('Definitions file').setInputFiles(file);
-    await page.getByText('Users', { exact: true }).last().waitFor();
+    await page.getByText('0 changes').waitFor();
+    assert.ok(await page.getByRole('button', { name: 'Import' }).isDisabled());
+    const definitions = JSON.parse(await readFile(file, 'utf8'));
+    definitions.queues.push({ vhost: '/', name: QUEUE, durable: true, auto_delete: false, arguments: {} });
+    await page.getByLabel('Definitions file').setInputFiles({ name: 'more.json', mimeType: 'application/json', buffer: Buffer.from(JSON.stringify(definitions)) });
+    await page.getByRole('region', { name: 'What an import would do' }).getByText(QUEUE).waitFor();
+    assert.deepEqual((await api('GET', 'queues/%2F')).filter((q) => q.name === QUEUE), []);
     await page.getByRole('button', { name: 'Import' }).click();
-    await dialog().getByText('nothing is removed').waitFor();
-    await page.keyboard.press('Escape');
+    await dialog().getByText('1 definition').waitFor();
+    await dialog().getByRole('button', { name: 'Import' }).click();
+    await page.getByText('more.json is imported.').waitFor();
+    assert.equal((await api('GET', `queues/%2F/${QUEUE}`)).durable, true);
     await page.getByLabel('Definitions file').setInputFiles({ name: 'broken.json', mimeType: 'application/json', buffer: Buffer.from('{') });
     await page.getByRole('alert').getByText('broken.json is not JSON.').waitFor();
   });

@@ -1,5 +1,6 @@
 // A browser, a page that is logged in, and calls to the broker's API beside it.
 import assert from 'node:assert/strict';
+import net from 'node:net';
 import { chromium } from 'playwright-core';
 
 export const URL_BASE = process.env.UI_URL ?? 'http://127.0.0.1:15672';
@@ -47,12 +48,41 @@ export async function open(browser, options = {}) {
   return page;
 }
 
-export async function logIn(page, hash = '#/overview', user = USER, password = PASSWORD) {
-  await page.goto(`${URL_BASE}/${hash}`);
+export async function logIn(page, hash = '#/overview', user = USER, password = PASSWORD, base = URL_BASE) {
+  await page.goto(`${base}/${hash}`);
   await page.getByLabel('User').fill(user);
   await page.getByLabel('Password').fill(password);
   await page.getByRole('button', { name: 'Log in' }).click();
   await page.locator('nav.nav').waitFor({ state: 'attached' });
+}
+
+/** A wire to the broker that can be cut and mended. */
+export async function relay() {
+  const { hostname, port } = new URL(URL_BASE);
+  const ends = new Set();
+  let whole = true;
+  const server = net.createServer((near) => {
+    if (!whole) {
+      near.destroy();
+      return;
+    }
+    const far = net.connect(Number(port), hostname);
+    for (const [end, other] of [[near, far], [far, near]]) {
+      ends.add(end);
+      end.on('error', () => {});
+      end.on('close', () => {
+        ends.delete(end);
+        other.destroy();
+      });
+      end.pipe(other);
+    }
+  });
+  await new Promise((done) => { server.listen(0, '127.0.0.1', done); });
+  const cut = () => {
+    whole = false;
+    ends.forEach((end) => end.destroy());
+  };
+  return { url: `http://127.0.0.1:${server.address().port}`, cut, mend: () => { whole = true; }, close: () => { cut(); server.close(); } };
 }
 
 const axe = new URL('node_modules/axe-core/axe.min.js', import.meta.url).pathname;

@@ -1,7 +1,7 @@
 // What people expect of any page: addresses, keys, a server that comes and goes.
 import assert from 'node:assert/strict';
 import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
-import { api, eventually, launch, logIn, open, URL_BASE } from './browser.js';
+import { api, eventually, launch, logIn, open, PASSWORD, relay, URL_BASE, USER } from './browser.js';
 
 let browser;
 let page;
@@ -17,6 +17,7 @@ describe('habits', () => {
   after(async () => {
     await api('DELETE', 'queues/%2F/ui-test-a');
     await api('DELETE', 'queues/%2F/ui-test-b');
+    await api('DELETE', 'queues/%2F/ui-test-c');
   });
   beforeEach(async () => {
     page = await open(browser);
@@ -50,13 +51,19 @@ describe('habits', () => {
   });
 
   test('a lost server is said, what was seen stays, and its return is noticed', async () => {
-    await page.goto(`${URL_BASE}/#/queues`);
-    await page.getByRole('link', { name: 'ui-test-a' }).waitFor();
-    await page.route('**/api/**', (r) => r.abort());
-    await page.getByText('The server has not answered since').waitFor();
-    assert.equal(await page.getByRole('link', { name: 'ui-test-a' }).count(), 1);
-    await page.unroute('**/api/**');
-    await page.getByText('The server has not answered since').waitFor({ state: 'detached' });
+    const wire = await relay();
+    const there = await open(browser);
+    await logIn(there, '#/queues?name=ui-test-', USER, PASSWORD, wire.url);
+    await there.getByRole('link', { name: 'ui-test-a' }).waitFor();
+    wire.cut();
+    await there.getByText('The server has not answered since').waitFor({ timeout: 20_000 });
+    assert.equal(await there.getByRole('link', { name: 'ui-test-a' }).count(), 1);
+    await api('PUT', 'queues/%2F/ui-test-c', { durable: true });
+    wire.mend();
+    await there.getByText('The server has not answered since').waitFor({ state: 'detached', timeout: 20_000 });
+    await there.getByRole('link', { name: 'ui-test-c' }).waitFor();
+    await there.context().close();
+    wire.close();
   });
 
   test('what does not exist is said, with a way back', async () => {

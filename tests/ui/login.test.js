@@ -21,17 +21,29 @@ describe('login', () => {
     await page.getByRole('alert').getByText('wrong name or password').waitFor();
   });
 
-  test('the session survives a reload, ends on log out, and leaves no password in address or local storage', async () => {
+  test('the session survives a reload, ends on log out, and leaves nothing secret to scripts', async () => {
     await logIn(page, '#/queues');
     await page.reload();
     await page.getByRole('heading', { name: 'Queues' }).waitFor();
-    const { url, local, keys } = await page.evaluate(() => ({ url: location.href, local: JSON.stringify(localStorage), keys: Object.keys(sessionStorage) }));
-    assert.ok(!url.includes('guest:') && !url.includes('password'), url);
-    assert.ok(!local.includes('Basic') && !local.includes(PASSWORD), local);
-    assert.deepEqual(keys, ['leveret.authorization']);
+    const seen = await page.evaluate(() => JSON.stringify([location.href, { ...localStorage }, { ...sessionStorage }, document.cookie]));
+    assert.ok(!seen.includes('Basic') && !seen.includes(`"${PASSWORD}"`) && !seen.includes(btoa(`${USER}:${PASSWORD}`)), seen);
+    assert.ok(!seen.includes('leveret_session'), seen);
+    const [cookie] = await page.context().cookies(`${URL_BASE}/api/`);
+    assert.deepEqual([cookie.httpOnly, cookie.sameSite], [true, 'Strict']);
     await page.getByRole('button', { name: 'Log out' }).click();
     await page.getByRole('button', { name: 'Log in' }).waitFor();
-    assert.equal(await page.evaluate(() => sessionStorage.length), 0);
+    await page.context().addCookies([cookie]);
+    assert.equal((await page.request.get(`${URL_BASE}/api/whoami`)).status(), 401);
+  });
+
+  test('a session that the server ended leads back to the form, and on to where one was', async () => {
+    await logIn(page, '#/exchanges');
+    await page.context().clearCookies();
+    await page.goto(`${URL_BASE}/#/queues`);
+    await page.getByText('The session has ended').waitFor({ timeout: 20_000 });
+    await page.getByLabel('User').fill(USER);
+    await page.getByLabel('Password').fill(PASSWORD);
+    await page.getByRole('button', { name: 'Log in' }).click();
+    await page.getByRole('heading', { name: 'Queues' }).waitFor();
   });
 });
-

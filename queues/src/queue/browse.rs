@@ -2,7 +2,7 @@
 
 use super::consumers::Consumers;
 use super::lane::Chunk;
-use super::{ConsumerId, ConsumerSpec, Counts, Queue, Settings};
+use super::{ConsumerId, ConsumerSpec, Counts, Queue, Settings, Token};
 use crate::ids::{Millis, Seq};
 use crate::message::Message;
 
@@ -59,6 +59,11 @@ impl<C> Queue<C> {
     /// The rules in force.
     pub fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    /// Whether the store was, or is being, told of an unacknowledged message.
+    pub fn is_stored(&self, token: Token) -> bool {
+        self.unacked.get(token).is_some_and(|held| held.entry.stored())
     }
 
     /// The last place given out.

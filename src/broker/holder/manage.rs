@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use leveret_queues::Millis;
+use leveret_queues::{Message, Millis};
 
 use super::Holder;
 use super::release::Then;
@@ -33,23 +33,51 @@ impl Holder {
     }
 
     /// Has a waiting message released at another instant. It gets a new id, and is not listed until
-    /// it is read if it has to be. The turn has to be [finished](crate::broker::Broker::finish).
-    pub fn reschedule(self: &Arc<Self>, turn: &mut Turn, id: PendingId, due: Millis) -> Result<(), Refusal> {
+    /// it is read if it has to be; `then` is called when it waits again, with `false` if it could not
+    /// be read. The turn has to be [finished](crate::broker::Broker::finish).
+    pub fn reschedule(
+        self: &Arc<Self>,
+        turn: &mut Turn,
+        id: PendingId,
+        due: Millis,
+        then: impl FnOnce(bool) + Send + 'static,
+    ) -> Result<(), Refusal> {
         match self.take(id)? {
-            Taken::Here(body) => self.hold_again(turn, id, &body, due),
-            Taken::Stored => self.read_one(id, Then::Reschedule(due)),
+            Taken::Here(body) => {
+                self.hold_again(turn, id, &body, due);
+                then(true);
+            }
+            Taken::Stored => self.read_one(id, Then::Reschedule(due), then),
         }
         Ok(())
     }
 
-    /// Releases a waiting message without waiting any longer. The turn has to be
-    /// [finished](crate::broker::Broker::finish).
-    pub fn release_now(self: &Arc<Self>, turn: &mut Turn, id: PendingId) -> Result<(), Refusal> {
+    /// Releases a waiting message without waiting any longer; `then` is called when it is, with
+    /// `false` if it could not be read. The turn has to be [finished](crate::broker::Broker::finish).
+    pub fn release_now(
+        self: &Arc<Self>,
+        turn: &mut Turn,
+        id: PendingId,
+        then: impl FnOnce(bool) + Send + 'static,
+    ) -> Result<(), Refusal> {
         match self.take(id)? {
-            Taken::Here(body) => self.release(turn, id, &body.message, body.stored),
-            Taken::Stored => self.read_one(id, Then::Release),
+            Taken::Here(body) => {
+                self.release(turn, id, &body.message, body.stored);
+                then(true);
+            }
+            Taken::Stored => self.read_one(id, Then::Release, then),
         }
         Ok(())
+    }
+
+    /// Reads a waiting message, at once or when the store has: `None` if it waits no longer.
+    pub fn look(self: &Arc<Self>, id: PendingId, then: impl FnOnce(Option<Message>) + Send + 'static) {
+        let found = self.cell.lock().pending.look(id);
+        match found {
+            None => then(None),
+            Some(Taken::Here(body)) => then(Some(body.message)),
+            Some(Taken::Stored) => self.read_only(id, then),
+        }
     }
 
     fn take(self: &Arc<Self>, id: PendingId) -> Result<Taken, Refusal> {

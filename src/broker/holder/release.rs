@@ -129,20 +129,31 @@ impl Holder {
         cell.releasing = whole;
     }
 
-    /// Reads one message that was taken out, and goes on with it.
-    pub(super) fn read_one(self: &Arc<Self>, id: PendingId, then: Then) {
-        let wish = ReadWish {
-            queue: self.id,
-            lane: 0,
-            from: id.seq,
-            to: id.seq,
-            max_messages: 1,
-            max_bytes: READ_BYTES,
+    const fn wish(&self, id: PendingId) -> ReadWish {
+        ReadWish { queue: self.id, lane: 0, from: id.seq, to: id.seq, max_messages: 1, max_bytes: READ_BYTES }
+    }
+
+    /// Reads one message that stays where it is.
+    pub(super) fn read_only(&self, id: PendingId, then: impl FnOnce(Option<Message>) + Send + 'static) {
+        let answer = |read: Result<Vec<Stored>, Broken>| {
+            then(read.ok().and_then(|read| read.into_iter().next()?.message.ok()));
         };
+        self.environment.store.read(self.wish(id), Box::new(answer));
+    }
+
+    /// Reads one message that was taken out, and goes on with it.
+    pub(super) fn read_one(
+        self: &Arc<Self>,
+        id: PendingId,
+        then: Then,
+        done: impl FnOnce(bool) + Send + 'static,
+    ) {
+        let wish = self.wish(id);
         let this = Arc::clone(self);
         let answer = move |read: Result<Vec<Stored>, Broken>| {
             let mut turn = Turn::at((this.environment.clock)());
             let message = read.ok().and_then(|read| read.into_iter().next()).map(|stored| stored.message);
+            let found = matches!(message, Some(Ok(_)));
             match (message, then) {
                 (Some(Ok(message)), Then::Release) => this.release(&mut turn, id, &message, true),
                 (Some(Ok(message)), Then::Reschedule(due)) => {
@@ -154,6 +165,7 @@ impl Holder {
                 (None, _) => this.cell.lock().pending.insert(id, None),
             }
             this.finish(&mut turn);
+            done(found);
         };
         self.environment.store.read(wish, Box::new(answer));
     }

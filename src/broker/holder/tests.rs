@@ -12,7 +12,7 @@ use parking_lot::{Condvar, Mutex};
 use super::Holder;
 use crate::broker::Caller;
 use crate::broker::arguments::{FieldTable, Value};
-use crate::broker::broker::{Broker, Found, Security};
+use crate::broker::broker::{Broker, Found};
 use crate::broker::definitions::DefinitionStore;
 use crate::broker::delay::PendingId;
 use crate::broker::exchanges::ExchangeRequest;
@@ -20,6 +20,7 @@ use crate::broker::limits::Limits;
 use crate::broker::names::{ExchangeName, UserName, VhostName};
 use crate::broker::publish::{Fate, Incoming, Publisher};
 use crate::broker::queues::QueueRequest;
+use crate::broker::security::Security;
 use crate::broker::turn::Turn;
 use crate::broker::users::AccessRights;
 use crate::wire::properties::PropertiesEdit;
@@ -225,8 +226,8 @@ fn a_waiting_message_can_be_cancelled_moved_and_released() {
     let ids = holder.list(None, 10);
     for (cancelled, moved, released) in [(0, 1, 2), (3, 4, 5)] {
         holder.cancel(&mut turn, ids[cancelled]).expect("cancel");
-        holder.reschedule(&mut turn, ids[moved], Millis(500_000)).expect("move");
-        holder.release_now(&mut turn, ids[released]).expect("release");
+        holder.reschedule(&mut turn, ids[moved], Millis(500_000), |_| {}).expect("move");
+        holder.release_now(&mut turn, ids[released], |_| {}).expect("release");
         assert!(holder.cancel(&mut turn, ids[cancelled]).is_err());
     }
     bench.broker.finish(&mut turn);

@@ -3,14 +3,34 @@
 use std::sync::Arc;
 
 use leveret_queues::Message;
-use leveret_queues::store::Record;
+use leveret_queues::queue::Token;
+use leveret_queues::store::{Record, SettleReason};
 use parking_lot::MutexGuard;
 
 use super::{Cell, QueueEnvironment, QueueHandle, append};
 use crate::broker::turn::Turn;
 
+impl QueueHandle {
+    /// The record that says that the queue is done with an unacknowledged message, if the store knows it.
+    pub(in crate::broker) fn settled_if_stored(&self, token: Token) -> Option<Record> {
+        let stored = self.cell.lock().queue.is_stored(token);
+        stored.then(|| self.settled(token.seq(), SettleReason::Acked))
+    }
+
+    /// The queue is done with an unacknowledged message that was moved: the store has been told.
+    pub(in crate::broker) fn forget(self: &Arc<Self>, turn: &mut Turn, token: Token) {
+        self.enter(turn, |cell, work| {
+            cell.stats.acked += 1;
+            cell.queue.settle(&[token], work.effects);
+            work.effects.gone.clear();
+            cell.queue.kick(work.now, &mut work.outlet, work.effects);
+        });
+    }
+}
+
 /// Puts a message into all of `targets` and appends `settle`, which says that its source is done with
 /// it, as one group of records: after a crash it is either still in the source or in all targets.
+/// `settle` hears whether any target took it. Returns the same.
 ///
 /// The only place where several queues' locks are held at once; always in the order of their ids.
 pub(in crate::broker) fn move_message(
@@ -18,8 +38,8 @@ pub(in crate::broker) fn move_message(
     environment: &QueueEnvironment,
     message: &Message,
     mut targets: Vec<Arc<QueueHandle>>,
-    settle: Option<Record>,
-) {
+    settle: impl FnOnce(bool) -> Option<Record>,
+) -> bool {
     targets.sort_by_key(|queue| queue.id);
     targets.dedup_by_key(|queue| queue.id);
     if targets.len() > 1 {
@@ -28,15 +48,18 @@ pub(in crate::broker) fn move_message(
     let sole = targets.len() == 1;
     let mut cells: Vec<(&Arc<QueueHandle>, MutexGuard<'_, Cell>)> =
         targets.iter().map(|queue| (queue, queue.cell.lock())).collect();
+    let mut taken = false;
     for (queue, cell) in &mut cells {
-        QueueHandle::run(cell, turn, |cell, work| queue.take_in(cell, work, message.clone(), sole));
+        taken |= !cell.gone
+            && QueueHandle::run(cell, turn, |cell, work| queue.take_in(cell, work, message.clone(), sole));
         queue.settle_up(cell, turn);
     }
-    turn.records.extend(settle);
+    turn.records.extend(settle(taken));
     if !turn.records.is_empty() {
         let appended = append(environment, turn);
         for (_, cell) in &mut cells {
             cell.paging.appended(appended, &*environment.store);
         }
     }
+    taken
 }

@@ -30,6 +30,8 @@ impl QueueHandle {
     fn fetched(self: &Arc<Self>, ask: ReadAsk, read: Result<Vec<Stored>, Broken>) {
         let mut turn = Turn::at((self.environment.clock)());
         self.enter(&mut turn, |cell, work| {
+            let counts = cell.queue.counts();
+            self.environment.memory.read_back(counts.ready > counts.away);
             match read {
                 Ok(stored) => cell.queue.fetched(work.now, stored, ask, &mut work.outlet, work.effects),
                 Err(Broken) => cell.queue.read_failed(work.now, ask),

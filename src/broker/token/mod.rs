@@ -216,6 +216,9 @@ impl Tokens {
             return Err(TokenRefused::Invalid(format!("longer than {TOKEN_BYTES_MAX} bytes")));
         }
         let header = jsonwebtoken::decode_header(token).map_err(invalid)?;
+        if header.crit.is_some() {
+            return Err(TokenRefused::Invalid("asks for an extension that is not known ('crit')".to_owned()));
+        }
         let mut validation = Validation::new(header.alg);
         validation.set_required_spec_claims(&["aud"]);
         validation.set_audience(&[&self.settings.resource_server_id]);

@@ -178,6 +178,11 @@ fn only_the_issuer_s_key_and_its_algorithm_count() {
         Err(TokenRefused::Invalid(_))
     ));
 
+    // An extension that has to be understood.
+    let critical =
+        signer.sign(&json!({ "alg": "RS256", "kid": "k1", "crit": ["b64"], "b64": false }), &claims());
+    assert!(matches!(refused(&critical), TokenRefused::Invalid(_)));
+
     // No signature, and the public key as a secret.
     let body = encoded(claims().to_string());
     let none = format!("{}.{body}.", encoded(json!({ "alg": "none" }).to_string()));

@@ -18,6 +18,7 @@ use ipnet::IpNet;
 use super::security::Secret;
 use super::setting::{Bytes, LogFormat, LogLevel, MemorySize, Setting};
 use super::table::{Change, Key, in_range, keys};
+use crate::broker::alarms::AlarmLimits;
 use crate::broker::limits::{BODY_BYTES_CAP, FRAME_MAX, FRAME_MIN, Limits};
 use crate::net::tls::{ClientCertificates, LoginFrom};
 
@@ -68,6 +69,9 @@ keys! {
         heartbeat: u16 = Limits::default().heartbeat_s, Restart, unit "s";
         /// From accepting a connection to connection.open-ok. Whoever takes longer is sent away.
         handshake_timeout_ms: u64 = Limits::default().handshake_timeout_ms, Restart, unit "ms", range 1, 3_600_000;
+        /// How long an HTTP client may take over a request with its body, stay idle between two, and not read on
+        /// an answer.
+        http_timeout_ms: u64 = 60_000, Restart, unit "ms", range 1, 3_600_000;
         /// What may wait for one slow client before its consumers get nothing more.
         outbox_bytes_max: Bytes = Bytes(Limits::default().outbox_bytes_max as u64), Restart, unit "bytes", range 4_096, 1 << 40;
         /// Consumers on one channel.
@@ -103,6 +107,16 @@ keys! {
         /// Bodies held in memory by all queues together; beyond it they are on disk only. A percentage is of the
         /// memory that the machine or the control group has.
         memory_bytes_max: MemorySize = MemorySize::Percent(40), Restart, unit "bytes", range 1 << 20, u64::MAX;
+    }
+
+    "Alarms", None => {
+        /// Free space for the data folder below which publishers are held up (connection.blocked), until there is
+        /// a tenth more. The log makes two files of 64 MiB ahead, and as much again lets the index and compaction
+        /// go on, so that consumers can work the backlog off.
+        disk_free_bytes_min: Bytes = Bytes(AlarmLimits::DISK_FREE_MIN), Live, unit "bytes", range 0, 1 << 60;
+        /// Memory of the process above which publishers are held up, until it is a twentieth less. Bodies have
+        /// `memory_bytes_max`; this is for everything else, before the system runs out of memory.
+        resident_bytes_max: MemorySize = MemorySize::Percent(70), Live, unit "bytes", range 1 << 20, u64::MAX;
     }
 
     "TLS", Some("tls") => {
@@ -146,6 +160,14 @@ keys! {
 }
 
 impl Config {
+    /// Where the alarms begin.
+    pub fn alarms(&self) -> AlarmLimits {
+        AlarmLimits {
+            disk_free_min: self.disk_free_bytes_min.0,
+            resident_max: self.resident_bytes_max.of(super::machine::memory()),
+        }
+    }
+
     /// The broker's limits.
     pub fn limits(&self) -> Limits {
         let size = |bytes: Bytes| usize::try_from(bytes.0).unwrap_or(usize::MAX);

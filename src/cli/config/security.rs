@@ -8,7 +8,7 @@ use toml::Value;
 
 use super::Config;
 use super::setting::Setting;
-use crate::broker::broker::Admin;
+use crate::broker::security::Admin;
 use crate::broker::token::TokenSettings;
 use crate::net::jwks::KeySource;
 use crate::net::tls::{ClientCertificates, LoginFrom, TlsSettings};

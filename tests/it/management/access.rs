@@ -13,6 +13,7 @@ const ADMIN: &str = "administrator";
 /// Endpoint x role: method, path, body, and the tags with which it is allowed. Each user may do everything in `/`.
 const TABLE: &[(&str, &str, &str, &str)] = &[
     ("GET", "/api/overview", "", ALL),
+    ("GET", "/api/events", "", ALL),
     ("GET", "/api/whoami", "", ALL),
     ("GET", "/api/cluster-name", "", ALL),
     ("GET", "/api/extensions", "", ALL),
@@ -67,6 +68,14 @@ const TABLE: &[(&str, &str, &str, &str)] = &[
     ("PUT", "/api/queues/closed/q", "{}", ""),
     ("DELETE", "/api/queues/%2F/none", "", ALL),
     ("DELETE", "/api/queues/closed/none", "", ""),
+    ("GET", "/api/exchanges/%2F/none/delayed", "", ALL),
+    ("GET", "/api/exchanges/%2F/none/delayed/1-1", "", ALL),
+    ("PUT", "/api/exchanges/%2F/none/delayed/1-1", "{}", ALL),
+    ("DELETE", "/api/exchanges/%2F/none/delayed/1-1", "", ALL),
+    ("POST", "/api/exchanges/%2F/none/delayed/1-1/release", "", ALL),
+    ("GET", "/api/exchanges/closed/none/delayed", "", ""),
+    ("POST", "/api/queues/%2F/none/redrive", "{}", ALL),
+    ("POST", "/api/queues/closed/none/redrive", "{}", ""),
     ("DELETE", "/api/queues/%2F/none/contents", "", ALL),
     ("POST", "/api/queues/%2F/none/get", "{}", ALL),
     ("POST", "/api/queues/closed/q/get", r#"{"count":1,"ackmode":"ack_requeue_true","encoding":"auto"}"#, ""),

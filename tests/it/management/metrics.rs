@@ -33,6 +33,10 @@ fn metrics_have_rabbitmq_s_names_and_true_values() {
         "rabbitmq_global_messages_unroutable_dropped_total{protocol=\"amqp091\"} 1",
         "rabbitmq_global_messages_delivered_get_auto_ack_total{protocol=\"amqp091\",queue_type=\"rabbit_classic_queue\"} 1",
         "rabbitmq_alarms_memory_used_watermark 0",
+        "leveret_store_sync_failures_total 0",
+        "leveret_messages_paged 0",
+        "leveret_alarm{resource=\"disk\"} 0",
+        "leveret_store_group_commit_records_count 0",
     ] {
         assert!(text.lines().any(|have| have == line), "{line} in:\n{text}");
     }

@@ -5,13 +5,17 @@ mod accounts;
 mod connections;
 mod declare;
 mod definitions;
+mod delayed;
 mod limits;
 mod lists;
+mod live;
 mod messages;
 mod metrics;
 mod policies;
+mod redrive;
 mod sessions;
 mod shapes;
+mod slow_clients;
 
 use std::net::SocketAddr;
 

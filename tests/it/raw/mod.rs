@@ -267,8 +267,9 @@ impl Client {
         self.try_next().unwrap_or_else(|| panic!("the broker closed the socket"))
     }
 
+    /// The same; None when the broker has closed the socket, in the middle of a content too.
     #[track_caller]
-    fn try_next(&mut self) -> Option<Heard> {
+    pub(crate) fn try_next(&mut self) -> Option<Heard> {
         let frame = self.next_frame()?;
         assert_eq!(frame.kind, METHOD, "a method frame, not {frame:?}");
         let mut reader = Reader(&frame.payload);
@@ -279,25 +280,26 @@ impl Client {
         let mut heard =
             Heard { channel: frame.channel, spec, fields, props: Value::Table(vec![]), body: vec![] };
         if spec.has_content() {
-            self.read_content(&mut heard);
+            self.read_content(&mut heard)?;
         }
         Some(heard)
     }
 
     #[track_caller]
-    fn read_content(&mut self, heard: &mut Heard) {
-        let header = self.next_frame().expect("a content header");
+    fn read_content(&mut self, heard: &mut Heard) -> Option<()> {
+        let header = self.next_frame()?;
         assert_eq!((header.kind, header.channel), (HEADER, heard.channel), "a content header");
         let mut reader = Reader(&header.payload);
         assert_eq!((reader.uint(2), reader.uint(2)), (60, 0), "class and weight");
         let size = usize::try_from(reader.uint(8)).expect("size");
         heard.props = Value::Table(decode_props(&mut reader));
         while heard.body.len() < size {
-            let part = self.next_frame().expect("a body frame");
+            let part = self.next_frame()?;
             assert_eq!((part.kind, part.channel), (BODY, heard.channel), "a body frame");
             heard.body.extend(part.payload);
         }
         assert_eq!(heard.body.len(), size, "body size");
+        Some(())
     }
 
     /// The next method must be this one, with these fields; others are not looked at.

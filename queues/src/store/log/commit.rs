@@ -496,6 +496,10 @@ impl Committer {
             core.segments.set_used(writer.number, writer.offset + END_ROOM);
         }
         let writer = core.segments.create(wanted, self.rewrite.is_some())?;
+        if writer.capacity < core.segments.usual_bytes() {
+            let reason = "no room for a segment of the message log of the usual length";
+            core.intake.set_short_of_space(Some(reason.to_owned()));
+        }
         self.writer = Some(writer);
         Ok(())
     }

@@ -5,6 +5,7 @@
 //! hand, without threads. Absent: threads.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -71,6 +72,8 @@ pub(crate) struct Core {
     pub(crate) events: Mutex<Vec<Event>>,
     pub(crate) db: Arc<dyn Db>,
     pub(crate) metrics: Arc<Metrics>,
+    /// The index cannot be relied on: nothing is read any more.
+    pub(crate) unreadable: AtomicBool,
 }
 
 impl Core {
@@ -84,13 +87,15 @@ impl Core {
         self.keeper.lock().step(self)
     }
 
-    /// The index cannot go on, unless it is the file system's fault and may pass. What is in memory of it may no longer be what is on disk, so the
-    /// store stops; the next start opens the index again or rebuilds it.
+    /// The index cannot go on, unless it is the file system's fault and may pass. What is in memory of it
+    /// may no longer be what is on disk, so the store stops; the next start opens the index again or
+    /// rebuilds it.
     pub(crate) fn index_failed(&self, error: &DbError) {
         if error.io {
             return;
         }
         tracing::error!(%error, "the message store stops until the next start");
+        self.unreadable.store(true, Ordering::Release);
         self.intake.set_broken();
     }
 

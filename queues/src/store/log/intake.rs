@@ -89,12 +89,13 @@ struct Blocks {
     write: Option<String>,
     space: Option<String>,
     index: Option<String>,
+    broken: Option<String>,
 }
 
 impl Blocks {
     fn first(&self) -> Option<&String> {
-        let both = self.write.as_ref().or(self.space.as_ref());
-        both.or(self.index.as_ref())
+        let passing = [&self.write, &self.space, &self.index];
+        self.broken.as_ref().or(passing.into_iter().flatten().next())
     }
 }
 
@@ -288,8 +289,10 @@ impl Intake {
         answer(due, Err(Broken));
     }
 
-    /// Nothing becomes durable any more.
+    /// Nothing becomes durable any more, so publishers are not asked for more.
     pub(crate) fn set_broken(&self) {
+        self.blocks.lock().broken = Some(Broken.to_string());
+        self.pressure.store(PRESSURE_BLOCKED, Ordering::Release);
         let mut state = self.state.lock();
         self.broken.store(true, Ordering::Release);
         let due = take_due(&mut state.waiters, u64::MAX);
@@ -307,6 +310,11 @@ impl Intake {
     /// There is no room for the next segment, or (`None`) there is again.
     pub(crate) fn set_short_of_space(&self, reason: Option<String>) {
         self.block(|blocks| &mut blocks.space, reason);
+    }
+
+    /// Whether publishers are held up for want of room for the next segment.
+    pub(crate) fn is_short_of_space(&self) -> bool {
+        self.blocks.lock().space.is_some()
     }
 
     /// The index cannot be written, or (`None`) can be again.

@@ -34,7 +34,7 @@ pub(crate) struct Keeper {
     /// Segments with live entries that cannot be read, hence not moved.
     stuck: BTreeSet<u32>,
     /// The disk had no room for the next segment; so many checkpoints until the next attempt.
-    short_of_space: Option<u32>,
+    space_wait: u32,
 }
 
 /// A segment with less than one part in this many live is emptied.
@@ -126,23 +126,19 @@ impl Keeper {
     /// stopped while settles can still be written.
     fn prepare_space(&mut self, core: &Core) {
         let half = core.options.segment_bytes / 2;
-        if let Some(wait) = &mut self.short_of_space
-            && *wait > 0
-        {
-            *wait -= 1;
+        let short = core.intake.is_short_of_space();
+        if short && self.space_wait > 0 {
+            self.space_wait -= 1;
             return;
         }
-        if self.short_of_space.is_none() && (self.previous.offset < half || core.segments.spares() > 0) {
+        if !short && (self.previous.offset < half || core.segments.spares() > 0) {
             return;
         }
         match core.segments.make_spare_if_none() {
-            Ok(()) => {
-                if self.short_of_space.take().is_some() {
-                    core.intake.set_short_of_space(None);
-                }
-            }
+            Ok(()) if short => core.intake.set_short_of_space(None),
+            Ok(()) => {}
             Err(error) => {
-                self.short_of_space = Some(SPACE_WAIT);
+                self.space_wait = SPACE_WAIT;
                 let reason = format!("no room for the next segment of the message log: {error}");
                 core.intake.set_short_of_space(Some(reason));
             }

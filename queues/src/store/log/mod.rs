@@ -26,6 +26,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
@@ -120,6 +121,7 @@ impl Core {
             events: Mutex::new(Vec::new()),
             db,
             metrics: Arc::new(Metrics::default()),
+            unreadable: AtomicBool::new(false),
             options,
         })
     }
@@ -350,7 +352,8 @@ fn run_reader(core: &Core, reads: &Reads) {
                 reads.wake.wait(&mut waiting);
             }
         };
-        let result = if core.intake.is_broken() {
+        // A log that cannot be written can still be read.
+        let result = if core.unreadable.load(Ordering::Acquire) {
             Err(Broken)
         } else {
             core.read_now(&wish).map_err(|error| {

@@ -128,6 +128,10 @@ pub(crate) fn recover(
         replay(segments, index, place, findings)?;
     } else {
         db.clear()?;
+        let found = segments.numbers().len();
+        if found > 0 {
+            tracing::warn!("data folder: index: missing or empty; rebuilt from {found} segments of the log");
+        }
         rebuild(segments, db, index, cached_chunks, findings)?;
         index.assume_delivered();
     }

@@ -14,6 +14,9 @@ use parking_lot::Mutex;
 use super::disk::{Disk, LogFile};
 use super::format::{END_ROOM, Place, SEGMENT_HEAD, SegmentHead, parse_segment_head, segment_head};
 
+/// On a full disk a segment may be as short as this part of the usual length.
+const SMALLEST: u32 = 64;
+
 /// A segment that can be read.
 #[derive(Clone)]
 pub(crate) struct Segment {
@@ -149,7 +152,7 @@ impl Segments {
         let number = *self.next.lock();
         let name = segment_name(number);
         let needed = wanted + u64::from(SEGMENT_HEAD) + u64::from(END_ROOM);
-        let capacity = u32::try_from(needed.max(u64::from(self.segment_bytes)))
+        let mut capacity = u32::try_from(needed.max(u64::from(self.segment_bytes)))
             .map_err(|_| io::Error::other("a group of records is over 4 GiB"))?;
         let spare = if capacity == self.segment_bytes && !fresh { self.spares.lock().pop() } else { None };
         if let Some(spare) = spare {
@@ -158,7 +161,7 @@ impl Segments {
                 return Err(error);
             }
         } else {
-            self.disk.create(&name, u64::from(capacity))?;
+            capacity = self.make_room(&name, capacity, needed)?;
         }
         let file = self.disk.open(&name)?;
         file.write_at(&mut [IoSlice::new(&segment_head(number))], 0)?;
@@ -169,6 +172,26 @@ impl Segments {
         let segment = Segment { file: Arc::clone(&file), used: None };
         self.files.lock().insert(number, segment);
         Ok(Writer { number, file, offset: SEGMENT_HEAD, synced: 0, capacity })
+    }
+
+    /// Makes the file of a segment: of `capacity` bytes, or smaller on a full disk, so that at least what
+    /// consumers settle can be written, which frees other segments. Returns how long it is.
+    fn make_room(&self, name: &str, mut capacity: u32, needed: u64) -> io::Result<u32> {
+        let least = u32::try_from(needed).unwrap_or(u32::MAX).max(self.segment_bytes / SMALLEST);
+        loop {
+            match self.disk.create(name, u64::from(capacity)) {
+                Ok(_) => return Ok(capacity),
+                Err(error) if error.kind() == io::ErrorKind::StorageFull && capacity > least => {
+                    capacity = (capacity / 4).max(least);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Segments are usually this long, in bytes.
+    pub(crate) fn usual_bytes(&self) -> u32 {
+        self.segment_bytes
     }
 
     /// Whether a preallocated file waits to become the next segment.

@@ -74,6 +74,26 @@ fn returns_come_with_the_commit() {
 }
 
 #[test]
+fn a_publish_that_cannot_be_is_refused_before_the_commit() {
+    conform(|t| {
+        let mut c = t.client();
+        c.declare("queue=$q exclusive");
+        for (exchange, code, words) in [
+            ("$none", 404, "no exchange '$none' in vhost '/'"),
+            ("amq.rabbitmq.trace", 403, "internal exchange"),
+        ] {
+            c.ask("tx.select", "tx.select-ok");
+            c.publish("routing_key=$q", "rolled back with the channel");
+            c.publish(&format!("exchange={exchange} routing_key=k"), "x");
+            c.publish("routing_key=$q", "ignored");
+            c.channel_closes(code, "basic.publish", words);
+            c.open_channel(1);
+            assert_eq!(c.counts("$q").0, 0);
+        }
+    });
+}
+
+#[test]
 fn a_publish_that_a_queue_refuses_is_told_at_the_commit() {
     conform(|t| {
         let mut c = t.client();

@@ -1,0 +1,60 @@
+// What waits in an exchange that delays: when it is due, and what to do about it.
+import { bytes, call, count, del, duration, get, html, path, post, time, usePoll, useState, utc } from '../lib/index.js';
+import { confirm } from './confirm.js';
+import { FormDialog } from './form.js';
+import { Message } from './messages.js';
+import { Empty, Loaded, Problem } from './state.js';
+import { Table } from './table.js';
+import { toast } from './toast.js';
+
+/** Local time as an input of the browser has it. @param {number} ms */
+const asInput = (ms) => new Date(ms - new Date(ms).getTimezoneOffset() * 60_000).toISOString().slice(0, 19);
+
+/** @param {DelayedProps} props */
+export function Delayed({ vhost, exchange }) {
+	const at = `exchanges/${path(vhost, exchange)}/delayed`;
+	const [pages, setPages] = useState([]);
+	const [moving, move] = useState(null);
+	const [seen, see] = useState(null);
+	const poll = usePoll(at, { page_size: 20, after: pages.at(-1) }, 5000);
+	const look = async (m) => {
+		try {
+			see(await get(`${at}/${m.id}`));
+		} catch (error) {
+			see({ id: m.id, error });
+		}
+	};
+	const reschedule = async (v) => {
+		await call('PUT', `${at}/${moving.id}`, { body: { due: new Date(v.due).getTime() } });
+		toast('The message has another time.');
+		poll.refresh();
+	};
+	const release = (m) => confirm({
+		title: 'Release this message now?', act: 'Release', says: html`It goes through ${exchange} with the key <code>${m.routing_key}</code> at once, instead of at ${time(m.due)}.`,
+		run: () => post(`${at}/${m.id}/release`, {}), done: 'The message is released.', after: poll.refresh,
+	});
+	const cancel = (m) => confirm({
+		title: 'Cancel this message?', act: 'Cancel the message', says: html`The message with the key <code>${m.routing_key}</code> (${bytes(m.payload_bytes)}), due ${time(m.due)}, is dropped and will never be delivered.`,
+		run: () => del(`${at}/${m.id}`), done: 'The message is cancelled.', after: poll.refresh,
+	});
+	const act = (m, name, run, danger = false) => html`<button class="small ${danger ? 'danger' : ''}" aria-label="${name} the message due ${utc(m.due)}, number ${m.id.split('-')[1]}" onClick=${() => run(m)}>${name}</button>`;
+	const columns = [
+		{ key: 'due', label: 'Due', draw: (m) => html`<span class="nowrap" title=${utc(m.due)}>${time(m.due)}</span>` },
+		{ key: 'in', label: 'In', num: true, draw: (m) => (m.due > Date.now() ? duration(Math.round((m.due - Date.now()) / 1000) * 1000) : 'now') },
+		{ key: 'routing_key', label: 'Routing key', draw: (m) => html`<code>${m.routing_key}</code>` },
+		{ key: 'bytes', label: 'Body', num: true, prio: 2, draw: (m) => bytes(m.payload_bytes) },
+		{ key: 'id', label: 'Message id', prio: 3, draw: (m) => m.properties.message_id ?? '' },
+		{ key: 'act', label: '', class: 'act', draw: (m) => html`<span class="row end">${act(m, 'Look', look)}${act(m, 'Reschedule', move)}${act(m, 'Release', release)}${act(m, 'Cancel', cancel, true)}</span>` },
+	];
+	return html`
+		<section class="card" aria-label="Delayed messages"><header><h2>Delayed messages</h2><span class="muted">${poll.data ? `${count(poll.data.total)} wait, the next due first` : ''}</span></header>
+			<${Loaded} of=${poll} lines=${3}>${(data) => html`${data.items.length
+				? html`<${Table} label="Delayed messages" columns=${columns} rows=${data.items} id=${(m) => m.id} />`
+				: html`<${Empty} title="Nothing waits here">A message published with the header <code>x-delay</code> (milliseconds) waits here until its time has come.<//>`}
+				${(pages.length > 0 || data.next) && html`<nav class="pager" aria-label="Pages of delayed messages"><span class="spacer" /><button class="small" disabled=${!pages.length} onClick=${() => setPages(pages.slice(0, -1))}>Earlier</button>
+					<button class="small" disabled=${!data.next} onClick=${() => setPages([...pages, data.next])}>Later</button></nav>`}`}<//>
+			${seen && (seen.error ? html`<div class="body"><${Problem} error=${seen.error} /></div>` : html`<${Message} key=${seen.id} m=${{ ...seen, exchange }} n=${seen.id.split('-')[1]} />`)}
+		</section>
+		${moving && html`<${FormDialog} narrow title="Another time for this message" submit="Reschedule" onSubmit=${reschedule} onClose=${() => move(null)}
+			fields=${[{ name: 'due', label: 'Due', kind: 'datetime-local', step: 1, value: asInput(moving.due), required: true, wide: true, hint: 'Local time. What is past is released at once.' }]}><p>Key <code>${moving.routing_key}</code>, ${bytes(moving.payload_bytes)}.</p><//>`}`;
+}

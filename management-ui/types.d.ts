@@ -1,0 +1,64 @@
+// The shapes of things: what components are given, what the page passes around. For the type checker and for people; never served.
+
+type PageProps = {name: string, parts: string[]};
+/** one end is given */
+type BindProps = {vhost: string, source?: string, destination?: string, onClose: () => void, onDone: () => void};
+type BindingsProps = {poll: any, vhost: string, source?: string, destination?: string};
+/** `at` changes with every new sample */
+type ChartProps = {title: string, series: Series[], ring: {times: number[], series: Record<string, number[]>}, unit: (n: any) => string, at: number, low?: boolean, span?: number};
+/** How far back. */
+type SpanProps = {span: number, choose: (s: number) => void};
+/** Code to copy, in one or more languages. */
+type CodeProps = {variants: Record<string, string>};
+type DelayedProps = {vhost: string, exchange: string};
+/** A modal. Escape and the backdrop close it. */
+type DialogProps = {title: string, onClose: () => void, narrow?: boolean, children?: any};
+/** name, value, title */
+type FactsProps = {facts: [string, any, string?][], small?: boolean};
+/** keep: what was typed stays after success */
+type FormProps = {fields: FieldSpec[], submit: string, onSubmit: (v: Record<string, any>) => Promise<any>, onCancel?: () => void, danger?: boolean, children?: any, keep?: boolean};
+/** A form in a dialog; closes on success. */
+type FormDialogProps = {title: string, fields: FieldSpec[], submit: string, onSubmit: (v: Record<string, any>) => Promise<any>, onClose: () => void, narrow?: boolean, children?: any, danger?: boolean};
+type FrameProps = {here: string, onHelp: () => void, children?: any};
+type IconProps = {name: string, size?: number, class?: string};
+type SearchProps = {value: string, onChange: (v: string) => void, label: string};
+type PagerProps = {page: number, pages: number, total: number, filtered: number, size: number, what: string};
+/** poll: filled with `refresh`, for the page's own acts */
+type ListProps = {id: string, where: string, what: string, columns: Column[], rowId: (row: any) => string, empty: any, sort: string, desc?: boolean, tools?: any, onRows?: (rows: any[]) => void, poll?: {refresh?: () => void}};
+type MessagesProps = {vhost: string, queue: string, onChange: () => void};
+type PublishProps = {vhost: string, exchange: string, routingKey?: string, onClose: () => void, onDone?: () => void};
+type RedriveProps = {vhost: string, queue: string, ready: number, onClose: () => void, onDone: () => void};
+/** A row's recent past. Zero is the bottom. */
+type SparkProps = {values: (number | null)[] | undefined, label: string};
+type ProblemProps = {error: any, doing?: string};
+/** folded: the code is shown on demand */
+type EmptyProps = {title: string, children?: any, code?: Record<string, string>, folded?: boolean};
+/** Children are called with the data once it is there. */
+type LoadedProps = {of: any, lines?: number, children: any};
+type ColumnChoiceProps = {columns: Column[], hidden: Set<string>, toggle: (key: string) => void};
+/** onSort: the server sorts; without it the page does */
+type TableProps = {columns: Column[], rows: any[], id: (row: any) => string, label: string, sort?: {by: string, desc: boolean}, onSort?: (by: string, desc: boolean) => void, updating?: boolean};
+/** What an import would do. */
+type PreviewProps = {read: {name: string, report: any}};
+type StatusProps = {found: Finding[], ready: boolean, totals: any};
+type MeterProps = {label: string, used: any, total: any, unit: (n: any) => string, alarm?: boolean};
+type EditProps = {old?: any, kind: string, onClose: () => void, onDone: () => void};
+type CanvasProps = {width: number, height: number, children?: any};
+type GraphProps = {bindings: any[], queues?: Map<string, any>, name: string, search?: string, here?: string};
+type LimitsProps = {name: string, limits: any, onClose: () => void, onDone: () => void};
+type Series = {key: string, label: string, color?: 1 | 2 | 3, dash?: number[], fill?: boolean};
+type Question = {title: string, says: any, act: string, run: () => Promise<any>, done?: string | ((r: any) => string), type?: string, after?: () => void};
+type FieldSpec = {name: string, label: string, hint?: any, kind?: 'text'|'password'|'number'|'checkbox'|'select'|'textarea'|'file'|'datetime-local', options?: any[], value?: any,   required?: boolean, wide?: boolean, mono?: boolean, placeholder?: string, autocomplete?: string, rows?: number, autofocus?: boolean, min?: number, max?: number, step?: number, onChange?: (e: any) => void};
+/** sort: the field to sort by (for the server), or how to get it from a row; prio: hidden on narrower screens; off: hidden until chosen */
+type Column = {key: string, label: string, draw?: (row: any) => any, num?: boolean, sort?: string | ((row: any) => any), prio?: 2 | 3, off?: boolean, title?: string, class?: string};
+type Finding = {level: 'bad' | 'warn', text: string, why: string, href?: string};
+type Placed = {id: string, kind: 'exchange' | 'queue', name: string, x: number, y: number, column: number};
+type Edge = {from: string, to: string, keys: string[]};
+type Watcher = (status: number, body: any) => void;
+type Poll = {data: any, error: any, at: number, loading: boolean, refresh: () => void};
+type Route = {parts: string[], query: Record<string, string>};
+/** times in seconds */
+type Ring = {times: number[], series: Record<string, number[]>};
+/** Where in an answer the samples of a number are. counter: totals, to be made into rates */
+type Sources = Record<string, {details: any, counter?: boolean}>;
+type User = {name: string, tags: string[]};

@@ -1,0 +1,142 @@
+//! Redrive: messages of a queue go back to where they came from, or somewhere else, in order.
+//!
+//! Invariants: a message is in its source until it is in a target; after a crash it is in one of the two, as
+//! with dead letters; what nobody takes stays where it was, at its old place.
+//! Absent: loops over messages. Whoever asks takes them one by one, and gives back what stayed.
+
+use std::sync::Arc;
+
+use leveret_exchanges::Origin;
+use leveret_queues::Message;
+use leveret_queues::queue::Delivery;
+
+use super::broker::{Broker, Targets};
+use super::dead_letter::{Birth, birth};
+use super::names::{ExchangeName, QueueName};
+use super::publish::route;
+use super::queue_handle::QueueHandle;
+use super::turn::Turn;
+use super::vhost::Vhost;
+
+/// Where messages are to go.
+#[derive(Clone, Debug)]
+pub enum Destination {
+    /// Each to the queue that dropped it last.
+    Origin,
+    /// To one queue.
+    Queue(QueueName),
+    /// Through an exchange, with this key or the one it was published with.
+    Exchange(ExchangeName, Option<String>),
+}
+
+/// Why a message stays where it is.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum Stays {
+    /// It was never dead-lettered, so there is nowhere to go back to.
+    #[error("it is no dead letter: nothing says where it came from")]
+    NoOrigin,
+    /// It came from this queue itself.
+    #[error("it would come back to the same queue")]
+    SameQueue,
+    /// The queue is not there any more.
+    #[error("no queue '{0}'")]
+    NoQueue(QueueName),
+    /// The exchange is not there.
+    #[error("no exchange '{0}'")]
+    NoExchange(ExchangeName),
+    /// No binding of the exchange matches.
+    #[error("no queue is bound to '{0}' for the key '{1}'")]
+    Unroutable(ExchangeName, String),
+    /// The queue is full and refuses.
+    #[error("the queue is full and refuses messages")]
+    Refused,
+}
+
+impl Stays {
+    /// The next message may fare better.
+    pub const fn is_of_this_message(&self) -> bool {
+        matches!(self, Self::NoOrigin | Self::SameQueue | Self::NoQueue(_) | Self::Unroutable(..))
+    }
+}
+
+impl Broker {
+    /// Moves a message that was [taken](QueueHandle::get) from `source`, in one step of the store. The turn
+    /// has to be [finished](Self::finish). One that stays is still to be given back.
+    pub fn redrive(
+        &self,
+        vhost: &Vhost,
+        turn: &mut Turn,
+        source: &Arc<QueueHandle>,
+        delivery: &Delivery,
+        to: &Destination,
+    ) -> Result<(), Stays> {
+        let Some(token) = delivery.token else { return Ok(()) };
+        let origin = birth(&delivery.message);
+        let (message, targets) = match to {
+            Destination::Origin => {
+                let origin = origin.ok_or(Stays::NoOrigin)?;
+                let queue = one_queue(vhost, source, &QueueName::new(&origin.queue))?;
+                (origin.restored(&delivery.message), queue)
+            }
+            Destination::Queue(name) => {
+                let queue = one_queue(vhost, source, name)?;
+                let message = match origin {
+                    Some(origin) => origin.restored(&delivery.message),
+                    None => anew(&delivery.message),
+                };
+                (message, queue)
+            }
+            Destination::Exchange(name, key) => {
+                through(vhost, turn, source, &delivery.message, origin.as_ref(), name, key.as_deref())?
+            }
+        };
+        let settled = source.settled_if_stored(token);
+        if self.move_to(turn, &message, targets, |taken| settled.filter(|_| taken)) {
+            source.forget(turn, token);
+            Ok(())
+        } else {
+            Err(Stays::Refused)
+        }
+    }
+}
+
+/// A copy: whether a message is to be written is told by the message itself.
+fn anew(message: &Message) -> Message {
+    message.with_properties(message.properties(), message.meta())
+}
+
+fn one_queue(vhost: &Vhost, source: &Arc<QueueHandle>, name: &QueueName) -> Result<Targets, Stays> {
+    let found = vhost.queue(name.as_str()).filter(|queue| !queue.spec.hidden && !queue.is_gone());
+    let queue = found.ok_or_else(|| Stays::NoQueue(name.clone()))?;
+    if Arc::ptr_eq(&queue, source) {
+        return Err(Stays::SameQueue);
+    }
+    Ok(Targets { queues: vec![queue], holders: Vec::new() })
+}
+
+fn through(
+    vhost: &Vhost,
+    turn: &Turn,
+    source: &Arc<QueueHandle>,
+    message: &Message,
+    origin: Option<&Birth>,
+    exchange: &ExchangeName,
+    key: Option<&str>,
+) -> Result<(Message, Targets), Stays> {
+    let own = origin.map_or_else(|| message.routing_key(), |origin| origin.routing_key.as_slice());
+    let key = key.map_or(own, str::as_bytes);
+    let message = message.republished(exchange.as_str(), key, message.properties(), message.meta());
+    let mut targets = Targets::default();
+    let name = exchange.as_str().as_bytes();
+    let routed = route(vhost, turn.now, &message, name, &[key], Origin::Broker, |queue| {
+        targets.queues.push(Arc::clone(queue));
+    });
+    targets.holders = routed.map_err(|_| Stays::NoExchange(exchange.clone()))?.holders;
+    if targets.queues.iter().any(|queue| Arc::ptr_eq(queue, source)) {
+        return Err(Stays::SameQueue);
+    }
+    if targets.queues.is_empty() && targets.holders.is_empty() {
+        return Err(Stays::Unroutable(exchange.clone(), String::from_utf8_lossy(key).into_owned()));
+    }
+    Ok((message, targets))
+}

@@ -1,0 +1,135 @@
+//! What the dashboard shows moving: samples of the past, and streams of events.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
+
+use serde_json::{Value, json};
+
+use super::{Http, listening};
+use crate::harness::Broker;
+use crate::wait;
+
+const AGES: &str = "lengths_age=600&lengths_incr=5&msg_rates_age=600&msg_rates_incr=5";
+
+fn publish(http: &Http, queue: &str) {
+    let message =
+        json!({ "properties": {}, "routing_key": queue, "payload": "x", "payload_encoding": "string" });
+    http.post("/api/exchanges/%2F/amq.default/publish", &message).is(200);
+}
+
+fn newest(details: &Value) -> u64 {
+    details["samples"][0]["sample"].as_u64().unwrap_or_default()
+}
+
+#[test]
+fn samples_of_the_overview_and_of_a_queue_are_there_when_asked_for() {
+    let broker = Broker::new();
+    let http = Http::of(&broker);
+    http.put("/api/queues/%2F/q", &json!({})).is(201);
+    publish(&http, "q");
+    wait::until("there are samples", || {
+        let overview = http.get(&format!("/api/overview?{AGES}")).json;
+        let queue = http.get(&format!("/api/queues/%2F/q?{AGES}")).json;
+        newest(&queue["messages_ready_details"]) == 1
+            && newest(&queue["message_stats"]["publish_details"]) == 1
+            && newest(&overview["queue_totals"]["messages_ready_details"]) == 1
+    });
+    let overview = http.get(&format!("/api/overview?{AGES}")).is(200).json;
+    assert_eq!(newest(&overview["queue_totals"]["messages_ready_details"]), 1);
+    let samples =
+        overview["message_stats"]["publish_details"]["samples"].as_array().expect("samples").clone();
+    assert!(samples.windows(2).all(|pair| {
+        pair[0]["timestamp"].as_u64().expect("a time")
+            == pair[1]["timestamp"].as_u64().expect("a time") + 5000
+    }));
+    let day = "lengths_age=86400&lengths_incr=60&msg_rates_age=86400&msg_rates_incr=60";
+    let long = http.get(&format!("/api/queues/%2F/q?{day}")).is(200).json;
+    assert!(long["messages_details"]["samples"].is_array());
+    let plain = http.get("/api/queues/%2F/q").is(200).json;
+    assert_eq!(plain["messages_details"]["samples"], Value::Null);
+}
+
+/// A stream of events, line by line.
+struct Stream(BufReader<TcpStream>);
+
+impl Stream {
+    fn open(broker: &Broker, login: &str, watch: &str) -> Self {
+        use base64::Engine;
+        let encoded = base64::engine::general_purpose::STANDARD.encode(login);
+        let mut socket = TcpStream::connect(listening(broker, "http")).expect("connect");
+        socket.set_read_timeout(Some(wait::LIMIT)).expect("a limit");
+        write!(
+            socket,
+            "GET /api/events?{watch} HTTP/1.1\r\nHost: x\r\nAuthorization: Basic {encoded}\r\n\r\n"
+        )
+        .expect("asked");
+        Self(BufReader::new(socket))
+    }
+
+    /// The next line that begins with this.
+    fn line(&mut self, start: &str) -> Option<String> {
+        loop {
+            let mut line = String::new();
+            if self.0.read_line(&mut line).ok()? == 0 {
+                return None;
+            }
+            if line.starts_with(start) {
+                return Some(line);
+            }
+        }
+    }
+
+    fn event(&mut self) -> Value {
+        let line = self.line("data: ").expect("an event");
+        serde_json::from_str(&line["data: ".len()..]).expect("JSON")
+    }
+}
+
+#[test]
+fn a_stream_tells_what_changed_and_is_silent_about_the_rest() {
+    let broker = Broker::new();
+    let http = Http::of(&broker);
+    for queue in ["busy", "idle"] {
+        http.put(&format!("/api/queues/%2F/{queue}"), &json!({})).is(201);
+    }
+    let watch = "watch=queues%2F%252F%2Fbusy%3Fcolumns%3Dname%2Cmessages&watch=queues%2F%252F%2Fidle%3Fcolumns%3Dname%2Cmessages";
+    let mut stream = Stream::open(&broker, "guest:guest", watch);
+    assert!(stream.line("HTTP/1.1 200").is_some());
+    let mut first = [stream.event(), stream.event()];
+    first.sort_by_key(|event| event["watch"].as_u64());
+    assert_eq!(first[1], json!({ "watch": 1, "status": 200, "body": { "name": "idle", "messages": 0 } }));
+    publish(&http, "busy");
+    let next = stream.event();
+    assert_eq!(next, json!({ "watch": 0, "status": 200, "body": { "name": "busy", "messages": 1 } }));
+    http.delete("/api/queues/%2F/idle").is(204);
+    let gone = stream.event();
+    assert_eq!((&gone["watch"], &gone["status"]), (&json!(1), &json!(404)));
+}
+
+#[test]
+fn a_stream_shows_nobody_more_than_a_call_would() {
+    let broker = Broker::new();
+    let http = Http::of(&broker);
+    http.put("/api/vhosts/secret", &json!({})).is(201);
+    http.user("small", "management");
+    let mut stream =
+        Stream::open(&broker, "small:pw", "watch=queues%2Fsecret&watch=overview%3Fcolumns%3Dmessage_stats");
+    let events = [stream.event(), stream.event()];
+    let refused = events.iter().find(|event| event["watch"] == 0).expect("told");
+    assert_eq!(refused["status"], 401);
+    let overview = events.iter().find(|event| event["watch"] == 1).expect("told");
+    assert_eq!(overview["body"], json!({ "message_stats": {} }));
+    // And ends with the user.
+    http.delete("/api/users/small").is(204);
+    assert!(stream.line("data: ").is_none());
+}
+
+#[test]
+fn what_is_not_live_cannot_be_watched() {
+    let broker = Broker::new();
+    let http = Http::of(&broker);
+    for query in ["", "?watch=definitions", "?watch=users", "?watch=queues/%252F/q/get%20x"] {
+        assert_eq!(http.get(&format!("/api/events{query}")).status, 400, "{query}");
+    }
+    assert_eq!(http.nobody().get("/api/events?watch=overview").status, 401);
+}

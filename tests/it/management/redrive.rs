@@ -1,0 +1,177 @@
+//! Messages go back to where they came from.
+
+use serde_json::{Value, json};
+
+use super::Http;
+use crate::harness::Broker;
+use crate::wait;
+
+const REDRIVE: &str = "/api/queues/%2F/dead/redrive";
+
+/// `work` dead-letters to `dead`, which nobody consumes.
+fn topology(http: &Http) {
+    let arguments = json!({ "x-dead-letter-exchange": "", "x-dead-letter-routing-key": "dead" });
+    http.put("/api/queues/%2F/work", &json!({ "durable": true, "arguments": arguments })).is(201);
+    http.put("/api/queues/%2F/dead", &json!({ "durable": true })).is(201);
+    http.put("/api/exchanges/%2F/in", &json!({ "type": "topic" })).is(201);
+    http.post("/api/bindings/%2F/e/in/q/work", &json!({ "routing_key": "job.#" })).is(201);
+}
+
+fn publish(http: &Http, exchange: &str, key: &str, payload: &str) {
+    let message = json!({
+        "properties": { "delivery_mode": 2 }, "routing_key": key, "payload": payload, "payload_encoding": "string",
+    });
+    let routed = http.post(&format!("/api/exchanges/%2F/{exchange}/publish"), &message).is(200).json;
+    assert_eq!(routed["routed"], true);
+}
+
+fn take(http: &Http, queue: &str, count: usize, mode: &str) -> Vec<Value> {
+    let wish = json!({ "count": count, "ackmode": mode, "encoding": "auto" });
+    let got = http.post(&format!("/api/queues/%2F/{queue}/get"), &wish).is(200).json;
+    got.as_array().expect("messages").clone()
+}
+
+fn payloads(http: &Http, queue: &str) -> Vec<String> {
+    let got = take(http, queue, 10_000, "ack_requeue_true");
+    got.iter().map(|message| message["payload"].as_str().expect("text").to_owned()).collect()
+}
+
+/// `count` messages through `work` into `dead`.
+fn dead_letters(http: &Http, count: usize) -> Vec<String> {
+    let bodies: Vec<_> = (0..count).map(|n| n.to_string()).collect();
+    for body in &bodies {
+        publish(http, "in", "job.new", body);
+    }
+    assert_eq!(take(http, "work", count, "reject_requeue_false").len(), count);
+    wait::until("dead", || payloads(http, "dead") == bodies);
+    bodies
+}
+
+#[test]
+fn dead_letters_go_back_in_order_as_they_were_published() {
+    let mut broker = Broker::new();
+    let http = Http::of(&broker);
+    topology(&http);
+    let bodies = dead_letters(&http, 5);
+    let part = http.post(REDRIVE, &json!({ "count": 2 })).is(200).json;
+    assert_eq!((&part["moved"], &part["messages_ready"]), (&json!(2), &json!(3)), "{part}");
+    let rest = http.post(REDRIVE, &json!({})).is(200).json;
+    assert_eq!((&rest["moved"], &rest["stayed"], &rest["reason"]), (&json!(3), &json!(0), &Value::Null));
+    assert_eq!((payloads(&http, "work"), payloads(&http, "dead")), (bodies.clone(), Vec::new()));
+    // Neither lost nor doubled by a crash.
+    broker.kill();
+    broker.start_again();
+    let http = Http::of(&broker);
+    assert_eq!((payloads(&http, "work"), payloads(&http, "dead")), (bodies, Vec::new()));
+    let got = take(&http, "work", 1, "reject_requeue_false");
+    assert_eq!((&got[0]["exchange"], &got[0]["routing_key"]), (&json!("in"), &json!("job.new")));
+    // And its history goes on.
+    wait::until("dead again", || payloads(&http, "dead").len() == 1);
+    let again = take(&http, "dead", 1, "ack_requeue_true");
+    assert_eq!(again[0]["properties"]["headers"]["x-death"][0]["count"], 2);
+}
+
+#[test]
+fn messages_go_to_a_queue_or_through_an_exchange() {
+    let broker = Broker::new();
+    let http = Http::of(&broker);
+    topology(&http);
+    http.put("/api/queues/%2F/other", &json!({ "durable": true })).is(201);
+    dead_letters(&http, 4);
+    http.post(REDRIVE, &json!({ "queue": "other", "count": 2 })).is(200);
+    assert_eq!(payloads(&http, "other"), ["0", "1"]);
+    http.post(REDRIVE, &json!({ "exchange": "in", "count": 1 })).is(200);
+    assert_eq!(payloads(&http, "work"), ["2"]);
+    let routed =
+        http.post(REDRIVE, &json!({ "exchange": "amq.default", "routing_key": "other" })).is(200).json;
+    assert_eq!(routed["moved"], 1, "{routed}");
+    assert_eq!(payloads(&http, "other"), ["0", "1", "3"]);
+}
+
+#[test]
+fn what_cannot_go_stays_at_its_place() {
+    let broker = Broker::new();
+    let http = Http::of(&broker);
+    topology(&http);
+    publish(&http, "amq.default", "dead", "plain");
+    dead_letters_behind(&http);
+    let report = http.post(REDRIVE, &json!({})).is(200).json;
+    assert_eq!((&report["moved"], &report["stayed"]), (&json!(1), &json!(1)), "{report}");
+    assert!(report["reason"].as_str().expect("a reason").contains("no dead letter"), "{report}");
+    assert_eq!(payloads(&http, "dead"), ["plain"]);
+
+    let nowhere = http.post(REDRIVE, &json!({ "exchange": "in", "routing_key": "nothing" })).is(200).json;
+    assert_eq!(nowhere["moved"], 0);
+    assert!(nowhere["reason"].as_str().expect("a reason").contains("no queue is bound"), "{nowhere}");
+
+    let full = json!({ "arguments": { "x-max-length": 0, "x-overflow": "reject-publish" } });
+    http.put("/api/queues/%2F/full", &full).is(201);
+    let refused = http.post(REDRIVE, &json!({ "queue": "full" })).is(200).json;
+    assert!(refused["reason"].as_str().expect("a reason").contains("full"), "{refused}");
+    let itself = http.post(REDRIVE, &json!({ "queue": "dead" })).is(200).json;
+    assert!(itself["reason"].as_str().expect("a reason").contains("same queue"), "{itself}");
+    assert_eq!(payloads(&http, "dead"), ["plain"]);
+    assert_eq!(take(&http, "dead", 1, "ack_requeue_false")[0]["properties"]["headers"], Value::Null);
+}
+
+/// One dead letter behind what is in `dead`.
+fn dead_letters_behind(http: &Http) {
+    publish(http, "in", "job.new", "died");
+    take(http, "work", 1, "reject_requeue_false");
+    wait::until("dead", || payloads(http, "dead") == ["plain", "died"]);
+}
+
+#[test]
+fn a_long_queue_moves_whole_in_parts_and_transient_messages_too() {
+    let broker = Broker::new();
+    let http = Http::of(&broker);
+    topology(&http);
+    let mut c = broker.client();
+    let bodies: Vec<_> = (0..2500).map(|n| n.to_string()).collect();
+    for (n, body) in bodies.iter().enumerate() {
+        c.publish_with("routing_key=dead", &format!("delivery_mode={}", 1 + n % 2), body);
+    }
+    c.wait_ready("dead", 2500);
+    let mut moved = 0;
+    while moved < 2500 {
+        let part = http.post(REDRIVE, &json!({ "queue": "work" })).is(200).json;
+        let count = part["moved"].as_u64().expect("a number");
+        assert!((1..=1000).contains(&count), "{part}");
+        moved += count;
+    }
+    assert_eq!(c.drain("work"), bodies);
+    assert_eq!(c.counts("dead"), (0, 0));
+}
+
+#[test]
+fn it_needs_to_read_the_one_and_write_the_other() {
+    let broker = Broker::new();
+    let http = Http::of(&broker);
+    topology(&http);
+    dead_letters(&http, 1);
+    let user = http.user("mover", "management");
+    for (write, read, body) in [
+        (".*", "", json!({})),
+        ("", ".*", json!({})),
+        ("", ".*", json!({ "queue": "work" })),
+        ("^amq.default$", ".*", json!({ "exchange": "in" })),
+    ] {
+        http.put("/api/permissions/%2F/mover", &json!({ "configure": "", "write": write, "read": read }))
+            .is(204);
+        assert_eq!(user.post(REDRIVE, &body).status, 401, "{write} {read} {body}");
+    }
+    http.put(
+        "/api/permissions/%2F/mover",
+        &json!({ "configure": "", "write": "^amq.default$", "read": "^dead$" }),
+    )
+    .is(204);
+    assert_eq!(user.post(REDRIVE, &json!({})).is(200).json["moved"], 1);
+    for body in [json!({ "queue": "none" }), json!({ "exchange": "none" })] {
+        http.post(REDRIVE, &body).is(404);
+    }
+    for body in
+        [json!({ "queue": "work", "exchange": "in" }), json!({ "routing_key": "k" }), json!({ "no": 1 })]
+    {
+        http.post(REDRIVE, &body).is(400);
+    }
+}

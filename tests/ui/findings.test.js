@@ -1,0 +1,36 @@
+// What the overview finds worth a look, from what a server might say.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+globalThis.location = { hash: '' };
+globalThis.addEventListener = () => {};
+const { findings } = await import('../../management-ui/lib/attention.js');
+
+const queue = (more) => ({ name: 'q', vhost: '/', messages: 0, messages_ready: 0, messages_unacknowledged: 0, consumers: 1, messages_details: { rate: 0 }, message_stats: {}, ...more });
+const rates = (of) => ({ message_stats: Object.fromEntries(Object.entries(of).map(([key, rate]) => [`${key}_details`, { rate }])) });
+
+for (const [what, seen, words] of [
+  ['nothing at rest', { deepest: [queue({ messages: 10, messages_ready: 10 })] }, null],
+  ['a queue without consumer', { deepest: [queue({ messages: 500, messages_ready: 500, consumers: 0 })] }, 'has no consumer'],
+  ['a growing queue', { growing: [queue({ messages: 500, messages_details: { rate: 9 } })] }, 'grows by'],
+  ['a hoarder', { unacked: [queue({ messages: 5000, messages_unacknowledged: 5000 })] }, 'unacknowledged'],
+  ['a loop', { looping: [queue(rates({ redeliver: 50, ack: 1 }))] }, 'redelivers'],
+  ['no loop where most is acknowledged', { looping: [queue(rates({ redeliver: 5, ack: 100 }))] }, null],
+  ['what is dropped', { overview: rates({ drop_unroutable: 2 }) }, 'are dropped'],
+  ['what is returned', { overview: rates({ return_unroutable: 2 }) }, 'are returned'],
+  ['a blocked connection', { blocked: [{ name: 'c', state: 'blocked' }] }, 'is blocked'],
+  ['a memory alarm', { nodes: [{ name: 'n', mem_alarm: true, mem_used: 10, mem_limit: 9 }] }, 'Memory alarm'],
+  ['a disk alarm', { nodes: [{ name: 'n', disk_free_alarm: true, disk_free: 1, disk_free_limit: 9 }] }, 'Disk alarm'],
+  ['few descriptors left', { nodes: [{ name: 'n', fd_used: 95, fd_total: 100 }] }, 'file descriptors'],
+]) {
+  test(`${what} is ${words ? 'told' : 'not told'}`, () => {
+    const found = findings(seen);
+    assert.deepEqual(found.length, words ? 1 : 0, JSON.stringify(found));
+    if (words) assert.ok(found[0].text.includes(words), found[0].text);
+  });
+}
+
+test('what is worst comes first', () => {
+  const found = findings({ overview: rates({ drop_unroutable: 2 }), nodes: [{ name: 'n', mem_alarm: true }] });
+  assert.deepEqual(found.map((f) => f.level), ['bad', 'warn']);
+});

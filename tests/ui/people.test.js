@@ -1,0 +1,66 @@
+// Someone with few permissions sees and does only what is theirs.
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { api, eventually, examine, launch, logIn, openWithAxe, publish, URL_BASE } from './browser.js';
+
+const NAME = 'ui-test-few';
+const VHOST = 'ui-test-theirs';
+let browser;
+
+async function cleanUp() {
+  await api('DELETE', `users/${NAME}`);
+  await api('DELETE', `vhosts/${VHOST}`);
+  await api('DELETE', 'queues/%2F/ui-test-closed');
+}
+
+before(async () => {
+  browser = await launch();
+  await cleanUp();
+  await api('PUT', `users/${NAME}`, { password: 'few', tags: 'management' });
+  await api('PUT', `vhosts/${VHOST}`, {});
+  await api('PUT', `permissions/${VHOST}/guest`, { configure: '.*', write: '.*', read: '.*' });
+  await api('PUT', `permissions/${VHOST}/${NAME}`, { configure: '^mine', write: '^mine', read: '^mine' });
+  await api('PUT', `queues/${VHOST}/mine`, { durable: true });
+  await api('PUT', `queues/${VHOST}/other`, { durable: true });
+  await api('PUT', 'queues/%2F/ui-test-closed', { durable: true });
+  await publish('amq.default', 'ui-test-closed', 'secret');
+});
+after(async () => {
+  await cleanUp();
+  await browser?.close();
+});
+
+test('pages show only their virtual host, none of what is for others, and no error', async () => {
+  const page = await openWithAxe(browser);
+  await logIn(page, '#/overview', NAME, 'few');
+  const faults = [];
+  for (const [name, hash] of [['overview', '#/overview'], ['queues', '#/queues'], ['queue', `#/queue/${VHOST}/mine`], ['exchanges', '#/exchanges'], ['exchange', `#/exchange/${VHOST}/amq.topic`], ['topology', '#/topology'], ['connections', '#/connections'], ['channels', '#/channels']]) {
+    faults.push(...await examine(page, name, hash));
+    assert.equal(await page.getByText('ui-test-closed').count(), 0, `${name} shows a queue of another virtual host`);
+  }
+  assert.deepEqual([...faults, ...page.faults], []);
+  const entries = await page.locator('nav.nav a.item').allTextContents();
+  assert.deepEqual(entries, ['Overview', 'Queues', 'Exchanges', 'Topology', 'Connections', 'Channels']);
+  await page.context().close();
+});
+
+test('what they may not do is refused where they asked for it, with the reason', async () => {
+  const page = await openWithAxe(browser);
+  await logIn(page, `#/queue/${VHOST}/other`, NAME, 'few');
+  await page.getByRole('button', { name: 'Get messages' }).click();
+  await page.getByRole('alert').getByText("read access to queue 'other'").waitFor();
+  await page.getByRole('button', { name: 'Purge' }).click();
+  await page.locator('dialog[open]').getByRole('button', { name: 'Purge' }).click();
+  await page.locator('dialog[open]').getByRole('alert').getByText("read access to queue 'other'").waitFor();
+  await page.keyboard.press('Escape');
+  await page.goto(`${URL_BASE}/#/queue/%2F/ui-test-closed`);
+  await page.getByRole('alert').getByText('not authorized').waitFor();
+  await page.goto(`${URL_BASE}/#/users`);
+  await page.getByRole('alert').getByText('Not administrator').waitFor();
+  // And what they may, works.
+  await page.goto(`${URL_BASE}/#/queue/${VHOST}/mine`);
+  await page.getByRole('button', { name: 'Get messages' }).click();
+  await page.getByText('No message is ready.').waitFor();
+  await eventually('still logged in', async () => (await page.getByRole('button', { name: 'Log out' }).count()) === 1);
+  await page.context().close();
+});
