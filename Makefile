@@ -11,6 +11,7 @@ test:
 # Real client libraries against one broker: a table of client x scenario.
 clients:
 	python3 tests/clients/run.py
+	python3 tests/clients/pages.py
 
 # The dashboard in Chromium, against target/debug/leveret.
 ui:

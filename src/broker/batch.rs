@@ -11,7 +11,7 @@ use leveret_exchanges::{Destination, ExchangeSpec, Kind, Router};
 
 use super::arguments::{FieldTable, to_args};
 use super::bindings::BindingRequest;
-use super::broker::Broker;
+use super::broker::{Broker, rank};
 use super::deduplication::DeduplicationRule;
 use super::definitions::{
     BindingDefinition, Changes, DelayDefinition, DestinationKind, ExchangeDefinition, Key, QueueDefinition,
@@ -94,6 +94,18 @@ impl Broker {
         self.commit(&trial.changes)?;
         self.put_in_place(&trial.changes).map_err(Refusal::Storage)?;
         vhost.changed();
+        Ok(())
+    }
+
+    /// Puts what was committed in place, as a start would.
+    fn put_in_place(&self, changes: &Changes) -> Result<(), String> {
+        let added = changes.as_slice().iter().filter_map(|(key, value)| Some((key, value.as_ref()?)));
+        let mut sorted: Vec<_> = added.map(|(key, value)| (rank(key), key, value)).collect();
+        sorted.sort_by_key(|(rank, key, _)| (*rank, *key));
+        let mut nothing_recovered = HashMap::new();
+        for (_, key, value) in sorted {
+            self.load_one(key, value, &mut nothing_recovered, self.now())?;
+        }
         Ok(())
     }
 }

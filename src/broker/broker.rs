@@ -12,7 +12,7 @@ use leveret_exchanges::Origin;
 use leveret_queues::queue::Queue;
 use leveret_queues::store::{Pressure, Record, RecoveredQueue, Store};
 use leveret_queues::{Millis, QueueId};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 
 use super::alarms::Alarms;
 use super::arguments::to_args;
@@ -46,8 +46,7 @@ use super::vhost::{Vhost, VhostStats};
 
 /// Everything that all connections share.
 pub struct Broker {
-    /// Limits in force.
-    pub limits: Limits,
+    limits: RwLock<Arc<Limits>>,
     /// Users and permissions.
     pub users: Users,
     /// Who is connected.
@@ -123,7 +122,7 @@ impl Broker {
             broker: std::sync::OnceLock::new(),
         });
         let broker = Arc::new(Self {
-            limits,
+            limits: RwLock::new(Arc::new(limits)),
             users: Users::new(),
             registry: Registry::default(),
             alarms: Alarms::default(),
@@ -156,7 +155,7 @@ impl Broker {
         Ok(())
     }
 
-    fn load_one(
+    pub(super) fn load_one(
         &self,
         key: &str,
         value: &[u8],
@@ -257,16 +256,16 @@ impl Broker {
         Ok(())
     }
 
-    /// Puts what was committed in place, as a start would.
-    pub(super) fn put_in_place(&self, changes: &Changes) -> Result<(), String> {
-        let added = changes.as_slice().iter().filter_map(|(key, value)| Some((key, value.as_ref()?)));
-        let mut sorted: Vec<_> = added.map(|(key, value)| (rank(key), key, value)).collect();
-        sorted.sort_by_key(|(rank, key, _)| (*rank, *key));
-        let mut nothing_recovered = HashMap::new();
-        for (_, key, value) in sorted {
-            self.load_one(key, value, &mut nothing_recovered, self.now())?;
-        }
-        Ok(())
+    /// Limits in force now.
+    pub fn limits(&self) -> Arc<Limits> {
+        Arc::clone(&self.limits.read())
+    }
+
+    /// Has other limits from now on. What concerns a single connection holds for those that come.
+    pub fn set_limits(&self, limits: Limits) {
+        self.memory().allow(limits.memory_bytes_max);
+        *self.limits.write() = Arc::new(limits);
+        self.relieve();
     }
 
     /// Makes changes durable; nothing to do if there are none.
@@ -343,8 +342,8 @@ impl Broker {
     /// Lets a connection into a vhost, if nobody's limit is reached. It is counted until
     /// [`Vhost::connection_ended`] and until the seat is dropped.
     pub fn admit(&self, vhost: &Vhost, user: &UserName, id: ConnectionId) -> Result<Seat, Refusal> {
-        if self.open_connections() >= self.limits.connections_max {
-            let max = self.limits.connections_max;
+        let max = self.limits().connections_max;
+        if self.open_connections() >= max {
             return Err(Refusal::NotAllowed(format!("connection limit ({max}) is reached")));
         }
         let max = self.users.limit(user.as_str(), MAX_CONNECTIONS);
@@ -586,7 +585,7 @@ pub(super) struct Targets {
 }
 
 /// The order in which definitions are loaded.
-fn rank(key: &str) -> u8 {
+pub(super) fn rank(key: &str) -> u8 {
     match Key::kind(key) {
         "vhost" => 0,
         "user" => 1,

@@ -155,7 +155,7 @@ impl Broker {
     /// Refuses one more exchange when there are as many as there may be. Vhosts are counted one after the
     /// other: declarations in several at the same instant may go over by as many.
     pub(super) fn has_room_for_exchange(&self, name: &ExchangeName) -> Result<(), Refusal> {
-        let Some(max) = self.limits.exchanges_max else { return Ok(()) };
+        let Some(max) = self.limits().exchanges_max else { return Ok(()) };
         if self.vhosts().iter().map(|vhost| vhost.exchange_count()).sum::<usize>() < max {
             return Ok(());
         }

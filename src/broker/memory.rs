@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 #[derive(Debug)]
 pub struct Memory {
     held: AtomicU64,
-    budget: u64,
+    budget: AtomicU64,
     reads_ahead: AtomicU64,
     reads_late: AtomicU64,
 }
@@ -16,7 +16,7 @@ impl Memory {
     pub fn new(budget: u64) -> Self {
         Self {
             held: AtomicU64::new(0),
-            budget,
+            budget: AtomicU64::new(budget),
             reads_ahead: AtomicU64::new(0),
             reads_late: AtomicU64::new(0),
         }
@@ -49,22 +49,27 @@ impl Memory {
 
     /// Bytes allowed.
     pub fn budget(&self) -> u64 {
-        self.budget
+        self.budget.load(Ordering::Relaxed)
+    }
+
+    /// Allows another number of bytes.
+    pub fn allow(&self, budget: u64) {
+        self.budget.store(budget, Ordering::Relaxed);
     }
 
     /// What one queue may keep of its head when memory is short, in bytes: enough to serve its
     /// consumers while more is read.
     pub(super) fn share(&self) -> u64 {
-        (self.budget / 64).clamp(64 * 1024, 4 * 1024 * 1024)
+        (self.budget() / 64).clamp(64 * 1024, 4 * 1024 * 1024)
     }
 
     /// Whether so much is held beyond the budget that publishers have to wait for it to be given back.
     pub fn is_overdrawn(&self) -> bool {
-        self.held() > self.budget + self.budget / 16
+        self.held() > self.budget() + self.budget() / 16
     }
 
     /// Whether queues should give bodies back to the disk.
     pub fn is_short(&self) -> bool {
-        self.held() > self.budget
+        self.held() > self.budget()
     }
 }

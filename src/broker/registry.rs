@@ -132,6 +132,11 @@ pub struct ConnectionHandle {
     channels: Mutex<BTreeMap<u16, Weak<ChannelHandle>>>,
 }
 
+/// The name that a client gave itself: `connection_name` in its properties.
+pub fn given_name(client_properties: &FieldTable) -> Option<&str> {
+    get(client_properties, "connection_name").and_then(text)
+}
+
 impl ConnectionHandle {
     /// A connection that has just been opened.
     pub fn new(
@@ -153,9 +158,9 @@ impl ConnectionHandle {
         })
     }
 
-    /// The name that the client gave itself (`connection_name` in its properties).
+    /// The name that the client gave itself.
     pub fn given_name(&self) -> Option<&str> {
-        get(&self.facts.client_properties, "connection_name").and_then(text)
+        given_name(&self.facts.client_properties)
     }
 
     /// Ends it; `reason` is told to the client.

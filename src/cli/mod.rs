@@ -4,7 +4,10 @@ pub mod check_data;
 pub mod client;
 pub mod config;
 pub mod ctl;
+pub mod generate;
+pub mod healthcheck;
 pub mod logging;
+pub mod notify;
 pub mod perf;
 pub mod reload;
 pub mod serve;
@@ -13,11 +16,22 @@ pub mod topology;
 use std::io::Write;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
+
+/// What `--version` says: what the binary was built from. `-V` is the version alone.
+const LONG_VERSION: &str = concat!(
+    env!("CARGO_PKG_VERSION"),
+    "\ncommit: ",
+    env!("LEVERET_COMMIT"),
+    "\ntarget: ",
+    env!("LEVERET_TARGET"),
+    "\nfeatures: ",
+    env!("LEVERET_FEATURES")
+);
 
 /// An AMQP 0-9-1 message broker.
 #[derive(Debug, Parser)]
-#[command(name = "leveret", version, about)]
+#[command(name = "leveret", version, long_version = LONG_VERSION, about)]
 struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
@@ -38,6 +52,12 @@ enum Command {
     },
     /// Show what a data folder holds and whether it is damaged; changes nothing.
     CheckData(check_data::CheckDataArgs),
+    /// Ask the broker on this machine whether it is in service; the exit code says it.
+    Healthcheck(Box<config::ServeArgs>),
+    /// Print completions for a shell.
+    Completions(generate::CompletionsArgs),
+    /// Write man pages into a folder.
+    Man(generate::ManArgs),
     /// Generate load on a broker and measure it.
     Perf(Box<perf::PerfArgs>),
     /// Look at a running broker and change it, over its management API.
@@ -72,9 +92,14 @@ pub fn main() -> ExitCode {
     let outcome = match arguments.command {
         None => serve::run(&arguments.serve),
         Some(Command::Serve(args)) => serve::run(&args),
-        Some(Command::CheckConfig(args)) => config::check(&args).map_err(Into::into),
+        Some(Command::CheckConfig(args)) => config::check(&args),
         Some(Command::Config { command }) => config::run(&command),
         Some(Command::CheckData(args)) => check_data::run(&args),
+        Some(Command::Healthcheck(args)) => healthcheck::run(&args),
+        Some(Command::Completions(args)) => {
+            generate::completions(&args, Arguments::command()).map_err(Into::into)
+        }
+        Some(Command::Man(args)) => generate::man(&args, Arguments::command()).map_err(Into::into),
         Some(Command::Perf(args)) => perf::run(&args).map_err(Into::into),
         Some(Command::Ctl(args)) => return asked(ctl::run(&args).map(|()| client::DONE)),
         Some(Command::Plan(args)) => return asked(topology::plan(&args)),

@@ -8,10 +8,11 @@ use leveret_queues::QueueId;
 use leveret_queues::store::definitions::Definitions;
 use leveret_queues::store::folder::Folder;
 use leveret_queues::store::log::{LogStore, Options};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::config::{self, Config, ServeArgs};
 use super::logging::{self, Log};
+use super::notify::Notify;
 use super::reload::Reload;
 use crate::broker::Broker;
 use crate::broker::broker::Found;
@@ -37,18 +38,12 @@ pub fn run(args: &ServeArgs) -> Result<(), Failure> {
 async fn serve(args: &ServeArgs, config: &Config, folder: &Folder, log: Log) -> Result<(), Failure> {
     let hangup = signal(SignalKind::hangup())?;
     let mut reload = Reload::new(args.clone(), config.clone());
-    reload.on("log_level", move |config| log.set_level(&config.log_level));
+    let level = log.clone();
+    reload.on("log_level", move |config| level.set_level(&config.log_level));
+    tokio::spawn(log.clone().tell_suppressed());
     let started = tokio::time::Instant::now();
     let relieved: Arc<OnceLock<Weak<Broker>>> = Arc::default();
-    let hook = Arc::clone(&relieved);
-    let options = Options {
-        relief: Arc::new(move || {
-            if let Some(broker) = hook.get().and_then(Weak::upgrade) {
-                broker.relieve();
-            }
-        }),
-        ..Options::default()
-    };
+    let options = relieving(&relieved);
     let (definitions, mut findings) = Definitions::open(folder.path())?;
     let (store, recovered) = LogStore::open(folder.path(), &options)?;
     findings.extend(recovered.findings);
@@ -72,6 +67,11 @@ async fn serve(args: &ServeArgs, config: &Config, folder: &Folder, log: Log) -> 
         found,
         now,
     )?;
+    let limited = Arc::clone(&broker);
+    reload.on("limits", move |config| {
+        limited.set_limits(config.limits());
+        Ok(())
+    });
     let _ = relieved.set(Arc::downgrade(&broker));
     let known: HashSet<QueueId> = broker.durable_queue_ids();
     store.retain_queues(&known)?;
@@ -101,6 +101,7 @@ async fn serve(args: &ServeArgs, config: &Config, folder: &Folder, log: Log) -> 
         http_timeout: Duration::from_millis(config.http_timeout_ms),
         ui_dir: config.ui_dir.clone(),
         topology: config.topology.clone(),
+        log: log.recent(),
         store: store.metrics(),
     };
     let asked = management::Listening {
@@ -115,8 +116,9 @@ async fn serve(args: &ServeArgs, config: &Config, folder: &Folder, log: Log) -> 
         config.topology.as_deref().map_or(Ok(()), |path| topology.reload(path))
     });
     tracing::info!(
-        "leveret {} started in {} ms, data in {}",
+        "leveret {} ({}) started in {} ms, data in {}",
         env!("CARGO_PKG_VERSION"),
+        env!("LEVERET_COMMIT"),
         started.elapsed().as_millis(),
         folder.path().display()
     );
@@ -129,9 +131,7 @@ async fn serve(args: &ServeArgs, config: &Config, folder: &Folder, log: Log) -> 
         }
     }
 
-    let reloading = tokio::spawn(reload.whenever(hangup));
-    stopped().await?;
-    reloading.abort();
+    until_stopped(reload, hangup).await?;
     tracing::info!("stopping: closing connections");
     server.shut_down().await;
     tokio::task::block_in_place(|| {
@@ -151,6 +151,31 @@ fn tokens(config: &Config) -> Result<Option<Arc<Tokens>>, Failure> {
         tokio::spawn(jwks::keep(Arc::clone(&tokens), source, refresh));
     }
     Ok(Some(tokens))
+}
+
+/// How the store tells the broker that there is room again.
+fn relieving(broker: &Arc<OnceLock<Weak<Broker>>>) -> Options {
+    let broker = Arc::clone(broker);
+    Options {
+        relief: Arc::new(move || {
+            if let Some(broker) = broker.get().and_then(Weak::upgrade) {
+                broker.relieve();
+            }
+        }),
+        ..Options::default()
+    }
+}
+
+/// Reloads when told to, and says to systemd how it goes, until the signal to stop.
+async fn until_stopped(reload: Reload, hangup: Signal) -> std::io::Result<()> {
+    let notify = Notify::from_environment();
+    notify.ready();
+    tokio::spawn(notify.clone().keep_alive());
+    let reloading = tokio::spawn(reload.whenever(hangup));
+    let outcome = stopped().await;
+    reloading.abort();
+    notify.stopping();
+    outcome
 }
 
 async fn stopped() -> std::io::Result<()> {

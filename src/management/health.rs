@@ -49,7 +49,7 @@ pub(super) async fn in_service(State(api): State<Api>) -> Response {
 
 /// `below-node-connection-limit`.
 pub(super) async fn below_connection_limit(State(api): State<Api>) -> Response {
-    let (open, limit) = (api.broker.open_connections(), api.broker.limits.connections_max);
+    let (open, limit) = (api.broker.open_connections(), api.broker.limits().connections_max);
     if open < limit {
         return well();
     }

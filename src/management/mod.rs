@@ -28,6 +28,7 @@ mod history;
 mod import;
 mod limits;
 mod login;
+mod logs;
 mod metrics;
 mod node;
 mod not_here;
@@ -62,6 +63,7 @@ use tokio::net::TcpListener;
 
 use crate::broker::Broker;
 use crate::net::tls::Tls;
+use crate::recent_log::RecentLog;
 pub use server::ListenError;
 pub use topology::DeclaredTopology;
 
@@ -80,6 +82,8 @@ pub struct Process {
     pub http_timeout: Duration,
     /// Where the dashboard's files are; those in the binary without it.
     pub ui_dir: Option<PathBuf>,
+    /// The last lines of the log.
+    pub log: Arc<RecentLog>,
     /// What the message store counts.
     pub store: Arc<leveret_queues::store::metrics::Metrics>,
     /// The topology to apply before anybody is let in, and to compare with from then on.

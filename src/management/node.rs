@@ -65,7 +65,7 @@ fn shown(api: &Shared) -> Value {
         "fd_used": usage.files,
         "fd_total": usage.files_max,
         "sockets_used": api.broker.open_connections(),
-        "sockets_total": api.broker.limits.connections_max,
+        "sockets_total": api.broker.limits().connections_max,
         "proc_used": 0,
         "proc_total": 1_048_576,
         "mem_used": api.broker.alarms.resident(),

@@ -152,7 +152,7 @@ impl Shared {
                 .decode(publication.payload)
                 .map_err(|error| Refused::bad_request(format!("payload is not base64: {error}")))?,
         };
-        let max = self.broker.limits.message_bytes_max;
+        let max = self.broker.limits().message_bytes_max;
         if body.len() as u64 > max {
             let text = format!("message size {} is larger than configured max size {max}", body.len());
             return Err(Refusal::Precondition(text).into());

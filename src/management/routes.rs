@@ -14,8 +14,8 @@ use super::documented::{Routes, any_object, body, check, delete, list, nothing, 
 use super::error::Refused;
 use super::{
     Api, access, accounts, attempts, bindings, connections, consumers, delayed, error, events, exchanges,
-    export, facts, get as got, health, import, limits, login, node, not_here, overview, parameters, policies,
-    publish, queues, redrive, server, topic_permissions, topology, vhosts,
+    export, facts, get as got, health, import, limits, login, logs, node, not_here, overview, parameters,
+    policies, publish, queues, redrive, server, topic_permissions, topology, vhosts,
 };
 
 /// Bytes of a request's body, unless it carries messages or definitions.
@@ -80,10 +80,27 @@ fn about() -> Routes {
         .at("/cluster-name", one("The cluster's name", overview::cluster_name))
         .at("/version", text("The version", overview::version).for_everybody())
         .at("/extensions", list("Extensions of the dashboard", overview::extensions))
+        .at(
+            "/logs",
+            one("The last lines of the log", logs::all).query("after", LOG_AFTER).query("level", LOG_LEVEL),
+        )
+        .at(
+            "/livelog",
+            stream(
+                "The log's lines as they come: server-sent events, each with a line in JSON",
+                logs::follow,
+            )
+            .query("after", LOG_AFTER)
+            .query("level", LOG_LEVEL),
+        )
         .at("/nodes", list("Nodes: this one", node::all))
         .at("/nodes/{name}", one("A node", node::get))
         .at("/nodes/{name}/memory", one("What a node's memory is used for", node::memory))
 }
+
+/// What the parameters of the log say.
+const LOG_AFTER: &str = "Only lines behind the one with this `seq`.";
+const LOG_LEVEL: &str = "Only lines as grave as this: `error`, `warn`, `info`, `debug`, `trace`.";
 
 fn virtual_hosts() -> Routes {
     Routes::about("Virtual hosts")
@@ -109,7 +126,7 @@ fn virtual_hosts() -> Routes {
 }
 
 fn messages(api: &Api) -> Routes {
-    let message = usize::try_from(api.broker.limits.message_bytes_max).unwrap_or(usize::MAX);
+    let message = usize::try_from(api.broker.limits().message_bytes_max).unwrap_or(usize::MAX);
     // Base64 makes four bytes of three; properties come on top.
     let publication = message.saturating_add(message / 2).saturating_add(BODY_BYTES_MAX);
     Routes::about("Messages")

@@ -17,6 +17,7 @@ use super::writer;
 use crate::broker::Broker;
 use crate::session::error::{AmqpError, MethodId, ReplyCode};
 use crate::session::outbox::Outbox;
+use crate::session::tell::tell;
 use crate::session::{Connection, Outcome};
 use crate::wire::hot_out::HEARTBEAT;
 
@@ -247,7 +248,7 @@ impl<R: AsyncRead + Unpin> Reading<R> {
         }
         match self.timer.stage {
             Stage::Handshake => {
-                tracing::warn!(peer = %self.connection.peer.address, "closing: handshake took too long");
+                tell!(warn, self.connection, "closing: handshake took too long");
                 Err(End::Lost)
             }
             Stage::Closing => Err(End::Lost),
@@ -257,9 +258,11 @@ impl<R: AsyncRead + Unpin> Reading<R> {
             }
             Stage::Heartbeat(interval) => {
                 if now.duration_since(self.timer.last_heard) > interval * 2 {
-                    tracing::warn!(
-                        peer = %self.connection.peer.address,
-                        "closing: missed heartbeats from client, timeout: {}s", interval.as_secs()
+                    tell!(
+                        warn,
+                        self.connection,
+                        "closing: missed heartbeats from client, timeout: {}s",
+                        interval.as_secs()
                     );
                     return Err(End::Lost);
                 }
@@ -293,10 +296,7 @@ impl<R: AsyncRead + Unpin> Reading<R> {
     fn disconnected(&self, error: Option<&io::Error>) -> End {
         if self.connection.is_open() && !self.connection.is_closing() {
             let why = error.map_or_else(|| "closed by the client".to_owned(), ToString::to_string);
-            tracing::info!(
-                peer = %self.connection.peer.address,
-                "connection lost without connection.close: {why}"
-            );
+            tell!(info, self.connection, "connection lost without connection.close: {why}");
         }
         End::Lost
     }

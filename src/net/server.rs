@@ -125,7 +125,7 @@ async fn accept(
             _ = stopped.wait_for(|stopped| *stopped) => return,
         };
         match accepted {
-            Ok(_) if shared.connections.len() >= shared.broker.limits.connections_max + HANDSHAKES_MAX => {
+            Ok(_) if shared.connections.len() >= shared.broker.limits().connections_max + HANDSHAKES_MAX => {
                 // Closing the socket is all that can be said before the handshake.
             }
             Ok((socket, address)) => {
@@ -149,7 +149,7 @@ fn admit(
 ) -> io::Result<()> {
     socket.set_nodelay(true)?;
     let local = socket.local_addr()?;
-    let handshake = Duration::from_millis(shared.broker.limits.handshake_timeout_ms);
+    let handshake = Duration::from_millis(shared.broker.limits().handshake_timeout_ms);
     let guest = Guest {
         id: ConnectionId(shared.next_id.fetch_add(1, Ordering::Relaxed)),
         peer: Peer { address, local, tls: None },
@@ -267,7 +267,7 @@ impl Guest {
     {
         let Self { id, peer, control, deadline } = self;
         let broker = Arc::clone(broker);
-        let outbox = Outbox::new(broker.limits.outbox_bytes_max);
+        let outbox = Outbox::new(broker.limits().outbox_bytes_max);
         let mut connection = Box::new(Connection::new(Arc::clone(&broker), id, peer, Arc::clone(&outbox)));
         connection.closed_by(Arc::clone(&control) as _);
         connection.ended_by(Arc::clone(&control) as _);

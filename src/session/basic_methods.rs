@@ -115,7 +115,7 @@ impl Connection {
         if open.consumers.contains_key(&tag) {
             return Err(Refusal::NotAllowed(format!("attempt to reuse consumer tag '{tag}'")));
         }
-        let max = self.broker.limits.consumers_per_channel_max;
+        let max = self.limits.consumers_per_channel_max;
         if open.consumers.len() >= max {
             return Err(Refusal::NotAllowed(format!("reached maximum ({max}) of consumers per channel")));
         }

@@ -7,6 +7,7 @@ use leveret_queues::queue::Requeue;
 use super::connection::{Connection, Phase};
 use super::error::AmqpError;
 use super::handshake::close_of;
+use super::tell::tell;
 use super::unacked::Unacked;
 use crate::wire::method::{AMQPClass, channel, connection, short_string};
 
@@ -17,7 +18,7 @@ impl Connection {
             self.fail(error);
             return;
         }
-        tracing::warn!(peer = %self.peer.address, channel = number, "channel closed: {error}");
+        tell!(warn, self, channel = number, "channel closed: {error}");
         self.end_channel(number);
         if let Some(open) = self.channels.get_mut(&number) {
             open.closing = true;
@@ -37,7 +38,7 @@ impl Connection {
         if matches!(self.phase, Phase::Closing | Phase::Closed) {
             return;
         }
-        tracing::warn!(peer = %self.peer.address, "connection closed: {error}");
+        tell!(warn, self, "connection closed: {error}");
         self.close_for(error);
     }
 

@@ -19,9 +19,11 @@ use super::content_frames::STREAMED_BYTES;
 use super::error::{AmqpError, MethodId, ReplyCode, bad_frame, bad_method};
 use super::outbox::Outbox;
 use super::overdue::Ender;
+use super::tell::tell;
 use super::unacked::Unacked;
 use crate::broker::Broker;
 use crate::broker::identity::Identity;
+use crate::broker::limits::Limits;
 use crate::broker::names::{ConnectionId, UserName};
 use crate::broker::publish::Publisher;
 use crate::broker::queue_handle::QueueHandle;
@@ -125,6 +127,8 @@ pub struct Connection {
     /// What the client told of itself.
     pub client: ClientInfo,
     pub(super) broker: Arc<Broker>,
+    /// Those in force when it was accepted.
+    pub(super) limits: Arc<Limits>,
     pub(super) outbox: Arc<Outbox>,
     pub(super) ender: Option<Arc<dyn Ender>>,
     pub(super) phase: Phase,
@@ -159,12 +163,14 @@ pub(super) struct Batch {
 impl Connection {
     /// A connection that was just accepted.
     pub fn new(broker: Arc<Broker>, id: ConnectionId, peer: Peer, outbox: Arc<Outbox>) -> Self {
+        let limits = broker.limits();
         Self {
             id,
             peer,
-            negotiated: Negotiated { frame_max: broker.limits.frame_max, ..Negotiated::default() },
+            negotiated: Negotiated { frame_max: limits.frame_max, ..Negotiated::default() },
             client: ClientInfo::default(),
             broker,
+            limits,
             outbox,
             ender: None,
             phase: Phase::Header,
@@ -315,7 +321,7 @@ impl Connection {
                 Some(PROTOCOL_HEADER.len())
             }
             other => {
-                tracing::warn!(peer = %self.peer.address, "not AMQP 0-9-1, closing: {other:?}");
+                tell!(warn, self, "not AMQP 0-9-1, closing: {other:?}");
                 let _ =
                     self.outbox.put_bytes(&PROTOCOL_HEADER).map(|writer| self.turn.owe_wake(Some(writer)));
                 self.phase = Phase::Closed;
@@ -414,7 +420,7 @@ impl Connection {
 
     pub(super) fn rules(&self) -> Rules<'_> {
         Rules {
-            message_bytes_max: self.broker.limits.message_bytes_max,
+            message_bytes_max: self.limits.message_bytes_max,
             user: self.user().map_or("", UserName::as_str),
             may_impersonate: self
                 .rights

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use super::connection::{ClientInfo, Connection, Phase};
 use super::error::{AmqpError, MethodId, ReplyCode, refused};
+use super::tell::tell;
 use crate::broker::attempts::Protocol;
 use crate::broker::identity::Identity;
 use crate::broker::limits::FRAME_MIN;
 use crate::broker::login::Origin;
-use crate::broker::names::UserName;
 use crate::broker::refusal::Refusal;
 use crate::broker::users::LoginRefused;
 use crate::wire::method::{AMQPClass, AMQPValue, FieldTable, connection, short_string};
@@ -120,9 +120,9 @@ impl Connection {
             Err(why) => {
                 // Those that are held up are many, and were told of before.
                 if why == LoginRefused::TooManyFailures {
-                    tracing::debug!(peer = %self.peer.address, "login refused: {why}");
+                    tell!(debug, self, login = %name, "login refused: {why}");
                 } else {
-                    tracing::warn!(peer = %self.peer.address, user = %name, "login refused: {why}");
+                    tell!(warn, self, login = %name, "login refused: {why}");
                 }
                 if notify_close {
                     let mechanism = &self.client.mechanism;
@@ -140,7 +140,7 @@ impl Connection {
 
     fn tune(&mut self) {
         self.phase = Phase::TuneOk;
-        let limits = &self.broker.limits;
+        let limits = &self.limits;
         let tune = connection::Tune {
             channel_max: limits.channel_max,
             frame_max: limits.frame_max,
@@ -150,7 +150,7 @@ impl Connection {
     }
 
     pub(super) fn tune_ok(&mut self, answer: &connection::TuneOk) {
-        let (frame_max, channel_max) = (self.broker.limits.frame_max, self.broker.limits.channel_max);
+        let (frame_max, channel_max) = (self.limits.frame_max, self.limits.channel_max);
         let checks = [
             ("frame_max", answer.frame_max, frame_max, FRAME_MIN),
             ("channel_max", u32::from(answer.channel_max), u32::from(channel_max), 1),
@@ -191,12 +191,7 @@ impl Connection {
             self.register(&vhost);
         }
         self.send_connection(connection::AMQPMethod::OpenOk(connection::OpenOk {}));
-        tracing::info!(
-            peer = %self.peer.address,
-            vhost,
-            user = %self.user().map_or("", UserName::as_str),
-            "connection opened"
-        );
+        tell!(info, self, "connection opened");
     }
 
     fn enter_vhost(&mut self, name: &str) -> Result<(), Refusal> {

@@ -19,6 +19,7 @@ pub mod overdue;
 mod publishing;
 mod queue_methods;
 mod replies;
+pub(crate) mod tell;
 mod transaction;
 pub mod unacked;
 

@@ -112,7 +112,7 @@ impl Connection {
     }
 
     fn bound_transaction(&mut self, number: u16) {
-        let max = self.broker.limits.transaction_bytes_max;
+        let max = self.limits.transaction_bytes_max;
         let Some(tx) = self.channels.get(&number).and_then(|open| open.tx.as_ref()) else { return };
         // One message alone is bounded by its own limit.
         if tx.bytes > max && tx.publishes.len() + tx.settles.len() > 1 {

@@ -24,8 +24,8 @@ from run import ROOT, VENV, Broker, Missing, call, need  # noqa: E402
 TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
 V2_VERSION = "2.35.0"
 SCHEMATHESIS = "schemathesis==4.32.5"
-# Checks of health are 503 when something is ill, `auth/hash_password` is slow by intention, and events have no end.
-UNASKED = "health/checks|auth/hash_password|api/events"
+# Checks of health are 503 when something is ill, `auth/hash_password` is slow by intention, and events and `livelog` have no end.
+UNASKED = "health/checks|auth/hash_password|api/events|livelog"
 
 
 def v1():

@@ -6,7 +6,7 @@ use std::io::{self, Write as _};
 use clap::Subcommand;
 use serde_json::json;
 
-use super::{ConfigError, Loaded, Origin, ServeArgs, load, reference};
+use super::{Loaded, Origin, ServeArgs, load, reference};
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -41,8 +41,11 @@ pub fn run(command: &ConfigCommand) -> Result<(), Failure> {
 }
 
 /// `leveret check-config`: says that all is well, or what is not.
-pub fn check(args: &ServeArgs) -> Result<(), ConfigError> {
+pub fn check(args: &ServeArgs) -> Result<(), Failure> {
     let loaded = load(args)?;
+    loaded.config.tls()?;
+    loaded.config.admin()?;
+    loaded.config.tokens()?;
     let set = loaded.keys().filter(|(_, origin)| **origin != Origin::Default).count();
     // Nobody is left to be told if this fails; the exit code says it.
     let _ =

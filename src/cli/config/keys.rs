@@ -59,29 +59,29 @@ keys! {
 
     "Connections", None => {
         /// Connections at one time. Each takes some kilobytes and one file descriptor.
-        connections_max: usize = Limits::default().connections_max, Restart;
+        connections_max: usize = Limits::default().connections_max, Live;
         /// Channels per connection offered to clients. As RabbitMQ.
-        channel_max: u16 = Limits::default().channel_max, Restart, range 1, 65_535;
+        channel_max: u16 = Limits::default().channel_max, Live, range 1, 65_535;
         /// Largest frame offered to clients, its head and end included. As RabbitMQ; the least is the
         /// specification's.
-        frame_max: u32 = Limits::default().frame_max, Restart, unit "bytes", range FRAME_MIN as u64, FRAME_MAX as u64;
+        frame_max: u32 = Limits::default().frame_max, Live, unit "bytes", range FRAME_MIN as u64, FRAME_MAX as u64;
         /// Heartbeat interval offered to clients, 0 for none; the client's answer decides. As RabbitMQ.
-        heartbeat: u16 = Limits::default().heartbeat_s, Restart, unit "s";
+        heartbeat: u16 = Limits::default().heartbeat_s, Live, unit "s";
         /// From accepting a connection to connection.open-ok. Whoever takes longer is sent away.
-        handshake_timeout_ms: u64 = Limits::default().handshake_timeout_ms, Restart, unit "ms", range 1, 3_600_000;
+        handshake_timeout_ms: u64 = Limits::default().handshake_timeout_ms, Live, unit "ms", range 1, 3_600_000;
         /// How long an HTTP client may take over a request with its body, stay idle between two, and not read on
         /// an answer.
         http_timeout_ms: u64 = 60_000, Restart, unit "ms", range 1, 3_600_000;
         /// What may wait for one slow client before its consumers get nothing more.
-        outbox_bytes_max: Bytes = Bytes(Limits::default().outbox_bytes_max as u64), Restart, unit "bytes", range 4_096, 1 << 40;
+        outbox_bytes_max: Bytes = Bytes(Limits::default().outbox_bytes_max as u64), Live, unit "bytes", range 4_096, 1 << 40;
         /// Consumers on one channel.
-        consumers_per_channel_max: usize = Limits::default().consumers_per_channel_max, Restart;
+        consumers_per_channel_max: usize = Limits::default().consumers_per_channel_max, Live;
     }
 
     "Declarations", None => {
         /// Exchanges in all vhosts together, the predeclared seven of each among them. Without it any
         /// number.
-        exchanges_max: Option<usize> = None, Restart;
+        exchanges_max: Option<usize> = None, Live;
     }
 
     "Logins", None => {
@@ -101,12 +101,12 @@ keys! {
 
     "Messages", None => {
         /// Largest message body; larger ones close the channel with 406. As RabbitMQ 4 has it.
-        message_bytes_max: Bytes = Bytes(Limits::default().message_bytes_max), Restart, unit "bytes", range 0, BODY_BYTES_CAP;
+        message_bytes_max: Bytes = Bytes(Limits::default().message_bytes_max), Live, unit "bytes", range 0, BODY_BYTES_CAP;
         /// What an open transaction of one channel may hold; more closes the channel with 406.
-        transaction_bytes_max: Bytes = Bytes(Limits::default().transaction_bytes_max as u64), Restart, unit "bytes", range 0, 1 << 40;
+        transaction_bytes_max: Bytes = Bytes(Limits::default().transaction_bytes_max as u64), Live, unit "bytes", range 0, 1 << 40;
         /// Bodies held in memory by all queues together; beyond it they are on disk only. A percentage is of the
         /// memory that the machine or the control group has.
-        memory_bytes_max: MemorySize = MemorySize::Percent(40), Restart, unit "bytes", range 1 << 20, u64::MAX;
+        memory_bytes_max: MemorySize = MemorySize::Percent(40), Live, unit "bytes", range 1 << 20, u64::MAX;
     }
 
     "Alarms", None => {

@@ -49,7 +49,8 @@ pub(super) fn markdown() -> String {
          Sizes are bytes (`1048576`) or have a unit (`\"1MiB\"`; also KiB, GiB, TiB, and kB, MB, GB, TB by thousands).\n\n\
          `leveret check-config --config FILE` tells everything that is wrong with a file, by line and column. `leveret config show`\n\
          prints what is in force and where each value comes from, `leveret config example` a file with all keys. On SIGHUP the\n\
-         file is read again: keys marked as live change at once, for others the log says that they wait for a restart.\n",
+         file is read again: keys marked as live change at once (what concerns a single connection: for those that come), for others the log says that\n\
+         they wait for a restart.\n",
     );
     let mut group = "";
     for key in KEYS {

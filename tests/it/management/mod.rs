@@ -13,6 +13,7 @@ mod messages;
 mod metrics;
 mod policies;
 mod redrive;
+mod reference;
 mod sessions;
 mod shapes;
 mod slow_clients;

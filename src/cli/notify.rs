@@ -1,0 +1,69 @@
+//! Tells systemd how the service is doing (`sd_notify`): a datagram to the socket that `NOTIFY_SOCKET` names.
+//! Without it nothing is told.
+
+use std::ffi::OsString;
+use std::io;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::time::Duration;
+
+/// Who wants to be told.
+#[derive(Clone, Debug, Default)]
+pub struct Notify {
+    to: Option<OsString>,
+}
+
+impl Notify {
+    /// Whoever the environment names.
+    pub fn from_environment() -> Self {
+        Self { to: std::env::var_os("NOTIFY_SOCKET").filter(|path| !path.is_empty()) }
+    }
+
+    /// All listeners are there.
+    pub fn ready(&self) {
+        self.tell("READY=1");
+    }
+
+    /// No more connections are taken.
+    pub fn stopping(&self) {
+        self.tell("STOPPING=1");
+    }
+
+    /// Keeps the watchdog quiet for as long as it is polled, at half the interval that it has.
+    pub async fn keep_alive(self) {
+        let pid = std::env::var("WATCHDOG_PID").ok();
+        let interval = std::env::var("WATCHDOG_USEC").ok().and_then(|text| text.parse().ok());
+        let ours = pid.is_none_or(|pid| pid == std::process::id().to_string());
+        let Some(interval) =
+            interval.map(Duration::from_micros).filter(|interval| ours && !interval.is_zero())
+        else {
+            return;
+        };
+        let mut ticks = tokio::time::interval(interval / 2);
+        loop {
+            ticks.tick().await;
+            self.tell("WATCHDOG=1");
+        }
+    }
+
+    fn tell(&self, state: &str) {
+        let Some(to) = &self.to else { return };
+        if let Err(error) = send(to.as_bytes(), state) {
+            tracing::warn!("telling systemd {state}: {error}");
+        }
+    }
+}
+
+/// An address that begins with `@` is in the abstract namespace.
+fn send(to: &[u8], state: &str) -> io::Result<()> {
+    let address = match to.strip_prefix(b"@") {
+        Some(name) => SocketAddr::from_abstract_name(name)?,
+        None => SocketAddr::from_pathname(std::ffi::OsStr::from_bytes(to))?,
+    };
+    let socket = UnixDatagram::unbound()?;
+    // A full queue must not hold the broker up.
+    socket.set_nonblocking(true)?;
+    socket.send_to_addr(state.as_bytes(), &address)?;
+    Ok(())
+}

@@ -1,0 +1,120 @@
+//! The last lines of the log: at once, or as they come (our own; `RabbitMQ` has none).
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use futures_util::stream;
+use serde_json::{Map, Value, json};
+use tokio::sync::{Semaphore, SemaphorePermit, watch};
+use tracing::Level;
+
+use super::Api;
+use super::access::{self, Login};
+use super::answer::Query;
+use super::error::{Refused, Result};
+use crate::recent_log::{Line, RecentLog};
+
+/// Clients that follow the log at one time.
+const FOLLOWERS_MAX: usize = 32;
+
+/// How long one answer goes on; then the client comes again, and its login is checked anew.
+const FOLLOWING_MAX: Duration = Duration::from_mins(10);
+
+static FOLLOWERS: Semaphore = Semaphore::const_new(FOLLOWERS_MAX);
+
+/// `/logs`: what is there.
+pub(super) async fn all(State(api): State<Api>, login: Login, query: Query) -> Result<Response> {
+    login.must_be(access::Level::Monitoring)?;
+    let (after, level) = (number(&query, "after")?.unwrap_or(0), level(&query)?);
+    let lines = api.facts.process.log.after(after, level);
+    let first = api.facts.process.log.after(0, Level::TRACE).first().map_or(0, |line| line.seq);
+    let latest = *api.facts.process.log.latest().borrow();
+    let lines: Vec<_> = lines.iter().map(|line| shown(line)).collect();
+    Ok(Json(json!({ "lines": lines, "first": first, "latest": latest })).into_response())
+}
+
+/// `/livelog`: what is there and what comes, as server-sent events whose ids are the lines' numbers.
+pub(super) async fn follow(
+    State(api): State<Api>,
+    login: Login,
+    headers: HeaderMap,
+    query: Query,
+) -> Result<Response> {
+    login.must_be(access::Level::Monitoring)?;
+    let level = level(&query)?;
+    let last = headers.get("last-event-id").and_then(|value| value.to_str().ok()?.parse().ok());
+    let after = last.or(number(&query, "after")?).unwrap_or(0);
+    let room = FOLLOWERS.try_acquire().map_err(|_| Refused::unavailable("too many follow the log"))?;
+    let log = Arc::clone(&api.facts.process.log);
+    let follower = Follower { latest: log.latest(), log, after, level, lines: VecDeque::new(), _room: room };
+    let end = tokio::time::Instant::now() + FOLLOWING_MAX;
+    let events = stream::unfold(follower, move |mut follower| async move {
+        let line = tokio::time::timeout_at(end, follower.next()).await.ok()??;
+        let event = Event::default().id(line.seq.to_string()).data(shown(&line).to_string());
+        Some((Ok::<_, Infallible>(event), follower))
+    });
+    Ok(Sse::new(events).keep_alive(KeepAlive::default()).into_response())
+}
+
+struct Follower {
+    log: Arc<RecentLog>,
+    latest: watch::Receiver<u64>,
+    after: u64,
+    level: Level,
+    lines: VecDeque<Arc<Line>>,
+    _room: SemaphorePermit<'static>,
+}
+
+impl Follower {
+    async fn next(&mut self) -> Option<Arc<Line>> {
+        loop {
+            if let Some(line) = self.lines.pop_front() {
+                return Some(line);
+            }
+            let latest = *self.latest.borrow_and_update();
+            if latest > self.after {
+                self.lines.extend(self.log.after(self.after, self.level));
+                self.after = self.lines.back().map_or(latest, |line| line.seq.max(latest));
+            } else {
+                self.latest.changed().await.ok()?;
+            }
+        }
+    }
+}
+
+fn number(query: &Query, name: &str) -> Result<Option<u64>> {
+    let wrong = |_| Refused::bad_request(format!("{name} must be a whole number"));
+    query.get(name).map(|text| text.parse().map_err(wrong)).transpose()
+}
+
+/// The least grave level to show.
+fn level(query: &Query) -> Result<Level> {
+    match query.get("level").map_or("trace", String::as_str) {
+        "error" => Ok(Level::ERROR),
+        "warn" | "warning" => Ok(Level::WARN),
+        "info" => Ok(Level::INFO),
+        "debug" => Ok(Level::DEBUG),
+        "trace" => Ok(Level::TRACE),
+        _ => Err(Refused::bad_request("level must be error, warn, info, debug or trace")),
+    }
+}
+
+fn shown(line: &Line) -> Value {
+    let fields: Map<_, _> =
+        line.fields.iter().map(|(name, text)| ((*name).to_owned(), Value::from(text.as_str()))).collect();
+    json!({
+        "seq": line.seq,
+        "timestamp": line.timestamp,
+        "level": line.level.as_str().to_ascii_lowercase(),
+        "target": line.target,
+        "message": line.message,
+        "fields": fields,
+    })
+}

@@ -1,0 +1,169 @@
+//! The log: whose a line is, what it never says, what a client cannot do to it, and that it is there over HTTP.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::harness::Broker;
+use crate::management::{Http, listening};
+use crate::raw::Client;
+use crate::wait;
+
+/// A connection of this user, up to `connection.open`.
+fn login(broker: &Broker, name: &str, user: &str, password: &str) -> Client {
+    let mut client = Client::start(broker.amqp, "");
+    client.say(&format!(
+        "0 connection.start-ok client_properties={{connection_name:\"{name}\"}} mechanism=PLAIN \
+         response=\"\\0{user}\\0{password}\" locale=en_US"
+    ));
+    client
+}
+
+fn open(client: &mut Client) {
+    client.hear("0 connection.tune");
+    client.say("0 connection.tune-ok channel_max=10 frame_max=131072 heartbeat=0");
+    client.say("0 connection.open virtual_host=/");
+    client.hear("0 connection.open-ok");
+    client.open_channel(1);
+}
+
+#[test]
+fn a_line_says_whose_connection_it_is_about() {
+    let broker = Broker::new();
+    let mut client = login(&broker, "worker-7", "guest", "guest");
+    open(&mut client);
+    client.say("1 queue.declare queue=gone passive=true");
+    client.channel_closes(404, "queue.declare", "gone");
+    wait::until("the line", || broker.log().contains("channel closed"));
+    let log = broker.log();
+    let line = log.lines().find(|line| line.contains("channel closed")).expect("waited for");
+    for part in ["peer=127.0.0.1:", "name=\"worker-7\"", "user=\"guest\"", "vhost=\"/\"", "channel=1"] {
+        assert!(line.contains(part), "{part} in {line}");
+    }
+}
+
+#[test]
+fn no_secret_is_ever_logged() {
+    let config = ["--log-level", "trace"];
+    let broker = Broker::with(&config);
+    let http = Http::of(&broker);
+    let secrets = ["s3cret-right", "s3cret-wrong", "s3cret-http", "s3cret-plain-wrong"];
+    let user = json!({ "password": "s3cret-right", "tags": "management" });
+    http.put("/api/users/someone", &user).is(201);
+    let all = json!({ "configure": ".*", "write": ".*", "read": ".*" });
+    http.put("/api/permissions/%2F/someone", &all).is(201);
+    open(&mut login(&broker, "a", "someone", "s3cret-right"));
+    login(&broker, "a", "someone", "s3cret-plain-wrong").hangs_up();
+    http.login("someone", "s3cret-wrong").get("/api/whoami").is(401);
+    http.login("someone", "s3cret-right").get("/api/whoami").is(200);
+    http.get("/api/auth/hash_password/s3cret-http").is(200);
+    let hash = "c2VjcmV0LWhhc2gtb2YtYS11c2VyLXRoYXQtaXMtbG9uZw==";
+    http.put("/api/users/hashed", &json!({ "password_hash": hash, "tags": "" }));
+    wait::until("lines at trace", || {
+        broker.log().contains("TRACE") && broker.log().contains("login refused")
+    });
+    let log = broker.log();
+    let encoded = |text: &str| {
+        use base64::Engine;
+        base64::engine::general_purpose::STANDARD.encode(text)
+    };
+    for secret in secrets {
+        for shape in [secret.to_owned(), encoded(secret), encoded(&format!("someone:{secret}"))] {
+            let line = log.lines().find(|line| line.contains(&shape));
+            assert!(line.is_none(), "{shape} is in {line:?}");
+        }
+    }
+    assert!(!log.contains(hash), "hashes are secrets, too");
+    assert!(!log.contains("$argon2"), "hashes are secrets, too");
+    let shown = http.get("/api/logs").is(200).text;
+    assert!(secrets.iter().all(|secret| !shown.contains(secret)));
+}
+
+#[test]
+fn a_flood_of_failures_is_counted_not_written() {
+    let broker = Broker::new();
+    let mut client = broker.client();
+    for _ in 0..300 {
+        client.say("1 queue.declare queue=gone passive=true");
+        client.channel_closes(404, "queue.declare", "gone");
+        client.open_channel(1);
+    }
+    wait::until("the number of lines left out", || broker.log().contains("suppressed"));
+    let suppressed = || {
+        let log = broker.log();
+        let told = log
+            .lines()
+            .filter_map(|line| line.split("suppressed ").nth(1)?.split(' ').next()?.parse::<usize>().ok());
+        told.sum::<usize>()
+    };
+    let written = || broker.log().lines().filter(|line| line.contains(" channel closed")).count();
+    wait::until("all are told", || {
+        let examples = broker.log().lines().filter(|line| line.contains("lines like")).count();
+        written() - examples + suppressed() == 300
+    });
+    assert!(written() < 290, "{} of 300 were written", written());
+}
+
+#[test]
+fn a_client_begins_no_line_of_its_own() {
+    let broker = Broker::new();
+    let mut client = broker.client();
+    client.say("1 queue.declare queue=\"x\\n2026 ERROR forged\u{1b}[2J\" passive=true");
+    client.channel_closes(404, "queue.declare", "");
+    wait::until("the line", || broker.log().contains("forged"));
+    let log = broker.log();
+    assert!(log.lines().all(|line| !line.starts_with("2026 ERROR")), "{log}");
+    assert!(!log.contains('\u{1b}'), "{log}");
+}
+
+#[test]
+fn the_last_lines_are_there_over_http_for_those_who_may() {
+    let broker = Broker::new();
+    let http = Http::of(&broker);
+    let all = http.get("/api/logs").is(200).json;
+    let lines = all["lines"].as_array().expect("lines");
+    let started = lines.iter().find(|line| line["message"].as_str().unwrap().contains("amqp listening"));
+    let started = started.expect("the start is there");
+    assert_eq!((&started["level"], &started["target"]), (&json!("info"), &json!("leveret::cli::serve")));
+
+    let latest = all["latest"].as_u64().expect("a number");
+    assert_eq!(http.get(&format!("/api/logs?after={latest}")).is(200).json["lines"], json!([]));
+    login(&broker, "a", "nobody", "wrong").hangs_up();
+    let mut warnings = json!([]);
+    wait::until("the refusal", || {
+        warnings = http.get(&format!("/api/logs?after={latest}&level=warn")).is(200).json["lines"].take();
+        warnings.as_array().is_some_and(|lines| lines.len() == 1)
+    });
+    assert_eq!(warnings[0]["fields"]["login"], "nobody");
+
+    http.get("/api/logs?level=loud").refused(400, "bad_request", "level must be");
+    http.get("/api/logs?after=x").refused(400, "bad_request", "after must be");
+    let monitoring = http.user("watcher", "monitoring");
+    monitoring.get("/api/logs").is(200);
+    let management = http.user("clerk", "management");
+    management.get("/api/logs").refused(401, "not_authorized", "Not monitor user");
+    management.get("/api/livelog").refused(401, "not_authorized", "Not monitor user");
+    http.nobody().get("/api/livelog").is(401);
+}
+
+#[test]
+fn the_log_can_be_followed() {
+    let broker = Broker::new();
+    let mut stream = TcpStream::connect(listening(&broker, "http")).expect("a connection");
+    stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a timeout");
+    // guest:guest
+    stream
+        .write_all(b"GET /api/livelog?level=warn HTTP/1.1\r\nhost: x\r\nauthorization: Basic Z3Vlc3Q6Z3Vlc3Q=\r\n\r\n")
+        .expect("a request");
+    let mut lines = BufReader::new(stream).lines().map(|line| line.expect("a line"));
+    let head: Vec<_> = lines.by_ref().take_while(|line| !line.is_empty()).collect();
+    assert!(head[0].contains("200"), "{head:?}");
+    assert!(head.iter().any(|line| line.contains("text/event-stream")), "{head:?}");
+    for name in ["one", "two"] {
+        login(&broker, "a", name, "wrong").hangs_up();
+        let data = lines.by_ref().find(|line| line.starts_with("data:")).expect("an event");
+        assert!(data.contains(&format!("\"login\":\"{name}\"")), "{data}");
+    }
+}
