@@ -1,5 +1,5 @@
 // A live line chart: uPlot in a card, its legend with the current (or pointed at) values.
-import { html, short, SPANS, useEffect, useRef, useState } from '../lib/index.js';
+import { html, rate, short, SPANS, useEffect, useRef, useState } from '../lib/index.js';
 import uPlot from '../vendor/uplot.js';
 
 const SPAN_MIN_S = 60;
@@ -9,7 +9,7 @@ const css = (name) => getComputedStyle(document.documentElement).getPropertyValu
 
 const plotted = (series, ring) => ([ring.times, ...series.map((s) => ring.series[s.key] ?? ring.times.map(() => null))]);
 
-/** @param {Series[]} series @param {number} span seconds @param {number} width @param {number} height @param {(i: number | null) => void} onPoint */
+/** @param {Series[]} series @param {number} span seconds @param {(i: number | null) => void} onPoint */
 function options(series, span, width, height, onPoint) {
 	const ink = css('--ink-2');
 	const grid = { stroke: css('--line'), width: 1 };
@@ -97,3 +97,18 @@ export function Chart({ title, series, ring, unit, at, low, span = 600 }) {
 /** @param {SpanProps} props */
 export const Span = ({ span, choose }) => html`<div class="segmented" role="group" aria-label="Charts show the last">
 	${SPANS.map(([seconds, name]) => html`<button type="button" class="small" key=${name} aria-pressed=${String(seconds === span)} onClick=${() => choose(seconds)}>${name}</button>`)}</div>`;
+
+const DEPTH = [
+	{ key: 'ready', label: 'Ready', color: 1, fill: true },
+	{ key: 'unacked', label: 'Unacked', color: 2, dash: [4, 4] },
+];
+const RATES = [
+	{ key: 'in', label: 'In', color: 1, fill: true },
+	{ key: 'out', label: 'Out', color: 2 },
+	{ key: 'ack', label: 'Acked', color: 3, dash: [4, 4] },
+];
+
+/** What `useFlow` gives, as two charts. */
+export const Flow = ({ ring, span, at }) => html`<div class="two">
+	<${Chart} title="Message rates" series=${RATES} ring=${ring} span=${span} at=${at} unit=${rate} />
+	<${Chart} title="Messages in queues" series=${DEPTH} ring=${ring} span=${span} at=${at} unit=${short} /></div>`;

@@ -7,7 +7,7 @@ import { Empty, Loaded, Problem } from './state.js';
 import { Table } from './table.js';
 import { toast } from './toast.js';
 
-/** Local time as an input of the browser has it. @param {number} ms */
+/** Local time as an input of the browser has it. */
 const asInput = (ms) => new Date(ms - new Date(ms).getTimezoneOffset() * 60_000).toISOString().slice(0, 19);
 
 /** @param {DelayedProps} props */

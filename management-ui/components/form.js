@@ -26,7 +26,7 @@ export function Field(spec) {
 		: html`<div class="field ${wide ? 'wide' : ''}">${text}${input}${note}</div>`;
 }
 
-/** @param {HTMLFormElement} form @returns {Record<string, any>} checkboxes as booleans, numbers as numbers or undefined */
+/** @returns {Record<string, any>} checkboxes as booleans, numbers as numbers or undefined */
 export function values(form) {
 	const out = {};
 	for (const el of /** @type {any} */ (form.elements)) {

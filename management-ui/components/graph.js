@@ -12,7 +12,7 @@ const TIP = html`<defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" mark
 
 const cut = (text) => (text.length > 24 ? `${text.slice(0, 23)}…` : text);
 
-/** What is bound, grouped, and narrowed to what matches and its neighbours. @param {any[]} bindings @param {string} search */
+/** What is bound, grouped, and narrowed to what matches and its neighbours. */
 function graphOf(bindings, search) {
 	const needle = search.toLowerCase();
 	const hit = (b) => !needle || [b.source, b.destination, b.routing_key].some((t) => t.toLowerCase().includes(needle));
@@ -99,8 +99,8 @@ export function Graph({ bindings, queues = new Map(), name, search = '', here })
 	const shape = JSON.stringify(bindings.map((b) => [b.source, b.destination, b.properties_key]));
 	const { edges, left, placed } = useMemo(() => {
 		const g = graphOf(bindings, search);
-		return { ...g, placed: layout(g.things, g.edges) };
-	}, [shape, search]);
+		return { ...g, placed: layout(g.things, g.edges, here && `exchange\n${here}`) };
+	}, [shape, search, here]);
 	const near = useMemo(() => new Set([over, ...edges.flatMap((e) => (e.from === over ? [e.to] : e.to === over ? [e.from] : []))]), [over, edges]);
 	if (placed.nodes.size === 0) {
 		return html`<${Empty} title=${search ? `Nothing matches “${search}”` : 'Nothing is bound yet'}>${search ? '' : 'Bind a queue to an exchange and it appears here. Every queue is also reachable by its name through the default exchange, which is not drawn.'}<//>`;

@@ -8,7 +8,7 @@ const PAGE_SIZES = [25, 50, 100, 250, 500];
 /** @param {SearchProps} props */
 export function Search({ value, onChange, label }) {
 	const [text, setText] = useState(value);
-	const timer = useRef((0));
+	const timer = useRef(0);
 	useEffect(() => setText(value), [value]);
 	useEffect(() => () => clearTimeout(timer.current), []);
 	const type = (e) => {

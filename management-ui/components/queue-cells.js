@@ -1,21 +1,13 @@
 // What a queue looks like in any table.
-import { history, html, link, rateOf, record } from '../lib/index.js';
+import { bytes, count, history, html, link, rate, rateOf, recordFlow, short, signedRate } from '../lib/index.js';
+import { Live } from './facts.js';
 import { Spark } from './spark.js';
 
 export const queueId = (q) => `${q.vhost}\n${q.name}`;
 export const queueLink = (q) => link(['queue', q.vhost, q.name]);
 export const queueRing = (q) => `queue:${queueId(q)}`;
 
-export function recordQueue(q) {
-	record(queueRing(q), {
-		messages: q.messages ?? 0,
-		ready: q.messages_ready ?? 0,
-		unacked: q.messages_unacknowledged ?? 0,
-		in: rateOf(q, 'publish'),
-		out: rateOf(q, 'deliver_get'),
-		ack: rateOf(q, 'ack'),
-	});
-}
+export const recordQueue = (q) => recordFlow(queueRing(q), q, q.message_stats);
 
 export const QueueSpark = ({ q, of = 'messages' }) => html`<${Spark} values=${history(queueRing(q)).series[of]} label="${of} of ${q.name}, recently" />`;
 
@@ -34,3 +26,23 @@ export function Features({ q }) {
 	if (q.policy) tags.push([q.policy, 'Policy']);
 	return html`<span class="tags">${tags.map(([t, title]) => html`<span class="tag" key=${t} title=${title}>${t}</span>`)}</span>`;
 }
+
+/** All columns of queues. */
+export const QUEUE_COLUMNS = [
+	{ key: 'name', label: 'Queue', sort: 'name', class: 'name', draw: (q) => html`<a href=${queueLink(q)}>${q.name}</a>` },
+	{ key: 'vhost', label: 'Virtual host', sort: 'vhost', prio: 3, off: true },
+	{ key: 'features', label: 'Features', prio: 3, draw: (q) => html`<${Features} q=${q} />` },
+	{ key: 'state', label: 'State', sort: 'state', prio: 3, off: true, draw: (q) => html`<span class="tag ${['down', 'crashed', 'stopped'].includes(q.state) ? 'bad' : ''}">${q.state}</span>` },
+	{ key: 'ready', label: 'Ready', num: true, sort: 'messages_ready', draw: (q) => short(q.messages_ready) },
+	{ key: 'unacked', label: 'Unacked', num: true, sort: 'messages_unacknowledged', prio: 2, title: 'Delivered, not yet acknowledged', draw: (q) => short(q.messages_unacknowledged) },
+	{ key: 'messages', label: 'Depth', num: true, sort: 'messages', prio: 2, off: true, draw: (q) => html`<${Live} value=${short(q.messages)} />` },
+	{ key: 'growth', label: 'Growth', num: true, sort: 'messages_details.rate', prio: 3, draw: (q) => html`<span class=${q.messages_details?.rate >= 1 ? 'warn' : ''}>${signedRate(q.messages_details?.rate ?? 0)}</span>` },
+	{ key: 'in', label: 'In', num: true, sort: 'message_stats.publish_details.rate', draw: (q) => rate(rateOf(q, 'publish')) },
+	{ key: 'out', label: 'Out', num: true, sort: 'message_stats.deliver_get_details.rate', prio: 2, draw: (q) => rate(rateOf(q, 'deliver_get')) },
+	{ key: 'ack', label: 'Acked', num: true, sort: 'message_stats.ack_details.rate', prio: 3, off: true, draw: (q) => rate(rateOf(q, 'ack')) },
+	{ key: 'redeliver', label: 'Redelivered', num: true, sort: 'message_stats.redeliver_details.rate', prio: 3, off: true, draw: (q) => rate(rateOf(q, 'redeliver')) },
+	{ key: 'consumers', label: 'Consumers', num: true, sort: 'consumers', draw: (q) => html`<span class=${q.consumers === 0 && q.messages > 0 ? 'warn' : ''}>${count(q.consumers)}</span>` },
+	{ key: 'bytes', label: 'Body bytes', num: true, sort: 'message_bytes', prio: 3, off: true, draw: (q) => bytes(q.message_bytes) },
+	{ key: 'memory', label: 'Memory', num: true, sort: 'memory', prio: 3, off: true, draw: (q) => bytes(q.memory) },
+	{ key: 'spark', label: 'Depth lately', prio: 3, draw: (q) => html`<${QueueSpark} q=${q} />` },
+];

@@ -10,6 +10,11 @@ export const Skeleton = ({ lines = 5 }) => html`
 export const Problem = ({ error, doing }) => (error ? html`
 	<div class="problem" role="alert"><${Icon} name="bad" /><span>${doing ? `${doing}: ` : ''}${error.message ?? String(error)}</span></div>` : null);
 
+/** A page whose thing is still coming, or is not there. `all`: the list that it would be in. */
+export const Missing = ({ title, error, gone, all }) => html`<div class="head"><h1>${title}</h1></div>${error
+	? html`<${Problem} error=${error.status === 404 ? new Error(gone) : error} /><p><a href="#/${all}">All ${all}</a></p>`
+	: html`<div class="card"><${Skeleton} lines=${8} /></div>`}`;
+
 /** @param {EmptyProps} props */
 export const Empty = ({ title, children, code, folded }) => html`
 	<div class="empty"><h2>${title}</h2>${children && html`<p class="muted">${children}</p>`}${code && (folded ? html`<details class="wide"><summary>Show code</summary><div class="stack"><${Code} variants=${code} /></div></details>` : html`<${Code} variants=${code} />`)}</div>`;

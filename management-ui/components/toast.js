@@ -7,7 +7,7 @@ let last = 0;
 
 const drop = (id) => toasts.set(toasts.get().filter((t) => t.id !== id));
 
-/** Says what was done. Failures do not belong here: they stay beside what failed. @param {string} text */
+/** Says what was done. Failures do not belong here: they stay beside what failed. */
 export function toast(text) {
 	const id = ++last;
 	toasts.set([...toasts.get().slice(-3), { id, text }]);

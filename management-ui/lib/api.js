@@ -29,7 +29,6 @@ export function queryString(query) {
 	return text ? `?${text}` : '';
 }
 
-/** @param {Response} answer */
 async function reasonOf(answer) {
 	const text = await answer.text();
 	try {

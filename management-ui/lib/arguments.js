@@ -6,7 +6,7 @@ import { bytes, count, duration } from './format.js';
 const WORDS = /** @type {any} */ (words);
 const bare = (key) => key.replace(/^x-/, '');
 
-/** What an argument or a policy's key means. @param {string} key @param {any} value */
+/** What an argument or a policy's key means. */
 export function meaning(key, value) {
 	const said = WORDS[bare(key)]?.[1] ?? '';
 	const text = typeof said === 'string' ? said : said[String(value)] ?? said[''];

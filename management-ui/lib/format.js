@@ -2,10 +2,10 @@
 
 const whole = new Intl.NumberFormat('en', { maximumFractionDigits: 0 });
 
-/** 1,234,567. @param {unknown} n */
+/** 1,234,567. */
 export const count = (n) => (typeof n === 'number' ? whole.format(n) : '–');
 
-/** 1.2 k, 3.4 M: four characters or fewer of digits. @param {unknown} n */
+/** 1.2 k, 3.4 M: four characters or fewer of digits. */
 export function short(n) {
 	if (typeof n !== 'number' || !Number.isFinite(n)) return '–';
 	const size = Math.abs(n);
@@ -19,14 +19,14 @@ export function short(n) {
 	return '–';
 }
 
-/** Messages a second. @param {unknown} n */
+/** Messages a second. */
 export function rate(n) {
 	if (typeof n !== 'number' || !Number.isFinite(n)) return '–';
 	if (n !== 0 && Math.abs(n) < 10) return `${n.toFixed(1)}/s`;
 	return `${short(Math.round(n))}/s`;
 }
 
-/** With a sign, for what grows or shrinks. @param {number} n */
+/** With a sign, for what grows or shrinks. */
 export const signedRate = (n) => `${n > 0 ? '+' : ''}${rate(n)}`;
 
 export function bytes(n) {
@@ -51,7 +51,7 @@ export function duration(ms) {
 	return second ? `${first} ${unit} ${second} ${next[1]}` : `${first} ${unit}`;
 }
 
-/** Local time; the title of the element should be `utc`. @param {unknown} ms */
+/** Local time; the title of the element should be `utc`. */
 export function time(ms) {
 	if (typeof ms !== 'number') return '–';
 	const then = new Date(ms);
@@ -61,10 +61,10 @@ export function time(ms) {
 
 export const utc = (ms) => (typeof ms === 'number' ? `${new Date(ms).toISOString().replace('T', ' ').slice(0, 19)} UTC` : '');
 
-/** @param {any} object @param {string} key e.g. `publish` for message_stats.publish_details.rate */
+/** @param {string} key e.g. `publish` for message_stats.publish_details.rate */
 export const rateOf = (object, key) => object?.message_stats?.[`${key}_details`]?.rate ?? 0;
 
-/** What the default exchange is called on screen. @param {string} name */
+/** What the default exchange is called on screen. */
 export const exchangeName = (name) => (name === '' ? '(default)' : name);
 
 export const plural = (n, one, many = `${one}s`) => `${count(n)} ${n === 1 ? one : many}`;

@@ -2,6 +2,7 @@
 export * from './api.js';
 export * from './arguments.js';
 export * from './attention.js';
+export * from './flow.js';
 export * from './format.js';
 export * from './html.js';
 export * from './layout.js';
@@ -13,5 +14,4 @@ export * from './samples.js';
 export * from './session.js';
 export * from './signal.js';
 export * from './snippets.js';
-export * from './span.js';
 export * from './vhost.js';

@@ -7,9 +7,10 @@ const SWEEPS = 4;
 /**
  * @param {{id: string, kind: 'exchange' | 'queue', name: string}[]} things
  * @param {Edge[]} edges
+ * @param {string} [here] only what is around this one
  * @returns {{nodes: Map<string, Placed>, width: number, height: number}}
  */
-export function layout(things, edges) {
+export function layout(things, edges, here) {
 	const nodes = new Map(things.map((t) => [t.id, { ...t, x: 0, y: 0, column: 0 }]));
 	const exchangeEdges = edges.filter((e) => nodes.get(e.to)?.kind === 'exchange');
 	// Longest path, cut off after as many rounds as there are exchanges: exchanges may be bound in circles.
@@ -27,6 +28,8 @@ export function layout(things, edges) {
 	}
 	const deepest = Math.max(0, ...[...nodes.values()].filter((n) => n.kind === 'exchange').map((n) => n.column));
 	for (const n of nodes.values()) if (n.kind === 'queue') n.column = deepest + 1;
+	// Around one exchange: what feeds it before it, what it feeds behind it.
+	if (here) for (const n of nodes.values()) n.column = n.id === here ? 1 : edges.some((e) => e.from === here && e.to === n.id) ? 2 : 0;
 
 	const columns = [];
 	for (const n of nodes.values()) (columns[n.column] ??= []).push(n);

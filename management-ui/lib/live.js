@@ -57,7 +57,7 @@ function later(ms) {
 
 document.addEventListener('visibilitychange', () => later(0));
 
-/** Tells news of a path until the returned function is called. @param {string} where @param {Watcher} tell */
+/** Tells news of a path until the returned function is called. @param {Watcher} tell */
 export function watch(where, tell) {
 	const known = watchers.get(where) ?? new Set();
 	watchers.set(where, known.add(tell));

@@ -14,7 +14,7 @@ function ring(name) {
 	return found;
 }
 
-/** @param {string} name @param {Record<string, number>} values @param {number} [at] milliseconds */
+/** @param {Record<string, number>} values @param {number} [at] milliseconds */
 export function record(name, values, at = Date.now()) {
 	const { times, series } = ring(name);
 	const seconds = at / 1000;
@@ -51,7 +51,7 @@ export function ringOf(sources) {
 	return { times: times.map((at) => at / 1000), series };
 }
 
-/** Puts what the server remembers before what the page itself has seen. @param {string} name @param {Sources} sources */
+/** Puts what the server remembers before what the page itself has seen. @param {Sources} sources */
 export function seed(name, sources) {
 	const own = history(name);
 	const past = ringOf(sources);
@@ -64,6 +64,5 @@ export function seed(name, sources) {
 	put(own, own.times.length);
 }
 
-/** What to ask for to get samples. @param {number} age seconds @param {number} every */
+/** What to ask for to get samples. @param {number} age seconds */
 export const samplesQuery = (age, every) => ({ lengths_age: age, lengths_incr: every, msg_rates_age: age, msg_rates_incr: every });
-export const SERIES_QUERY = samplesQuery(600, 5);

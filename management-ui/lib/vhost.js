@@ -10,5 +10,5 @@ export function chooseVhost(name) {
 	vhost.set(name);
 }
 
-/** `queues` or `queues/%2F`. @param {string} what @param {string} name */
+/** `queues` or `queues/%2F`. */
 export const within = (what, name) => (name ? `${what}/${path(name)}` : what);

@@ -1,4 +1,4 @@
-import { bytes, CHANNEL_COLUMNS, Chart, count, del, Facts, FormDialog, go, history, html, Loaded, path, plural, Problem, record, Skeleton, Table, time, toast, usePoll, useState, utc } from '../ui.js';
+import { bytes, CHANNEL_COLUMNS, Chart, count, del, Facts, FormDialog, go, history, html, Loaded, Missing, path, plural, Problem, record, Table, time, toast, usePoll, useState, utc } from '../ui.js';
 import { client, connectionTitle, State } from './connections.js';
 
 const TRAFFIC = [
@@ -15,9 +15,7 @@ export default function Connection({ parts: [name] }) {
 	const channels = usePoll(`${at}/channels`, undefined, 5000);
 	const c = poll.data;
 	if (!c) {
-		return html`<div class="head"><h1>${name}</h1></div>${poll.error
-			? html`<${Problem} error=${poll.error.status === 404 ? new Error('This connection is closed.') : poll.error} /><p><a href="#/connections">All connections</a></p>`
-			: html`<div class="card"><${Skeleton} lines=${8} /></div>`}`;
+		return html`<${Missing} title=${name} error=${poll.error} gone=${`This connection is closed.`} all="connections" />`;
 	}
 	const close = async (v) => {
 		await del(at, v.reason ? { 'X-Reason': v.reason } : undefined);

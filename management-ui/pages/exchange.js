@@ -1,4 +1,4 @@
-import { Arguments, Bindings, confirm, count, del, Delayed, Empty, exchangeName, Facts, Graph, go, html, path, plural, Problem, Publish, publishSnippet, Skeleton, usePoll, useState } from '../ui.js';
+import { Arguments, Bindings, confirm, count, del, Delayed, Empty, exchangeName, Facts, go, Graph, html, Missing, path, plural, Publish, publishSnippet, Skeleton, usePoll, useState } from '../ui.js';
 
 export default function Exchange({ parts: [vhost, name] }) {
 	// The default exchange has no name; the API knows it as amq.default, and lists its implicit bindings under the queues.
@@ -10,9 +10,7 @@ export default function Exchange({ parts: [vhost, name] }) {
 	const x = poll.data;
 	const shown = exchangeName(name);
 	if (!x) {
-		return html`<div class="head"><h1>${shown}</h1></div>${poll.error
-			? html`<${Problem} error=${poll.error.status === 404 ? new Error(`There is no exchange ${shown} in the virtual host ${vhost}.`) : poll.error} /><p><a href="#/exchanges">All exchanges</a></p>`
-			: html`<div class="card"><${Skeleton} lines=${8} /></div>`}`;
+		return html`<${Missing} title=${shown} error=${poll.error} gone=${`There is no exchange ${shown} in the virtual host ${vhost}.`} all="exchanges" />`;
 	}
 	const remove = () => confirm({
 		title: `Delete ${name}?`,

@@ -1,39 +1,11 @@
 // Is anything wrong? Then: how much flows, how much waits, and where.
-import { bytes, Chart, count, duration, Empty, findings, html, Icon, isMonitoring, link, Live, Loaded, plural, Problem, publishSnippet, queueId, queueLink, QueueSpark, rate, rateOf, record, recordQueue, seed, SERIES_QUERY, short, signedRate, Skeleton, Span, Table, usePoll, useSignal, useSpan, useState, vhost, within } from '../ui.js';
+import { bytes, count, duration, Empty, findings, Flow, html, Icon, isMonitoring, link, Live, Loaded, plural, Problem, publishSnippet, queueId, QUEUE_COLUMNS, QueueSpark, rateOf, recordQueue, Skeleton, Span, Table, useFlow, usePoll, useSignal, useState, vhost, within } from '../ui.js';
 
 const FINDINGS_SHOWN = 5;
 const ROWS = 8;
 const COLUMNS = 'name,vhost,messages,messages_ready,messages_unacknowledged,messages_details.rate,consumers,message_stats.publish_details.rate,message_stats.deliver_get_details.rate,message_stats.redeliver_details.rate,message_stats.ack_details.rate';
 
-const RATES = [
-	{ key: 'in', label: 'In', color: 1, fill: true },
-	{ key: 'out', label: 'Out', color: 2 },
-	{ key: 'ack', label: 'Acked', color: 3, dash: [4, 4] },
-];
-const DEPTH = [
-	{ key: 'ready', label: 'Ready', color: 1, fill: true },
-	{ key: 'unacked', label: 'Unacked', color: 2, dash: [4, 4] },
-];
-
-const sources = (o) => {
-	const s = o.message_stats ?? {};
-	const t = o.queue_totals ?? {};
-	return {
-		in: { details: s.publish_details, counter: true },
-		out: { details: s.deliver_get_details, counter: true },
-		ack: { details: s.ack_details, counter: true },
-		ready: { details: t.messages_ready_details },
-		unacked: { details: t.messages_unacknowledged_details },
-	};
-};
-
-function recordOverview(o) {
-	const t = o.queue_totals ?? {};
-	seed('overview', sources(o));
-	record('overview', { in: rateOf(o, 'publish'), out: rateOf(o, 'deliver_get'), ack: rateOf(o, 'ack'), ready: t.messages_ready ?? 0, unacked: t.messages_unacknowledged ?? 0 });
-}
-
-/** The few queues at one end of an order. @param {string | null} where @param {string} sort @param {number} everyMs */
+/** The few queues at one end of an order. */
 const useTop = (where, sort, everyMs) =>
 	usePoll(where, { page: 1, page_size: ROWS, sort, sort_reverse: true, columns: COLUMNS }, everyMs, (d) => (d.items ?? d).forEach(recordQueue));
 
@@ -55,21 +27,10 @@ function Status({ found, ready, totals }) {
 		</section>`;
 }
 
-const BUSY_COLUMNS = [
-	{ key: 'name', label: 'Queue', class: 'name', draw: (q) => html`<a href=${queueLink(q)}>${q.name}</a>` },
-	{ key: 'in', label: 'In', num: true, draw: (q) => rate(rateOf(q, 'publish')) },
-	{ key: 'out', label: 'Out', num: true, draw: (q) => rate(rateOf(q, 'deliver_get')) },
-	{ key: 'messages', label: 'Depth', num: true, draw: (q) => html`<${Live} value=${short(q.messages)} />` },
-	{ key: 'consumers', label: 'Consumers', num: true, prio: 2, draw: (q) => count(q.consumers) },
-	{ key: 'spark', label: 'In lately', prio: 2, draw: (q) => html`<${QueueSpark} q=${q} of="in" />` },
-];
-const DEEP_COLUMNS = [
-	BUSY_COLUMNS[0],
-	{ key: 'messages', label: 'Depth', num: true, draw: (q) => html`<${Live} value=${short(q.messages)} />` },
-	{ key: 'growth', label: 'Growth', num: true, draw: (q) => html`<span class=${q.messages_details?.rate >= 1 ? 'warn' : ''}>${signedRate(q.messages_details?.rate ?? 0)}</span>` },
-	{ key: 'consumers', label: 'Consumers', num: true, draw: (q) => html`<span class=${q.consumers === 0 && q.messages > 0 ? 'warn' : ''}>${count(q.consumers)}</span>` },
-	{ key: 'spark', label: 'Lately', prio: 2, draw: (q) => html`<${QueueSpark} q=${q} />` },
-];
+/** Some of the columns of queues; here nothing is sorted, and most fits a phone. */
+const columns = (...keys) => keys.map((key) => ({ ...QUEUE_COLUMNS.find((c) => c.key === key), sort: undefined, prio: key === 'spark' ? 2 : undefined }));
+const DEEP_COLUMNS = columns('name', 'messages', 'growth', 'consumers', 'spark');
+const BUSY_COLUMNS = [...columns('name', 'in', 'out', 'messages'), { key: 'spark', label: 'In lately', prio: 2, draw: (q) => html`<${QueueSpark} q=${q} of="in" />` }];
 
 /** @param {MeterProps} props */
 function Meter({ label, used, total, unit, alarm }) {
@@ -92,13 +53,8 @@ const Node = ({ n }) => html`
 
 export default function Overview() {
 	const chosen = useSignal(vhost);
-	const [first, setFirst] = useState(true);
-	const overview = usePoll('overview', first ? SERIES_QUERY : undefined, 5000, (o) => {
-		recordOverview(o);
-		if (first) setFirst(false);
-	});
+	const { poll: overview, flow } = useFlow('overview', 'overview', (all) => [all.queue_totals, all.message_stats]);
 	const o = overview.data;
-	const past = useSpan('overview', 'overview', sources);
 	const nodes = usePoll(isMonitoring() ? 'nodes' : null, undefined, 10_000);
 	const where = within('queues', chosen);
 	const busiest = useTop(where, 'message_stats.publish_details.rate', 5000);
@@ -122,11 +78,8 @@ export default function Overview() {
 		<h1 class="sr">Overview</h1>
 		<${Problem} error=${failed} />
 		<${Status} found=${found} ready=${o !== undefined && deepest.data !== undefined && growing.data !== undefined} totals=${o?.queue_totals} />
-		<div class="head"><h2>Flow</h2><span class="spacer" /><${Span} ...${past} /></div>
-		<div class="two">
-			<${Chart} title="Message rates" series=${RATES} ring=${past.ring} span=${past.span} at=${past.at || overview.at} unit=${rate} />
-			<${Chart} title="Messages in queues" series=${DEPTH} ring=${past.ring} span=${past.span} at=${past.at || overview.at} unit=${short} />
-		</div>
+		<div class="head"><h2>Flow</h2><span class="spacer" /><${Span} ...${flow} /></div>
+		<${Flow} ...${flow} />
 		<div class="two">
 			<section class="card"><header><h2>Busiest queues</h2><span class="spacer" /><a href=${link(['queues'], { sort: 'message_stats.publish_details.rate', desc: 1 })}>All queues</a></header>
 				<${Loaded} of=${busiest}>${() => (busy.length

@@ -1,4 +1,4 @@
-import { isAdministrator, confirm, del, Empty, FormDialog, html, Icon, Loaded, meaning, parseArguments, path, put, Table, toast, usePoll, useSignal, useState, useVhostField, vhost, within } from '../ui.js';
+import { confirm, del, Empty, FormDialog, html, Icon, isAdministrator, Loaded, meaning, parseArguments, path, put, Table, toast, usePoll, useSignal, useState, useVhostField, vhost, within } from '../ui.js';
 
 const asLines = (definition) => Object.entries(definition ?? {}).map(([k, v]) => `${k}=${typeof v === 'string' ? v : JSON.stringify(v)}`).join('\n');
 

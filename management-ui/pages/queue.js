@@ -1,14 +1,4 @@
-import { Arguments, Bindings, bytes, Chart, confirm, consumeSnippet, count, del, Empty, Facts, Features, go, html, link, Live, Messages, path, plural, Problem, Publish, queueRing, rate, rateOf, recordQueue, Redrive, seed, SERIES_QUERY, short, Skeleton, Span, Table, time, usePoll, useSpan, useState, utc } from '../ui.js';
-
-const DEPTH = [
-	{ key: 'ready', label: 'Ready', color: 1, fill: true },
-	{ key: 'unacked', label: 'Unacked', color: 2, dash: [4, 4] },
-];
-const RATES = [
-	{ key: 'in', label: 'In', color: 1, fill: true },
-	{ key: 'out', label: 'Out', color: 2 },
-	{ key: 'ack', label: 'Acked', color: 3, dash: [4, 4] },
-];
+import { Arguments, Bindings, bytes, confirm, consumeSnippet, count, del, Empty, Facts, Features, Flow, go, html, link, Live, Messages, Missing, path, plural, Problem, Publish, queueRing, rate, rateOf, Redrive, Span, Table, time, useFlow, usePoll, useState, utc } from '../ui.js';
 
 const CONSUMERS = [
 	{ key: 'consumer_tag', label: 'Consumer', sort: 'consumer_tag', class: 'name', draw: (c) => html`<code>${c.consumer_tag}</code>` },
@@ -19,31 +9,13 @@ const CONSUMERS = [
 	{ key: 'arguments', label: 'Arguments', prio: 3, draw: (c) => Object.keys(c.arguments ?? {}).length > 0 && html`<code>${JSON.stringify(c.arguments)}</code>` },
 ];
 
-const sources = (q) => {
-	const s = q.message_stats ?? {};
-	return {
-		messages: { details: q.messages_details },
-		ready: { details: q.messages_ready_details },
-		unacked: { details: q.messages_unacknowledged_details },
-		in: { details: s.publish_details, counter: true },
-		out: { details: s.deliver_get_details, counter: true },
-		ack: { details: s.ack_details, counter: true },
-	};
-};
-
 export default function Queue({ parts: [vhost, name] }) {
 	const at = `queues/${path(vhost, name)}`;
 	const [publishing, setPublishing] = useState(false);
 	const [redriving, redrive] = useState(false);
-	const [first, setFirst] = useState(true);
-	const poll = usePoll(at, first ? SERIES_QUERY : undefined, 5000, (q) => {
-		seed(queueRing(q), sources(q));
-		recordQueue(q);
-		if (first) setFirst(false);
-	});
+	const { poll, flow } = useFlow(at, queueRing({ vhost, name }), (one) => [one, one.message_stats]);
 	const bindings = usePoll(`${at}/bindings`, undefined, 15_000);
 	const q = poll.data;
-	const past = useSpan(at, queueRing({ vhost, name }), sources);
 
 	const purge = () => confirm({
 		title: `Purge ${name}?`,
@@ -64,13 +36,11 @@ export default function Queue({ parts: [vhost, name] }) {
 	});
 
 	if (!q) {
-		return html`<div class="head"><h1>${name}</h1></div>${poll.error
-			? html`<${Problem} error=${poll.error.status === 404 ? new Error(`There is no queue ${name} in the virtual host ${vhost}.`) : poll.error} /><p><a href="#/queues">All queues</a></p>`
-			: html`<div class="card"><${Skeleton} lines=${8} /></div>`}`;
+		return html`<${Missing} title=${name} error=${poll.error} gone=${`There is no queue ${name} in the virtual host ${vhost}.`} all="queues" />`;
 	}
 	const consumers = q.consumer_details ?? [];
 	return html`
-		<div class="head"><h1>${name}</h1><span class="muted">in ${vhost}</span><${Features} q=${q} /><span class="spacer" /><${Span} ...${past} />
+		<div class="head"><h1>${name}</h1><span class="muted">in ${vhost}</span><${Features} q=${q} /><span class="spacer" /><${Span} ...${flow} />
 			<div class="row actions"><button class="primary" onClick=${() => setPublishing(true)}>Publish</button>
 				<button onClick=${() => redrive(true)} disabled=${!q.messages_ready} title="Move messages to another queue, or back to where they came from">Redrive</button><button class="danger" onClick=${purge}>Purge</button><button class="danger" onClick=${remove}>Delete</button></div></div>
 		${poll.error && poll.error.status !== 0 && html`<${Problem} error=${poll.error.status === 404 ? new Error('This queue no longer exists; what you see is its last state.') : poll.error} />`}
@@ -84,10 +54,7 @@ export default function Queue({ parts: [vhost, name] }) {
 			['Body bytes', bytes(q.message_bytes)],
 			['Memory', bytes(q.memory)],
 		]} /></section>
-		<div class="two">
-			<${Chart} title="Messages" series=${DEPTH} ring=${past.ring} span=${past.span} at=${past.at || poll.at} unit=${short} />
-			<${Chart} title="Message rates" series=${RATES} ring=${past.ring} span=${past.span} at=${past.at || poll.at} unit=${rate} />
-		</div>
+		<${Flow} ...${flow} />
 		<section class="card"><header><h2>Consumers</h2>${q.consumer_utilisation !== undefined && q.consumer_utilisation !== null && q.consumers > 0 && html`<span class="muted" title="Share of the time in which a message could be delivered at once">capacity ${Math.round(q.consumer_utilisation * 100)} %</span>`}</header>
 			${consumers.length ? html`<${Table} label="Consumers" columns=${CONSUMERS} rows=${consumers} id=${(c) => `${c.channel_details?.name}\n${c.consumer_tag}`} />`
 				: html`<${Empty} title="No consumer" folded code=${consumeSnippet(name)}>Messages wait until one comes.<//>`}

@@ -1,7 +1,5 @@
-import { confirm, del, Form, go, html, Loaded, path, Problem, put, Skeleton, Table, toast, usePoll, useVhostField } from '../ui.js';
+import { confirm, del, Form, go, html, limitFields, Loaded, Missing, path, put, setLimits, Table, toast, usePoll, useVhostField } from '../ui.js';
 import { TAGS_HINT, tagList } from './users.js';
-
-const LIMITS = [['max-connections', 'Connections, at most'], ['max-channels', 'Channels, at most']];
 
 export default function User({ parts: [name] }) {
 	const at = `users/${path(name)}`;
@@ -9,9 +7,10 @@ export default function User({ parts: [name] }) {
 	const permissions = usePoll(`${at}/permissions`, undefined, 15_000);
 	const topics = usePoll(`${at}/topic-permissions`, undefined, 0);
 	const limits = usePoll(`user-limits/${path(name)}`, undefined, 0);
+	const own = limits.data?.[0]?.value;
 	const vhostField = useVhostField();
 	if (!poll.data) {
-		return html`<div class="head"><h1>${name}</h1></div>${poll.error ? html`<${Problem} error=${poll.error} /><p><a href="#/users">All users</a></p>` : html`<div class="card"><${Skeleton} /></div>`}`;
+		return html`<${Missing} title=${name} error=${poll.error} gone=${`There is no user ${name}.`} all="users" />`;
 	}
 	const save = async (v) => {
 		// A PUT without password or hash would take the password away.
@@ -23,15 +22,6 @@ export default function User({ parts: [name] }) {
 		await put(`topic-permissions/${path(v.vhost, name)}`, { exchange: v.exchange, write: v.write, read: v.read });
 		toast(`Routing keys of ${name} on ${v.exchange} are restricted.`);
 		topics.refresh();
-	};
-	const setLimits = async (v) => {
-		for (const [limit] of LIMITS) {
-			const where = `user-limits/${path(name, limit)}`;
-			if (v[limit] !== undefined) await put(where, { value: v[limit] });
-			else if (limits.data?.[0]?.value?.[limit] !== undefined) await del(where);
-		}
-		toast(`Limits of ${name} are set.`);
-		limits.refresh();
 	};
 	const grant = async (v) => {
 		await put(`permissions/${path(v.vhost, name)}`, { configure: v.configure, write: v.write, read: v.read });
@@ -69,8 +59,7 @@ export default function User({ parts: [name] }) {
 				{ name: 'write', label: 'Publish with', value: '.*', mono: true, hint: 'Keys; {username} stands for the name.' },
 				{ name: 'read', label: 'Bind with', value: '.*', mono: true },
 			]}><h3>Restrict or change</h3><//></div></section>
-		<section class="card"><header><h2>Limits</h2></header><div class="body"><${Form} key=${JSON.stringify(limits.data ?? null)} keep submit="Set limits" onSubmit=${setLimits} fields=${LIMITS.map(([limit, label]) => (
-			{ name: limit, label, kind: 'number', min: 0, value: limits.data?.[0]?.value?.[limit], hint: 'Empty: no limit.' }))} /></div></section>
+		<section class="card"><header><h2>Limits</h2></header><div class="body"><${Form} key=${JSON.stringify(limits.data ?? null)} keep submit="Set limits" onSubmit=${(v) => setLimits('user-limits', name, own, v).then(limits.refresh)} fields=${limitFields(['max-connections', 'max-channels'], own)} /></div></section>
 		<section class="card"><header><h2>Tags and password</h2></header><div class="body"><${Form} keep submit="Save" onSubmit=${save} fields=${[
 			{ name: 'tags', label: 'Tags', value: tagList(poll.data.tags).join(','), hint: TAGS_HINT },
 			{ name: 'password', label: 'New password', kind: 'password', autocomplete: 'new-password', hint: 'Empty: it stays as it is.' },

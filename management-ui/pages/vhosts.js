@@ -1,21 +1,12 @@
-import { chooseVhost, confirm, count, del, FormDialog, go, html, Icon, isAdministrator, Loaded, path, plural, put, Table, toast, usePoll, user, useState } from '../ui.js';
-
-const LIMITS = ['max-connections', 'max-queues'];
+import { chooseVhost, confirm, count, del, FormDialog, go, html, Icon, isAdministrator, limitFields, Loaded, path, plural, put, setLimits, Table, toast, usePoll, user, useState } from '../ui.js';
 
 /** @param {LimitsProps} props */
 function Limits({ name, limits, onClose, onDone }) {
 	const save = async (v) => {
-		for (const limit of LIMITS) {
-			if (v[limit] !== undefined) await put(`vhost-limits/${path(name, limit)}`, { value: v[limit] });
-			else if (limits?.[limit] !== undefined) await del(`vhost-limits/${path(name, limit)}`);
-		}
-		toast(`Limits of ${name} are set.`);
+		await setLimits('vhost-limits', name, limits, v);
 		onDone();
 	};
-	return html`<${FormDialog} narrow title="Limits of ${name}" submit="Save" onSubmit=${save} onClose=${onClose} fields=${[
-		{ name: 'max-connections', label: 'Connections, at most', kind: 'number', min: 0, value: limits?.['max-connections'], hint: 'Empty: no limit.', wide: true },
-		{ name: 'max-queues', label: 'Queues, at most', kind: 'number', min: 0, value: limits?.['max-queues'], hint: 'Empty: no limit.', wide: true },
-	]} />`;
+	return html`<${FormDialog} narrow title="Limits of ${name}" submit="Save" onSubmit=${save} onClose=${onClose} fields=${limitFields(['max-connections', 'max-queues'], limits)} />`;
 }
 
 export default function Vhosts() {

@@ -198,7 +198,7 @@ describe('acts', () => {
     await api('PUT', 'queues/%2F/ui-test-nothing', { durable: true });
     await page.goto(`${URL_BASE}/#/queue/%2F/ui-test-nothing`);
     await page.getByText('Messages expire after 1 min in the queue.').waitFor();
-    await page.getByText('policy ui-test-policy').waitFor();
+    await page.getByText('policy ui-test-policy', { exact: true }).waitFor();
     await page.goto(`${URL_BASE}/#/policies`);
     await page.getByRole('button', { name: 'Delete policy ui-test-policy' }).click();
     await dialog().getByRole('button', { name: 'Delete' }).click();

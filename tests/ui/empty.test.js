@@ -20,6 +20,7 @@ const PAGES = {
   users: '#/users',
   vhosts: '#/vhosts',
   definitions: '#/definitions',
+  logs: '#/logs',
 };
 
 for (const colorScheme of SCHEMES) {

@@ -22,6 +22,8 @@ const PAGES = {
   user: `#/user/${USER}`,
   vhosts: '#/vhosts',
   definitions: '#/definitions',
+  logs: '#/logs',
+  delayed: '#/exchange/%2F/shop.later',
 };
 
 for (const colorScheme of SCHEMES) {

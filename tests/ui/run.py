@@ -21,7 +21,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 UI = ROOT / "management-ui"
 TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
-SCRIPT_BYTES_MAX = 158_000
+SCRIPT_BYTES_MAX = 150 * 1024
 # On a broker without anything; before the traffic begins.
 FIRST = ["empty.test.js"]
 # Its ten thousand queues are in everyone's way.
@@ -64,7 +64,7 @@ def still():
     sources = [*scripts(), *sorted(HERE.glob("*.js"))]
     run(bin_dir / "eslint", "--config", HERE / "eslint.config.js", "--max-warnings=0", *sources, cwd=ROOT)
     weight = sum(path.stat().st_size for path in scripts())
-    print(f"types and lint are fine; scripts weigh {weight / 1000:.1f} KB of {SCRIPT_BYTES_MAX / 1000:.0f}", flush=True)
+    print(f"types and lint are fine; scripts weigh {weight / 1024:.1f} KiB of {SCRIPT_BYTES_MAX / 1024:.0f}", flush=True)
     if weight > SCRIPT_BYTES_MAX:
         raise Failed(f"the scripts weigh {weight} bytes, more than {SCRIPT_BYTES_MAX}")
 

@@ -1,0 +1,35 @@
+// How much flows and how much waits, of a queue or of all: ten minutes as the page sees them, or up to a day as the server remembers it.
+import { useState } from './html.js';
+import { usePoll } from './poll.js';
+import { pref, setPref } from './prefs.js';
+import { history, record, ringOf, samplesQuery, seed } from './samples.js';
+
+/** Seconds, name, seconds between two samples. @type {[number, string, number][]} */
+export const SPANS = [[600, '10 min', 5], [3600, '1 h', 60], [28_800, '8 h', 120], [86_400, '24 h', 300]];
+const LENGTHS = { messages: 'messages', ready: 'messages_ready', unacked: 'messages_unacknowledged' };
+const COUNTS = { in: 'publish', out: 'deliver_get', ack: 'ack' };
+
+const each = (of, make) => Object.fromEntries(Object.entries(of).map(([key, name]) => [key, make(name)]));
+/** @returns {Sources} */
+const sources = (lengths, stats) => ({ ...each(LENGTHS, (k) => ({ details: lengths?.[`${k}_details`] })), ...each(COUNTS, (k) => ({ details: stats?.[`${k}_details`], counter: true })) });
+
+export const recordFlow = (ring, lengths, stats) => record(ring, { ...each(LENGTHS, (k) => lengths?.[k] ?? 0), ...each(COUNTS, (k) => stats?.[`${k}_details`]?.rate ?? 0) });
+
+/** Asks, and draws the answer's numbers over time. @param {(data: any) => [any, any]} pick lengths and `message_stats` */
+export function useFlow(where, ring, pick) {
+	const [first, setFirst] = useState(true);
+	const [span, setSpan] = useState(pref('span', 600));
+	const every = Number(SPANS.find(([seconds]) => seconds === span)?.[2]);
+	const poll = usePoll(where, first ? samplesQuery(600, 5) : undefined, 5000, (data) => {
+		seed(ring, sources(...pick(data)));
+		recordFlow(ring, ...pick(data));
+		if (first) setFirst(false);
+	});
+	const far = span > 600;
+	const past = usePoll(far ? where : null, samplesQuery(span, every), 60_000);
+	const choose = (seconds) => {
+		setPref('span', seconds);
+		setSpan(seconds);
+	};
+	return { poll, flow: { span, choose, ring: far ? ringOf(past.data ? sources(...pick(past.data)) : {}) : history(ring), at: far ? past.at : poll.at } };
+}
