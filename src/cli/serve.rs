@@ -104,12 +104,7 @@ async fn serve(args: &ServeArgs, config: &Config, folder: &Folder, log: Log) -> 
         log: log.recent(),
         store: store.metrics(),
     };
-    let asked = management::Listening {
-        http: config.http_listen,
-        https: config.https_listen,
-        metrics: config.metrics_listen,
-    };
-    let (listening, topology) = management::listen(Arc::clone(&broker), process, asked).await?;
+    let (listening, topology) = management::listen(Arc::clone(&broker), process, asked(config)).await?;
     let management::Listening { http, https, metrics } = listening;
     server.open();
     reload.on("topology", move |config| {
@@ -176,6 +171,14 @@ async fn until_stopped(reload: Reload, hangup: Signal) -> std::io::Result<()> {
     reloading.abort();
     notify.stopping();
     outcome
+}
+
+const fn asked(config: &Config) -> management::Listening {
+    management::Listening {
+        http: config.http_listen,
+        https: config.https_listen,
+        metrics: config.metrics_listen,
+    }
 }
 
 async fn stopped() -> std::io::Result<()> {
