@@ -68,8 +68,8 @@ pub struct Queue<C> {
     delivered_upto: Seq,
     /// What an earlier run may have delivered.
     recovered_upto: Seq,
-    /// The read that is under way.
-    reading: Option<Reading>,
+    /// The read that is under way. In a box: most queues never read.
+    reading: Option<Box<Reading>>,
     /// After a read that failed: not before this.
     retry_at: Millis,
     /// When the queue was last in use, for `x-expires`.

@@ -48,7 +48,7 @@ impl<C> Queue<C> {
             Pager { keep: keep_head_bytes, durable, written_upto, freed: 0, away: 0, budget: PAGED_PER_CALL };
         for level in self.lanes.filled() {
             if let Some(lane) = self.lanes.get_mut(level) {
-                let reading = self.reading.is_some_and(|reading| reading.fills_head(level));
+                let reading = self.reading.as_ref().is_some_and(|reading| reading.fills_head(level));
                 pager.lane(lane, reading);
             }
         }

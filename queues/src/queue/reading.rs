@@ -51,12 +51,12 @@ impl<C> Queue<C> {
             };
             if demand && let Some((from, to)) = away_returned(here, max_messages) {
                 let ask = ReadAsk { lane, from, to, max_messages };
-                self.reading = Some(Reading { ask, returned: true });
+                self.reading = Some(Box::new(Reading { ask, returned: true }));
             } else if let Some(cold) = here.cold()
                 && here.returned.len() + here.head.len() <= if demand { here.low } else { 0 }
             {
                 let ask = ReadAsk { lane, from: cold.first, to: cold.last, max_messages };
-                self.reading = Some(Reading { ask, returned: false });
+                self.reading = Some(Box::new(Reading { ask, returned: false }));
             } else if demand && here.rest.is_empty() && here.head.len() <= LAST_OF_LANE {
                 continue;
             }
@@ -78,10 +78,9 @@ impl<C> Queue<C> {
         outlet: &mut (impl Outlet<C> + ?Sized),
         fx: &mut Effects,
     ) {
-        let Some(reading) = self.reading.filter(|reading| reading.ask == asked) else {
+        let Some(reading) = self.reading.take_if(|reading| reading.ask == asked) else {
             return;
         };
-        self.reading = None;
         self.retry_at = Millis(0);
         let covered = stored.last().map_or(asked.to, |last| last.seq.min(asked.to));
         if reading.returned {
@@ -95,7 +94,7 @@ impl<C> Queue<C> {
 
     /// The store could not answer. The queue asks again later, see [`Queue::next_deadline`].
     pub fn read_failed(&mut self, now: Millis, asked: ReadAsk) {
-        if self.reading.is_some_and(|reading| reading.ask == asked) {
+        if self.reading.as_ref().is_some_and(|reading| reading.ask == asked) {
             self.reading = None;
             self.retry_at = now.plus(RETRY_MS);
         }

@@ -174,7 +174,7 @@ impl QueueHandle {
                     Ok(GetOutcome::Empty)
                 }
                 GetReply::NotYet => {
-                    cell.head_unready = true;
+                    cell.head_unready.get_or_insert_default();
                     Ok(GetOutcome::NotYet)
                 }
             }

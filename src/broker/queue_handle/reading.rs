@@ -70,10 +70,11 @@ impl QueueHandle {
     /// Ready when a `basic.get` that found the head unread may be tried again.
     pub fn poll_head(&self, waker: &Waker) -> Poll<()> {
         let mut cell = self.cell.lock();
-        if cell.gone || !cell.head_unready {
+        if cell.gone {
             return Poll::Ready(());
         }
-        cell.waiting.push(waker.clone());
+        let Some(unready) = &mut cell.head_unready else { return Poll::Ready(()) };
+        unready.clients.push(waker.clone());
         Poll::Pending
     }
 }

@@ -3,8 +3,10 @@
 //!
 //! A new key is one entry here (`UPDATE=1 cargo test --lib config` writes the two files anew):
 //!
-//!     /// What it is for. Why the default is what it is.
-//!     name: Type = default, Live or Restart, unit "ms", range least, greatest;
+//! ```text
+//! /// What it is for. Why the default is what it is.
+//! name: Type = default, Live or Restart, unit "ms", range least, greatest;
+//! ```
 //!
 //! Unit and range can be left out. A key that may be unset is an `Option`. Keys of the group
 //! `"TLS", Some("tls") => {..}` begin with `tls_` here, in flags and variables, and stand in `[tls]` in the file
