@@ -1,6 +1,7 @@
 //! `leveret serve`: puts the parts together, waits for the signal to stop, takes them apart.
 
 use std::collections::HashSet;
+use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
@@ -105,7 +106,6 @@ async fn serve(args: &ServeArgs, config: &Config, folder: &Folder, log: Log) -> 
         store: store.metrics(),
     };
     let (listening, topology) = management::listen(Arc::clone(&broker), process, asked(config)).await?;
-    let management::Listening { http, https, metrics } = listening;
     server.open();
     reload.on("topology", move |config| {
         config.topology.as_deref().map_or(Ok(()), |path| topology.reload(path))
@@ -117,14 +117,7 @@ async fn serve(args: &ServeArgs, config: &Config, folder: &Folder, log: Log) -> 
         started.elapsed().as_millis(),
         folder.path().display()
     );
-    tracing::info!("amqp listening on {amqp}");
-    tracing::info!("http listening on {http}");
-    tracing::info!("metrics listening on {metrics}");
-    for (name, address) in [("amqps", amqps), ("https", https)] {
-        if let Some(address) = address {
-            tracing::info!("{name} listening on {address}");
-        }
-    }
+    tell(amqp, amqps, listening);
 
     until_stopped(reload, hangup).await?;
     tracing::info!("stopping: closing connections");
@@ -171,6 +164,23 @@ async fn until_stopped(reload: Reload, hangup: Signal) -> std::io::Result<()> {
     reloading.abort();
     notify.stopping();
     outcome
+}
+
+/// Says what listens where.
+fn tell(amqp: SocketAddr, amqps: Option<SocketAddr>, listening: management::Listening) {
+    let management::Listening { http, https, metrics } = listening;
+    let all = [
+        ("amqp", Some(amqp)),
+        ("http", Some(http)),
+        ("metrics", Some(metrics)),
+        ("amqps", amqps),
+        ("https", https),
+    ];
+    for (name, address) in all {
+        if let Some(address) = address {
+            tracing::info!("{name} listening on {address}");
+        }
+    }
 }
 
 const fn asked(config: &Config) -> management::Listening {
