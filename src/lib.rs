@@ -8,4 +8,5 @@ pub mod management;
 pub mod net;
 pub mod recent_log;
 pub mod session;
+pub mod topology;
 pub mod wire;

@@ -155,7 +155,7 @@ impl Broker {
         Ok(())
     }
 
-    fn load_one(
+    pub(super) fn load_one(
         &self,
         key: &str,
         value: &[u8],
@@ -585,7 +585,7 @@ pub(super) struct Targets {
 }
 
 /// The order in which definitions are loaded.
-fn rank(key: &str) -> u8 {
+pub(super) fn rank(key: &str) -> u8 {
     match Key::kind(key) {
         "vhost" => 0,
         "user" => 1,

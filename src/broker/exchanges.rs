@@ -154,7 +154,7 @@ impl Broker {
 impl Broker {
     /// Refuses one more exchange when there are as many as there may be. Vhosts are counted one after the
     /// other: declarations in several at the same instant may go over by as many.
-    fn has_room_for_exchange(&self, name: &ExchangeName) -> Result<(), Refusal> {
+    pub(super) fn has_room_for_exchange(&self, name: &ExchangeName) -> Result<(), Refusal> {
         let Some(max) = self.limits().exchanges_max else { return Ok(()) };
         if self.vhosts().iter().map(|vhost| vhost.exchange_count()).sum::<usize>() < max {
             return Ok(());

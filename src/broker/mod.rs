@@ -8,6 +8,7 @@ pub mod alarms;
 pub mod arguments;
 pub mod attempts;
 mod attributes;
+pub mod batch;
 pub mod bindings;
 #[expect(clippy::module_inception, reason = "the broker is the broker")]
 pub mod broker;

@@ -310,7 +310,7 @@ fn give_default_type(
     }
 }
 
-fn check_name(name: &QueueName) -> Result<(), Refusal> {
+pub(super) fn check_name(name: &QueueName) -> Result<(), Refusal> {
     if is_reserved(name.as_str()) {
         return Err(Refusal::ReservedName(Resource::Queue(name.clone())));
     }

@@ -185,6 +185,18 @@ impl Vhost {
         )))
     }
 
+    /// [`Vhost::has_room_for_queue`] for many at once.
+    pub(super) fn has_room_for_queues(&self, more: usize) -> Result<(), Refusal> {
+        let Some(max) = self.limits.read().get(MAX_QUEUES) else { return Ok(()) };
+        if self.queue_count() as u64 + more as u64 <= max {
+            return Ok(());
+        }
+        Err(Refusal::Precondition(format!(
+            "cannot declare {more} queues: queue limit in vhost '{}' ({max}) would be exceeded",
+            self.name
+        )))
+    }
+
     /// A connection is not there any more.
     pub fn connection_ended(&self, id: ConnectionId) {
         self.connections.lock().remove(&id);

@@ -1,7 +1,9 @@
 //! The command line: what can be asked of the binary, and how it says that it failed.
 
 pub mod check_data;
+pub mod client;
 pub mod config;
+pub mod ctl;
 pub mod generate;
 pub mod healthcheck;
 pub mod logging;
@@ -9,6 +11,7 @@ pub mod notify;
 pub mod perf;
 pub mod reload;
 pub mod serve;
+pub mod topology;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -57,12 +60,35 @@ enum Command {
     Man(generate::ManArgs),
     /// Generate load on a broker and measure it.
     Perf(Box<perf::PerfArgs>),
+    /// Look at a running broker and change it, over its management API.
+    #[command(after_help = EXIT_CODES)]
+    Ctl(Box<ctl::CtlArgs>),
+    /// Show what differs between a topology file and a running broker.
+    #[command(after_help = EXIT_CODES)]
+    Plan(Box<topology::PlanArgs>),
+    /// Make a running broker as a topology file says.
+    #[command(after_help = EXIT_CODES)]
+    Apply(Box<topology::ApplyArgs>),
+    /// Write what a running broker has as a topology file.
+    #[command(after_help = EXIT_CODES)]
+    Export(Box<topology::ExportArgs>),
 }
+
+/// What scripts can rely on.
+const EXIT_CODES: &str = "Exit codes: 0 done; 1 the broker refused, or it failed in the middle; 2 (of plan) file and broker differ; \
+     3 nothing was asked of the broker: wrong usage, unreadable file, no connection, no login.";
 
 /// Runs what the command line asks for. A failure is one line on standard error, and a non-zero
 /// exit code.
 pub fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Nobody is left to be told if this fails, too.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { client::NOT_ASKED } else { client::DONE });
+        }
+    };
     let outcome = match arguments.command {
         None => serve::run(&arguments.serve),
         Some(Command::Serve(args)) => serve::run(&args),
@@ -75,6 +101,10 @@ pub fn main() -> ExitCode {
         }
         Some(Command::Man(args)) => generate::man(&args, Arguments::command()).map_err(Into::into),
         Some(Command::Perf(args)) => perf::run(&args).map_err(Into::into),
+        Some(Command::Ctl(args)) => return asked(ctl::run(&args).map(|()| client::DONE)),
+        Some(Command::Plan(args)) => return asked(topology::plan(&args)),
+        Some(Command::Apply(args)) => return asked(topology::apply(&args)),
+        Some(Command::Export(args)) => return asked(topology::export(&args)),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -82,6 +112,17 @@ pub fn main() -> ExitCode {
             // Nobody is left to be told if this fails, too.
             let _ = writeln!(std::io::stderr(), "leveret: {error}");
             ExitCode::FAILURE
+        }
+    }
+}
+
+/// The exit code of a command that asks a broker.
+fn asked(outcome: Result<u8, client::Failure>) -> ExitCode {
+    match outcome {
+        Ok(code) => ExitCode::from(code),
+        Err(failure) => {
+            let _ = writeln!(std::io::stderr(), "leveret: {failure}");
+            failure.exit_code()
         }
     }
 }

@@ -1,6 +1,7 @@
 //! `leveret serve`: puts the parts together, waits for the signal to stop, takes them apart.
 
 use std::collections::HashSet;
+use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
@@ -100,16 +101,15 @@ async fn serve(args: &ServeArgs, config: &Config, folder: &Folder, log: Log) -> 
         data_dir: folder.path().to_owned(),
         http_timeout: Duration::from_millis(config.http_timeout_ms),
         ui_dir: config.ui_dir.clone(),
+        topology: config.topology.clone(),
         log: log.recent(),
         store: store.metrics(),
     };
-    let asked = management::Listening {
-        http: config.http_listen,
-        https: config.https_listen,
-        metrics: config.metrics_listen,
-    };
-    let management::Listening { http, https, metrics } =
-        management::listen(Arc::clone(&broker), process, asked).await?;
+    let (listening, topology) = management::listen(Arc::clone(&broker), process, asked(config)).await?;
+    server.open();
+    reload.on("topology", move |config| {
+        config.topology.as_deref().map_or(Ok(()), |path| topology.reload(path))
+    });
     tracing::info!(
         "leveret {} ({}) started in {} ms, data in {}",
         env!("CARGO_PKG_VERSION"),
@@ -117,14 +117,7 @@ async fn serve(args: &ServeArgs, config: &Config, folder: &Folder, log: Log) -> 
         started.elapsed().as_millis(),
         folder.path().display()
     );
-    tracing::info!("amqp listening on {amqp}");
-    tracing::info!("http listening on {http}");
-    tracing::info!("metrics listening on {metrics}");
-    for (name, address) in [("amqps", amqps), ("https", https)] {
-        if let Some(address) = address {
-            tracing::info!("{name} listening on {address}");
-        }
-    }
+    tell(amqp, amqps, listening);
 
     until_stopped(reload, hangup).await?;
     tracing::info!("stopping: closing connections");
@@ -171,6 +164,31 @@ async fn until_stopped(reload: Reload, hangup: Signal) -> std::io::Result<()> {
     reloading.abort();
     notify.stopping();
     outcome
+}
+
+/// Says what listens where.
+fn tell(amqp: SocketAddr, amqps: Option<SocketAddr>, listening: management::Listening) {
+    let management::Listening { http, https, metrics } = listening;
+    let all = [
+        ("amqp", Some(amqp)),
+        ("http", Some(http)),
+        ("metrics", Some(metrics)),
+        ("amqps", amqps),
+        ("https", https),
+    ];
+    for (name, address) in all {
+        if let Some(address) = address {
+            tracing::info!("{name} listening on {address}");
+        }
+    }
+}
+
+const fn asked(config: &Config) -> management::Listening {
+    management::Listening {
+        http: config.http_listen,
+        https: config.https_listen,
+        metrics: config.metrics_listen,
+    }
 }
 
 async fn stopped() -> std::io::Result<()> {

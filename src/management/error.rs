@@ -76,6 +76,16 @@ impl Refused {
         Self::new(StatusCode::REQUEST_TIMEOUT, "timeout", "the request took too long")
     }
 
+    /// What is asked for does not fit what is there.
+    pub(super) fn conflict(reason: impl Into<String>) -> Self {
+        Self::new(StatusCode::CONFLICT, "conflict", reason)
+    }
+
+    /// The same refusal, saying what it is about.
+    pub(super) fn about(self, what: &str) -> Self {
+        Self { reason: format!("{what}: {}", self.reason), ..self }
+    }
+
     /// The text for people.
     pub(super) fn reason(&self) -> &str {
         &self.reason

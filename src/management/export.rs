@@ -156,7 +156,8 @@ impl Declared {
     }
 }
 
-fn everything(api: &Shared) -> Value {
+/// All definitions.
+pub(super) fn everything(api: &Shared) -> Value {
     let mut shown = head("cluster");
     let users = &api.broker.users;
     let all: Vec<_> = users.all().iter().map(|(name, record)| accounts::shown(api, name, record)).collect();

@@ -120,6 +120,20 @@ fn import(api: &Shared, login: &Login, vhost: Option<&str>, query: &Query, bytes
     Ok((StatusCode::BAD_REQUEST, Json(report)).into_response())
 }
 
+/// Takes one definition of a kind, changing what can be changed.
+pub(super) fn one(api: &Shared, login: &Login, kind: &str, definition: Value) -> Result<()> {
+    let import = Import {
+        api,
+        login,
+        vhost: None,
+        dry: false,
+        created: Vec::new(),
+        unchanged: 0,
+        conflicts: Vec::new(),
+    };
+    import.take(kind, definition).map(|_| ())
+}
+
 impl Import<'_> {
     fn run(&mut self, given: &mut Map<String, Value>) -> Result<()> {
         for kind in ORDER {

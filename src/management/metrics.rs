@@ -79,6 +79,9 @@ async fn aggregated(State(api): State<Api>) -> Response {
     ] {
         text.gauge(name, value);
     }
+    if let Some(drifted) = super::topology::drifted(&api) {
+        text.gauge("leveret_topology_drift", drifted);
+    }
     text.response()
 }
 

@@ -50,6 +50,7 @@ mod sessions;
 mod store_metrics;
 mod tables;
 mod topic_permissions;
+mod topology;
 mod ui;
 mod vhosts;
 
@@ -64,6 +65,7 @@ use crate::broker::Broker;
 use crate::net::tls::Tls;
 use crate::recent_log::RecentLog;
 pub use server::ListenError;
+pub use topology::DeclaredTopology;
 
 /// What the API tells of the process and cannot ask the broker for.
 #[derive(Clone)]
@@ -84,6 +86,19 @@ pub struct Process {
     pub log: Arc<RecentLog>,
     /// What the message store counts.
     pub store: Arc<leveret_queues::store::metrics::Metrics>,
+    /// The topology to apply before anybody is let in, and to compare with from then on.
+    pub topology: Option<PathBuf>,
+}
+
+/// Why the management API cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An address cannot be listened on.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// The declared topology cannot be applied; the text says where and why.
+    #[error("topology: {0}")]
+    Topology(String),
 }
 
 /// What all requests share.
@@ -94,6 +109,7 @@ struct Shared {
     logins: access::Logins,
     streams: events::Streams,
     sessions: sessions::Sessions,
+    topology: topology::Declared,
 }
 
 type Api = Arc<Shared>;
@@ -109,15 +125,16 @@ pub struct Listening {
     pub metrics: SocketAddr,
 }
 
-/// Serves the management API and the metrics.
+/// Applies the declared topology, then serves the management API and the metrics. Also gives what has that
+/// topology applied again.
 ///
 /// # Errors
-/// When an address cannot be listened on.
+/// When an address cannot be listened on, or the topology is wrong.
 pub async fn listen(
     broker: Arc<Broker>,
     process: Process,
     asked: Listening,
-) -> Result<Listening, ListenError> {
+) -> Result<(Listening, DeclaredTopology), StartError> {
     let (http_listener, http) = bind(asked.http).await?;
     let (metrics_listener, metrics) = bind(asked.metrics).await?;
     let encrypted = match (asked.https, process.tls.clone()) {
@@ -128,6 +145,7 @@ pub async fn listen(
     let listening = Listening { http, https, metrics };
     let rates = rates::start(Arc::clone(&broker));
     let ui = ui::router(process.ui_dir.clone());
+    let declared = process.topology.clone();
     let timeout = process.http_timeout;
     let facts = facts::Facts::new(process, listening, broker.now());
     let api = Arc::new(Shared {
@@ -137,14 +155,18 @@ pub async fn listen(
         logins: access::Logins::default(),
         streams: events::Streams::default(),
         sessions: sessions::Sessions::default(),
+        topology: topology::Declared::default(),
     });
+    if let Some(path) = declared {
+        tokio::task::block_in_place(|| topology::start(&api, &path)).map_err(StartError::Topology)?;
+    }
     let router = routes::all(&api, ui);
     if let Some(((listener, _), tls)) = encrypted {
         server::start(listener, router.clone(), Some(tls), timeout);
     }
     server::start(http_listener, router, None, timeout);
-    server::start(metrics_listener, metrics::router(api), None, timeout);
-    Ok(listening)
+    server::start(metrics_listener, metrics::router(Arc::clone(&api)), None, timeout);
+    Ok((listening, DeclaredTopology(api)))
 }
 
 async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), ListenError> {

@@ -15,7 +15,7 @@ use super::error::Refused;
 use super::{
     Api, access, accounts, attempts, bindings, connections, consumers, delayed, error, events, exchanges,
     export, facts, get as got, health, import, limits, login, logs, node, not_here, overview, parameters,
-    policies, publish, queues, redrive, server, topic_permissions, vhosts,
+    policies, publish, queues, redrive, server, topic_permissions, topology, vhosts,
 };
 
 /// Bytes of a request's body, unless it carries messages or definitions.
@@ -62,6 +62,7 @@ fn described(api: &Api) -> Routes {
         .merge(clients())
         .merge(people())
         .merge(definitions())
+        .merge(topologies())
         .merge(checks())
         .merge(rules())
         .merge(policies())
@@ -305,6 +306,21 @@ fn definitions() -> Routes {
         .at("/definitions/{vhost}", some())
         .at("/all-configuration", all())
         .at("/all-configuration/{vhost}", some())
+}
+
+fn topologies() -> Routes {
+    Routes::about("Topology")
+        .at(
+            "/topology/plan",
+            post("What differs from a topology", body::<topology::Wish>(), topology::plan)
+                .body_bytes_max(DEFINITIONS_BYTES_MAX),
+        )
+        .at(
+            "/topology/apply",
+            post("Makes the broker as a topology says", body::<topology::Wish>(), topology::apply)
+                .body_bytes_max(DEFINITIONS_BYTES_MAX),
+        )
+        .at("/topology/drift", one("What differs from the declared topology", topology::drift))
 }
 
 fn checks() -> Routes {

@@ -50,6 +50,8 @@ pub struct ServerError {
 pub struct Server {
     shared: Arc<Shared>,
     stop: watch::Sender<bool>,
+    /// Clients are let in.
+    opened: watch::Sender<bool>,
 }
 
 struct Shared {
@@ -68,11 +70,16 @@ impl Server {
         tokio::spawn(timer::run(Arc::clone(&broker)));
         tokio::spawn(timer::relieve_memory(Arc::clone(&broker)));
         let shared = Shared { broker, next_id: AtomicU64::new(1), connections: DashMap::new(), proxies };
-        Self { shared: Arc::new(shared), stop: watch::Sender::new(false) }
+        Self { shared: Arc::new(shared), stop: watch::Sender::new(false), opened: watch::Sender::new(false) }
+    }
+
+    /// Lets clients in; those that have come meanwhile waited.
+    pub fn open(&self) {
+        self.opened.send_replace(true);
     }
 
     /// Listens; returns the address, with the port that was given when 0 was asked for. With `tls`
-    /// only TLS is spoken there.
+    /// only TLS is spoken there. Nobody is let in before [`Server::open`].
     pub async fn listen(
         &self,
         address: SocketAddr,
@@ -82,7 +89,12 @@ impl Server {
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let local = listener.local_addr().map_err(failed)?;
         let (shared, stopped) = (Arc::clone(&self.shared), self.stop.subscribe());
-        tokio::spawn(accept(listener, shared, tls, stopped));
+        let mut opened = self.opened.subscribe();
+        tokio::spawn(async move {
+            if opened.wait_for(|opened| *opened).await.is_ok() {
+                accept(listener, shared, tls, stopped).await;
+            }
+        });
         Ok(local)
     }
 

@@ -5,6 +5,7 @@
 //! reason in `known_differences`. The other modules start the broker's binary and use its data folder, log and signals.
 //! No test depends on another; nothing sleeps where it can wait for a condition.
 
+mod cli;
 mod configuration;
 mod conformance;
 mod corruption;

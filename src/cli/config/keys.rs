@@ -46,6 +46,9 @@ keys! {
         /// Folder to serve the dashboard's files from, while one works on them. Without it they come from the
         /// binary.
         ui_dir: Option<PathBuf> = None, Restart;
+        /// Topology file, or a folder of them: vhosts, users, exchanges, queues, bindings and so on that are made
+        /// before the first client is let in. A file that is wrong stops the start; a reload applies it again.
+        topology: Option<PathBuf> = None, Live;
     }
 
     "Log", None => {

@@ -1,0 +1,159 @@
+//! A client of the management API for the command line: where the broker is, who asks, and what came
+//! back, with failures that say what to do.
+//!
+//! Invariants: no password is ever printed; a failure ends the process with the exit code that its kind
+//! has, the same for all commands ([`Failure::exit_code`]).
+
+mod failure;
+mod login;
+mod remote;
+
+pub use failure::{DIFFERS, DONE, FAILED, Failure, NOT_ASKED};
+pub use login::{Secret, from_file as password_from_file, from_person as password_from_person};
+pub use remote::Remote;
+
+use std::time::Duration;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::Value;
+use ureq::http::{Request, Response, header};
+
+/// Time for a connection to be made.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Time for an answer to begin: large changes wait for the disk.
+const ANSWER_TIMEOUT: Duration = Duration::from_mins(5);
+
+/// Longest answer, in bytes.
+const ANSWER_BYTES_MAX: u64 = 1 << 30;
+
+/// What stays as it is in a segment of a path.
+const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_');
+
+/// A path of the API: its segments are quoted, so names may hold anything.
+pub fn path<'a>(segments: impl IntoIterator<Item = &'a str>) -> String {
+    let mut path = "/api".to_owned();
+    for segment in segments {
+        path.push('/');
+        path.extend(utf8_percent_encode(segment, UNRESERVED));
+    }
+    path
+}
+
+/// A value of a query.
+pub fn quoted(value: &str) -> String {
+    utf8_percent_encode(value, UNRESERVED).to_string()
+}
+
+/// What came back.
+#[derive(Debug)]
+pub struct Answer {
+    /// HTTP status.
+    pub status: u16,
+    /// The body; null if there is none.
+    pub json: Value,
+}
+
+/// Talks to one broker as one user.
+pub struct Client {
+    agent: ureq::Agent,
+    base: String,
+    login: String,
+}
+
+impl Client {
+    /// Sends one request; a refusal is a failure.
+    pub fn call(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Answer, Failure> {
+        self.call_with(method, path, body, &[])
+    }
+
+    /// [`Client::call`] with more headers.
+    pub fn call_with(
+        &self,
+        method: &str,
+        path: &str,
+        body: Option<&Value>,
+        headers: &[(&str, &str)],
+    ) -> Result<Answer, Failure> {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(format!("{}{path}", self.base))
+            .header(header::AUTHORIZATION, &self.login);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let wrong = |error: ureq::http::Error| Failure::Usage(format!("{method} {path}: {error}"));
+        let answer = match body {
+            Some(body) => {
+                let request = request.header(header::CONTENT_TYPE, "application/json");
+                self.agent.run(request.body(body.to_string()).map_err(wrong)?)
+            }
+            None => self.agent.run(request.body(()).map_err(wrong)?),
+        };
+        let answer = answer.map_err(|error| Failure::unreachable(&self.base, &error))?;
+        self.read(answer)
+    }
+
+    fn read(&self, answer: Response<ureq::Body>) -> Result<Answer, Failure> {
+        let status = answer.status();
+        let challenged = answer.headers().contains_key(header::WWW_AUTHENTICATE);
+        let text = answer.into_body().into_with_config().limit(ANSWER_BYTES_MAX).read_to_string();
+        let text = text.map_err(|error| Failure::unreachable(&self.base, &error))?;
+        let json: Value = serde_json::from_str(&text).unwrap_or_default();
+        if status.is_success() {
+            if json.is_null() && !text.trim().is_empty() && text.trim() != "null" {
+                return Err(Failure::Unreachable(format!(
+                    "{} answers, but not as a management API does",
+                    self.base
+                )));
+            }
+            return Ok(Answer { status: status.as_u16(), json });
+        }
+        if status.as_u16() == 401 && challenged {
+            return Err(Failure::Login { url: self.base.clone() });
+        }
+        let reason = json.get("reason").and_then(Value::as_str).map(str::to_owned);
+        let reason = reason.or_else(|| json.get("error").and_then(Value::as_str).map(str::to_owned));
+        let reason =
+            reason.unwrap_or_else(|| status.canonical_reason().unwrap_or("no reason given").to_owned());
+        Err(Failure::Refused { status: status.as_u16(), reason, json })
+    }
+
+    /// GET.
+    pub fn get(&self, path: &str) -> Result<Value, Failure> {
+        self.call("GET", path, None).map(|answer| answer.json)
+    }
+
+    /// A list; of an object with `items` those.
+    pub fn list(&self, path: &str) -> Result<Vec<Value>, Failure> {
+        match self.get(path)? {
+            Value::Array(list) => Ok(list),
+            other => Err(Failure::Failed(format!("{path}: a list was expected, not {other}"))),
+        }
+    }
+
+    /// PUT; whether it made something new.
+    pub fn put(&self, path: &str, body: &Value) -> Result<bool, Failure> {
+        self.call("PUT", path, Some(body)).map(|answer| answer.status == 201)
+    }
+
+    /// POST.
+    pub fn post(&self, path: &str, body: &Value) -> Result<Value, Failure> {
+        self.call("POST", path, Some(body)).map(|answer| answer.json)
+    }
+
+    /// DELETE.
+    pub fn delete(&self, path: &str) -> Result<(), Failure> {
+        self.call("DELETE", path, None).map(|_| ())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_in_paths_are_quoted() {
+        assert_eq!(path(["queues", "/", "a b/ü"]), "/api/queues/%2F/a%20b%2F%C3%BC");
+    }
+}

@@ -1,0 +1,229 @@
+//! `leveret ctl list`: what there is, as tables.
+
+use std::io::Write;
+
+use clap::{Args, ValueEnum};
+use serde_json::{Value, json};
+
+use super::table::{self, Column};
+use crate::cli::client::{Client, Failure, path, quoted};
+
+/// What can be listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Kind {
+    /// Queues, their messages and consumers.
+    Queues,
+    /// Exchanges.
+    Exchanges,
+    /// Bindings.
+    Bindings,
+    /// Connections of clients.
+    Connections,
+    /// Channels of connections.
+    Channels,
+    /// Consumers of queues.
+    Consumers,
+    /// Virtual hosts.
+    Vhosts,
+    /// Users.
+    Users,
+    /// Permissions of users in vhosts.
+    Permissions,
+    /// Permissions for routing keys.
+    TopicPermissions,
+    /// Policies.
+    Policies,
+    /// Policies that limit what others say.
+    OperatorPolicies,
+    /// Runtime parameters.
+    Parameters,
+    /// Runtime parameters of the whole broker.
+    GlobalParameters,
+    /// Limits of vhosts and users.
+    Limits,
+}
+
+impl Kind {
+    /// The place in the API, and whether it can be asked for one vhost.
+    fn place(self) -> (&'static str, bool) {
+        match self {
+            Self::Queues => ("queues", true),
+            Self::Exchanges => ("exchanges", true),
+            Self::Bindings => ("bindings", true),
+            Self::Connections => ("connections", false),
+            Self::Channels => ("channels", false),
+            Self::Consumers => ("consumers", true),
+            Self::Vhosts => ("vhosts", false),
+            Self::Users => ("users", false),
+            Self::Permissions => ("permissions", false),
+            Self::TopicPermissions => ("topic-permissions", false),
+            Self::Policies => ("policies", true),
+            Self::OperatorPolicies => ("operator-policies", true),
+            Self::Parameters => ("parameters", false),
+            Self::GlobalParameters => ("global-parameters", false),
+            Self::Limits => ("vhost-limits", true),
+        }
+    }
+
+    /// What is shown if nothing else is asked for.
+    fn columns(self) -> &'static [&'static str] {
+        match self {
+            Self::Queues => &[
+                "vhost",
+                "name",
+                "type",
+                "durable",
+                "messages_ready",
+                "messages_unacknowledged",
+                "consumers",
+                "policy",
+                "state",
+            ],
+            Self::Exchanges => &["vhost", "name", "type", "durable", "auto_delete", "internal", "arguments"],
+            Self::Bindings => {
+                &["vhost", "source", "destination", "destination_type", "routing_key", "arguments"]
+            }
+            Self::Connections => &["name", "user_provided_name", "user", "vhost", "state", "channels", "ssl"],
+            Self::Channels => &[
+                "name",
+                "user",
+                "vhost",
+                "state",
+                "consumer_count",
+                "prefetch_count",
+                "messages_unacknowledged",
+                "messages_unconfirmed",
+            ],
+            Self::Consumers => &[
+                "queue.vhost",
+                "queue.name",
+                "consumer_tag",
+                "ack_required",
+                "prefetch_count",
+                "exclusive",
+                "active",
+                "channel_details.name",
+            ],
+            Self::Vhosts => {
+                &["name", "messages_ready", "messages_unacknowledged", "default_queue_type", "description"]
+            }
+            Self::Users => &["name", "tags"],
+            Self::Permissions => &["vhost", "user", "configure", "write", "read"],
+            Self::TopicPermissions => &["vhost", "user", "exchange", "write", "read"],
+            Self::Policies | Self::OperatorPolicies => {
+                &["vhost", "name", "pattern", "apply-to", "priority", "definition"]
+            }
+            Self::Parameters => &["component", "vhost", "name", "value"],
+            Self::GlobalParameters => &["name", "value"],
+            Self::Limits => &["vhost", "user", "value"],
+        }
+    }
+
+    /// Columns whose last word would not tell what they are.
+    fn title(self, path: &str) -> Option<&'static str> {
+        match (self, path) {
+            (_, "messages_ready") => Some("ready"),
+            (_, "messages_unacknowledged") => Some("unacked"),
+            (_, "messages_unconfirmed") => Some("unconfirmed"),
+            (_, "user_provided_name") => Some("client"),
+            (_, "destination_type") => Some("type"),
+            (_, "consumer_count") => Some("consumers"),
+            (_, "prefetch_count") => Some("prefetch"),
+            (_, "queue.name") => Some("queue"),
+            (_, "channel_details.name") => Some("channel"),
+            (Self::Connections, "ssl") => Some("tls"),
+            _ => None,
+        }
+    }
+}
+
+/// What to list, and how.
+#[derive(Clone, Debug, Args)]
+pub(super) struct ListArgs {
+    /// What to list.
+    kind: Kind,
+    /// Only in this vhost.
+    #[arg(long, value_name = "NAME")]
+    vhost: Option<String>,
+    /// Only what has this in its name; a regular expression.
+    #[arg(long, value_name = "PATTERN")]
+    name: Option<String>,
+    /// These columns, by their names in the API, nested ones as in `message_stats.publish`.
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    columns: Vec<String>,
+    /// Sort by this column.
+    #[arg(long, value_name = "COLUMN")]
+    sort: Option<String>,
+    /// Largest first.
+    #[arg(long, requires = "sort")]
+    reverse: bool,
+}
+
+/// Lists.
+pub(super) fn run(client: &Client, args: &ListArgs, json: bool, out: &mut impl Write) -> Result<(), Failure> {
+    let rows = rows(client, args, json)?;
+    if json {
+        return super::print_json(out, &Value::Array(rows));
+    }
+    let columns = columns(args);
+    Ok(table::write(out, &columns, &rows, table::terminal_width())?)
+}
+
+fn columns(args: &ListArgs) -> Vec<Column> {
+    let defaults = args.kind.columns().iter().copied();
+    let chosen = args.columns.iter().map(String::as_str);
+    let paths: Vec<_> = if args.columns.is_empty() { defaults.collect() } else { chosen.collect() };
+    let column = |path: &&str| {
+        let column = Column::of(path);
+        let title = args.kind.title(path).filter(|_| args.columns.is_empty());
+        Column { title: title.map_or(column.title, str::to_owned), ..column }
+    };
+    paths.iter().map(column).collect()
+}
+
+fn rows(client: &Client, args: &ListArgs, json: bool) -> Result<Vec<Value>, Failure> {
+    let (place, by_vhost) = args.kind.place();
+    let named = args.name.as_deref().map(regex::Regex::new).transpose();
+    let named = named.map_err(|error| Failure::Usage(format!("--name: {error}")))?;
+    let mut query = Vec::new();
+    let mut wanted: Vec<String> = args.columns.clone();
+    if wanted.is_empty() && !json {
+        wanted.extend(args.kind.columns().iter().copied().map(str::to_owned));
+    }
+    if !wanted.is_empty() && args.kind != Kind::Limits {
+        // What is filtered by is needed, too.
+        wanted.extend(["name".to_owned(), "vhost".to_owned()]);
+        query.push(format!(
+            "columns={}",
+            wanted.iter().map(|name| quoted(name)).collect::<Vec<_>>().join(",")
+        ));
+    }
+    if let Some(sort) = &args.sort {
+        query.push(format!("sort={}&sort_reverse={}", quoted(sort), args.reverse));
+    }
+    let place = match &args.vhost {
+        Some(vhost) if by_vhost => path([place, vhost.as_str()]),
+        _ => path([place]),
+    };
+    let separator = if query.is_empty() { "" } else { "?" };
+    let mut rows = client.list(&format!("{place}{separator}{}", query.join("&")))?;
+    if args.kind == Kind::Limits {
+        match client.list("/api/user-limits") {
+            Ok(more) if args.vhost.is_none() => rows.extend(more),
+            // Users are for administrators.
+            Ok(_) | Err(Failure::Refused { .. }) => {}
+            Err(failure) => return Err(failure),
+        }
+    }
+    rows.retain(|row| {
+        let text = |name: &str| row.get(name).and_then(Value::as_str);
+        let in_vhost = by_vhost || args.vhost.is_none() || text("vhost") == args.vhost.as_deref();
+        let name = text("name").or_else(|| text("user")).or_else(|| text("consumer_tag")).unwrap_or("");
+        in_vhost && named.as_ref().is_none_or(|regex| regex.is_match(name))
+    });
+    if args.kind == Kind::Parameters {
+        // A vhost's limits are kept as a parameter, and listed as limits.
+        rows.retain(|row| row.get("component") != Some(&json!("vhost-limits")));
+    }
+    Ok(rows)
+}

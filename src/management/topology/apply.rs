@@ -1,0 +1,251 @@
+//! Makes a plan come true, in the order in which each thing finds what it needs.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use serde_json::{Map, Value, json};
+
+use super::super::access::Login;
+use super::super::error::{Refused, Result};
+use super::super::{Shared, import, parameters, tables};
+use crate::broker::Caller;
+use crate::broker::arguments::FieldTable;
+use crate::broker::batch::{Batch, NewExchange, NewQueue};
+use crate::broker::bindings::BindingRequest;
+use crate::broker::configured_limits::{ConfiguredLimits, LimitsOf};
+use crate::broker::definitions::DestinationKind;
+use crate::broker::names::{ExchangeName, QueueName};
+use crate::broker::policies::PolicyKind;
+use crate::broker::turn::Turn;
+use crate::broker::users::AccessRights;
+use crate::broker::vhost::Vhost;
+use crate::topology::{Action, Id, Kind, Object, Plan, Step, Topology, to_definitions};
+
+/// What is under way.
+struct Work<'a> {
+    api: &'a Shared,
+    login: &'a Login,
+    wanted: &'a Topology,
+    force: bool,
+}
+
+/// Does all steps that nothing blocks. A failure leaves done what was done: applying again goes on from
+/// there.
+pub(super) fn apply(api: &Shared, login: &Login, wanted: &Topology, plan: &Plan, force: bool) -> Result<()> {
+    let work = Work { api, login, wanted, force };
+    let steps: Vec<&Step> = plan.steps.iter().filter(|step| !step.is_blocked()).collect();
+    let made = |step: &&&Step| step.action != Action::Delete;
+    for step in
+        steps.iter().filter(made).filter(|step| !is_declared(step.id.kind) && !is_permission(step.id.kind))
+    {
+        told(&step.id, || work.set(&step.id))?;
+    }
+    let vhosts: BTreeSet<&str> = steps.iter().map(|step| step.id.vhost.as_str()).collect();
+    for vhost in vhosts {
+        let of_vhost =
+            steps.iter().filter(made).filter(|step| step.id.vhost == vhost && is_declared(step.id.kind));
+        work.declare(vhost, &of_vhost.map(|step| &step.id).collect::<Vec<_>>())?;
+    }
+    for step in steps.iter().filter(made).filter(|step| is_permission(step.id.kind)) {
+        told(&step.id, || work.set(&step.id))?;
+    }
+    // What needs something goes before it.
+    let mut deletions: Vec<&Id> =
+        steps.iter().filter(|step| step.action == Action::Delete).map(|step| &step.id).collect();
+    deletions.sort_by_key(|id| std::cmp::Reverse(id.kind));
+    for id in deletions {
+        told(id, || work.delete(id))?;
+    }
+    Ok(())
+}
+
+/// What is declared over AMQP as well.
+fn is_declared(kind: Kind) -> bool {
+    matches!(kind, Kind::Exchange | Kind::Queue | Kind::Binding)
+}
+
+fn is_permission(kind: Kind) -> bool {
+    matches!(kind, Kind::Permission | Kind::TopicPermission)
+}
+
+fn flag(body: &Map<String, Value>, name: &str) -> bool {
+    body.get(name) == Some(&json!(true))
+}
+
+fn arguments(body: &Map<String, Value>) -> Result<FieldTable> {
+    match body.get("arguments").and_then(Value::as_object) {
+        Some(arguments) => tables::table(arguments),
+        None => Ok(FieldTable::default()),
+    }
+}
+
+/// A refusal says what it is about.
+fn told(id: &Id, work: impl FnOnce() -> Result<()>) -> Result<()> {
+    work().map_err(|refused| refused.about(&id.to_string()))
+}
+
+impl Work<'_> {
+    fn object(&self, id: &Id) -> Result<&Object> {
+        self.wanted
+            .objects
+            .get(id)
+            .ok_or_else(|| Refused::unavailable(format!("{id} is not in the topology")))
+    }
+
+    /// Makes or changes what is not declared over AMQP, by the way that definitions take.
+    fn set(&self, id: &Id) -> Result<()> {
+        let mut object = self.object(id)?.clone();
+        match id.kind {
+            Kind::VhostLimits => {
+                return self.parameter("vhost-limits", &id.vhost, "limits", Some(object.body.into()));
+            }
+            Kind::UserLimits => {
+                let limits =
+                    object.body.iter().filter_map(|(name, value)| Some((name.clone(), value.as_i64()?)));
+                let limits = ConfiguredLimits::new(LimitsOf::User, limits.collect())?;
+                return Ok(self.api.broker.set_user_limits(id.part(0), limits)?);
+            }
+            Kind::OperatorPolicy => {
+                return self.parameter("operator_policy", &id.vhost, id.part(0), Some(object.body.into()));
+            }
+            // One that says nothing of a password keeps its own.
+            Kind::User
+                if !["password", "password_hash"].iter().any(|name| object.body.contains_key(*name)) =>
+            {
+                if let Some(record) = self.api.broker.users.user(id.part(0)) {
+                    let (hash, algorithm) = crate::broker::password::exported(&record.password_hash);
+                    object.body.insert("password_hash".to_owned(), json!(hash));
+                    object.body.insert("hashing_algorithm".to_owned(), json!(algorithm));
+                }
+            }
+            _ => {}
+        }
+        let mut one = Topology::default();
+        one.objects.insert(id.clone(), object);
+        let definitions = to_definitions(&one);
+        let lists = definitions.as_object().into_iter().flatten();
+        for (kind, list) in lists.filter(|(_, list)| list.is_array()) {
+            for definition in list.as_array().into_iter().flatten() {
+                import::one(self.api, self.login, kind, definition.clone())?;
+            }
+        }
+        Ok(())
+    }
+
+    fn parameter(&self, component: &str, vhost: &str, name: &str, value: Option<Value>) -> Result<()> {
+        parameters::set(self.api, self.login, component, vhost, name, value, false)
+    }
+
+    fn vhost(&self, name: &str) -> Result<Arc<Vhost>> {
+        self.api.broker.vhost(name).ok_or_else(|| Refused::not_found(format!("no vhost '{name}'")))
+    }
+
+    /// Declares what survives a restart in one go, then what does not.
+    fn declare(&self, vhost: &str, ids: &[&Id]) -> Result<()> {
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let place = self.vhost(vhost)?;
+        let (mut batch, mut others) = (Batch::default(), Vec::new());
+        for id in ids {
+            let body = &self.object(id)?.body;
+            let name = id.part(0);
+            match id.as_binding() {
+                None if !flag(body, "durable") => others.push(*id),
+                None if id.kind == Kind::Queue => batch.queues.push(NewQueue {
+                    name: QueueName::new(&super::super::paths::short("queue name", name)?),
+                    auto_delete: flag(body, "auto_delete"),
+                    arguments: arguments(body)?,
+                }),
+                None => batch.exchanges.push(NewExchange {
+                    name: ExchangeName::new(&super::super::paths::short("exchange name", name)?),
+                    kind: body.get("type").and_then(Value::as_str).unwrap_or_default().to_owned(),
+                    auto_delete: flag(body, "auto_delete"),
+                    internal: flag(body, "internal"),
+                    arguments: arguments(body)?,
+                }),
+                Some(_) if self.lasts(&place, id) => batch.bindings.push(request(id)?),
+                Some(_) => others.push(*id),
+            }
+        }
+        let declared = self.api.broker.declare_batch(&place, &batch);
+        declared.map_err(|refusal| Refused::from(refusal).about(&format!("vhost {vhost}")))?;
+        for id in others {
+            told(id, || self.set(id))?;
+        }
+        Ok(())
+    }
+
+    /// Both ends of a binding survive a restart, and the exchange does nothing with a new binding but route.
+    fn lasts(&self, vhost: &Vhost, id: &Id) -> bool {
+        let Some(binding) = id.as_binding() else { return false };
+        let durable = |kind: Kind, name: &str| match self.wanted.objects.get(&Id::new(kind, &id.vhost, name))
+        {
+            Some(object) => flag(&object.body, "durable"),
+            None if kind == Kind::Queue => vhost.queue(name).is_some_and(|queue| queue.spec.durable),
+            None => vhost.exchange(name).is_some_and(|exchange| exchange.durable),
+        };
+        let remembers =
+            vhost.exchange(&binding.source).is_some_and(|exchange| exchange.history_length().is_some());
+        let kind = if binding.to_exchange { Kind::Exchange } else { Kind::Queue };
+        !remembers && durable(Kind::Exchange, &binding.source) && durable(kind, &binding.destination)
+    }
+
+    /// Deletes, with the guards once more unless it is forced.
+    fn delete(&self, id: &Id) -> Result<()> {
+        let broker = &self.api.broker;
+        match id.kind {
+            Kind::Vhost => broker.delete_vhost(id.part(0), broker.now()).map(|_| ())?,
+            Kind::User => broker.delete_user(id.part(0)).map(|_| ())?,
+            Kind::UserLimits => {
+                let none = ConfiguredLimits::new(LimitsOf::User, std::collections::BTreeMap::new())?;
+                broker.set_user_limits(id.part(0), none)?;
+            }
+            Kind::GlobalParameter => broker.clear_global_parameter(id.part(0)).map(|_| ())?,
+            Kind::VhostLimits => self.parameter("vhost-limits", &id.vhost, "limits", None)?,
+            Kind::OperatorPolicy => self.parameter("operator_policy", &id.vhost, id.part(0), None)?,
+            Kind::Policy => {
+                broker.delete_policy(&id.vhost, PolicyKind::User, id.part(0)).map(|_| ())?;
+            }
+            Kind::Parameter => self.parameter(id.part(0), &id.vhost, id.part(1), None)?,
+            Kind::Permission => broker.clear_permission(id.part(0), &id.vhost).map(|_| ())?,
+            Kind::TopicPermission => {
+                broker.clear_topic_permissions(id.part(0), &id.vhost, Some(id.part(1))).map(|_| ())?;
+            }
+            Kind::Exchange | Kind::Queue | Kind::Binding => self.undeclare(id)?,
+        }
+        Ok(())
+    }
+
+    fn undeclare(&self, id: &Id) -> Result<()> {
+        let (broker, vhost) = (&self.api.broker, self.vhost(&id.vhost)?);
+        let rights = AccessRights::unlimited(&self.login.user, &vhost.name);
+        let caller = Caller { rights: &rights, connection: None };
+        match id.kind {
+            Kind::Binding => broker.unbind(&vhost, &caller, &request(id)?)?,
+            Kind::Exchange => {
+                broker.delete_exchange(&vhost, &caller, &ExchangeName::new(id.part(0)), false)?;
+            }
+            _ => {
+                let mut turn = Turn::at(broker.now());
+                let guarded = !self.force;
+                let name = QueueName::new(id.part(0));
+                let deleted = broker.delete_queue(&vhost, &caller, &mut turn, &name, guarded, guarded);
+                broker.finish(&mut turn);
+                deleted?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn request(id: &Id) -> Result<BindingRequest> {
+    let binding = id.as_binding().unwrap_or_default();
+    Ok(BindingRequest {
+        source: ExchangeName::new(&super::super::paths::short("source", &binding.source)?),
+        kind: if binding.to_exchange { DestinationKind::Exchange } else { DestinationKind::Queue },
+        destination: super::super::paths::short("destination", &binding.destination)?,
+        routing_key: super::super::paths::short("routing_key", &binding.routing_key)?,
+        arguments: tables::table(&binding.arguments)?,
+    })
+}

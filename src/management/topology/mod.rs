@@ -1,0 +1,188 @@
+//! A topology against what is there: what differs (`topology/plan`), making it so (`topology/apply`), and
+//! whether the file that the broker was started with still holds (`topology/drift`).
+//!
+//! Invariants: what is planned is what is applied, or nothing is; nothing is touched while anything is in
+//! conflict, unless the caller says to skip that; what is declared in a vhost is made with one commit.
+
+mod apply;
+mod declared;
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use leveret_queues::queue::Counts;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
+
+use super::access::Login;
+use super::body::Body;
+use super::error::{Refused, Result};
+use super::{Api, Shared, export};
+use crate::broker::password;
+use crate::topology::{self, Id, Kind, Options, Plan, Topology, World};
+
+pub use declared::DeclaredTopology;
+pub(super) use declared::{Declared, drifted, start};
+
+/// What is wished for.
+#[derive(Deserialize, utoipa::ToSchema)]
+#[expect(clippy::struct_excessive_bools, reason = "flags of a command")]
+pub(super) struct Wish {
+    /// Definitions, as `GET /api/definitions` gives them.
+    topology: Map<String, Value>,
+    /// Delete what is in the topology's vhosts and not in it.
+    #[serde(default)]
+    prune: bool,
+    /// Delete vhosts that are not in it, too.
+    #[serde(default)]
+    prune_vhosts: bool,
+    /// Delete even what holds messages or is in use.
+    #[serde(default)]
+    force: bool,
+    /// Apply the rest, although something is in conflict or guarded.
+    #[serde(default)]
+    skip_conflicts: bool,
+    /// The digest of the plan that was agreed to.
+    digest: Option<String>,
+}
+
+impl Wish {
+    fn options(&self) -> Options {
+        Options { prune: self.prune, prune_vhosts: self.prune_vhosts, force: self.force }
+    }
+
+    fn wanted(&self) -> Result<Topology> {
+        let topology = topology::from_definitions(&Value::Object(self.topology.clone()));
+        topology.map_err(|complaints| Refused::bad_request(complaints.join("; ")))
+    }
+}
+
+/// The broker, as the difference asks of it.
+struct Live<'a> {
+    api: &'a Shared,
+    caller: Option<&'a str>,
+}
+
+impl World for Live<'_> {
+    fn password_is(&self, user: &str, _: &Map<String, Value>, password: &str) -> bool {
+        let record = self.api.broker.users.user(user);
+        record.is_some_and(|record| password::verify(password.as_bytes(), &record.password_hash))
+    }
+
+    fn in_use(&self, id: &Id) -> Option<String> {
+        let broker = &self.api.broker;
+        let connected = |which: &dyn Fn(&crate::broker::registry::ConnectionHandle) -> bool| {
+            let count = broker.registry.connections().iter().filter(|connection| which(connection)).count();
+            (count > 0).then(|| format!("{count} connections"))
+        };
+        match id.kind {
+            Kind::Queue => {
+                let counts = broker.vhost(&id.vhost)?.queue(id.part(0))?.counts();
+                queue_in_use(&counts)
+            }
+            Kind::Exchange => {
+                let held = broker.vhost(&id.vhost)?.holder(id.part(0))?.count();
+                (held > 0).then(|| format!("{held} delayed messages"))
+            }
+            Kind::User => connected(&|connection| connection.facts.user.as_str() == id.part(0)),
+            Kind::Vhost => {
+                let vhost = broker.vhost(id.part(0))?;
+                if vhost.record.read().protected {
+                    return Some("it is protected from deletion".to_owned());
+                }
+                let messages: u64 = vhost.queues().iter().map(|queue| total(&queue.counts())).sum();
+                let held = (messages > 0).then(|| format!("{messages} messages"));
+                held.or_else(|| connected(&|connection| connection.facts.vhost == vhost.name))
+            }
+            _ => None,
+        }
+    }
+
+    fn caller(&self) -> Option<&str> {
+        self.caller
+    }
+}
+
+fn total(counts: &Counts) -> u64 {
+    counts.ready + counts.unacked
+}
+
+fn queue_in_use(counts: &Counts) -> Option<String> {
+    match (total(counts), counts.consumers) {
+        (0, 0) => None,
+        (messages, 0) => Some(format!("{messages} messages")),
+        (messages, consumers) => Some(format!("{messages} messages, {consumers} consumers")),
+    }
+}
+
+/// What is declared in the broker.
+fn live(api: &Shared) -> Result<Topology> {
+    let definitions = export::everything(api);
+    topology::from_definitions(&definitions).map_err(|complaints| Refused::unavailable(complaints.join("; ")))
+}
+
+fn planned(api: &Shared, caller: Option<&str>, wanted: &mut Topology, options: Options) -> Result<Plan> {
+    let live = live(api)?;
+    topology::settle_types(wanted, &live);
+    Ok(topology::difference(wanted, &live, options, &Live { api, caller }))
+}
+
+/// Tells one plan from another.
+fn digest(plan: &Plan) -> String {
+    let digest = Sha256::digest(plan.to_json().to_string());
+    digest.iter().take(16).fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
+}
+
+fn shown(plan: &Plan) -> Value {
+    let mut shown = plan.to_json();
+    shown["digest"] = json!(digest(plan));
+    shown
+}
+
+/// `POST topology/plan`.
+pub(super) async fn plan(
+    State(api): State<Api>,
+    login: Login,
+    Body(wish): Body<Wish>,
+) -> Result<Json<Value>> {
+    login.administrator()?;
+    let mut wanted = wish.wanted()?;
+    // Checking passwords takes its time.
+    let plan = tokio::task::block_in_place(|| {
+        planned(&api, Some(login.user.as_str()), &mut wanted, wish.options())
+    })?;
+    Ok(Json(shown(&plan)))
+}
+
+/// `POST topology/apply`.
+pub(super) async fn apply(
+    State(api): State<Api>,
+    login: Login,
+    Body(wish): Body<Wish>,
+) -> Result<Json<Value>> {
+    login.administrator()?;
+    let mut wanted = wish.wanted()?;
+    let plan = tokio::task::block_in_place(|| {
+        let _one_at_a_time = api.topology.applying.lock();
+        let plan = planned(&api, Some(login.user.as_str()), &mut wanted, wish.options())?;
+        if wish.digest.as_ref().is_some_and(|agreed| *agreed != digest(&plan)) {
+            return Err(Refused::conflict("the broker has changed since the plan was made; plan again"));
+        }
+        if let Some(step) = plan.steps.iter().find(|step| step.is_blocked() && !wish.skip_conflicts) {
+            let why = step.why.as_deref().unwrap_or_default();
+            return Err(Refused::conflict(format!("nothing was changed: {}: {why}", step.id)));
+        }
+        apply::apply(&api, &login, &wanted, &plan, wish.force)?;
+        Ok(plan)
+    })?;
+    declared::note(&Arc::clone(&api));
+    Ok(Json(shown(&plan)))
+}
+
+/// `GET topology/drift`.
+pub(super) async fn drift(State(api): State<Api>, login: Login) -> Result<Json<Value>> {
+    login.administrator()?;
+    tokio::task::block_in_place(|| declared::drift(&api)).map(Json)
+}

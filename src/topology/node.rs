@@ -1,0 +1,64 @@
+//! What a file holds, before it is understood: values with the lines they stand on, whatever the
+//! language they were written in.
+
+/// Nested deeper, a file is refused.
+pub(super) const DEPTH_MAX: usize = 64;
+
+/// Values in one file, aliases counted as often as they are used.
+pub(super) const NODES_MAX: usize = 4_000_000;
+
+/// A value.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Node {
+    /// Counted from 1.
+    pub(super) line: usize,
+    pub(super) content: Content,
+}
+
+/// What a value is.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Content {
+    Null,
+    Bool(bool),
+    Whole(i64),
+    /// A whole number beyond those.
+    Large(u64),
+    Broken(f64),
+    Text(String),
+    List(Vec<Node>),
+    Map(Vec<(Key, Node)>),
+}
+
+/// What a value is called.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Key {
+    pub(super) line: usize,
+    pub(super) text: String,
+}
+
+/// Why something in a file cannot be used, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Wrong {
+    /// Counted from 1; 0 if it is about the whole file.
+    pub(super) line: usize,
+    /// Keys that lead there.
+    pub(super) path: Vec<String>,
+    pub(super) why: String,
+}
+
+impl Wrong {
+    pub(super) fn at(line: usize, why: impl Into<String>) -> Self {
+        Self { line, path: Vec::new(), why: why.into() }
+    }
+}
+
+impl std::fmt::Display for Wrong {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if !self.path.is_empty() {
+            write!(f, "{}: ", self.path.join("."))?;
+        }
+        f.write_str(&self.why)
+    }
+}
+
+impl std::error::Error for Wrong {}

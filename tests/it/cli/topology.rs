@@ -1,0 +1,383 @@
+//! Topology as a file: plan, apply, export, and a declared one at start, with real files and a real broker.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::{Cli, run};
+use crate::harness::{Broker, serve};
+use crate::management::{Http, listening};
+use crate::wait;
+
+/// A folder with one file.
+struct File {
+    folder: TempDir,
+    path: PathBuf,
+}
+
+impl File {
+    fn new(name: &str, text: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join(name);
+        fs::write(&path, text).expect("write");
+        Self { folder, path }
+    }
+
+    fn write(&self, text: &str) {
+        fs::write(&self.path, text).expect("write");
+    }
+
+    fn as_str(&self) -> &str {
+        self.path.to_str().expect("UTF-8")
+    }
+}
+
+const SHOP: &str = "users:
+  shop: {password: {env: SHOP_PASSWORD}, permissions: {shop: all}, limits: {max-channels: 10}}
+vhosts:
+  shop:
+    description: Shop
+    limits: {max-queues: 100}
+    exchanges: {events: topic, later: {type: x-delayed-message, delayed-type: direct}, passing: {type: fanout, durable: false}}
+    queues: {orders: quorum, mail: {message-ttl: 1h}, passing: {durable: false}}
+    bindings:
+      events -> orders: [order.*, paid]
+      events -> exchange passing: '#'
+      passing -> passing: ''
+    topic_permissions: {shop: {events: {write: ^order, read: .*}}}
+    policies: {short: {pattern: ^mail, apply-to: queues, definition: {max-length: 5}}}
+    operator_policies: {bounded: {pattern: .*, apply-to: queues, definition: {max-length: 100000}}}
+  safe:
+    default_queue_type: quorum
+    queues: {plain: , old: classic}
+";
+
+fn with_secret(cli: &Cli, args: &[&str]) -> super::Ended {
+    let mut command = cli.command(args);
+    command.env("SHOP_PASSWORD", "s3cret");
+    run(command)
+}
+
+#[test]
+fn a_plan_is_applied_and_then_nothing_differs() {
+    let broker = Broker::new();
+    let (cli, file) = (Cli::of(&broker), File::new("shop.yaml", SHOP));
+    let plan = with_secret(&cli, &["plan", file.as_str()]).is(2);
+    assert!(
+        plan.out.contains("+ queue orders") && plan.out.contains("21 to create, 0 to change"),
+        "{}",
+        plan.out
+    );
+    assert!(!plan.out.contains("s3cret") && !plan.out.contains('\u{1b}'), "{}", plan.out);
+    with_secret(&cli, &["apply", file.as_str()]).failed(3, "--yes applies without asking");
+    assert_eq!(cli.ctl(&["list", "queues", "--json"]).json(), json!([]), "nothing was asked of the broker");
+    let applied = with_secret(&cli, &["apply", "--yes", file.as_str()]).is(0);
+    assert!(applied.out.ends_with("applied\n"), "{}", applied.out);
+    let plan = with_secret(&cli, &["plan", file.as_str(), "--json", "--prune"]).is(0);
+    assert_eq!(plan.json()["steps"], json!([]), "{}", plan.out);
+    with_secret(&cli, &["apply", "--yes", file.as_str()]).is(0);
+    let shop = cli.login("shop", "s3cret");
+    assert_eq!(Http::of(&broker).get("/api/users/shop").json["limits"], json!({ "max-channels": 10 }));
+    shop.run(&["ctl", "status"]).failed(1, "Not management user");
+    let http = Http::of(&broker);
+    assert_eq!(http.get("/api/queues/shop/orders").is(200).json["type"], "quorum");
+    assert_eq!(http.get("/api/queues/shop/mail").json["arguments"]["x-message-ttl"], 3_600_000);
+    assert_eq!(http.get("/api/vhosts/shop").json["description"], "Shop");
+    assert_eq!(http.get("/api/queues/shop/mail").json["policy"], "short");
+    assert_eq!(http.get("/api/queues/safe/plain").json["type"], "quorum");
+    assert_eq!(http.get("/api/queues/safe/old").json["type"], "classic");
+    file.write(&SHOP.replace("max-length: 5}", "max-length: 6}").replace("bounded:", "tight:"));
+    let plan = with_secret(&cli, &["plan", "--prune", file.as_str()]).is(2);
+    assert!(
+        plan.out.contains("~ policy short") && plan.out.contains("- operator policy bounded"),
+        "{}",
+        plan.out
+    );
+    with_secret(&cli, &["apply", "--yes", "--prune", file.as_str()]).is(0);
+    with_secret(&cli, &["plan", "--prune", file.as_str()]).is(0);
+}
+
+#[test]
+fn what_is_exported_says_all_and_differs_in_nothing() {
+    let (one, two) = (Broker::new(), Broker::new());
+    let (one, two) = (Cli::of(&one), Cli::of(&two));
+    let file = File::new("shop.yaml", SHOP);
+    with_secret(&one, &["apply", "--yes", file.as_str()]).is(0);
+    let out = file.folder.path().join("out.yaml");
+    let out = out.to_str().expect("UTF-8");
+    one.run(&["export", "--all", out]).is(0);
+    one.run(&["plan", out, "--prune", "--prune-vhosts"]).is(0);
+    // Another broker gets all of it, users with their passwords included.
+    two.run(&["apply", "--yes", out]).is(0);
+    two.run(&["plan", out, "--prune", "--prune-vhosts"]).is(0);
+    two.login("shop", "s3cret").run(&["ctl", "status"]).failed(1, "Not management user");
+    let from = two.run(&["export", "--all", "--from", one.url()]).is(0);
+    assert_eq!(from.out, fs::read_to_string(out).expect("read"));
+    // Without --all what is not durable is left out, with its bindings.
+    let lasting = one.run(&["export", "--vhost", "shop"]).is(0).out;
+    assert!(!lasting.contains("passing") && lasting.contains("orders: quorum"), "{lasting}");
+    one.run(&["export", "--vhost", "none"]).failed(1, "no vhost 'none'");
+}
+
+#[test]
+fn a_conflict_keeps_everything_as_it_is_until_it_is_skipped() {
+    let broker = Broker::new();
+    let cli = Cli::of(&broker);
+    cli.ctl(&["declare", "queue", "q", "--arguments", "{\"x-max-length\":5}"]);
+    let file = File::new("t.yaml", "queues:\n  new:\n  q: {max-length: 6}\n");
+    let plan = cli.run(&["plan", file.as_str()]).is(2);
+    assert!(
+        plan.out.contains("! queue q") && plan.out.contains("arguments.x-max-length: 5 -> 6"),
+        "{}",
+        plan.out
+    );
+    assert!(plan.out.contains(&format!("({}:3)", file.as_str())), "{}", plan.out);
+    cli.run(&["apply", "--yes", file.as_str()]).failed(1, "nothing was changed: 1 conflicts");
+    assert_eq!(cli.ctl(&["list", "queues", "--json"]).json().as_array().map(Vec::len), Some(1));
+    cli.run(&["apply", "--yes", "--skip-conflicts", file.as_str()]).is(1);
+    assert_eq!(cli.ctl(&["list", "queues", "--json"]).json().as_array().map(Vec::len), Some(2));
+    // What the broker itself refuses is refused as a whole.
+    file.write("queues:\n  another:\nexchanges:\n  bad: x-no-such-type\n");
+    cli.run(&["apply", "--yes", file.as_str()]).failed(1, "x-no-such-type");
+    cli.run(&["ctl", "show", "queue", "another"]).failed(1, "queue_not_found");
+}
+
+#[test]
+fn pruning_deletes_what_nobody_needs_and_asks_for_force_before_the_rest() {
+    let broker = Broker::new();
+    let cli = Cli::of(&broker);
+    let all = File::new(
+        "all.yaml",
+        "exchanges: {x: fanout, y: topic}\nqueues: {full: , empty: , kept: }\nbindings: {x -> kept: a, y -> empty: b}\n",
+    );
+    cli.run(&["apply", "--yes", all.as_str()]).is(0);
+    cli.ctl(&["publish", "full", "message"]);
+    let mut client = broker.client();
+    client.declare("queue=mine auto_delete");
+    let some = File::new("some.yaml", "exchanges: {x: fanout}\nqueues: {kept: }\n");
+    cli.run(&["plan", some.as_str()]).is(0);
+    let plan = cli.run(&["plan", "--prune", some.as_str()]).is(2);
+    assert!(plan.out.contains("- queue full") && plan.out.contains("1 messages"), "{}", plan.out);
+    assert!(!plan.out.contains("mine") && !plan.out.contains("guest"), "{}", plan.out);
+    cli.run(&["apply", "--yes", "--prune", some.as_str()])
+        .failed(1, "nothing was changed: 1 conflicts or guarded");
+    assert!(cli.ctl(&["list", "queues"]).out.contains("empty"));
+    cli.run(&["apply", "--yes", "--prune", "--force", some.as_str()]).is(0);
+    let names = cli.ctl(&["list", "queues", "--columns", "name"]).out;
+    assert_eq!(names.lines().map(str::trim).collect::<Vec<_>>(), ["name", "kept", "mine"]);
+    let bindings = cli.ctl(&["list", "bindings", "--columns", "source"]).out;
+    assert!(!bindings.contains('x') && !bindings.contains('y'), "{bindings}");
+    cli.run(&["plan", "--prune", some.as_str()]).is(0);
+}
+
+#[test]
+fn a_plan_that_is_not_true_any_more_is_not_applied() {
+    let broker = Broker::new();
+    let http = Http::of(&broker);
+    let topology = json!({ "vhosts": [{ "name": "/" }], "queues": [{ "vhost": "/", "name": "q" }] });
+    let plan = http.post("/api/topology/plan", &json!({ "topology": topology })).is(200).json;
+    assert_eq!((&plan["create"], &plan["steps"][0]["kind"]), (&json!(1), &json!("queue")));
+    http.put("/api/queues/%2F/q", &json!({})).is(201);
+    let agreed = json!({ "topology": topology, "digest": plan["digest"] });
+    http.post("/api/topology/apply", &agreed).refused(409, "conflict", "the broker has changed");
+    http.post("/api/topology/plan", &json!({})).refused(400, "bad_request", "topology");
+    http.post("/api/topology/plan", &json!({ "topology": { "queues": [{}] } })).refused(
+        400,
+        "bad_request",
+        "a queue",
+    );
+    let other = http.user("other", "monitoring");
+    for path in ["plan", "apply"] {
+        let answer = other.post(&format!("/api/topology/{path}"), &json!({ "topology": {} }));
+        answer.refused(401, "not_authorized", "Not administrator user");
+    }
+    other.get("/api/topology/drift").refused(401, "not_authorized", "Not administrator user");
+}
+
+#[test]
+fn the_declared_topology_is_there_before_the_first_client_and_what_changes_by_hand_is_seen() {
+    let file = File::new("t.yaml", "queues: {q: , r: }\nexchanges: {x: topic}\nbindings: {x -> q: a}\n");
+    let mut broker = Broker::with(&["--topology", file.as_str()]);
+    let mut client = broker.client();
+    client.confirms();
+    client.publish_confirmed("exchange=x routing_key=a", "delivery_mode=2", "m");
+    assert_eq!(client.counts("q"), (1, 0));
+    let http = Http::of(&broker);
+    let drift = http.get("/api/topology/drift").is(200).json;
+    assert_eq!((&drift["declared"], &drift["drift"]), (&json!(true), &json!(0)));
+    let metrics = || Http::at(listening(&broker, "metrics")).get("/metrics").text;
+    assert!(metrics().contains("leveret_topology_drift 0"));
+    http.delete("/api/queues/%2F/r").is(204);
+    let drift = http.get("/api/topology/drift").json;
+    assert_eq!((&drift["drift"], &drift["steps"][0]["name"]), (&json!(1), &json!("r")));
+    assert_eq!(drift["steps"][0]["place"], format!("{}:1", file.as_str()));
+    assert!(metrics().contains("leveret_topology_drift 1"));
+
+    // A reload makes it so again, with what the file says by then; a broken file changes nothing.
+    file.write("queues: {q: , r: , s: }\nexchanges: {x: topic}\nbindings: {x -> q: a}\n");
+    broker.signal(rustix::process::Signal::HUP);
+    wait::until("the reload makes the queues", || http.get("/api/queues/%2F/s").status == 200);
+    http.get("/api/queues/%2F/r").is(200);
+    file.write("queues: {q: , r: , s: , t: \n");
+    broker.signal(rustix::process::Signal::HUP);
+    wait::until("the log names the line", || broker.log().contains("t.yaml:1: not YAML"));
+    http.get("/api/queues/%2F/t").is(404);
+
+    // A change by hand that cannot be undone in place is told, and does not stop the start.
+    file.write("queues: {q: {max-length: 5}, u: }\n");
+    broker.kill();
+    broker.start_again();
+    assert!(broker.log().contains("t.yaml:1: queue q in vhost /: it is there already"), "{}", broker.log());
+    let http = Http::of(&broker);
+    http.get("/api/queues/%2F/u").is(200);
+    assert_eq!(http.get("/api/queues/%2F/q").json["messages"], 1);
+}
+
+#[test]
+fn a_broken_file_stops_the_start_with_file_line_and_reason() {
+    for (text, words) in [
+        (
+            "queues:\n  a: {max-lenght: 5}\n",
+            "t.yaml:2: queues.a: unknown key \"max-lenght\", did you mean \"max-length\"?",
+        ),
+        (
+            "users:\n  u:\n    password: {env: LEVERET_NO_SUCH}\n",
+            "t.yaml:3: users.u.password: the environment variable",
+        ),
+        ("exchanges:\n  x: nonsense\n", "unknown exchange type 'nonsense'"),
+    ] {
+        let file = File::new("t.yaml", text);
+        let mut command = serve(&file.folder.path().join("data"));
+        command.args(["--amqp-listen", "127.0.0.1:0", "--topology", file.as_str()]);
+        command.stderr(Stdio::piped());
+        run(command).failed(1, words);
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_told_before_anything_is_asked() {
+    let broker = Broker::new();
+    let cli = Cli::of(&broker);
+    let file = File::new("t.yaml", "queues:\n  a:\n  b: {x: 1}\n");
+    cli.run(&["plan", file.as_str()]).failed(3, &format!("{}:3: queues.b: unknown key \"x\"", file.as_str()));
+    cli.run(&["plan", "/nonexistent.yaml"]).failed(3, "cannot be read");
+    cli.run(&["plan", file.as_str(), "--url", "http://127.0.0.1:1"]).failed(3, "unknown key");
+    let empty = File::new("t.yaml", "");
+    cli.run(&["plan", empty.as_str(), "--url", "http://127.0.0.1:1"]).failed(3, "nobody listens there");
+}
+
+/// Many objects: queues, and as many bindings to them.
+fn large(queues: usize) -> String {
+    let mut text = "exchanges: {x: topic}\nqueues:\n".to_owned();
+    text.extend((1..=queues).map(|n| format!("  q{n}: {{max-length: {n}}}\n")));
+    text.push_str("bindings:\n");
+    text.extend((1..=queues).map(|n| format!("  x -> q{n}: key.{n}\n")));
+    text
+}
+
+#[test]
+fn an_apply_that_the_broker_does_not_survive_is_finished_by_the_next() {
+    let file = File::new("t.yaml", &large(400));
+    let mut broker = Broker::new();
+    // At another moment each time: before, in the middle of, and behind the commit.
+    for pause in 0..8_u32 {
+        let cli = Cli::of(&broker);
+        let mut command: Command = cli.command(&["apply", "--yes", file.as_str()]);
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the binary");
+        let mut polls = 0;
+        wait::until("it is time, or the apply has ended", || {
+            polls += 1;
+            polls > pause * 8 || child.try_wait().expect("wait").is_some()
+        });
+        broker.kill();
+        drop(child.wait());
+        broker.start_again();
+        let count = Http::of(&broker).get("/api/definitions").is(200).json["queues"].as_array().map(Vec::len);
+        assert!([Some(0), Some(400)].contains(&count), "all or nothing, not {count:?}");
+        let cli = Cli::of(&broker);
+        cli.run(&["apply", "--yes", file.as_str()]).is(0);
+        cli.run(&["plan", "--prune", file.as_str()]).is(0);
+        let none = File::new("none.yaml", "queues: {}\n");
+        cli.run(&["apply", "--yes", "--prune", none.as_str()]).is(0);
+    }
+}
+
+#[test]
+fn two_thousand_objects_are_one_commit() {
+    let broker = Broker::new();
+    let (cli, file) = (Cli::of(&broker), File::new("t.yaml", &large(1000)));
+    let (_, took) = wait::time(|| cli.run(&["apply", "--yes", file.as_str()]).is(0));
+    println!("2,001 objects took {took:?}");
+    let plan = cli.run(&["plan", "--prune", "--json", file.as_str()]).is(0).json();
+    assert_eq!(plan["unchanged"], 2002);
+}
+
+fn name() -> impl Strategy<Value = String> {
+    prop_oneof!["[a-c]", "[a-z.]{1,5}", "[ -~]{1,6}", Just("ü: \"x\" #".to_owned())]
+        .prop_filter("the broker keeps it", |name| !name.starts_with("amq."))
+}
+
+prop_compose! {
+    fn topologies()(
+        queues in prop::collection::btree_map(name(), (any::<bool>(), 0..3_u64), 0..4),
+        exchanges in prop::collection::btree_map(name(), (any::<bool>(), 0..4_usize), 0..4),
+        bindings in prop::collection::btree_set((0..4_usize, any::<bool>(), 0..4_usize, name()), 0..6),
+        limits in prop::option::of(0..5_i64),
+        global in prop::collection::btree_map(name(), prop_oneof![Just(json!(1)), Just(json!({ "a": ["b"] }))], 0..2),
+        users in prop::collection::btree_map("[a-z]{1,5}", prop_oneof![Just("all"), Just("read")], 0..2),
+    ) -> Value {
+        let (queue_names, exchange_names): (Vec<_>, Vec<_>) =
+            (queues.keys().cloned().collect(), exchanges.keys().cloned().collect());
+        let kinds = ["topic", "fanout", "direct", "headers"];
+        let queue = |(durable, length): (bool, u64)| match length {
+            0 => json!({ "durable": durable }),
+            length => json!({ "durable": durable, "max-length": length, "arguments": { "x-other": "y" } }),
+        };
+        let bindings = bindings.into_iter().filter_map(|(from, to_exchange, to, key)| {
+            let names = if to_exchange { &exchange_names } else { &queue_names };
+            Some(json!({
+                "source": exchange_names.get(from)?, "destination": names.get(to)?, "routing_key": key,
+                "destination_type": if to_exchange { "exchange" } else { "queue" }, "arguments": { "k": 1 },
+            }))
+        });
+        let vhost = json!({
+            "bindings": bindings.collect::<Vec<_>>(),
+            "queues": queues.into_iter().map(|(name, queue_of)| (name, queue(queue_of))).collect::<serde_json::Map<_, _>>(),
+            "exchanges": exchanges.into_iter().map(|(name, (durable, kind))| {
+                (name, json!({ "durable": durable, "type": kinds[kind] }))
+            }).collect::<serde_json::Map<_, _>>(),
+            "limits": limits.map(|limit| json!({ "max-connections": limit })),
+            "permissions": users,
+        });
+        let users: serde_json::Map<_, _> = users.into_keys().map(|user| (user, json!({ "tags": ["management"] }))).collect();
+        json!({ "vhosts": { "v": vhost }, "users": users, "global_parameters": global })
+    }
+}
+
+#[test]
+fn any_topology_applied_and_exported_differs_in_nothing() {
+    let broker = Broker::new();
+    let (cli, http) = (Cli::of(&broker), Http::of(&broker));
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name).to_str().expect("UTF-8").to_owned();
+    let (given, exported) = (path("t.json"), path("out.yaml"));
+    let config = Config { cases: 24, failure_persistence: None, ..Config::default() };
+    let checked = TestRunner::new(config).run(&topologies(), |topology| {
+        fs::write(Path::new(&given), topology.to_string()).expect("write");
+        let text = || format!("{topology:#}\n{}", fs::read_to_string(&exported).unwrap_or_default());
+        let applied = cli.run(&["apply", "--yes", "--prune", "--force", &given]);
+        prop_assert_eq!(applied.code, 0, "{}{}{}", applied.out, applied.err, text());
+        prop_assert_eq!(cli.run(&["plan", &given]).code, 0, "plan after apply: {}", text());
+        prop_assert_eq!(cli.run(&["export", "--all", &exported]).code, 0, "export: {}", text());
+        let plan = cli.run(&["plan", "--prune", "--prune-vhosts", &exported]);
+        prop_assert_eq!(plan.code, 0, "{}{}{}", plan.out, plan.err, text());
+        http.delete("/api/vhosts/v");
+        Ok(())
+    });
+    checked.expect("no difference");
+}
