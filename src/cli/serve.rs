@@ -166,15 +166,15 @@ async fn until_stopped(reload: Reload, hangup: Signal) -> std::io::Result<()> {
     outcome
 }
 
-/// Says what listens where.
+/// Says what listens where; AMQP last, which most who read the log wait for.
 fn tell(amqp: SocketAddr, amqps: Option<SocketAddr>, listening: management::Listening) {
     let management::Listening { http, https, metrics } = listening;
     let all = [
-        ("amqp", Some(amqp)),
         ("http", Some(http)),
+        ("https", https),
         ("metrics", Some(metrics)),
         ("amqps", amqps),
-        ("https", https),
+        ("amqp", Some(amqp)),
     ];
     for (name, address) in all {
         if let Some(address) = address {
