@@ -5,6 +5,7 @@
 test:
 	cargo test --workspace --locked
 	python3 tests/clients/run.py
+	python3 tests/clients/pages.py
 	python3 tests/ui/run.py
 	python3 tests/api/run.py
 

@@ -274,6 +274,14 @@ impl Operations {
         self
     }
 
+    /// The last operation may also answer this.
+    pub(super) fn refuses(mut self, status: &str, text: &str) -> Self {
+        if let Some((method, operation)) = self.described.pop() {
+            self.described.push((method, operation.response(status, refused(text))));
+        }
+        self
+    }
+
     /// Bodies may have this many bytes.
     pub(super) fn body_bytes_max(self, bytes: usize) -> Self {
         Self { methods: self.methods.layer(DefaultBodyLimit::max(bytes)), ..self }

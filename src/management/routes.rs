@@ -318,6 +318,7 @@ fn topologies() -> Routes {
         .at(
             "/topology/apply",
             post("Makes the broker as a topology says", body::<topology::Wish>(), topology::apply)
+                .refuses("409", "The broker has changed since the plan was made.")
                 .body_bytes_max(DEFINITIONS_BYTES_MAX),
         )
         .at("/topology/drift", one("What differs from the declared topology", topology::drift))
