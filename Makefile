@@ -8,6 +8,7 @@ test:
 	python3 tests/clients/pages.py
 	python3 tests/ui/run.py
 	python3 tests/api/run.py
+	python3 tests/instructions.py
 
 # Real client libraries against one broker: a table of client x scenario.
 clients:
