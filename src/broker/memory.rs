@@ -107,9 +107,9 @@ impl Memory {
     }
 }
 
-/// Before it is known what the process takes besides.
+/// Before it is known what the process takes besides: about where a backlog of 1 KiB messages ends up.
 const fn first_limit(budget: u64) -> u64 {
-    budget / 4 * 3
+    budget / 8 * 5
 }
 
 #[cfg(test)]
@@ -154,6 +154,6 @@ mod tests {
     fn a_limit_that_nobody_comes_close_to_stays() {
         let memory = Memory::new(256 * MIB);
         memory.observe(40 * MIB);
-        assert_eq!(memory.limit(), 192 * MIB);
+        assert_eq!(memory.limit(), 160 * MIB);
     }
 }

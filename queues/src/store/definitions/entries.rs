@@ -59,9 +59,12 @@ fn checksum(key: &str, value: &[u8]) -> u64 {
     u64::from(crc32c::crc32c_append(key_crc, value)) << 32 | u64::from(key_crc)
 }
 
+/// A key and its new value, as [`Entries`] has them.
+type Shared = (Arc<str>, Option<Arc<[u8]>>);
+
 /// What one commit changed.
 pub(super) struct Step {
-    pub(super) changes: Vec<(Arc<str>, Option<Arc<[u8]>>)>,
+    pub(super) changes: Vec<Shared>,
     /// As it is afterwards.
     meta: Meta,
 }
@@ -70,7 +73,7 @@ pub(super) struct Step {
 pub(super) fn apply(entries: &mut Entries, meta: &mut Meta, frame: Frame) -> Step {
     let mut changes = Vec::with_capacity(frame.changes.len());
     for (key, value) in frame.changes {
-        let (key, value): (Arc<str>, Option<Arc<[u8]>>) = (key.into(), value.map(Into::into));
+        let (key, value): Shared = (key.into(), value.map(Into::into));
         let old = match &value {
             Some(value) => {
                 meta.add(&key, value);
