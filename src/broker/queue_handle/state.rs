@@ -142,7 +142,10 @@ impl State {
         let Self::Busy(cell) = self else { return };
         let Some((last_seq, last_used)) = cell.queue.at_rest().filter(|_| cell.is_at_rest(auto_delete))
         else {
-            cell.queue.shrink();
+            let counts = cell.queue.counts();
+            if counts.ready + counts.unacked == 0 {
+                cell.queue.shrink();
+            }
             return;
         };
         let settings = *cell.queue.settings();

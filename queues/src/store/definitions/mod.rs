@@ -36,7 +36,8 @@ pub const VALUE_BYTES_MAX: usize = 60_000;
 pub const KEY_BYTES_MAX: usize = 2_000;
 
 const SEGMENT_BYTES: usize = 4 << 20;
-const CACHE_BYTES: u64 = 8 << 20;
+/// Nothing is read from it after the start.
+const CACHE_BYTES: u64 = 2 << 20;
 /// Ids are reserved so many at a time.
 const ID_BLOCK: u64 = 1_000;
 const NEXT_ID_KEY: &str = "\0next_id";
@@ -425,13 +426,13 @@ type Opened = (Sled, Entries, Meta);
 /// it ends.
 fn open_database(path: &Path, first_frame: u64) -> Result<Opened, DbError> {
     let db = Sled::open(path, SEGMENT_BYTES, CACHE_BYTES)?;
-    let mut entries = Entries::new();
+    let mut entries = Vec::new();
     let mut found = Meta::default();
     let mut wrong = false;
     db.scan(b"d", &mut |key, value| match std::str::from_utf8(&key[1..]) {
         Ok(key) => {
             found.add(key, value);
-            entries.insert(key.into(), value.into());
+            entries.push((key.into(), value.into()));
         }
         Err(_) => wrong = true,
     })?;
@@ -446,7 +447,8 @@ fn open_database(path: &Path, first_frame: u64) -> Result<Opened, DbError> {
     if wrong || found != meta || gap || empty {
         return Err(DbError::damaged("definitions are missing from the database"));
     }
-    Ok((db, entries, meta))
+    // Made from a sorted list, its nodes are full.
+    Ok((db, entries.into_iter().collect(), meta))
 }
 
 /// Fills an empty database.
