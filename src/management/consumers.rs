@@ -1,11 +1,11 @@
 //! Consumers: list.
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Response;
 use serde_json::{Value, json};
 
 use super::Api;
-use super::access::Login;
+use super::access::{Login, OneOrAll};
 use super::answer::{self, Query};
 use super::error::Result;
 use super::tables::Table;
@@ -50,7 +50,7 @@ pub(super) fn shown(api: &Api, listed: &ConsumerListed) -> Value {
     })
 }
 
-fn rows(api: &Api, login: &Login, vhost: Option<&str>) -> Result<Vec<Value>> {
+fn rows(api: &Api, login: &Login, vhost: &OneOrAll) -> Result<Vec<Value>> {
     let mut rows = Vec::new();
     for vhost in api.one_or_all(login, vhost)? {
         let mut queues = vhost.queues();
@@ -63,17 +63,12 @@ fn rows(api: &Api, login: &Login, vhost: Option<&str>) -> Result<Vec<Value>> {
     Ok(rows)
 }
 
-/// `GET consumers`.
-pub(super) async fn all(State(api): State<Api>, login: Login, query: Query) -> Result<Response> {
-    answer::list(&query, rows(&api, &login, None)?)
-}
-
-/// `GET consumers/:vhost`.
-pub(super) async fn in_vhost(
+/// `GET consumers` and `GET consumers/:vhost`.
+pub(super) async fn list(
     State(api): State<Api>,
     login: Login,
-    Path(vhost): Path<String>,
+    vhost: OneOrAll,
     query: Query,
 ) -> Result<Response> {
-    answer::list(&query, rows(&api, &login, Some(&vhost))?)
+    answer::list(&query, rows(&api, &login, &vhost)?)
 }

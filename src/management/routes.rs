@@ -121,8 +121,8 @@ fn virtual_hosts() -> Routes {
             "/vhosts/{vhost}/topic-permissions",
             list("Topic permissions in a virtual host", topic_permissions::in_vhost),
         )
-        .at("/vhosts/{vhost}/connections", list("Connections to a virtual host", connections::in_vhost))
-        .at("/vhosts/{vhost}/channels", list("Channels of a virtual host", connections::channels_in_vhost))
+        .at("/vhosts/{vhost}/connections", list("Connections to a virtual host", connections::list))
+        .at("/vhosts/{vhost}/channels", list("Channels of a virtual host", connections::channels))
 }
 
 fn messages(api: &Api) -> Routes {
@@ -167,8 +167,8 @@ fn messages(api: &Api) -> Routes {
 fn entities() -> Routes {
     const UNUSED: &str = "`true`: only if nobody uses it.";
     Routes::about("Exchanges, queues, bindings")
-        .at("/exchanges", list("Exchanges", exchanges::all))
-        .at("/exchanges/{vhost}", list("Exchanges of a virtual host", exchanges::in_vhost))
+        .at("/exchanges", list("Exchanges", exchanges::list))
+        .at("/exchanges/{vhost}", list("Exchanges of a virtual host", exchanges::list))
         .at(
             "/exchanges/{vhost}/{name}",
             one("An exchange", exchanges::get)
@@ -186,12 +186,12 @@ fn entities() -> Routes {
         )
         .at(
             "/queues",
-            list("Queues", queues::all).query("disable_stats", STATS).query("enable_queue_totals", TOTALS),
+            list("Queues", queues::list).query("disable_stats", STATS).query("enable_queue_totals", TOTALS),
         )
-        .at("/queues/detailed", list("Queues", queues::all))
+        .at("/queues/detailed", list("Queues", queues::list))
         .at(
             "/queues/{vhost}",
-            list("Queues of a virtual host", queues::in_vhost)
+            list("Queues of a virtual host", queues::list)
                 .query("disable_stats", STATS)
                 .query("enable_queue_totals", TOTALS),
         )
@@ -204,8 +204,8 @@ fn entities() -> Routes {
                 .query("if-empty", "`true`: only if there is no message in it."),
         )
         .at("/queues/{vhost}/{name}/bindings", list("Bindings of a queue", bindings::of_queue))
-        .at("/bindings", list("Bindings", bindings::all))
-        .at("/bindings/{vhost}", list("Bindings of a virtual host", bindings::in_vhost))
+        .at("/bindings", list("Bindings", bindings::list))
+        .at("/bindings/{vhost}", list("Bindings of a virtual host", bindings::list))
         .at(
             "/bindings/{vhost}/e/{source}/{kind}/{destination}",
             list("Bindings between two", bindings::between).post(
@@ -226,7 +226,7 @@ const TOTALS: &str = "`true`: with `disable_stats`, the numbers of messages all 
 
 fn clients() -> Routes {
     Routes::about("Connections, channels, consumers")
-        .at("/connections", list("Connections", connections::all))
+        .at("/connections", list("Connections", connections::list))
         .at(
             "/connections/{name}",
             one("A connection", connections::get)
@@ -240,8 +240,8 @@ fn clients() -> Routes {
         )
         .at("/channels", list("Channels", connections::channels))
         .at("/channels/{name}", one("A channel", connections::get_channel))
-        .at("/consumers", list("Consumers", consumers::all))
-        .at("/consumers/{vhost}", list("Consumers of a virtual host", consumers::in_vhost))
+        .at("/consumers", list("Consumers", consumers::list))
+        .at("/consumers/{vhost}", list("Consumers of a virtual host", consumers::list))
 }
 
 fn people() -> Routes {
@@ -414,18 +414,18 @@ fn rules() -> Routes {
 
 fn policies() -> Routes {
     Routes::about("Policies")
-        .at("/policies", list("Policies", policies::all))
-        .at("/policies/{vhost}", list("Policies of a virtual host", policies::in_vhost))
+        .at("/policies", list("Policies", policies::list))
+        .at("/policies/{vhost}", list("Policies of a virtual host", policies::list))
         .at(
             "/policies/{vhost}/{name}",
             one("A policy", policies::get)
                 .put("Sets it", body::<policies::PolicyBody>(), policies::put)
                 .delete("Deletes it", policies::delete),
         )
-        .at("/operator-policies", list("Operator policies", policies::all_of_operators))
+        .at("/operator-policies", list("Operator policies", policies::list_of_operators))
         .at(
             "/operator-policies/{vhost}",
-            list("Operator policies of a virtual host", policies::of_operators_in_vhost),
+            list("Operator policies of a virtual host", policies::list_of_operators),
         )
         .at(
             "/operator-policies/{vhost}/{name}",
