@@ -98,6 +98,7 @@ def schema(tool, address, folder):
          "--phases", "examples,coverage,fuzzing", "--exclude-path-regex", UNASKED, "--seed", "1", "--generation-database", "none",
          "--checks", "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=folder,
+        env={**os.environ, "SCHEMATHESIS_HOOKS": str(HERE / "schema_hooks.py")},
     )
     cases = re.search(r"(\d+) generated", done.stdout)
     print(f"schema: {cases[1] if cases else 'no'} requests, exit {done.returncode}", flush=True)
