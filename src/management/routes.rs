@@ -135,12 +135,12 @@ fn messages(api: &Api) -> Routes {
             post("Publishes a message", body::<publish::Publication>(), publish::publish)
                 .body_bytes_max(publication),
         )
-        .at("/queues/{vhost}/{name}/get", post("Gets messages", body::<got::Wish>(), got::get))
+        .at("/queues/{vhost}/{name}/get", post("Gets messages, or looks at them where they stand (`peek`)", body::<got::Wish>(), got::get))
         .at("/queues/{vhost}/{name}/contents", delete("Purges a queue", queues::purge))
         .at(
             "/queues/{vhost}/{name}/redrive",
             post(
-                "Moves messages back to the queue each came from, or to a queue or an exchange",
+                "Moves messages back to the queue each came from, or to a queue or an exchange; reports as it goes on to who accepts events",
                 body::<redrive::Wish>(),
                 redrive::redrive,
             ),
