@@ -145,7 +145,7 @@ pub(super) static MESSAGE: Shape = Shape {
 
 pub(super) static REDRIVEN: Shape = Shape {
     name: "Redriven",
-    parts: &[Must("moved stayed messages_ready", Whole), Must("reason", MAYBE_TEXT)],
+    parts: &[Must("moved stayed messages_ready", Whole), Must("done", Flag), Must("reason", MAYBE_TEXT)],
 };
 
 pub(super) static DELAYED_PAGE: Shape = Shape {

@@ -159,13 +159,18 @@ fn messages(api: &Api) -> Routes {
         )
         .at(
             "/queues/{vhost}/{name}/get",
-            post("Gets messages", body::<got::Wish>(), Gives::Many(&answers::MESSAGE), got::get),
+            post(
+                "Gets messages, or looks at them where they stand (`peek`)",
+                body::<got::Wish>(),
+                Gives::Many(&answers::MESSAGE),
+                got::get,
+            ),
         )
         .at("/queues/{vhost}/{name}/contents", delete("Purges a queue", queues::purge))
         .at(
             "/queues/{vhost}/{name}/redrive",
             post(
-                "Moves messages back to the queue each came from, or to a queue or an exchange",
+                "Moves messages back to the queue each came from, or to a queue or an exchange; reports as it goes on to who accepts events",
                 body::<redrive::Wish>(),
                 Gives::One(&answers::REDRIVEN),
                 redrive::redrive,
