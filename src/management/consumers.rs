@@ -9,7 +9,6 @@ use super::access::{Login, OneOrAll};
 use super::answer::{self, Query};
 use super::error::Result;
 use super::tables::Table;
-use crate::broker::arguments::{get, integer};
 use crate::broker::listing::ConsumerListed;
 
 /// A consumer as lists and queues show it.
@@ -32,9 +31,7 @@ pub(super) fn shown(api: &Api, listed: &ConsumerListed) -> Value {
         },
     );
     // Zero: there is none.
-    let own = get(&consumer.arguments, "x-consumer-timeout").and_then(integer);
-    let own = own.and_then(|timeout| u64::try_from(timeout).ok());
-    let timeout = own.or(queue.consumer_timeout_ms()).unwrap_or_default();
+    let timeout = consumer.timeout_ms().unwrap_or_default();
     json!({
         "consumer_tag": consumer.tag.as_str(),
         "queue": { "name": queue.name.as_str(), "vhost": queue.vhost.as_str() },
