@@ -366,7 +366,7 @@ fn pruning_stays_within_what_the_file_speaks_for() {
     got.sort();
     want.sort_unstable();
     assert_eq!(got, want);
-    let all = Options { prune: true, prune_vhosts: true, force: true };
+    let all = Options { prune: true, prune_vhosts: true, force: true, migrate: true };
     let got = steps("vhosts: {a: }", live, all);
     assert!(got.contains(&"Delete vhost b".to_owned()), "{got:?}");
     assert!(got.contains(&"Delete queue busy in vhost a".to_owned()), "{got:?}");
