@@ -129,8 +129,3 @@ pub(super) async fn cluster_name(_: Login) -> Json<Value> {
 pub(super) async fn version() -> Json<Value> {
     Json(json!(VERSION))
 }
-
-/// `GET extensions`: the dashboard's, of which there are none.
-pub(super) async fn extensions(_: Login) -> Json<Value> {
-    Json(json!([]))
-}

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use rustc_hash::FxHashSet;
+
 use super::{Matched, Object, Policy, PolicyKind, PolicyRecord, PolicySet};
 use crate::broker::Broker;
 use crate::broker::definitions::{Changes, Key};
@@ -107,8 +109,16 @@ impl Broker {
             vhost.changed();
         }
         let mut turn = Turn::at(self.now());
+        let mut retimed = FxHashSet::default();
         for queue in vhost.queues() {
+            let before = queue.consumer_timeout_ms();
             self.apply_to_queue(&policies, &queue, &mut turn);
+            if queue.consumer_timeout_ms() != before {
+                retimed.extend(queue.consumers().iter().map(|listed| listed.consumer.connection));
+            }
+        }
+        for connection in retimed.into_iter().filter_map(|id| self.registry.get(id)) {
+            connection.retime();
         }
     }
 

@@ -9,6 +9,7 @@ mod calls;
 mod change;
 mod memory;
 mod moves;
+mod peek;
 mod reading;
 mod view;
 
@@ -22,6 +23,7 @@ use leveret_queues::{Message, Millis, QueueId, Seq};
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 
 pub(super) use moves::move_message;
+pub use peek::{Look, Seen, Stretch};
 
 use super::arguments::FieldTable;
 use super::broker::Broker;
@@ -391,10 +393,14 @@ impl QueueHandle {
 
     /// The message with its delivery count in the headers, if this queue tells it.
     pub fn with_delivery_count(&self, delivery: &Delivery) -> Option<Message> {
-        if delivery.delivery_count == 0 || !self.tells_delivery_count.load(Ordering::Relaxed) {
+        self.counted(&delivery.message, delivery.delivery_count)
+    }
+
+    fn counted(&self, message: &Message, count: u32) -> Option<Message> {
+        if count == 0 || !self.tells_delivery_count.load(Ordering::Relaxed) {
             return None;
         }
-        Some(super::copies::with_delivery_count(&delivery.message, delivery.delivery_count))
+        Some(super::copies::with_delivery_count(message, count))
     }
 
     /// Ends a turn that nobody else ends.
