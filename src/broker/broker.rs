@@ -24,6 +24,7 @@ use super::deadlines::Ticks;
 use super::deduplication::DeduplicationRule;
 use super::definitions::{
     BindingDefinition, Changes, DefinitionStore, DelayDefinition, ExchangeDefinition, Key, QueueDefinition,
+    rank,
 };
 use super::global_parameters::GlobalParameters;
 use super::holder::Holder;
@@ -297,9 +298,9 @@ impl Broker {
     /// Ids of all durable queues and waiting rooms, whose messages the store has to keep.
     pub fn durable_queue_ids(&self) -> HashSet<QueueId> {
         let queues = self.vhosts.iter().flat_map(|vhost| vhost.queues());
-        let queues = queues.filter(|queue| queue.spec.durable).map(|queue| queue.id);
+        let queues = queues.filter(|queue| queue.durable()).map(|queue| queue.id);
         let holders = self.vhosts.iter().flat_map(|vhost| vhost.holders());
-        queues.chain(holders.filter(|holder| holder.durable).map(|holder| holder.id)).collect()
+        queues.chain(holders.filter(|holder| holder.durable()).map(|holder| holder.id)).collect()
     }
 
     /// Where messages are made to survive.
@@ -541,19 +542,4 @@ impl Broker {
 pub(super) struct Targets {
     pub(super) queues: Vec<Arc<QueueHandle>>,
     pub(super) holders: Vec<Arc<Holder>>,
-}
-
-/// The order in which definitions are loaded.
-pub(super) fn rank(key: &str) -> u8 {
-    match Key::kind(key) {
-        "vhost" => 0,
-        "user" => 1,
-        "permission" => 2,
-        "exchange" => 4,
-        "queue" => 5,
-        "delay" => 6,
-        "binding" => 7,
-        // Rules hold for what is loaded after them.
-        _ => 3,
-    }
 }

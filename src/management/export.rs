@@ -111,14 +111,14 @@ impl Declared {
         let exclusive = |name: &str| {
             queues
                 .binary_search_by(|queue| queue.name.as_str().cmp(name))
-                .is_ok_and(|found| queues[found].spec.exclusive_owner.is_some())
+                .is_ok_and(|found| queues[found].exclusive_owner.is_some())
         };
-        for queue in queues.iter().filter(|queue| queue.spec.exclusive_owner.is_none()) {
+        for queue in queues.iter().filter(|queue| queue.exclusive_owner.is_none()) {
             self.queues.push(place(json!({
                 "name": queue.name.as_str(),
-                "durable": queue.spec.durable,
-                "auto_delete": queue.spec.auto_delete,
-                "arguments": Table(&queue.spec.arguments),
+                "durable": queue.durable(),
+                "auto_delete": queue.auto_delete(),
+                "arguments": Table(&queue.arguments()),
             })));
         }
         let own = |exchange: &leveret_exchanges::ExchangeInfo| {

@@ -236,9 +236,9 @@ pub(super) async fn effective_of_queue(
     Path((vhost, name)): Path<(String, String)>,
 ) -> Result<Json<Value>> {
     let vhost = api.seen(&login, &vhost)?;
-    let queue = vhost.queue(&name).filter(|queue| !queue.spec.hidden);
+    let queue = vhost.queue(&name).filter(|queue| !queue.hidden);
     let queue = queue.ok_or_else(|| Refused::not_found("queue_not_found"))?;
-    let options = queue_options::read(&queue.name, &queue.vhost, &queue.spec, false)?;
+    let options = queue_options::read(&queue.name, &queue.vhost, &queue.spec(), false)?;
     let matched = queue.matched();
     let effective = Effective::of(&options.rules, options.object() == Object::QuorumQueue, &matched);
     let settings = effective.settings();

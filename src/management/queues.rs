@@ -73,7 +73,7 @@ fn add_consumers(api: &Api, queue: &QueueHandle, shown: &mut Map<String, Value>)
     shown.insert("consumer_details".to_owned(), json!(details));
     shown.insert("incoming".to_owned(), json!([]));
     shown.insert("deliveries".to_owned(), json!([]));
-    if let Some(owner) = queue.spec.exclusive_owner.and_then(|owner| api.broker.registry.get(owner)) {
+    if let Some(owner) = queue.exclusive_owner.and_then(|owner| api.broker.registry.get(owner)) {
         let peer = owner.facts.peer;
         let details = json!({
             "name": owner.name, "peer_host": peer.ip().to_string(), "peer_port": peer.port(),

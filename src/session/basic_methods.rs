@@ -155,7 +155,7 @@ impl Connection {
             consumer.shared_credit.forget(consumer.id);
             consumer.queue.detach(&mut self.turn, consumer.id);
             consumer.queue.kick(&mut self.turn);
-            if consumer.queue.spec.hidden
+            if consumer.queue.hidden
                 && let Some(open) = self.channels.get_mut(&number)
             {
                 open.replies = None;

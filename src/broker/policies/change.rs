@@ -15,7 +15,7 @@ use crate::broker::vhost::{Topology, Vhost};
 use crate::broker::vhosts::check_name;
 
 /// Policies of one kind in one vhost, at most: each is looked at when something is declared.
-const POLICIES_MAX: usize = 5000;
+pub(in crate::broker) const POLICIES_MAX: usize = 5000;
 
 /// Exchanges looked at under one lock, at most.
 const EXCHANGES_AT_ONCE: usize = 256;
@@ -95,7 +95,7 @@ impl Broker {
 
     /// Has all that is there follow the policies as they are now. What was declared since they changed
     /// does already.
-    fn apply_policies(&self, vhost: &Vhost) {
+    pub(in crate::broker) fn apply_policies(&self, vhost: &Vhost) {
         let policies = vhost.policies();
         let names: Vec<_> = vhost.exchanges().into_iter().map(|exchange| exchange.name).collect();
         let before = vhost.topology.read().router.generation();
@@ -124,7 +124,9 @@ impl Broker {
 
     fn apply_to_queue(&self, policies: &PolicySet, queue: &Arc<QueueHandle>, turn: &mut Turn) {
         // They were sound when the queue was declared.
-        let Ok(options) = queue_options::read(&queue.name, &queue.vhost, &queue.spec, false) else { return };
+        let Ok(options) = queue_options::read(&queue.name, &queue.vhost, &queue.spec(), false) else {
+            return;
+        };
         let matched = policies.matched(options.object(), queue.name.as_str());
         if !matched.same(&queue.matched()) {
             queue.keep_to(turn, options.in_force(matched));
