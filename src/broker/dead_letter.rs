@@ -177,6 +177,8 @@ pub(super) struct Birth {
     pub(super) queue: String,
     exchange: String,
     pub(super) routing_key: Vec<u8>,
+    /// Why, as `x-death` says it.
+    pub(super) reason: String,
 }
 
 /// What a dead letter's history says of its last death. `None`: it never died.
@@ -184,7 +186,12 @@ pub(super) fn birth(message: &Message) -> Option<Birth> {
     let newest = deaths(headers(message).filter(|_| message.meta().died)?).into_iter().next()?;
     let text = |field| String::from_utf8(newest.get(field)?.as_bytes()?.to_vec()).ok();
     let key = newest.get("routing-keys")?.as_array()?.iter().next()?.as_bytes()?;
-    Some(Birth { queue: text("queue")?, exchange: text("exchange")?, routing_key: key.to_vec() })
+    Some(Birth {
+        queue: text("queue")?,
+        exchange: text("exchange")?,
+        routing_key: key.to_vec(),
+        reason: text("reason")?,
+    })
 }
 
 impl Birth {

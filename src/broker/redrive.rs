@@ -29,6 +29,34 @@ pub enum Destination {
     Exchange(ExchangeName, Option<String>),
 }
 
+/// Which dead letters are meant, by their last death: what is not said is all the same.
+#[derive(Clone, Debug, Default)]
+pub struct Only {
+    /// The queue that dropped it.
+    pub queue: Option<String>,
+    /// Why: `rejected`, `expired`, `maxlen`, `delivery_limit`.
+    pub reason: Option<String>,
+    /// The routing key that it had there.
+    pub routing_key: Option<String>,
+}
+
+impl Only {
+    /// Whether this message is meant.
+    pub fn means(&self, message: &Message) -> bool {
+        if self.queue.is_none() && self.reason.is_none() && self.routing_key.is_none() {
+            return true;
+        }
+        let fits = |wanted: &Option<String>, has: &[u8]| {
+            wanted.as_ref().is_none_or(|wanted| wanted.as_bytes() == has)
+        };
+        birth(message).is_some_and(|last| {
+            fits(&self.queue, last.queue.as_bytes())
+                && fits(&self.reason, last.reason.as_bytes())
+                && fits(&self.routing_key, &last.routing_key)
+        })
+    }
+}
+
 /// Why a message stays where it is.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum Stays {
@@ -106,7 +134,7 @@ fn anew(message: &Message) -> Message {
 }
 
 fn one_queue(vhost: &Vhost, source: &Arc<QueueHandle>, name: &QueueName) -> Result<Targets, Stays> {
-    let found = vhost.queue(name.as_str()).filter(|queue| !queue.spec.hidden && !queue.is_gone());
+    let found = vhost.queue(name.as_str()).filter(|queue| !queue.hidden && !queue.is_gone());
     let queue = found.ok_or_else(|| Stays::NoQueue(name.clone()))?;
     if Arc::ptr_eq(&queue, source) {
         return Err(Stays::SameQueue);

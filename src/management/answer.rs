@@ -115,6 +115,11 @@ pub(super) fn list<T: Item>(query: &Query, items: Vec<T>) -> Result<Response> {
     }))
 }
 
+/// Whether a query has this flag set.
+pub(super) fn asked(query: &Query, flag: &str) -> bool {
+    query.get(flag).is_some_and(|value| value == "true")
+}
+
 fn number(query: &Query, name: &str) -> Result<Option<usize>> {
     let Some(text) = query.get(name) else { return Ok(None) };
     text.parse().map(Some).map_err(|_| Refused::bad_request(format!("{name} is not a number: {text}")))
@@ -122,7 +127,7 @@ fn number(query: &Query, name: &str) -> Result<Option<usize>> {
 
 fn filtered<T: Item>(query: &Query, mut items: Vec<T>) -> Result<Vec<T>> {
     let Some(name) = query.get("name").filter(|name| !name.is_empty()) else { return Ok(items) };
-    if query.get("use_regex").is_some_and(|regex| regex == "true") {
+    if asked(query, "use_regex") {
         let regex = regex::RegexBuilder::new(name)
             .case_insensitive(true)
             .size_limit(REGEX_BYTES_MAX)
@@ -143,7 +148,7 @@ struct SortBy<'a> {
 
 fn sort(query: &Query) -> Option<SortBy<'_>> {
     let path = query.get("sort").filter(|path| !path.is_empty())?;
-    Some(SortBy { path, reverse: query.get("sort_reverse").is_some_and(|reverse| reverse == "true") })
+    Some(SortBy { path, reverse: asked(query, "sort_reverse") })
 }
 
 fn sorted<T: Item>(items: Vec<T>, by: &SortBy<'_>) -> Result<Vec<T>> {

@@ -1,5 +1,5 @@
 //! `POST queues/:vhost/:queue/get`: messages are taken first, and given back or settled when all are
-//! taken (rabbitmq-semantics 3b).
+//! taken (rabbitmq-semantics 3b). With `peek`, our own, they are looked at where they stand.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -8,17 +8,19 @@ use axum::Json;
 use axum::extract::{Path, State};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use leveret_queues::queue::{Delivery, Requeue, Token};
+use leveret_queues::Message;
+use leveret_queues::queue::{Requeue, Token};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
+use tokio::sync::oneshot;
 
 use super::access::Login;
 use super::body::{Body, number};
-use super::error::Result;
+use super::error::{Refused, Result};
 use super::tables::Table;
 use super::{Api, paths};
 use crate::broker::Broker;
-use crate::broker::queue_handle::{GetOutcome, QueueHandle};
+use crate::broker::queue_handle::{GetOutcome, Look, QueueHandle, Seen};
 use crate::broker::turn::Turn;
 use crate::wire::properties::Properties;
 
@@ -27,6 +29,9 @@ const ANSWER_BYTES_MAX: usize = 32 * 1024 * 1024;
 
 /// Messages in one answer.
 const ANSWER_MESSAGES_MAX: u64 = 10_000;
+
+/// How deep into a queue one may look without taking.
+const PEEK_OFFSET_MAX: u64 = 100_000;
 
 #[derive(Deserialize, utoipa::ToSchema)]
 pub(super) struct Wish {
@@ -37,11 +42,14 @@ pub(super) struct Wish {
     #[schema(inline)]
     encoding: Encoding,
     truncate: Option<usize>,
+    offset: Option<u64>,
 }
 
 #[derive(Clone, Copy, Deserialize, PartialEq, Eq, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 enum AckMode {
+    /// Nothing is taken.
+    Peek,
     AckRequeueTrue,
     AckRequeueFalse,
     RejectRequeueTrue,
@@ -73,7 +81,7 @@ impl Drop for Taken {
         match self.end {
             AckMode::AckRequeueFalse => self.queue.settle(&mut turn, &self.tokens),
             AckMode::RejectRequeueFalse => self.queue.reject(&mut turn, &self.tokens),
-            AckMode::AckRequeueTrue | AckMode::RejectRequeueTrue => {
+            AckMode::Peek | AckMode::AckRequeueTrue | AckMode::RejectRequeueTrue => {
                 self.queue.requeue(&mut turn, &self.tokens, Requeue::Nack);
             }
         }
@@ -90,6 +98,12 @@ pub(super) async fn get(
     let entered = api.enter(&login, &vhost)?;
     let name = paths::queue(&name)?;
     let queue = api.broker.readable_queue(&entered.vhost, &entered.caller(), &name)?;
+    if wish.ackmode == AckMode::Peek {
+        return peek(&api, &queue, &wish).await.map(Json);
+    }
+    if wish.offset.is_some() {
+        return Err(Refused::bad_request("offset goes with ackmode peek only"));
+    }
     let mut taken = Taken {
         broker: Arc::clone(&api.broker),
         queue: Arc::clone(&queue),
@@ -107,7 +121,9 @@ pub(super) async fn get(
             GetOutcome::Message(delivery, left) => {
                 taken.tokens.extend(delivery.token);
                 bytes += delivery.message.body_len();
-                shown.push(message(&queue, &delivery, left, &wish));
+                let counted = queue.with_delivery_count(&delivery);
+                let message = counted.as_ref().unwrap_or(&delivery.message);
+                shown.push(shown_as(message, delivery.redelivered, left, &wish));
             }
             GetOutcome::Empty => break,
             GetOutcome::NotYet => poll_fn(|context| queue.poll_head(context.waker())).await,
@@ -116,6 +132,51 @@ pub(super) async fn get(
     taken.end = wish.ackmode;
     tokio::task::block_in_place(|| drop(taken));
     Ok(Json(shown))
+}
+
+/// Messages as they stand, behind the first `offset` of them.
+async fn peek(api: &Api, queue: &Arc<QueueHandle>, wish: &Wish) -> Result<Vec<Value>> {
+    let offset = wish.offset.unwrap_or(0);
+    if offset > PEEK_OFFSET_MAX {
+        return Err(Refused::bad_request(format!("offset is at most {PEEK_OFFSET_MAX}")));
+    }
+    let now = api.broker.now();
+    let count = usize::try_from(wish.count.min(ANSWER_MESSAGES_MAX)).unwrap_or(usize::MAX);
+    let (places, ready) = queue.look(now, offset, count)?;
+    let (mut shown, mut bytes) = (Vec::new(), 0);
+    let mut show = |seen: Seen| {
+        if shown.len() < count && bytes < ANSWER_BYTES_MAX {
+            bytes += seen.message.body_len();
+            let left = ready.saturating_sub(offset + shown.len() as u64 + 1);
+            shown.push(shown_as(&seen.message, seen.redelivered, left, wish));
+        }
+        (bytes < ANSWER_BYTES_MAX).then(|| count - shown.len()).filter(|left| *left > 0)
+    };
+    let mut left = Some(count);
+    for place in places {
+        let mut stretch = match place {
+            Look::Here(seen) => {
+                left = show(seen);
+                None
+            }
+            Look::OnDisk(stretch) => Some(stretch),
+        };
+        while let (Some(here), Some(count)) = (stretch, left) {
+            let (answer, read) = oneshot::channel();
+            queue.read_stretch(now, here, count, move |read| drop(answer.send(read)));
+            let read = read.await.ok().flatten();
+            let (found, rest) = read
+                .ok_or_else(|| Refused::unavailable("the store cannot be read; see health/checks/alarms"))?;
+            for seen in found {
+                left = show(seen);
+            }
+            stretch = rest;
+        }
+        if left.is_none() {
+            break;
+        }
+    }
+    Ok(shown)
 }
 
 /// A body, or its beginning, and how it is encoded.
@@ -128,14 +189,12 @@ pub(super) fn payload(body: &[u8], truncate: Option<usize>, encoding: Encoding) 
     }
 }
 
-fn message(queue: &QueueHandle, delivery: &Delivery, left: u64, wish: &Wish) -> Value {
-    let counted = queue.with_delivery_count(delivery);
-    let message = counted.as_ref().unwrap_or(&delivery.message);
+fn shown_as(message: &Message, redelivered: bool, left: u64, wish: &Wish) -> Value {
     let body = message.body();
     let (payload, encoding) = payload(body, wish.truncate, wish.encoding);
     json!({
         "payload_bytes": body.len(),
-        "redelivered": delivery.redelivered,
+        "redelivered": redelivered,
         "exchange": String::from_utf8_lossy(message.exchange()),
         "routing_key": String::from_utf8_lossy(message.routing_key()),
         "message_count": left,

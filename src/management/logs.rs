@@ -53,6 +53,8 @@ pub(super) async fn follow(
     let after = last.or(number(&query, "after")?).unwrap_or(0);
     let room = FOLLOWERS.try_acquire().map_err(|_| Refused::unavailable("too many follow the log"))?;
     let log = Arc::clone(&api.facts.process.log);
+    // A number from before a restart: all lines are new to this client.
+    let after = if after > *log.latest().borrow() { 0 } else { after };
     let follower = Follower { latest: log.latest(), log, after, level, lines: VecDeque::new(), _room: room };
     let end = tokio::time::Instant::now() + FOLLOWING_MAX;
     let events = stream::unfold(follower, move |mut follower| async move {

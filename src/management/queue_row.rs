@@ -66,8 +66,11 @@ impl Item for QueueRow {
 }
 
 /// `classic` or `quorum`, as it was declared.
-pub(super) fn kind(queue: &QueueHandle) -> &str {
-    get(&queue.spec.arguments, "x-queue-type").and_then(text).unwrap_or("classic")
+pub(super) fn kind(queue: &QueueHandle) -> &'static str {
+    match get(&queue.arguments(), "x-queue-type").and_then(text) {
+        Some("quorum") => "quorum",
+        _ => "classic",
+    }
 }
 
 fn name_of(policy: Option<&Policy>) -> Option<&str> {
@@ -77,7 +80,7 @@ fn name_of(policy: Option<&Policy>) -> Option<&str> {
 impl Serialize for QueueRow {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
-        let (spec, counts) = (&self.queue.spec, &self.view.counts);
+        let (spec, counts) = (self.queue.spec(), &self.view.counts);
         map.serialize_entry("name", &self.queue.name)?;
         map.serialize_entry("vhost", &self.queue.vhost)?;
         map.serialize_entry("type", kind(&self.queue))?;

@@ -5,7 +5,7 @@ use axum::response::Response;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::access::Login;
+use super::access::{Login, OneOrAll};
 use super::answer::{self, Query};
 use super::body::{Body, flag, object};
 use super::consumers;
@@ -16,12 +16,8 @@ use crate::broker::queue_handle::QueueHandle;
 use crate::broker::queues::QueueRequest;
 use crate::broker::turn::Turn;
 
-fn set(query: &Query, name: &str) -> bool {
-    query.get(name).is_some_and(|value| value == "true")
-}
-
-fn rows(api: &Api, login: &Login, query: &Query, vhost: Option<&str>) -> Result<Vec<QueueRow>> {
-    let detail = match (set(query, "disable_stats"), set(query, "enable_queue_totals")) {
+fn rows(api: &Api, login: &Login, query: &Query, vhost: &OneOrAll) -> Result<Vec<QueueRow>> {
+    let detail = match (answer::asked(query, "disable_stats"), answer::asked(query, "enable_queue_totals")) {
         (true, true) => Detail::Lengths,
         (true, false) => Detail::Declared,
         _ => Detail::All,
@@ -36,19 +32,14 @@ fn rows(api: &Api, login: &Login, query: &Query, vhost: Option<&str>) -> Result<
     Ok(rows)
 }
 
-/// `GET queues`.
-pub(super) async fn all(State(api): State<Api>, login: Login, query: Query) -> Result<Response> {
-    answer::list(&query, rows(&api, &login, &query, None)?)
-}
-
-/// `GET queues/:vhost`.
-pub(super) async fn in_vhost(
+/// `GET queues` and `GET queues/:vhost`.
+pub(super) async fn list(
     State(api): State<Api>,
     login: Login,
-    Path(vhost): Path<String>,
+    vhost: OneOrAll,
     query: Query,
 ) -> Result<Response> {
-    answer::list(&query, rows(&api, &login, &query, Some(&vhost))?)
+    answer::list(&query, rows(&api, &login, &query, &vhost)?)
 }
 
 /// `GET queues/:vhost/:queue`: also shows its consumers.
@@ -82,7 +73,7 @@ fn add_consumers(api: &Api, queue: &QueueHandle, shown: &mut Map<String, Value>)
     shown.insert("consumer_details".to_owned(), json!(details));
     shown.insert("incoming".to_owned(), json!([]));
     shown.insert("deliveries".to_owned(), json!([]));
-    if let Some(owner) = queue.spec.exclusive_owner.and_then(|owner| api.broker.registry.get(owner)) {
+    if let Some(owner) = queue.exclusive_owner.and_then(|owner| api.broker.registry.get(owner)) {
         let peer = owner.facts.peer;
         let details = json!({
             "name": owner.name, "peer_host": peer.ip().to_string(), "peer_port": peer.port(),
@@ -137,7 +128,7 @@ pub(super) async fn delete(
     let entered = api.enter(&login, &vhost)?;
     let name = paths::queue(&name)?;
     entered.vhost.queue(name.as_str()).ok_or_else(|| Refused::not_found("queue_not_found"))?;
-    let (unused, empty) = (set(&query, "if-unused"), set(&query, "if-empty"));
+    let (unused, empty) = (answer::asked(&query, "if-unused"), answer::asked(&query, "if-empty"));
     let mut turn = Turn::at(api.broker.now());
     tokio::task::block_in_place(|| {
         let (vhost, caller) = (&entered.vhost, entered.caller());

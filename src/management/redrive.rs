@@ -1,15 +1,25 @@
 //! `POST queues/:vhost/:queue/redrive`: messages of a queue go back to where they came from, or to a queue or
-//! exchange that is named; in order, and so many at a time. Ours alone.
+//! exchange that is named; in order, all of them or those that are meant. Ours alone.
+//!
+//! Invariants: what is reported as moved is on disk; who asks for events is told how far it is while it goes on, and
+//! ends it by going away; what stays is back at its place before the last report.
 
+use std::convert::Infallible;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
 use axum::extract::{Path, State};
+use axum::http::HeaderMap;
+use axum::http::header::ACCEPT;
+use axum::response::sse::{Event, Sse};
+use axum::response::{IntoResponse, Response};
+use futures_util::stream;
 use leveret_queues::queue::{Requeue, Token};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::access::{Entered, Login};
 use super::body::Body;
@@ -18,37 +28,57 @@ use super::{Api, paths};
 use crate::broker::Broker;
 use crate::broker::names::ExchangeName;
 use crate::broker::queue_handle::{GetOutcome, QueueHandle};
-use crate::broker::redrive::{Destination, Stays};
+use crate::broker::redrive::{Destination, Only, Stays};
 use crate::broker::refusal::{Access, Resource};
 use crate::broker::turn::Turn;
 
-/// Messages moved by one request, at most, and if nothing is said.
-const COUNT_MAX: usize = 1_000;
+/// Messages that stay and are held meanwhile; with more the run ends.
+const KEPT_MAX: usize = 10_000;
 
-/// How long one request may go on. What is left is for the next one.
+/// How long a request without events may go on. What is left is for the next one.
 const TIME_MAX: Duration = Duration::from_secs(5);
+
+/// How often events tell how far it is.
+const REPORT_EVERY: Duration = Duration::from_millis(250);
 
 #[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Wish {
-    count: Option<usize>,
+    count: Option<u64>,
     queue: Option<String>,
     exchange: Option<String>,
     routing_key: Option<String>,
+    #[serde(default)]
+    #[schema(inline)]
+    only: Meant,
 }
 
-/// Messages that could not go. They return to their places when this is dropped.
+#[derive(Default, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Meant {
+    queue: Option<String>,
+    reason: Option<String>,
+    routing_key: Option<String>,
+}
+
+/// Messages that could not go, or are not meant. They return to their places when this is dropped.
 struct Kept {
     broker: Arc<Broker>,
     queue: Arc<QueueHandle>,
     tokens: Vec<Token>,
 }
 
+impl Kept {
+    fn give_back(&mut self) {
+        let mut turn = Turn::at(self.broker.now());
+        self.queue.requeue(&mut turn, &std::mem::take(&mut self.tokens), Requeue::Recover);
+        self.broker.finish(&mut turn);
+    }
+}
+
 impl Drop for Kept {
     fn drop(&mut self) {
-        let mut turn = Turn::at(self.broker.now());
-        self.queue.requeue(&mut turn, &self.tokens, Requeue::Recover);
-        self.broker.finish(&mut turn);
+        self.give_back();
     }
 }
 
@@ -77,57 +107,128 @@ fn destination(entered: &Entered, wish: Wish) -> Result<Destination> {
     })
 }
 
+/// One run over a queue.
+struct Run {
+    api: Api,
+    entered: Entered,
+    source: Arc<QueueHandle>,
+    to: Destination,
+    only: Only,
+    /// Messages still to be looked at, at most.
+    left: u64,
+    kept: Kept,
+    moved: u64,
+    stayed: u64,
+    why: Option<String>,
+    done: bool,
+}
+
+impl Run {
+    /// Goes on until it is done or it is time for a report.
+    async fn go(&mut self, until: Instant) {
+        while !self.done && Instant::now() < until {
+            if let Err(refused) = self.one().await {
+                self.why = Some(refused.reason().to_owned());
+                self.done = true;
+            }
+        }
+        if self.moved > 0 && !self.api.flushed().await {
+            self.why = Some("the store cannot be written; see health/checks/alarms".to_owned());
+            self.done = true;
+        }
+    }
+
+    async fn one(&mut self) -> Result<()> {
+        if self.left == 0 {
+            self.done = true;
+            return Ok(());
+        }
+        if self.kept.tokens.len() >= KEPT_MAX {
+            self.why
+                .get_or_insert_with(|| format!("{KEPT_MAX} messages that stay are in front of the others"));
+            self.done = true;
+            return Ok(());
+        }
+        let broker = &self.api.broker;
+        let mut turn = Turn::at(broker.now());
+        let got = self.source.get(&mut turn, false);
+        broker.finish(&mut turn);
+        let delivery = match got? {
+            GetOutcome::Message(delivery, _) => delivery,
+            GetOutcome::Empty => {
+                self.done = true;
+                return Ok(());
+            }
+            GetOutcome::NotYet => {
+                poll_fn(|context| self.source.poll_head(context.waker())).await;
+                return Ok(());
+            }
+        };
+        self.left -= 1;
+        if !self.only.means(&delivery.message) {
+            self.kept.tokens.extend(delivery.token);
+            return Ok(());
+        }
+        let went = tokio::task::block_in_place(|| {
+            let went = broker.redrive(&self.entered.vhost, &mut turn, &self.source, &delivery, &self.to);
+            broker.finish(&mut turn);
+            went
+        });
+        match went {
+            Ok(()) => self.moved += 1,
+            Err(stays) => {
+                self.kept.tokens.extend(delivery.token);
+                self.stayed += 1;
+                self.done |= !stays.is_of_this_message();
+                self.why.get_or_insert_with(|| Stays::to_string(&stays));
+            }
+        }
+        Ok(())
+    }
+
+    fn report(&mut self) -> Value {
+        if self.done {
+            tokio::task::block_in_place(|| self.kept.give_back());
+        }
+        json!({
+            "moved": self.moved,
+            "stayed": self.stayed,
+            "reason": self.why,
+            "messages_ready": self.source.counts().ready,
+            "done": self.done,
+        })
+    }
+}
+
 pub(super) async fn redrive(
     State(api): State<Api>,
     login: Login,
     Path((vhost, name)): Path<(String, String)>,
-    Body(wish): Body<Wish>,
-) -> Result<Json<Value>> {
+    headers: HeaderMap,
+    Body(mut wish): Body<Wish>,
+) -> Result<Response> {
     let entered = api.enter(&login, &vhost)?;
     let source = api.broker.readable_queue(&entered.vhost, &entered.caller(), &paths::queue(&name)?)?;
-    let count = wish.count.unwrap_or(COUNT_MAX).min(COUNT_MAX);
+    let only = std::mem::take(&mut wish.only);
+    // What comes meanwhile, maybe what was just moved and died again, is not meant.
+    let left = wish.count.unwrap_or(u64::MAX).min(source.counts().ready);
     let to = destination(&entered, wish)?;
-    let until = tokio::time::Instant::now() + TIME_MAX;
-    let mut kept = Kept { broker: Arc::clone(&api.broker), queue: Arc::clone(&source), tokens: Vec::new() };
-    let (mut moved, mut why) = (0, None);
-    while moved + kept.tokens.len() < count && tokio::time::Instant::now() < until {
-        let mut turn = Turn::at(api.broker.now());
-        let got = source.get(&mut turn, false);
-        api.broker.finish(&mut turn);
-        let delivery = match got? {
-            GetOutcome::Message(delivery, _) => delivery,
-            GetOutcome::Empty => break,
-            GetOutcome::NotYet => {
-                poll_fn(|context| source.poll_head(context.waker())).await;
-                continue;
-            }
-        };
-        let went = tokio::task::block_in_place(|| {
-            let went = api.broker.redrive(&entered.vhost, &mut turn, &source, &delivery, &to);
-            api.broker.finish(&mut turn);
-            went
+    let kept = Kept { broker: Arc::clone(&api.broker), queue: Arc::clone(&source), tokens: Vec::new() };
+    let only = Only { queue: only.queue, reason: only.reason, routing_key: only.routing_key };
+    let mut run =
+        Run { api, entered, source, to, only, left, kept, moved: 0, stayed: 0, why: None, done: false };
+    let wants_events = headers.get(ACCEPT).is_some_and(|accept| accept == "text/event-stream");
+    if wants_events {
+        let reports = stream::unfold(Some(run), |run| async {
+            let mut run = run?;
+            run.go(Instant::now() + REPORT_EVERY).await;
+            let event = Event::default().data(run.report().to_string());
+            Some((Ok::<_, Infallible>(event), Some(run).filter(|run| !run.done)))
         });
-        match went {
-            Ok(()) => moved += 1,
-            Err(stays) => {
-                kept.tokens.extend(delivery.token);
-                let stop = !stays.is_of_this_message();
-                why.get_or_insert(stays);
-                if stop {
-                    break;
-                }
-            }
-        }
+        return Ok(Sse::new(reports).into_response());
     }
-    if moved > 0 && !api.flushed().await {
-        return Err(Refused::unavailable("the store cannot be written; see health/checks/alarms"));
-    }
-    let stayed = kept.tokens.len();
-    tokio::task::block_in_place(|| drop(kept));
-    Ok(Json(json!({
-        "moved": moved,
-        "stayed": stayed,
-        "reason": why.map(|why: Stays| why.to_string()),
-        "messages_ready": source.counts().ready,
-    })))
+    run.go(Instant::now() + TIME_MAX).await;
+    let report = run.report();
+    tokio::task::block_in_place(|| drop(run));
+    Ok(Json(report).into_response())
 }

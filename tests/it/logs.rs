@@ -148,16 +148,27 @@ fn the_last_lines_are_there_over_http_for_those_who_may() {
     http.nobody().get("/api/livelog").is(401);
 }
 
+/// What a follower of the log hears, line by line.
+fn follow(broker: &Broker, query: &str) -> impl Iterator<Item = String> {
+    let mut stream = TcpStream::connect(listening(broker, "http")).expect("a connection");
+    stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a timeout");
+    // guest:guest
+    let head = "HTTP/1.1\r\nhost: x\r\nauthorization: Basic Z3Vlc3Q6Z3Vlc3Q=\r\n\r\n";
+    write!(stream, "GET /api/livelog?{query} {head}").expect("a request");
+    BufReader::new(stream).lines().map(|line| line.expect("a line"))
+}
+
+#[test]
+fn who_followed_the_log_before_a_restart_hears_the_new_one_from_its_start() {
+    let broker = Broker::new();
+    let first = follow(&broker, "after=1000000").find(|line| line.starts_with("id:"));
+    assert_eq!(first.as_deref(), Some("id: 1"));
+}
+
 #[test]
 fn the_log_can_be_followed() {
     let broker = Broker::new();
-    let mut stream = TcpStream::connect(listening(&broker, "http")).expect("a connection");
-    stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a timeout");
-    // guest:guest
-    stream
-        .write_all(b"GET /api/livelog?level=warn HTTP/1.1\r\nhost: x\r\nauthorization: Basic Z3Vlc3Q6Z3Vlc3Q=\r\n\r\n")
-        .expect("a request");
-    let mut lines = BufReader::new(stream).lines().map(|line| line.expect("a line"));
+    let mut lines = follow(&broker, "level=warn");
     let head: Vec<_> = lines.by_ref().take_while(|line| !line.is_empty()).collect();
     assert!(head[0].contains("200"), "{head:?}");
     assert!(head.iter().any(|line| line.contains("text/event-stream")), "{head:?}");

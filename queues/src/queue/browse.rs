@@ -47,6 +47,10 @@ pub enum Peeked<'a> {
         last: Seq,
         /// How many messages it has.
         count: u64,
+        /// How many at its start are to be skipped.
+        skip: u64,
+        /// Messages up to this place may have been delivered before a restart.
+        delivered_upto: Seq,
     },
 }
 
@@ -54,6 +58,11 @@ impl<C> Queue<C> {
     /// What the queue holds.
     pub fn counts(&self) -> Counts {
         self.counts
+    }
+
+    /// Whether the store may know of messages in it.
+    pub fn is_known_to_store(&self) -> bool {
+        self.settings.durable || self.paged_ever
     }
 
     /// The rules in force.
@@ -107,9 +116,11 @@ impl<C> Queue<C> {
                     first: cold.first,
                     last: cold.last,
                     count: cold.count,
+                    skip: 0,
+                    delivered_upto: self.recovered_upto,
                 })),
             });
-            for peeked in near.map(message).chain(far) {
+            for mut peeked in near.map(message).chain(far) {
                 if left == 0 {
                     return seen;
                 }
@@ -122,6 +133,9 @@ impl<C> Queue<C> {
                     continue;
                 }
                 left = left.saturating_sub(count - skip);
+                if let Peeked::OnDisk { skip: of_it, .. } = &mut peeked {
+                    *of_it = skip;
+                }
                 skip = 0;
                 seen.push(peeked);
             }

@@ -6,8 +6,10 @@
 //! overtakes; no other queue's lock is taken meanwhile; a queue that is gone stays gone.
 
 mod calls;
+mod change;
 mod memory;
 mod moves;
+mod peek;
 mod reading;
 mod state;
 mod view;
@@ -18,9 +20,10 @@ use std::sync::{Arc, OnceLock, Weak};
 use leveret_queues::queue::{Delivery, Effects, Gone, Queue};
 use leveret_queues::store::{Position, Record, SettleReason, Store};
 use leveret_queues::{Message, Millis, QueueId, Seq};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 
 pub(super) use moves::move_message;
+pub use peek::{Look, Seen, Stretch};
 use state::{Cell, State};
 
 use super::arguments::FieldTable;
@@ -105,8 +108,13 @@ pub struct QueueHandle {
     pub name: QueueName,
     /// Its vhost.
     pub vhost: VhostName,
-    /// How it was declared.
-    pub spec: QueueSpec,
+    /// Belongs to this connection only.
+    pub exclusive_owner: Option<ConnectionId>,
+    /// In no list, and reached through the default exchange only.
+    pub hidden: bool,
+    durable: AtomicBool,
+    auto_delete: AtomicBool,
+    arguments: RwLock<FieldTable>,
     /// See [`QueueHandle::consumer_timeout_ms`]; 0 for none.
     consumer_timeout_ms: AtomicU64,
     /// Redelivered messages tell how often (`x-delivery-count`).
@@ -173,17 +181,48 @@ impl QueueHandle {
         let tells_delivery_count = installed.in_force.settings.delivery_limit.is_some();
         let state = State::new(installed);
         let Place { id, slot, name, vhost } = place;
+        let QueueSpec { durable, auto_delete, exclusive_owner, hidden, arguments } = spec;
         Arc::new(Self {
             id,
             slot,
             name,
             vhost,
-            spec,
+            exclusive_owner,
+            hidden,
+            durable: AtomicBool::new(durable),
+            auto_delete: AtomicBool::new(auto_delete),
+            arguments: RwLock::new(arguments),
             consumer_timeout_ms: AtomicU64::new(consumer_timeout_ms),
             tells_delivery_count: AtomicBool::new(tells_delivery_count),
             environment,
             state: Mutex::new(state),
         })
+    }
+
+    /// Whether it survives a restart.
+    pub fn durable(&self) -> bool {
+        self.durable.load(Ordering::Relaxed)
+    }
+
+    /// Whether it is deleted with its last consumer.
+    pub fn auto_delete(&self) -> bool {
+        self.auto_delete.load(Ordering::Relaxed)
+    }
+
+    /// Its arguments as given, unknown ones too.
+    pub fn arguments(&self) -> RwLockReadGuard<'_, FieldTable> {
+        self.arguments.read()
+    }
+
+    /// How it would be declared now.
+    pub fn spec(&self) -> QueueSpec {
+        QueueSpec {
+            durable: self.durable(),
+            auto_delete: self.auto_delete(),
+            exclusive_owner: self.exclusive_owner,
+            hidden: self.hidden,
+            arguments: self.arguments().clone(),
+        }
     }
 
     /// Asks for the first tick; for a queue that was just made visible.
@@ -300,10 +339,14 @@ impl QueueHandle {
 
     /// The message with its delivery count in the headers, if this queue tells it.
     pub fn with_delivery_count(&self, delivery: &Delivery) -> Option<Message> {
-        if delivery.delivery_count == 0 || !self.tells_delivery_count.load(Ordering::Relaxed) {
+        self.counted(&delivery.message, delivery.delivery_count)
+    }
+
+    fn counted(&self, message: &Message, count: u32) -> Option<Message> {
+        if count == 0 || !self.tells_delivery_count.load(Ordering::Relaxed) {
             return None;
         }
-        Some(super::copies::with_delivery_count(&delivery.message, delivery.delivery_count))
+        Some(super::copies::with_delivery_count(message, count))
     }
 
     /// Ends a turn that nobody else ends.

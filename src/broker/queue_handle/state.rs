@@ -20,6 +20,7 @@ use crate::broker::policies::Matched;
 use crate::broker::queue_options::InForce;
 
 /// A queue at work.
+#[expect(clippy::struct_excessive_bools, reason = "facts that do not depend on each other")]
 pub(super) struct Cell {
     pub(super) queue: Queue<Arc<Consumer>>,
     pub(super) dead_letter: Option<Arc<DeadLetterRule>>,
@@ -28,6 +29,9 @@ pub(super) struct Cell {
     pub(super) refused_die: bool,
     pub(super) deduplication: Option<Box<Deduplication>>,
     pub(super) gone: bool,
+    /// Set for good when the queue becomes durable: what was routed while it was not does not know that the
+    /// store has to be told.
+    pub(super) became_durable: bool,
     pub(super) had_consumer: bool,
     /// The instant for which a tick is asked already.
     pub(super) tick_at: Option<Millis>,
@@ -166,6 +170,7 @@ impl Cell {
             refused_die: in_force.settings.overflow == Overflow::RejectPublishDeadLetter,
             deduplication: None,
             gone: false,
+            became_durable: false,
             had_consumer: false,
             tick_at: None,
             paging: Paging::default(),
@@ -179,7 +184,7 @@ impl Cell {
     /// Whether nothing beside the queue itself would be forgotten.
     fn is_at_rest(&self, auto_delete: bool) -> bool {
         let may_go = auto_delete && self.had_consumer;
-        !(self.gone || may_go)
+        !(self.gone || may_go || self.became_durable)
             && self.deduplication.is_none()
             && self.tick_at.is_none()
             && self.head_unready.is_none()
@@ -190,12 +195,12 @@ impl Cell {
 impl QueueHandle {
     /// The queue at work, locked.
     pub(super) fn busy(&self) -> MappedMutexGuard<'_, Cell> {
-        MutexGuard::map(self.state.lock(), |state| state.busy(self.spec.durable))
+        MutexGuard::map(self.state.lock(), |state| state.busy(self.durable()))
     }
 
     /// Gives back the room that a queue takes while it is used, if it is not. Called now and then.
     pub(in crate::broker) fn rest(&self) {
-        self.state.lock().rest(self.spec.auto_delete, self.consumer_timeout_ms());
+        self.state.lock().rest(self.auto_delete(), self.consumer_timeout_ms());
     }
 
     /// Message and consumer counts.

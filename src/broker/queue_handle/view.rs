@@ -14,7 +14,7 @@ impl QueueHandle {
     pub fn view(&self) -> QueueView {
         match &*self.state.lock() {
             State::Idle(idle) => {
-                let InForce { settings, matched, .. } = idle.in_force(self.spec.durable);
+                let InForce { settings, matched, .. } = idle.in_force(self.durable());
                 QueueView { counts: Counts::default(), stats: idle.stats(), settings, matched }
             }
             State::Busy(cell) => QueueView {

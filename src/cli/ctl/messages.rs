@@ -43,7 +43,7 @@ pub(super) struct PublishArgs {
     place: InVhost,
 }
 
-/// What to take.
+/// What to look at, or take.
 #[derive(Clone, Debug, Args)]
 pub(super) struct GetArgs {
     /// The queue.
@@ -105,9 +105,9 @@ pub(super) fn publish(
     super::said(out, json, "published", &args.key)
 }
 
-/// Takes messages.
+/// Shows messages, and takes them if that is asked for.
 pub(super) fn get(client: &Client, args: &GetArgs, json: bool, out: &mut impl Write) -> Result<(), Failure> {
-    let mode = if args.ack { "ack_requeue_false" } else { "ack_requeue_true" };
+    let mode = if args.ack { "ack_requeue_false" } else { "peek" };
     let mut wish = json!({ "count": args.count, "ackmode": mode, "encoding": "auto" });
     if let Some(bytes) = args.truncate {
         wish["truncate"] = json!(bytes);

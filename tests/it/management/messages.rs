@@ -147,3 +147,87 @@ fn purging_leaves_nothing_ready() {
     assert_eq!(http.get("/api/queues/%2F/q").json["messages"], 0);
     http.delete("/api/queues/%2F/none/contents").refused(404, "not_found", "queue_not_found");
 }
+
+/// What a look shows: bodies, which are redelivered, how many are behind.
+fn peek(http: &Http, more: &Value) -> Vec<(String, bool, u64)> {
+    let mut wish = json!({ "count": 100, "ackmode": "peek", "encoding": "auto" });
+    wish.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+    let got = http.post("/api/queues/%2F/q/get", &wish).is(200).json;
+    let shown = |m: &Value| {
+        let text = m["payload"].as_str().expect("text").to_owned();
+        (text, m["redelivered"] == true, m["message_count"].as_u64().expect("a number"))
+    };
+    got.as_array().expect("a list").iter().map(shown).collect()
+}
+
+#[test]
+fn peeking_shows_the_order_of_delivery_and_changes_nothing() {
+    let broker = Broker::new();
+    let http = Http::of(&broker);
+    http.put("/api/queues/%2F/q", &json!({ "arguments": { "x-max-priority": 2 } })).is(201);
+    for (n, priority) in [0, 2, 0, 1].into_iter().enumerate() {
+        let mut body = publication("q", &n.to_string());
+        body["properties"] = json!({ "priority": priority });
+        http.post(PUBLISH, &body).is(200);
+    }
+    let stats = || {
+        let queue = http.get("/api/queues/%2F/q").is(200).json;
+        ["messages", "messages_ready", "messages_unacknowledged"]
+            .map(|name| queue[name].clone())
+            .into_iter()
+            .chain(
+                ["get", "deliver_get", "redeliver", "ack"].map(|name| queue["message_stats"][name].clone()),
+            )
+            .collect::<Vec<_>>()
+    };
+    let before = stats();
+    let all = [("1", false, 3), ("3", false, 2), ("0", false, 1), ("2", false, 0)]
+        .map(|(text, again, left)| (text.to_owned(), again, left));
+    for _ in 0..2 {
+        assert_eq!(peek(&http, &json!({})), all);
+    }
+    assert_eq!(peek(&http, &json!({ "offset": 1, "count": 2 })), all[1..3]);
+    assert_eq!(peek(&http, &json!({ "offset": 4 })), []);
+    assert_eq!(peek(&http, &json!({ "count": 0 })), []);
+    assert_eq!(stats(), before);
+    // What went back is told as such, where it stands.
+    http.post("/api/queues/%2F/q/get", &wish(2, "ack_requeue_true")).is(200);
+    assert_eq!(peek(&http, &json!({})).iter().map(|m| m.1).collect::<Vec<_>>(), [true, true, false, false]);
+    let got = http.post("/api/queues/%2F/q/get", &wish(9, "ack_requeue_false")).is(200).json;
+    let order: Vec<_> = got.as_array().expect("a list").iter().map(|m| m["payload"].clone()).collect();
+    assert_eq!(order, ["1", "3", "0", "2"]);
+    let wrong = json!({ "count": 1, "ackmode": "ack_requeue_true", "encoding": "auto", "offset": 1 });
+    http.post("/api/queues/%2F/q/get", &wrong).refused(400, "bad_request", "peek");
+    let far = json!({ "count": 1, "ackmode": "peek", "encoding": "auto", "offset": 1_000_000 });
+    http.post("/api/queues/%2F/q/get", &far).refused(400, "bad_request", "offset");
+    let nobody = http.user("nobody", "management");
+    http.put("/api/permissions/%2F/nobody", &json!({ "configure": "", "write": ".*", "read": "" })).is(204);
+    assert_eq!(nobody.post("/api/queues/%2F/q/get", &wish(1, "peek")).status, 401);
+}
+
+#[test]
+fn peeking_reads_what_is_on_disk_only_and_leaves_it_there() {
+    let mut broker = Broker::new();
+    let http = Http::of(&broker);
+    http.put("/api/queues/%2F/q", &json!({ "durable": true })).is(201);
+    let mut c = broker.client();
+    for n in 0..3000 {
+        c.publish_with("routing_key=q", "delivery_mode=2", format!("{n}"));
+    }
+    c.wait_ready("q", 3000);
+    http.post(PUBLISH, &json!({ "properties": { "delivery_mode": 2 }, "routing_key": "q", "payload": "last", "payload_encoding": "string" })).is(200);
+    broker.kill();
+    broker.start_again();
+    let http = Http::of(&broker);
+    let away = || http.get("/api/queues/%2F/q").is(200).json["messages_paged_out"].clone();
+    let before = away();
+    for (offset, count) in [(0, 3), (999, 4), (2500, 2), (2999, 5)] {
+        let shown = peek(&http, &json!({ "offset": offset, "count": count }));
+        let want: Vec<_> = (offset..3001.min(offset + count))
+            .map(|n| (if n == 3000 { "last".to_owned() } else { n.to_string() }, false, 3000 - n))
+            .collect();
+        assert_eq!(shown, want);
+    }
+    assert_eq!(away(), before);
+    assert!(before.as_u64().is_some_and(|away| away > 2000), "{before}");
+}
