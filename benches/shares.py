@@ -22,7 +22,7 @@ import time
 # The first that a call chain has, read from the inside, decides.
 KERNEL = [
     ("page faults", ("asm_exc_page_fault",)),
-    ("kernel: disk", ("sys_pwrite", "sys_fdatasync", "sys_fsync", "sys_fallocate", "sys_pread", "sys_ftruncate", "writeback")),
+    ("kernel: disk", ("sys_pwrite", "sys_fdatasync", "sys_fsync", "sys_fallocate", "sys_pread", "ext4_", "vfs_iter", "writeback")),
     ("kernel: send", ("sys_send", "sys_write")),
     ("kernel: receive", ("sys_recv", "sys_read")),
     ("kernel: wake-ups", ("sys_futex", "sys_epoll", "sys_eventfd", "schedule", "ret_from_fork")),
@@ -30,9 +30,10 @@ KERNEL = [
 ]
 OURS = [
     ("encode", r"src/wire/hot_out|src/session/(outbox|deliver|out)"),
-    ("decode", r"src/wire/|src/session/(content|connection|publishing|channel)|queues/src/message"),
+    ("decode", r"src/wire/|src/session/(content|connection|publishing|channel)"),
     ("route", r"exchanges/|src/broker/(publish|vhost|route)"),
     ("queue", r"queues/src/queue/|src/broker/(queue_handle|turn|consumer|paging)|src/session/"),
+    ("message: made, cloned, dropped", r"queues/src/message"),
     ("store", r"queues/src/store/"),
     ("net", r"src/net/"),
     ("other of ours", r"(src|queues|exchanges)/"),
@@ -40,6 +41,7 @@ OURS = [
 FOREIGN = [
     ("allocator", r"^(mi_|_mi_|malloc|free|realloc|calloc|__rust|<mimalloc)"),
     ("copies", r"^(__memmove|__memcpy|__memset|memcpy|memmove)"),
+    ("store", r"crc32c|sled"),
     ("runtime", r"tokio|mio::|parking_lot|pthread|std::sync|__(send|recv|write)|epoll|syscall"),
 ]
 
