@@ -246,6 +246,15 @@ pub struct Churn {
     pub queues_deleted: AtomicU64,
 }
 
+impl Churn {
+    /// Channels that are open.
+    pub fn open_channels(&self) -> usize {
+        let closed = self.channels_closed.load(Ordering::Relaxed);
+        let open = self.channels_opened.load(Ordering::Relaxed).saturating_sub(closed);
+        usize::try_from(open).unwrap_or(usize::MAX)
+    }
+}
+
 /// All open connections.
 #[derive(Debug, Default)]
 pub struct Registry {

@@ -79,7 +79,14 @@ fn about() -> Routes {
             stream("A stream of server-sent events: answers, each time they have changed", events::listen)
                 .query("watch", "A path below `/api` with its query; may be given up to 16 times."),
         )
-        .at("/cluster-name", whole("The cluster's name", &answers::CLUSTER_NAME, overview::cluster_name))
+        .at(
+            "/cluster-name",
+            whole("The cluster's name", &answers::CLUSTER_NAME, overview::cluster_name).put(
+                "Gives it another",
+                body::<overview::ClusterName>(),
+                overview::put_cluster_name,
+            ),
+        )
         .at("/version", text("The version", overview::version).for_everybody())
         .at("/extensions", list("Extensions of the dashboard", &answers::NOTHING, not_here::none))
         .at(

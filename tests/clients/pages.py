@@ -60,7 +60,8 @@ PAGES = {
 
 def main():
     failed = 0
-    with Broker() as url:
+    with Broker() as addresses:
+        url = f"amqp://guest:guest@{addresses['amqp']}"
         for name in sys.argv[1:] or PAGES:
             try:
                 command = [str(part) for part in PAGES[name]()]

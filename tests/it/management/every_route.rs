@@ -125,6 +125,7 @@ const SUCCEEDS: &[(&str, &str, &str, u16)] = &[
     ("GET", "/api/consumers", "", 200),
     ("GET", "/api/consumers/%2F", "", 200),
     ("GET", "/api/overview?lengths_age=60&lengths_incr=5", "", 200),
+    ("PUT", "/api/cluster-name", r#"{"name":"c"}"#, 204),
     ("GET", "/api/cluster-name", "", 200),
     ("GET", "/api/version", "", 200),
     ("GET", "/api/extensions", "", 200),
