@@ -83,7 +83,7 @@ impl BindingRequest {
         )?;
         if self.kind == DestinationKind::Queue
             && let Some(queue) = vhost.queue(&self.destination)
-            && queue.spec.exclusive_owner.is_some_and(|owner| Some(owner) != caller.connection)
+            && queue.exclusive_owner.is_some_and(|owner| Some(owner) != caller.connection)
         {
             return Err(Refusal::ExclusiveToAnother { queue: queue.name.clone(), vhost: vhost.name.clone() });
         }
@@ -216,13 +216,14 @@ impl Broker {
         }
         drop(topology);
         for exchange in &removed.exchanges {
-            self.close_features(vhost, &exchange.name);
-        }
-        for exchange in removed.exchanges.iter().filter(|exchange| exchange.durable) {
-            if exchange.delayed() {
-                changes.remove(Key::delay(&vhost.name, &ExchangeName::new(&exchange.name)));
+            let holds = self.close_features(vhost, &exchange.name);
+            if exchange.durable {
+                let name = ExchangeName::new(&exchange.name);
+                if holds {
+                    changes.remove(Key::delay(&vhost.name, &name));
+                }
+                changes.remove(Key::exchange(&vhost.name, &name));
             }
-            changes.remove(Key::exchange(&vhost.name, &ExchangeName::new(&exchange.name)));
         }
     }
 }

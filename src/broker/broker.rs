@@ -18,26 +18,25 @@ use super::alarms::Alarms;
 use super::arguments::to_args;
 use super::attempts::Attempts;
 use super::attributes::{held_until, released_headers};
-use super::configured_limits::{MAX_CHANNELS, MAX_CONNECTIONS};
 use super::copies;
 use super::dead_letter::dead_letter;
 use super::deadlines::Ticks;
 use super::deduplication::DeduplicationRule;
 use super::definitions::{
     BindingDefinition, Changes, DefinitionStore, DelayDefinition, ExchangeDefinition, Key, QueueDefinition,
+    rank,
 };
 use super::global_parameters::GlobalParameters;
 use super::holder::Holder;
 use super::limits::Limits;
 use super::memory::Memory;
-use super::names::{ConnectionId, ExchangeName, QueueName, UserName};
+use super::names::{ConnectionId, ExchangeName, QueueName};
 use super::policies::apply_to_exchange;
 use super::publish::route;
 use super::queue_handle::{Installed, QueueEnvironment, QueueHandle, QueueSpec, QueueStats, move_message};
 use super::queue_options;
 use super::refusal::Refusal;
-use super::registry::{ChannelHandle, ConnectionHandle, Registry};
-use super::seats::Seat;
+use super::registry::{ConnectionHandle, Registry};
 use super::security::Security;
 use super::token::Tokens;
 use super::turn::{Dead, Turn};
@@ -299,9 +298,9 @@ impl Broker {
     /// Ids of all durable queues and waiting rooms, whose messages the store has to keep.
     pub fn durable_queue_ids(&self) -> HashSet<QueueId> {
         let queues = self.vhosts.iter().flat_map(|vhost| vhost.queues());
-        let queues = queues.filter(|queue| queue.spec.durable).map(|queue| queue.id);
+        let queues = queues.filter(|queue| queue.durable()).map(|queue| queue.id);
         let holders = self.vhosts.iter().flat_map(|vhost| vhost.holders());
-        queues.chain(holders.filter(|holder| holder.durable).map(|holder| holder.id)).collect()
+        queues.chain(holders.filter(|holder| holder.durable()).map(|holder| holder.id)).collect()
     }
 
     /// Where messages are made to survive.
@@ -337,45 +336,6 @@ impl Broker {
     /// Connections that are open.
     pub fn open_connections(&self) -> usize {
         self.registry.len()
-    }
-
-    /// Lets a connection into a vhost, if nobody's limit is reached. It is counted until
-    /// [`Vhost::connection_ended`] and until the seat is dropped.
-    pub fn admit(&self, vhost: &Vhost, user: &UserName, id: ConnectionId) -> Result<Seat, Refusal> {
-        let max = self.limits().connections_max;
-        if self.open_connections() >= max {
-            return Err(Refusal::NotAllowed(format!("connection limit ({max}) is reached")));
-        }
-        let max = self.users.limit(user.as_str(), MAX_CONNECTIONS);
-        let seat = self.registry.seat(user, max).ok_or_else(|| {
-            let max = max.unwrap_or_default();
-            Refusal::NotAllowed(format!(
-                "Connection refused for user '{user}': user connection limit ({max}) is reached"
-            ))
-        })?;
-        vhost.connection_comes(id).map_err(|max| {
-            Refusal::NotAllowed(format!(
-                "access to vhost '{}' refused for user '{user}': connection limit ({max}) is reached",
-                vhost.name
-            ))
-        })?;
-        Ok(seat)
-    }
-
-    /// A channel of a user is opened, if its limit is not reached.
-    pub fn open_channel(
-        &self,
-        connection: ConnectionId,
-        user: &UserName,
-        number: u16,
-    ) -> Result<Arc<ChannelHandle>, Refusal> {
-        let max = self.users.limit(user.as_str(), MAX_CHANNELS);
-        self.registry.channel_opened(connection, user, number, max).ok_or_else(|| {
-            let max = max.unwrap_or_default();
-            Refusal::NotAllowed(format!(
-                "number of channels opened for user '{user}' has reached the maximum allowed user limit of ({max})"
-            ))
-        })
     }
 
     /// A connection has reached `connection.open-ok`.
@@ -582,19 +542,4 @@ impl Broker {
 pub(super) struct Targets {
     pub(super) queues: Vec<Arc<QueueHandle>>,
     pub(super) holders: Vec<Arc<Holder>>,
-}
-
-/// The order in which definitions are loaded.
-pub(super) fn rank(key: &str) -> u8 {
-    match Key::kind(key) {
-        "vhost" => 0,
-        "user" => 1,
-        "permission" => 2,
-        "exchange" => 4,
-        "queue" => 5,
-        "delay" => 6,
-        "binding" => 7,
-        // Rules hold for what is loaded after them.
-        _ => 3,
-    }
 }

@@ -5,7 +5,7 @@ use std::task::Waker;
 
 use leveret_queues::queue::{ConsumerId, Delivery};
 
-use super::arguments::FieldTable;
+use super::arguments::{FieldTable, get, integer};
 use super::names::{ConnectionId, ConsumerTag};
 use super::queue_handle::QueueHandle;
 
@@ -65,6 +65,17 @@ pub struct SharedCredit {
 struct SharedCreditState {
     held: u32,
     waiting: Vec<Arc<Consumer>>,
+}
+
+impl Consumer {
+    /// Milliseconds after which an unacknowledged delivery closes its channel, if it does: its own, or its queue's.
+    pub fn timeout_ms(&self) -> Option<u64> {
+        if self.no_ack {
+            return None;
+        }
+        let own = get(&self.arguments, "x-consumer-timeout").and_then(integer);
+        own.and_then(|timeout_ms| u64::try_from(timeout_ms).ok()).or_else(|| self.queue.consumer_timeout_ms())
+    }
 }
 
 impl std::fmt::Debug for Consumer {

@@ -179,6 +179,24 @@ impl Key {
     }
 }
 
+/// What has a lower rank is a rule for what comes after it.
+pub(super) const RANK_OF_EXCHANGES: u8 = 4;
+
+/// The order in which definitions are loaded.
+pub(super) fn rank(key: &str) -> u8 {
+    match Key::kind(key) {
+        "vhost" => 0,
+        "user" => 1,
+        "permission" => 2,
+        "exchange" => RANK_OF_EXCHANGES,
+        "queue" => 5,
+        "delay" => 6,
+        "binding" => 7,
+        // Rules hold for what is loaded after them.
+        _ => 3,
+    }
+}
+
 /// Changes to be made durable together.
 #[derive(Debug, Default)]
 pub(super) struct Changes(Vec<(String, Option<Vec<u8>>)>);
@@ -202,6 +220,11 @@ impl Changes {
     /// Removes an object.
     pub(super) fn remove(&mut self, key: Key) {
         self.0.push((key.0, None));
+    }
+
+    /// These and others.
+    pub(super) fn and(&self, others: &Self) -> Self {
+        Self([&*self.0, &*others.0].concat())
     }
 
     pub(super) fn is_empty(&self) -> bool {

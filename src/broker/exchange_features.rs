@@ -35,6 +35,15 @@ impl ExchangeFeatures {
         })
     }
 
+    /// These, with what `old` has seen and what it remembers, as far as that is to be kept.
+    pub(super) fn with_memory_of(self, old: Self, seen: bool, history: bool) -> Self {
+        Self {
+            deduplication: if seen { old.deduplication } else { self.deduplication },
+            history: if history { old.history } else { self.history },
+            ..self
+        }
+    }
+
     /// Whether every message has to be looked at, so that its route must not be remembered.
     pub(super) const fn deduplicates(&self) -> bool {
         self.deduplication.is_some()

@@ -164,13 +164,13 @@ impl Broker {
         )))
     }
 
-    /// What the exchange did besides routing ends; its delayed messages go.
-    pub(super) fn close_features(&self, vhost: &Vhost, exchange: &str) {
+    /// What the exchange did besides routing ends; its delayed messages go. `true`: it had a place for those.
+    pub(super) fn close_features(&self, vhost: &Vhost, exchange: &str) -> bool {
         let features = vhost.topology.write().features.remove(exchange.as_bytes());
-        if let Some(holder) = features.and_then(|features| features.holder) {
-            let mut turn = Turn::at((self.environment().clock)());
-            holder.close(&mut turn);
-        }
+        let Some(holder) = features.and_then(|features| features.holder) else { return false };
+        let mut turn = Turn::at((self.environment().clock)());
+        holder.close(&mut turn);
+        true
     }
 }
 

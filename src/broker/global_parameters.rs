@@ -16,6 +16,12 @@ const PARAMETERS_MAX: usize = 1000;
 /// Longest value, in bytes of JSON.
 const VALUE_BYTES_MAX: usize = 64 * 1024;
 
+/// The parameter that names the cluster.
+pub const CLUSTER_NAME: &str = "cluster_name";
+
+/// Longest name that is told: it is in the first frame to each client.
+const CLUSTER_NAME_BYTES_MAX: usize = 255;
+
 /// All global parameters, by name.
 pub(super) type GlobalParameters = RwLock<BTreeMap<String, Value>>;
 
@@ -28,6 +34,14 @@ impl Broker {
     /// The global parameter of that name.
     pub fn global_parameter(&self, name: &str) -> Option<Value> {
         self.global_parameters.read().get(name).cloned()
+    }
+
+    /// The name of the cluster, which is this one node: a global parameter, as in `RabbitMQ`.
+    pub fn cluster_name(&self) -> String {
+        let given = self.global_parameter(CLUSTER_NAME);
+        let given =
+            given.as_ref().and_then(Value::as_str).filter(|name| name.len() <= CLUSTER_NAME_BYTES_MAX);
+        given.unwrap_or("leveret").to_owned()
     }
 
     /// Sets a global parameter. `true`: it is new. Durable when it returns.

@@ -17,6 +17,8 @@ pub struct Limits {
     pub outbox_bytes_max: usize,
     /// Connections at one time.
     pub connections_max: usize,
+    /// Channels of all connections together, if they are limited.
+    pub channels_max: Option<usize>,
     /// Exchanges in all vhosts together, predeclared ones too, if they are limited.
     pub exchanges_max: Option<usize>,
     /// Consumers on one channel.
@@ -37,6 +39,7 @@ impl Default for Limits {
             message_bytes_max: 128 * 1024 * 1024,
             outbox_bytes_max: 512 * 1024,
             connections_max: 100_000,
+            channels_max: None,
             exchanges_max: None,
             consumers_per_channel_max: 10_000,
             transaction_bytes_max: 64 * 1024 * 1024,

@@ -59,7 +59,7 @@ impl BindingView {
         let (kind, destination) = match binding.destination {
             Destination::Exchange(name) => (DestinationKind::Exchange, name),
             Destination::Queue(slot) => {
-                if topology.queues.get(slot as usize).is_none_or(|queue| queue.spec.hidden) {
+                if topology.queues.get(slot as usize).is_none_or(|queue| queue.hidden) {
                     return None;
                 }
                 let name = topology.router.queue_name(slot)?;
@@ -122,7 +122,7 @@ impl Vhost {
 
     /// How many queues there are.
     pub fn queue_count(&self) -> usize {
-        self.topology.read().queues.iter().filter(|(_, queue)| !queue.spec.hidden).count()
+        self.topology.read().queues.iter().filter(|(_, queue)| !queue.hidden).count()
     }
 
     /// All bindings, the implicit ones of the default exchange first.

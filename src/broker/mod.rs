@@ -23,7 +23,7 @@ pub mod delay;
 mod exchange_features;
 pub mod exchanges;
 mod futility;
-mod global_parameters;
+pub mod global_parameters;
 pub mod holder;
 pub mod identity;
 pub mod limits;

@@ -301,7 +301,7 @@ impl Publisher {
             }
             settled = routed.duplicate || !routed.holders.is_empty();
             total = queues.len();
-            durable = queues.iter().filter(|queue| queue.spec.durable).count();
+            durable = queues.iter().filter(|queue| queue.durable()).count();
             if let Some(without) = copies.and_then(|copies| copies.without_bcc) {
                 message = without;
             }

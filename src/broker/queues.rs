@@ -96,10 +96,10 @@ impl Broker {
         give_default_type(vhost, &mut spec, server_named, existing.as_deref());
         if let Some(queue) = existing {
             exclusive_to(&queue, caller.connection)?;
-            if queue.spec.exclusive_owner != spec.exclusive_owner {
+            if queue.exclusive_owner != spec.exclusive_owner {
                 return Err(exclusive_to_another(&queue));
             }
-            queue_options::same(&name, &vhost.name, &queue.spec, &spec)?;
+            queue_options::same(&name, &vhost.name, &queue.spec(), &spec)?;
             queue.touch(turn.now);
             return Ok(DeclaredQueue::of(queue, false));
         }
@@ -183,7 +183,7 @@ impl Broker {
         caller: &Caller<'_>,
         name: &QueueName,
     ) -> Result<Arc<QueueHandle>, Refusal> {
-        let found = vhost.queue(name.as_str()).filter(|queue| !queue.spec.hidden);
+        let found = vhost.queue(name.as_str()).filter(|queue| !queue.hidden);
         let queue = found.ok_or_else(|| Refusal::NotFound {
             resource: Resource::Queue(name.clone()),
             vhost: vhost.name.clone(),
@@ -226,7 +226,7 @@ impl Broker {
         if_empty: bool,
     ) -> Result<u64, Refusal> {
         caller.rights.check(Access::Configure, &Resource::Queue(name.clone()))?;
-        let found = vhost.queue(name.as_str()).filter(|queue| !queue.spec.hidden);
+        let found = vhost.queue(name.as_str()).filter(|queue| !queue.hidden);
         let Some(queue) = found else { return Ok(0) };
         exclusive_to(&queue, caller.connection)?;
         let _change = vhost.change()?;
@@ -277,7 +277,7 @@ impl Broker {
         vhost.changed();
         self.registry.churn.queues_deleted.fetch_add(1, Ordering::Relaxed);
         let mut changes = Changes::default();
-        if queue.spec.durable {
+        if queue.durable() {
             changes.remove(Key::queue(&vhost.name, &queue.name));
         }
         self.forget_removed(vhost, &removed, Some(queue), &mut changes);
@@ -302,7 +302,7 @@ fn give_default_type(
         return;
     }
     let quorum = match existing {
-        Some(queue) => get(&queue.spec.arguments, TYPE).cloned(),
+        Some(queue) => get(&queue.arguments(), TYPE).cloned(),
         None => Some(Value::LongString("quorum".into())),
     };
     if let Some(quorum) = quorum {
@@ -318,7 +318,7 @@ pub(super) fn check_name(name: &QueueName) -> Result<(), Refusal> {
 }
 
 fn exclusive_to(queue: &QueueHandle, connection: Option<ConnectionId>) -> Result<(), Refusal> {
-    match queue.spec.exclusive_owner {
+    match queue.exclusive_owner {
         Some(owner) if Some(owner) != connection => Err(exclusive_to_another(queue)),
         _ => Ok(()),
     }

@@ -134,7 +134,7 @@ fn anew(message: &Message) -> Message {
 }
 
 fn one_queue(vhost: &Vhost, source: &Arc<QueueHandle>, name: &QueueName) -> Result<Targets, Stays> {
-    let found = vhost.queue(name.as_str()).filter(|queue| !queue.spec.hidden && !queue.is_gone());
+    let found = vhost.queue(name.as_str()).filter(|queue| !queue.hidden && !queue.is_gone());
     let queue = found.ok_or_else(|| Stays::NoQueue(name.clone()))?;
     if Arc::ptr_eq(&queue, source) {
         return Err(Stays::SameQueue);

@@ -3,7 +3,7 @@
 //! Invariants: a connection is listed from `connection.open-ok` until it has given everything back; a
 //! channel is listed as long as its session holds its handle. Counters only grow and are read without
 //! a lock.
-//! Absent: sockets and sessions; both are reached through the traits [`Closer`] and [`Gauge`].
+//! Absent: sockets and sessions; both are reached through the traits [`Remote`] and [`Gauge`].
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -19,10 +19,13 @@ use super::names::{ConnectionId, UserName, VhostName};
 pub use super::seats::Seat;
 use super::seats::{Kind, Seats};
 
-/// Ends a connection politely, from any thread.
-pub trait Closer: Send + Sync {
+/// Reaches a connection's tasks, from any thread.
+pub trait Remote: Send + Sync {
     /// Has the client told `320 CONNECTION_FORCED` with this text, then closes the socket.
     fn close(&self, text: &str);
+
+    /// Has its channels keep to the consumer timeouts that their queues have now.
+    fn retime(&self);
 }
 
 /// What a connection's outgoing side knows of its channels.
@@ -127,7 +130,7 @@ pub struct ConnectionHandle {
     /// Publishing is held up, and the client was told.
     pub blocked: AtomicBool,
     gauge: Arc<dyn Gauge>,
-    closer: Arc<dyn Closer>,
+    remote: Arc<dyn Remote>,
     closing: AtomicBool,
     channels: Mutex<BTreeMap<u16, Weak<ChannelHandle>>>,
 }
@@ -143,7 +146,7 @@ impl ConnectionHandle {
         facts: ConnectionFacts,
         traffic: Arc<Traffic>,
         gauge: Arc<dyn Gauge>,
-        closer: Arc<dyn Closer>,
+        remote: Arc<dyn Remote>,
     ) -> Arc<Self> {
         let name = format!("{} -> {}", facts.peer, facts.local);
         Arc::new(Self {
@@ -152,7 +155,7 @@ impl ConnectionHandle {
             traffic,
             blocked: AtomicBool::new(false),
             gauge,
-            closer,
+            remote,
             closing: AtomicBool::new(false),
             channels: Mutex::default(),
         })
@@ -166,7 +169,12 @@ impl ConnectionHandle {
     /// Ends it; `reason` is told to the client.
     pub fn close(&self, reason: &str) {
         self.closing.store(true, Ordering::Relaxed);
-        self.closer.close(&format!("Connection forced by operator: {reason}"));
+        self.remote.close(&format!("Connection forced by operator: {reason}"));
+    }
+
+    /// Consumer timeouts of queues that it consumes from have changed.
+    pub fn retime(&self) {
+        self.remote.retime();
     }
 
     /// `running`, `blocked` or `closing`.
@@ -236,6 +244,15 @@ pub struct Churn {
     pub queues_declared: AtomicU64,
     pub queues_created: AtomicU64,
     pub queues_deleted: AtomicU64,
+}
+
+impl Churn {
+    /// Channels that are open.
+    pub fn open_channels(&self) -> usize {
+        let closed = self.channels_closed.load(Ordering::Relaxed);
+        let open = self.channels_opened.load(Ordering::Relaxed).saturating_sub(closed);
+        usize::try_from(open).unwrap_or(usize::MAX)
+    }
 }
 
 /// All open connections.
@@ -339,8 +356,9 @@ mod tests {
     use super::*;
 
     struct Nothing;
-    impl Closer for Nothing {
+    impl Remote for Nothing {
         fn close(&self, _text: &str) {}
+        fn retime(&self) {}
     }
     impl Gauge for Nothing {
         fn unacked(&self, _channel: u16) -> usize {

@@ -58,8 +58,7 @@ impl Broker {
 
     /// Whether someone listens under the name; the bare one always counts as there.
     pub fn find_reply_queue(&self, vhost: &Vhost, name: &QueueName) -> Result<(), Refusal> {
-        let there =
-            name.as_str() == REPLY_TO || vhost.queue(name.as_str()).is_some_and(|queue| queue.spec.hidden);
+        let there = name.as_str() == REPLY_TO || vhost.queue(name.as_str()).is_some_and(|queue| queue.hidden);
         if there {
             return Ok(());
         }

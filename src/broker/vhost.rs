@@ -140,7 +140,7 @@ impl Vhost {
     /// All queues that were declared, in no order.
     pub fn queues(&self) -> Vec<Arc<QueueHandle>> {
         let topology = self.topology.read();
-        let listed = topology.queues.iter().filter(|(_, queue)| !queue.spec.hidden);
+        let listed = topology.queues.iter().filter(|(_, queue)| !queue.hidden);
         listed.map(|(_, queue)| Arc::clone(queue)).collect()
     }
 
@@ -185,10 +185,15 @@ impl Vhost {
         )))
     }
 
-    /// [`Vhost::has_room_for_queue`] for many at once.
-    pub(super) fn has_room_for_queues(&self, more: usize) -> Result<(), Refusal> {
-        let Some(max) = self.limits.read().get(MAX_QUEUES) else { return Ok(()) };
-        if self.queue_count() as u64 + more as u64 <= max {
+    /// [`Vhost::has_room_for_queue`] for many at once, under other limits if some are given.
+    pub(super) fn has_room_for_queues(
+        &self,
+        more: usize,
+        limits: Option<&ConfiguredLimits>,
+    ) -> Result<(), Refusal> {
+        let max = limits.map_or_else(|| self.limits.read().get(MAX_QUEUES), |limits| limits.get(MAX_QUEUES));
+        let Some(max) = max else { return Ok(()) };
+        if more == 0 || self.queue_count() as u64 + more as u64 <= max {
             return Ok(());
         }
         Err(Refusal::Precondition(format!(

@@ -103,12 +103,12 @@ fn forget_topology(vhost: &Vhost, changes: &mut Changes) {
     for exchange in vhost.exchanges() {
         let name = ExchangeName::new(&exchange.name);
         changes.remove(Key::exchange(&vhost.name, &name));
-        if exchange.delayed() {
+        if vhost.holder(&exchange.name).is_some() {
             changes.remove(Key::delay(&vhost.name, &name));
         }
     }
     for queue in vhost.queues() {
-        if queue.spec.durable {
+        if queue.durable() {
             changes.remove(Key::queue(&vhost.name, &QueueName::new(queue.name.as_str())));
         }
     }

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{FromRequestParts, Request, State};
+use axum::extract::{FromRequestParts, Path, Request, State};
 use axum::http::Method;
 use axum::http::header::{AUTHORIZATION, HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN};
 use axum::http::request::Parts;
@@ -57,6 +57,9 @@ impl Default for Logins {
         Self { checks: Semaphore::new(CHECKS_MAX), waiting: Semaphore::new(WAITING_MAX) }
     }
 }
+
+/// The vhost of the path, for answers about one or about all.
+pub(super) type OneOrAll = Option<Path<String>>;
 
 /// Who made a request.
 #[derive(Clone, Debug)]
@@ -150,10 +153,10 @@ impl Shared {
         vhosts
     }
 
-    /// One vhost, or all that the user may look into.
-    pub(super) fn one_or_all(&self, login: &Login, name: Option<&str>) -> Result<Vec<Arc<Vhost>>> {
+    /// The vhost of the path, or all that the user may look into.
+    pub(super) fn one_or_all(&self, login: &Login, name: &OneOrAll) -> Result<Vec<Arc<Vhost>>> {
         match name {
-            Some(name) => Ok(vec![self.seen(login, name)?]),
+            Some(Path(name)) => Ok(vec![self.seen(login, name)?]),
             None => Ok(self.all_seen(login)),
         }
     }

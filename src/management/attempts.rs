@@ -1,13 +1,13 @@
 //! Logins that were tried: by protocol, and by where they came from.
 
-use axum::extract::State;
+use axum::extract::{Path, State};
 use axum::response::Response;
 use serde_json::{Value, json};
 
-use super::Api;
 use super::access::{Level, Login};
 use super::answer::{self, Query};
 use super::error::Result;
+use super::{Api, node};
 use crate::broker::attempts::{Protocol, Tally};
 
 fn shown(protocol: Protocol, tally: Tally) -> Value {
@@ -20,15 +20,27 @@ fn shown(protocol: Protocol, tally: Tally) -> Value {
 }
 
 /// `GET auth/attempts/:node`.
-pub(super) async fn by_protocol(State(api): State<Api>, login: Login, query: Query) -> Result<Response> {
+pub(super) async fn by_protocol(
+    State(api): State<Api>,
+    login: Login,
+    Path(node): Path<String>,
+    query: Query,
+) -> Result<Response> {
     login.must_be(Level::Monitoring)?;
+    node::named(&api, &node)?;
     let totals = api.broker.attempts.totals();
     answer::list(&query, totals.into_iter().map(|(protocol, tally)| shown(protocol, tally)).collect())
 }
 
 /// `GET auth/attempts/:node/source`. Names are left out: people type passwords in their place.
-pub(super) async fn by_source(State(api): State<Api>, login: Login, query: Query) -> Result<Response> {
+pub(super) async fn by_source(
+    State(api): State<Api>,
+    login: Login,
+    Path(node): Path<String>,
+    query: Query,
+) -> Result<Response> {
     login.must_be(Level::Monitoring)?;
+    node::named(&api, &node)?;
     let sources = api.broker.attempts.sources().into_iter();
     let rows = sources.map(|(address, protocol, tally)| {
         let mut row = shown(protocol, tally);
@@ -40,8 +52,13 @@ pub(super) async fn by_source(State(api): State<Api>, login: Login, query: Query
 }
 
 /// `DELETE auth/attempts/:node`, and the same with `/source`.
-pub(super) async fn reset(State(api): State<Api>, login: Login) -> Result<Response> {
+pub(super) async fn reset(
+    State(api): State<Api>,
+    login: Login,
+    Path(node): Path<String>,
+) -> Result<Response> {
     login.administrator()?;
+    node::named(&api, &node)?;
     api.broker.attempts.reset();
     Ok(answer::done())
 }

@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::access::Login;
+use super::access::{Login, OneOrAll};
 use super::answer::{self, Query};
 use super::body::{Body, object};
 use super::error::{Refused, Result};
@@ -43,7 +43,7 @@ fn answer_with(query: &Query, vhost: &Vhost, bindings: &[BindingView]) -> Result
     answer::list(query, bindings.iter().map(|binding| shown(vhost, binding)).collect())
 }
 
-fn rows(api: &Api, login: &Login, vhost: Option<&str>) -> Result<Vec<Value>> {
+fn rows(api: &Api, login: &Login, vhost: &OneOrAll) -> Result<Vec<Value>> {
     let mut rows = Vec::new();
     for vhost in api.one_or_all(login, vhost)? {
         rows.extend(vhost.bindings().iter().map(|binding| shown(&vhost, binding)));
@@ -51,19 +51,14 @@ fn rows(api: &Api, login: &Login, vhost: Option<&str>) -> Result<Vec<Value>> {
     Ok(rows)
 }
 
-/// `GET bindings`.
-pub(super) async fn all(State(api): State<Api>, login: Login, query: Query) -> Result<Response> {
-    answer::list(&query, rows(&api, &login, None)?)
-}
-
-/// `GET bindings/:vhost`.
-pub(super) async fn in_vhost(
+/// `GET bindings` and `GET bindings/:vhost`.
+pub(super) async fn list(
     State(api): State<Api>,
     login: Login,
-    Path(vhost): Path<String>,
+    vhost: OneOrAll,
     query: Query,
 ) -> Result<Response> {
-    answer::list(&query, rows(&api, &login, Some(&vhost))?)
+    answer::list(&query, rows(&api, &login, &vhost)?)
 }
 
 /// `GET queues/:vhost/:queue/bindings`.

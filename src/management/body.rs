@@ -56,6 +56,11 @@ pub(super) fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D
     }
 }
 
+/// What a flag is that nobody speaks of, where that is not [`flag`]'s.
+pub(super) const fn yes() -> bool {
+    true
+}
+
 /// `5` or `"5"`.
 pub(super) fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
     let value = Value::deserialize(deserializer)?;

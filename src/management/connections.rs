@@ -10,7 +10,7 @@ use axum::response::Response;
 use serde_json::{Value, json};
 
 use super::Api;
-use super::access::{Level, Login};
+use super::access::{Level, Login, OneOrAll};
 use super::answer::{self, Query};
 use super::error::{Refused, Result};
 use super::rates::Snapshot;
@@ -27,6 +27,15 @@ fn seen(api: &Api, login: &Login) -> Vec<Arc<ConnectionHandle>> {
         connections.retain(|connection| connection.facts.user == login.user);
     }
     connections
+}
+
+fn seen_in(api: &Api, login: &Login, vhost: &OneOrAll) -> Result<Vec<Arc<ConnectionHandle>>> {
+    let mut connections = seen(api, login);
+    if let Some(Path(vhost)) = vhost {
+        let vhost = api.seen(login, vhost)?;
+        connections.retain(|connection| connection.facts.vhost == vhost.name);
+    }
+    Ok(connections)
 }
 
 fn shown(api: &Api, snapshot: &Snapshot, connection: &ConnectionHandle) -> Value {
@@ -78,22 +87,14 @@ fn rows(api: &Api, connections: &[Arc<ConnectionHandle>]) -> Vec<Value> {
     connections.iter().map(|connection| shown(api, &snapshot, connection)).collect()
 }
 
-/// `GET connections`.
-pub(super) async fn all(State(api): State<Api>, login: Login, query: Query) -> Result<Response> {
-    answer::list(&query, rows(&api, &seen(&api, &login)))
-}
-
-/// `GET vhosts/:vhost/connections`.
-pub(super) async fn in_vhost(
+/// `GET connections` and `GET vhosts/:vhost/connections`.
+pub(super) async fn list(
     State(api): State<Api>,
     login: Login,
-    Path(vhost): Path<String>,
+    vhost: OneOrAll,
     query: Query,
 ) -> Result<Response> {
-    let vhost = api.seen(&login, &vhost)?;
-    let mut connections = seen(&api, &login);
-    connections.retain(|connection| connection.facts.vhost == vhost.name);
-    answer::list(&query, rows(&api, &connections))
+    answer::list(&query, rows(&api, &seen_in(&api, &login, &vhost)?))
 }
 
 /// `GET connections/username/:user`.
@@ -221,22 +222,14 @@ fn channel_rows(api: &Api, connections: &[Arc<ConnectionHandle>]) -> Vec<Value> 
     rows
 }
 
-/// `GET channels`.
-pub(super) async fn channels(State(api): State<Api>, login: Login, query: Query) -> Result<Response> {
-    answer::list(&query, channel_rows(&api, &seen(&api, &login)))
-}
-
-/// `GET vhosts/:vhost/channels`.
-pub(super) async fn channels_in_vhost(
+/// `GET channels` and `GET vhosts/:vhost/channels`.
+pub(super) async fn channels(
     State(api): State<Api>,
     login: Login,
-    Path(vhost): Path<String>,
+    vhost: OneOrAll,
     query: Query,
 ) -> Result<Response> {
-    let vhost = api.seen(&login, &vhost)?;
-    let mut connections = seen(&api, &login);
-    connections.retain(|connection| connection.facts.vhost == vhost.name);
-    answer::list(&query, channel_rows(&api, &connections))
+    answer::list(&query, channel_rows(&api, &seen_in(&api, &login, &vhost)?))
 }
 
 /// `GET connections/:name/channels`.

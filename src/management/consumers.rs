@@ -1,15 +1,14 @@
 //! Consumers: list.
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Response;
 use serde_json::{Value, json};
 
 use super::Api;
-use super::access::Login;
+use super::access::{Login, OneOrAll};
 use super::answer::{self, Query};
 use super::error::Result;
 use super::tables::Table;
-use crate::broker::arguments::{get, integer};
 use crate::broker::listing::ConsumerListed;
 
 /// A consumer as lists and queues show it.
@@ -32,9 +31,7 @@ pub(super) fn shown(api: &Api, listed: &ConsumerListed) -> Value {
         },
     );
     // Zero: there is none.
-    let own = get(&consumer.arguments, "x-consumer-timeout").and_then(integer);
-    let own = own.and_then(|timeout| u64::try_from(timeout).ok());
-    let timeout = own.or(queue.consumer_timeout_ms()).unwrap_or_default();
+    let timeout = consumer.timeout_ms().unwrap_or_default();
     json!({
         "consumer_tag": consumer.tag.as_str(),
         "queue": { "name": queue.name.as_str(), "vhost": queue.vhost.as_str() },
@@ -50,7 +47,7 @@ pub(super) fn shown(api: &Api, listed: &ConsumerListed) -> Value {
     })
 }
 
-fn rows(api: &Api, login: &Login, vhost: Option<&str>) -> Result<Vec<Value>> {
+fn rows(api: &Api, login: &Login, vhost: &OneOrAll) -> Result<Vec<Value>> {
     let mut rows = Vec::new();
     for vhost in api.one_or_all(login, vhost)? {
         let mut queues = vhost.queues();
@@ -63,17 +60,12 @@ fn rows(api: &Api, login: &Login, vhost: Option<&str>) -> Result<Vec<Value>> {
     Ok(rows)
 }
 
-/// `GET consumers`.
-pub(super) async fn all(State(api): State<Api>, login: Login, query: Query) -> Result<Response> {
-    answer::list(&query, rows(&api, &login, None)?)
-}
-
-/// `GET consumers/:vhost`.
-pub(super) async fn in_vhost(
+/// `GET consumers` and `GET consumers/:vhost`.
+pub(super) async fn list(
     State(api): State<Api>,
     login: Login,
-    Path(vhost): Path<String>,
+    vhost: OneOrAll,
     query: Query,
 ) -> Result<Response> {
-    answer::list(&query, rows(&api, &login, Some(&vhost))?)
+    answer::list(&query, rows(&api, &login, &vhost)?)
 }

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::body::{flag, object, words};
+use super::body::{flag, object, words, yes};
 use super::error::Result;
 use super::policies::PolicyBody;
 use super::tables;
@@ -133,8 +133,4 @@ pub(super) struct BindingBody {
     pub(super) routing_key: String,
     #[serde(default, deserialize_with = "object")]
     pub(super) arguments: Map<String, Value>,
-}
-
-const fn yes() -> bool {
-    true
 }

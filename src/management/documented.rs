@@ -1,8 +1,8 @@
 //! A route and what the `OpenAPI` description says of it, in one.
 //!
 //! Invariants: nothing is served below `/api` that is not described at `/api/openapi.json`; the statuses
-//! of an operation follow from its kind, so that a new one cannot forget them.
-//! Absent: the fields of answers, which are `RabbitMQ`'s and grow.
+//! of an operation follow from its kind, so that a new one cannot forget them; every answer has a shape
+//! (`answers.rs`).
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -22,12 +22,14 @@ use utoipa::openapi::{
 };
 use utoipa::{PartialSchema, ToSchema};
 
-use super::Api;
+use super::shape::{Schemas, Shape};
+use super::{Api, answers};
 
 /// Routes below `/api`, described.
 pub(super) struct Routes {
     router: Router<Api>,
     paths: Paths,
+    schemas: Schemas,
     about: &'static str,
 }
 
@@ -35,6 +37,8 @@ pub(super) struct Routes {
 pub(super) struct Operations {
     methods: MethodRouter<Api>,
     described: Vec<(HttpMethod, OperationBuilder)>,
+    /// What `described` refers to.
+    schemas: Schemas,
     /// Asks for a login.
     private: bool,
 }
@@ -42,6 +46,21 @@ pub(super) struct Operations {
 /// What a request carries.
 pub(super) struct Carries {
     body: RequestBody,
+}
+
+/// What comes back when something was done.
+#[derive(Clone, Copy)]
+pub(super) enum Gives {
+    /// 204.
+    Nothing,
+    /// 201.
+    New,
+    /// An object.
+    One(&'static Shape),
+    /// An object, or nothing.
+    OneOrNothing(&'static Shape),
+    /// An array of objects.
+    Many(&'static Shape),
 }
 
 /// A JSON object of this type, whose parts are described in place.
@@ -74,30 +93,59 @@ fn object_schema() -> RefOr<Schema> {
 }
 
 /// A list, bare or in pages.
-pub(super) fn list<H, T>(summary: &str, handler: H) -> Operations
+pub(super) fn list<H, T>(summary: &str, of: &Shape, handler: H) -> Operations
 where
     H: Handler<T, Api>,
     T: 'static,
 {
-    let bare = ArrayBuilder::new().items(object_schema()).build();
-    let schema = Schema::OneOf(OneOfBuilder::new().item(bare).item(object_schema()).build());
-    let operation = OperationBuilder::new().summary(Some(summary)).response("200", json(schema));
+    let mut schemas = Schemas::new();
+    let item = of.schema(&mut schemas);
+    let bare = ArrayBuilder::new().items(item.clone()).build();
+    let either = OneOfBuilder::new().item(bare).item(page(item)).build();
+    let operation =
+        OperationBuilder::new().summary(Some(summary)).response("200", json(Schema::OneOf(either)));
     let operation = LIST_QUERY.iter().fold(operation, |operation, (name, text)| {
         let schema = if name.starts_with("page") { positive() } else { String::schema() };
         operation.parameter(query_parameter(name, text, schema))
     });
-    Operations::new(HttpMethod::Get, operation, routing::get(handler))
+    Operations::new(HttpMethod::Get, operation, schemas, routing::get(handler))
 }
 
-/// One object.
-pub(super) fn one<H, T>(summary: &str, handler: H) -> Operations
+/// A part of a list.
+fn page(item: RefOr<Schema>) -> Schema {
+    let page = ObjectBuilder::new().schema_type(Type::Object);
+    let counts = ["filtered_count", "item_count", "page", "page_count", "page_size", "total_count"];
+    let page = counts.into_iter().fold(page, |page, name| page.property(name, u64::schema()).required(name));
+    page.property("items", ArrayBuilder::new().items(item)).required("items").into()
+}
+
+/// One object, of which `columns` picks members.
+pub(super) fn one<H, T>(summary: &str, shape: &Shape, handler: H) -> Operations
 where
     H: Handler<T, Api>,
     T: 'static,
 {
-    let operation = OperationBuilder::new().summary(Some(summary)).response("200", json(object_schema()));
-    let columns = query_parameter("columns", COLUMNS, String::schema());
-    Operations::new(HttpMethod::Get, operation.parameter(columns), routing::get(handler))
+    let mut operations = whole(summary, shape, handler);
+    operations.described = operations
+        .described
+        .into_iter()
+        .map(|(method, operation)| {
+            (method, operation.parameter(query_parameter("columns", COLUMNS, String::schema())))
+        })
+        .collect();
+    operations
+}
+
+/// One object as it is.
+pub(super) fn whole<H, T>(summary: &str, shape: &Shape, handler: H) -> Operations
+where
+    H: Handler<T, Api>,
+    T: 'static,
+{
+    let mut schemas = Schemas::new();
+    let schema = shape.schema(&mut schemas);
+    let operation = OperationBuilder::new().summary(Some(summary)).response("200", json(schema));
+    Operations::new(HttpMethod::Get, operation, schemas, routing::get(handler))
 }
 
 /// A text.
@@ -107,7 +155,7 @@ where
     T: 'static,
 {
     let operation = OperationBuilder::new().summary(Some(summary)).response("200", json(String::schema()));
-    Operations::new(HttpMethod::Get, operation, routing::get(handler))
+    Operations::new(HttpMethod::Get, operation, Schemas::new(), routing::get(handler))
 }
 
 /// Server-sent events.
@@ -120,7 +168,7 @@ where
     let events =
         ResponseBuilder::new().description("Events, without end.").content("text/event-stream", content);
     let operation = OperationBuilder::new().summary(Some(summary)).response("200", events.build());
-    Operations::new(HttpMethod::Get, operation, routing::get(handler))
+    Operations::new(HttpMethod::Get, operation, Schemas::new(), routing::get(handler))
 }
 
 /// A check of health: 503 when ill, with what was found.
@@ -129,20 +177,22 @@ where
     H: Handler<T, Api>,
     T: 'static,
 {
+    let mut schemas = Schemas::new();
+    let schema = answers::HEALTH.schema(&mut schemas);
     let operation = OperationBuilder::new()
         .summary(Some(summary))
-        .response("200", json(object_schema()))
-        .response("503", described("It is ill; `reason` says why.", object_schema()));
-    Operations::new(HttpMethod::Get, operation, routing::get(handler))
+        .response("200", json(schema.clone()))
+        .response("503", described("It is ill; `reason` says why.", schema));
+    Operations::new(HttpMethod::Get, operation, schemas, routing::get(handler))
 }
 
-/// Something that is asked for by a body and answered with JSON.
-pub(super) fn post<H, T>(summary: &str, carries: Carries, handler: H) -> Operations
+/// Something that is asked for by a body.
+pub(super) fn post<H, T>(summary: &str, carries: Carries, gives: Gives, handler: H) -> Operations
 where
     H: Handler<T, Api>,
     T: 'static,
 {
-    Operations::empty().post(summary, carries, handler)
+    Operations::empty().post(summary, carries, gives, handler)
 }
 
 /// Something to delete.
@@ -154,7 +204,7 @@ where
     Operations::empty().delete(summary, handler)
 }
 
-const COLUMNS: &str = "Members to show, by dotted path, separated by commas.";
+const COLUMNS: &str = "Members to show, by dotted path, separated by commas; without the others, even those that are always there.";
 
 const LIST_QUERY: &[(&str, &str)] = &[
     ("page", "Which page, from 1. Without it the answer is a bare array of all."),
@@ -201,11 +251,16 @@ fn no_content(text: &str) -> Response {
 
 impl Operations {
     fn empty() -> Self {
-        Self { methods: MethodRouter::new(), described: Vec::new(), private: true }
+        Self { methods: MethodRouter::new(), described: Vec::new(), schemas: Schemas::new(), private: true }
     }
 
-    fn new(method: HttpMethod, operation: OperationBuilder, methods: MethodRouter<Api>) -> Self {
-        Self { methods, described: vec![(method, operation)], ..Self::empty() }
+    fn new(
+        method: HttpMethod,
+        operation: OperationBuilder,
+        schemas: Schemas,
+        methods: MethodRouter<Api>,
+    ) -> Self {
+        Self { methods, described: vec![(method, operation)], schemas, ..Self::empty() }
     }
 
     fn with(mut self, method: HttpMethod, operation: OperationBuilder, methods: MethodRouter<Api>) -> Self {
@@ -228,8 +283,24 @@ impl Operations {
         self.with(HttpMethod::Put, refusing_bodies(operation), routing::put(handler))
     }
 
+    fn giving(&mut self, gives: Gives, operation: OperationBuilder) -> OperationBuilder {
+        let done = || no_content("Done.");
+        match gives {
+            Gives::Nothing => operation.response("204", done()),
+            Gives::New => operation.response("201", no_content("It is new.")),
+            Gives::One(shape) => operation.response("200", json(shape.schema(&mut self.schemas))),
+            Gives::OneOrNothing(shape) => {
+                operation.response("200", json(shape.schema(&mut self.schemas))).response("204", done())
+            }
+            Gives::Many(shape) => {
+                let items = ArrayBuilder::new().items(shape.schema(&mut self.schemas)).build();
+                operation.response("200", json(items))
+            }
+        }
+    }
+
     /// Does something with it.
-    pub(super) fn post<H, T>(self, summary: &str, carries: Carries, handler: H) -> Self
+    pub(super) fn post<H, T>(mut self, summary: &str, carries: Carries, gives: Gives, handler: H) -> Self
     where
         H: Handler<T, Api>,
         T: 'static,
@@ -240,15 +311,7 @@ impl Operations {
         } else {
             operation.request_body(Some(carries.body))
         };
-        let any = OneOfBuilder::new()
-            .item(object_schema())
-            .item(ArrayBuilder::new().items(object_schema()).build())
-            .build();
-        let any = Schema::OneOf(any);
-        let operation = operation
-            .response("200", json(any))
-            .response("201", no_content("It is new."))
-            .response("204", no_content("Done."));
+        let operation = self.giving(gives, operation);
         self.with(HttpMethod::Post, refusing_bodies(operation), routing::post(handler))
     }
 
@@ -374,12 +437,13 @@ fn meaning(name: &str) -> &'static str {
 impl Routes {
     /// None yet; those that come are about this.
     pub(super) fn about(about: &'static str) -> Self {
-        Self { router: Router::new(), paths: Paths::new(), about }
+        Self { router: Router::new(), paths: Paths::new(), schemas: Schemas::new(), about }
     }
 
     /// Adds a path.
     pub(super) fn at(mut self, path: &str, operations: Operations) -> Self {
         self.router = self.router.route(path, operations.methods);
+        self.schemas.extend(operations.schemas);
         for (method, operation) in operations.described {
             let operation = complete(path, self.about, operations.private, operation);
             self.paths.add_path_operation(format!("/api{path}"), vec![method], operation);
@@ -390,6 +454,7 @@ impl Routes {
     /// Adds others.
     pub(super) fn merge(mut self, other: Self) -> Self {
         self.router = self.router.merge(other.router);
+        self.schemas.extend(other.schemas);
         for (path, item) in other.paths.paths {
             let known = self.paths.paths.entry(path).or_default();
             known.merge_operations(item);
@@ -406,8 +471,11 @@ impl Routes {
         );
         let login = SecurityScheme::Http(Http::new(HttpAuthScheme::Basic));
         let token = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
-        let components =
-            ComponentsBuilder::new().security_scheme("login", login).security_scheme("token", token).build();
+        let components = ComponentsBuilder::new()
+            .security_scheme("login", login)
+            .security_scheme("token", token)
+            .schemas_from_iter(self.schemas)
+            .build();
         let description =
             OpenApiBuilder::new().info(info).paths(self.paths).components(Some(components)).build();
         (self.router, description)

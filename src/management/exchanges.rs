@@ -6,9 +6,9 @@ use leveret_exchanges::ExchangeInfo;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::access::Login;
+use super::access::{Login, OneOrAll};
 use super::answer::{self, Query};
-use super::body::{Body, flag, object};
+use super::body::{Body, flag, object, yes};
 use super::error::{Refused, Result};
 use super::tables::Table;
 use super::{Api, paths, tables};
@@ -36,7 +36,7 @@ fn shown(vhost: &Vhost, exchange: &ExchangeInfo) -> Value {
     shown
 }
 
-fn rows(api: &Api, login: &Login, vhost: Option<&str>) -> Result<Vec<Value>> {
+fn rows(api: &Api, login: &Login, vhost: &OneOrAll) -> Result<Vec<Value>> {
     let mut rows = Vec::new();
     for vhost in api.one_or_all(login, vhost)? {
         rows.extend(vhost.exchanges().iter().map(|exchange| shown(&vhost, exchange)));
@@ -44,19 +44,14 @@ fn rows(api: &Api, login: &Login, vhost: Option<&str>) -> Result<Vec<Value>> {
     Ok(rows)
 }
 
-/// `GET exchanges`.
-pub(super) async fn all(State(api): State<Api>, login: Login, query: Query) -> Result<Response> {
-    answer::list(&query, rows(&api, &login, None)?)
-}
-
-/// `GET exchanges/:vhost`.
-pub(super) async fn in_vhost(
+/// `GET exchanges` and `GET exchanges/:vhost`.
+pub(super) async fn list(
     State(api): State<Api>,
     login: Login,
-    Path(vhost): Path<String>,
+    vhost: OneOrAll,
     query: Query,
 ) -> Result<Response> {
-    answer::list(&query, rows(&api, &login, Some(&vhost))?)
+    answer::list(&query, rows(&api, &login, &vhost)?)
 }
 
 /// `GET exchanges/:vhost/:exchange`.
@@ -85,10 +80,6 @@ pub(super) struct Declaration {
     internal: bool,
     #[serde(default, deserialize_with = "object")]
     arguments: Map<String, Value>,
-}
-
-const fn yes() -> bool {
-    true
 }
 
 /// `PUT exchanges/:vhost/:exchange`.
@@ -126,7 +117,7 @@ pub(super) async fn delete(
     if entered.vhost.exchange(name.as_str()).is_none() {
         return Err(Refused::not_found("exchange_not_found"));
     }
-    let if_unused = query.get("if-unused").is_some_and(|value| value == "true");
+    let if_unused = answer::asked(&query, "if-unused");
     tokio::task::block_in_place(|| {
         api.broker.delete_exchange(&entered.vhost, &entered.caller(), &name, if_unused)
     })?;

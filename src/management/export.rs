@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::access::{Level, Login};
 use super::answer::{self, Query};
 use super::error::{Refused, Result};
-use super::facts::{CLUSTER, COMPATIBLE_WITH, PRODUCT, VERSION};
+use super::facts::{COMPATIBLE_WITH, PRODUCT, VERSION};
 use super::tables::Table;
 use super::{Api, Shared, accounts};
 use crate::broker::definitions::DestinationKind;
@@ -31,7 +31,7 @@ pub(super) async fn of_vhost(
 ) -> Result<Response> {
     may_manage(&api, &login, &name)?;
     let vhost = api.seen(&login, &name)?;
-    let mut shown = head("single_virtual_host");
+    let mut shown = head(&api, "single_virtual_host");
     let record = vhost.record.read().clone();
     shown.insert("original_vhost_name".to_owned(), json!(name));
     shown.insert("metadata".to_owned(), json!({ "description": record.description, "tags": record.tags }));
@@ -57,7 +57,9 @@ pub(super) fn may_manage(api: &Shared, login: &Login, vhost: &str) -> Result<()>
     }
 }
 
-fn head(format: &str) -> Map<String, Value> {
+fn head(api: &Shared, format: &str) -> Map<String, Value> {
+    let cluster = api.broker.cluster_name();
+    let explanation = format!("Definitions of cluster '{cluster}'");
     let mut shown = Map::new();
     for (name, value) in [
         ("rabbit_version", COMPATIBLE_WITH),
@@ -65,8 +67,8 @@ fn head(format: &str) -> Map<String, Value> {
         ("product_name", PRODUCT),
         ("product_version", VERSION),
         ("rabbitmq_definition_format", format),
-        ("original_cluster_name", CLUSTER),
-        ("explanation", "Definitions of cluster 'leveret'"),
+        ("original_cluster_name", &cluster),
+        ("explanation", &explanation),
     ] {
         shown.insert(name.to_owned(), json!(value));
     }
@@ -109,14 +111,14 @@ impl Declared {
         let exclusive = |name: &str| {
             queues
                 .binary_search_by(|queue| queue.name.as_str().cmp(name))
-                .is_ok_and(|found| queues[found].spec.exclusive_owner.is_some())
+                .is_ok_and(|found| queues[found].exclusive_owner.is_some())
         };
-        for queue in queues.iter().filter(|queue| queue.spec.exclusive_owner.is_none()) {
+        for queue in queues.iter().filter(|queue| queue.exclusive_owner.is_none()) {
             self.queues.push(place(json!({
                 "name": queue.name.as_str(),
-                "durable": queue.spec.durable,
-                "auto_delete": queue.spec.auto_delete,
-                "arguments": Table(&queue.spec.arguments),
+                "durable": queue.durable(),
+                "auto_delete": queue.auto_delete(),
+                "arguments": Table(&queue.arguments()),
             })));
         }
         let own = |exchange: &leveret_exchanges::ExchangeInfo| {
@@ -158,7 +160,7 @@ impl Declared {
 
 /// All definitions.
 pub(super) fn everything(api: &Shared) -> Value {
-    let mut shown = head("cluster");
+    let mut shown = head(api, "cluster");
     let users = &api.broker.users;
     let all: Vec<_> = users.all().iter().map(|(name, record)| accounts::shown(api, name, record)).collect();
     shown.insert("users".to_owned(), json!(all));

@@ -17,9 +17,6 @@ pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// The name in answers.
 pub(super) const PRODUCT: &str = "Leveret";
 
-/// As clients are told in `connection.start`.
-pub(super) const CLUSTER: &str = "leveret";
-
 /// What stays the same while the process runs.
 pub(super) struct Facts {
     /// `leveret@host`.

@@ -39,6 +39,11 @@ pub(super) async fn well_for_users(_: Login) -> Response {
     well()
 }
 
+/// `healthchecks/node/:name`.
+pub(super) async fn node(State(api): State<Api>, _: Login, Path(name): Path<String>) -> Result<Response> {
+    node::named(&api, &name).map(|()| well())
+}
+
 /// `is-in-service`, `ready-to-serve-clients`: the store takes messages.
 pub(super) async fn in_service(State(api): State<Api>) -> Response {
     match api.broker.store().pressure() {

@@ -95,7 +95,7 @@ pub(super) async fn of_vhost(
 
 fn import(api: &Shared, login: &Login, vhost: Option<&str>, query: &Query, bytes: &[u8]) -> Result<Response> {
     let mut given: Map<String, Value> = body::read(bytes)?;
-    let dry = query.get("dry_run").is_some_and(|value| value.is_empty() || value == "true");
+    let dry = answer::asked(query, "dry_run") || query.get("dry_run").is_some_and(String::is_empty);
     let mut import =
         Import { api, login, vhost, dry, created: Vec::new(), unchanged: 0, conflicts: Vec::new() };
     tokio::task::block_in_place(|| import.run(&mut given))?;

@@ -12,7 +12,7 @@ use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
-use super::facts::{CLUSTER, COMPATIBLE_WITH, VERSION};
+use super::facts::{COMPATIBLE_WITH, VERSION};
 use super::node::{Usage, alarms};
 use super::rates::Totals;
 use super::{Api, Shared, server, store_metrics};
@@ -155,7 +155,7 @@ fn queues(api: &Shared, text: &mut Text, prefix: &str, families: &[Family], vhos
 }
 
 fn common(api: &Shared, text: &mut Text) {
-    let node = quoted(&api.facts.node);
+    let (node, cluster) = (quoted(&api.facts.node), quoted(&api.broker.cluster_name()));
     text.kind("untyped", "rabbitmq_build_info");
     text.value(
         "rabbitmq_build_info",
@@ -168,7 +168,7 @@ fn common(api: &Shared, text: &mut Text) {
     text.value(
         "rabbitmq_identity_info",
         &format!(
-            "rabbitmq_node=\"{node}\",rabbitmq_cluster=\"{CLUSTER}\",rabbitmq_endpoint=\"aggregated\",rabbitmq_cluster_permanent_id=\"{node}\""
+            "rabbitmq_node=\"{node}\",rabbitmq_cluster=\"{cluster}\",rabbitmq_endpoint=\"aggregated\",rabbitmq_cluster_permanent_id=\"{node}\""
         ),
         1,
     );

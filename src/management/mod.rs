@@ -9,6 +9,7 @@
 mod access;
 mod accounts;
 mod answer;
+mod answers;
 mod attempts;
 mod bindings;
 mod body;
@@ -47,6 +48,7 @@ mod routes;
 mod series;
 mod server;
 mod sessions;
+mod shape;
 mod store_metrics;
 mod tables;
 mod topic_permissions;

@@ -26,12 +26,12 @@ pub(super) async fn none_in_vhost(
 }
 
 /// An object of a kind of which there are none.
-pub(super) async fn missing(_: Login) -> Refused {
+pub(super) async fn missing(_: Login, _: Path<(String, String)>) -> Refused {
     Refused::not_found("object_not_found")
 }
 
 /// Something that cannot be set.
-pub(super) async fn unsupported(login: Login) -> Result<Response> {
+pub(super) async fn unsupported(login: Login, _: Path<(String, String)>) -> Result<Response> {
     login.must_be(Level::Policymaker)?;
     Err(Refused::bad("not_supported", "there are no shovels"))
 }

@@ -4,14 +4,17 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::Response;
 use leveret_exchanges::Kind;
+use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::Api;
 use super::access::{Level, Login};
 use super::answer::{self, Query};
-use super::error::Result;
-use super::facts::{CLUSTER, COMPATIBLE_WITH, PRODUCT, VERSION};
+use super::body::Body;
+use super::error::{Refused, Result};
+use super::facts::{COMPATIBLE_WITH, PRODUCT, VERSION};
 use super::rates::Totals;
+use super::{Api, paths};
+use crate::broker::global_parameters::CLUSTER_NAME;
 
 /// The exchange types that can be declared.
 pub(super) fn exchange_types() -> Value {
@@ -30,7 +33,7 @@ pub(super) async fn get(State(api): State<Api>, login: Login, query: Query) -> R
         "product_version": VERSION,
         "product_name": PRODUCT,
         "rabbitmq_version": COMPATIBLE_WITH,
-        "cluster_name": CLUSTER,
+        "cluster_name": api.broker.cluster_name(),
         "cluster_tags": {},
         "node_tags": {},
         "erlang_version": "none",
@@ -121,16 +124,31 @@ fn add_own(api: &Api, login: &Login, object: &mut serde_json::Map<String, Value>
 }
 
 /// `GET cluster-name`.
-pub(super) async fn cluster_name(_: Login) -> Json<Value> {
-    Json(json!({ "name": CLUSTER }))
+pub(super) async fn cluster_name(State(api): State<Api>, _: Login) -> Json<Value> {
+    Json(json!({ "name": api.broker.cluster_name() }))
+}
+
+#[derive(Deserialize, utoipa::ToSchema)]
+pub(super) struct ClusterName {
+    name: String,
+}
+
+/// `PUT cluster-name`.
+pub(super) async fn put_cluster_name(
+    State(api): State<Api>,
+    login: Login,
+    Body(body): Body<ClusterName>,
+) -> Result<Response> {
+    login.administrator()?;
+    let name = paths::short("name", &body.name)?;
+    if name.is_empty() {
+        return Err(Refused::bad_request("the name is empty"));
+    }
+    tokio::task::block_in_place(|| api.broker.set_global_parameter(CLUSTER_NAME, name.into()))?;
+    Ok(answer::done())
 }
 
 /// `GET version`.
 pub(super) async fn version() -> Json<Value> {
     Json(json!(VERSION))
-}
-
-/// `GET extensions`: the dashboard's, of which there are none.
-pub(super) async fn extensions(_: Login) -> Json<Value> {
-    Json(json!([]))
 }

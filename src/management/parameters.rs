@@ -3,6 +3,7 @@
 //! of plugins that are not there. Global ones are any values.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use axum::extract::{Path, State};
 use axum::response::Response;
@@ -36,9 +37,8 @@ pub(super) fn of_vhost(vhost: &Vhost) -> Vec<Value> {
         .collect()
 }
 
-fn rows(api: &Api, login: &Login, component: Option<&str>, vhost: Option<&str>) -> Result<Vec<Value>> {
+fn rows(login: &Login, component: Option<&str>, vhosts: &[Arc<Vhost>]) -> Result<Vec<Value>> {
     login.must_be(Level::Policymaker)?;
-    let vhosts = api.one_or_all(login, vhost)?;
     let mut rows: Vec<_> = vhosts.iter().flat_map(|vhost| of_vhost(vhost)).collect();
     rows.retain(|row| component.is_none_or(|component| row["component"] == component));
     Ok(rows)
@@ -46,7 +46,7 @@ fn rows(api: &Api, login: &Login, component: Option<&str>, vhost: Option<&str>) 
 
 /// `GET parameters`.
 pub(super) async fn all(State(api): State<Api>, login: Login, query: Query) -> Result<Response> {
-    answer::list(&query, rows(&api, &login, None, None)?)
+    answer::list(&query, rows(&login, None, &api.all_seen(&login))?)
 }
 
 /// `GET parameters/:component`.
@@ -56,7 +56,7 @@ pub(super) async fn of_component(
     Path(component): Path<String>,
     query: Query,
 ) -> Result<Response> {
-    answer::list(&query, rows(&api, &login, Some(&component), None)?)
+    answer::list(&query, rows(&login, Some(&component), &api.all_seen(&login))?)
 }
 
 /// `GET parameters/:component/:vhost`.
@@ -66,11 +66,11 @@ pub(super) async fn in_vhost(
     Path((component, vhost)): Path<(String, String)>,
     query: Query,
 ) -> Result<Response> {
-    answer::list(&query, rows(&api, &login, Some(&component), Some(&vhost))?)
+    answer::list(&query, rows(&login, Some(&component), &[api.seen(&login, &vhost)?])?)
 }
 
 fn found(api: &Api, login: &Login, component: &str, vhost: &str, name: &str) -> Result<Value> {
-    let mut rows = rows(api, login, Some(component), Some(vhost))?.into_iter();
+    let mut rows = rows(login, Some(component), &[api.seen(login, vhost)?])?.into_iter();
     rows.find(|row| row["name"] == name).ok_or_else(|| Refused::not_found("parameter_not_found"))
 }
 

@@ -7,7 +7,7 @@ use axum::response::Response;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value, json};
 
-use super::access::{Level, Login};
+use super::access::{Level, Login, OneOrAll};
 use super::answer::{self, Query};
 use super::body::Body;
 use super::error::{Refused, Result};
@@ -74,7 +74,7 @@ impl PolicyBody {
     }
 }
 
-fn rows(api: &Api, login: &Login, kind: PolicyKind, vhost: Option<&str>) -> Result<Vec<Value>> {
+fn rows(api: &Api, login: &Login, kind: PolicyKind, vhost: &OneOrAll) -> Result<Vec<Value>> {
     let vhosts = api.one_or_all(login, vhost)?;
     let rows = vhosts.iter().flat_map(|vhost| {
         let policies = vhost.policies();
@@ -126,19 +126,14 @@ fn delete_one(
     }
 }
 
-/// `GET policies`.
-pub(super) async fn all(State(api): State<Api>, login: Login, query: Query) -> Result<Response> {
-    answer::list(&query, rows(&api, &login, PolicyKind::User, None)?)
-}
-
-/// `GET policies/:vhost`.
-pub(super) async fn in_vhost(
+/// `GET policies` and `GET policies/:vhost`.
+pub(super) async fn list(
     State(api): State<Api>,
     login: Login,
-    Path(vhost): Path<String>,
+    vhost: OneOrAll,
     query: Query,
 ) -> Result<Response> {
-    answer::list(&query, rows(&api, &login, PolicyKind::User, Some(&vhost))?)
+    answer::list(&query, rows(&api, &login, PolicyKind::User, &vhost)?)
 }
 
 /// `GET policies/:vhost/:name`.
@@ -170,19 +165,14 @@ pub(super) async fn delete(
     delete_one(&api, &login, PolicyKind::User, &place)
 }
 
-/// `GET operator-policies`.
-pub(super) async fn all_of_operators(State(api): State<Api>, login: Login, query: Query) -> Result<Response> {
-    answer::list(&query, rows(&api, &login, PolicyKind::Operator, None)?)
-}
-
-/// `GET operator-policies/:vhost`.
-pub(super) async fn of_operators_in_vhost(
+/// `GET operator-policies` and `GET operator-policies/:vhost`.
+pub(super) async fn list_of_operators(
     State(api): State<Api>,
     login: Login,
-    Path(vhost): Path<String>,
+    vhost: OneOrAll,
     query: Query,
 ) -> Result<Response> {
-    answer::list(&query, rows(&api, &login, PolicyKind::Operator, Some(&vhost))?)
+    answer::list(&query, rows(&api, &login, PolicyKind::Operator, &vhost)?)
 }
 
 /// `GET operator-policies/:vhost/:name`.
@@ -246,9 +236,9 @@ pub(super) async fn effective_of_queue(
     Path((vhost, name)): Path<(String, String)>,
 ) -> Result<Json<Value>> {
     let vhost = api.seen(&login, &vhost)?;
-    let queue = vhost.queue(&name).filter(|queue| !queue.spec.hidden);
+    let queue = vhost.queue(&name).filter(|queue| !queue.hidden);
     let queue = queue.ok_or_else(|| Refused::not_found("queue_not_found"))?;
-    let options = queue_options::read(&queue.name, &queue.vhost, &queue.spec, false)?;
+    let options = queue_options::read(&queue.name, &queue.vhost, &queue.spec(), false)?;
     let matched = queue.matched();
     let effective = Effective::of(&options.rules, options.object() == Object::QuorumQueue, &matched);
     let settings = effective.settings();

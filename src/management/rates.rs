@@ -21,7 +21,7 @@ use crate::broker::queue_handle::QueueStats;
 use crate::broker::registry::Churn;
 
 /// Names of the messages counters of queues, and of their details.
-const MESSAGE_NAMES: [(&str, &str); 9] = [
+pub(super) const MESSAGE_NAMES: [(&str, &str); 9] = [
     ("publish", "publish_details"),
     ("deliver", "deliver_details"),
     ("deliver_no_ack", "deliver_no_ack_details"),
@@ -32,17 +32,17 @@ const MESSAGE_NAMES: [(&str, &str); 9] = [
     ("redeliver", "redeliver_details"),
     ("ack", "ack_details"),
 ];
-const LENGTH_NAMES: [(&str, &str); 3] = [
+pub(super) const LENGTH_NAMES: [(&str, &str); 3] = [
     ("messages", "messages_details"),
     ("messages_ready", "messages_ready_details"),
     ("messages_unacknowledged", "messages_unacknowledged_details"),
 ];
-const GLOBAL_NAMES: [(&str, &str); 3] = [
+pub(super) const GLOBAL_NAMES: [(&str, &str); 3] = [
     ("confirm", "confirm_details"),
     ("return_unroutable", "return_unroutable_details"),
     ("drop_unroutable", "drop_unroutable_details"),
 ];
-const CHURN_NAMES: [(&str, &str); 7] = [
+pub(super) const CHURN_NAMES: [(&str, &str); 7] = [
     ("connection_created", "connection_created_details"),
     ("connection_closed", "connection_closed_details"),
     ("channel_created", "channel_created_details"),
@@ -273,6 +273,18 @@ impl Readings {
 }
 
 impl Snapshot {
+    /// The rate that a queue's answer shows at this path, if there is one at it.
+    pub(super) fn rate_at(&self, id: QueueId, path: &str) -> Option<f64> {
+        let place = |names: &[(&str, &str)], path: &str| {
+            names.iter().position(|(_, details)| path.strip_prefix(details) == Some(".rate"))
+        };
+        let rate = |of: &dyn Fn(&QueueReading) -> f64| self.0.queues.get(&id).map_or(0.0, of);
+        if let Some(path) = path.strip_prefix("message_stats.") {
+            return place(&MESSAGE_NAMES, path).map(|place| rate(&|known| known.messages.rates[place]));
+        }
+        place(&LENGTH_NAMES, path).map(|place| rate(&|known| known.lengths.rates[place]))
+    }
+
     pub(super) fn queue(&self, id: QueueId, view: &QueueView) -> QueueRates {
         let reading = self.0.queue(id);
         let reading = reading.as_ref();

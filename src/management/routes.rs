@@ -10,12 +10,14 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
-use super::documented::{Routes, any_object, body, check, delete, list, nothing, one, post, stream, text};
+use super::documented::{
+    Gives, Routes, any_object, body, check, delete, list, nothing, one, post, stream, text, whole,
+};
 use super::error::Refused;
 use super::{
-    Api, access, accounts, attempts, bindings, connections, consumers, delayed, error, events, exchanges,
-    export, facts, get as got, health, import, limits, login, logs, node, not_here, overview, parameters,
-    policies, publish, queues, redrive, server, topic_permissions, topology, vhosts,
+    Api, access, accounts, answers, attempts, bindings, connections, consumers, delayed, error, events,
+    exchanges, export, facts, get as got, health, import, limits, login, logs, node, not_here, overview,
+    parameters, policies, publish, queues, redrive, server, topic_permissions, topology, vhosts,
 };
 
 /// Bytes of a request's body, unless it carries messages or definitions.
@@ -71,18 +73,27 @@ fn described(api: &Api) -> Routes {
 
 fn about() -> Routes {
     Routes::about("Broker")
-        .at("/overview", one("Totals, rates and listeners", overview::get))
+        .at("/overview", one("Totals, rates and listeners", &answers::OVERVIEW, overview::get))
         .at(
             "/events",
             stream("A stream of server-sent events: answers, each time they have changed", events::listen)
                 .query("watch", "A path below `/api` with its query; may be given up to 16 times."),
         )
-        .at("/cluster-name", one("The cluster's name", overview::cluster_name))
+        .at(
+            "/cluster-name",
+            whole("The cluster's name", &answers::CLUSTER_NAME, overview::cluster_name).put(
+                "Gives it another",
+                body::<overview::ClusterName>(),
+                overview::put_cluster_name,
+            ),
+        )
         .at("/version", text("The version", overview::version).for_everybody())
-        .at("/extensions", list("Extensions of the dashboard", overview::extensions))
+        .at("/extensions", list("Extensions of the dashboard", &answers::NOTHING, not_here::none))
         .at(
             "/logs",
-            one("The last lines of the log", logs::all).query("after", LOG_AFTER).query("level", LOG_LEVEL),
+            whole("The last lines of the log", &answers::LOG, logs::all)
+                .query("after", LOG_AFTER)
+                .query("level", LOG_LEVEL),
         )
         .at(
             "/livelog",
@@ -93,9 +104,9 @@ fn about() -> Routes {
             .query("after", LOG_AFTER)
             .query("level", LOG_LEVEL),
         )
-        .at("/nodes", list("Nodes: this one", node::all))
-        .at("/nodes/{name}", one("A node", node::get))
-        .at("/nodes/{name}/memory", one("What a node's memory is used for", node::memory))
+        .at("/nodes", list("Nodes: this one", &answers::NODE, node::all))
+        .at("/nodes/{name}", one("A node", &answers::NODE, node::get))
+        .at("/nodes/{name}/memory", one("What a node's memory is used for", &answers::MEMORY, node::memory))
 }
 
 /// What the parameters of the log say.
@@ -104,25 +115,38 @@ const LOG_LEVEL: &str = "Only lines as grave as this: `error`, `warn`, `info`, `
 
 fn virtual_hosts() -> Routes {
     Routes::about("Virtual hosts")
-        .at("/vhosts", list("Virtual hosts", vhosts::all))
+        .at("/vhosts", list("Virtual hosts", &answers::VHOST, vhosts::all))
         .at(
             "/vhosts/{vhost}",
-            one("A virtual host", vhosts::get)
+            one("A virtual host", &answers::VHOST, vhosts::get)
                 .put("Creates or changes a virtual host", body::<vhosts::Metadata>(), vhosts::put)
                 .delete("Deletes a virtual host with all that is in it", vhosts::delete),
         )
         .at(
             "/vhosts/{vhost}/deletion/protection",
-            post("Protects a virtual host from deletion", nothing(), vhosts::protected)
+            post("Protects a virtual host from deletion", nothing(), Gives::Nothing, vhosts::protected)
                 .delete("Lifts the protection", vhosts::unprotected),
         )
-        .at("/vhosts/{vhost}/permissions", list("Permissions in a virtual host", accounts::permissions_in))
+        .at(
+            "/vhosts/{vhost}/permissions",
+            list("Permissions in a virtual host", &answers::PERMISSION, accounts::permissions_in),
+        )
         .at(
             "/vhosts/{vhost}/topic-permissions",
-            list("Topic permissions in a virtual host", topic_permissions::in_vhost),
+            list(
+                "Topic permissions in a virtual host",
+                &answers::TOPIC_PERMISSION,
+                topic_permissions::in_vhost,
+            ),
         )
-        .at("/vhosts/{vhost}/connections", list("Connections to a virtual host", connections::in_vhost))
-        .at("/vhosts/{vhost}/channels", list("Channels of a virtual host", connections::channels_in_vhost))
+        .at(
+            "/vhosts/{vhost}/connections",
+            list("Connections to a virtual host", &answers::CONNECTION, connections::list),
+        )
+        .at(
+            "/vhosts/{vhost}/channels",
+            list("Channels of a virtual host", &answers::CHANNEL, connections::channels),
+        )
 }
 
 fn messages(api: &Api) -> Routes {
@@ -132,91 +156,115 @@ fn messages(api: &Api) -> Routes {
     Routes::about("Messages")
         .at(
             "/exchanges/{vhost}/{name}/publish",
-            post("Publishes a message", body::<publish::Publication>(), publish::publish)
-                .body_bytes_max(publication),
+            post(
+                "Publishes a message",
+                body::<publish::Publication>(),
+                Gives::One(&answers::ROUTED),
+                publish::publish,
+            )
+            .body_bytes_max(publication),
         )
-        .at("/queues/{vhost}/{name}/get", post("Gets messages, or looks at them where they stand (`peek`)", body::<got::Wish>(), got::get))
+        .at(
+            "/queues/{vhost}/{name}/get",
+            post(
+                "Gets messages, or looks at them where they stand (`peek`)",
+                body::<got::Wish>(),
+                Gives::Many(&answers::MESSAGE),
+                got::get,
+            ),
+        )
         .at("/queues/{vhost}/{name}/contents", delete("Purges a queue", queues::purge))
         .at(
             "/queues/{vhost}/{name}/redrive",
             post(
                 "Moves messages back to the queue each came from, or to a queue or an exchange; reports as it goes on to who accepts events",
                 body::<redrive::Wish>(),
+                Gives::One(&answers::REDRIVEN),
                 redrive::redrive,
             ),
         )
         .at(
             "/exchanges/{vhost}/{name}/delayed",
-            one("Messages that wait for their time, the next due first", delayed::list)
-                .query("after", "Only those behind the message with this id.")
-                .query("page_size", "Messages of a page, 1 to 100; 50 if nothing is said."),
+            whole(
+                "Messages that wait for their time, the next due first",
+                &answers::DELAYED_PAGE,
+                delayed::list,
+            )
+            .query("after", "Only those behind the message with this id.")
+            .query("page_size", "Messages of a page, 1 to 100; 50 if nothing is said."),
         )
         .at(
             "/exchanges/{vhost}/{name}/delayed/{id}",
-            one("A delayed message, with its body", delayed::one)
+            whole("A delayed message, with its body", &answers::DELAYED, delayed::one)
                 .query("truncate", "Bytes of the body to show; 65536 if nothing is said.")
                 .put("Gives it another time", body::<delayed::Time>(), delayed::reschedule)
                 .delete("Drops it", delayed::cancel),
         )
         .at(
             "/exchanges/{vhost}/{name}/delayed/{id}/release",
-            post("Releases it now", nothing(), delayed::release),
+            post("Releases it now", nothing(), Gives::Nothing, delayed::release),
         )
 }
 
 fn entities() -> Routes {
     const UNUSED: &str = "`true`: only if nobody uses it.";
     Routes::about("Exchanges, queues, bindings")
-        .at("/exchanges", list("Exchanges", exchanges::all))
-        .at("/exchanges/{vhost}", list("Exchanges of a virtual host", exchanges::in_vhost))
+        .at("/exchanges", list("Exchanges", &answers::EXCHANGE, exchanges::list))
+        .at("/exchanges/{vhost}", list("Exchanges of a virtual host", &answers::EXCHANGE, exchanges::list))
         .at(
             "/exchanges/{vhost}/{name}",
-            one("An exchange", exchanges::get)
+            one("An exchange", &answers::EXCHANGE, exchanges::get)
                 .put("Declares an exchange", body::<exchanges::Declaration>(), exchanges::put)
                 .delete("Deletes an exchange", exchanges::delete)
                 .query("if-unused", UNUSED),
         )
         .at(
             "/exchanges/{vhost}/{name}/bindings/source",
-            list("Bindings from an exchange", bindings::from_exchange),
+            list("Bindings from an exchange", &answers::BINDING, bindings::from_exchange),
         )
         .at(
             "/exchanges/{vhost}/{name}/bindings/destination",
-            list("Bindings to an exchange", bindings::to_exchange),
+            list("Bindings to an exchange", &answers::BINDING, bindings::to_exchange),
         )
         .at(
             "/queues",
-            list("Queues", queues::all).query("disable_stats", STATS).query("enable_queue_totals", TOTALS),
+            list("Queues", &answers::QUEUE, queues::list)
+                .query("disable_stats", STATS)
+                .query("enable_queue_totals", TOTALS),
         )
-        .at("/queues/detailed", list("Queues", queues::all))
+        .at("/queues/detailed", list("Queues", &answers::QUEUE, queues::list))
         .at(
             "/queues/{vhost}",
-            list("Queues of a virtual host", queues::in_vhost)
+            list("Queues of a virtual host", &answers::QUEUE, queues::list)
                 .query("disable_stats", STATS)
                 .query("enable_queue_totals", TOTALS),
         )
         .at(
             "/queues/{vhost}/{name}",
-            one("A queue, with its consumers", queues::get)
+            one("A queue, with its consumers", &answers::QUEUE, queues::get)
                 .put("Declares a queue", body::<queues::Declaration>(), queues::put)
                 .delete("Deletes a queue", queues::delete)
                 .query("if-unused", UNUSED)
                 .query("if-empty", "`true`: only if there is no message in it."),
         )
-        .at("/queues/{vhost}/{name}/bindings", list("Bindings of a queue", bindings::of_queue))
-        .at("/bindings", list("Bindings", bindings::all))
-        .at("/bindings/{vhost}", list("Bindings of a virtual host", bindings::in_vhost))
+        .at(
+            "/queues/{vhost}/{name}/bindings",
+            list("Bindings of a queue", &answers::BINDING, bindings::of_queue),
+        )
+        .at("/bindings", list("Bindings", &answers::BINDING, bindings::list))
+        .at("/bindings/{vhost}", list("Bindings of a virtual host", &answers::BINDING, bindings::list))
         .at(
             "/bindings/{vhost}/e/{source}/{kind}/{destination}",
-            list("Bindings between two", bindings::between).post(
+            list("Bindings between two", &answers::BINDING, bindings::between).post(
                 "Binds; `Location` is the new binding's path",
                 body::<bindings::Properties>(),
+                Gives::New,
                 bindings::post,
             ),
         )
         .at(
             "/bindings/{vhost}/e/{source}/{kind}/{destination}/{properties}",
-            one("A binding", bindings::get).delete("Unbinds", bindings::delete),
+            one("A binding", &answers::BINDING, bindings::get).delete("Unbinds", bindings::delete),
         )
 }
 
@@ -226,62 +274,84 @@ const TOTALS: &str = "`true`: with `disable_stats`, the numbers of messages all 
 
 fn clients() -> Routes {
     Routes::about("Connections, channels, consumers")
-        .at("/connections", list("Connections", connections::all))
+        .at("/connections", list("Connections", &answers::CONNECTION, connections::list))
         .at(
             "/connections/{name}",
-            one("A connection", connections::get)
+            one("A connection", &answers::CONNECTION, connections::get)
                 .delete("Closes a connection; the header `X-Reason` says why", connections::delete),
         )
-        .at("/connections/{name}/channels", list("Channels of a connection", connections::channels_of))
+        .at(
+            "/connections/{name}/channels",
+            list("Channels of a connection", &answers::CHANNEL, connections::channels_of),
+        )
         .at(
             "/connections/username/{user}",
-            list("Connections of a user", connections::of_user)
+            list("Connections of a user", &answers::CONNECTION, connections::of_user)
                 .delete("Closes a user's connections", connections::delete_of_user),
         )
-        .at("/channels", list("Channels", connections::channels))
-        .at("/channels/{name}", one("A channel", connections::get_channel))
-        .at("/consumers", list("Consumers", consumers::all))
-        .at("/consumers/{vhost}", list("Consumers of a virtual host", consumers::in_vhost))
+        .at("/channels", list("Channels", &answers::CHANNEL, connections::channels))
+        .at("/channels/{name}", one("A channel", &answers::CHANNEL, connections::get_channel))
+        .at("/consumers", list("Consumers", &answers::CONSUMER, consumers::list))
+        .at("/consumers/{vhost}", list("Consumers of a virtual host", &answers::CONSUMER, consumers::list))
 }
 
 fn people() -> Routes {
     Routes::about("Users and permissions")
-        .at("/whoami", one("Who is logged in", accounts::whoami))
+        .at("/whoami", whole("Who is logged in", &answers::WHO, accounts::whoami))
         .at(
             "/login",
-            post("Opens a session and sets its cookie", body::<login::Credentials>(), login::login)
-                .for_everybody()
-                .refusing_logins(),
+            post(
+                "Opens a session and sets its cookie",
+                body::<login::Credentials>(),
+                Gives::One(&answers::WHO),
+                login::login,
+            )
+            .for_everybody()
+            .refusing_logins(),
         )
-        .at("/logout", post("Ends the session", nothing(), login::logout).for_everybody())
+        .at("/logout", post("Ends the session", nothing(), Gives::Nothing, login::logout).for_everybody())
         .at(
             "/auth/attempts/{node}",
-            list("Logins by protocol", attempts::by_protocol).delete("Counts anew", attempts::reset),
+            list("Logins by protocol", &answers::ATTEMPTS, attempts::by_protocol)
+                .delete("Counts anew", attempts::reset),
         )
         .at(
             "/auth/attempts/{node}/source",
-            list("Logins by address", attempts::by_source).delete("Counts anew", attempts::reset),
+            list("Logins by address", &answers::ATTEMPTS, attempts::by_source)
+                .delete("Counts anew", attempts::reset),
         )
-        .at("/auth/hash_password/{password}", one("A password, hashed for `password_hash`", accounts::hash))
-        .at("/users", list("Users", accounts::all))
-        .at("/users/", list("Users", accounts::all))
-        .at("/users/bulk-delete", post("Deletes users", body::<accounts::Names>(), accounts::delete_many))
-        .at("/users/without-permissions", list("Users without permissions", accounts::without_permissions))
+        .at(
+            "/auth/hash_password/{password}",
+            whole("A password, hashed for `password_hash`", &answers::HASH, accounts::hash),
+        )
+        .at("/users", list("Users", &answers::USER, accounts::all))
+        .at("/users/", list("Users", &answers::USER, accounts::all))
+        .at(
+            "/users/bulk-delete",
+            post("Deletes users", body::<accounts::Names>(), Gives::Nothing, accounts::delete_many),
+        )
+        .at(
+            "/users/without-permissions",
+            list("Users without permissions", &answers::USER, accounts::without_permissions),
+        )
         .at(
             "/users/{user}",
-            one("A user", accounts::get)
+            one("A user", &answers::USER, accounts::get)
                 .put("Creates or changes a user", body::<accounts::UserBody>(), accounts::put)
                 .delete("Deletes a user", accounts::delete),
         )
-        .at("/users/{user}/permissions", list("Permissions of a user", accounts::permissions_of))
+        .at(
+            "/users/{user}/permissions",
+            list("Permissions of a user", &answers::PERMISSION, accounts::permissions_of),
+        )
         .at(
             "/users/{user}/topic-permissions",
-            list("Topic permissions of a user", topic_permissions::of_user),
+            list("Topic permissions of a user", &answers::TOPIC_PERMISSION, topic_permissions::of_user),
         )
-        .at("/permissions", list("Permissions", accounts::all_permissions))
+        .at("/permissions", list("Permissions", &answers::PERMISSION, accounts::all_permissions))
         .at(
             "/permissions/{vhost}/{user}",
-            one("A user's permissions in a virtual host", accounts::get_permission)
+            one("A user's permissions in a virtual host", &answers::PERMISSION, accounts::get_permission)
                 .put("Sets them", any_object(), accounts::put_permission)
                 .delete("Takes them away", accounts::delete_permission),
         )
@@ -290,14 +360,24 @@ fn people() -> Routes {
 fn definitions() -> Routes {
     const DRY: &str = "`true`: says what would change, and changes nothing.";
     let all = || {
-        one("Definitions of the broker", export::cluster)
-            .post("Imports definitions", any_object(), import::cluster)
+        one("Definitions of the broker", &answers::DEFINITIONS, export::cluster)
+            .post(
+                "Imports definitions",
+                any_object(),
+                Gives::OneOrNothing(&answers::DRY_RUN),
+                import::cluster,
+            )
             .query("dry_run", DRY)
             .body_bytes_max(DEFINITIONS_BYTES_MAX)
     };
     let some = || {
-        one("Definitions of a virtual host", export::of_vhost)
-            .post("Imports definitions into a virtual host", any_object(), import::of_vhost)
+        one("Definitions of a virtual host", &answers::VHOST_DEFINITIONS, export::of_vhost)
+            .post(
+                "Imports definitions into a virtual host",
+                any_object(),
+                Gives::OneOrNothing(&answers::DRY_RUN),
+                import::of_vhost,
+            )
             .query("dry_run", DRY)
             .body_bytes_max(DEFINITIONS_BYTES_MAX)
     };
@@ -312,16 +392,29 @@ fn topologies() -> Routes {
     Routes::about("Topology")
         .at(
             "/topology/plan",
-            post("What differs from a topology", body::<topology::Wish>(), topology::plan)
-                .body_bytes_max(DEFINITIONS_BYTES_MAX),
+            post(
+                "What differs from a topology",
+                body::<topology::Wish>(),
+                Gives::One(&answers::PLAN),
+                topology::plan,
+            )
+            .body_bytes_max(DEFINITIONS_BYTES_MAX),
         )
         .at(
             "/topology/apply",
-            post("Makes the broker as a topology says", body::<topology::Wish>(), topology::apply)
-                .refuses("409", "The broker has changed since the plan was made.")
-                .body_bytes_max(DEFINITIONS_BYTES_MAX),
+            post(
+                "Makes the broker as a topology says",
+                body::<topology::Wish>(),
+                Gives::One(&answers::PLAN),
+                topology::apply,
+            )
+            .refuses("409", "The broker has changed since the plan was made.")
+            .body_bytes_max(DEFINITIONS_BYTES_MAX),
         )
-        .at("/topology/drift", one("What differs from the declared topology", topology::drift))
+        .at(
+            "/topology/drift",
+            whole("What differs from the declared topology", &answers::DRIFT, topology::drift),
+        )
 }
 
 fn checks() -> Routes {
@@ -356,14 +449,17 @@ fn checks() -> Routes {
             check("Always well", health::well_for_users),
         )
         .at("/healthchecks/node", check("Always well", health::well_for_users))
-        .at("/healthchecks/node/{name}", check("Always well", health::well_for_users))
+        .at("/healthchecks/node/{name}", check("Well if it is this node", health::node))
         .at("/aliveness-test/{vhost}", check("Declares a queue, publishes, gets", health::aliveness))
 }
 
 fn rules() -> Routes {
     Routes::about("Limits, topic permissions and parameters")
-        .at("/vhost-limits", list("Limits of virtual hosts", limits::of_vhosts))
-        .at("/vhost-limits/{vhost}", list("Limits of a virtual host", limits::of_one_vhost))
+        .at("/vhost-limits", list("Limits of virtual hosts", &answers::VHOST_LIMITS, limits::of_vhosts))
+        .at(
+            "/vhost-limits/{vhost}",
+            list("Limits of a virtual host", &answers::VHOST_LIMITS, limits::of_one_vhost),
+        )
         .at(
             "/vhost-limits/{vhost}/{limit}",
             delete("Takes a limit away", limits::delete_of_vhost).put(
@@ -372,8 +468,8 @@ fn rules() -> Routes {
                 limits::put_of_vhost,
             ),
         )
-        .at("/user-limits", list("Limits of users", limits::of_users))
-        .at("/user-limits/{user}", list("Limits of a user", limits::of_one_user))
+        .at("/user-limits", list("Limits of users", &answers::USER_LIMITS, limits::of_users))
+        .at("/user-limits/{user}", list("Limits of a user", &answers::USER_LIMITS, limits::of_one_user))
         .at(
             "/user-limits/{user}/{limit}",
             delete("Takes a limit away", limits::delete_of_user).put(
@@ -382,31 +478,51 @@ fn rules() -> Routes {
                 limits::put_of_user,
             ),
         )
-        .at("/topic-permissions", list("Topic permissions", topic_permissions::all))
+        .at(
+            "/topic-permissions",
+            list("Topic permissions", &answers::TOPIC_PERMISSION, topic_permissions::all),
+        )
         .at(
             "/topic-permissions/{vhost}/{user}",
-            list("A user's topic permissions in a virtual host", topic_permissions::get)
-                .put("Sets one", any_object(), topic_permissions::put)
-                .delete("Takes them away", topic_permissions::delete),
+            list(
+                "A user's topic permissions in a virtual host",
+                &answers::TOPIC_PERMISSION,
+                topic_permissions::get,
+            )
+            .put("Sets one", any_object(), topic_permissions::put)
+            .delete("Takes them away", topic_permissions::delete),
         )
         .at(
             "/topic-permissions/{vhost}/{user}/{exchange}",
-            list("A user's topic permission on an exchange", topic_permissions::get_one)
-                .delete("Takes it away", topic_permissions::delete_one),
+            list(
+                "A user's topic permission on an exchange",
+                &answers::TOPIC_PERMISSION,
+                topic_permissions::get_one,
+            )
+            .delete("Takes it away", topic_permissions::delete_one),
         )
-        .at("/parameters", list("Parameters", parameters::all))
-        .at("/parameters/{component}", list("Parameters of a component", parameters::of_component))
-        .at("/parameters/{component}/{vhost}", list("Those of a virtual host", parameters::in_vhost))
+        .at("/parameters", list("Parameters", &answers::PARAMETER, parameters::all))
+        .at(
+            "/parameters/{component}",
+            list("Parameters of a component", &answers::PARAMETER, parameters::of_component),
+        )
+        .at(
+            "/parameters/{component}/{vhost}",
+            list("Those of a virtual host", &answers::PARAMETER, parameters::in_vhost),
+        )
         .at(
             "/parameters/{component}/{vhost}/{name}",
-            one("A parameter", parameters::get)
+            one("A parameter", &answers::PARAMETER, parameters::get)
                 .put("Sets it", body::<parameters::ParameterBody>(), parameters::put)
                 .delete("Takes it away", parameters::delete),
         )
-        .at("/global-parameters", list("Global parameters", parameters::all_global))
+        .at(
+            "/global-parameters",
+            list("Global parameters", &answers::GLOBAL_PARAMETER, parameters::all_global),
+        )
         .at(
             "/global-parameters/{name}",
-            one("A global parameter", parameters::get_global)
+            one("A global parameter", &answers::GLOBAL_PARAMETER, parameters::get_global)
                 .put("Sets it", body::<parameters::ParameterBody>(), parameters::put_global)
                 .delete("Takes it away", parameters::delete_global),
         )
@@ -414,48 +530,56 @@ fn rules() -> Routes {
 
 fn policies() -> Routes {
     Routes::about("Policies")
-        .at("/policies", list("Policies", policies::all))
-        .at("/policies/{vhost}", list("Policies of a virtual host", policies::in_vhost))
+        .at("/policies", list("Policies", &answers::POLICY, policies::list))
+        .at("/policies/{vhost}", list("Policies of a virtual host", &answers::POLICY, policies::list))
         .at(
             "/policies/{vhost}/{name}",
-            one("A policy", policies::get)
+            one("A policy", &answers::POLICY, policies::get)
                 .put("Sets it", body::<policies::PolicyBody>(), policies::put)
                 .delete("Deletes it", policies::delete),
         )
-        .at("/operator-policies", list("Operator policies", policies::all_of_operators))
+        .at("/operator-policies", list("Operator policies", &answers::POLICY, policies::list_of_operators))
         .at(
             "/operator-policies/{vhost}",
-            list("Operator policies of a virtual host", policies::of_operators_in_vhost),
+            list("Operator policies of a virtual host", &answers::POLICY, policies::list_of_operators),
         )
         .at(
             "/operator-policies/{vhost}/{name}",
-            one("An operator policy", policies::get_of_operators)
+            one("An operator policy", &answers::POLICY, policies::get_of_operators)
                 .put("Sets it", body::<policies::PolicyBody>(), policies::put_of_operators)
                 .delete("Deletes it", policies::delete_of_operators),
         )
         .at(
             "/queues/{vhost}/{name}/effective",
-            one("What a queue keeps to, and who said so", policies::effective_of_queue),
+            whole(
+                "What a queue keeps to, and who said so",
+                &answers::EFFECTIVE,
+                policies::effective_of_queue,
+            ),
         )
         .at(
             "/exchanges/{vhost}/{name}/effective",
-            one("What an exchange keeps to, and who said so", policies::effective_of_exchange),
+            whole(
+                "What an exchange keeps to, and who said so",
+                &answers::EFFECTIVE,
+                policies::effective_of_exchange,
+            ),
         )
 }
 
 fn not_here() -> Routes {
     let object = || {
-        one("None", not_here::missing)
+        whole("None", &answers::NOTHING, not_here::missing)
             .put("Refused", any_object(), not_here::unsupported)
             .delete("None", not_here::missing)
     };
     Routes::about("Empty here")
-        .at("/feature-flags", list("None", not_here::none))
-        .at("/deprecated-features", list("None", not_here::none))
-        .at("/deprecated-features/used", list("None", not_here::none))
-        .at("/shovels", list("None", not_here::none))
-        .at("/shovels/{vhost}", list("None", not_here::none_in_vhost))
+        .at("/feature-flags", list("None", &answers::NOTHING, not_here::none))
+        .at("/deprecated-features", list("None", &answers::NOTHING, not_here::none))
+        .at("/deprecated-features/used", list("None", &answers::NOTHING, not_here::none))
+        .at("/shovels", list("None", &answers::NOTHING, not_here::none))
+        .at("/shovels/{vhost}", list("None", &answers::NOTHING, not_here::none_in_vhost))
         .at("/shovels/vhost/{vhost}/{name}", object())
-        .at("/federation-links", list("None", not_here::none))
-        .at("/federation-links/{vhost}", list("None", not_here::none_in_vhost))
+        .at("/federation-links", list("None", &answers::NOTHING, not_here::none))
+        .at("/federation-links/{vhost}", list("None", &answers::NOTHING, not_here::none_in_vhost))
 }

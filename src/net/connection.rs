@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::clock::now;
-use super::control::{Close, Control};
+use super::control::{Control, Order};
 use super::reader::poll_receive;
 use super::writer;
 use crate::broker::Broker;
@@ -132,7 +132,7 @@ impl<R: AsyncRead + Unpin> Reading<R> {
                         .await
                     {
                         None => self.again(false),
-                        Some(close) => match self.close(close) {
+                        Some(order) => match self.obey(order) {
                             Ok(outcome) => outcome,
                             Err(end) => return end,
                         },
@@ -151,7 +151,7 @@ impl<R: AsyncRead + Unpin> Reading<R> {
                             self.timer.last_heard = Instant::now();
                             self.again(false)
                         }
-                        Some(close) => match self.close(close) {
+                        Some(order) => match self.obey(order) {
                             Ok(outcome) => outcome,
                             Err(end) => return end,
                         },
@@ -176,7 +176,7 @@ impl<R: AsyncRead + Unpin> Reading<R> {
             let received = poll_fn(|context| poll_receive(context, socket, connection, left));
             tokio::select! {
                 biased;
-                close = control.closed() => return self.close(close),
+                order = control.ordered() => return self.obey(order),
                 received = received => {
                     self.timer.last_heard = Instant::now();
                     return match received {
@@ -204,7 +204,7 @@ impl<R: AsyncRead + Unpin> Reading<R> {
         connection: &Connection,
         control: &Control,
         ready: impl Future<Output = ()>,
-    ) -> Option<Close> {
+    ) -> Option<Order> {
         tokio::pin!(ready);
         let heartbeat = heartbeat_of(connection);
         loop {
@@ -217,7 +217,7 @@ impl<R: AsyncRead + Unpin> Reading<R> {
             let at = timer.expires.map_or(at, |(_, expires)| expires.min(at));
             tokio::select! {
                 biased;
-                close = control.closed() => return Some(close),
+                order = control.ordered() => return Some(order),
                 () = &mut ready => return None,
                 () = tokio::time::sleep_until(at) => {
                     if heartbeat.is_some() {
@@ -258,7 +258,7 @@ impl<R: AsyncRead + Unpin> Reading<R> {
     fn timer_fired(&mut self) -> Result<(), End> {
         let now = Instant::now();
         if self.timer.has_expired(now) {
-            return self.close(expired()).map(|_| ());
+            return self.obey(expired()).map(|_| ());
         }
         match self.timer.stage {
             Stage::Handshake => {
@@ -291,17 +291,21 @@ impl<R: AsyncRead + Unpin> Reading<R> {
         }
     }
 
-    fn close(&mut self, close: Close) -> Result<Outcome, End> {
-        match close {
-            Close::AtOnce => Err(End::Lost),
-            Close::Politely(_) if !self.connection.is_open() => Err(End::Lost),
-            Close::Politely(error) => {
+    fn obey(&mut self, order: Order) -> Result<Outcome, End> {
+        match order {
+            Order::AtOnce => Err(End::Lost),
+            Order::Politely(_) if !self.connection.is_open() => Err(End::Lost),
+            Order::Politely(error) => {
                 tokio::task::block_in_place(|| self.connection.shut(&error));
                 Ok(Outcome::More)
             }
-            Close::Channel { number, incarnation, error } => {
+            Order::Channel { number, incarnation, error } => {
                 tokio::task::block_in_place(|| self.connection.shut_channel(number, incarnation, &error));
                 // What was waited for may concern other channels.
+                Ok(self.again(false))
+            }
+            Order::Retime => {
+                self.connection.retime(now());
                 Ok(self.again(false))
             }
         }
@@ -344,9 +348,9 @@ impl<R: AsyncRead + Unpin> Reading<R> {
 }
 
 /// The client's token has ended.
-fn expired() -> Close {
+fn expired() -> Order {
     let text = "credential expired";
-    Close::Politely(AmqpError::new(ReplyCode::ConnectionForced, MethodId::default(), text))
+    Order::Politely(AmqpError::new(ReplyCode::ConnectionForced, MethodId::default(), text))
 }
 
 fn heartbeat_of(connection: &Connection) -> Option<Duration> {

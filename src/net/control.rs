@@ -1,35 +1,39 @@
-//! How others reach into a connection's tasks: to close it.
+//! How others reach into a connection's tasks: to close it, or to have it look again.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use crate::broker::registry::Closer;
+use crate::broker::registry::Remote;
 use crate::session::error::{AmqpError, MethodId, ReplyCode};
 use crate::session::overdue::Ender;
 
 /// The handle of one connection's tasks.
 #[derive(Debug, Default)]
 pub(super) struct Control {
-    close: Mutex<Option<Close>>,
+    close: Mutex<Option<Order>>,
+    retime: AtomicBool,
     changed: Notify,
 }
 
-/// Why a connection, or one channel of it, is to end.
+/// What a connection is to do.
 #[derive(Clone, Debug)]
-pub(super) enum Close {
+pub(super) enum Order {
     /// Tell the client, and wait for its answer.
     Politely(AmqpError),
     /// Tell the client that one channel ends, if it is still this one.
     Channel { number: u16, incarnation: u64, error: AmqpError },
     /// The socket is of no use any more.
     AtOnce,
+    /// Its channels are to keep to the consumer timeouts of now.
+    Retime,
 }
 
 impl Ender for Control {
     fn end_channel(&self, channel: u16, incarnation: u64, error: AmqpError) {
-        self.close(Close::Channel { number: channel, incarnation, error });
+        self.close(Order::Channel { number: channel, incarnation, error });
     }
 }
 
@@ -38,9 +42,9 @@ impl Control {
         Arc::default()
     }
 
-    pub(super) fn close(&self, how: Close) {
+    pub(super) fn close(&self, how: Order) {
         let mut close = self.close.lock();
-        let channel_only = matches!(how, Close::Channel { .. });
+        let channel_only = matches!(how, Order::Channel { .. });
         if !(channel_only && close.is_some()) {
             *close = Some(how);
         }
@@ -48,20 +52,28 @@ impl Control {
         self.changed.notify_one();
     }
 
-    /// Waits until the connection is to be closed.
-    pub(super) async fn closed(&self) -> Close {
+    /// Waits until the connection is to do something.
+    pub(super) async fn ordered(&self) -> Order {
         loop {
             if let Some(close) = self.close.lock().take() {
                 return close;
+            }
+            if self.retime.swap(false, Ordering::AcqRel) {
+                return Order::Retime;
             }
             self.changed.notified().await;
         }
     }
 }
 
-impl Closer for Control {
+impl Remote for Control {
     fn close(&self, text: &str) {
         let error = AmqpError::new(ReplyCode::ConnectionForced, MethodId::default(), text);
-        Self::close(self, Close::Politely(error));
+        Self::close(self, Order::Politely(error));
+    }
+
+    fn retime(&self) {
+        self.retime.store(true, Ordering::Release);
+        self.changed.notify_one();
     }
 }

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use tokio_rustls::server::TlsStream;
 
 use super::connection;
-use super::control::{Close, Control};
+use super::control::{Control, Order};
 use super::machine;
 use super::timer;
 use super::tls::Tls;
@@ -104,7 +104,7 @@ impl Server {
         let text = "broker forced connection closure with reason 'shutdown'";
         let error = AmqpError::new(ReplyCode::ConnectionForced, MethodId::default(), text);
         for control in &self.shared.connections {
-            control.close(Close::Politely(error.clone()));
+            control.close(Order::Politely(error.clone()));
         }
         let deadline = tokio::time::Instant::now() + SHUTDOWN;
         while !self.shared.connections.is_empty() && tokio::time::Instant::now() < deadline {
@@ -225,7 +225,7 @@ impl Guest {
         let reading = tokio::time::timeout_at(self.deadline, proxy_header(socket));
         let read = tokio::select! {
             read = reading => read,
-            _ = self.control.closed() => return false,
+            _ = self.control.ordered() => return false,
         };
         match read {
             Ok(Ok(Some((client, local)))) => {
@@ -245,7 +245,7 @@ impl Guest {
         let accepting = Box::pin(tokio::time::timeout_at(self.deadline, tls.accept(socket)));
         let accepted = tokio::select! {
             accepted = accepting => accepted,
-            _ = self.control.closed() => return None,
+            _ = self.control.ordered() => return None,
         };
         match accepted {
             Ok(Ok((stream, facts))) => {
@@ -269,7 +269,7 @@ impl Guest {
         let broker = Arc::clone(broker);
         let outbox = Outbox::new(broker.limits().outbox_bytes_max);
         let mut connection = Box::new(Connection::new(Arc::clone(&broker), id, peer, Arc::clone(&outbox)));
-        connection.closed_by(Arc::clone(&control) as _);
+        connection.reached_by(Arc::clone(&control) as _);
         connection.ended_by(Arc::clone(&control) as _);
         connection::serve(read, write, connection, outbox, broker, control, deadline)
     }

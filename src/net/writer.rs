@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 
 use super::clock::now;
-use super::control::{Close, Control};
+use super::control::{Control, Order};
 use crate::broker::Broker;
 use crate::broker::turn::Turn;
 use crate::session::outbox::{Next, Outbox, Writing};
@@ -32,7 +32,7 @@ pub(super) async fn run<W: AsyncWrite + Unpin>(
         if let Err(error) = write(&mut socket, &writing).await {
             tracing::debug!("writing: {error}");
             outbox.close();
-            control.close(Close::AtOnce);
+            control.close(Order::AtOnce);
             return;
         }
         let resumed = outbox.written(&mut writing);

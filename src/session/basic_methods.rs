@@ -95,16 +95,9 @@ impl Connection {
             Some(self.as_caller(|broker, vhost, caller, _| broker.readable_queue(vhost, caller, &name))?)
         };
         let priority = number_argument(consume, "x-priority", &name)?.unwrap_or(0);
-        let own_timeout_ms = match number_argument(consume, "x-consumer-timeout", &name)? {
-            None => None,
-            Some(ms) => {
-                let positive = u64::try_from(ms).ok().filter(|ms| *ms > 0);
-                Some(
-                    positive
-                        .ok_or_else(|| bad_argument("x-consumer-timeout", &name, "value_not_positive", ms))?,
-                )
-            }
-        };
+        if let Some(ms) = number_argument(consume, "x-consumer-timeout", &name)?.filter(|ms| *ms <= 0) {
+            return Err(bad_argument("x-consumer-timeout", &name, "value_not_positive", ms));
+        }
         let Some(open) = self.channels.get(&number) else { return Ok(()) };
         let tag = if consume.consumer_tag.as_str().is_empty() {
             self.broker.generated_name("amq.ctag-")
@@ -141,15 +134,13 @@ impl Connection {
         });
         queue.attach(&mut self.turn, &consumer)?;
         if let Some(open) = self.channels.get_mut(&number) {
-            open.consumers.insert(tag.clone(), consumer);
+            open.consumers.insert(tag.clone(), Arc::clone(&consumer));
         }
         if !consume.nowait {
             let ok = basic::ConsumeOk { consumer_tag: short_string(tag.as_str()) };
             self.send(number, &AMQPClass::Basic(basic::AMQPMethod::ConsumeOk(ok)));
         }
-        if let Some(timeout_ms) = own_timeout_ms.or(queue.consumer_timeout_ms())
-            && !consume.no_ack
-        {
+        if let Some(timeout_ms) = consumer.timeout_ms() {
             self.watch(number, &queue, timeout_ms);
         }
         queue.kick(&mut self.turn);
@@ -164,7 +155,7 @@ impl Connection {
             consumer.shared_credit.forget(consumer.id);
             consumer.queue.detach(&mut self.turn, consumer.id);
             consumer.queue.kick(&mut self.turn);
-            if consumer.queue.spec.hidden
+            if consumer.queue.hidden
                 && let Some(open) = self.channels.get_mut(&number)
             {
                 open.replies = None;

@@ -27,7 +27,7 @@ use crate::broker::limits::Limits;
 use crate::broker::names::{ConnectionId, UserName};
 use crate::broker::publish::Publisher;
 use crate::broker::queue_handle::QueueHandle;
-use crate::broker::registry::{Closer, ConnectionFacts, ConnectionHandle, Seat, TlsFacts};
+use crate::broker::registry::{ConnectionFacts, ConnectionHandle, Remote, Seat, TlsFacts};
 use crate::broker::turn::Turn;
 use crate::broker::users::AccessRights;
 use crate::broker::vhost::Vhost;
@@ -149,7 +149,7 @@ pub struct Connection {
     pub(super) blocked: bool,
     /// What others see of it; from `connection.open-ok` on.
     pub(super) handle: Option<Arc<ConnectionHandle>>,
-    closer: Option<Arc<dyn Closer>>,
+    remote: Option<Arc<dyn Remote>>,
     pub(super) open_body: Option<OpenBody>,
 }
 
@@ -188,19 +188,19 @@ impl Connection {
             throttled: false,
             blocked: false,
             handle: None,
-            closer: None,
+            remote: None,
             open_body: None,
         }
     }
 
-    /// How others can have it closed.
-    pub fn closed_by(&mut self, closer: Arc<dyn Closer>) {
-        self.closer = Some(closer);
+    /// How others can reach it.
+    pub fn reached_by(&mut self, remote: Arc<dyn Remote>) {
+        self.remote = Some(remote);
     }
 
     /// Makes it known to others.
     pub(super) fn register(&mut self, vhost: &Vhost) {
-        let (Some(user), Some(closer)) = (self.user().cloned(), self.closer.take()) else { return };
+        let (Some(user), Some(remote)) = (self.user().cloned(), self.remote.take()) else { return };
         let facts = ConnectionFacts {
             id: self.id,
             peer: self.peer.address,
@@ -216,7 +216,7 @@ impl Connection {
             connected_at: self.turn.now,
         };
         let traffic = Arc::clone(&self.outbox.traffic);
-        let handle = ConnectionHandle::new(facts, traffic, Arc::clone(&self.outbox) as _, closer);
+        let handle = ConnectionHandle::new(facts, traffic, Arc::clone(&self.outbox) as _, remote);
         self.broker.connection_opened(vhost, &handle);
         self.handle = Some(handle);
     }

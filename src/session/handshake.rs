@@ -31,7 +31,7 @@ const CAPABILITIES: [&str; 9] = [
     "direct_reply_to",
 ];
 
-fn server_properties() -> FieldTable {
+fn server_properties(cluster: &str) -> FieldTable {
     let mut capabilities = FieldTable::default();
     for capability in CAPABILITIES {
         capabilities.insert(capability.into(), AMQPValue::Boolean(true));
@@ -45,7 +45,7 @@ fn server_properties() -> FieldTable {
     text("platform", concat!("Rust ", env!("CARGO_PKG_RUST_VERSION")));
     text("copyright", "The Leveret authors");
     text("information", "Licensed under the Apache License 2.0");
-    text("cluster_name", "leveret");
+    text("cluster_name", cluster);
     properties.insert("capabilities".into(), AMQPValue::FieldTable(capabilities));
     properties
 }
@@ -69,7 +69,7 @@ impl Connection {
         self.send_connection(connection::AMQPMethod::Start(connection::Start {
             version_major: 0,
             version_minor: 9,
-            server_properties: server_properties(),
+            server_properties: server_properties(&self.broker.cluster_name()),
             mechanisms: mechanisms.into(),
             locales: "en_US".into(),
         }));

@@ -186,8 +186,7 @@ impl Connection {
         for open in self.channels.values_mut() {
             let denied = |consumer: &Consumer| {
                 let queue = &consumer.queue;
-                !queue.spec.hidden
-                    && rights.check(Access::Read, &Resource::Queue(queue.name.clone())).is_err()
+                !queue.hidden && rights.check(Access::Read, &Resource::Queue(queue.name.clone())).is_err()
             };
             for (_, consumer) in open.consumers.extract_if(|_, consumer| denied(consumer)) {
                 consumer.shared_credit.forget(consumer.id);

@@ -90,6 +90,9 @@ impl State {
 
 impl Watch {
     fn ask(self: &Arc<Self>, state: &mut State, now: Millis) {
+        if state.timeouts.is_empty() {
+            return;
+        }
         let at = now.plus(state.interval_ms());
         if state.tick_at.is_none_or(|asked| at < asked) {
             self.broker.tick_at(at, state.tick_at, self);
@@ -142,6 +145,13 @@ impl Connection {
     /// From now on unacknowledged deliveries from `queue` close the channel when they are out longer
     /// than this. The shortest timeout given for a queue counts.
     pub(super) fn watch(&mut self, number: u16, queue: &QueueHandle, timeout_ms: u64) {
+        self.change_watch(number, |timeouts| {
+            let timeout = timeouts.entry(queue.id).or_insert(timeout_ms);
+            *timeout = timeout_ms.min(*timeout);
+        });
+    }
+
+    fn change_watch(&mut self, number: u16, change: impl FnOnce(&mut FxHashMap<QueueId, u64>)) {
         let (Some(open), Some(ender)) = (self.channels.get_mut(&number), &self.ender) else { return };
         let watch = open.watch.get_or_insert_with(|| {
             Arc::new(Watch {
@@ -154,9 +164,34 @@ impl Connection {
             })
         });
         let mut state = watch.state.lock();
-        let timeout = state.timeouts.entry(queue.id).or_insert(timeout_ms);
-        *timeout = timeout_ms.min(*timeout);
+        change(&mut state.timeouts);
         watch.ask(&mut state, self.turn.now);
+    }
+
+    /// From now on the timeouts count that consumers have now: those of their queues may have changed. What was got
+    /// keeps to what was said then.
+    pub fn retime(&mut self, now: Millis) {
+        self.turn.now = now;
+        let numbers: Vec<u16> = self.channels.keys().copied().collect();
+        for number in numbers {
+            let Some(open) = self.channels.get(&number) else { continue };
+            let mut shortest: FxHashMap<QueueId, Option<u64>> = FxHashMap::default();
+            for consumer in open.consumers.values() {
+                let known = shortest.entry(consumer.queue.id).or_default();
+                *known = known.iter().copied().chain(consumer.timeout_ms()).min();
+            }
+            if open.watch.is_none() && shortest.values().all(Option::is_none) {
+                continue;
+            }
+            self.change_watch(number, |timeouts| {
+                for (queue, timeout_ms) in shortest {
+                    match timeout_ms {
+                        Some(timeout_ms) => timeouts.insert(queue, timeout_ms),
+                        None => timeouts.remove(&queue),
+                    };
+                }
+            });
+        }
     }
 
     /// Closes one channel, if it is still the one that is meant.

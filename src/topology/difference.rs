@@ -11,6 +11,7 @@ use super::model::{Id, Kind, Object, Topology, canonical, is_temporary};
 /// How far it goes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
+#[expect(clippy::struct_excessive_bools, reason = "flags of a command")]
 pub struct Options {
     /// Delete what is in the topology's vhosts (and users and global parameters, if it speaks for them) and
     /// not in it.
@@ -19,6 +20,8 @@ pub struct Options {
     pub prune_vhosts: bool,
     /// Delete even what holds messages or is in use.
     pub force: bool,
+    /// Change queues and exchanges in ways that AMQP cannot.
+    pub migrate: bool,
 }
 
 /// What the broker knows.
@@ -41,6 +44,8 @@ pub enum Action {
     Create,
     /// It is there, and can be made the same.
     Change,
+    /// It is there, and becomes the same with all that belongs to it, which AMQP has no word for.
+    Migrate,
     /// It is there, and should not be.
     Delete,
     /// It is there, is different, and cannot be changed; or something it needs is not there.
@@ -123,6 +128,7 @@ impl Plan {
             "steps": self.steps.iter().map(Step::to_json).collect::<Vec<_>>(),
             "create": self.count(Action::Create),
             "change": self.count(Action::Change),
+            "migrate": self.count(Action::Migrate),
             "delete": self.count(Action::Delete),
             "conflict": self.count(Action::Conflict),
             "unchanged": self.unchanged,
@@ -182,7 +188,7 @@ pub fn difference(wanted: &Topology, live: &Topology, options: Options, world: &
     for (id, object) in &wanted.objects {
         let step = match live.objects.get(id) {
             None => Some(missing(id, wanted, live, &going)),
-            Some(there) => differing(id, object, there, world),
+            Some(there) => differing(id, object, there, options, world),
         };
         match step {
             Some(step) => plan.steps.push(step),
@@ -275,15 +281,16 @@ fn missing(id: &Id, wanted: &Topology, live: &Topology, going: &BTreeSet<Id>) ->
 }
 
 /// Something that is there.
-fn differing(id: &Id, wanted: &Object, live: &Object, world: &dyn World) -> Option<Step> {
+fn differing(id: &Id, wanted: &Object, live: &Object, options: Options, world: &dyn World) -> Option<Step> {
     let fields = fields(id, wanted, live, world);
     if fields.is_empty() {
         return None;
     }
     Some(match id.kind {
         Kind::Queue | Kind::Exchange => {
-            let why = "it is there already, and AMQP cannot change this in place".to_owned();
-            conflict(id, fields, why)
+            let why = "it is there already, and AMQP cannot change this in place; --migrate can";
+            let why = (!options.migrate).then(|| why.to_owned());
+            Step { action: Action::Migrate, id: id.clone(), fields, why }
         }
         _ => Step { action: Action::Change, id: id.clone(), fields, why: None },
     })

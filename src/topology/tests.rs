@@ -315,18 +315,23 @@ fn what_differs_is_made_changed_or_in_conflict() {
                 {max-length: 1}}}\nbindings: {x -> same: a}\n";
     let wanted = "queues: {same: classic, other: {max-length: 6}, new: }\nexchanges: {x: direct}\npolicies: {p: {pattern: a, \
                   definition: {max-length: 2}}}\nbindings: {x -> same: [a, b], x -> none: a}\n";
-    let blocked = "(it is there already, and AMQP cannot change this in place)";
+    let blocked = "(it is there already, and AMQP cannot change this in place; --migrate can)";
     assert_eq!(
         steps(wanted, live, Options::default()),
         [
             "Change policy p in vhost / definition.max-length 1 2".to_owned(),
-            format!("Conflict exchange x in vhost / type \"topic\" \"direct\" {blocked}"),
+            format!("Migrate exchange x in vhost / type \"topic\" \"direct\" {blocked}"),
             "Create queue new in vhost /".to_owned(),
-            format!("Conflict queue other in vhost / arguments.x-max-length 5 6 {blocked}"),
+            format!("Migrate queue other in vhost / arguments.x-max-length 5 6 {blocked}"),
             "Conflict binding x -> none: a in vhost / (there is no queue none in vhost /, neither here nor in the broker)"
                 .to_owned(),
             "Create binding x -> same: b in vhost /".to_owned(),
         ]
+    );
+    let migrated = steps(wanted, live, Options { migrate: true, ..Options::default() });
+    assert!(
+        migrated.contains(&"Migrate exchange x in vhost / type \"topic\" \"direct\"".to_owned()),
+        "{migrated:?}"
     );
     assert_eq!(steps(live, live, Options::default()), [""; 0]);
 }
@@ -366,7 +371,7 @@ fn pruning_stays_within_what_the_file_speaks_for() {
     got.sort();
     want.sort_unstable();
     assert_eq!(got, want);
-    let all = Options { prune: true, prune_vhosts: true, force: true };
+    let all = Options { prune: true, prune_vhosts: true, force: true, migrate: true };
     let got = steps("vhosts: {a: }", live, all);
     assert!(got.contains(&"Delete vhost b".to_owned()), "{got:?}");
     assert!(got.contains(&"Delete queue busy in vhost a".to_owned()), "{got:?}");

@@ -9,12 +9,16 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use serde_json::json;
+
 use crate::harness::Broker;
+use crate::management::Http;
 use crate::raw::{Client, METHOD};
 use crate::wait;
 
@@ -34,6 +38,40 @@ pub(crate) fn rounds() -> u64 {
 
 #[test]
 fn nothing_confirmed_is_lost_by_kill_9() {
+    killed_under_load(|_, _| ());
+}
+
+/// The queue becomes another one, again and again: durable all the time, so the promise is the same.
+#[test]
+fn nothing_confirmed_is_lost_by_kill_9_while_the_queue_becomes_another_one() {
+    let kinds = [
+        json!({ "x-queue-type": "quorum", "x-delivery-limit": 1_000_000 }),
+        json!({ "x-max-priority": 5 }),
+        json!({ "x-single-active-consumer": true, "x-message-ttl": 3_600_000 }),
+        json!({}),
+    ];
+    let broker = killed_under_load(|http, dying| {
+        for arguments in kinds.iter().cycle() {
+            let queue = json!({ "name": "q", "vhost": "/", "durable": true, "arguments": arguments });
+            let wish = json!({ "topology": { "queues": [queue] }, "migrate": true }).to_string();
+            let answer =
+                catch_unwind(AssertUnwindSafe(|| http.call("POST", "/api/topology/apply", &[], &wish)));
+            match answer {
+                Ok(answer) => drop(answer.is(200)),
+                Err(_) if dying.load(Ordering::SeqCst) => return,
+                Err(panic) => resume_unwind(panic),
+            }
+        }
+    });
+    // Whichever it was when it was killed, applying again finishes.
+    let queue = json!({ "name": "q", "vhost": "/", "durable": true, "arguments": kinds[0] });
+    let wish = json!({ "topology": { "queues": [queue] }, "migrate": true });
+    Http::of(&broker).post("/api/topology/apply", &wish).is(200);
+    assert_eq!(Http::of(&broker).get("/api/queues/%2F/q").json["type"], "quorum");
+}
+
+/// Publishes and consumes while `meanwhile` goes on, and kills the broker, once a round.
+fn killed_under_load(meanwhile: impl Fn(&Http, &AtomicBool) + Sync) -> Broker {
     let mut broker = Broker::new();
     let record = Mutex::new(Record::default());
     let number = AtomicU64::new(0);
@@ -52,6 +90,8 @@ fn nothing_confirmed_is_lost_by_kill_9() {
                 let (record, number, dying) = (&record, &number, &dying);
                 scope.spawn(move || publish(addr, publisher, record, number, dying));
             }
+            let (http, meanwhile, dying_meanwhile) = (Http::of(&broker), &meanwhile, &dying);
+            scope.spawn(move || meanwhile(&http, dying_meanwhile));
             let (record_of_consumer, dying_for_consumer) = (&record, &dying);
             scope.spawn(move || consume(addr, record_of_consumer, dying_for_consumer));
             let done = wait::within(Duration::from_mins(1), || {
@@ -64,6 +104,7 @@ fn nothing_confirmed_is_lost_by_kill_9() {
         broker.start_again();
         check(&broker, &record, round);
     }
+    broker
 }
 
 /// A number that says who sent it and in which order.
@@ -140,10 +181,10 @@ fn consume(addr: SocketAddr, record: &Mutex<Record>, dying: &AtomicBool) {
 
 /// A connection, or None if the broker has been killed meanwhile.
 pub(crate) fn connect(addr: SocketAddr, dying: &AtomicBool) -> Option<Client> {
-    match std::panic::catch_unwind(|| Client::open(addr, "")) {
+    match catch_unwind(|| Client::open(addr, "")) {
         Ok(client) => Some(client),
         Err(_) if dying.load(Ordering::SeqCst) => None,
-        Err(panic) => std::panic::resume_unwind(panic),
+        Err(panic) => resume_unwind(panic),
     }
 }
 

@@ -150,6 +150,19 @@ fn limits_survive_a_restart() {
 }
 
 #[test]
+fn there_are_as_many_channels_as_the_configuration_says_whosever_they_are() {
+    let broker = Broker::with(&["--channels-max", "3"]);
+    let http = Http::of(&broker);
+    http.user("u", "");
+    let (mut one, mut two) = (broker.client(), Client::open_as(broker.amqp, "u", "pw"));
+    one.open_channel(2);
+    two.say("2 channel.open");
+    two.connection_closes(530, "channel.open", "number of channels opened on this node");
+    one.ask("2 channel.close reply_code=200", "2 channel.close-ok");
+    one.open_channel(3);
+}
+
+#[test]
 fn there_are_as_many_exchanges_as_the_configuration_says_in_all_vhosts() {
     // The seven predeclared ones of each vhost count, the default exchange among them.
     let broker = Broker::with(&["--exchanges-max", "15"]);

@@ -128,6 +128,43 @@ fn a_consumer_timeout_closes_the_channel_of_who_holds_a_message_too_long() {
 }
 
 #[test]
+fn a_consumer_timeout_holds_for_consumers_that_run_already() {
+    let (broker, http, mut c) = scene();
+    put(&mut c, &["x", "y"]);
+    let mut own = broker.client();
+    own.ask("basic.qos prefetch_count=1", "basic.qos-ok");
+    own.ask(
+        "basic.consume queue=q consumer_tag=own arguments={x-consumer-timeout:60000}",
+        "basic.consume-ok",
+    );
+    own.hear("basic.deliver");
+    c.ask("basic.consume queue=q consumer_tag=t", "basic.consume-ok");
+    c.hear("basic.deliver");
+    set(&http, "p", &json!({ "consumer-timeout": 100 }));
+    c.channel_closes(406, "", "delivery acknowledgement on channel 1 timed out");
+    // Who said it for itself keeps to that.
+    own.silent();
+}
+
+#[test]
+fn a_consumer_timeout_ends_with_its_policy() {
+    let (broker, http, mut c) = scene();
+    put(&mut c, &["x"]);
+    set(&http, "p", &json!({ "consumer-timeout": 2000 }));
+    c.ask("basic.consume queue=q consumer_tag=t", "basic.consume-ok");
+    c.hear("basic.deliver");
+    http.delete("/api/policies/%2F/p").is(204);
+    // Another's longer time, which began later, is the clock.
+    let mut clock = broker.client();
+    clock.declare("queue=clock arguments={x-consumer-timeout:2500}");
+    clock.publish("routing_key=clock", "tick");
+    clock.ask("basic.consume queue=clock consumer_tag=t", "basic.consume-ok");
+    clock.hear("basic.deliver");
+    clock.channel_closes(406, "", "timed out");
+    c.silent();
+}
+
+#[test]
 fn an_alternate_exchange_takes_what_would_be_lost() {
     let (_broker, http, mut c) = scene();
     c.ask("exchange.declare exchange=x type=direct", "exchange.declare-ok");

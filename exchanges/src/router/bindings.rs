@@ -180,6 +180,20 @@ impl<D: QueueId> Router<D> {
         }
     }
 
+    /// Enters a binding that is there already into its source's index.
+    pub(super) fn enter(&mut self, id: usize) {
+        let Link { source, target, key, args, .. } = &self.links[id];
+        let link = Link {
+            source: *source,
+            target: *target,
+            key: Arc::clone(key),
+            args: args.clone(),
+            place_at_source: 0,
+            place_at_target: 0,
+        };
+        self.index(&link, true);
+    }
+
     /// Enters a queue into the default exchange's index, or takes it out.
     fn change_implicit(&mut self, name: &Arc<str>, queue: D, add: bool) {
         let entry = Entry { target: Target::Queue(queue), name, key: name, args: &Args::EMPTY };

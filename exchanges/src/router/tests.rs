@@ -4,6 +4,7 @@ mod declare;
 mod headers;
 mod kinds;
 mod lifecycle;
+mod replace;
 mod topic;
 mod ways;
 

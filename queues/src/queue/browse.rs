@@ -60,6 +60,11 @@ impl<C> Queue<C> {
         self.counts
     }
 
+    /// Whether the store may know of messages in it.
+    pub fn is_known_to_store(&self) -> bool {
+        self.settings.durable || self.paged_ever
+    }
+
     /// The rules in force.
     pub fn settings(&self) -> &Settings {
         &self.settings

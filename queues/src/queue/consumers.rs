@@ -162,6 +162,20 @@ impl<C> Consumers<C> {
         Removed::Succeeded(self.slots[elected as usize].spec.id)
     }
 
+    /// From now on only one of them is served, or all are. Returns who is active now, if it is one.
+    pub(super) fn set_single_active(&mut self, single_active: bool) -> Option<ConsumerId> {
+        self.single_active = single_active;
+        self.active = if single_active { self.elect() } else { None };
+        self.takers = 0;
+        self.levels.iter_mut().for_each(|level| level.ready.clear());
+        let slots: Vec<usize> = self.slots.iter().map(|(slot, _)| slot).collect();
+        for slot in slots {
+            self.slots[slot].queued = false;
+            self.offer(u32::try_from(slot).expect("fewer than 4 billion consumers"));
+        }
+        self.active_id()
+    }
+
     /// Highest priority, then oldest.
     fn elect(&self) -> Option<u32> {
         let best = self.slots.iter().min_by_key(|(_, c)| (std::cmp::Reverse(c.spec.priority), c.serial))?;

@@ -77,7 +77,7 @@ impl<C> Queue<C> {
         self.more_due = false;
         fx.purge = Some(PurgeMark {
             upto: self.last_seq,
-            stored: self.settings.durable || self.paged_ever,
+            stored: self.is_known_to_store(),
             kept: self.unacked.stored(),
             _remains: remains,
         });

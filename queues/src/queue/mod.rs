@@ -18,6 +18,7 @@
 //! likes. After any call it looks at [`next_deadline`](Queue::next_deadline).
 
 mod browse;
+mod change;
 mod check;
 mod consumers;
 mod counts;
@@ -209,7 +210,7 @@ impl<C> Queue<C> {
         self.all_expire = self.settings.message_ttl_ms.map(|ttl_ms| (self.last_seq, now.plus(ttl_ms)));
     }
 
-    /// New settings, from a policy. What is fixed for the queue's life stays as it was. Messages that are
+    /// New settings, from a policy. What only [`Queue::change`] changes stays as it was. Messages that are
     /// here already expire when they would have, or after the new time to live if that is earlier.
     pub fn set_settings(
         &mut self,

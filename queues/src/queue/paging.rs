@@ -19,7 +19,8 @@ const PAGED_PER_CALL: usize = 50_000;
 /// Fewer messages in a row than this are not worth a stretch of their own.
 const STRETCH_MIN: usize = 8;
 
-/// A transient message to be written so that its body can leave memory.
+/// A message that the store has to be told: a transient one, so that its body can leave memory, or one of a
+/// queue that has become durable.
 #[derive(Clone, Debug)]
 pub struct PageCandidate {
     /// Its place.

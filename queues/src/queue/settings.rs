@@ -15,9 +15,9 @@ pub enum Overflow {
 /// The rules of one queue. The default has no limits at all, and holds nothing durable.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Settings {
-    /// The queue survives a restart: persistent messages in it are logged. Fixed for its life.
+    /// The queue survives a restart: persistent messages in it are logged. Policies cannot change it.
     pub durable: bool,
-    /// `x-max-priority`: highest lane; `None` for one lane only. Fixed for the queue's life.
+    /// `x-max-priority`: highest lane; `None` for one lane only. Policies cannot change it.
     pub max_priority: Option<u8>,
     /// `x-message-ttl` in milliseconds; the lower of this and the message's own counts.
     pub message_ttl_ms: Option<u64>,
@@ -29,7 +29,7 @@ pub struct Settings {
     pub overflow: Overflow,
     /// `x-delivery-limit`: a message that came back more often than this is dropped.
     pub delivery_limit: Option<u32>,
-    /// `x-single-active-consumer`. Fixed for the queue's life.
+    /// `x-single-active-consumer`. Policies cannot change it.
     pub single_active_consumer: bool,
     /// A dead-letter exchange is set: what is dropped is flagged to go there.
     pub dead_letters: bool,

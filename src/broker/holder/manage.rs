@@ -102,7 +102,7 @@ impl Holder {
         let again = PendingId { due, seq: cell.pending.next_seq() };
         // A copy: whether a message is to be written is told by the message itself.
         let message = body.message.with_properties(body.message.properties(), body.message.meta());
-        let transient = !(self.durable && message.meta().persistent);
+        let transient = !(self.durable() && message.meta().persistent);
         let mut stored = body.stored;
         if stored {
             self.push_record(&mut cell, turn, again, &message, transient);

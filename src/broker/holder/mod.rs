@@ -13,6 +13,7 @@ mod release;
 mod tests;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use leveret_queues::store::{Broken, Record, SettleReason};
 use leveret_queues::{Message, Millis, QueueId, Seq};
@@ -39,8 +40,7 @@ pub struct Holder {
     pub vhost: VhostName,
     /// Its exchange.
     pub exchange: ExchangeName,
-    /// Its exchange survives a restart, so its persistent messages do.
-    pub durable: bool,
+    durable: AtomicBool,
     environment: Arc<QueueEnvironment>,
     cell: Mutex<Cell>,
 }
@@ -80,10 +80,20 @@ impl Holder {
             id,
             vhost: vhost.clone(),
             exchange: exchange.clone(),
-            durable,
+            durable: AtomicBool::new(durable),
             environment: Arc::clone(environment),
             cell: Mutex::default(),
         })
+    }
+
+    /// Whether its exchange survives a restart, so that its persistent messages do.
+    pub fn durable(&self) -> bool {
+        self.durable.load(Ordering::Relaxed)
+    }
+
+    /// From now on its exchange survives a restart, or does not. What waits already keeps what it was promised.
+    pub(super) fn set_durable(&self, durable: bool) {
+        self.durable.store(durable, Ordering::Relaxed);
     }
 
     /// The store holds `count` messages up to `last`; they are taken over bit by bit.
@@ -117,7 +127,7 @@ impl Holder {
             return None;
         }
         let id = PendingId { due, seq: cell.pending.next_seq() };
-        let logged = self.durable && message.meta().persistent;
+        let logged = self.durable() && message.meta().persistent;
         let room = cell.pending.bytes() + message.memory() <= DELAYED_BYTES_MAX;
         let stored = logged || !room;
         let keep = room && (!stored || due <= turn.now.plus(KEPT_FOR_MS));

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use rustc_hash::FxHashSet;
+
 use super::{Matched, Object, Policy, PolicyKind, PolicyRecord, PolicySet};
 use crate::broker::Broker;
 use crate::broker::definitions::{Changes, Key};
@@ -13,7 +15,7 @@ use crate::broker::vhost::{Topology, Vhost};
 use crate::broker::vhosts::check_name;
 
 /// Policies of one kind in one vhost, at most: each is looked at when something is declared.
-const POLICIES_MAX: usize = 5000;
+pub(in crate::broker) const POLICIES_MAX: usize = 5000;
 
 /// Exchanges looked at under one lock, at most.
 const EXCHANGES_AT_ONCE: usize = 256;
@@ -93,7 +95,7 @@ impl Broker {
 
     /// Has all that is there follow the policies as they are now. What was declared since they changed
     /// does already.
-    fn apply_policies(&self, vhost: &Vhost) {
+    pub(in crate::broker) fn apply_policies(&self, vhost: &Vhost) {
         let policies = vhost.policies();
         let names: Vec<_> = vhost.exchanges().into_iter().map(|exchange| exchange.name).collect();
         let before = vhost.topology.read().router.generation();
@@ -107,14 +109,24 @@ impl Broker {
             vhost.changed();
         }
         let mut turn = Turn::at(self.now());
+        let mut retimed = FxHashSet::default();
         for queue in vhost.queues() {
+            let before = queue.consumer_timeout_ms();
             self.apply_to_queue(&policies, &queue, &mut turn);
+            if queue.consumer_timeout_ms() != before {
+                retimed.extend(queue.consumers().iter().map(|listed| listed.consumer.connection));
+            }
+        }
+        for connection in retimed.into_iter().filter_map(|id| self.registry.get(id)) {
+            connection.retime();
         }
     }
 
     fn apply_to_queue(&self, policies: &PolicySet, queue: &Arc<QueueHandle>, turn: &mut Turn) {
         // They were sound when the queue was declared.
-        let Ok(options) = queue_options::read(&queue.name, &queue.vhost, &queue.spec, false) else { return };
+        let Ok(options) = queue_options::read(&queue.name, &queue.vhost, &queue.spec(), false) else {
+            return;
+        };
         let matched = policies.matched(options.object(), queue.name.as_str());
         if !matched.same(&queue.matched()) {
             queue.keep_to(turn, options.in_force(matched));

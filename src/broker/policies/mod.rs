@@ -17,7 +17,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-pub(super) use change::apply_to_exchange;
+pub(super) use change::{POLICIES_MAX, apply_to_exchange};
 pub use definition::{OverflowName, PolicyDefinition};
 pub use effective::{Effective, Source, Sourced};
 pub use set::{Matched, PolicySet};
@@ -153,7 +153,7 @@ pub struct Policy {
 
 impl Policy {
     /// Compiles a stored policy.
-    pub(super) fn new(name: &str, record: PolicyRecord) -> Result<Self, Refusal> {
+    pub(in crate::broker) fn new(name: &str, record: PolicyRecord) -> Result<Self, Refusal> {
         let pattern = Pattern::new(&record.pattern);
         let pattern = pattern.map_err(|error| Refusal::Precondition(error.to_string()))?;
         Ok(Self { name: name.to_owned(), record, pattern })

@@ -4,8 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use leveret_queues::queue::{
-    AttachRefused, ConsumerId, ConsumerSpec, Counts, GetReply, Overflow, Published, Queue, Requeue, Settings,
-    Token,
+    AttachRefused, ConsumerId, ConsumerSpec, Counts, GetReply, Published, Queue, Requeue, Settings, Token,
 };
 use leveret_queues::store::{Record, SettleReason};
 use leveret_queues::{Message, Millis};
@@ -61,7 +60,13 @@ impl QueueHandle {
         {
             return true;
         }
-        let logged = self.spec.durable && message.meta().persistent;
+        let logged = cell.queue.settings().durable && message.meta().persistent;
+        let (message, sole) = if logged && cell.became_durable {
+            // A copy: who routed it may have taken other queues for the only ones that are to write it.
+            (message.with_properties(message.properties(), message.meta()), true)
+        } else {
+            (message, sole)
+        };
         cell.paging.has_transients |= !logged;
         let copy = (logged || cell.refused_die).then(|| message.clone());
         match cell.queue.publish(work.now, message, &mut work.outlet, work.effects) {
@@ -132,7 +137,7 @@ impl QueueHandle {
             let existed = cell.queue.detach(work.now, id, work.effects);
             existed && cell.had_consumer && cell.queue.counts().consumers == 0
         });
-        if last && self.spec.auto_delete {
+        if last && self.auto_delete() {
             turn.deletable.push(Arc::clone(self));
         }
     }
@@ -259,17 +264,11 @@ impl QueueHandle {
 
     /// From now on the queue keeps to this.
     pub(in crate::broker) fn keep_to(self: &Arc<Self>, turn: &mut Turn, in_force: InForce) {
-        let InForce { settings, dead_letter, consumer_timeout_ms, matched } = in_force;
         self.enter(turn, |cell, work| {
-            if cell.gone {
-                return;
+            if !cell.gone {
+                let settings = self.follow(cell, in_force);
+                cell.queue.set_settings(work.now, settings, &mut work.outlet, work.effects);
             }
-            self.consumer_timeout_ms.store(consumer_timeout_ms.unwrap_or(0), Ordering::Relaxed);
-            self.tells_delivery_count.store(settings.delivery_limit.is_some(), Ordering::Relaxed);
-            cell.matched = matched;
-            cell.dead_letter = dead_letter;
-            cell.refused_die = settings.overflow == Overflow::RejectPublishDeadLetter;
-            cell.queue.set_settings(work.now, settings, &mut work.outlet, work.effects);
         });
     }
 
@@ -290,7 +289,7 @@ impl QueueHandle {
         let cell = self.cell.lock();
         let counts = cell.queue.counts();
         let idle = cell.queue.idle_deadline().is_some_and(|at| at <= now);
-        !cell.gone && counts.consumers == 0 && ((self.spec.auto_delete && cell.had_consumer) || idle)
+        !cell.gone && counts.consumers == 0 && ((self.auto_delete() && cell.had_consumer) || idle)
     }
 
     /// Ends the queue, if the conditions hold. From here on nothing enters or leaves it.
@@ -321,10 +320,11 @@ impl QueueHandle {
         }
         let consumers: Vec<_> =
             cell.queue.consumers().map(|consumer| Arc::clone(&consumer.spec.handle)).collect();
+        let stored = cell.queue.is_known_to_store();
         cell.queue = Queue::new(Settings::default(), turn.now);
         self.environment.memory.moved(cell.resident, 0);
         cell.resident = 0;
-        if self.spec.durable {
+        if stored {
             turn.records.push(Record::Gone { queue: self.id });
             let _ = self.environment.store.append(&mut turn.records);
             turn.records.clear();

@@ -6,6 +6,7 @@
 //! overtakes; no other queue's lock is taken meanwhile; a queue that is gone stays gone.
 
 mod calls;
+mod change;
 mod memory;
 mod moves;
 mod peek;
@@ -19,7 +20,7 @@ use std::task::Waker;
 use leveret_queues::queue::{Delivery, Effects, Gone, Overflow, Queue};
 use leveret_queues::store::{Position, Record, SettleReason, Store};
 use leveret_queues::{Message, Millis, QueueId, Seq};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 
 pub(super) use moves::move_message;
 pub use peek::{Look, Seen, Stretch};
@@ -110,8 +111,13 @@ pub struct QueueHandle {
     pub name: QueueName,
     /// Its vhost.
     pub vhost: VhostName,
-    /// How it was declared.
-    pub spec: QueueSpec,
+    /// Belongs to this connection only.
+    pub exclusive_owner: Option<ConnectionId>,
+    /// In no list, and reached through the default exchange only.
+    pub hidden: bool,
+    durable: AtomicBool,
+    auto_delete: AtomicBool,
+    arguments: RwLock<FieldTable>,
     /// See [`QueueHandle::consumer_timeout_ms`]; 0 for none.
     consumer_timeout_ms: AtomicU64,
     /// Redelivered messages tell how often (`x-delivery-count`).
@@ -135,6 +141,7 @@ pub(super) struct Installed {
     pub(super) queue: Queue<Arc<Consumer>>,
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "facts that do not depend on each other")]
 struct Cell {
     queue: Queue<Arc<Consumer>>,
     dead_letter: Option<Arc<DeadLetterRule>>,
@@ -143,6 +150,9 @@ struct Cell {
     refused_die: bool,
     deduplication: Option<Box<Deduplication>>,
     gone: bool,
+    /// Set for good when the queue becomes durable: what was routed while it was not does not know that the
+    /// store has to be told.
+    became_durable: bool,
     had_consumer: bool,
     /// The instant for which a tick is asked already.
     tick_at: Option<Millis>,
@@ -217,6 +227,7 @@ impl QueueHandle {
             refused_die: settings.overflow == Overflow::RejectPublishDeadLetter,
             deduplication: deduplication.map(|rule| Box::new(Deduplication::new(rule))),
             gone: false,
+            became_durable: false,
             had_consumer: false,
             tick_at: None,
             paging: Paging::default(),
@@ -226,17 +237,48 @@ impl QueueHandle {
             stats: QueueStats::default(),
         };
         let Place { id, slot, name, vhost } = place;
+        let QueueSpec { durable, auto_delete, exclusive_owner, hidden, arguments } = spec;
         Arc::new(Self {
             id,
             slot,
             name,
             vhost,
-            spec,
+            exclusive_owner,
+            hidden,
+            durable: AtomicBool::new(durable),
+            auto_delete: AtomicBool::new(auto_delete),
+            arguments: RwLock::new(arguments),
             consumer_timeout_ms: AtomicU64::new(consumer_timeout_ms.unwrap_or(0)),
             tells_delivery_count: AtomicBool::new(settings.delivery_limit.is_some()),
             environment,
             cell: Mutex::new(cell),
         })
+    }
+
+    /// Whether it survives a restart.
+    pub fn durable(&self) -> bool {
+        self.durable.load(Ordering::Relaxed)
+    }
+
+    /// Whether it is deleted with its last consumer.
+    pub fn auto_delete(&self) -> bool {
+        self.auto_delete.load(Ordering::Relaxed)
+    }
+
+    /// Its arguments as given, unknown ones too.
+    pub fn arguments(&self) -> RwLockReadGuard<'_, FieldTable> {
+        self.arguments.read()
+    }
+
+    /// How it would be declared now.
+    pub fn spec(&self) -> QueueSpec {
+        QueueSpec {
+            durable: self.durable(),
+            auto_delete: self.auto_delete(),
+            exclusive_owner: self.exclusive_owner,
+            hidden: self.hidden,
+            arguments: self.arguments().clone(),
+        }
     }
 
     /// Asks for the first tick; for a queue that was just made visible.

@@ -64,6 +64,8 @@ keys! {
         connections_max: usize = Limits::default().connections_max, Live;
         /// Channels per connection offered to clients. As RabbitMQ.
         channel_max: u16 = Limits::default().channel_max, Live, range 1, 65_535;
+        /// Channels of all connections together. Without it any number. RabbitMQ's `channel_max_per_node`.
+        channels_max: Option<usize> = None, Live;
         /// Largest frame offered to clients, its head and end included. As RabbitMQ; the least is the
         /// specification's.
         frame_max: u32 = Limits::default().frame_max, Live, unit "bytes", range FRAME_MIN as u64, FRAME_MAX as u64;
@@ -82,7 +84,7 @@ keys! {
 
     "Declarations", None => {
         /// Exchanges in all vhosts together, the predeclared seven of each among them. Without it any
-        /// number.
+        /// number. RabbitMQ's `cluster_exchange_limit`.
         exchanges_max: Option<usize> = None, Live;
     }
 
@@ -182,6 +184,7 @@ impl Config {
             outbox_bytes_max: size(self.outbox_bytes_max),
             connections_max: self.connections_max,
             memory_bytes_max: self.memory_bytes_max.of(super::machine::memory()),
+            channels_max: self.channels_max,
             exchanges_max: self.exchanges_max,
             consumers_per_channel_max: self.consumers_per_channel_max,
             transaction_bytes_max: size(self.transaction_bytes_max),

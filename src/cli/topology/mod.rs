@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 
 use super::client::{Client, DIFFERS, DONE, FAILED, Failure, Remote};
 use crate::broker::password;
-use crate::topology::{self, Action, Id, Kind, Options, OwnSecrets, Plan, Topology, World};
+use crate::topology::{self, Action, Id, Kind, Options, OwnSecrets, Plan, Step, Topology, World};
 
 /// Which file, and how far to go.
 #[derive(Clone, Debug, Args)]
@@ -30,6 +30,9 @@ struct Wanted {
     /// Delete even queues that hold messages and things in use.
     #[arg(long)]
     force: bool,
+    /// Change queues and exchanges in ways that AMQP cannot: in place, with their messages, consumers and bindings.
+    #[arg(long)]
+    migrate: bool,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -77,7 +80,12 @@ pub struct ExportArgs {
 
 impl Wanted {
     fn options(&self) -> Options {
-        Options { prune: self.prune, prune_vhosts: self.prune_vhosts, force: self.force }
+        Options {
+            prune: self.prune,
+            prune_vhosts: self.prune_vhosts,
+            force: self.force,
+            migrate: self.migrate,
+        }
     }
 
     fn read(&self) -> Result<Topology, Failure> {
@@ -87,9 +95,12 @@ impl Wanted {
     fn wish(&self, topology: &Topology) -> Map<String, Value> {
         let mut wish = Map::new();
         wish.insert("topology".to_owned(), topology::to_definitions(topology));
-        for (name, flag) in
-            [("prune", self.prune), ("prune_vhosts", self.prune_vhosts), ("force", self.force)]
-        {
+        for (name, flag) in [
+            ("prune", self.prune),
+            ("prune_vhosts", self.prune_vhosts),
+            ("force", self.force),
+            ("migrate", self.migrate),
+        ] {
             wish.insert(name.to_owned(), json!(flag));
         }
         wish
@@ -158,18 +169,27 @@ pub fn plan(args: &PlanArgs) -> Result<u8, Failure> {
 
 /// Makes the broker as the file says, after asking.
 pub fn apply(args: &ApplyArgs) -> Result<u8, Failure> {
-    let wanted = &args.wanted;
+    let mut wanted = args.wanted.clone();
     let mut topology = wanted.read()?;
     let client = wanted.remote.client()?;
-    let (plan, digest) = planned(&client, wanted, &mut topology)?;
+    let (mut plan, mut digest) = planned(&client, &wanted, &mut topology)?;
+    let mut out = io::stdout().lock();
+    let migrations = blocked(&plan).filter(|step| step.action == Action::Migrate).count();
+    if digest.is_some() && migrations > 0 && !args.yes && !wanted.json && io::stdin().is_terminal() {
+        show::plan(&mut out, &plan, &topology, false)?;
+        let question = format!("{migrations} cannot be changed over AMQP. Change them in place?");
+        if agreed(&mut out, &question)? {
+            wanted.migrate = true;
+            (plan, digest) = planned(&client, &wanted, &mut topology)?;
+        }
+    }
     let Some(digest) = digest else {
         let why =
             "this broker cannot apply a topology (is it RabbitMQ?); `leveret ctl definitions import` may do";
         return Err(Failure::Failed(why.to_owned()));
     };
-    let mut out = io::stdout().lock();
-    let blocked = plan.steps.iter().filter(|step| step.is_blocked()).count();
-    let stuck = blocked > 0 && !args.skip_conflicts;
+    let held_up = blocked(&plan).count();
+    let stuck = held_up > 0 && !args.skip_conflicts;
     if !wanted.json || stuck {
         show::plan(&mut out, &plan, &topology, wanted.json)?;
     }
@@ -181,14 +201,15 @@ pub fn apply(args: &ApplyArgs) -> Result<u8, Failure> {
     }
     if stuck {
         let why = format!(
-            "nothing was changed: {blocked} conflicts or guarded deletions (see --skip-conflicts, --force)"
+            "nothing was changed: {held_up} conflicts, migrations or guarded deletions (see --migrate, --force, \
+             --skip-conflicts)"
         );
         return Err(Failure::Failed(why));
     }
-    if blocked == plan.steps.len() {
+    if held_up == plan.steps.len() {
         return Ok(FAILED);
     }
-    if !args.yes && !agreed(&mut out)? {
+    if !args.yes && !agreed(&mut out, "Apply?")? {
         return Err(Failure::Failed("nothing was changed".to_owned()));
     }
     let mut wish = wanted.wish(&topology);
@@ -200,16 +221,20 @@ pub fn apply(args: &ApplyArgs) -> Result<u8, Failure> {
     } else {
         writeln!(out, "applied")?;
     }
-    Ok(if blocked > 0 { FAILED } else { DONE })
+    Ok(if held_up > 0 { FAILED } else { DONE })
 }
 
-fn agreed(out: &mut impl Write) -> Result<bool, Failure> {
+fn blocked(plan: &Plan) -> impl Iterator<Item = &Step> {
+    plan.steps.iter().filter(|step| step.is_blocked())
+}
+
+fn agreed(out: &mut impl Write, question: &str) -> Result<bool, Failure> {
     if !io::stdin().is_terminal() {
         return Err(Failure::Usage(
             "there is no terminal to ask at; --yes applies without asking".to_owned(),
         ));
     }
-    write!(out, "Apply? [y/N] ")?;
+    write!(out, "{question} [y/N] ")?;
     out.flush()?;
     let mut answer = String::new();
     io::stdin().read_line(&mut answer)?;
@@ -261,6 +286,7 @@ fn mark(action: Action) -> char {
     match action {
         Action::Create => '+',
         Action::Change => '~',
+        Action::Migrate => '*',
         Action::Delete => '-',
         Action::Conflict => '!',
     }

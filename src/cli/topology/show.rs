@@ -38,9 +38,10 @@ pub(super) fn plan(
     } else {
         writeln!(
             out,
-            "\n{} to create, {} to change, {} to delete, {} in conflict, {} unchanged",
+            "\n{} to create, {} to change, {} to migrate, {} to delete, {} in conflict, {} unchanged",
             count(Action::Create),
             count(Action::Change),
+            count(Action::Migrate),
             count(Action::Delete),
             count(Action::Conflict),
             plan.unchanged
@@ -64,6 +65,7 @@ fn step(out: &mut impl Write, step: &Step, topology: &Topology, colours: bool) -
     let colour = match step.action {
         Action::Create => "\u{1b}[32m",
         Action::Change => "\u{1b}[33m",
+        Action::Migrate => "\u{1b}[36m",
         Action::Delete => "\u{1b}[31m",
         Action::Conflict => "\u{1b}[35m",
     };

@@ -8,9 +8,10 @@ use serde_json::{Map, Value, json};
 use super::super::access::Login;
 use super::super::error::{Refused, Result};
 use super::super::{Shared, import, parameters, tables};
+use super::rules;
 use crate::broker::Caller;
 use crate::broker::arguments::FieldTable;
-use crate::broker::batch::{Batch, NewExchange, NewQueue};
+use crate::broker::batch::{Batch, Changed, NewExchange, NewQueue};
 use crate::broker::bindings::BindingRequest;
 use crate::broker::configured_limits::{ConfiguredLimits, LimitsOf};
 use crate::broker::definitions::DestinationKind;
@@ -34,24 +35,20 @@ struct Work<'a> {
 pub(super) fn apply(api: &Shared, login: &Login, wanted: &Topology, plan: &Plan, force: bool) -> Result<()> {
     let work = Work { api, login, wanted, force };
     let steps: Vec<&Step> = plan.steps.iter().filter(|step| !step.is_blocked()).collect();
-    let made = |step: &&&Step| step.action != Action::Delete;
-    for step in
-        steps.iter().filter(made).filter(|step| !is_declared(step.id.kind) && !is_permission(step.id.kind))
-    {
+    let (deletions, made): (Vec<&Step>, Vec<&Step>) =
+        steps.into_iter().partition(|step| step.action == Action::Delete);
+    // What is of no vhost, and the vhosts themselves: what is in a vhost may need it.
+    for step in made.iter().filter(|step| is_global(step.id.kind)) {
         told(&step.id, || work.set(&step.id))?;
     }
-    let vhosts: BTreeSet<&str> = steps.iter().map(|step| step.id.vhost.as_str()).collect();
+    let in_vhosts: Vec<&Step> = made.into_iter().filter(|step| !is_global(step.id.kind)).collect();
+    let vhosts: BTreeSet<&str> = in_vhosts.iter().map(|step| step.id.vhost.as_str()).collect();
     for vhost in vhosts {
-        let of_vhost =
-            steps.iter().filter(made).filter(|step| step.id.vhost == vhost && is_declared(step.id.kind));
-        work.declare(vhost, &of_vhost.map(|step| &step.id).collect::<Vec<_>>())?;
-    }
-    for step in steps.iter().filter(made).filter(|step| is_permission(step.id.kind)) {
-        told(&step.id, || work.set(&step.id))?;
+        let of_vhost = in_vhosts.iter().copied().filter(|step| step.id.vhost == vhost);
+        work.make(vhost, &of_vhost.collect::<Vec<_>>())?;
     }
     // What needs something goes before it.
-    let mut deletions: Vec<&Id> =
-        steps.iter().filter(|step| step.action == Action::Delete).map(|step| &step.id).collect();
+    let mut deletions: Vec<&Id> = deletions.into_iter().map(|step| &step.id).collect();
     deletions.sort_by_key(|id| std::cmp::Reverse(id.kind));
     for id in deletions {
         told(id, || work.delete(id))?;
@@ -59,13 +56,8 @@ pub(super) fn apply(api: &Shared, login: &Login, wanted: &Topology, plan: &Plan,
     Ok(())
 }
 
-/// What is declared over AMQP as well.
-fn is_declared(kind: Kind) -> bool {
-    matches!(kind, Kind::Exchange | Kind::Queue | Kind::Binding)
-}
-
-fn is_permission(kind: Kind) -> bool {
-    matches!(kind, Kind::Permission | Kind::TopicPermission)
+fn is_global(kind: Kind) -> bool {
+    matches!(kind, Kind::Vhost | Kind::User | Kind::UserLimits | Kind::GlobalParameter)
 }
 
 fn flag(body: &Map<String, Value>, name: &str) -> bool {
@@ -92,21 +84,15 @@ impl Work<'_> {
             .ok_or_else(|| Refused::unavailable(format!("{id} is not in the topology")))
     }
 
-    /// Makes or changes what is not declared over AMQP, by the way that definitions take.
+    /// Makes or changes one thing, by the way that definitions take.
     fn set(&self, id: &Id) -> Result<()> {
         let mut object = self.object(id)?.clone();
         match id.kind {
-            Kind::VhostLimits => {
-                return self.parameter("vhost-limits", &id.vhost, "limits", Some(object.body.into()));
-            }
             Kind::UserLimits => {
                 let limits =
                     object.body.iter().filter_map(|(name, value)| Some((name.clone(), value.as_i64()?)));
                 let limits = ConfiguredLimits::new(LimitsOf::User, limits.collect())?;
                 return Ok(self.api.broker.set_user_limits(id.part(0), limits)?);
-            }
-            Kind::OperatorPolicy => {
-                return self.parameter("operator_policy", &id.vhost, id.part(0), Some(object.body.into()));
             }
             // One that says nothing of a password keeps its own.
             Kind::User
@@ -140,32 +126,29 @@ impl Work<'_> {
         self.api.broker.vhost(name).ok_or_else(|| Refused::not_found(format!("no vhost '{name}'")))
     }
 
-    /// Declares what survives a restart in one go, then what does not.
-    fn declare(&self, vhost: &str, ids: &[&Id]) -> Result<()> {
-        if ids.is_empty() {
-            return Ok(());
-        }
+    /// Makes all that survives a restart in one go, then what does not.
+    fn make(&self, vhost: &str, steps: &[&Step]) -> Result<()> {
         let place = self.vhost(vhost)?;
         let (mut batch, mut others) = (Batch::default(), Vec::new());
-        for id in ids {
+        for step in steps {
+            let id = &step.id;
             let body = &self.object(id)?.body;
-            let name = id.part(0);
-            match id.as_binding() {
-                None if !flag(body, "durable") => others.push(*id),
-                None if id.kind == Kind::Queue => batch.queues.push(NewQueue {
-                    name: QueueName::new(&super::super::paths::short("queue name", name)?),
-                    auto_delete: flag(body, "auto_delete"),
-                    arguments: arguments(body)?,
-                }),
-                None => batch.exchanges.push(NewExchange {
-                    name: ExchangeName::new(&super::super::paths::short("exchange name", name)?),
-                    kind: body.get("type").and_then(Value::as_str).unwrap_or_default().to_owned(),
-                    auto_delete: flag(body, "auto_delete"),
-                    internal: flag(body, "internal"),
-                    arguments: arguments(body)?,
-                }),
-                Some(_) if self.lasts(&place, id) => batch.bindings.push(request(id)?),
-                Some(_) => others.push(*id),
+            let durable = flag(body, "durable");
+            match id.kind {
+                Kind::Queue if step.action == Action::Migrate => {
+                    batch.changed_queues.push(Changed { durable, to: queue(id, body)? });
+                }
+                Kind::Exchange if step.action == Action::Migrate => {
+                    batch.changed_exchanges.push(Changed { durable, to: exchange(id, body)? });
+                }
+                Kind::Queue if durable => batch.queues.push(queue(id, body)?),
+                Kind::Exchange if durable => batch.exchanges.push(exchange(id, body)?),
+                Kind::Binding if self.lasts(&place, id) => batch.bindings.push(request(id)?),
+                Kind::Queue | Kind::Exchange | Kind::Binding => others.push(id),
+                _ => {
+                    let rule = rules::rule(id, body).map_err(|refused| refused.about(&id.to_string()))?;
+                    batch.rules.push(rule);
+                }
             }
         }
         let declared = self.api.broker.declare_batch(&place, &batch);
@@ -182,7 +165,7 @@ impl Work<'_> {
         let durable = |kind: Kind, name: &str| match self.wanted.objects.get(&Id::new(kind, &id.vhost, name))
         {
             Some(object) => flag(&object.body, "durable"),
-            None if kind == Kind::Queue => vhost.queue(name).is_some_and(|queue| queue.spec.durable),
+            None if kind == Kind::Queue => vhost.queue(name).is_some_and(|queue| queue.durable()),
             None => vhost.exchange(name).is_some_and(|exchange| exchange.durable),
         };
         let remembers =
@@ -237,6 +220,24 @@ impl Work<'_> {
         }
         Ok(())
     }
+}
+
+fn queue(id: &Id, body: &Map<String, Value>) -> Result<NewQueue> {
+    Ok(NewQueue {
+        name: QueueName::new(&super::super::paths::short("queue name", id.part(0))?),
+        auto_delete: flag(body, "auto_delete"),
+        arguments: arguments(body)?,
+    })
+}
+
+fn exchange(id: &Id, body: &Map<String, Value>) -> Result<NewExchange> {
+    Ok(NewExchange {
+        name: ExchangeName::new(&super::super::paths::short("exchange name", id.part(0))?),
+        kind: body.get("type").and_then(Value::as_str).unwrap_or_default().to_owned(),
+        auto_delete: flag(body, "auto_delete"),
+        internal: flag(body, "internal"),
+        arguments: arguments(body)?,
+    })
 }
 
 fn request(id: &Id) -> Result<BindingRequest> {

@@ -2,10 +2,11 @@
 //! whether the file that the broker was started with still holds (`topology/drift`).
 //!
 //! Invariants: what is planned is what is applied, or nothing is; nothing is touched while anything is in
-//! conflict, unless the caller says to skip that; what is declared in a vhost is made with one commit.
+//! conflict, unless the caller says to skip that; all that is made in a vhost is made with one commit.
 
 mod apply;
 mod declared;
+mod rules;
 
 use std::sync::Arc;
 
@@ -41,6 +42,10 @@ pub(super) struct Wish {
     /// Delete even what holds messages or is in use.
     #[serde(default)]
     force: bool,
+    /// Change queues and exchanges in ways that AMQP cannot: in place, with their messages, consumers and
+    /// bindings.
+    #[serde(default)]
+    migrate: bool,
     /// Apply the rest, although something is in conflict or guarded.
     #[serde(default)]
     skip_conflicts: bool,
@@ -50,7 +55,12 @@ pub(super) struct Wish {
 
 impl Wish {
     fn options(&self) -> Options {
-        Options { prune: self.prune, prune_vhosts: self.prune_vhosts, force: self.force }
+        Options {
+            prune: self.prune,
+            prune_vhosts: self.prune_vhosts,
+            force: self.force,
+            migrate: self.migrate,
+        }
     }
 
     fn wanted(&self) -> Result<Topology> {

@@ -1,6 +1,7 @@
 //! The commands that ask a broker, as scripts use them: the binary, its output and its exit codes.
 
 mod ctl;
+mod migrate;
 mod topology;
 
 use std::process::{Command, Output, Stdio};

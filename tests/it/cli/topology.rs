@@ -15,24 +15,24 @@ use crate::management::{Http, listening};
 use crate::wait;
 
 /// A folder with one file.
-struct File {
+pub(super) struct File {
     folder: TempDir,
     path: PathBuf,
 }
 
 impl File {
-    fn new(name: &str, text: &str) -> Self {
+    pub(super) fn new(name: &str, text: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join(name);
         fs::write(&path, text).expect("write");
         Self { folder, path }
     }
 
-    fn write(&self, text: &str) {
+    pub(super) fn write(&self, text: &str) {
         fs::write(&self.path, text).expect("write");
     }
 
-    fn as_str(&self) -> &str {
+    pub(super) fn as_str(&self) -> &str {
         self.path.to_str().expect("UTF-8")
     }
 }
@@ -132,7 +132,7 @@ fn a_conflict_keeps_everything_as_it_is_until_it_is_skipped() {
     let file = File::new("t.yaml", "queues:\n  new:\n  q: {max-length: 6}\n");
     let plan = cli.run(&["plan", file.as_str()]).is(2);
     assert!(
-        plan.out.contains("! queue q") && plan.out.contains("arguments.x-max-length: 5 -> 6"),
+        plan.out.contains("* queue q") && plan.out.contains("arguments.x-max-length: 5 -> 6"),
         "{}",
         plan.out
     );
@@ -165,7 +165,7 @@ fn pruning_deletes_what_nobody_needs_and_asks_for_force_before_the_rest() {
     assert!(plan.out.contains("- queue full") && plan.out.contains("1 messages"), "{}", plan.out);
     assert!(!plan.out.contains("mine") && !plan.out.contains("guest"), "{}", plan.out);
     cli.run(&["apply", "--yes", "--prune", some.as_str()])
-        .failed(1, "nothing was changed: 1 conflicts or guarded");
+        .failed(1, "nothing was changed: 1 conflicts, migrations or guarded");
     assert!(cli.ctl(&["list", "queues"]).out.contains("empty"));
     cli.run(&["apply", "--yes", "--prune", "--force", some.as_str()]).is(0);
     let names = cli.ctl(&["list", "queues", "--columns", "name"]).out;
@@ -280,9 +280,18 @@ fn large(queues: usize) -> String {
     text
 }
 
+/// One rule of each kind, as lists of definitions: there with the queues, or not at all.
+const RULES: &str = "users: {u: {tags: [management]}}
+permissions: {u: all}
+topic_permissions: {u: {x: {write: a, read: b}}}
+policies: {p: {pattern: ^no, definition: {max-length: 5}}}
+operator_policies: {o: {pattern: ^no, definition: {max-length: 6}}}
+limits: {max-queues: 1000}
+";
+
 #[test]
 fn an_apply_that_the_broker_does_not_survive_is_finished_by_the_next() {
-    let file = File::new("t.yaml", &large(400));
+    let file = File::new("t.yaml", &(large(400) + RULES));
     let mut broker = Broker::new();
     // At another moment each time: before, in the middle of, and behind the commit.
     for pause in 0..8_u32 {
@@ -297,12 +306,18 @@ fn an_apply_that_the_broker_does_not_survive_is_finished_by_the_next() {
         broker.kill();
         drop(child.wait());
         broker.start_again();
-        let count = Http::of(&broker).get("/api/definitions").is(200).json["queues"].as_array().map(Vec::len);
-        assert!([Some(0), Some(400)].contains(&count), "all or nothing, not {count:?}");
+        let definitions = Http::of(&broker).get("/api/definitions").is(200).json;
+        let count = |kind: &str| {
+            let list = definitions[kind].as_array().expect("a list");
+            list.iter().filter(|object| object.get("user").is_none_or(|user| user == "u")).count()
+        };
+        let kinds = ["queues", "bindings", "permissions", "topic_permissions", "policies", "parameters"];
+        let counts = kinds.map(count);
+        assert!([[0; 6], [400, 400, 1, 1, 1, 2]].contains(&counts), "all or nothing, not {counts:?}");
         let cli = Cli::of(&broker);
         cli.run(&["apply", "--yes", file.as_str()]).is(0);
         cli.run(&["plan", "--prune", file.as_str()]).is(0);
-        let none = File::new("none.yaml", "queues: {}\n");
+        let none = File::new("none.yaml", "users: {}\npermissions: {}\nqueues: {}\n");
         cli.run(&["apply", "--yes", "--prune", none.as_str()]).is(0);
     }
 }

@@ -16,6 +16,7 @@ const TABLE: &[(&str, &str, &str, &str)] = &[
     ("GET", "/api/events", "", ALL),
     ("GET", "/api/whoami", "", ALL),
     ("GET", "/api/cluster-name", "", ALL),
+    ("PUT", "/api/cluster-name", r#"{"name":"c"}"#, ADMIN),
     ("GET", "/api/extensions", "", ALL),
     ("GET", "/api/auth/hash_password/x", "", ALL),
     ("GET", "/api/auth/attempts/x", "", MONITORS),

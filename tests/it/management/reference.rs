@@ -34,6 +34,54 @@ fn members(body: &Value) -> String {
     shown.join(", ")
 }
 
+/// What is answered when all is well: names of schemas.
+fn answer(operation: &Value) -> Option<String> {
+    let schema = &operation["responses"]["200"]["content"]["application/json"]["schema"];
+    let name = |schema: &Value| Some(schema["$ref"].as_str()?.rsplit('/').next()?.to_owned());
+    let linked = |name: String| format!("[{name}](#{})", name.to_lowercase());
+    let shown = |name: String| (name != "Nothing").then(|| linked(name));
+    let of_list = |schema: &Value| Some(format!("a list of {}", shown(name(&schema["items"])?)?));
+    name(schema).and_then(shown).or_else(|| of_list(schema)).or_else(|| of_list(&schema["oneOf"][0]))
+}
+
+/// A member's kind in words.
+fn kind(schema: &Value) -> String {
+    if let Some(name) = schema["$ref"].as_str().and_then(|name| name.rsplit('/').next()) {
+        return format!("[{name}](#{})", name.to_lowercase());
+    }
+    if let Some(choices) = schema["oneOf"].as_array() {
+        return choices.iter().map(kind).collect::<Vec<_>>().join(" or ");
+    }
+    match schema["type"].as_str() {
+        Some("string") => "text".to_owned(),
+        Some("array") => format!("list of {}", kind(&schema["items"])),
+        Some("object") => match kind(&schema["additionalProperties"]).as_str() {
+            "anything" => "object".to_owned(),
+            of => format!("object of {of}"),
+        },
+        Some(other) => other.to_owned(),
+        None => "anything".to_owned(),
+    }
+}
+
+/// A schema: members of one kind together, in bold those that are always there.
+fn schema(name: &str, schema: &Value) -> String {
+    let required = schema["required"].as_array().cloned().unwrap_or_default();
+    let mut kinds: Vec<(String, Vec<String>)> = Vec::new();
+    for (member, of) in schema["properties"].as_object().into_iter().flatten() {
+        let always = required.contains(&Value::from(member.as_str()));
+        let shown = if always { format!("**`{member}`**") } else { format!("`{member}`") };
+        let of = kind(of);
+        match kinds.iter_mut().find(|(known, _)| *known == of) {
+            Some((_, members)) => members.push(shown),
+            None => kinds.push((of, vec![shown])),
+        }
+    }
+    let members: Vec<String> =
+        kinds.iter().map(|(kind, members)| format!("{}: {kind}", members.join(", "))).collect();
+    format!("### {name}\n\n{}.\n", members.join("; "))
+}
+
 fn line(method: &str, path: &str, operation: &Value) -> String {
     let mut out =
         format!("- `{} {path}`: {}", method.to_uppercase(), operation["summary"].as_str().unwrap_or(""));
@@ -43,6 +91,9 @@ fn line(method: &str, path: &str, operation: &Value) -> String {
     out.push('.');
     if operation["requestBody"].is_object() {
         let _ = write!(out, " Body: {}.", members(&operation["requestBody"]));
+    }
+    if let Some(answer) = answer(operation) {
+        let _ = write!(out, " Answers {answer}.");
     }
     for parameter in operation["parameters"].as_array().into_iter().flatten() {
         let name = parameter["name"].as_str().unwrap_or_default();
@@ -74,6 +125,12 @@ fn the_reference_is_what_the_broker_says() {
     let mut text = HEAD.to_owned();
     for (about, lines) in groups {
         let _ = write!(text, "\n## {about}\n\n{}\n", lines.join("\n"));
+    }
+    text.push_str("\n## Answers\n\nWhat is in bold is always there, unless `columns` asks for others.\n");
+    for (name, described) in description["components"]["schemas"].as_object().expect("schemas") {
+        if described["properties"].is_object() {
+            let _ = write!(text, "\n{}", schema(name, described));
+        }
     }
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/http-api.md");
     if std::env::var_os("UPDATE").is_some() {

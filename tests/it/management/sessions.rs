@@ -123,16 +123,18 @@ fn logins_are_counted() {
     let admin = Http::of(&broker);
     drop(broker.client());
     admin.login("guest", "wrong").get("/api/overview").is(401);
-    let all = admin.get("/api/auth/attempts/leveret").is(200).json;
+    let node = admin.get("/api/overview").json["node"].as_str().expect("a name").to_owned();
+    let attempts = format!("/api/auth/attempts/{node}");
+    let all = admin.get(&attempts).is(200).json;
     let of = |rows: &serde_json::Value, protocol: &str| {
         rows.as_array().expect("rows").iter().find(|row| row["protocol"] == protocol).cloned()
     };
     let amqp = of(&all, "amqp091").expect("a row");
     assert_eq!((&amqp["auth_attempts"], &amqp["auth_attempts_failed"]), (&json!(1), &json!(0)));
     assert_eq!(of(&all, "http").expect("a row")["auth_attempts_failed"], 1);
-    let sources = admin.get("/api/auth/attempts/leveret/source").is(200).json;
+    let sources = admin.get(&format!("{attempts}/source")).is(200).json;
     assert_eq!(of(&sources, "http").expect("a row")["remote_address"], "127.0.0.1");
-    admin.delete("/api/auth/attempts/leveret").is(204);
-    let all = admin.get("/api/auth/attempts/leveret").is(200).json;
+    admin.delete(&attempts).is(204);
+    let all = admin.get(&attempts).is(200).json;
     assert_eq!(of(&all, "amqp091").expect("a row")["auth_attempts"], 0);
 }

@@ -90,6 +90,26 @@ fn what_tools_read_is_there() {
 }
 
 #[test]
+fn the_cluster_has_the_name_that_it_is_given() {
+    let mut broker = Broker::new();
+    let http = Http::of(&broker);
+    assert_eq!(http.get("/api/cluster-name").is(200).json["name"], "leveret");
+    http.put("/api/cluster-name", &serde_json::json!({ "name": "" })).refused(400, "bad_request", "empty");
+    http.put("/api/cluster-name", &serde_json::json!({ "name": "the \"hares\"" })).is(204);
+    broker.stop();
+    broker.start_again();
+    let http = Http::of(&broker);
+    assert_eq!(http.get("/api/cluster-name").is(200).json["name"], "the \"hares\"");
+    assert_eq!(http.get("/api/overview").is(200).json["cluster_name"], "the \"hares\"");
+    assert_eq!(http.get("/api/definitions").is(200).json["original_cluster_name"], "the \"hares\"");
+    let mut client = crate::raw::Client::connect(broker.amqp, "");
+    client.bytes(b"AMQP\x00\x00\x09\x01");
+    let start = client.hear("0 connection.start");
+    let told = start.field("server_properties").get("cluster_name").expect("a name").str();
+    assert_eq!(told, "the \"hares\"");
+}
+
+#[test]
 fn rates_follow_what_is_published() {
     let broker = Broker::new();
     let http = Http::of(&broker);

@@ -1,5 +1,6 @@
 //! Rules, one by one. Here: the bench they are tried on.
 
+mod change;
 mod consumers;
 mod limits;
 mod order;

@@ -1,27 +1,37 @@
-//! Many declarations in one vhost at once: all of them or none, on disk with one commit.
+//! Many changes of one vhost at once: all of them or none, on disk with one commit.
 //!
-//! Invariants: nothing is changed before everything has been checked and the commit is durable; what is then
-//! put in place is read from the very records that a restart would read.
-//! Absent: what does not survive a restart, which needs no disk and is declared one by one.
+//! Invariants: nothing is changed before everything has been checked and the commit is durable; what is new is
+//! then put in place from the very records that a restart would read, what becomes something else is changed
+//! where it is.
+//! Absent: what is new and does not survive a restart, which needs no disk and is declared one by one; what
+//! belongs to no vhost, like users.
+
+mod changed;
+mod rules;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use leveret_exchanges::{Destination, ExchangeSpec, Kind, Router};
 
-use super::arguments::{FieldTable, to_args};
-use super::bindings::BindingRequest;
-use super::broker::{Broker, rank};
-use super::deduplication::DeduplicationRule;
-use super::definitions::{
+use crate::broker::arguments::{FieldTable, to_args};
+use crate::broker::bindings::BindingRequest;
+use crate::broker::broker::Broker;
+use crate::broker::configured_limits::ConfiguredLimits;
+use crate::broker::deduplication::DeduplicationRule;
+use crate::broker::definitions::{
     BindingDefinition, Changes, DelayDefinition, DestinationKind, ExchangeDefinition, Key, QueueDefinition,
+    RANK_OF_EXCHANGES, rank,
 };
-use super::exchanges::translated;
-use super::names::{ExchangeName, QueueName, is_reserved};
-use super::queue_handle::QueueSpec;
-use super::queue_options;
-use super::refusal::{Refusal, Resource};
-use super::vhost::Vhost;
+use crate::broker::exchanges::translated;
+use crate::broker::names::{ExchangeName, QueueName, is_reserved};
+use crate::broker::queue_handle::QueueSpec;
+use crate::broker::queue_options;
+use crate::broker::refusal::{Refusal, Resource};
+use crate::broker::vhost::Vhost;
+
+use changed::Transformed;
+pub use rules::Rule;
 
 /// A durable exchange to be made.
 #[derive(Clone, Debug)]
@@ -38,6 +48,38 @@ pub struct NewExchange {
     pub arguments: FieldTable,
 }
 
+impl NewExchange {
+    fn spec(&self, durable: bool) -> ExchangeSpec<'_> {
+        ExchangeSpec {
+            kind: &self.kind,
+            durable,
+            auto_delete: self.auto_delete,
+            internal: self.internal,
+            args: to_args(&self.arguments),
+        }
+    }
+
+    fn definition(&self, vhost: &Vhost) -> ExchangeDefinition {
+        ExchangeDefinition {
+            vhost: vhost.name.as_str().to_owned(),
+            name: self.name.as_str().to_owned(),
+            kind: self.kind.clone(),
+            auto_delete: self.auto_delete,
+            internal: self.internal,
+            arguments: self.arguments.clone(),
+        }
+    }
+
+    fn deduplication(&self, vhost: &Vhost) -> Result<Option<DeduplicationRule>, Refusal> {
+        DeduplicationRule::read(&self.arguments).map_err(|(argument, why)| Refusal::InvalidArgument {
+            argument: argument.to_owned(),
+            resource: Resource::Exchange(self.name.clone()),
+            vhost: vhost.name.clone(),
+            why,
+        })
+    }
+}
+
 /// A durable queue to be made.
 #[derive(Clone, Debug)]
 pub struct NewQueue {
@@ -49,14 +91,29 @@ pub struct NewQueue {
     pub arguments: FieldTable,
 }
 
-/// What to make in a vhost. What is there already is refused: a batch is made of a difference.
+/// What something that is there is to become.
+#[derive(Clone, Debug)]
+pub struct Changed<T> {
+    /// Survives a restart.
+    pub durable: bool,
+    /// All else.
+    pub to: T,
+}
+
+/// What to make of a vhost. What is new and there already is refused: a batch is made of a difference.
 #[derive(Clone, Debug, Default)]
 pub struct Batch {
-    /// Exchanges.
+    /// Policies, limits and permissions, new or changed.
+    pub rules: Vec<Rule>,
+    /// New exchanges.
     pub exchanges: Vec<NewExchange>,
-    /// Queues.
+    /// New queues.
     pub queues: Vec<NewQueue>,
-    /// Bindings between durable ends of these, or of what is there.
+    /// Exchanges that become something else, with all their bindings.
+    pub changed_exchanges: Vec<Changed<NewExchange>>,
+    /// Queues that become something else, with their messages, consumers and bindings.
+    pub changed_queues: Vec<Changed<NewQueue>>,
+    /// New bindings between durable ends of these, or of what is there.
     pub bindings: Vec<BindingRequest>,
 }
 
@@ -66,41 +123,73 @@ struct Trial<'a> {
     vhost: &'a Vhost,
     router: Router<u32>,
     slots: HashMap<String, u32>,
+    /// What is new.
     changes: Changes,
+    /// What is there and becomes something else.
+    transformed: Transformed,
+    new_policies: usize,
+    /// The vhost's limits after the batch, if it sets them.
+    limits: Option<ConfiguredLimits>,
 }
 
 impl Broker {
     /// Makes all that the batch says, or nothing; durable when it returns. Asks for no permission: whoever
     /// may say what the vhost has may do this.
     pub fn declare_batch(&self, vhost: &Arc<Vhost>, batch: &Batch) -> Result<(), Refusal> {
-        let _change = vhost.change()?;
+        let _administration = self.administration.lock();
+        let _policies = vhost.policy_changes.lock();
+        let change = vhost.change()?;
         let mut trial = Trial {
             broker: self,
             vhost,
             router: Router::new(),
             slots: HashMap::new(),
             changes: Changes::default(),
+            transformed: Transformed::default(),
+            new_policies: 0,
+            limits: None,
         };
+        for rule in &batch.rules {
+            trial.rule(rule)?;
+        }
+        for exchange in &batch.changed_exchanges {
+            trial.changed_exchange(exchange)?;
+        }
+        for queue in &batch.changed_queues {
+            trial.changed_queue(queue)?;
+        }
+        trial.changed_bindings();
         for exchange in &batch.exchanges {
             trial.exchange(exchange)?;
         }
         for queue in &batch.queues {
             trial.queue(queue)?;
         }
-        vhost.has_room_for_queues(batch.queues.len())?;
+        vhost.has_room_for_queues(batch.queues.len(), trial.limits.as_ref())?;
         for binding in &batch.bindings {
             trial.binding(binding)?;
         }
-        self.commit(&trial.changes)?;
-        self.put_in_place(&trial.changes).map_err(Refusal::Storage)?;
+        let Trial { changes, transformed, .. } = trial;
+        self.commit(&changes.and(&transformed.changes))?;
+        // The rules first: what becomes something else keeps to the new ones.
+        self.put_in_place(&changes, |kind| kind < RANK_OF_EXCHANGES).map_err(Refusal::Storage)?;
+        let mut turn = self.transform(vhost, transformed)?;
+        self.put_in_place(&changes, |kind| kind >= RANK_OF_EXCHANGES).map_err(Refusal::Storage)?;
         vhost.changed();
-        Ok(())
+        drop(change);
+        if batch.rules.iter().any(Rule::is_policy) {
+            self.apply_policies(vhost);
+        }
+        let told = turn.appended;
+        self.finish(&mut turn);
+        if told { self.wait_for_store() } else { Ok(()) }
     }
 
     /// Puts what was committed in place, as a start would.
-    fn put_in_place(&self, changes: &Changes) -> Result<(), String> {
+    fn put_in_place(&self, changes: &Changes, of_rank: impl Fn(u8) -> bool) -> Result<(), String> {
         let added = changes.as_slice().iter().filter_map(|(key, value)| Some((key, value.as_ref()?)));
-        let mut sorted: Vec<_> = added.map(|(key, value)| (rank(key), key, value)).collect();
+        let ranked = added.map(|(key, value)| (rank(key), key, value));
+        let mut sorted: Vec<_> = ranked.filter(|(rank, ..)| of_rank(*rank)).collect();
         sorted.sort_by_key(|(rank, key, _)| (*rank, *key));
         let mut nothing_recovered = HashMap::new();
         for (_, key, value) in sorted {
@@ -113,7 +202,7 @@ impl Broker {
 impl Trial<'_> {
     fn exchange(&mut self, exchange: &NewExchange) -> Result<(), Refusal> {
         let (vhost, name) = (self.vhost, exchange.name.as_str());
-        super::check_text("exchange", name)?;
+        crate::broker::check_text("exchange", name)?;
         let resource = Resource::Exchange(exchange.name.clone());
         if name.is_empty() {
             return Err(Refusal::DefaultExchange);
@@ -125,28 +214,10 @@ impl Trial<'_> {
             return Err(Refusal::Precondition(format!("{resource} is there already")));
         }
         self.broker.has_room_for_exchange(&exchange.name)?;
-        DeduplicationRule::read(&exchange.arguments).map_err(|(argument, why)| Refusal::InvalidArgument {
-            argument: argument.to_owned(),
-            resource,
-            vhost: vhost.name.clone(),
-            why,
-        })?;
-        let spec = ExchangeSpec {
-            kind: &exchange.kind,
-            durable: true,
-            auto_delete: exchange.auto_delete,
-            internal: exchange.internal,
-            args: to_args(&exchange.arguments),
-        };
+        exchange.deduplication(vhost)?;
+        let spec = exchange.spec(true);
         self.router.declare(name, spec).map_err(|refusal| translated(vhost, refusal))?;
-        let definition = ExchangeDefinition {
-            vhost: vhost.name.as_str().to_owned(),
-            name: name.to_owned(),
-            kind: exchange.kind.clone(),
-            auto_delete: exchange.auto_delete,
-            internal: exchange.internal,
-            arguments: exchange.arguments.clone(),
-        };
+        let definition = exchange.definition(vhost);
         self.changes.put(Key::exchange(&vhost.name, &exchange.name), &definition);
         if exchange.kind == Kind::DELAYED {
             let definition = DelayDefinition {
@@ -161,7 +232,7 @@ impl Trial<'_> {
 
     fn queue(&mut self, queue: &NewQueue) -> Result<(), Refusal> {
         let vhost = self.vhost;
-        super::queues::check_name(&queue.name)?;
+        crate::broker::queues::check_name(&queue.name)?;
         let resource = Resource::Queue(queue.name.clone());
         if queue.name.as_str().is_empty() || vhost.queue(queue.name.as_str()).is_some() {
             return Err(Refusal::Precondition(format!("{resource} is there already")));
@@ -218,7 +289,7 @@ impl Trial<'_> {
     }
 
     fn binding(&mut self, binding: &BindingRequest) -> Result<(), Refusal> {
-        super::check_text("routing key", &binding.routing_key)?;
+        crate::broker::check_text("routing key", &binding.routing_key)?;
         if binding.source.as_str().is_empty() || binding.destination.is_empty() {
             return Err(Refusal::DefaultExchange);
         }
@@ -229,9 +300,9 @@ impl Trial<'_> {
                 Destination::Exchange(binding.destination.as_str())
             }
             DestinationKind::Queue => {
-                let there = self.vhost.queue(&binding.destination);
-                let durable = there.is_some_and(|queue| queue.spec.durable && !queue.spec.hidden);
-                if !durable && !self.slots.contains_key(&binding.destination) {
+                if !self.is_durable(DestinationKind::Queue, &binding.destination)
+                    && !self.slots.contains_key(&binding.destination)
+                {
                     return Err(Refusal::NotFound {
                         resource: Resource::Queue(QueueName::new(&binding.destination)),
                         vhost: self.vhost.name.clone(),

@@ -1,0 +1,233 @@
+//! Queues and exchanges that become something else under their names: what AMQP can only do by deleting and
+//! declaring again.
+//!
+//! Invariants: all bindings stay, and no publish ever finds neither the old nor the new; a queue keeps its place
+//! in the store, so that none of its messages is moved, lost or doubled, whenever the process ends.
+
+use std::collections::HashMap;
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+
+use leveret_exchanges::{ExchangeInfo, ExchangeSpec, Kind, names};
+use leveret_queues::QueueId;
+use leveret_queues::store::{Broken, Synced, Waiter};
+
+use super::{Changed, NewExchange, NewQueue, Trial};
+use crate::broker::arguments::from_args;
+use crate::broker::broker::Broker;
+use crate::broker::deduplication::DeduplicationRule;
+use crate::broker::definitions::{Changes, DelayDefinition, DestinationKind, Key, QueueDefinition};
+use crate::broker::exchange_features::ExchangeFeatures;
+use crate::broker::exchanges::translated;
+use crate::broker::holder::Holder;
+use crate::broker::listing::BindingView;
+use crate::broker::policies::apply_to_exchange;
+use crate::broker::queue_handle::{QueueHandle, QueueSpec};
+use crate::broker::queue_options::{self, QueueOptions};
+use crate::broker::refusal::{Refusal, Resource};
+use crate::broker::turn::Turn;
+use crate::broker::vhost::Vhost;
+
+/// What was checked and is to be done once it is on disk.
+#[derive(Default)]
+pub(super) struct Transformed {
+    pub(super) changes: Changes,
+    queues: Vec<ToQueue>,
+    exchanges: Vec<ToExchange>,
+    /// Which of them survive a restart from then on.
+    durable: HashMap<(DestinationKind, String), bool>,
+}
+
+struct ToQueue {
+    queue: Arc<QueueHandle>,
+    spec: QueueSpec,
+    options: QueueOptions,
+}
+
+struct ToExchange {
+    exchange: NewExchange,
+    durable: bool,
+    deduplication: Option<DeduplicationRule>,
+    holder: Option<Arc<Holder>>,
+}
+
+impl ToExchange {
+    fn spec(&self) -> ExchangeSpec<'_> {
+        self.exchange.spec(self.durable)
+    }
+}
+
+impl Trial<'_> {
+    pub(super) fn changed_queue(&mut self, changed: &Changed<NewQueue>) -> Result<(), Refusal> {
+        let (vhost, wanted) = (self.vhost, &changed.to);
+        let found = vhost.queue(wanted.name.as_str()).filter(|queue| !queue.hidden);
+        let queue = found.ok_or_else(|| Refusal::NotFound {
+            resource: Resource::Queue(wanted.name.clone()),
+            vhost: vhost.name.clone(),
+        })?;
+        if queue.exclusive_owner.is_some() {
+            return Err(Refusal::ExclusiveToAnother { queue: queue.name.clone(), vhost: vhost.name.clone() });
+        }
+        let spec = QueueSpec {
+            durable: changed.durable,
+            auto_delete: wanted.auto_delete,
+            exclusive_owner: None,
+            hidden: false,
+            arguments: wanted.arguments.clone(),
+        };
+        let options = queue_options::read(&queue.name, &vhost.name, &spec, false)?;
+        let definition = QueueDefinition {
+            vhost: vhost.name.as_str().to_owned(),
+            name: queue.name.as_str().to_owned(),
+            id: queue.id.0,
+            auto_delete: spec.auto_delete,
+            arguments: spec.arguments.clone(),
+        };
+        let key = Key::queue(&vhost.name, &queue.name);
+        self.transformed.changes.put_or_remove(key, &definition, !spec.durable);
+        self.transformed
+            .durable
+            .insert((DestinationKind::Queue, queue.name.as_str().to_owned()), spec.durable);
+        self.transformed.queues.push(ToQueue { queue, spec, options });
+        Ok(())
+    }
+
+    pub(super) fn changed_exchange(&mut self, changed: &Changed<NewExchange>) -> Result<(), Refusal> {
+        let (vhost, exchange, durable) = (self.vhost, &changed.to, changed.durable);
+        let name = exchange.name.as_str();
+        if names::is_predeclared(name) {
+            return Err(Refusal::SystemExchange(exchange.name.clone(), vhost.name.clone()));
+        }
+        let deduplication = exchange.deduplication(vhost)?;
+        let spec = exchange.spec(durable);
+        let replaceable = vhost.topology.read().router.check_replacement(name, &spec);
+        replaceable.map_err(|refusal| translated(vhost, refusal))?;
+        self.router.declare(name, spec).map_err(|refusal| translated(vhost, refusal))?;
+        let definition = exchange.definition(vhost);
+        let key = Key::exchange(&vhost.name, &exchange.name);
+        self.transformed.changes.put_or_remove(key, &definition, !durable);
+        // What waits is released through what the exchange has become.
+        let holder = match vhost.holder(name) {
+            None if exchange.kind == Kind::DELAYED => {
+                let id = QueueId(self.broker.next_queue_id()?);
+                Some(Holder::new(id, &vhost.name, &exchange.name, durable, self.broker.environment()))
+            }
+            there => there,
+        };
+        if let Some(holder) = &holder {
+            let definition = DelayDefinition {
+                vhost: vhost.name.as_str().to_owned(),
+                exchange: name.to_owned(),
+                id: holder.id.0,
+            };
+            let key = Key::delay(&vhost.name, &exchange.name);
+            self.transformed.changes.put_or_remove(key, &definition, !durable);
+        }
+        self.transformed.durable.insert((DestinationKind::Exchange, name.to_owned()), durable);
+        let to = ToExchange { exchange: exchange.clone(), durable, deduplication, holder };
+        self.transformed.exchanges.push(to);
+        Ok(())
+    }
+
+    /// Notes bindings that from now on survive a restart, or do not any more.
+    pub(super) fn changed_bindings(&mut self) {
+        let mut bindings: Vec<BindingView> = Vec::new();
+        for to in &self.transformed.queues {
+            bindings.extend(self.vhost.bindings_to(DestinationKind::Queue, to.queue.name.as_str()));
+        }
+        for to in &self.transformed.exchanges {
+            let name = to.exchange.name.as_str();
+            bindings.extend(self.vhost.bindings_from(name));
+            bindings.extend(self.vhost.bindings_to(DestinationKind::Exchange, name));
+        }
+        for binding in bindings.into_iter().filter(|binding| !binding.source.is_empty()) {
+            let durable = self.is_durable(DestinationKind::Exchange, &binding.source)
+                && self.is_durable(binding.kind, &binding.destination);
+            if durable != binding.durable {
+                let definition = binding.definition(&self.vhost.name);
+                self.transformed.changes.put_or_remove(Key::binding(&definition), &definition, !durable);
+            }
+        }
+    }
+
+    /// Whether it survives a restart after the batch; what is new in the batch is not asked for.
+    pub(super) fn is_durable(&self, kind: DestinationKind, name: &str) -> bool {
+        let changed = self.transformed.durable.get(&(kind, name.to_owned()));
+        changed.copied().unwrap_or_else(|| match kind {
+            DestinationKind::Exchange => self.vhost.exchange(name).is_some_and(|exchange| exchange.durable),
+            DestinationKind::Queue => {
+                self.vhost.queue(name).is_some_and(|queue| queue.durable() && !queue.hidden)
+            }
+        })
+    }
+}
+
+impl Broker {
+    /// Does what was checked and committed. The turn is to be finished when no lock is held.
+    pub(super) fn transform(&self, vhost: &Vhost, transformed: Transformed) -> Result<Turn, Refusal> {
+        let policies = vhost.policies();
+        if !transformed.exchanges.is_empty() {
+            let mut topology = vhost.topology.write();
+            for to in transformed.exchanges {
+                let name = to.exchange.name.as_str();
+                let before = topology.router.exchange(name).cloned();
+                let replaced = topology.router.replace(name, to.spec());
+                replaced.map_err(|refusal| translated(vhost, refusal))?;
+                let after = topology.router.exchange(name);
+                let history = after.and_then(ExchangeInfo::history_length);
+                let same_history = history == before.as_ref().and_then(ExchangeInfo::history_length);
+                let rule_before = before
+                    .and_then(|before| DeduplicationRule::read(&from_args(&before.args)).ok())
+                    .flatten();
+                if let Some(holder) = &to.holder {
+                    holder.set_durable(to.durable);
+                }
+                let same_rule = rule_before == to.deduplication;
+                let old = topology.features.remove(name.as_bytes());
+                let new = ExchangeFeatures::of(to.deduplication, history, to.holder);
+                if let Some(new) = new {
+                    let new = match old {
+                        Some(old) => new.with_memory_of(old, same_rule, same_history),
+                        None => new,
+                    };
+                    topology.features.insert(name.as_bytes().into(), new);
+                }
+                apply_to_exchange(&mut topology, &policies, name);
+            }
+        }
+        let mut turn = Turn::at(self.now());
+        for ToQueue { queue, spec, options } in transformed.queues {
+            vhost.topology.write().router.set_queue_durable(queue.slot, spec.durable);
+            let in_force = options.in_force(policies.matched(options.object(), queue.name.as_str()));
+            queue.change(&mut turn, spec, in_force, options.deduplication);
+        }
+        vhost.changed();
+        Ok(turn)
+    }
+
+    /// Waits until what was appended is on disk: messages that have become durable.
+    pub(super) fn wait_for_store(&self) -> Result<(), Refusal> {
+        let (told, heard) = mpsc::sync_channel(1);
+        let waiter: Arc<dyn Waiter> = Arc::new(Told(told));
+        self.store().notify(&waiter, 1);
+        match heard.recv_timeout(STORED_WITHIN) {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(broken)) => Err(Refusal::Storage(broken.to_string())),
+            Err(_) => {
+                Err(Refusal::Storage("the messages that became durable are not on disk yet".to_owned()))
+            }
+        }
+    }
+}
+
+/// The store takes messages within milliseconds, or its disk is full.
+const STORED_WITHIN: Duration = Duration::from_secs(20);
+
+struct Told(mpsc::SyncSender<Result<Synced, Broken>>);
+
+impl Waiter for Told {
+    fn synced(&self, _: u64, outcome: Result<Synced, Broken>) {
+        // Who waited may have given up.
+        let _ = self.0.try_send(outcome);
+    }
+}

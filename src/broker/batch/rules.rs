@@ -1,0 +1,73 @@
+//! Rules of a vhost as part of a batch.
+
+use super::Trial;
+use crate::broker::configured_limits::ConfiguredLimits;
+use crate::broker::definitions::Key;
+use crate::broker::pattern::BadPattern;
+use crate::broker::policies::{POLICIES_MAX, Policy, PolicyKind, PolicyRecord};
+use crate::broker::refusal::Refusal;
+use crate::broker::topic_permissions::{TopicPermissionRecord, TopicPermissions};
+use crate::broker::users::{PermissionRecord, check_patterns};
+use crate::broker::vhosts::check_name;
+
+/// Something said of a vhost, new or in place of what was said before.
+#[derive(Clone, Debug)]
+pub enum Rule {
+    /// A policy: whose, its name, what it says.
+    Policy(PolicyKind, String, PolicyRecord),
+    /// All limits of the vhost.
+    Limits(ConfiguredLimits),
+    /// A user's permissions.
+    Permission(String, PermissionRecord),
+    /// A user's topic permission on an exchange, which need not exist.
+    TopicPermission(String, String, TopicPermissionRecord),
+}
+
+impl Rule {
+    pub(super) const fn is_policy(&self) -> bool {
+        matches!(self, Self::Policy(..))
+    }
+}
+
+impl Trial<'_> {
+    pub(super) fn rule(&mut self, rule: &Rule) -> Result<(), Refusal> {
+        let vhost = self.vhost.name.as_str();
+        let wrong = |error: BadPattern| Refusal::Precondition(error.to_string());
+        match rule {
+            Rule::Policy(kind, name, record) => {
+                check_name("policy", name)?;
+                Policy::new(name, record.clone())?;
+                let policies = self.vhost.policies();
+                self.new_policies += usize::from(policies.get(*kind, name).is_none());
+                if policies.of(*kind).len() + self.new_policies > POLICIES_MAX {
+                    let why = format!("there would be more than {POLICIES_MAX} policies");
+                    return Err(Refusal::Precondition(why));
+                }
+                self.changes.put(Key::policy(*kind, vhost, name), record);
+            }
+            Rule::Limits(limits) => {
+                self.changes.put(Key::vhost_limits(vhost), limits);
+                self.limits = Some(limits.clone());
+            }
+            Rule::Permission(user, record) => {
+                self.known_user(user)?;
+                check_patterns(record).map_err(wrong)?;
+                self.changes.put(Key::permission(user, vhost), record);
+            }
+            Rule::TopicPermission(user, exchange, record) => {
+                crate::broker::check_text("exchange", exchange)?;
+                self.known_user(user)?;
+                TopicPermissions::of(user, vhost, [(exchange.clone(), record.clone())]).map_err(wrong)?;
+                self.changes.put(Key::topic_permission(user, vhost, exchange), record);
+            }
+        }
+        Ok(())
+    }
+
+    fn known_user(&self, user: &str) -> Result<(), Refusal> {
+        match self.broker.users.user(user) {
+            Some(_) => Ok(()),
+            None => Err(Refusal::Precondition(format!("user '{user}' does not exist"))),
+        }
+    }
+}

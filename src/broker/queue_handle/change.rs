@@ -1,0 +1,71 @@
+//! A queue becomes another one under its name: what AMQP can only do by deleting and declaring again.
+//!
+//! Invariants: its place in the store stays, so that no message is moved, lost or doubled; publishers,
+//! consumers and what they hold notice nothing but the new rules.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use leveret_queues::queue::{Overflow, Settings};
+use leveret_queues::store::Record;
+
+use super::{Cell, QueueHandle, QueueSpec};
+use crate::broker::deduplication::{Deduplication, DeduplicationRule};
+use crate::broker::queue_options::InForce;
+use crate::broker::turn::Turn;
+
+impl QueueHandle {
+    /// Changes how it is declared; the definition is on disk already. Messages that are in it and become
+    /// durable are told to the store.
+    pub(in crate::broker) fn change(
+        self: &Arc<Self>,
+        turn: &mut Turn,
+        spec: QueueSpec,
+        in_force: InForce,
+        deduplication: Option<DeduplicationRule>,
+    ) {
+        self.enter(turn, |cell, work| {
+            if cell.gone {
+                return;
+            }
+            let before = DeduplicationRule::read(&self.arguments()).ok().flatten();
+            if deduplication != before {
+                cell.deduplication = deduplication.map(|rule| Box::new(Deduplication::new(rule)));
+            }
+            cell.became_durable |= spec.durable && !self.durable();
+            self.durable.store(spec.durable, Ordering::Relaxed);
+            self.auto_delete.store(spec.auto_delete, Ordering::Relaxed);
+            *self.arguments.write() = spec.arguments;
+            let settings = self.follow(cell, in_force);
+            let written_upto = cell.paging.written_upto();
+            let untold = cell.queue.change(work.now, settings, written_upto, &mut work.outlet, work.effects);
+            for message in untold {
+                cell.paging.logged(message.seq);
+                work.records.push(Record::Enqueue {
+                    queue: self.id,
+                    seq: message.seq,
+                    message: message.message,
+                    lane: message.lane,
+                    expires: message.expires,
+                    transient: false,
+                    sole: false,
+                });
+                if message.delivery_count > 0 {
+                    let (seq, count) = (message.seq, message.delivery_count);
+                    work.records.push(Record::Returned { queue: self.id, seq, count });
+                }
+            }
+        });
+    }
+
+    /// Takes in what is in force but for the queue's own settings, which are left to the caller.
+    pub(super) fn follow(&self, cell: &mut Cell, in_force: InForce) -> Settings {
+        let InForce { settings, dead_letter, consumer_timeout_ms, matched } = in_force;
+        self.consumer_timeout_ms.store(consumer_timeout_ms.unwrap_or(0), Ordering::Relaxed);
+        self.tells_delivery_count.store(settings.delivery_limit.is_some(), Ordering::Relaxed);
+        cell.matched = matched;
+        cell.dead_letter = dead_letter;
+        cell.refused_die = settings.overflow == Overflow::RejectPublishDeadLetter;
+        settings
+    }
+}

@@ -1,0 +1,35 @@
+//! What a topology says of a vhost besides what is declared there, as the broker takes it.
+
+use serde_json::{Map, Value};
+
+use super::super::body;
+use super::super::error::{Refused, Result};
+use super::super::policies::PolicyBody;
+use crate::broker::batch::Rule;
+use crate::broker::configured_limits::{ConfiguredLimits, LimitsOf};
+use crate::broker::policies::PolicyKind;
+use crate::topology::{Id, Kind};
+
+/// The rule that an object is.
+pub(super) fn rule(id: &Id, body: &Map<String, Value>) -> Result<Rule> {
+    let value = Value::Object(body.clone());
+    let policy = |kind: PolicyKind, value: Value| -> Result<Rule> {
+        let record = body::object_of::<PolicyBody>(value)?.record(kind)?;
+        Ok(Rule::Policy(kind, id.part(0).to_owned(), record))
+    };
+    match id.kind {
+        Kind::Policy => policy(PolicyKind::User, value),
+        Kind::OperatorPolicy => policy(PolicyKind::Operator, value),
+        Kind::VhostLimits => {
+            let limits = ConfiguredLimits::new(LimitsOf::Vhost, body::object_of(value)?)?;
+            Ok(Rule::Limits(limits))
+        }
+        Kind::Permission => Ok(Rule::Permission(id.part(0).to_owned(), body::object_of(value)?)),
+        Kind::TopicPermission => {
+            let (user, exchange) = (id.part(0).to_owned(), id.part(1).to_owned());
+            Ok(Rule::TopicPermission(user, exchange, body::object_of(value)?))
+        }
+        // The components that are known have kinds of their own.
+        _ => Err(Refused::bad_request(format!("component {} not found", id.part(0)))),
+    }
+}
