@@ -1,8 +1,10 @@
 // What pages are made of.
-export * from './lib/index.js';
+export * from './lib.js';
 export * from './components/arguments.js';
 export * from './components/bindings.js';
+export * from './components/card.js';
 export * from './components/channel-columns.js';
+export * from './components/declare.js';
 export * from './components/chart.js';
 export * from './components/code.js';
 export * from './components/confirm.js';

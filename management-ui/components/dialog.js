@@ -1,4 +1,4 @@
-import { html, useEffect, useRef } from '../lib/index.js';
+import { html, useEffect, useRef } from '../lib.js';
 
 /** @param {DialogProps} props */
 export function Dialog({ title, onClose, narrow, children }) {

@@ -282,6 +282,18 @@ impl Readings {
 }
 
 impl Snapshot {
+    /// The rate that a queue's answer shows at this path, if there is one at it.
+    pub(super) fn rate_at(&self, id: QueueId, path: &str) -> Option<f64> {
+        let place = |names: &[(&str, &str)], path: &str| {
+            names.iter().position(|(_, details)| path.strip_prefix(details) == Some(".rate"))
+        };
+        let rate = |of: &dyn Fn(&QueueReading) -> f64| self.0.queues.get(&id).map_or(0.0, of);
+        if let Some(path) = path.strip_prefix("message_stats.") {
+            return place(&MESSAGE_NAMES, path).map(|place| rate(&|known| known.messages.rates[place]));
+        }
+        place(&LENGTH_NAMES, path).map(|place| rate(&|known| known.lengths.rates[place]))
+    }
+
     pub(super) fn queue(&self, id: QueueId, view: &QueueView) -> QueueRates {
         let reading = self.0.queue(id);
         let reading = reading.as_ref();

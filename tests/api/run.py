@@ -22,10 +22,9 @@ import time
 import urllib.request
 
 HERE = pathlib.Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent / "clients"))
-from run import ROOT, VENV, Broker, Missing, call, need  # noqa: E402
+sys.path.insert(0, str(HERE.parent))
+from broker import ROOT, TARGET, Broker, Missing, call, need  # noqa: E402
 
-TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
 V2_VERSION = "2.35.0"
 SCHEMATHESIS = "schemathesis==4.32.5"
 FLOWER = ["flower==2.2.0", "celery==5.7.0"]
@@ -66,7 +65,7 @@ def v2():
 
 def from_pypi(name, *packages):
     """A program out of packages, in a place of its own."""
-    program = VENV.with_name(f".venv-{name}") / "bin" / packages[0].split("==")[0]
+    program = ROOT / f".venv-{name}" / "bin" / packages[0].split("==")[0]
     if not program.exists():
         need("python3")
         call("python3", "-m", "venv", program.parent.parent)
@@ -183,19 +182,18 @@ def main():
             except Missing as missing:
                 failures.append(f"{name}: {missing}")
     for name, tool in tools.items():
-        broker = Broker()
-        with broker as url, tempfile.TemporaryDirectory() as folder:
-            address = re.search(r"http listening on (\S+)", broker.log.read_text())[1]
+        with Broker() as addresses, tempfile.TemporaryDirectory() as folder:
+            address = addresses["http"]
             with urllib.request.urlopen(f"http://{address}/api/health/checks/is-in-service", timeout=10):
                 pass
             if name == "schema":
                 failures += schema(tool, address, folder)
                 continue
             if name == "flower":
-                failures += flower(tool, address, re.sub(r".*[/@]", "", url), folder)
+                failures += flower(tool, address, addresses["amqp"], folder)
                 continue
             node = "leveret@" + pathlib.Path("/proc/sys/kernel/hostname").read_text().strip()
-            facts = {"folder": folder, "node": node, "amqp_port": url.rsplit(":", 1)[1]}
+            facts = {"folder": folder, "node": node, "amqp_port": addresses["amqp"].rsplit(":", 1)[1]}
             failures += tour(name, tool, address, facts)
     for failure in failures:
         print(f"FAILED {failure}")

@@ -47,7 +47,7 @@ test('pages show only their virtual host, none of what is for others, and no err
 test('what they may not do is refused where they asked for it, with the reason', async () => {
   const page = await openWithAxe(browser);
   await logIn(page, `#/queue/${VHOST}/other`, NAME, 'few');
-  await page.getByRole('button', { name: 'Get messages' }).click();
+  await page.getByRole('button', { name: 'Show messages' }).click();
   await page.getByRole('alert').getByText("read access to queue 'other'").waitFor();
   await page.getByRole('button', { name: 'Purge' }).click();
   await page.locator('dialog[open]').getByRole('button', { name: 'Purge' }).click();
@@ -59,7 +59,7 @@ test('what they may not do is refused where they asked for it, with the reason',
   await page.getByRole('alert').getByText('Not administrator').waitFor();
   // And what they may, works.
   await page.goto(`${URL_BASE}/#/queue/${VHOST}/mine`);
-  await page.getByRole('button', { name: 'Get messages' }).click();
+  await page.getByRole('button', { name: 'Show messages' }).click();
   await page.getByText('No message is ready.').waitFor();
   await eventually('still logged in', async () => (await page.getByRole('button', { name: 'Log out' }).count()) === 1);
   await page.context().close();
