@@ -12,7 +12,7 @@ use crate::management::{Http, listening};
 use crate::wait;
 
 fn leveret(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_leveret")).args(args).output().expect("the broker's binary")
+    crate::cli::leveret().args(args).output().expect("the broker's binary")
 }
 
 fn text(bytes: &[u8]) -> String {
