@@ -54,7 +54,7 @@ fn a_misspelt_variable_is_a_warning_at_the_start_and_an_error_of_the_check() {
         "leveret: LEVERET_HARTBEAT: nothing is called so; did you mean LEVERET_HEARTBEAT?\n"
     );
     let folder = tempfile::tempdir().expect("a folder");
-    let mut serve = crate::harness::serve(folder.path());
+    let mut serve = crate::harness::serve(&folder.path().join("data"));
     let log = folder.path().join("log");
     serve.args(["--amqp-listen", "127.0.0.1:0"]).env("LEVERET_HARTBEAT", "5");
     let mut child = serve.stderr(fs::File::create(&log).expect("a log")).spawn().expect("the broker");
