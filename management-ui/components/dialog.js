@@ -5,8 +5,12 @@ export function Dialog({ title, onClose, narrow, children }) {
 	const box = useRef(null);
 	useEffect(() => {
 		const dialog = box.current;
+		const before = /** @type {HTMLElement | null} */ (document.activeElement);
 		if (dialog && !dialog.open) dialog.showModal();
-		return () => dialog?.close();
+		return () => {
+			dialog?.close();
+			before?.focus();
+		};
 	}, []);
 	return html`
 		<dialog ref=${box} class=${narrow ? 'narrow' : ''} aria-label=${title} onCancel=${(e) => { e.preventDefault(); onClose(); }}
