@@ -43,12 +43,18 @@ def java():
     return ["java", "-cp", f"{folder}:{libraries}", "Hello"]
 
 
+def amqprs():
+    run.rust()
+    return [target() / "debug/amqprs_hello"]
+
+
 PAGES = {
     "aio-pika": python("aio_pika_hello.py"),
     "kombu": python("kombu_hello.py"),
     "amqplib": node,
     "amqp091-go": go,
     "java": java,
+    "amqprs": amqprs,
 }
 
 
