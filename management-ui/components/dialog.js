@@ -13,7 +13,7 @@ export function Dialog({ title, onClose, narrow, children }) {
 		};
 	}, []);
 	return html`
-		<dialog ref=${box} class=${narrow ? 'narrow' : ''} aria-label=${title} onCancel=${(e) => { e.preventDefault(); onClose(); }}
+		<dialog ref=${box} class=${narrow ? 'narrow' : ''} aria-label=${title} onClose=${() => box.current && onClose()}
 			onMouseDown=${(e) => { if (e.target === box.current) onClose(); }}>
 			${children}
 		</dialog>`;

@@ -13,6 +13,7 @@ async function cleanUp() {
   await api('DELETE', `queues/%2F/${QUEUE}`);
   await api('DELETE', `exchanges/%2F/${EXCHANGE}`);
   await api('DELETE', `users/${USER_NAME}`);
+  await api('DELETE', 'queues/%2F/ui-test-new');
 }
 
 before(async () => {
