@@ -16,9 +16,11 @@ use super::history::{Histories, QueueNumbers, STEP_MS};
 use super::rated::{Numbers, Rated};
 use crate::broker::Broker;
 use crate::broker::listing::QueueView;
+use crate::broker::message_sizes::MessageSizes;
 use crate::broker::names::ConnectionId;
 use crate::broker::queue_handle::QueueStats;
 use crate::broker::registry::Churn;
+use crate::broker::vhost::VhostStats;
 
 /// Names of the messages counters of queues, and of their details.
 pub(super) const MESSAGE_NAMES: [(&str, &str); 9] = [
@@ -141,7 +143,7 @@ struct Readings {
 }
 
 /// All that all queues and vhosts have counted.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Debug, Default)]
 pub(super) struct Totals {
     pub(super) stats: QueueStats,
     pub(super) messages: u64,
@@ -158,6 +160,9 @@ pub(super) struct Totals {
     pub(super) returned: u64,
     pub(super) dropped: u64,
     pub(super) confirmed: u64,
+    /// By reason, as [`VhostStats::dead_lettered`] has them.
+    pub(super) dead_lettered: [u64; 4],
+    pub(super) sizes: MessageSizes,
 }
 
 impl Totals {
@@ -176,7 +181,11 @@ impl Totals {
         totals
     }
 
-    fn count(&mut self, stats: &crate::broker::vhost::VhostStats) {
+    fn count(&mut self, stats: &VhostStats) {
+        self.sizes.add(&stats.sizes);
+        for (sum, more) in self.dead_lettered.iter_mut().zip(&stats.dead_lettered) {
+            *sum += more.load(Ordering::Relaxed);
+        }
         let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
         self.published += read(&stats.published);
         self.published_confirm += read(&stats.published_confirm);

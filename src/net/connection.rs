@@ -31,6 +31,10 @@ const LINGER_BYTES: usize = 1024 * 1024;
 /// Tokens that last longer last as long as this: instants have an end.
 const EXPIRES_MAX: Duration = Duration::from_hours(24 * 365 * 100);
 
+/// Bytes read before a connection lets others run. A writer that it has woken waits for its thread, which no other takes
+/// it from; tokio by itself would let 128 full reads pass before that.
+const TURN_BYTES: usize = 128 * 1024;
+
 struct Reading<R> {
     socket: R,
     connection: Box<Connection>,
@@ -39,6 +43,8 @@ struct Reading<R> {
     control: Arc<Control>,
     /// Bytes of a frame that has not come in whole.
     left: Vec<u8>,
+    /// Bytes read since others were last let run.
+    turn_bytes: usize,
     timer: Timer,
 }
 
@@ -103,7 +109,8 @@ pub(super) async fn serve<R, W>(
         written: 0,
         expires: None,
     };
-    let mut reading = Reading { socket: read, connection, outbox, broker, control, left: Vec::new(), timer };
+    let mut reading =
+        Reading { socket: read, connection, outbox, broker, control, left: Vec::new(), turn_bytes: 0, timer };
     let end = reading.run().await;
     tokio::task::block_in_place(|| reading.connection.lost());
     reading.finish(end, writer).await;
@@ -173,7 +180,14 @@ impl<R: AsyncRead + Unpin> Reading<R> {
                 received = received => {
                     self.timer.last_heard = Instant::now();
                     return match received {
-                        Ok(Some(outcome)) => Ok(outcome),
+                        Ok(Some((outcome, came))) => {
+                            self.turn_bytes += came;
+                            if self.turn_bytes >= TURN_BYTES {
+                                self.turn_bytes = 0;
+                                tokio::task::yield_now().await;
+                            }
+                            Ok(outcome)
+                        }
                         Ok(None) => Err(self.disconnected(None)),
                         Err(error) => Err(self.disconnected(Some(&error))),
                     };
