@@ -4,7 +4,7 @@ import { Dialog } from './dialog.js';
 import { Form } from './form.js';
 import { toast } from './toast.js';
 
-const WHERE = [['origin', 'Back to the queue each came from'], ['queue', 'A queue'], ['exchange', 'An exchange']];
+const WHERE = [['origin', 'Back where each came from'], ['queue', 'A queue'], ['exchange', 'An exchange']];
 const REASONS = [['', 'Any'], ['rejected', 'Rejected by a consumer'], ['expired', 'Expired'], ['maxlen', 'The queue was full'], ['delivery_limit', 'Delivered too often']];
 
 /** @param {RedriveProps} props */

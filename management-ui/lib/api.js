@@ -34,7 +34,7 @@ async function reasonOf(answer) {
 	try {
 		const body = JSON.parse(text);
 		const reason = body.reason ?? body.error;
-		if (reason) return typeof reason === 'string' ? reason : JSON.stringify(reason);
+		if (reason) return String(reason).replace(/^(\w+)_not_found$/, 'There is no such $1.');
 	} catch {
 		// not JSON: a proxy's page, or nothing
 	}

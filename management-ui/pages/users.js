@@ -20,6 +20,7 @@ export default function Users() {
 		{ key: 'password', label: 'Password', prio: 2, draw: (u) => (u.password_hash === '' ? html`<span class="muted">none: cannot log in with one</span>` : 'set') },
 	];
 	const add = async (v) => {
+		if (poll.data.some((u) => u.name === v.name)) throw new Error(`There is a user ${v.name} already.`);
 		await put(`users/${path(v.name)}`, { password: v.password, tags: v.tags });
 		toast(`User ${v.name} is there. It has no permissions yet.`);
 		go(['user', v.name]);

@@ -26,10 +26,13 @@ use crate::net::{Server, jwks, now};
 
 type Failure = Box<dyn std::error::Error>;
 
-/// Runs the broker until it is told to stop.
-pub fn run(args: &ServeArgs) -> Result<(), Failure> {
+/// Runs the broker until it is told to stop. `unknown`: variables that mean nothing, for the log.
+pub fn run(args: &ServeArgs, unknown: &[config::Problem]) -> Result<(), Failure> {
     let config = config::load(args)?.config;
     let log = logging::start(&config.log_level, config.log_format);
+    for variable in unknown {
+        tracing::warn!("configuration: {variable}");
+    }
     let folder = Folder::open(&config.data_dir)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let served = runtime.block_on(serve(args, &config, &folder, log));

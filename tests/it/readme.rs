@@ -9,6 +9,7 @@ use std::process::{Child, Command, Stdio};
 use rustix::process::{Pid, Signal};
 use tempfile::TempDir;
 
+use crate::cli::without_ours;
 use crate::harness::Broker;
 use crate::management::listening;
 
@@ -105,6 +106,7 @@ impl Shell {
         let code = self.meant.iter().fold(code.to_owned(), |code, (said, meant)| code.replace(said, meant));
         let folder = Path::new(env!("CARGO_BIN_EXE_leveret")).parent().expect("a folder").display();
         let mut command = Command::new("sh");
+        without_ours(&mut command);
         command
             .args(["-euc", &code])
             .current_dir(self.place.path())

@@ -44,6 +44,24 @@ test('pages show only their virtual host, none of what is for others, and no err
   await page.context().close();
 });
 
+test('pages that are not for them say so, and nothing more', async () => {
+  const page = await openWithAxe(browser);
+  await logIn(page, '#/overview', NAME, 'few');
+  for (const [hash, words] of [['#/users', 'Not administrator'], ['#/user/guest', 'Not administrator'], ['#/logs', 'Not monitor'], ['#/exchange/%2F/amq.topic', 'not authorized'], ['#/connection/none', 'is closed']]) {
+    await page.evaluate((h) => { location.hash = h; }, hash);
+    await page.getByRole('alert').getByText(words).first().waitFor().catch(() => assert.fail(`${hash} does not say: ${words}`));
+    assert.equal(await page.getByText('ui-test-closed').count(), 0, hash);
+  }
+  // Of virtual hosts and definitions there is what is theirs.
+  await page.evaluate(() => { location.hash = '#/vhosts'; });
+  await page.getByRole('region', { name: 'Virtual hosts' }).getByText(VHOST).waitFor();
+  assert.equal(await page.getByRole('button', { name: /^Delete/ }).count(), 0);
+  await page.evaluate(() => { location.hash = '#/definitions'; });
+  await page.getByRole('button', { name: 'Download definitions' }).click();
+  await page.getByRole('alert').waitFor();
+  await page.context().close();
+});
+
 test('what they may not do is refused where they asked for it, with the reason', async () => {
   const page = await openWithAxe(browser);
   await logIn(page, `#/queue/${VHOST}/other`, NAME, 'few');
