@@ -1,6 +1,10 @@
-//! Decoding and encoding one message's frames, each beside a memcpy of the same bytes: the distance to the limit.
+//! Decoding and encoding one message's frames, beside a memcpy of the same bytes and their way through a bare relay over
+//! loopback sockets: the distance to the limit.
 
 use std::hint::black_box;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::thread;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use leveret::wire::content::content_header;
@@ -76,6 +80,27 @@ fn decode(mut rest: &[u8]) -> u64 {
     sum
 }
 
+/// Two ends of a relay that copies bytes from the first to the second, and knows of no frames.
+fn bare_relay() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let end = || {
+        let client = TcpStream::connect(address).expect("it listens");
+        let (server, _) = listener.accept().expect("it connects");
+        server.set_nodelay(true).expect("a socket");
+        (client, server)
+    };
+    let ((first, mut from), (second, mut to)) = (end(), end());
+    thread::spawn(move || {
+        let mut buffer = vec![0; 256 * 1024];
+        // Ends with the benchmark's end of the connection.
+        while let Ok(count @ 1..) = from.read(&mut buffer) {
+            to.write_all(&buffer[..count]).expect("the benchmark reads");
+        }
+    });
+    (first, second)
+}
+
 fn codec(criterion: &mut Criterion) {
     for (name, body_bytes, headers) in [("16 B", 16, 0), ("1 KiB", 1024, 0), ("1 KiB, 5 headers", 1024, 5)] {
         let mut group = criterion.benchmark_group(name);
@@ -111,6 +136,14 @@ fn codec(criterion: &mut Criterion) {
                     out.extend_from_slice(chunk);
                 }
                 out.len()
+            });
+        });
+        let (mut first, mut second) = bare_relay();
+        let mut arrived = vec![0; input.len()];
+        group.bench_function("TCP relay of the same publishes", |bench| {
+            bench.iter(|| {
+                first.write_all(black_box(&input)).expect("the relay reads");
+                second.read_exact(&mut arrived).expect("the relay writes");
             });
         });
         group.finish();

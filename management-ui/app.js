@@ -1,49 +1,27 @@
 // Starts the dashboard: session, route to page, the frame around it, keys.
-import { beginSession, Confirm, endSession, Frame, get, go, Help, html, lostSince, Problem, render, route, Skeleton, Toasts, useEffect, user, useRoute, useSignal, useState } from './ui.js';
+import { beginSession, Card, Confirm, endSession, Frame, get, go, GO_KEYS, Help, html, lostSince, Problem, render, route, Skeleton, Toasts, useEffect, user, useRoute, useSignal, useState } from './ui.js';
 import { Login } from './pages/login.js';
 
-/** Pages are fetched when first looked at. @type {Record<string, () => Promise<{default: any}>>} */
-const PAGES = {
-	overview: () => import('./pages/overview.js'),
-	queues: () => import('./pages/queues.js'),
-	queue: () => import('./pages/queue.js'),
-	exchanges: () => import('./pages/exchanges.js'),
-	exchange: () => import('./pages/exchange.js'),
-	connections: () => import('./pages/connections.js'),
-	connection: () => import('./pages/connection.js'),
-	channels: () => import('./pages/channels.js'),
-	topology: () => import('./pages/topology.js'),
-	policies: () => import('./pages/policies.js'),
-	users: () => import('./pages/users.js'),
-	user: () => import('./pages/user.js'),
-	vhosts: () => import('./pages/vhosts.js'),
-	definitions: () => import('./pages/definitions.js'),
-	logs: () => import('./pages/logs.js'),
-};
-
-/** Where `g` and a second key lead. @type {Record<string, string>} */
-const GO_KEYS = { o: 'overview', q: 'queues', e: 'exchanges', c: 'connections', h: 'channels', t: 'topology', p: 'policies', u: 'users', v: 'vhosts', d: 'definitions', l: 'logs' };
+/** Each a file of that name, fetched when first looked at. */
+const PAGES = 'overview queues queue exchanges exchange connections connection channels topology policies users user vhosts definitions logs'.split(' ');
 
 /** @param {PageProps} props */
 function Page({ name, parts }) {
-	const [loaded, setLoaded] = useState(/** @type {{name: string, Page?: any, error?: any}} */ ({ name: '' }));
+	const [loaded, setLoaded] = useState(/** @type {any} */ ({}));
 	useEffect(() => {
 		let here = true;
-		const load = PAGES[name];
-		if (!load) {
-			setLoaded({ name, error: new Error(`There is no page “${name}”.`) });
-			return undefined;
-		}
-		load().then((m) => here && setLoaded({ name, Page: m.default }), (error) => here && setLoaded({ name, error }));
+		const show = (what) => here && setLoaded({ name, ...what });
+		if (PAGES.includes(name)) import(`./pages/${name}.js`).then((m) => show({ Page: m.default }), (error) => show({ error }));
+		else show({ error: new Error(`There is no page “${name}”.`) });
 		return () => { here = false; };
 	}, [name]);
-	if (loaded.name !== name) return html`<div class="card"><${Skeleton} lines=${8} /></div>`;
+	if (loaded.name !== name) return html`<${Card}><${Skeleton} lines=${8} /><//>`;
 	if (loaded.error) return html`<${Problem} error=${loaded.error} /><p><a href="#/overview">To the overview</a></p>`;
 	// The key makes another queue another page: no state or sample of the last one stays.
 	return html`<${loaded.Page} key=${parts.join('\n')} parts=${parts} />`;
 }
 
-const typing = (e) => e.target instanceof HTMLElement && (e.target.isContentEditable || /^(input|select|textarea)$/i.test(e.target.tagName));
+const typing = (e) => /^(input|select|textarea)$/i.test(e.target.tagName);
 
 function useKeys(setHelp) {
 	useEffect(() => {
@@ -98,7 +76,7 @@ function App() {
 
 	let body;
 	if (who === null) body = html`<${Login} />`;
-	else if (who === undefined) body = html`<div class="page"><div class="card"><${Skeleton} lines=${6} /></div>${lost ? html`<${Problem} error=${new Error('The server does not answer. Trying again.')} />` : null}</div>`;
+	else if (who === undefined) body = html`<div class="page"><${Card}><${Skeleton} lines=${6} /><//>${lost ? html`<${Problem} error=${new Error('The server does not answer. Trying again.')} />` : null}</div>`;
 	else body = html`<${Frame} here=${name} onHelp=${() => setHelp(true)}><${Page} name=${name} parts=${parts.slice(1)} /><//>`;
 	return html`${body}<${Toasts} /><${Confirm} />${help && html`<${Help} onClose=${() => setHelp(false)} />`}`;
 }

@@ -2,12 +2,36 @@
 
 type PageProps = {name: string, parts: string[]};
 /** one end is given */
+/** onEvent: the answer is a stream of events. login: a 401 does not end the session */
+type CallOptions = {query?: Record<string, unknown>, body?: unknown, headers?: Record<string, string>, signal?: AbortSignal, login?: boolean, onEvent?: (event: any) => void};
+type Call = (method: string, where: string, options?: CallOptions) => Promise<any>;
+type Seen = {overview?: any, nodes?: any[], deepest?: any[], growing?: any[], unacked?: any[], looping?: any[], blocked?: any[]};
+type AddFinding = (level: Finding["level"], text: string, why: string, href?: string) => void;
+/** of: value and name of each */
+type SegmentedProps = {label: string, of: [any, string][], value: any, choose: (value: any) => void};
+type StaleProps = {error: any, gone?: string};
+/** what is undefined cannot be done */
+type StepsProps = {what: string, back?: () => void, on?: () => void, between?: any, children?: any};
+type HeadProps = {title: any, note?: any, children?: any, actions?: any};
+/** of: given what closes it */
+type OpensProps = {label: any, of: (close: () => void) => any, class?: string, disabled?: boolean, title?: string, plus?: boolean, name?: string};
+type DeclareHeadProps = {title: string, kind: string, fields: FieldSpec[], example: string};
+/** take: the act, on what, what it means, what is said afterwards */
+type RightsProps = {title: string, note: string, of: Poll, where: string, name: string, none: string, act: string, fields: FieldSpec[], said: (v: any) => string, take: (p: any) => string[]};
+/** Asks once, and again every so many milliseconds; 0: once. `where` null asks nothing. onData: called for every answer, before the page draws */
+type UsePoll = (where: string | null, everyMs: number, query?: Record<string, unknown>, onData?: (data: any) => void) => Poll;
+/** here: only what is around this one */
+type LayOut = (things: {id: string, kind: 'exchange' | 'queue', name: string}[], edges: Edge[], here?: string) => {nodes: Map<string, Placed>, width: number, height: number};
+type ChartOptions = (series: Series[], span: number, width: number, height: number, onPoint: (i: number | null) => void) => any;
+type CardProps = {title?: any, note?: any, tools?: any, label?: string, id?: string, children?: any};
+/** kind: `queue` or `exchange`; fields: besides vhost, name and arguments */
+type DeclareProps = {kind: string, fields: any[], example: string, onClose: () => void};
 type BindProps = {vhost: string, source?: string, destination?: string, onClose: () => void, onDone: () => void};
 type BindingsProps = {poll: any, vhost: string, source?: string, destination?: string};
 /** `at` changes with every new sample */
-type ChartProps = {title: string, series: Series[], ring: {times: number[], series: Record<string, number[]>}, unit: (n: any) => string, at: number, low?: boolean, span?: number};
-/** How far back. */
-type SpanProps = {span: number, choose: (s: number) => void};
+type ChartProps = {title: string, series: Series[], ring: Ring, unit: (n: any) => string, at: number, low?: boolean, span?: number};
+/** span: how far back, in seconds */
+type FlowProps = {ring: Ring, span: number, at: number, choose: (span: number) => void};
 /** Code to copy, in one or more languages. */
 type CodeProps = {variants: Record<string, string>};
 type DelayedProps = {vhost: string, exchange: string};
@@ -22,14 +46,13 @@ type FormDialogProps = {title: string, fields: FieldSpec[], submit: string, onSu
 type FrameProps = {here: string, onHelp: () => void, children?: any};
 type IconProps = {name: string, size?: number, class?: string};
 type SearchProps = {value: string, onChange: (v: string) => void, label: string};
-type PagerProps = {page: number, pages: number, total: number, filtered: number, size: number, what: string};
-/** poll: filled with `refresh`, for the page's own acts */
-type ListProps = {id: string, where: string, what: string, columns: Column[], rowId: (row: any) => string, empty: any, sort: string, desc?: boolean, tools?: any, onRows?: (rows: any[]) => void, poll?: {refresh?: () => void}};
+/** past: asks for what the rows' sparklines show of the past */
+type ListProps = {id: string, where: string, what: string, columns: Column[], rowId: (row: any) => string, empty: any, sort: string, onRows?: (rows: any[]) => void, past?: (where: string, asked: any) => void};
 type MessagesProps = {vhost: string, queue: string, onChange: () => void};
 type PublishProps = {vhost: string, exchange: string, routingKey?: string, onClose: () => void, onDone?: () => void};
 type RedriveProps = {vhost: string, queue: string, ready: number, onClose: () => void, onDone: () => void};
 /** A row's recent past. Zero is the bottom. */
-type SparkProps = {values: (number | null)[] | undefined, label: string};
+type SparkProps = {values: (number | undefined)[], label: string};
 type ProblemProps = {error: any, doing?: string};
 /** folded: the code is shown on demand */
 type EmptyProps = {title: string, children?: any, code?: Record<string, string>, folded?: boolean};
@@ -45,20 +68,20 @@ type MeterProps = {label: string, used: any, total: any, unit: (n: any) => strin
 type EditProps = {old?: any, kind: string, onClose: () => void, onDone: () => void};
 type CanvasProps = {width: number, height: number, children?: any};
 type GraphProps = {bindings: any[], queues?: Map<string, any>, name: string, search?: string, here?: string};
-type LimitsProps = {name: string, limits: any, onClose: () => void, onDone: () => void};
 type Series = {key: string, label: string, color?: 1 | 2 | 3, dash?: number[], fill?: boolean};
+/** type: text that must be typed first; done: said afterwards; after: run after success */
 type Question = {title: string, says: any, act: string, run: () => Promise<any>, done?: string | ((r: any) => string), type?: string, after?: () => void};
 type FieldSpec = {name: string, label: string, hint?: any, kind?: 'text'|'password'|'number'|'checkbox'|'select'|'textarea'|'file'|'datetime-local', options?: any[], value?: any,   required?: boolean, wide?: boolean, mono?: boolean, placeholder?: string, autocomplete?: string, rows?: number, autofocus?: boolean, min?: number, max?: number, step?: number, onChange?: (e: any) => void};
-/** sort: the field to sort by (for the server), or how to get it from a row; prio: hidden on narrower screens; off: hidden until chosen */
-type Column = {key: string, label: string, draw?: (row: any) => any, num?: boolean, sort?: string | ((row: any) => any), prio?: 2 | 3, off?: boolean, title?: string, class?: string};
+/** sort: the path to sort by; prio: hidden on narrower screens; off: hidden until chosen */
+type Column = {key: string, label: string, draw?: (row: any) => any, num?: boolean, sort?: string, prio?: 2 | 3, off?: boolean, title?: string, class?: string};
 type Finding = {level: 'bad' | 'warn', text: string, why: string, href?: string};
 type Placed = {id: string, kind: 'exchange' | 'queue', name: string, x: number, y: number, column: number};
 type Edge = {from: string, to: string, keys: string[]};
 type Watcher = (status: number, body: any) => void;
-type Poll = {data: any, error: any, at: number, loading: boolean, refresh: () => void};
+type Poll = {data: any, error: any, at: number, refresh: () => void};
 type Route = {parts: string[], query: Record<string, string>};
-/** times in seconds */
-type Ring = {times: number[], series: Record<string, number[]>};
+/** at: seconds; the rest by name */
+type Ring = ({at: number} & Record<string, number>)[];
 /** Where in an answer the samples of a number are. counter: totals, to be made into rates */
 type Sources = Record<string, {details: any, counter?: boolean}>;
 type User = {name: string, tags: string[]};

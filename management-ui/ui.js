@@ -1,13 +1,13 @@
 // What pages are made of.
-export * from './lib/index.js';
+export * from './lib.js';
 export * from './components/arguments.js';
 export * from './components/bindings.js';
+export * from './components/card.js';
 export * from './components/channel-columns.js';
+export * from './components/declare.js';
 export * from './components/chart.js';
-export * from './components/code.js';
 export * from './components/confirm.js';
 export * from './components/delayed.js';
-export * from './components/dialog.js';
 export * from './components/facts.js';
 export * from './components/form.js';
 export * from './components/frame.js';
@@ -20,7 +20,6 @@ export * from './components/messages.js';
 export * from './components/publish.js';
 export * from './components/queue-cells.js';
 export * from './components/redrive.js';
-export * from './components/spark.js';
 export * from './components/state.js';
 export * from './components/table.js';
 export * from './components/toast.js';

@@ -1,26 +1,23 @@
 // Bindings as a list, to add to and take from.
-import { del, exchangeName, html, link, parseArguments, path, post, useState } from '../lib/index.js';
+import { del, exchangeName, html, link, parseArguments, path, post } from '../lib.js';
+import { acts, Card, Note, Opens } from './card.js';
 import { confirm } from './confirm.js';
 import { FormDialog } from './form.js';
-import { Icon } from './icon.js';
 import { Loaded } from './state.js';
 import { Table } from './table.js';
 import { toast } from './toast.js';
 
-export const bindingPath = (b) => `bindings/${path(b.vhost)}/e/${path(b.source)}/${b.destination_type === 'queue' ? 'q' : 'e'}/${path(b.destination)}`;
-export const bindingId = (b) => [b.source, b.destination_type, b.destination, b.properties_key].join('\n');
-export const destinationLink = (b) => link([b.destination_type, b.vhost, b.destination]);
+const bindingPath = (b) => `bindings/${path(b.vhost)}/e/${path(b.source)}/${b.destination_type === 'queue' ? 'q' : 'e'}/${path(b.destination)}`;
+const bindingId = (b) => [b.source, b.destination_type, b.destination, b.properties_key].join('\n');
 
-function unbind(b, then) {
-	confirm({
-		title: `Unbind ${b.destination} from ${b.source}?`,
-		says: `Messages with the key “${b.routing_key}” no longer go from ${b.source} to ${b.destination} by this binding.`,
-		act: 'Unbind',
-		run: () => del(`${bindingPath(b)}/${path(b.properties_key)}`),
-		done: `${b.destination} is no longer bound to ${b.source} with “${b.routing_key}”.`,
-		after: then,
-	});
-}
+const unbind = (b, after) => confirm({
+	title: `Unbind ${b.destination} from ${b.source}?`,
+	says: `Messages with the key “${b.routing_key}” no longer go from ${b.source} to ${b.destination} by this binding.`,
+	act: 'Unbind',
+	run: () => del(`${bindingPath(b)}/${path(b.properties_key)}`),
+	done: `${b.destination} is no longer bound to ${b.source} with “${b.routing_key}”.`,
+	after,
+});
 
 /** @param {BindProps} props */
 function Bind({ vhost, source, destination, onClose, onDone }) {
@@ -31,30 +28,27 @@ function Bind({ vhost, source, destination, onClose, onDone }) {
 		onDone();
 	};
 	return html`<${FormDialog} narrow title=${source === undefined ? `Bind ${destination} to an exchange` : `Bind from ${source}`} submit="Bind" onSubmit=${bind} onClose=${onClose} fields=${[
-		...(source === undefined ? [{ name: 'source', label: 'Exchange', required: true, wide: true }] : [
-			{ name: 'type', label: 'To', kind: 'select', options: [['queue', 'A queue'], ['exchange', 'An exchange']], wide: true },
-			{ name: 'destination', label: 'Name', required: true, wide: true }]),
-		{ name: 'routing_key', label: 'Routing key', wide: true, mono: true },
-		{ name: 'arguments', label: 'Arguments', kind: 'textarea', wide: true, mono: true, placeholder: 'x-match=all\ntenant="a"', hint: 'For headers exchanges; one key=value a line.' },
+		...(source === undefined ? [{ name: 'source', label: 'Exchange', required: true }] : [
+			{ name: 'type', label: 'To', kind: 'select', options: [['queue', 'A queue'], ['exchange', 'An exchange']] },
+			{ name: 'destination', label: 'Name', required: true }]),
+		{ name: 'routing_key', label: 'Routing key', mono: true },
+		{ name: 'arguments', label: 'Arguments', kind: 'textarea', mono: true, placeholder: 'x-match=all\ntenant="a"', hint: 'For headers exchanges; one key=value a line.' },
 	]} />`;
 }
 
 /** @param {BindingsProps} props */
 export function Bindings({ poll, vhost, source, destination }) {
-	const [binding, setBinding] = useState(false);
-	const mayBind = source !== '';
 	const columns = [
 		source === undefined
 			? { key: 'source', label: 'Exchange', sort: 'source', class: 'name', draw: (b) => html`<a href=${link(['exchange', b.vhost, b.source])}>${exchangeName(b.source)}</a>` }
-			: { key: 'destination', label: 'To', sort: 'destination', class: 'name', draw: (b) => html`<a href=${destinationLink(b)}>${b.destination}</a> ${b.destination_type === 'exchange' && html`<span class="tag">exchange</span>`}` },
+			: { key: 'destination', label: 'To', sort: 'destination', class: 'name', draw: (b) => html`<a href=${link([b.destination_type, b.vhost, b.destination])}>${b.destination}</a> ${b.destination_type === 'exchange' && html`<span class="tag">exchange</span>`}` },
 		{ key: 'routing_key', label: 'Routing key', sort: 'routing_key', draw: (b) => html`<code>${b.routing_key}</code>` },
 		{ key: 'arguments', label: 'Arguments', prio: 2, draw: (b) => Object.keys(b.arguments ?? {}).length > 0 && html`<code>${JSON.stringify(b.arguments)}</code>` },
-		{ key: 'act', label: '', class: 'act', draw: (b) => b.source !== '' && html`<button class="small danger" aria-label="Unbind ${b.destination} from ${b.source}, key ${b.routing_key}" onClick=${() => unbind(b, poll.refresh)}>Unbind</button>` },
+		acts((b) => b.source !== '' && html`<button class="small danger" aria-label="Unbind ${b.destination} from ${b.source}, key ${b.routing_key}" onClick=${() => unbind(b, poll.refresh)}>Unbind</button>`),
 	];
 	return html`
-		<section class="card"><header><h2>Bindings</h2><span class="spacer" />${mayBind && html`<button class="small" onClick=${() => setBinding(true)}><${Icon} name="plus" />Bind</button>`}</header>
+		<${Card} title="Bindings" tools=${source !== '' && html`<${Opens} class="small" plus label="Bind" of=${(close) => html`<${Bind} vhost=${vhost} source=${source} destination=${destination} onClose=${close} onDone=${poll.refresh} />`} />`}>
 			<${Loaded} of=${poll} lines=${3}>${(all) => (all.length ? html`<${Table} label="Bindings" columns=${columns} rows=${all} id=${bindingId} />`
-				: html`<div class="empty"><p class="muted">${source === undefined ? 'Bound to no exchange.' : 'Nothing is bound here: messages are unroutable, unless there is an alternate exchange.'}</p></div>`)}<//>
-		</section>
-		${binding && html`<${Bind} vhost=${vhost} source=${source} destination=${destination} onClose=${() => setBinding(false)} onDone=${poll.refresh} />`}`;
+				: html`<${Note}>${source === undefined ? 'Bound to no exchange.' : 'Nothing is bound here: messages are unroutable, unless there is an alternate exchange.'}<//>`)}<//>
+		<//>`;
 }

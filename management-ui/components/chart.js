@@ -1,5 +1,6 @@
-// A live line chart: uPlot in a card, its legend with the current (or pointed at) values.
-import { html, rate, short, SPANS, useEffect, useRef, useState } from '../lib/index.js';
+// A live line chart; its legend has the current (or pointed at) values.
+import { html, rate, short, SPANS, useEffect, useRef, useState } from '../lib.js';
+import { Segmented } from './card.js';
 import uPlot from '../vendor/uplot.js';
 
 const SPAN_MIN_S = 60;
@@ -7,10 +8,10 @@ const dark = matchMedia('(prefers-color-scheme: dark)');
 
 const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
-const plotted = (series, ring) => ([ring.times, ...series.map((s) => ring.series[s.key] ?? ring.times.map(() => null))]);
+const plotted = (series, ring) => [ring.map((s) => s.at), ...series.map(({ key }) => ring.map((s) => s[key] ?? null))];
 
-/** @param {Series[]} series @param {number} span seconds @param {(i: number | null) => void} onPoint */
-function options(series, span, width, height, onPoint) {
+/** @type {ChartOptions} */
+const options = (series, span, width, height, onPoint) => {
 	const ink = css('--ink-2');
 	const grid = { stroke: css('--line'), width: 1 };
 	const font = '11px system-ui, sans-serif';
@@ -43,7 +44,7 @@ function options(series, span, width, height, onPoint) {
 		],
 		hooks: { setCursor: [(u) => onPoint(u.cursor.idx ?? null)] },
 	};
-}
+};
 
 /** @param {ChartProps} props */
 export function Chart({ title, series, ring, unit, at, low, span = 600 }) {
@@ -52,7 +53,7 @@ export function Chart({ title, series, ring, unit, at, low, span = 600 }) {
 	const latest = useRef(ring);
 	latest.current = ring;
 	const [pointed, point] = useState(null);
-	const ready = ring.times.length > 1;
+	const ready = ring.length > 1;
 
 	useEffect(() => {
 		const el = box.current;
@@ -75,10 +76,10 @@ export function Chart({ title, series, ring, unit, at, low, span = 600 }) {
 
 	useEffect(() => {
 		plot.current?.setData(plotted(series, latest.current));
-	}, [at, ring.times.length]);
+	}, [at, ring.length]);
 
-	const valueAt = (s, i) => ring.series[s.key]?.slice(0, i + 1).findLast((v) => v !== null);
-	const last = ring.times.length - 1;
+	const valueAt = ({ key }, i) => ring.slice(0, i + 1).findLast((s) => key in s)?.[key];
+	const last = ring.length - 1;
 	const i = Math.min(pointed ?? last, last);
 	const spoken = series.map((s) => `${s.label} ${unit(valueAt(s, last))}`).join(', ');
 	return html`
@@ -94,10 +95,6 @@ export function Chart({ title, series, ring, unit, at, low, span = 600 }) {
 		</section>`;
 }
 
-/** @param {SpanProps} props */
-export const Span = ({ span, choose }) => html`<div class="segmented" role="group" aria-label="Charts show the last">
-	${SPANS.map(([seconds, name]) => html`<button type="button" class="small" key=${name} aria-pressed=${String(seconds === span)} onClick=${() => choose(seconds)}>${name}</button>`)}</div>`;
-
 const DEPTH = [
 	{ key: 'ready', label: 'Ready', color: 1, fill: true },
 	{ key: 'unacked', label: 'Unacked', color: 2, dash: [4, 4] },
@@ -108,7 +105,8 @@ const RATES = [
 	{ key: 'ack', label: 'Acked', color: 3, dash: [4, 4] },
 ];
 
-/** What `useFlow` gives, as two charts. */
-export const Flow = ({ ring, span, at }) => html`<div class="two">
-	<${Chart} title="Message rates" series=${RATES} ring=${ring} span=${span} at=${at} unit=${rate} />
-	<${Chart} title="Messages in queues" series=${DEPTH} ring=${ring} span=${span} at=${at} unit=${short} /></div>`;
+/** What `useFlow` gives, as two charts. @param {FlowProps} props */
+export const Flow = ({ ring, span, at, choose }) => html`
+	<div class="head"><h2>Flow</h2><span class="spacer" /><${Segmented} label="Charts show the last" of=${SPANS} value=${span} choose=${choose} /></div>
+	<div class="two"><${Chart} title="Message rates" series=${RATES} ring=${ring} span=${span} at=${at} unit=${rate} />
+		<${Chart} title="Messages in queues" series=${DEPTH} ring=${ring} span=${span} at=${at} unit=${short} /></div>`;

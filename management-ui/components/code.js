@@ -1,4 +1,5 @@
-import { html, useState } from '../lib/index.js';
+import { html, useState } from '../lib.js';
+import { Segmented } from './card.js';
 import { toast } from './toast.js';
 
 /** @param {CodeProps} props */
@@ -14,8 +15,6 @@ export function Code({ variants }) {
 		}
 	};
 	return html`
-		${names.length > 1 && html`<div class="segmented" role="group" aria-label="Language">
-			${names.map((name) => html`<button type="button" class="small" aria-pressed=${String(name === shown)} onClick=${() => show(name)}>${name}</button>`)}
-		</div>`}
+		${names.length > 1 && html`<${Segmented} label="Language" of=${names.map((name) => [name, name])} value=${shown} choose=${show} />`}
 		<div class="code"><pre tabindex="0">${variants[shown]}</pre><button type="button" class="small" onClick=${copy}>Copy</button></div>`;
 }

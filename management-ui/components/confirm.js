@@ -1,11 +1,11 @@
 // Asks before something is lost. Names what it hits; for the worst, the name must be typed.
-import { html, signal, useSignal } from '../lib/index.js';
+import { html, signal, useSignal } from '../lib.js';
 import { FormDialog } from './form.js';
 import { toast } from './toast.js';
 
 const asked = signal(/** @type {Question | null} */ (null));
 
-/** @param {Question} question type: text that must be typed first; done: said afterwards; after: run after success */
+/** @param {Question} question */
 export const confirm = (question) => asked.set(question);
 
 export function Confirm() {
@@ -19,7 +19,7 @@ export function Confirm() {
 		q.after?.();
 	};
 	return html`<${FormDialog} narrow danger key=${q.title} title=${q.title} submit=${q.act} onSubmit=${run} onClose=${close}
-		fields=${q.type === undefined ? [] : [{ name: 'typed', label: `Type ${q.type} to confirm`, required: true, wide: true, autocomplete: 'off' }]}>
+		fields=${q.type === undefined ? [] : [{ name: 'typed', label: `Type ${q.type} to confirm`, required: true, autocomplete: 'off' }]}>
 		<p>${q.says}</p>
 	<//>`;
 }

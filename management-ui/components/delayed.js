@@ -1,5 +1,6 @@
-// What waits in an exchange that delays: when it is due, and what to do about it.
-import { bytes, call, count, del, duration, get, html, path, post, time, usePoll, useState, utc } from '../lib/index.js';
+// What waits in an exchange that delays.
+import { bytes, call, count, del, duration, get, html, number, path, post, time, usePoll, useState, utc } from '../lib.js';
+import { acts, Card, Steps } from './card.js';
 import { confirm } from './confirm.js';
 import { FormDialog } from './form.js';
 import { Message } from './messages.js';
@@ -16,7 +17,7 @@ export function Delayed({ vhost, exchange }) {
 	const [pages, setPages] = useState([]);
 	const [moving, move] = useState(null);
 	const [seen, see] = useState(null);
-	const poll = usePoll(at, { page_size: 20, after: pages.at(-1) }, 5000);
+	const poll = usePoll(at, 5000, { page_size: 20, after: pages.at(-1) });
 	const look = async (m) => {
 		try {
 			see(await get(`${at}/${m.id}`));
@@ -42,19 +43,18 @@ export function Delayed({ vhost, exchange }) {
 		{ key: 'due', label: 'Due', draw: (m) => html`<span class="nowrap" title=${utc(m.due)}>${time(m.due)}</span>` },
 		{ key: 'in', label: 'In', num: true, draw: (m) => (m.due > Date.now() ? duration(Math.round((m.due - Date.now()) / 1000) * 1000) : 'now') },
 		{ key: 'routing_key', label: 'Routing key', draw: (m) => html`<code>${m.routing_key}</code>` },
-		{ key: 'bytes', label: 'Body', num: true, prio: 2, draw: (m) => bytes(m.payload_bytes) },
+		number('bytes', 'Body', 'payload_bytes', bytes, { prio: 2, sort: undefined }),
 		{ key: 'id', label: 'Message id', prio: 3, draw: (m) => m.properties.message_id ?? '' },
-		{ key: 'act', label: '', class: 'act', draw: (m) => html`<span class="row end">${act(m, 'Look', look)}${act(m, 'Reschedule', move)}${act(m, 'Release', release)}${act(m, 'Cancel', cancel, true)}</span>` },
+		acts((m) => [act(m, 'Look', look), act(m, 'Reschedule', move), act(m, 'Release', release), act(m, 'Cancel', cancel, true)]),
 	];
 	return html`
-		<section class="card" aria-label="Delayed messages"><header><h2>Delayed messages</h2><span class="muted">${poll.data ? `${count(poll.data.total)} wait, the next due first` : ''}</span></header>
+		<${Card} title="Delayed messages" note=${poll.data && `${count(poll.data.total)} wait, the next due first`}>
 			<${Loaded} of=${poll} lines=${3}>${(data) => html`${data.items.length
 				? html`<${Table} label="Delayed messages" columns=${columns} rows=${data.items} id=${(m) => m.id} />`
 				: html`<${Empty} title="Nothing waits here">A message published with the header <code>x-delay</code> (milliseconds) waits here until its time has come.<//>`}
-				${(pages.length > 0 || data.next) && html`<nav class="pager" aria-label="Pages of delayed messages"><span class="spacer" /><button class="small" disabled=${!pages.length} onClick=${() => setPages(pages.slice(0, -1))}>Earlier</button>
-					<button class="small" disabled=${!data.next} onClick=${() => setPages([...pages, data.next])}>Later</button></nav>`}`}<//>
+				<${Steps} what="delayed messages" back=${pages.length ? () => setPages(pages.slice(0, -1)) : undefined} on=${data.next ? () => setPages([...pages, data.next]) : undefined} />`}<//>
 			${seen && (seen.error ? html`<div class="body"><${Problem} error=${seen.error} /></div>` : html`<${Message} key=${seen.id} m=${{ ...seen, exchange }} n=${seen.id.split('-')[1]} />`)}
-		</section>
+		<//>
 		${moving && html`<${FormDialog} narrow title="Another time for this message" submit="Reschedule" onSubmit=${reschedule} onClose=${() => move(null)}
-			fields=${[{ name: 'due', label: 'Due', kind: 'datetime-local', step: 1, value: asInput(moving.due), required: true, wide: true, hint: 'Local time. What is past is released at once.' }]}><p>Key <code>${moving.routing_key}</code>, ${bytes(moving.payload_bytes)}.</p><//>`}`;
+			fields=${[{ name: 'due', label: 'Due', kind: 'datetime-local', step: 1, value: asInput(moving.due), required: true, hint: 'Local time. What is past is released at once.' }]}><p>Key <code>${moving.routing_key}</code>, ${bytes(moving.payload_bytes)}.</p><//>`}`;
 }

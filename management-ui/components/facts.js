@@ -1,4 +1,4 @@
-import { html, useEffect, useRef } from '../lib/index.js';
+import { html, useEffect, useRef } from '../lib.js';
 
 /** A number that pulses once when it changed. @param {{value: any}} props */
 export function Live({ value }) {
@@ -7,7 +7,7 @@ export function Live({ value }) {
 	useEffect(() => {
 		if (before.current !== value && box.current) {
 			box.current.classList.remove('pulse');
-			// Reading a layout property makes the browser notice that the class was gone, so the animation starts again.
+			// Reading a layout property makes the animation start again.
 			void box.current.offsetWidth;
 			box.current.classList.add('pulse');
 		}

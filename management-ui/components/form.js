@@ -1,5 +1,5 @@
 // Labelled inputs, and a form that shows the server's reason where it was sent.
-import { html, useState } from '../lib/index.js';
+import { html, useState } from '../lib.js';
 import { Problem } from './state.js';
 import { Dialog } from './dialog.js';
 
@@ -17,13 +17,10 @@ export function Field(spec) {
 		})}</select>`;
 	} else if (kind === 'textarea') input = html`<textarea ...${common} defaultValue=${value} spellcheck=${false} />`;
 	else if (kind === 'checkbox') input = html`<input type="checkbox" ...${common} defaultChecked=${!!value} />`;
-	else if (kind === 'file') input = html`<input type="file" ...${common} />`;
 	else input = html`<input type=${kind} ...${common} defaultValue=${value} spellcheck=${false} autocapitalize="off" />`;
+	const check = kind === 'checkbox';
 	const text = html`<label for=${id}>${label}</label>`;
-	const note = hint && html`<span class="hint" id="${id}-hint">${hint}</span>`;
-	return kind === 'checkbox'
-		? html`<div class="field check ${wide ? 'wide' : ''}">${input}${text}${note}</div>`
-		: html`<div class="field ${wide ? 'wide' : ''}">${text}${input}${note}</div>`;
+	return html`<div class="field ${check ? 'check' : ''} ${wide ? 'wide' : ''}">${check ? [input, text] : [text, input]}${hint && html`<span class="hint" id="${id}-hint">${hint}</span>`}</div>`;
 }
 
 /** @returns {Record<string, any>} checkboxes as booleans, numbers as numbers or undefined */

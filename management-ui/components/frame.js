@@ -1,27 +1,27 @@
-// What surrounds every page: navigation, virtual host, user, the word that the server is gone.
-import { call, chooseVhost, endSession, html, isAdministrator, isMonitoring, isPolicymaker, lostSince, pref, setPref, time, useEffect, usePoll, user, useSignal, useState, vhost } from '../lib/index.js';
+// What surrounds every page.
+import { call, capital, chooseVhost, endSession, html, isAdministrator, isMonitoring, isPolicymaker, lostSince, pref, setPref, time, useEffect, usePoll, user, useSignal, useState, vhost } from '../lib.js';
 import { Icon } from './icon.js';
 
-/** @type {[string, string, (() => boolean)?][][]} */
+/** @type {[string, (() => boolean)?, string?][][]} */
 const GROUPS = [
-	[['overview', 'Overview'], ['queues', 'Queues'], ['exchanges', 'Exchanges'], ['topology', 'Topology']],
-	[['connections', 'Connections'], ['channels', 'Channels']],
-	[['policies', 'Policies', isPolicymaker], ['users', 'Users', isAdministrator], ['vhosts', 'Virtual hosts', () => isAdministrator() || isMonitoring()], ['definitions', 'Definitions', isPolicymaker], ['logs', 'Log', isMonitoring]],
+	[['overview'], ['queues'], ['exchanges'], ['topology']],
+	[['connections'], ['channels']],
+	[['policies', isPolicymaker], ['users', isAdministrator], ['vhosts', () => isAdministrator() || isMonitoring(), 'Virtual hosts'], ['definitions', isPolicymaker], ['logs', isMonitoring, 'Log']],
 ];
 /** Pages that belong to another's entry. @type {Record<string, string>} */
 const PARENTS = { queue: 'queues', exchange: 'exchanges', connection: 'connections', user: 'users' };
 
 function VhostChoice() {
 	const chosen = useSignal(vhost);
-	const { data, refresh } = usePoll('vhosts', undefined, 60_000);
+	const { data, refresh } = usePoll('vhosts', 60_000);
 	const names = (data ?? []).map((v) => v.name);
+	const unknown = data && chosen && !names.includes(chosen);
+	// It was made a moment ago, or deleted, which would leave every list empty.
 	useEffect(() => {
-		// It was made a moment ago.
-		if (data && chosen && !names.includes(chosen)) refresh();
+		if (unknown) refresh();
 	}, [chosen]);
 	useEffect(() => {
-		// A virtual host that was deleted would leave every list empty.
-		if (data && chosen && !names.includes(chosen)) chooseVhost('');
+		if (unknown) chooseVhost('');
 	}, [data]);
 	if (names.length < 2 && !chosen) return null;
 	return html`<select aria-label="Virtual host" value=${chosen} onChange=${(e) => chooseVhost(e.currentTarget.value)}>
@@ -41,13 +41,13 @@ export function Frame({ here, onHelp, children }) {
 		setFolded(!folded);
 	};
 	const current = PARENTS[here] ?? here;
-	const groups = GROUPS.map((g) => g.filter(([, , may]) => !may || may())).filter((g) => g.length);
+	const groups = GROUPS.map((g) => g.filter(([, may]) => !may || may())).filter((g) => g.length);
 	return html`
 		<div class="frame ${folded ? 'folded' : ''} ${open ? 'open' : ''}">
 			<a class="skip" href="#main" onClick=${(e) => { e.preventDefault(); document.getElementById('main')?.focus(); }}>Skip to content</a>
 			<nav class="nav" aria-label="Main" onKeyDown=${(e) => e.key === 'Escape' && setOpen(false)}>
 				<a class="brand" href="#/overview" aria-label="Leveret, overview"><img src="favicon.svg" alt="" /><span class="label">Leveret</span></a>
-				${groups.map((group, i) => html`${i > 0 && html`<hr />`}${group.map(([name, label]) => html`
+				${groups.map((group, i) => html`${i > 0 && html`<hr />`}${group.map(([name, , label = capital(name)]) => html`
 					<a key=${name} class="item" href="#/${name}" aria-current=${name === current ? 'page' : undefined} title=${folded ? label : undefined} onClick=${() => setOpen(false)}><${Icon} name=${name} /><span class=${folded ? 'label sr' : 'label'}>${label}</span></a>`)}`)}
 				<span class="spacer" />
 				<button class="item fold" onClick=${fold} aria-label=${folded ? 'Unfold navigation' : 'Fold navigation'}><${Icon} name=${folded ? 'unfold' : 'fold'} /><span class="label">Fold</span></button>

@@ -1,5 +1,5 @@
-// Exchanges and what is bound to them as a graph. Drag to move, wheel or buttons to zoom.
-import { exchangeName, html, layout, link, NODE, plural, short, useEffect, useMemo, useRef, useState } from '../lib/index.js';
+// Exchanges and what is bound to them as a graph.
+import { exchangeName, html, layout, link, NODE, plural, short, useEffect, useMemo, useRef, useState } from '../lib.js';
 import { Empty } from './state.js';
 
 const NODES_MAX = 400;
@@ -12,7 +12,7 @@ const TIP = html`<defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" mark
 
 const cut = (text) => (text.length > 24 ? `${text.slice(0, 23)}…` : text);
 
-/** What is bound, grouped, and narrowed to what matches and its neighbours. */
+/** What is bound, narrowed to what matches. */
 function graphOf(bindings, search) {
 	const needle = search.toLowerCase();
 	const hit = (b) => !needle || [b.source, b.destination, b.routing_key].some((t) => t.toLowerCase().includes(needle));
@@ -69,18 +69,21 @@ function Canvas({ width, height, children }) {
 		drag.current = { x: e.clientX, y: e.clientY };
 		setView((v) => ({ ...v, x: v.x - dx, y: v.y - dy }));
 	};
+	/** @type {[string, string, () => void][]} */
+	const acts = [['+', 'Zoom in', () => zoom(0.8)], ['-', 'Zoom out', () => zoom(1.25)], ['0', 'Fit', () => setView(full)]];
 	const keys = (e) => {
 		const step = ({ ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] })[e.key];
 		if (step) setView((v) => ({ ...v, x: v.x + (step[0] * v.w) / 10, y: v.y + (step[1] * v.h) / 10 }));
-		else if (e.key === '+' || e.key === '=') zoom(0.8);
-		else if (e.key === '-') zoom(1.25);
-		else if (e.key === '0') setView(full);
-		else return;
+		else {
+			const act = acts.find(([key]) => key === e.key);
+			if (!act) return;
+			act[2]();
+		}
 		e.preventDefault();
 	};
 	return html`
 		<div class="tools"><span class="muted">Drag to move, wheel or + and − to zoom</span><span class="spacer" />
-			<button class="small" aria-label="Zoom in" onClick=${() => zoom(0.8)}>+</button><button class="small" aria-label="Zoom out" onClick=${() => zoom(1.25)}>−</button><button class="small" onClick=${() => setView(full)}>Fit</button></div>
+			${acts.map(([key, name, act]) => html`<button class="small" aria-label=${name} title="Key ${key}" onClick=${act}>${key === '0' ? name : key}</button>`)}</div>
 		<svg ref=${svg} class="graph" tabindex="0" role="group" aria-label="Topology" style=${{ height: 'max(360px, calc(100vh - 288px))' }} viewBox="${view.x} ${view.y} ${view.w} ${view.h}"
 			onKeyDown=${keys} onPointerDown=${(e) => { drag.current = { x: e.clientX, y: e.clientY }; }} onPointerMove=${move}
 			onPointerUp=${() => { drag.current = null; }} onPointerLeave=${() => { drag.current = null; }}>
@@ -92,6 +95,18 @@ function Canvas({ width, height, children }) {
 /** As large as it is, without controls. @param {CanvasProps} props */
 const Picture = ({ width, height, children }) => html`<div class="table" tabindex="0" role="region" aria-label="Bindings as a picture">
 	<svg class="graph still" viewBox="${-MARGIN} ${-MARGIN} ${width + 2 * MARGIN} ${height + 2 * MARGIN}" style=${{ width: `${width + 2 * MARGIN}px` }} role="group" aria-label="Bindings">${TIP}${children}</svg></div>`;
+
+const narrow = matchMedia('(max-width: 760px)');
+
+/** As a list, where a graph would be too small to read. */
+const Branches = ({ edges, nodes, vhost, queues }) => html`<ul class="branches">${[...nodes.values()].filter((n) => edges.some((e) => e.from === n.id)).map((n) => html`
+	<li key=${n.id}><a href=${link([n.kind, vhost, n.name])}><b>${exchangeName(n.name)}</b></a><ul>${edges.filter((e) => e.from === n.id).map((e) => {
+		const [kind, name] = e.to.split('\n');
+		const q = kind === 'queue' ? queues.get(name) : undefined;
+		return html`<li key=${e.to}><code>${e.keys.join(', ')}</code><a href=${link([kind, vhost, name])}>${name}</a>${kind === 'exchange' ? html`<span class="tag">exchange</span>` : q && html`<span class=${isStuck(q) ? 'num warn' : 'num'}>${short(q.messages)}</span>`}</li>`;
+	})}</ul></li>`)}</ul>`;
+
+const isStuck = (q) => !q.consumers && q.messages > 0;
 
 /** @param {GraphProps} props */
 export function Graph({ bindings, queues = new Map(), name, search = '', here }) {
@@ -105,6 +120,8 @@ export function Graph({ bindings, queues = new Map(), name, search = '', here })
 	if (placed.nodes.size === 0) {
 		return html`<${Empty} title=${search ? `Nothing matches “${search}”` : 'Nothing is bound yet'}>${search ? '' : 'Bind a queue to an exchange and it appears here. Every queue is also reachable by its name through the default exchange, which is not drawn.'}<//>`;
 	}
+	const more = left > 0 && html`<div class="foot muted">${plural(left, 'binding is', 'bindings are')} not drawn: a picture of more than ${NODES_MAX} nodes says nothing. Filter to see the rest.</div>`;
+	if (narrow.matches) return html`<${Branches} edges=${edges} nodes=${placed.nodes} vhost=${name} queues=${queues} />${more}`;
 	const few = edges.length <= LABELLED_MAX;
 	return html`
 		<${here === undefined ? Canvas : Picture} width=${placed.width} height=${placed.height}>
@@ -119,12 +136,12 @@ export function Graph({ bindings, queues = new Map(), name, search = '', here })
 			})}
 			${[...placed.nodes.values()].map((n) => {
 				const q = n.kind === 'queue' ? queues.get(n.name) : undefined;
-				const trouble = q && !q.consumers && q.messages > 0;
+				const trouble = q && isStuck(q);
 				return html`<a key=${n.id} href=${link([n.kind, name, n.name])} onMouseEnter=${() => setOver(n.id)} onMouseLeave=${() => setOver('')} onFocus=${() => setOver(n.id)} onBlur=${() => setOver('')}>
 					<g class="node ${n.kind} ${n.kind === 'exchange' && n.name === here ? 'here' : ''} ${trouble ? 'trouble' : ''} ${over && !near.has(n.id) ? 'faded' : ''}" transform="translate(${n.x} ${n.y - NODE.height / 2})"><title>${exchangeName(n.name)}${q ? `\n${q.messages} messages, ${q.consumers} consumers` : ''}</title>
 						<rect width=${NODE.width} height=${NODE.height} rx=${n.kind === 'exchange' ? 14 : 5} /><text x=${q ? 10 : NODE.width / 2} y="18" text-anchor=${q ? 'start' : 'middle'}>${cut(n.name).slice(0, q ? 18 : 24)}</text>
 						${q && html`<text class="sub" x=${NODE.width - 10} y="18" text-anchor="end">${short(q.messages)}</text>`}</g></a>`;
 			})}
 		<//>
-		${left > 0 && html`<div class="foot muted">${plural(left, 'binding is', 'bindings are')} not drawn: a picture of more than ${NODES_MAX} nodes says nothing. Filter to see the rest.</div>`}`;
+		${more}`;
 }

@@ -1,16 +1,10 @@
-import { html } from '../lib/index.js';
+import { GO_KEYS, html } from '../lib.js';
 import { Dialog } from './dialog.js';
 
 const KEYS = [
 	['/', 'Search the list, or go to the queues'],
 	['?', 'This help'],
-	['g o', 'Overview'],
-	['g q', 'Queues'],
-	['g e', 'Exchanges'],
-	['g c', 'Connections'],
-	['g h', 'Channels'],
-	['g t', 'Topology'],
-	['g l', 'Log'],
+	...Object.entries(GO_KEYS).map(([key, page]) => [`g ${key}`, `To the ${page}`]),
 	['Esc', 'Close a dialog, leave the search'],
 ];
 

@@ -1,6 +1,6 @@
 // Line icons on a 16 px grid.
 import paths from './icons.json' with { type: 'json' };
-import { html } from '../lib/index.js';
+import { html } from '../lib.js';
 
 /** @param {IconProps} props */
 export const Icon = ({ name, size = 16, class: extra }) => html`

@@ -1,5 +1,6 @@
 // Looks at the messages of a queue: as text, as JSON, as bytes.
-import { bytes, exchangeName, html, path, plural, post, useState } from '../lib/index.js';
+import { bytes, exchangeName, html, path, plural, post, useState } from '../lib.js';
+import { Card, Segmented, Steps } from './card.js';
 import { confirm } from './confirm.js';
 import { Form } from './form.js';
 
@@ -53,7 +54,7 @@ export function Message({ m, n }) {
 			<div class="meta">
 				<b>${n}</b><span>from <b>${exchangeName(m.exchange)}</b></span><span>key <code>${m.routing_key}</code></span><span class="muted">${bytes(m.payload_bytes)}</span>
 				${m.redelivered && html`<span class="tag">redelivered</span>`}
-				<span class="spacer" /><div class="segmented" role="group" aria-label="Body of message ${n} as">${views.map(([name]) => html`<button type="button" class="small" aria-pressed=${String(name === shown)} onClick=${() => show(name)}>${name}</button>`)}</div>
+				<span class="spacer" /><${Segmented} label="Body of message ${n} as" of=${views.map(([name]) => [name, name])} value=${shown} choose=${show} />
 			</div>
 			${Object.keys(properties).length > 0 && html`<div class="meta muted">${Object.entries(properties).map(([k, v]) => html`<span key=${k}>${k} <code>${String(v)}</code></span>`)}</div>`}
 			${headers && Object.keys(headers).length > 0 && html`<details><summary>${plural(Object.keys(headers).length, 'header')}</summary><pre class="payload" tabindex="0">${JSON.stringify(headers, null, 2)}</pre></details>`}
@@ -62,34 +63,37 @@ export function Message({ m, n }) {
 		</article>`;
 }
 
+const MODES = [['peek', 'Look only: nothing changes'], ['ack_requeue_true', 'Get and put back, as redelivered'], ['ack_requeue_false', 'Get and remove'], ['reject_requeue_false', 'Get and reject: dead-letter']];
+
 /** @param {MessagesProps} props */
 export function Messages({ vhost, queue, onChange }) {
-	const [got, setGot] = useState(null);
-	const fetchThem = async (v) => {
-		const messages = await post(`queues/${path(vhost, queue)}/get`, { count: v.count, ackmode: v.ackmode, encoding: 'auto', truncate: BODY_BYTES_MAX });
-		setGot(messages);
-		onChange();
-		return messages;
+	const [got, setGot] = useState(/** @type {any} */ (null));
+	const fetchThem = async (v, offset = 0) => {
+		const looks = v.ackmode === 'peek';
+		const list = await post(`queues/${path(vhost, queue)}/get`, { ...v, encoding: 'auto', truncate: BODY_BYTES_MAX, offset: looks ? offset : undefined });
+		setGot({ list, offset, page: looks && ((by) => fetchThem(v, Math.max(0, offset + by * v.count))), full: list.length === v.count });
+		if (!looks) onChange();
+		return list;
 	};
 	const ask = async (v) => {
-		if (v.ackmode === 'ack_requeue_true') {
-			await fetchThem(v);
-			return;
+		if (['peek', 'ack_requeue_true'].includes(v.ackmode)) await fetchThem(v);
+		else {
+			confirm({
+				title: `Take ${plural(v.count, 'message')} out of ${queue}?`,
+				says: v.ackmode === 'ack_requeue_false' ? 'They are shown here once and are then gone from the queue.' : 'They are shown here once, then dead-lettered, or dropped when the queue has no dead letter exchange.',
+				act: 'Take them out',
+				run: () => fetchThem(v),
+				done: (r) => `${plural(r.length, 'message')} taken out of ${queue}.`,
+			});
 		}
-		confirm({
-			title: `Take ${plural(v.count, 'message')} out of ${queue}?`,
-			says: v.ackmode === 'ack_requeue_false' ? 'They are shown here once and are then gone from the queue.' : 'They are shown here once, then dead-lettered, or dropped when the queue has no dead letter exchange.',
-			act: 'Take them out',
-			run: () => fetchThem(v),
-			done: (r) => `${plural(r.length, 'message')} taken out of ${queue}.`,
-		});
 	};
 	return html`
-		<section class="card" id="messages"><header><h2>Messages</h2><span class="muted">from the head of the queue</span></header>
-			<div class="body"><${Form} keep submit="Get messages" onSubmit=${ask} fields=${[
+		<${Card} title="Messages" note="from the head of the queue" id="messages">
+			<div class="body"><${Form} keep submit="Show messages" onSubmit=${ask} fields=${[
 				{ name: 'count', label: 'How many', kind: 'number', value: 10, min: 1, max: 1000, required: true },
-				{ name: 'ackmode', label: 'Afterwards', kind: 'select', value: 'ack_requeue_true', hint: 'What is put back counts as redelivered.', options: [['ack_requeue_true', 'Put them back'], ['ack_requeue_false', 'Remove them'], ['reject_requeue_false', 'Reject them (dead-letter)']] },
+				{ name: 'ackmode', label: 'How', kind: 'select', value: 'peek', options: MODES },
 			]} /></div>
-			${got && (got.length ? got.map((m, i) => html`<${Message} key=${`${i}${m.payload.slice(0, 64)}`} m=${m} n=${i + 1} />`) : html`<div class="foot muted">No message is ready.</div>`)}
-		</section>`;
+			${got && (got.list.length ? got.list.map((m, i) => html`<${Message} key=${`${got.offset + i}${m.payload.slice(0, 64)}`} m=${m} n=${got.offset + i + 1} />`) : html`<div class="foot muted">No${got.offset ? ' further' : ''} message is ready.</div>`)}
+			${got?.page && html`<${Steps} what="messages" back=${got.offset > 0 ? () => got.page(-1) : undefined} on=${got.full ? () => got.page(1) : undefined} />`}
+		<//>`;
 }

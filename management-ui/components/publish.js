@@ -1,4 +1,4 @@
-import { exchangeName, html, parseArguments, path, post } from '../lib/index.js';
+import { exchangeName, html, parseArguments, path, post } from '../lib.js';
 import { FormDialog } from './form.js';
 import { toast } from './toast.js';
 

@@ -1,48 +1,58 @@
 // What a queue looks like in any table.
-import { bytes, count, history, html, link, rate, rateOf, recordFlow, short, signedRate } from '../lib/index.js';
+import { bytes, count, flowing, history, html, items, link, number, recordFlow, samplesQuery, seedFlow, short, signedRate, usePoll, VHOST } from '../lib.js';
+import { Tags } from './card.js';
 import { Live } from './facts.js';
 import { Spark } from './spark.js';
 
 export const queueId = (q) => `${q.vhost}\n${q.name}`;
 export const queueLink = (q) => link(['queue', q.vhost, q.name]);
-export const queueRing = (q) => `queue:${queueId(q)}`;
+/** Rows know less of the past than the page of one queue does. */
+const sparkRing = (q) => `spark:${queueId(q)}`;
+export const recordQueue = (q) => recordFlow(sparkRing(q), q, q.message_stats);
 
-export const recordQueue = (q) => recordFlow(queueRing(q), q, q.message_stats);
+/** Seconds that a sparkline shows. */
+const SPARK_S = 300;
 
-export const QueueSpark = ({ q, of = 'messages' }) => html`<${Spark} values=${history(queueRing(q)).series[of]} label="${of} of ${q.name}, recently" />`;
+/** Fills the sparklines of a page of queues with what the server remembers, in one call. */
+export const usePast = (where, asked) => usePoll(where, 0, { ...asked, ...samplesQuery(SPARK_S, 5), columns: 'name,vhost,messages_details.samples,message_stats.publish_details.samples' },
+	(d) => items(d).forEach((q) => seedFlow(sparkRing(q), q, q.message_stats)));
+
+export const QueueSpark = ({ q, of = 'messages' }) => html`<${Spark} values=${history(sparkRing(q)).map((s) => s[of])} label="${of} of ${q.name}, recently" />`;
 
 export function Features({ q }) {
 	const a = q.arguments ?? {};
-	const tags = [];
-	if (q.type && q.type !== 'classic') tags.push([q.type, 'Queue type']);
-	if (!q.durable) tags.push(['transient', 'Gone after a restart']);
-	if (q.exclusive) tags.push(['exclusive', 'For one connection only']);
-	if (q.auto_delete) tags.push(['auto-delete', 'Deleted with its last consumer']);
-	if ('x-message-ttl' in a) tags.push(['TTL', `x-message-ttl ${a['x-message-ttl']} ms`]);
-	if ('x-max-length' in a || 'x-max-length-bytes' in a) tags.push(['limit', 'Bounded length']);
-	if ('x-dead-letter-exchange' in a) tags.push(['DLX', `Dead letters go to ${a['x-dead-letter-exchange'] || 'the default exchange'}`]);
-	if ('x-max-priority' in a) tags.push(['priority', `0 to ${a['x-max-priority']}`]);
-	if (a['x-single-active-consumer']) tags.push(['SAC', 'Single active consumer']);
-	if (q.policy) tags.push([q.policy, 'Policy']);
-	return html`<span class="tags">${tags.map(([t, title]) => html`<span class="tag" key=${t} title=${title}>${t}</span>`)}</span>`;
+	return html`<${Tags} of=${[
+		q.type && q.type !== 'classic' && [q.type, 'Queue type'],
+		!q.durable && ['transient', 'Gone after a restart'],
+		q.exclusive && ['exclusive', 'For one connection only'],
+		q.auto_delete && ['auto-delete', 'Deleted with its last consumer'],
+		'x-message-ttl' in a && ['TTL', `x-message-ttl ${a['x-message-ttl']} ms`],
+		('x-max-length' in a || 'x-max-length-bytes' in a) && ['limit', 'Bounded length'],
+		'x-dead-letter-exchange' in a && ['DLX', `Dead letters go to ${a['x-dead-letter-exchange'] || 'the default exchange'}`],
+		'x-max-priority' in a && ['priority', `0 to ${a['x-max-priority']}`],
+		a['x-single-active-consumer'] && ['SAC', 'Single active consumer'],
+		q.policy && [q.policy, 'Policy'],
+	]} />`;
 }
+
+const OFF = { prio: 3, off: true };
 
 /** All columns of queues. */
 export const QUEUE_COLUMNS = [
 	{ key: 'name', label: 'Queue', sort: 'name', class: 'name', draw: (q) => html`<a href=${queueLink(q)}>${q.name}</a>` },
-	{ key: 'vhost', label: 'Virtual host', sort: 'vhost', prio: 3, off: true },
+	VHOST,
 	{ key: 'features', label: 'Features', prio: 3, draw: (q) => html`<${Features} q=${q} />` },
-	{ key: 'state', label: 'State', sort: 'state', prio: 3, off: true, draw: (q) => html`<span class="tag ${['down', 'crashed', 'stopped'].includes(q.state) ? 'bad' : ''}">${q.state}</span>` },
-	{ key: 'ready', label: 'Ready', num: true, sort: 'messages_ready', draw: (q) => short(q.messages_ready) },
-	{ key: 'unacked', label: 'Unacked', num: true, sort: 'messages_unacknowledged', prio: 2, title: 'Delivered, not yet acknowledged', draw: (q) => short(q.messages_unacknowledged) },
-	{ key: 'messages', label: 'Depth', num: true, sort: 'messages', prio: 2, off: true, draw: (q) => html`<${Live} value=${short(q.messages)} />` },
-	{ key: 'growth', label: 'Growth', num: true, sort: 'messages_details.rate', prio: 3, draw: (q) => html`<span class=${q.messages_details?.rate >= 1 ? 'warn' : ''}>${signedRate(q.messages_details?.rate ?? 0)}</span>` },
-	{ key: 'in', label: 'In', num: true, sort: 'message_stats.publish_details.rate', draw: (q) => rate(rateOf(q, 'publish')) },
-	{ key: 'out', label: 'Out', num: true, sort: 'message_stats.deliver_get_details.rate', prio: 2, draw: (q) => rate(rateOf(q, 'deliver_get')) },
-	{ key: 'ack', label: 'Acked', num: true, sort: 'message_stats.ack_details.rate', prio: 3, off: true, draw: (q) => rate(rateOf(q, 'ack')) },
-	{ key: 'redeliver', label: 'Redelivered', num: true, sort: 'message_stats.redeliver_details.rate', prio: 3, off: true, draw: (q) => rate(rateOf(q, 'redeliver')) },
-	{ key: 'consumers', label: 'Consumers', num: true, sort: 'consumers', draw: (q) => html`<span class=${q.consumers === 0 && q.messages > 0 ? 'warn' : ''}>${count(q.consumers)}</span>` },
-	{ key: 'bytes', label: 'Body bytes', num: true, sort: 'message_bytes', prio: 3, off: true, draw: (q) => bytes(q.message_bytes) },
-	{ key: 'memory', label: 'Memory', num: true, sort: 'memory', prio: 3, off: true, draw: (q) => bytes(q.memory) },
+	{ key: 'state', label: 'State', sort: 'state', ...OFF },
+	number('ready', 'Ready', 'messages_ready', short),
+	number('unacked', 'Unacked', 'messages_unacknowledged', short, { prio: 2, title: 'Delivered, not yet acknowledged' }),
+	number('messages', 'Depth', 'messages', (n) => html`<${Live} value=${short(n)} />`, { prio: 2, off: true }),
+	number('growth', 'Growth', 'messages_details.rate', (n = 0) => html`<span class=${n >= 1 ? 'warn' : ''}>${signedRate(n)}</span>`, { prio: 3 }),
+	flowing('in', 'In', 'publish'),
+	flowing('out', 'Out', 'deliver_get', { prio: 2 }),
+	flowing('ack', 'Acked', 'ack', OFF),
+	flowing('redeliver', 'Redelivered', 'redeliver', OFF),
+	{ ...number('consumers', 'Consumers', 'consumers'), draw: (q) => html`<span class=${q.consumers === 0 && q.messages > 0 ? 'warn' : ''}>${count(q.consumers)}</span>` },
+	number('bytes', 'Body bytes', 'message_bytes', bytes, OFF),
+	number('memory', 'Memory', 'memory', bytes, OFF),
 	{ key: 'spark', label: 'Depth lately', prio: 3, draw: (q) => html`<${QueueSpark} q=${q} />` },
 ];

@@ -1,46 +1,40 @@
-// Moves the messages of a queue back to where they came from, or somewhere else, a part at a time.
-import { count, html, path, plural, post, useRef, useState } from '../lib/index.js';
+// Moves messages back to where they came from, or elsewhere. The broker does it and tells how far it is.
+import { call, html, path, plural, useEffect, useRef, useState } from '../lib.js';
 import { Dialog } from './dialog.js';
 import { Form } from './form.js';
 import { toast } from './toast.js';
 
-const PART = 500;
+const WHERE = [['origin', 'Back where each came from'], ['queue', 'A queue'], ['exchange', 'An exchange']];
+const REASONS = [['', 'Any'], ['rejected', 'Rejected by a consumer'], ['expired', 'Expired'], ['maxlen', 'The queue was full'], ['delivery_limit', 'Delivered too often']];
 
 /** @param {RedriveProps} props */
 export function Redrive({ vhost, queue, ready, onClose, onDone }) {
 	const [to, setTo] = useState('origin');
-	const [moved, setMoved] = useState(-1);
-	const stopped = useRef(false);
-	const close = () => {
-		stopped.current = true;
-		onClose();
-	};
+	const [told, tell] = useState(/** @type {any} */ (null));
+	const abort = useRef(new AbortController());
+	useEffect(() => () => abort.current.abort(), []);
 	const run = async (v) => {
-		const target = to === 'queue' ? { queue: v.target } : to === 'exchange' ? { exchange: v.target, ...(v.key ? { routing_key: v.key } : {}) } : {};
-		let total = 0;
-		setMoved(0);
+		let last;
+		const body = { ...(to === 'origin' ? {} : { [to]: v.target }), routing_key: v.key || undefined, count: v.count, only: { queue: v.from || undefined, reason: v.reason || undefined } };
 		try {
-			while (total < v.count && !stopped.current) {
-				const part = await post(`queues/${path(vhost, queue)}/redrive`, { ...target, count: Math.min(PART, v.count - total) });
-				total += part.moved;
-				setMoved(total);
-				if (part.reason) throw new Error(`${plural(total, 'message')} moved; ${part.stayed === 1 ? 'one' : count(part.stayed)} stayed, because ${part.reason}.`);
-				if (!part.moved) break;
-			}
+			await call('POST', `queues/${path(vhost, queue)}/redrive`, { body, signal: abort.current.signal, onEvent: (report) => report && tell(last = report) });
 		} finally {
 			onDone();
 		}
-		toast(`${plural(total, 'message')} moved out of ${queue}.`);
-		close();
+		if (last.reason) throw new Error(`${plural(last.moved, 'message')} moved; ${plural(last.stayed, 'message')} stayed, because ${last.reason}.`);
+		toast(`${plural(last.moved, 'message')} moved out of ${queue}.`);
+		onClose();
 	};
-	return html`<${Dialog} narrow title="Redrive ${queue}" onClose=${close}>
-		<${Form} keep submit="Move messages" onSubmit=${run} onCancel=${close} fields=${[
-			{ name: 'to', label: 'Where to', kind: 'select', value: to, wide: true, onChange: (e) => setTo(e.currentTarget.value), options: [['origin', 'Back to the queue each came from'], ['queue', 'A queue'], ['exchange', 'An exchange']] },
-			...(to === 'origin' ? [] : [{ name: 'target', label: to === 'queue' ? 'Queue' : 'Exchange', required: true, wide: true }]),
-			...(to === 'exchange' ? [{ name: 'key', label: 'Routing key', wide: true, mono: true, hint: 'Empty: the one that it was first published with.' }] : []),
-			{ name: 'count', label: 'How many, at most', kind: 'number', min: 1, value: Math.max(1, ready), required: true, wide: true },
+	return html`<${Dialog} narrow title="Redrive ${queue}" onClose=${onClose}>
+		<${Form} keep submit="Move messages" onSubmit=${run} onCancel=${onClose} fields=${[
+			{ name: 'to', label: 'Where to', kind: 'select', value: to, onChange: (e) => setTo(e.currentTarget.value), options: WHERE },
+			...(to === 'origin' ? [] : [{ name: 'target', label: to === 'queue' ? 'Queue' : 'Exchange', required: true }]),
+			...(to === 'exchange' ? [{ name: 'key', label: 'Routing key', mono: true, hint: 'Empty: the one that it was first published with.' }] : []),
+			{ name: 'from', label: 'Only those that came from the queue', placeholder: 'any queue' },
+			{ name: 'reason', label: 'Only those dropped because', kind: 'select', options: REASONS },
+			{ name: 'count', label: 'Look at no more than', kind: 'number', min: 1, placeholder: 'all' },
 		]}><h2>Redrive ${queue}</h2>
-			<p>Messages are taken from the head of ${queue} and moved in order. Each is in one of the two queues at any moment; what cannot go stays at its place.</p>
-			${moved >= 0 && html`<p role="status">${plural(moved, 'message')} moved.</p>`}<//>
+			<p>Messages are moved in order from the head of ${queue}. Each is in one of the two queues at any moment; what cannot go stays at its place.</p>
+			${told && html`<div role="status"><p>${plural(told.moved, 'message')} moved.</p><div class="meter"><i style=${{ width: `${Math.min(100, (100 * told.moved) / Math.max(1, ready))}%` }} /></div></div>`}<//>
 	<//>`;
 }

@@ -1,11 +1,11 @@
-import { html } from '../lib/index.js';
+import { html } from '../lib.js';
 
 const WIDTH = 96;
 const HEIGHT = 24;
 
 /** @param {SparkProps} props */
 export function Spark({ values, label }) {
-	const list = (values ?? []).slice(-60).map((v) => v ?? 0);
+	const list = values.slice(-60).map((v) => v ?? 0);
 	if (list.length < 2) return html`<svg class="spark" viewBox="0 0 ${WIDTH} ${HEIGHT}" aria-hidden="true"><path class="line" d="M0 ${HEIGHT - 1}H${WIDTH}" opacity="0.25" /></svg>`;
 	// Headroom, so that a level that stands still does not look like a full one.
 	const top = (Math.max(...list) || 1) * 1.25;

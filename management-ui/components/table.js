@@ -1,5 +1,5 @@
-// The one table: columns, sorting by the server or in the page, choice of columns.
-import { html, pref, setPref, useState } from '../lib/index.js';
+// The one table.
+import { html, pick, pref, setPref, useState } from '../lib.js';
 
 export function useColumns(id, columns) {
 	const [hidden, setHidden] = useState(() => new Set(pref(`columns.${id}`, columns.filter((c) => c.off).map((c) => c.key))));
@@ -18,11 +18,6 @@ export const ColumnChoice = ({ columns, hidden, toggle }) => html`
 		${columns.slice(1).map((c) => html`<label key=${c.key}><input type="checkbox" checked=${!hidden.has(c.key)} onChange=${() => toggle(c.key)} />${c.title ?? c.label}</label>`)}
 	</div></details>`;
 
-function sortValue(row, column) {
-	if (typeof column.sort === 'function') return column.sort(row);
-	return row[column.sort ?? column.key];
-}
-
 /** @param {TableProps} props */
 export function Table({ columns, rows, id, label, sort, onSort, updating }) {
 	const [own, setOwn] = useState(null);
@@ -31,7 +26,7 @@ export function Table({ columns, rows, id, label, sort, onSort, updating }) {
 	const column = !onSort && own && columns.find((c) => c.key === own.by);
 	if (column) {
 		list = [...rows].sort((a, b) => {
-			const [x, y] = [sortValue(a, column) ?? '', sortValue(b, column) ?? ''];
+			const [x, y] = [a, b].map((row) => pick(row, column.sort) ?? '');
 			const order = typeof x === 'number' && typeof y === 'number' ? x - y : String(x).localeCompare(String(y));
 			return own.desc ? -order : order;
 		});

@@ -1,4 +1,4 @@
-import { html, signal, useSignal } from '../lib/index.js';
+import { html, signal, useSignal } from '../lib.js';
 import { Icon } from './icon.js';
 
 const SHOWN_MS = 6000;

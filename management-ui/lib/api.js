@@ -34,7 +34,7 @@ async function reasonOf(answer) {
 	try {
 		const body = JSON.parse(text);
 		const reason = body.reason ?? body.error;
-		if (reason) return typeof reason === 'string' ? reason : JSON.stringify(reason);
+		if (reason) return String(reason).replace(/^(\w+)_not_found$/, 'There is no such $1.');
 	} catch {
 		// not JSON: a proxy's page, or nothing
 	}
@@ -43,45 +43,56 @@ async function reasonOf(answer) {
 	return text && text.length < 300 && !text.startsWith('<') ? text : `${answer.status} ${answer.statusText}`.trim();
 }
 
-/**
- * @param {string} method
- * @param {string} where below /api/, already encoded
- * @param {{query?: Record<string, unknown>, body?: unknown, headers?: Record<string, string>, signal?: AbortSignal, login?: boolean}} [options]
- * @returns {Promise<any>} the decoded JSON, or null when there is no body
- */
-export async function call(method, where, options = {}) {
-	const headers = { Accept: 'application/json', ...options.headers };
-	if (options.body !== undefined) headers['Content-Type'] = 'application/json';
-	let answer;
-	try {
-		answer = await fetch(`api/${where}${queryString(options.query)}`, {
-			method,
-			headers,
-			body: options.body === undefined ? undefined : JSON.stringify(options.body),
-			signal: options.signal,
-			cache: 'no-store',
-		});
-	} catch (error) {
-		if (options.signal?.aborted) throw error;
-		if (!lostSince.get()) lostSince.set(Date.now());
-		throw new ApiError(0, 'The server does not answer.');
+/** @returns {never} */
+function lose() {
+	if (!lostSince.get()) lostSince.set(Date.now());
+	throw new ApiError(0, 'The server does not answer.');
+}
+
+/** Server-sent events until they end: the JSON of each, and nothing for a mere sign of life. */
+async function listen(body, onEvent) {
+	const reader = body.pipeThrough(new TextDecoderStream()).getReader();
+	let rest = '';
+	for (;;) {
+		const { value, done } = await reader.read();
+		if (done) return;
+		const parts = (rest + value).split('\n\n');
+		rest = parts.pop() ?? '';
+		for (const part of parts) {
+			const data = part.split('\n').find((line) => line.startsWith('data:'));
+			onEvent(data && JSON.parse(data.slice(5)));
+		}
 	}
-	if ([502, 503, 504].includes(answer.status) && !answer.headers.get('content-type')?.includes('json')) {
-		if (!lostSince.get()) lostSince.set(Date.now());
-		throw new ApiError(0, 'The server does not answer.');
-	}
+}
+
+/** Below /api/, already encoded. The decoded JSON, or null when there is no body. @type {Call} */
+export const call = async (method, where, { query, body, headers, signal: abort, login, onEvent } = {}) => {
+	/** @returns {never} */
+	const failed = (error) => {
+		if (abort?.aborted) throw error;
+		lose();
+	};
+	const answer = await fetch(`api/${where}${queryString(query)}`, {
+		method,
+		headers: { Accept: onEvent ? 'text/event-stream' : 'application/json', ...(body === undefined ? {} : { 'Content-Type': 'application/json' }), ...headers },
+		body: body === undefined ? undefined : JSON.stringify(body),
+		signal: abort,
+		cache: 'no-store',
+	}).catch(failed);
+	if ([502, 503, 504].includes(answer.status) && !answer.headers.get('content-type')?.includes('json')) lose();
 	answered();
 	if (!answer.ok) {
 		const reason = await reasonOf(answer);
 		// RabbitMQ answers 401 both for "who are you" and for "not you": only the first ends the session.
-		if (answer.status === 401 && !options.login && /login failed|session has ended|bad credentials|invalid credentials|not_authenticated/i.test(reason)) {
+		if (answer.status === 401 && !login && /login failed|session has ended|bad credentials|invalid credentials|not_authenticated/i.test(reason)) {
 			endSession('The session has ended. Log in again.');
 		}
 		throw new ApiError(answer.status, reason);
 	}
+	if (onEvent) return listen(answer.body, onEvent).catch(failed);
 	const text = await answer.text();
 	return text ? JSON.parse(text) : null;
-}
+};
 
 export const get = (where, query, abort) => call('GET', where, { query, signal: abort });
 export const put = (where, body) => call('PUT', where, { body });

@@ -1,4 +1,4 @@
-// How much flows and how much waits, of a queue or of all: ten minutes as the page sees them, or up to a day as the server remembers it.
+// How much flows and waits, of a queue or of all: ten minutes, or up to a day as the server remembers it.
 import { useState } from './html.js';
 import { usePoll } from './poll.js';
 import { pref, setPref } from './prefs.js';
@@ -13,6 +13,9 @@ const each = (of, make) => Object.fromEntries(Object.entries(of).map(([key, name
 /** @returns {Sources} */
 const sources = (lengths, stats) => ({ ...each(LENGTHS, (k) => ({ details: lengths?.[`${k}_details`] })), ...each(COUNTS, (k) => ({ details: stats?.[`${k}_details`], counter: true })) });
 
+/** Puts the samples that the server sent before what the page has seen itself. */
+export const seedFlow = (ring, lengths, stats) => seed(ring, sources(lengths, stats));
+
 export const recordFlow = (ring, lengths, stats) => record(ring, { ...each(LENGTHS, (k) => lengths?.[k] ?? 0), ...each(COUNTS, (k) => stats?.[`${k}_details`]?.rate ?? 0) });
 
 /** Asks, and draws the answer's numbers over time. @param {(data: any) => [any, any]} pick lengths and `message_stats` */
@@ -20,13 +23,13 @@ export function useFlow(where, ring, pick) {
 	const [first, setFirst] = useState(true);
 	const [span, setSpan] = useState(pref('span', 600));
 	const every = Number(SPANS.find(([seconds]) => seconds === span)?.[2]);
-	const poll = usePoll(where, first ? samplesQuery(600, 5) : undefined, 5000, (data) => {
-		seed(ring, sources(...pick(data)));
+	const poll = usePoll(where, 5000, first ? samplesQuery(600, 5) : undefined, (data) => {
+		seedFlow(ring, ...pick(data));
 		recordFlow(ring, ...pick(data));
 		if (first) setFirst(false);
 	});
 	const far = span > 600;
-	const past = usePoll(far ? where : null, samplesQuery(span, every), 60_000);
+	const past = usePoll(far ? where : null, 60_000, samplesQuery(span, every));
 	const choose = (seconds) => {
 		setPref('span', seconds);
 		setSpan(seconds);

@@ -5,19 +5,21 @@ const whole = new Intl.NumberFormat('en', { maximumFractionDigits: 0 });
 /** 1,234,567. */
 export const count = (n) => (typeof n === 'number' ? whole.format(n) : '–');
 
-/** 1.2 k, 3.4 M: four characters or fewer of digits. */
-export function short(n) {
+/** In the largest unit that leaves at least `from`. @returns {string} */
+function scaled(n, step, from, units) {
 	if (typeof n !== 'number' || !Number.isFinite(n)) return '–';
-	const size = Math.abs(n);
-	if (size < 10_000) return whole.format(n);
-	for (const [limit, unit] of /** @type {[number, string][]} */ ([[1e6, 'k'], [1e9, 'M'], [1e12, 'G'], [Infinity, 'T']])) {
-		if (size < limit) {
-			const value = n / (limit === Infinity ? 1e12 : limit / 1e3);
-			return `${value.toFixed(Math.abs(value) < 100 ? 1 : 0)} ${unit}`;
-		}
+	let value = n;
+	let unit = 0;
+	while (Math.abs(value) >= (unit ? step : from) && unit < units.length - 1) {
+		value /= step;
+		unit++;
 	}
-	return '–';
+	return `${unit && Math.abs(value) < 100 ? value.toFixed(1) : whole.format(value)} ${units[unit]}`.trim();
 }
+
+/** 1.2 k, 3.4 M: four characters or fewer of digits. */
+export const short = (n) => scaled(n, 1000, 10_000, ['', 'k', 'M', 'G', 'T']);
+export const bytes = (n) => scaled(n, 1024, 1024, ['B', 'KiB', 'MiB', 'GiB', 'TiB']);
 
 /** Messages a second. */
 export function rate(n) {
@@ -28,16 +30,6 @@ export function rate(n) {
 
 /** With a sign, for what grows or shrinks. */
 export const signedRate = (n) => `${n > 0 ? '+' : ''}${rate(n)}`;
-
-export function bytes(n) {
-	if (typeof n !== 'number' || !Number.isFinite(n)) return '–';
-	let value = n;
-	for (const unit of ['B', 'KiB', 'MiB', 'GiB']) {
-		if (Math.abs(value) < 1024) return `${unit === 'B' || value >= 100 ? Math.round(value) : value.toFixed(1)} ${unit}`;
-		value /= 1024;
-	}
-	return `${value.toFixed(1)} TiB`;
-}
 
 export function duration(ms) {
 	if (typeof ms !== 'number' || !Number.isFinite(ms)) return '–';
@@ -61,10 +53,26 @@ export function time(ms) {
 
 export const utc = (ms) => (typeof ms === 'number' ? `${new Date(ms).toISOString().replace('T', ' ').slice(0, 19)} UTC` : '');
 
-/** @param {string} key e.g. `publish` for message_stats.publish_details.rate */
-export const rateOf = (object, key) => object?.message_stats?.[`${key}_details`]?.rate ?? 0;
+/** What stands at a dotted path, as the server sorts by it. */
+export const pick = (object, at) => at.split('.').reduce((o, key) => o?.[key], object);
+
+const rateAt = (of) => `message_stats.${of}_details.rate`;
+
+/** Messages a second. @param {string} of e.g. `publish` */
+export const rateOf = (object, of) => pick(object, rateAt(of)) ?? 0;
+
+/** A column of numbers. `at`: where a row has it. */
+export const number = (key, label, at, show = count, more = {}) => ({ key, label, num: true, sort: at, draw: (row) => show(pick(row, at)), ...more });
+/** Messages a second, as a column. */
+export const flowing = (key, label, of, more) => number(key, label, rateAt(of), (n) => rate(n ?? 0), more);
+export const VHOST = { key: 'vhost', label: 'Virtual host', sort: 'vhost', prio: 3, off: true };
+
+/** The rows of a page, if it is there. */
+export const items = (page) => page?.items ?? [];
 
 /** What the default exchange is called on screen. */
 export const exchangeName = (name) => (name === '' ? '(default)' : name);
+
+export const capital = (text) => text[0].toUpperCase() + text.slice(1);
 
 export const plural = (n, one, many = `${one}s`) => `${count(n)} ${n === 1 ? one : many}`;

@@ -1,16 +1,11 @@
-// Places the nodes of a topology in columns: exchanges by their distance from what publishes to them, queues last. Pure.
+// Places a topology in columns: exchanges by their distance from what publishes to them, queues last.
 
 export const NODE = { width: 184, height: 28 };
 const GAP = { x: 144, y: 12 };
 const SWEEPS = 4;
 
-/**
- * @param {{id: string, kind: 'exchange' | 'queue', name: string}[]} things
- * @param {Edge[]} edges
- * @param {string} [here] only what is around this one
- * @returns {{nodes: Map<string, Placed>, width: number, height: number}}
- */
-export function layout(things, edges, here) {
+/** @type {LayOut} */
+export const layout = (things, edges, here) => {
 	const nodes = new Map(things.map((t) => [t.id, { ...t, x: 0, y: 0, column: 0 }]));
 	const exchangeEdges = edges.filter((e) => nodes.get(e.to)?.kind === 'exchange');
 	// Longest path, cut off after as many rounds as there are exchanges: exchanges may be bound in circles.
@@ -60,4 +55,4 @@ export function layout(things, edges, here) {
 	for (const n of nodes.values()) n.y -= top - NODE.height / 2;
 	const height = Math.max(NODE.height, ...[...nodes.values()].map((n) => n.y + NODE.height / 2));
 	return { nodes, width: Math.max(1, used.length) * (NODE.width + GAP.x) - GAP.x, height };
-}
+};

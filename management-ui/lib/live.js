@@ -1,5 +1,5 @@
-// One stream of events for everything that the page watches: the server sends an answer when it has changed. Where there is no
-// stream, or too much to watch, pages poll.
+// One stream for all that the page watches: an answer comes when it has changed. Without it pages poll.
+import { call } from './api.js';
 
 const WATCHED_MAX = 16;
 /** The server says something at least every five seconds. */
@@ -14,7 +14,7 @@ let stream = null;
 /** @type {any} */
 let timer;
 
-/** Whether news of this path come by themselves. @param {string} where with its query */
+/** Whether news of this path come by themselves. */
 export const isLive = (where) => streamed.includes(where) && Date.now() - heard < SILENT_MS;
 
 async function listen() {
@@ -25,23 +25,14 @@ async function listen() {
 	const mine = new AbortController();
 	stream = mine;
 	try {
-		const answer = await fetch(`api/events?${paths.map((p) => `watch=${encodeURIComponent(p)}`).join('&')}`, { signal: mine.signal, cache: 'no-store' });
-		if (!answer.ok || !answer.body) throw new Error(String(answer.status));
-		streamed = paths;
-		heard = Date.now();
-		const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
-		let rest = '';
-		for (;;) {
-			const { value, done } = await reader.read();
-			if (done) break;
-			heard = Date.now();
-			const parts = (rest + value).split('\n\n');
-			rest = parts.pop() ?? '';
-			for (const part of parts.filter((p) => p.startsWith('data: '))) {
-				const news = JSON.parse(part.slice(6));
-				watchers.get(paths[news.watch])?.forEach((tell) => tell(news.status, news.body));
-			}
-		}
+		await call('GET', `events?${paths.map((p) => `watch=${encodeURIComponent(p)}`).join('&')}`, {
+			signal: mine.signal,
+			onEvent(news) {
+				streamed = paths;
+				heard = Date.now();
+				if (news) watchers.get(paths[news.watch])?.forEach((tell) => tell(news.status, news.body));
+			},
+		});
 	} catch {
 		// The page polls meanwhile, and says what is wrong.
 	}

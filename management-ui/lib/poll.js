@@ -1,5 +1,4 @@
-// Asks once, and again every few seconds where news do not come by themselves. On a failure the last answer stays, with the
-// error beside it.
+// Asks once, and again where news do not come by themselves. On a failure the last answer stays, the error beside it.
 import { useState, useEffect, useRef } from './html.js';
 import { ApiError, get, queryString, answered } from './api.js';
 import { isLive, watch } from './live.js';
@@ -7,16 +6,13 @@ import { isLive, watch } from './live.js';
 /** Slower ones are not worth a place in the stream. */
 const LIVE_MS = 10_000;
 
-/**
- * @param {string | null} where null asks nothing
- * @param {Record<string, unknown>} [query]
- * @param {number} [everyMs] 0 asks once
- * @param {(data: any) => void} [onData] called for every answer, before the page draws
- * @returns {Poll}
- */
-export function usePoll(where, query, everyMs = 5000, onData) {
+/** @type {any} */
+const NOTHING = { data: undefined, error: null, at: 0 };
+
+/** @type {UsePoll} */
+export const usePoll = (where, everyMs, query, onData) => {
 	const key = where === null ? null : `${where}?${JSON.stringify(query ?? {})}`;
-	const [state, setState] = useState({ data: /** @type {any} */ (undefined), error: /** @type {any} */ (null), at: 0, where: /** @type {string|null} */ (null) });
+	const [state, setState] = useState(NOTHING);
 	const ask = useRef(() => {});
 	const listener = useRef(onData);
 	listener.current = onData;
@@ -33,10 +29,11 @@ export function usePoll(where, query, everyMs = 5000, onData) {
 		};
 		const path = where + queryString(query);
 		const take = (data) => {
+			if (abort.signal.aborted) return;
 			listener.current?.(data);
 			setState({ data, error: null, at: Date.now(), where });
 		};
-		const fail = (error) => setState((old) => ({ ...(old.where === where ? old : { data: undefined, at: 0 }), error, where }));
+		const fail = (error) => !abort.signal.aborted && setState((old) => ({ ...(old.where === where ? old : NOTHING), error, where }));
 		async function tick() {
 			if (asking) {
 				again = true;
@@ -44,19 +41,16 @@ export function usePoll(where, query, everyMs = 5000, onData) {
 			}
 			asking = true;
 			try {
-				const data = await get(/** @type {string} */ (where), query, abort.signal);
-				if (abort.signal.aborted) return;
-				take(data);
+				take(await get(/** @type {string} */ (where), query, abort.signal));
 			} catch (error) {
-				if (abort.signal.aborted) return;
 				fail(error);
-			} finally {
-				asking = false;
 			}
-			if (again) {
+			asking = false;
+			if (!again) next();
+			else if (!abort.signal.aborted) {
 				again = false;
 				tick();
-			} else next();
+			}
 		}
 		ask.current = tick;
 		const seen = () => (document.hidden ? clearTimeout(timer) : tick());
@@ -76,9 +70,7 @@ export function usePoll(where, query, everyMs = 5000, onData) {
 		};
 	}, [key, everyMs]);
 
-	// Another sort or page of the same list keeps the old rows until the new ones are there; another thing does not.
-	const mine = state.where === where;
-	const data = mine ? state.data : undefined;
-	const error = mine ? state.error : null;
-	return { data, error, at: state.at, loading: data === undefined && !error && where !== null, refresh: () => ask.current() };
-}
+	// Another sort or page of a list keeps the old rows until the new ones are there; another thing does not.
+	const seen = state.where === where ? state : NOTHING;
+	return { ...seen, refresh: () => ask.current() };
+};

@@ -1,4 +1,4 @@
-// Routes live in the hash: `#/queue/%2F/orders?tab=messages`. They work from any mount point and need nothing from the server.
+// Routes live in the hash, `#/queue/%2F/orders`, and need nothing from the server.
 import { signal, useSignal } from './signal.js';
 
 function parse() {
@@ -30,9 +30,12 @@ export function go(parts, query) {
 	location.hash = link(parts, query);
 }
 
-/** Changes the query of this page without a new entry in the history. @param {Record<string, string | number | boolean | undefined>} change */
+/** Changes the query of this page without a new entry in the history. */
 export function amend(change) {
 	const { parts, query } = current.get();
 	history.replaceState(null, '', link(parts, { ...query, ...change }));
 	current.set(parse());
 }
+
+/** Where `g` and a second key lead. @type {Record<string, string>} */
+export const GO_KEYS = { o: 'overview', q: 'queues', e: 'exchanges', c: 'connections', h: 'channels', t: 'topology', p: 'policies', u: 'users', v: 'vhosts', d: 'definitions', l: 'logs' };

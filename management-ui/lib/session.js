@@ -1,4 +1,4 @@
-// Who is logged in. The session is a cookie that scripts cannot read; all that is kept here is that there may be one.
+// Who is logged in. The session is a cookie that scripts cannot read.
 import { pref, setPref } from './prefs.js';
 import { signal } from './signal.js';
 

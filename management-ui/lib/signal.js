@@ -1,4 +1,4 @@
-// A value that components can watch. For the few things the whole page shares: session, route, server lost, toasts.
+// A value that components can watch, for the few things that the whole page shares.
 import { useState, useEffect } from './html.js';
 
 export function signal(initial) {

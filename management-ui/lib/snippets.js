@@ -1,8 +1,8 @@
-// Code to copy for empty pages. Names are put in as JSON strings, which Python and Rust read alike. A line in `{?...}` declares the
-// queue: it is for the default exchange only.
+// Code to copy for empty pages. Names are JSON strings, which Python and Rust read alike. A line in `{?...}` is for the default
+// exchange only: it declares the queue.
 import snippets from './snippets.json' with { type: 'json' };
 
-const fill = (/** @type {Record<string, string[]>} */ code, exchange, key) => Object.fromEntries(Object.entries(code).map(([language, lines]) => [language, lines
+const fill = (/** @type {Record<string, string[]>} */ code, exchange, key) => Object.fromEntries(Object.entries(code).map(([language, lines]) => [language, [...snippets.connect[language], ...lines]
 	.filter((line) => !exchange || !line.startsWith('{?'))
 	.map((line) => line.replace(/^\{\?(.*)\}$/, '$1').replace('{url}', `amqp://USER:PASSWORD@${location.hostname}:5672/%2f`).replace('{exchange}', JSON.stringify(exchange)).replace('{key}', JSON.stringify(key)))
 	.join('\n')]));

@@ -1,4 +1,4 @@
-import { bytes, CHANNEL_COLUMNS, Chart, count, del, Facts, FormDialog, go, history, html, Loaded, Missing, path, plural, Problem, record, Table, time, toast, usePoll, useState, utc } from '../ui.js';
+import { bytes, Card, CHANNEL_COLUMNS, Chart, count, del, Facts, FormDialog, go, Head, history, html, Loaded, Missing, Note, Opens, path, plural, record, Stale, Table, Tags, time, toast, usePoll, utc } from '../ui.js';
 import { client, connectionTitle, State } from './connections.js';
 
 const TRAFFIC = [
@@ -10,9 +10,8 @@ const throughput = (n) => `${bytes(n)}/s`;
 export default function Connection({ parts: [name] }) {
 	const at = `connections/${path(name)}`;
 	const ringName = `connection:${name}`;
-	const [closing, setClosing] = useState(false);
-	const poll = usePoll(at, undefined, 5000, (c) => record(ringName, { recv: c.recv_oct_details?.rate ?? 0, send: c.send_oct_details?.rate ?? 0 }));
-	const channels = usePoll(`${at}/channels`, undefined, 5000);
+	const poll = usePoll(at, 5000, undefined, (c) => record(ringName, { recv: c.recv_oct_details?.rate ?? 0, send: c.send_oct_details?.rate ?? 0 }));
+	const channels = usePoll(`${at}/channels`, 5000);
 	const c = poll.data;
 	if (!c) {
 		return html`<${Missing} title=${name} error=${poll.error} gone=${`This connection is closed.`} all="connections" />`;
@@ -25,22 +24,20 @@ export default function Connection({ parts: [name] }) {
 	const properties = Object.entries(c.client_properties ?? {}).filter(([, v]) => typeof v !== 'object');
 	const capabilities = Object.entries(c.client_properties?.capabilities ?? {}).filter(([, v]) => v).map(([k]) => k);
 	return html`
-		<div class="head"><h1>${connectionTitle(c)}</h1><${State} state=${c.state} /><span class="muted">${c.user} in ${c.vhost}</span><span class="spacer" />
-			<div class="row actions"><button class="danger" onClick=${() => setClosing(true)}>Close connection</button></div></div>
-		${poll.error && poll.error.status !== 0 && html`<${Problem} error=${poll.error.status === 404 ? new Error('This connection is closed; what you see is its last state.') : poll.error} />`}
-		<section class="card" aria-label="Now"><${Facts} small facts=${[
+		<${Head} title=${connectionTitle(c)} note="${c.user} in ${c.vhost}" actions=${html`<${Opens} class="danger" label="Close connection" of=${(quit) => html`<${FormDialog} narrow danger title="Close ${connectionTitle(c)}?" submit="Close connection" onSubmit=${close} onClose=${quit}
+			fields=${[{ name: 'reason', label: 'Reason, sent to the client', value: 'Closed by an operator' }]}>
+			<p>The connection of ${c.user} from ${c.peer_host}:${c.peer_port} ends, with ${plural(c.channels ?? 0, 'channel')}. What it did not acknowledge goes back to the queues. Most clients connect again.</p><//>`} />`}><${State} state=${c.state} /><//>
+		<${Stale} error=${poll.error} gone="This connection is closed" />
+		<${Card} label="Now"><${Facts} small facts=${[
 			['From', `${c.peer_host}:${c.peer_port}`], ['To', `${c.host}:${c.port}`], ['Since', html`<span title=${utc(c.connected_at)}>${time(c.connected_at)}</span>`],
 			['Protocol', c.protocol], ['TLS', c.ssl ? [c.ssl_protocol, c.ssl_cipher].filter(Boolean).join(' ') || 'yes' : 'no'], ['Login', c.auth_mechanism ?? '–'],
 			['Client', client(c)], ['Heartbeat', c.timeout ? `${c.timeout} s` : 'off'], ['Frame, at most', bytes(c.frame_max)], ['Channels, at most', count(c.channel_max)],
 			['Received', bytes(c.recv_oct)], ['Sent', bytes(c.send_oct)],
-		]} /></section>
+		]} /><//>
 		<${Chart} low title="Traffic" series=${TRAFFIC} ring=${history(ringName)} at=${poll.at} unit=${throughput} />
-		<section class="card"><header><h2>Channels</h2></header>
-			<${Loaded} of=${channels} lines=${3}>${(all) => (all.length ? html`<${Table} label="Channels" columns=${CHANNEL_COLUMNS.filter((k) => !['vhost', 'user'].includes(k.key)).map((k) => (k.key === 'name' ? { ...k, draw: (r) => `Channel ${r.number}` } : { ...k, sort: undefined }))} rows=${all} id=${(r) => r.name} />` : html`<div class="empty"><p class="muted">No channel is open.</p></div>`)}<//></section>
-		<section class="card"><header><h2>What the client says of itself</h2></header>
+		<${Card} title="Channels">
+			<${Loaded} of=${channels} lines=${3}>${(all) => (all.length ? html`<${Table} label="Channels" columns=${CHANNEL_COLUMNS.filter((k) => !['vhost', 'user'].includes(k.key)).map((k) => (k.key === 'name' ? { ...k, draw: (r) => `Channel ${r.number}` } : { ...k, sort: undefined }))} rows=${all} id=${(r) => r.name} />` : html`<${Note}>No channel is open.<//>`)}<//><//>
+		<${Card} title="What the client says of itself">
 			<div class="table"><table><tbody>${properties.map(([k, v]) => html`<tr key=${k}><td class="mono">${k}</td><td>${String(v)}</td></tr>`)}
-				${capabilities.length > 0 && html`<tr><td class="mono">capabilities</td><td><span class="tags">${capabilities.map((k) => html`<span class="tag" key=${k}>${k}</span>`)}</span></td></tr>`}</tbody></table></div></section>
-		${closing && html`<${FormDialog} narrow danger title="Close ${connectionTitle(c)}?" submit="Close connection" onSubmit=${close} onClose=${() => setClosing(false)}
-			fields=${[{ name: 'reason', label: 'Reason, sent to the client', wide: true, value: 'Closed by an operator' }]}>
-			<p>The connection of ${c.user} from ${c.peer_host}:${c.peer_port} ends, with ${plural(c.channels ?? 0, 'channel')}. What it did not acknowledge goes back to the queues. Most clients connect again.</p><//>`}`;
+				${capabilities.length > 0 && html`<tr><td class="mono">capabilities</td><td><${Tags} of=${capabilities} /></td></tr>`}</tbody></table></div><//>`;
 }

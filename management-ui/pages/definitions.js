@@ -1,4 +1,4 @@
-import { call, confirm, count, get, html, isAdministrator, path, plural, post, Problem, Table, useSignal, useState, vhost } from '../ui.js';
+import { call, Card, confirm, count, get, Head, html, isAdministrator, path, plural, post, Problem, Table, useSignal, useState, vhost } from '../ui.js';
 
 const ROWS_MAX = 500;
 
@@ -18,9 +18,9 @@ const COLUMNS = [
 /** @param {PreviewProps} props */
 function Preview({ read: { name, report } }) {
 	const rows = [...report.conflicts, ...report.create];
-	return html`<div class="card"><header><h3>${name}</h3><span class="muted">${plural(report.create.length, 'change')}, ${count(report.unchanged)} there already${report.conflicts.length ? `, ${count(report.conflicts.length)} refused` : ''}</span></header>
+	return html`<${Card} title=${name} note="${plural(report.create.length, 'change')}, ${count(report.unchanged)} there already${report.conflicts.length ? `, ${count(report.conflicts.length)} refused` : ''}">
 		${rows.length > 0 && html`<div class="scroll"><${Table} label="What an import would do" columns=${COLUMNS} rows=${rows.slice(0, ROWS_MAX)} id=${(d) => JSON.stringify(d)} /></div>`}
-		${rows.length > ROWS_MAX && html`<div class="foot muted">The first ${ROWS_MAX} of ${count(rows.length)}.</div>`}</div>`;
+		${rows.length > ROWS_MAX && html`<div class="foot muted">The first ${ROWS_MAX} of ${count(rows.length)}.</div>`}<//>`;
 }
 
 export default function Definitions() {
@@ -60,14 +60,14 @@ export default function Definitions() {
 		after: () => setRead(null),
 	});
 	return html`
-		<div class="head"><h1>Definitions</h1><span class="muted">of ${scope}</span></div>
+		<${Head} title="Definitions" note=${`of ${scope}`} />
 		<${Problem} error=${failed} />
 		<div class="two">
-			<section class="card"><header><h2>Export</h2></header><div class="body stack"><p>Users, permissions, policies, exchanges, queues and bindings as one JSON file, without messages. It holds password hashes: keep it as you keep passwords.</p>
-				<div class="row"><button class="primary" onClick=${save}>Download definitions</button></div></div></section>
-			<section class="card"><header><h2>Import</h2></header><div class="body stack"><p>A file that was exported here or from RabbitMQ. You see what it holds before anything is done.</p>
+			<${Card} title="Export"><div class="body stack"><p>Users, permissions, policies, exchanges, queues and bindings as one JSON file, without messages. It holds password hashes: keep it as you keep passwords.</p>
+				<div class="row"><button class="primary" onClick=${save}>Download definitions</button></div></div><//>
+			<${Card} title="Import"><div class="body stack"><p>A file that was exported here or from RabbitMQ. You see what it holds before anything is done.</p>
 				<div class="field"><label for="definitions-file">Definitions file (JSON)</label><input id="definitions-file" type="file" accept=".json,application/json" onChange=${open} disabled=${!isAdministrator() && !chosen} /></div>
 				${!isAdministrator() && !chosen && html`<p class="muted">Only an administrator may import for the whole broker. Choose a virtual host above.</p>`}
-				${read && html`<${Preview} read=${read} /><div class="row"><button class="primary" onClick=${bring} disabled=${!read.report.create.length}>Import</button></div>`}</div></section>
+				${read && html`<${Preview} read=${read} /><div class="row"><button class="primary" onClick=${bring} disabled=${!read.report.create.length}>Import</button></div>`}</div><//>
 		</div>`;
 }

@@ -1,30 +1,19 @@
-import { beginSession, call, endedBecause, Field, html, Problem, useSignal, useState, values } from '../ui.js';
+import { beginSession, call, endedBecause, Form, html, useSignal } from '../ui.js';
+
+const FIELDS = [
+	{ name: 'username', label: 'User', required: true, autocomplete: 'username', autofocus: true, wide: true },
+	{ name: 'password', kind: 'password', label: 'Password', required: true, autocomplete: 'current-password', wide: true },
+];
 
 export function Login() {
 	const ended = useSignal(endedBecause);
-	const [error, setError] = useState(null);
-	const [busy, setBusy] = useState(false);
-	const send = async (event) => {
-		event.preventDefault();
-		const { name, password } = values(event.currentTarget);
-		setBusy(true);
-		setError(null);
+	const send = async (body) => {
 		try {
-			beginSession(await call('POST', 'login', { login: true, body: { username: name, password } }));
+			beginSession(await call('POST', 'login', { login: true, body }));
 		} catch (e) {
-			setError(e.status === 401 ? new Error(`The server refused: ${e.message === 'Login failed' ? 'wrong name or password' : e.message}`) : e);
-			setBusy(false);
+			throw e.status === 401 ? new Error(`The server refused: ${e.message === 'Login failed' ? 'wrong name or password' : e.message}`) : e;
 		}
 	};
-	return html`
-		<main class="login">
-			<form class="card" onSubmit=${send}>
-				<div class="brand"><img src="favicon.svg" alt="" /><h1>Leveret</h1></div>
-				${ended && !error && html`<p class="muted" role="status">${ended}</p>`}
-				<${Field} name="name" label="User" required autocomplete="username" autofocus />
-				<${Field} name="password" kind="password" label="Password" required autocomplete="current-password" />
-				<${Problem} error=${error} />
-				<button class="primary" disabled=${busy}>Log in</button>
-			</form>
-		</main>`;
+	return html`<main class="login"><div class="card"><${Form} keep submit="Log in" onSubmit=${send} fields=${FIELDS}>
+		<div class="brand"><img src="favicon.svg" alt="" /><h1>Leveret</h1></div>${ended && html`<p class="muted" role="status">${ended}</p>`}<//></div></main>`;
 }

@@ -1,8 +1,10 @@
 // The log as it is written, newest below.
-import { amend, Empty, get, html, Problem, Skeleton, time, useEffect, useRef, useRoute, useState, utc } from '../ui.js';
+import { amend, call, Card, Empty, Head, html, Search, Segmented, Skeleton, Stale, time, useEffect, useRef, useRoute, useState, utc } from '../ui.js';
 
 const LINES_MAX = 1000;
-const EVERY_MS = 2000;
+/** Lines that come in one burst are drawn at once. */
+const TOGETHER_MS = 100;
+const AGAIN_MS = 2000;
 const LEVELS = ['error', 'warn', 'info', 'debug'];
 
 export default function Logs() {
@@ -14,25 +16,37 @@ export default function Logs() {
 	const text = (query.name ?? '').toLowerCase();
 	useEffect(() => {
 		const abort = new AbortController();
+		const { signal } = abort;
 		let after = 0;
 		let timer = 0;
+		let fresh = [];
+		const show = () => setLines((old) => [...(old ?? []), ...fresh.splice(0)].slice(-LINES_MAX));
 		setLines(null);
-		const ask = async () => {
+		const follow = async () => {
 			try {
-				const got = await get('logs', { after, level }, abort.signal);
+				const got = await call('GET', 'logs', { query: { after, level }, signal });
 				// It began anew, with numbers of its own.
-				if (got.latest < after) setLines([]);
-				after = got.latest;
-				if (got.lines.length || !after) setLines((old) => [...(old ?? []), ...got.lines].slice(-LINES_MAX));
-				else setLines((old) => old ?? []);
-				fail(null);
+				if (got.latest < after) {
+					setLines([]);
+					after = 0;
+				} else {
+					after = got.latest;
+					fresh = got.lines;
+					show();
+					fail(null);
+					await call('GET', 'livelog', { query: { after, level }, signal, onEvent(line) {
+						if (!line) return;
+						after = line.seq;
+						if (fresh.push(line) === 1) setTimeout(show, TOGETHER_MS);
+					} });
+				}
 			} catch (error) {
-				if (abort.signal.aborted) return;
+				if (signal.aborted) return;
 				fail(error);
 			}
-			timer = setTimeout(ask, EVERY_MS);
+			if (!signal.aborted) timer = setTimeout(follow, AGAIN_MS);
 		};
-		ask();
+		follow();
 		return () => {
 			abort.abort();
 			clearTimeout(timer);
@@ -45,11 +59,11 @@ export default function Logs() {
 	}, [lines]);
 	const shown = (lines ?? []).filter((l) => !text || `${l.message} ${l.target} ${JSON.stringify(l.fields)}`.toLowerCase().includes(text));
 	return html`
-		<div class="head"><h1>Log</h1><span class="muted">the last lines, and those to come</span></div>
-		${failed && failed.status !== 0 && html`<${Problem} error=${failed} />`}
-		<section class="card"><div class="tools"><div class="search"><input type="search" data-search aria-label="Filter the log" placeholder="Filter the log" value=${query.name ?? ''} onInput=${(e) => amend({ name: e.currentTarget.value })} /></div><span class="spacer" />
-				<div class="segmented" role="group" aria-label="Least grave level">${LEVELS.map((l) => html`<button type="button" class="small" key=${l} aria-pressed=${String(l === level)} onClick=${() => amend({ level: l })}>${l}</button>`)}</div></div>
+		<${Head} title="Log" note="the last lines, and those to come" />
+		<${Stale} error=${failed} />
+		<${Card}><div class="tools"><${Search} label="Filter the log" value=${query.name ?? ''} onChange=${(name) => amend({ name })} /><span class="spacer" />
+				<${Segmented} label="Least grave level" of=${LEVELS.map((l) => [l, l])} value=${level} choose=${(l) => amend({ level: l })} /></div>
 			${lines === null ? html`<${Skeleton} />` : shown.length ? html`<div class="log" ref=${end} tabindex="0" role="log" aria-label="Log">${shown.map((l) => html`
-				<div key=${l.seq}><time title=${utc(Date.parse(l.timestamp) || l.timestamp)}>${time(Date.parse(l.timestamp) || l.timestamp)}</time><span class="tag ${{ error: 'bad', warn: 'warn' }[l.level] ?? ''}">${l.level}</span><span>${l.message}${Object.entries(l.fields ?? {}).map(([k, v]) => html` <span class="muted">${k}=${String(v)}</span>`)}</span></div>`)}</div>`
-				: html`<${Empty} title="No such line">Nothing of this level was logged${text ? ` that has “${text}” in it` : ''}.<//>`}</section>`;
+				<div key=${l.seq}><time title=${utc(l.timestamp)}>${time(l.timestamp)}</time><span class="tag ${{ error: 'bad', warn: 'warn' }[l.level] ?? ''}">${l.level}</span><span>${l.message}${Object.entries(l.fields ?? {}).map(([k, v]) => html` <span class="muted">${k}=${String(v)}</span>`)}</span></div>`)}</div>`
+				: html`<${Empty} title="No such line">Nothing of this level was logged${text ? ` that has “${text}” in it` : ''}.<//>`}<//>`;
 }

@@ -1,4 +1,4 @@
-import { confirm, del, Empty, FormDialog, html, Icon, isAdministrator, Loaded, meaning, parseArguments, path, put, Table, toast, usePoll, useSignal, useState, useVhostField, vhost, within } from '../ui.js';
+import { acts, Card, confirm, count, del, Empty, FormDialog, Head, html, isAdministrator, Loaded, meaning, number, Opens, parseArguments, path, put, Table, toast, usePoll, useSignal, useVhostField, vhost, within } from '../ui.js';
 
 const asLines = (definition) => Object.entries(definition ?? {}).map(([k, v]) => `${k}=${typeof v === 'string' ? v : JSON.stringify(v)}`).join('\n');
 
@@ -27,27 +27,26 @@ const KINDS = ([
 
 function Section({ kind, title, why }) {
 	const chosen = useSignal(vhost);
-	const poll = usePoll(within(kind, chosen), undefined, 15_000);
-	const [editing, edit] = useState(null);
+	const poll = usePoll(within(kind, chosen), 15_000);
+	const edit = (old) => (close) => html`<${Edit} kind=${kind} old=${old} onClose=${close} onDone=${poll.refresh} />`;
 	const mayEdit = kind === 'policies' || isAdministrator();
 	const columns = [
-		{ key: 'name', label: 'Policy', sort: 'name', class: 'name', draw: (p) => (mayEdit ? html`<button class="link" onClick=${() => edit({ old: p })}>${p.name}</button>` : p.name) },
+		{ key: 'name', label: 'Policy', sort: 'name', class: 'name', draw: (p) => (mayEdit ? html`<${Opens} class="link" label=${p.name} of=${edit(p)} />` : p.name) },
 		{ key: 'vhost', label: 'Virtual host', sort: 'vhost', prio: 3 },
 		{ key: 'pattern', label: 'Pattern', sort: 'pattern', draw: (p) => html`<code>${p.pattern}</code>` },
 		{ key: 'apply-to', label: 'Applies to', sort: 'apply-to', prio: 2 },
-		{ key: 'priority', label: 'Priority', num: true, sort: 'priority', prio: 2 },
+		number('priority', 'Priority', 'priority', count, { prio: 2 }),
 		{ key: 'definition', label: 'Sets', draw: (p) => Object.entries(p.definition).map(([k, v]) => html`<div key=${k} title=${meaning(k, v)}><code>${k}=${typeof v === 'string' ? v : JSON.stringify(v)}</code></div>`) },
-		{ key: 'act', label: '', class: 'act', draw: (p) => mayEdit && html`<button class="small danger" aria-label="Delete policy ${p.name}" onClick=${() => confirm({ title: `Delete the policy ${p.name}?`, says: `Queues and exchanges in ${p.vhost} that match ${p.pattern} lose: ${Object.keys(p.definition).join(', ')}.`, act: 'Delete', run: () => del(`${kind}/${path(p.vhost, p.name)}`), done: `Policy ${p.name} is deleted.`, after: poll.refresh })}>Delete</button>` },
+		acts((p) => mayEdit && html`<button class="small danger" aria-label="Delete policy ${p.name}" onClick=${() => confirm({ title: `Delete the policy ${p.name}?`, says: `Queues and exchanges in ${p.vhost} that match ${p.pattern} lose: ${Object.keys(p.definition).join(', ')}.`, act: 'Delete', run: () => del(`${kind}/${path(p.vhost, p.name)}`), done: `Policy ${p.name} is deleted.`, after: poll.refresh })}>Delete</button>`),
 	];
 	return html`
-		<section class="card"><header><h2>${title}</h2><span class="spacer" />${mayEdit && html`<button class="small" onClick=${() => edit({})}><${Icon} name="plus" />New ${kind === 'policies' ? 'policy' : 'operator policy'}</button>`}</header>
+		<${Card} title=${title} tools=${mayEdit && html`<${Opens} class="small" plus label="New ${kind === 'policies' ? 'policy' : 'operator policy'}" of=${edit()} />`}>
 			<${Loaded} of=${poll} lines=${2}>${(all) => (all.length
 			? html`<${Table} label=${title} columns=${columns} rows=${all} id=${(p) => `${p.vhost}\n${p.name}`} />`
-			: html`<${Empty} title="None yet">${why}<//>`)}<//></section>
-		${editing && html`<${Edit} kind=${kind} old=${editing.old} onClose=${() => edit(null)} onDone=${poll.refresh} />`}`;
+			: html`<${Empty} title="None yet">${why}<//>`)}<//><//>`;
 }
 
 export default function Policies() {
-	return html`<div class="head"><h1>Policies</h1></div>
+	return html`<${Head} title="Policies" />
 		${KINDS.map(([kind, title, why]) => html`<${Section} key=${kind} kind=${kind} title=${title} why=${why} />`)}`;
 }

@@ -456,6 +456,7 @@ impl Broker {
     ) -> Option<(leveret_queues::Message, Targets)> {
         let rule = source.dead_letter_rule()?;
         let vhost = self.vhost(source.vhost.as_str())?;
+        vhost.stats.count_dead(reason);
         let letter = dead_letter(message, &source.name, reason, &rule, now);
         let mut keys = vec![letter.message.routing_key()];
         keys.extend(letter.more_keys.iter().map(Vec::as_slice));

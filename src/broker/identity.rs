@@ -60,6 +60,6 @@ impl Identity {
 
     /// When the token ends.
     pub fn expires(&self) -> Option<Millis> {
-        self.grant.as_ref().map(|grant| grant.expires)
+        self.grant.as_ref().and_then(|grant| grant.expires)
     }
 }

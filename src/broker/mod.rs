@@ -30,6 +30,7 @@ pub mod limits;
 pub mod listing;
 pub mod login;
 pub mod memory;
+pub mod message_sizes;
 pub mod names;
 mod paging;
 pub mod password;

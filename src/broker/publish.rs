@@ -16,6 +16,7 @@ use super::attributes::{MessageAttributes, held_until};
 use super::broker::Broker;
 use super::copies;
 use super::holder::Holder;
+use super::message_sizes::Tally;
 use super::names::{ExchangeName, VhostName};
 use super::queue_handle::{Member, QueueHandle};
 use super::refusal::{Access, Refusal, Resource};
@@ -169,10 +170,14 @@ impl Publisher {
         self.catch_up(broker, vhost, rights);
         self.fates.clear();
         self.batch.clear();
-        let mut refusal = None;
+        let (mut refusal, mut sizes) = (None, Tally::default());
         for next in incoming {
+            let bytes = next.message.body_len();
             match self.assign(vhost, rights, turn, next) {
-                Ok(fate) => self.fates.push(fate),
+                Ok(fate) => {
+                    self.fates.push(fate);
+                    sizes.add(bytes);
+                }
                 Err(why) => {
                     refusal = Some(why);
                     break;
@@ -180,6 +185,7 @@ impl Publisher {
             }
         }
         vhost.stats.published.fetch_add(self.fates.len() as u64, Ordering::Relaxed);
+        vhost.stats.sizes.count(&sizes);
         for group in self.groups.drain(..) {
             group.queue.publish(turn, &mut self.batch, &group.members, &mut self.refused);
             let mut members = group.members;

@@ -223,6 +223,8 @@ pub struct ChannelHandle {
     pub confirm: AtomicBool,
     /// Publishes and acknowledgements wait for a commit.
     pub transactional: AtomicBool,
+    /// Something was published on it.
+    pub published: AtomicBool,
     churn: Arc<Churn>,
     _seat: Seat,
 }
@@ -305,6 +307,7 @@ impl Registry {
             global_prefetch: AtomicU32::new(0),
             confirm: AtomicBool::new(false),
             transactional: AtomicBool::new(false),
+            published: AtomicBool::new(false),
             churn,
             _seat: seat,
         });

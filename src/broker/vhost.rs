@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use leveret_exchanges::{ExchangeInfo, Router};
+use leveret_queues::store::SettleReason;
 use parking_lot::{Mutex, MutexGuard, RwLock};
 use rustc_hash::{FxHashMap, FxHashSet};
 use slab::Slab;
@@ -12,6 +13,7 @@ use super::configured_limits::{ConfiguredLimits, MAX_CONNECTIONS, MAX_QUEUES};
 use super::deduplication::DeduplicationRule;
 use super::exchange_features::ExchangeFeatures;
 use super::holder::Holder;
+use super::message_sizes::MessageSizes;
 use super::names::{ConnectionId, QueueName, VhostName};
 use super::policies::PolicySet;
 use super::queue_handle::QueueHandle;
@@ -29,11 +31,30 @@ pub struct VhostStats {
     pub dropped: AtomicU64,
     /// Messages published on channels with confirms.
     pub published_confirm: AtomicU64,
+    /// How large published messages were.
+    pub sizes: MessageSizes,
+    /// Messages dead-lettered: expired, rejected, beyond a length, given back too often.
+    pub dead_lettered: [AtomicU64; 4],
 }
 
 impl VhostStats {
+    /// A message is dead-lettered.
+    pub(super) fn count_dead(&self, reason: SettleReason) {
+        let place = match reason {
+            SettleReason::Expired => 0,
+            SettleReason::Acked | SettleReason::Rejected | SettleReason::Purged => 1,
+            SettleReason::MaxLength => 2,
+            SettleReason::DeliveryLimit => 3,
+        };
+        self.dead_lettered[place].fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Adds another's counts.
     pub fn add(&self, other: &Self) {
+        self.sizes.add(&other.sizes);
+        for (sum, more) in self.dead_lettered.iter().zip(&other.dead_lettered) {
+            sum.fetch_add(more.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
         for (sum, more) in [
             (&self.published, &other.published),
             (&self.returned, &other.returned),

@@ -90,9 +90,9 @@ pub fn main() -> ExitCode {
         }
     };
     let outcome = match arguments.command {
-        None => serve::run(&arguments.serve),
-        Some(Command::Serve(args)) => serve::run(&args),
-        Some(Command::CheckConfig(args)) => config::check(&args),
+        None => serve::run(&arguments.serve, &unknown_variables()),
+        Some(Command::Serve(args)) => serve::run(&args, &unknown_variables()),
+        Some(Command::CheckConfig(args)) => config::check(&args, unknown_variables()),
         Some(Command::Config { command }) => config::run(&command),
         Some(Command::CheckData(args)) => check_data::run(&args),
         Some(Command::Healthcheck(args)) => healthcheck::run(&args),
@@ -114,6 +114,11 @@ pub fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Environment variables that no command knows.
+fn unknown_variables() -> Vec<config::Problem> {
+    config::unknown_variables(&Arguments::command(), config::variables())
 }
 
 /// The exit code of a command that asks a broker.

@@ -20,15 +20,19 @@ use crate::broker::broker::Found;
 use crate::broker::security::Security;
 use crate::broker::token::Tokens;
 use crate::management;
+use crate::net::proxied::Proxies;
 use crate::net::tls::Tls;
 use crate::net::{Server, jwks, now};
 
 type Failure = Box<dyn std::error::Error>;
 
-/// Runs the broker until it is told to stop.
-pub fn run(args: &ServeArgs) -> Result<(), Failure> {
+/// Runs the broker until it is told to stop. `unknown`: variables that mean nothing, for the log.
+pub fn run(args: &ServeArgs, unknown: &[config::Problem]) -> Result<(), Failure> {
     let config = config::load(args)?.config;
     let log = logging::start(&config.log_level, config.log_format);
+    for variable in unknown {
+        tracing::warn!("configuration: {variable}");
+    }
     let folder = Folder::open(&config.data_dir)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let served = runtime.block_on(serve(args, &config, &folder, log));
@@ -83,7 +87,11 @@ async fn serve(args: &ServeArgs, config: &Config, folder: &Folder, log: Log) -> 
         watched.alarms.set_limits(config.alarms());
         Ok(())
     });
-    let server = Server::start(Arc::clone(&broker), folder.path(), config.proxy_protocol_trusted.clone());
+    let server = Server::start(
+        Arc::clone(&broker),
+        folder.path(),
+        Proxies::new(config.proxy_protocol_trusted.clone()),
+    );
     let amqp = server.listen(config.amqp_listen, None).await?;
     let amqps = match (config.amqps_listen, &tls) {
         (Some(address), Some(tls)) => Some(server.listen(address, Some(Arc::clone(tls))).await?),
@@ -100,6 +108,7 @@ async fn serve(args: &ServeArgs, config: &Config, folder: &Folder, log: Log) -> 
         tls,
         data_dir: folder.path().to_owned(),
         http_timeout: Duration::from_millis(config.http_timeout_ms),
+        http_proxies: Proxies::new(config.http_proxy_protocol_trusted.clone()),
         ui_dir: config.ui_dir.clone(),
         topology: config.topology.clone(),
         log: log.recent(),
@@ -168,11 +177,12 @@ async fn until_stopped(reload: Reload, hangup: Signal) -> std::io::Result<()> {
 
 /// Says what listens where; AMQP last, which most who read the log wait for.
 fn tell(amqp: SocketAddr, amqps: Option<SocketAddr>, listening: management::Listening) {
-    let management::Listening { http, https, metrics } = listening;
+    let management::Listening { http, https, metrics, metrics_tls } = listening;
     let all = [
         ("http", Some(http)),
         ("https", https),
         ("metrics", Some(metrics)),
+        ("metrics-tls", metrics_tls),
         ("amqps", amqps),
         ("amqp", Some(amqp)),
     ];
@@ -188,6 +198,7 @@ const fn asked(config: &Config) -> management::Listening {
         http: config.http_listen,
         https: config.https_listen,
         metrics: config.metrics_listen,
+        metrics_tls: config.metrics_tls_listen,
     }
 }
 

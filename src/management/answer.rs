@@ -24,8 +24,13 @@ const REGEX_BYTES_MAX: usize = 1 << 20;
 
 /// One of a list.
 pub(super) trait Item: Serialize {
-    /// What `name` filters by.
+    /// What `name` filters by, and what comes first among equals.
     fn name(&self) -> &str;
+
+    /// The item as a page of a list shows it.
+    fn on_page(&self) -> Result<Value> {
+        value_of(self)
+    }
 
     /// What lists are sorted by, where that can be had without writing the item down.
     fn sort_key(&self, _path: &str) -> Option<Value> {
@@ -66,7 +71,8 @@ pub(super) fn done() -> Response {
     StatusCode::NO_CONTENT.into_response()
 }
 
-fn value_of(item: &impl Serialize) -> Result<Value> {
+/// An item as JSON.
+pub(super) fn value_of<T: Serialize + ?Sized>(item: &T) -> Result<Value> {
     serde_json::to_value(item).map_err(|error| Refused::unavailable(format!("cannot be shown: {error}")))
 }
 
@@ -80,7 +86,10 @@ pub(super) fn list<T: Item>(query: &Query, items: Vec<T>) -> Result<Response> {
     let Some(page) = number(query, "page")? else {
         return match sort(query) {
             None => shown(query, &items),
-            Some(by) => shown(query, &sorted(items, &by)?),
+            Some(by) => {
+                let length = items.len();
+                shown(query, &sorted(items, &by, length)?)
+            }
         };
     };
     let page_size = number(query, "page_size")?.unwrap_or(PAGE_SIZE);
@@ -100,7 +109,7 @@ pub(super) fn list<T: Item>(query: &Query, items: Vec<T>) -> Result<Response> {
     let items = match sort(query) {
         None => values(query, &items[range])?,
         Some(by) => {
-            let sorted = sorted(items, &by)?;
+            let sorted = sorted(items, &by, range.end)?;
             values(query, &sorted[range])?
         }
     };
@@ -151,21 +160,28 @@ fn sort(query: &Query) -> Option<SortBy<'_>> {
     Some(SortBy { path, reverse: asked(query, "sort_reverse") })
 }
 
-fn sorted<T: Item>(items: Vec<T>, by: &SortBy<'_>) -> Result<Vec<T>> {
+/// In order, as far as `wanted`: nobody pays for putting ten thousand in order to see eight.
+fn sorted<T: Item>(items: Vec<T>, by: &SortBy<'_>, wanted: usize) -> Result<Vec<T>> {
     let mut keyed = Vec::with_capacity(items.len());
-    for item in items {
+    for (place, item) in items.into_iter().enumerate() {
         let key = match item.sort_key(by.path) {
             Some(key) => key,
             None if by.path == "name" => Value::String(item.name().to_owned()),
             None => at(&value_of(&item)?, by.path).cloned().unwrap_or_default(),
         };
-        keyed.push((key, item));
+        keyed.push((key, place, item));
     }
-    keyed.sort_by(|(a, _), (b, _)| {
+    let compare = |(a, place_a, item_a): &(Value, usize, T), (b, place_b, item_b): &(Value, usize, T)| {
         let order = compared(a, b);
-        if by.reverse { order.reverse() } else { order }
-    });
-    Ok(keyed.into_iter().map(|(_, item)| item).collect())
+        let order = if by.reverse { order.reverse() } else { order };
+        order.then_with(|| item_a.name().cmp(item_b.name())).then(place_a.cmp(place_b))
+    };
+    if (1..keyed.len()).contains(&wanted) {
+        keyed.select_nth_unstable_by(wanted - 1, compare);
+        keyed.truncate(wanted);
+    }
+    keyed.sort_unstable_by(compare);
+    Ok(keyed.into_iter().map(|(.., item)| item).collect())
 }
 
 /// Numbers before texts before the rest; nothing at all first.
@@ -198,7 +214,7 @@ fn shown<T: Item>(query: &Query, items: &[T]) -> Result<Response> {
 fn values<T: Item>(query: &Query, items: &[T]) -> Result<Vec<Value>> {
     let columns = columns(query);
     let pick = |item: &T| {
-        let value = value_of(item)?;
+        let value = item.on_page()?;
         Ok(match &columns {
             Some(columns) => picked(&value, columns),
             None => value,
@@ -255,6 +271,16 @@ mod tests {
         assert_eq!(names(body("sort=name", items()).await.unwrap()), ["a", "b", "c"]);
         assert_eq!(names(body("sort=s.n&sort_reverse=true", items()).await.unwrap()), ["a", "b", "c"]);
         assert_eq!(names(body("sort=s.n", items()).await.unwrap()), ["c", "b", "a"]);
+    }
+
+    #[tokio::test]
+    async fn equals_are_in_the_order_of_their_names_on_any_page() {
+        let items = || ["d", "b", "a", "c"].map(|name| json!({ "name": name, "n": 1 })).to_vec();
+        for (page, want) in [(1, ["a", "b"]), (2, ["c", "d"])] {
+            let text = format!("page={page}&page_size=2&sort=n&sort_reverse=true");
+            let got = body(&text, items()).await.unwrap();
+            assert_eq!([&got["items"][0]["name"], &got["items"][1]["name"]], want);
+        }
     }
 
     #[tokio::test]

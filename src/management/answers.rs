@@ -427,7 +427,7 @@ pub(super) static PLAN: Shape = Shape {
     name: "Plan",
     parts: &[
         Must("steps", List(&Of(&STEP))),
-        Must("create change delete conflict unchanged", Whole),
+        Must("create change migrate delete conflict unchanged", Whole),
         Must("digest", Text),
     ],
 };

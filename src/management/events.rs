@@ -1,11 +1,13 @@
 //! `GET events?watch=PATH&watch=..`: answers of the API as they change, one stream for a whole page.
 //!
 //! Invariants: what a stream sends is the answer of a `GET` by the same user at that moment, so it is refused as
-//! that would be; an answer that has not changed is not sent again; at most [`STREAMS_MAX`] streams with
-//! [`WATCHED_MAX`] paths each; without listeners nothing is done.
+//! that would be; an answer that has not changed is not sent again; viewers of one user share what was worked out
+//! after a reading; at most [`STREAMS_MAX`] streams with [`WATCHED_MAX`] paths each; without listeners nothing is
+//! done.
 
 use std::convert::Infallible;
 use std::fmt::Write as _;
+use std::hash::BuildHasher;
 use std::sync::{Arc, OnceLock};
 
 use axum::body::{Body, to_bytes};
@@ -15,15 +17,17 @@ use axum::http::{HeaderMap, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Router};
 use futures_util::stream;
-use rustc_hash::FxHasher;
-use serde_json::{Value, json};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use parking_lot::Mutex;
+use rustc_hash::{FxBuildHasher, FxHashMap};
+use serde_json::json;
+use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore, watch};
 use tower_service::Service;
 
 use super::Api;
 use super::access::Login;
 use super::error::{Refused, Result};
 use super::server::From;
+use crate::broker::names::UserName;
 
 /// Streams at one time.
 const STREAMS_MAX: usize = 128;
@@ -42,11 +46,26 @@ const LIVE: [&str; 8] =
 pub(super) struct Streams {
     routes: OnceLock<Router>,
     room: Arc<Semaphore>,
+    answers: Mutex<Answers>,
+}
+
+/// The answers since one reading, by user and path.
+#[derive(Default)]
+struct Answers {
+    reading: u64,
+    known: FxHashMap<(UserName, Uri), Arc<OnceCell<Arc<Answer>>>>,
+}
+
+/// An answer as it goes out, and what tells whether it is another.
+struct Answer {
+    json: String,
+    hash: u64,
 }
 
 impl Default for Streams {
     fn default() -> Self {
-        Self { routes: OnceLock::new(), room: Arc::new(Semaphore::new(STREAMS_MAX)) }
+        let room = Arc::new(Semaphore::new(STREAMS_MAX));
+        Self { routes: OnceLock::new(), room, answers: Mutex::default() }
     }
 }
 
@@ -54,6 +73,15 @@ impl Streams {
     /// Says what answers: known only when all routes are.
     pub(super) fn answer_with(&self, routes: Router) {
         let _ = self.routes.set(routes);
+    }
+
+    /// Where the answer of this user is, or will be.
+    fn place(&self, reading: u64, user: &UserName, uri: &Uri) -> Arc<OnceCell<Arc<Answer>>> {
+        let mut answers = self.answers.lock();
+        if answers.reading != reading {
+            *answers = Answers { reading, known: FxHashMap::default() };
+        }
+        Arc::clone(answers.known.entry((user.clone(), uri.clone())).or_default())
     }
 }
 
@@ -126,13 +154,12 @@ impl Listener {
         self.readings.changed().await.ok()?;
         // The session may have ended, tags may have changed, the user may be gone.
         self.login = self.api.logged_in(&self.headers, self.from).await.ok()?;
+        let reading = *self.readings.borrow();
         let mut text = String::new();
         for place in 0..self.watched.len() {
-            let (status, body) = self.ask(place).await;
-            let hash = hash(status, &body);
-            if self.watched[place].last.replace(hash) != Some(hash) {
-                let event = json!({ "watch": place, "status": status, "body": body });
-                let _ = write!(text, "data: {event}\n\n");
+            let answer = self.answer(reading, place).await;
+            if self.watched[place].last.replace(answer.hash) != Some(answer.hash) {
+                let _ = write!(text, "data: {{\"watch\":{place},{}}}\n\n", answer.json);
             }
         }
         if text.is_empty() {
@@ -142,26 +169,36 @@ impl Listener {
         Some(text)
     }
 
-    async fn ask(&mut self, place: usize) -> (u16, Value) {
+    async fn answer(&self, reading: u64, place: usize) -> Arc<Answer> {
+        let uri = &self.watched[place].uri;
+        // Tokens of one user may differ in what they allow.
+        if self.login.identity.has_token() {
+            return Arc::new(self.ask(uri).await);
+        }
+        let shared = self.api.streams.place(reading, &self.login.user, uri);
+        Arc::clone(shared.get_or_init(|| async { Arc::new(self.ask(uri).await) }).await)
+    }
+
+    async fn ask(&self, uri: &Uri) -> Answer {
         let mut request = Request::new(Body::empty());
-        *request.uri_mut() = self.watched[place].uri.clone();
+        *request.uri_mut() = uri.clone();
         request.extensions_mut().insert(self.login.clone());
-        let Ok(response) = self.routes.call(request).await;
+        let Ok(response) = self.routes.clone().call(request).await;
+        let is_json = response.headers().get(CONTENT_TYPE).is_some_and(|kind| kind == "application/json");
         let status = response.status().as_u16();
         let body = to_bytes(response.into_body(), ANSWER_BYTES_MAX).await;
-        let body = body.ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
-        body.map_or_else(
-            || (413, json!({ "reason": "the answer is too large to be watched" })),
-            |body| (status, body),
-        )
+        let body = body.ok().and_then(|bytes| String::from_utf8(bytes.into()).ok());
+        let json = match body {
+            // On one line, as all that we write.
+            Some(body) if is_json => format!("\"status\":{status},\"body\":{body}"),
+            Some(text) => format!("\"status\":{status},\"body\":{}", json!({ "reason": text })),
+            None => {
+                "\"status\":413,\"body\":{\"reason\":\"the answer is too large to be watched\"}".to_owned()
+            }
+        };
+        let hash = FxBuildHasher.hash_one(&json);
+        Answer { json, hash }
     }
-}
-
-fn hash(status: u16, body: &Value) -> u64 {
-    use std::hash::{Hash, Hasher};
-    let mut hasher = FxHasher::default();
-    (status, body).hash(&mut hasher);
-    hasher.finish()
 }
 
 #[cfg(test)]

@@ -38,12 +38,13 @@ impl Facts {
 
     /// Protocol, address and whether it is over TLS, of each listener.
     pub(super) fn listening(&self) -> Vec<(&'static str, SocketAddr, bool)> {
-        let Listening { http, https, metrics } = self.listening;
+        let Listening { http, https, metrics, metrics_tls } = self.listening;
+        let metrics_tls = metrics_tls.map(|address| ("https/prometheus", address, true));
         let amqps = self.process.amqps.map(|address| ("amqp/ssl", address, true));
         let https = https.map(|address| ("https", address, true));
         let plain =
             [("amqp", self.process.amqp, false), ("http", http, false), ("http/prometheus", metrics, false)];
-        plain.into_iter().chain(amqps).chain(https).collect()
+        plain.into_iter().chain(amqps).chain(https).chain(metrics_tls).collect()
     }
 
     /// The listeners as `overview` shows them.
@@ -70,9 +71,10 @@ impl Facts {
                 "ip": address.ip().to_string(), "port": address.port().to_string(),
             })
         };
-        let Listening { http, https, metrics } = self.listening;
+        let Listening { http, https, metrics, metrics_tls } = self.listening;
         let mut contexts = vec![context("Management API", http), context("Prometheus exporter", metrics)];
         contexts.extend(https.map(|address| context("Management API over TLS", address)));
+        contexts.extend(metrics_tls.map(|address| context("Prometheus exporter over TLS", address)));
         Value::Array(contexts)
     }
 }

@@ -17,6 +17,7 @@ use super::node::{Usage, alarms};
 use super::rates::Totals;
 use super::{Api, Shared, server, store_metrics};
 use crate::broker::alarms::Resource;
+use crate::broker::message_sizes::BOUNDS;
 
 /// What Prometheus asks for; others are not served.
 pub(super) fn router(api: Api) -> Router {
@@ -194,9 +195,10 @@ fn common(api: &Shared, text: &mut Text) {
 fn global(api: &Shared, totals: &Totals, text: &mut Text) {
     let registry = &api.broker.registry;
     let connections = registry.connections();
-    let channels: usize = connections.iter().map(|open| open.channels().len()).sum();
+    let channels: Vec<_> = connections.iter().flat_map(|open| open.channels()).collect();
+    let publishers = channels.iter().filter(|channel| channel.published.load(Ordering::Relaxed)).count();
     text.gauge("rabbitmq_connections", connections.len());
-    text.gauge("rabbitmq_channels", channels);
+    text.gauge("rabbitmq_channels", channels.len());
     text.gauge("rabbitmq_queues", totals.queues);
     text.gauge("rabbitmq_consumers", totals.consumers);
     let churn = &registry.churn;
@@ -223,14 +225,26 @@ fn global(api: &Shared, totals: &Totals, text: &mut Text) {
     ] {
         text.counter(&format!("rabbitmq_global_messages_{name}_total"), protocol, value);
     }
-    for (name, value) in [
-        ("rabbitmq_channel_messages_unroutable_returned_total", totals.returned),
-        ("rabbitmq_channel_messages_unroutable_dropped_total", totals.dropped),
-    ] {
-        text.counter(name, "", value);
-    }
     let by_type = "protocol=\"amqp091\",queue_type=\"rabbit_classic_queue\"";
     let stats = &totals.stats;
+    // What boards from before the global counters ask for.
+    for (name, value) in [
+        ("channel_messages_published", totals.published),
+        ("channel_messages_confirmed", totals.confirmed),
+        ("channel_messages_unroutable_returned", totals.returned),
+        ("channel_messages_unroutable_dropped", totals.dropped),
+        ("channel_messages_delivered_ack", stats.delivered),
+        ("channel_messages_delivered", stats.delivered_no_ack),
+        ("channel_messages_redelivered", stats.redelivered),
+        ("channel_messages_acked", stats.acked),
+        ("channel_get_ack", stats.got),
+        ("channel_get", stats.got_no_ack),
+        ("channel_get_empty", stats.got_empty),
+        ("queue_messages_published", stats.published),
+    ] {
+        text.counter(&format!("rabbitmq_{name}_total"), "", value);
+    }
+    text.gauge("rabbitmq_channel_consumers", totals.consumers);
     for (name, value) in [
         ("delivered", stats.delivered + stats.delivered_no_ack + stats.got + stats.got_no_ack),
         ("redelivered", stats.redelivered),
@@ -243,8 +257,33 @@ fn global(api: &Shared, totals: &Totals, text: &mut Text) {
     ] {
         text.counter(&format!("rabbitmq_global_messages_{name}_total"), by_type, value);
     }
-    text.kind("gauge", "rabbitmq_global_consumers");
-    text.value("rabbitmq_global_consumers", protocol, totals.consumers);
+    let by_strategy = "queue_type=\"rabbit_classic_queue\",dead_letter_strategy=\"at_most_once\"";
+    let [expired, rejected, maxlen, delivery_limit] = totals.dead_lettered;
+    for (name, value) in [
+        ("expired", expired),
+        ("rejected", rejected),
+        ("maxlen", maxlen),
+        ("delivery_limit", delivery_limit),
+        // Of the strategy that waits for confirms, which is not here.
+        ("confirmed", 0),
+    ] {
+        text.counter(&format!("rabbitmq_global_messages_dead_lettered_{name}_total"), by_strategy, value);
+    }
+    for (name, value) in
+        [("rabbitmq_global_consumers", totals.consumers), ("rabbitmq_global_publishers", publishers as u64)]
+    {
+        text.kind("gauge", name);
+        text.value(name, protocol, value);
+    }
+    let (counts, bytes) = totals.sizes.read();
+    text.kind("histogram", "rabbitmq_message_size_bytes");
+    let mut so_far = 0;
+    for (bound, count) in BOUNDS.iter().map(ToString::to_string).chain(["+Inf".to_owned()]).zip(counts) {
+        so_far += count;
+        text.value("rabbitmq_message_size_bytes_bucket", &format!("{protocol},le=\"{bound}\""), so_far);
+    }
+    text.value("rabbitmq_message_size_bytes_count", protocol, so_far);
+    text.value("rabbitmq_message_size_bytes_sum", protocol, bytes);
 }
 
 #[cfg(test)]

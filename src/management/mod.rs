@@ -64,6 +64,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 
 use crate::broker::Broker;
+use crate::net::proxied::Proxies;
 use crate::net::tls::Tls;
 use crate::recent_log::RecentLog;
 pub use server::ListenError;
@@ -82,6 +83,8 @@ pub struct Process {
     pub data_dir: PathBuf,
     /// How long an HTTP client may take for a request, and be idle.
     pub http_timeout: Duration,
+    /// Who connects for others to the API.
+    pub http_proxies: Proxies,
     /// Where the dashboard's files are; those in the binary without it.
     pub ui_dir: Option<PathBuf>,
     /// The last lines of the log.
@@ -125,6 +128,8 @@ pub struct Listening {
     pub https: Option<SocketAddr>,
     /// Metrics for Prometheus.
     pub metrics: SocketAddr,
+    /// The same over TLS.
+    pub metrics_tls: Option<SocketAddr>,
 }
 
 /// Applies the declared topology, then serves the management API and the metrics. Also gives what has that
@@ -139,16 +144,15 @@ pub async fn listen(
 ) -> Result<(Listening, DeclaredTopology), StartError> {
     let (http_listener, http) = bind(asked.http).await?;
     let (metrics_listener, metrics) = bind(asked.metrics).await?;
-    let encrypted = match (asked.https, process.tls.clone()) {
-        (Some(address), Some(tls)) => Some((bind(address).await?, tls)),
-        _ => None,
-    };
-    let https = encrypted.as_ref().map(|((_, address), _)| *address);
-    let listening = Listening { http, https, metrics };
+    let encrypted = encrypted(asked.https, process.tls.as_ref()).await?;
+    let encrypted_metrics = self::encrypted(asked.metrics_tls, process.tls.as_ref()).await?;
+    let https = encrypted.as_ref().map(|(_, address, _)| *address);
+    let metrics_tls = encrypted_metrics.as_ref().map(|(_, address, _)| *address);
+    let listening = Listening { http, https, metrics, metrics_tls };
     let rates = rates::start(Arc::clone(&broker));
     let ui = ui::router(process.ui_dir.clone());
     let declared = process.topology.clone();
-    let timeout = process.http_timeout;
+    let (timeout, http_proxies) = (process.http_timeout, process.http_proxies.clone());
     let facts = facts::Facts::new(process, listening, broker.now());
     let api = Arc::new(Shared {
         broker,
@@ -163,12 +167,26 @@ pub async fn listen(
         tokio::task::block_in_place(|| topology::start(&api, &path)).map_err(StartError::Topology)?;
     }
     let router = routes::all(&api, ui);
-    if let Some(((listener, _), tls)) = encrypted {
-        server::start(listener, router.clone(), Some(tls), timeout);
+    let serving = |tls, proxies: &Proxies| server::Serving { tls, proxies: proxies.clone(), timeout };
+    let metrics = metrics::router(Arc::clone(&api));
+    if let Some((listener, _, tls)) = encrypted_metrics {
+        server::start(listener, metrics.clone(), serving(Some(tls), &Proxies::default()));
     }
-    server::start(http_listener, router, None, timeout);
-    server::start(metrics_listener, metrics::router(Arc::clone(&api)), None, timeout);
+    server::start(metrics_listener, metrics, serving(None, &Proxies::default()));
+    if let Some((listener, _, tls)) = encrypted {
+        server::start(listener, router.clone(), serving(Some(tls), &http_proxies));
+    }
+    server::start(http_listener, router, serving(None, &http_proxies));
     Ok((listening, DeclaredTopology(api)))
+}
+
+async fn encrypted(
+    asked: Option<SocketAddr>,
+    tls: Option<&Arc<Tls>>,
+) -> Result<Option<(TcpListener, SocketAddr, Arc<Tls>)>, ListenError> {
+    let (Some(address), Some(tls)) = (asked, tls) else { return Ok(None) };
+    let (listener, address) = bind(address).await?;
+    Ok(Some((listener, address, Arc::clone(tls))))
 }
 
 async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), ListenError> {

@@ -1,4 +1,5 @@
-//! A queue as answers show it. Written straight from its numbers: lists may have many thousands.
+//! A queue as answers show it. Written straight from its numbers, which are read when they are needed: lists may
+//! have many thousands, of which a page shows few.
 
 use std::sync::Arc;
 
@@ -7,11 +8,11 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::Value;
 
 use super::Api;
-use super::answer::Item;
-use super::rates::{QueueRates, Snapshot};
+use super::answer::{Item, Query, value_of};
+use super::error::Result as Answered;
+use super::rates::Snapshot;
 use super::tables::Table;
 use crate::broker::arguments::{get, text};
-use crate::broker::listing::QueueView;
 use crate::broker::policies::Policy;
 use crate::broker::queue_handle::QueueHandle;
 
@@ -26,44 +27,59 @@ pub(super) enum Detail {
     All,
 }
 
+/// What rows of one answer share.
+pub(super) struct Rows<'a> {
+    pub(super) api: &'a Api,
+    pub(super) snapshot: Snapshot,
+    pub(super) detail: Detail,
+    /// May ask for samples of the past, on pages.
+    pub(super) query: &'a Query,
+}
+
 /// One queue.
-pub(super) struct QueueRow {
-    queue: Arc<QueueHandle>,
-    view: QueueView,
-    rates: QueueRates,
-    node: Arc<str>,
-    detail: Detail,
+pub(super) struct QueueRow<'a> {
+    pub(super) rows: &'a Rows<'a>,
+    pub(super) queue: Arc<QueueHandle>,
 }
 
-impl QueueRow {
-    pub(super) fn new(api: &Api, snapshot: &Snapshot, queue: Arc<QueueHandle>, detail: Detail) -> Self {
-        let view = queue.view();
-        let rates = snapshot.queue(queue.id, &view);
-        Self { queue, view, rates, node: Arc::clone(&api.facts.node), detail }
-    }
-}
-
-impl Item for QueueRow {
+impl Item for QueueRow<'_> {
     fn name(&self) -> &str {
         self.queue.name.as_str()
     }
 
     fn sort_key(&self, path: &str) -> Option<Value> {
-        let counts = &self.view.counts;
-        if self.detail != Detail::All {
+        if self.rows.detail != Detail::All {
             return None;
         }
+        if let Some(rate) = self.rows.snapshot.rate_at(self.queue.id, path) {
+            return Some(rate.into());
+        }
+        let counts = self.queue.counts();
         Some(match path {
+            "messages" => (counts.ready + counts.unacked).into(),
+            "messages_ready" => counts.ready.into(),
+            "messages_unacknowledged" => counts.unacked.into(),
             "consumers" => counts.consumers.into(),
             "message_bytes" => (counts.ready_bytes + counts.unacked_bytes).into(),
             "memory" => counts.resident_bytes.into(),
-            _ => match path.strip_prefix("message_stats.") {
-                Some(path) => self.rates.messages.at(path)?.into(),
-                None => self.rates.lengths.at(path)?.into(),
-            },
+            "vhost" => self.queue.vhost.as_str().into(),
+            "state" => STATE.into(),
+            _ => return None,
         })
     }
+
+    fn on_page(&self) -> Answered<Value> {
+        let mut shown = value_of(self)?;
+        if let Some(shown) = shown.as_object_mut().filter(|_| self.rows.detail == Detail::All) {
+            let Rows { api, query, .. } = self.rows;
+            api.rates.write_queue(query, self.queue.id, &self.queue.view(), shown);
+        }
+        Ok(shown)
+    }
 }
+
+/// What all queues are in.
+const STATE: &str = "running";
 
 /// `classic` or `quorum`, as it was declared.
 pub(super) fn kind(queue: &QueueHandle) -> &'static str {
@@ -77,10 +93,12 @@ fn name_of(policy: Option<&Policy>) -> Option<&str> {
     policy.map(|policy| policy.name.as_str())
 }
 
-impl Serialize for QueueRow {
+impl Serialize for QueueRow<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
-        let (spec, counts) = (self.queue.spec(), &self.view.counts);
+        let Rows { api, snapshot, detail, .. } = self.rows;
+        let (view, node) = (self.queue.view(), &*api.facts.node);
+        let (spec, counts) = (self.queue.spec(), &view.counts);
         map.serialize_entry("name", &self.queue.name)?;
         map.serialize_entry("vhost", &self.queue.vhost)?;
         map.serialize_entry("type", kind(&self.queue))?;
@@ -88,26 +106,27 @@ impl Serialize for QueueRow {
         map.serialize_entry("auto_delete", &spec.auto_delete)?;
         map.serialize_entry("exclusive", &spec.exclusive_owner.is_some())?;
         map.serialize_entry("arguments", &Table(&spec.arguments))?;
-        map.serialize_entry("node", &*self.node)?;
-        map.serialize_entry("state", "running")?;
+        map.serialize_entry("node", node)?;
+        map.serialize_entry("state", STATE)?;
         if kind(&self.queue) == "quorum" {
-            map.serialize_entry("leader", &*self.node)?;
-            map.serialize_entry("members", &[&*self.node])?;
-            map.serialize_entry("online", &[&*self.node])?;
+            map.serialize_entry("leader", node)?;
+            map.serialize_entry("members", &[node])?;
+            map.serialize_entry("online", &[node])?;
         }
-        if self.detail == Detail::Declared {
+        if *detail == Detail::Declared {
             return map.end();
         }
-        if self.detail == Detail::Lengths {
+        if *detail == Detail::Lengths {
             map.serialize_entry("messages", &(counts.ready + counts.unacked))?;
             map.serialize_entry("messages_ready", &counts.ready)?;
             map.serialize_entry("messages_unacknowledged", &counts.unacked)?;
             return map.end();
         }
-        self.rates.lengths.write(&mut map)?;
-        map.serialize_entry("message_stats", &self.rates.messages)?;
+        let rates = snapshot.queue(self.queue.id, &view);
+        rates.lengths.write(&mut map)?;
+        map.serialize_entry("message_stats", &rates.messages)?;
         map.serialize_entry("consumers", &counts.consumers)?;
-        let matched = &self.view.matched;
+        let matched = &view.matched;
         map.serialize_entry("policy", &name_of(matched.policy.as_deref()))?;
         map.serialize_entry("operator_policy", &name_of(matched.operator.as_deref()))?;
         map.serialize_entry("effective_policy_definition", &matched.definition())?;
@@ -119,7 +138,7 @@ impl Serialize for QueueRow {
         map.serialize_entry("message_bytes_unacknowledged", &counts.unacked_bytes)?;
         map.serialize_entry("message_bytes_persistent", &counts.persistent_bytes)?;
         map.serialize_entry("memory", &counts.resident_bytes)?;
-        if let Some(since) = self.rates.still {
+        if let Some(since) = rates.still {
             map.serialize_entry("idle_since", &date(since))?;
         }
         map.end()

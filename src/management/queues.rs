@@ -6,30 +6,32 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::access::{Login, OneOrAll};
-use super::answer::{self, Query};
+use super::answer::{self, Item, Query};
 use super::body::{Body, flag, object};
 use super::consumers;
 use super::error::{Refused, Result};
-use super::queue_row::{Detail, QueueRow};
+use super::queue_row::{Detail, QueueRow, Rows};
 use super::{Api, paths, tables};
 use crate::broker::queue_handle::QueueHandle;
 use crate::broker::queues::QueueRequest;
 use crate::broker::turn::Turn;
 
-fn rows(api: &Api, login: &Login, query: &Query, vhost: &OneOrAll) -> Result<Vec<QueueRow>> {
+fn listed(api: &Api, login: &Login, query: &Query, vhost: &OneOrAll) -> Result<Response> {
     let detail = match (answer::asked(query, "disable_stats"), answer::asked(query, "enable_queue_totals")) {
         (true, true) => Detail::Lengths,
         (true, false) => Detail::Declared,
         _ => Detail::All,
     };
-    let snapshot = api.rates.snapshot();
-    let mut rows = Vec::new();
+    let rows = Rows { api, snapshot: api.rates.snapshot(), detail, query };
+    let mut shown = Vec::new();
     for vhost in api.one_or_all(login, vhost)? {
         let mut queues = vhost.queues();
-        queues.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-        rows.extend(queues.into_iter().map(|queue| QueueRow::new(api, &snapshot, queue, detail)));
+        if !query.contains_key("sort") {
+            queues.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        }
+        shown.extend(queues.into_iter().map(|queue| QueueRow { rows: &rows, queue }));
     }
-    Ok(rows)
+    answer::list(query, shown)
 }
 
 /// `GET queues` and `GET queues/:vhost`.
@@ -39,7 +41,7 @@ pub(super) async fn list(
     vhost: OneOrAll,
     query: Query,
 ) -> Result<Response> {
-    answer::list(&query, rows(&api, &login, &query, &vhost)?)
+    listed(&api, &login, &query, &vhost)
 }
 
 /// `GET queues/:vhost/:queue`: also shows its consumers.
@@ -51,10 +53,9 @@ pub(super) async fn get(
 ) -> Result<Response> {
     let vhost = api.seen(&login, &vhost)?;
     let queue = vhost.queue(&name).ok_or_else(|| Refused::not_found("queue_not_found"))?;
-    let row = QueueRow::new(&api, &api.rates.snapshot(), std::sync::Arc::clone(&queue), Detail::All);
-    let mut shown = serde_json::to_value(&row).map_err(|error| Refused::unavailable(error.to_string()))?;
+    let rows = Rows { api: &api, snapshot: api.rates.snapshot(), detail: Detail::All, query: &query };
+    let mut shown = QueueRow { rows: &rows, queue: std::sync::Arc::clone(&queue) }.on_page()?;
     if let Some(shown) = shown.as_object_mut() {
-        api.rates.write_queue(&query, queue.id, &queue.view(), shown);
         add_consumers(&api, &queue, shown);
     }
     answer::one(&query, &shown)

@@ -24,15 +24,6 @@ impl Serialize for Rate {
 }
 
 impl<const N: usize> Rated<N> {
-    /// The number that an answer shows at this path.
-    #[expect(clippy::cast_precision_loss, reason = "for sorting")]
-    pub(super) fn at(&self, path: &str) -> Option<f64> {
-        let (name, rate) = path.strip_suffix(".rate").map_or((path, false), |details| (details, true));
-        let place =
-            self.names.iter().position(|(plain, details)| *if rate { details } else { plain } == name)?;
-        Some(if rate { self.rates[place] } else { self.now[place] as f64 })
-    }
-
     /// Writes each number and its details into an object.
     pub(super) fn write<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
         for ((name, details), (now, rate)) in self.names.iter().zip(self.now.iter().zip(self.rates)) {
@@ -48,29 +39,5 @@ impl<const N: usize> Serialize for Rated<N> {
         let mut map = serializer.serialize_map(Some(N * 2))?;
         self.write(&mut map)?;
         map.end()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const NAMES: [(&str, &str); 3] = [
-        ("messages", "messages_details"),
-        ("messages_ready", "messages_ready_details"),
-        ("messages_unacknowledged", "messages_unacknowledged_details"),
-    ];
-
-    #[test]
-    fn numbers_are_found_where_answers_show_them() {
-        let rated = Rated { now: [7, 4, 3], rates: [0.5, 0.25, 0.0], names: &NAMES };
-        let shown = serde_json::to_value(rated).unwrap();
-        for path in ["messages", "messages_ready", "messages_details.rate", "messages_ready_details.rate"] {
-            let wanted = path.split('.').fold(&shown, |value, name| &value[name]);
-            assert_eq!(rated.at(path), wanted.as_f64(), "{path}");
-        }
-        for path in ["messages.rate", "messages_details", "nothing", ""] {
-            assert_eq!(rated.at(path), None, "{path}");
-        }
     }
 }

@@ -16,9 +16,11 @@ use super::history::{Histories, QueueNumbers, STEP_MS};
 use super::rated::{Numbers, Rated};
 use crate::broker::Broker;
 use crate::broker::listing::QueueView;
+use crate::broker::message_sizes::MessageSizes;
 use crate::broker::names::ConnectionId;
 use crate::broker::queue_handle::QueueStats;
 use crate::broker::registry::Churn;
+use crate::broker::vhost::VhostStats;
 
 /// Names of the messages counters of queues, and of their details.
 pub(super) const MESSAGE_NAMES: [(&str, &str); 9] = [
@@ -141,7 +143,7 @@ struct Readings {
 }
 
 /// All that all queues and vhosts have counted.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Debug, Default)]
 pub(super) struct Totals {
     pub(super) stats: QueueStats,
     pub(super) messages: u64,
@@ -158,6 +160,9 @@ pub(super) struct Totals {
     pub(super) returned: u64,
     pub(super) dropped: u64,
     pub(super) confirmed: u64,
+    /// By reason, as [`VhostStats::dead_lettered`] has them.
+    pub(super) dead_lettered: [u64; 4],
+    pub(super) sizes: MessageSizes,
 }
 
 impl Totals {
@@ -176,7 +181,11 @@ impl Totals {
         totals
     }
 
-    fn count(&mut self, stats: &crate::broker::vhost::VhostStats) {
+    fn count(&mut self, stats: &VhostStats) {
+        self.sizes.add(&stats.sizes);
+        for (sum, more) in self.dead_lettered.iter_mut().zip(&stats.dead_lettered) {
+            *sum += more.load(Ordering::Relaxed);
+        }
         let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
         self.published += read(&stats.published);
         self.published_confirm += read(&stats.published_confirm);
@@ -273,6 +282,18 @@ impl Readings {
 }
 
 impl Snapshot {
+    /// The rate that a queue's answer shows at this path, if there is one at it.
+    pub(super) fn rate_at(&self, id: QueueId, path: &str) -> Option<f64> {
+        let place = |names: &[(&str, &str)], path: &str| {
+            names.iter().position(|(_, details)| path.strip_prefix(details) == Some(".rate"))
+        };
+        let rate = |of: &dyn Fn(&QueueReading) -> f64| self.0.queues.get(&id).map_or(0.0, of);
+        if let Some(path) = path.strip_prefix("message_stats.") {
+            return place(&MESSAGE_NAMES, path).map(|place| rate(&|known| known.messages.rates[place]));
+        }
+        place(&LENGTH_NAMES, path).map(|place| rate(&|known| known.lengths.rates[place]))
+    }
+
     pub(super) fn queue(&self, id: QueueId, view: &QueueView) -> QueueRates {
         let reading = self.0.queue(id);
         let reading = reading.as_ref();

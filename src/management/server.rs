@@ -27,6 +27,7 @@ use super::error::Refused;
 use super::patient::Patient;
 use crate::broker::attempts::Protocol;
 use crate::broker::login::Origin;
+use crate::net::proxied::{self, Proxies};
 use crate::net::tls::Tls;
 
 /// HTTP connections at one time, per listener. Those beyond wait to be accepted.
@@ -61,19 +62,30 @@ impl From {
     }
 }
 
-/// Serves until the process ends; over TLS only, when there is one. `timeout`: how long a client may take
-/// for a handshake or the head of a request, stay idle between two, and not read on an answer.
-pub(super) fn start(listener: TcpListener, router: Router, tls: Option<Arc<Tls>>, timeout: Duration) {
-    tokio::spawn(accept(listener, router, tls, timeout));
+/// How clients are served.
+#[derive(Clone)]
+pub(super) struct Serving {
+    /// Over TLS only, when there is one.
+    pub(super) tls: Option<Arc<Tls>>,
+    /// Who connects for others.
+    pub(super) proxies: Proxies,
+    /// How long a client may take for a handshake or the head of a request, stay idle between two, and not read on
+    /// an answer.
+    pub(super) timeout: Duration,
 }
 
-async fn accept(listener: TcpListener, router: Router, tls: Option<Arc<Tls>>, timeout: Duration) {
+/// Serves until the process ends.
+pub(super) fn start(listener: TcpListener, router: Router, serving: Serving) {
+    tokio::spawn(accept(listener, router, Arc::new(serving)));
+}
+
+async fn accept(listener: TcpListener, router: Router, serving: Arc<Serving>) {
     let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
         let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return };
         match listener.accept().await {
             Ok((socket, address)) => {
-                tokio::spawn(serve(socket, address, router.clone(), tls.clone(), timeout, permit));
+                tokio::spawn(serve(socket, address, router.clone(), Arc::clone(&serving), permit));
             }
             Err(error) => {
                 tracing::warn!("http: accepting a connection: {error}");
@@ -84,14 +96,22 @@ async fn accept(listener: TcpListener, router: Router, tls: Option<Arc<Tls>>, ti
 }
 
 async fn serve(
-    socket: TcpStream,
-    address: SocketAddr,
+    mut socket: TcpStream,
+    mut address: SocketAddr,
     router: Router,
-    tls: Option<Arc<Tls>>,
-    timeout: Duration,
+    serving: Arc<Serving>,
     _room: OwnedSemaphorePermit,
 ) {
-    let Some(tls) = tls else {
+    let timeout = serving.timeout;
+    if serving.proxies.trust(address) {
+        match tokio::time::timeout(timeout, proxied::header(&mut socket)).await {
+            Ok(Ok(Some((client, _)))) => address = client,
+            Ok(Ok(None)) => {}
+            Ok(Err(error)) => return tracing::warn!(peer = %address, "http: no PROXY header: {error}"),
+            Err(_) => return tracing::warn!(peer = %address, "http: PROXY header took too long"),
+        }
+    }
+    let Some(tls) = &serving.tls else {
         return speak(socket, From { address, encrypted: false }, router, timeout).await;
     };
     match tokio::time::timeout(timeout, tls.accept_https(socket)).await {

@@ -6,6 +6,7 @@ mod connection;
 mod control;
 pub mod jwks;
 mod machine;
+pub mod proxied;
 mod reader;
 pub mod server;
 mod timer;

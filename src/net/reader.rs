@@ -19,13 +19,13 @@ thread_local! {
 }
 
 /// Reads once and has the connection work through what came. `left` holds what it could not use
-/// yet. `Ok(None)`: the client has closed its side.
+/// yet. Tells how many bytes came. `Ok(None)`: the client has closed its side.
 pub(super) fn poll_receive<R: AsyncRead + Unpin>(
     context: &mut Context<'_>,
     socket: &mut R,
     connection: &mut Connection,
     left: &mut Vec<u8>,
-) -> Poll<io::Result<Option<Outcome>>> {
+) -> Poll<io::Result<Option<(Outcome, usize)>>> {
     SCRATCH.with_borrow_mut(|scratch| {
         if scratch.is_empty() {
             scratch.resize(SCRATCH_BYTES, 0);
@@ -46,7 +46,7 @@ pub(super) fn poll_receive<R: AsyncRead + Unpin>(
         if left.capacity() > LEFT_KEPT_BYTES && left.len() < LEFT_KEPT_BYTES {
             left.shrink_to(LEFT_KEPT_BYTES);
         }
-        Poll::Ready(Ok(Some(outcome)))
+        Poll::Ready(Ok(Some((outcome, came))))
     })
 }
 

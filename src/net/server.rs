@@ -8,8 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use dashmap::DashMap;
-use ipnet::IpNet;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -18,6 +17,7 @@ use tokio_rustls::server::TlsStream;
 use super::connection;
 use super::control::{Control, Order};
 use super::machine;
+use super::proxied::{self, Proxies};
 use super::timer;
 use super::tls::Tls;
 use crate::broker::Broker;
@@ -25,7 +25,6 @@ use crate::broker::names::ConnectionId;
 use crate::session::error::{AmqpError, MethodId, ReplyCode};
 use crate::session::outbox::Outbox;
 use crate::session::{Connection, Peer};
-use crate::wire::proxy_header::{Ends, Progress, parse};
 
 /// How long clients have at shutdown to answer `connection.close`.
 const SHUTDOWN: Duration = Duration::from_secs(5);
@@ -59,13 +58,13 @@ struct Shared {
     next_id: AtomicU64,
     connections: DashMap<ConnectionId, Arc<Control>>,
     /// Proxies that say for whom they connect.
-    proxies: Vec<IpNet>,
+    proxies: Proxies,
 }
 
 impl Server {
     /// Starts what runs beside connections; the space for `data_dir` is watched. Whoever connects from one of the networks of `proxies` has to
     /// say for whom, in a PROXY header; nobody else may.
-    pub fn start(broker: Arc<Broker>, data_dir: &Path, proxies: Vec<IpNet>) -> Self {
+    pub fn start(broker: Arc<Broker>, data_dir: &Path, proxies: Proxies) -> Self {
         machine::start(Arc::clone(&broker), data_dir);
         tokio::spawn(timer::run(Arc::clone(&broker)));
         tokio::spawn(timer::relieve_memory(Arc::clone(&broker)));
@@ -160,7 +159,7 @@ fn admit(
     let id = guest.id;
     shared.connections.insert(id, Arc::clone(&guest.control));
     let shared = Arc::clone(shared);
-    let proxied = shared.proxies.iter().any(|network| network.contains(&address.ip().to_canonical()));
+    let proxied = shared.proxies.trust(address);
     match (proxied, tls.cloned()) {
         (false, None) => tokio::spawn(async move {
             let (read, write) = socket.into_split();
@@ -196,22 +195,6 @@ async fn prepare(
     }
 }
 
-/// Reads a PROXY header, and not a byte more.
-async fn proxy_header(socket: &mut TcpStream) -> io::Result<Option<Ends>> {
-    let mut bytes = Vec::new();
-    loop {
-        match parse(&bytes) {
-            Ok(Progress::Done(ends)) => return Ok(ends),
-            Ok(Progress::Needs(more)) => {
-                let known = bytes.len();
-                bytes.resize(known + more, 0);
-                socket.read_exact(&mut bytes[known..]).await?;
-            }
-            Err(error) => return Err(io::Error::new(io::ErrorKind::InvalidData, error)),
-        }
-    }
-}
-
 /// A client that was accepted, and has said nothing of AMQP yet.
 struct Guest {
     id: ConnectionId,
@@ -223,7 +206,7 @@ struct Guest {
 impl Guest {
     /// Has the proxy say for whom it connects, in time. `false`: it does not, and the log says why.
     async fn introduced(&mut self, socket: &mut TcpStream) -> bool {
-        let reading = tokio::time::timeout_at(self.deadline, proxy_header(socket));
+        let reading = tokio::time::timeout_at(self.deadline, proxied::header(socket));
         let read = tokio::select! {
             read = reading => read,
             _ = self.control.ordered() => return false,

@@ -46,6 +46,9 @@ impl Connection {
         let stored = self.turn.appended;
         self.turn.appended |= appended_before;
         let Some(open) = self.channels.get_mut(&number) else { return };
+        if !open.handle.published.load(Ordering::Relaxed) {
+            open.handle.published.store(true, Ordering::Relaxed);
+        }
         let mut next = open.confirms.as_ref().map(|confirms| confirms.next);
         if next.is_some() {
             vhost.stats.published_confirm.fetch_add(fates.len() as u64, Ordering::Relaxed);

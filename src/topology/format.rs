@@ -13,70 +13,64 @@ use super::spanned::At;
 /// Things by name.
 pub(super) type Named<T> = BTreeMap<String, At<T>>;
 
-/// A topology: what a broker should have. Everything may be left out.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct File {
-    /// Where editors find this schema.
-    #[serde(rename = "$schema")]
-    #[schemars(rename = "$schema")]
-    pub(super) schema: Option<String>,
-    /// The vhost that what stands outside of `vhosts` is in; "/" if nothing is said.
-    pub(super) vhost: Option<At<String>>,
-    /// Virtual hosts by name.
-    pub(super) vhosts: Named<Vhost>,
-    /// Users by name. With this, `--prune` deletes users that are not named.
-    pub(super) users: Option<Named<User>>,
-    /// Runtime parameters of the whole broker.
-    pub(super) global_parameters: Option<Named<Value>>,
-    /// At most so many: `max-connections`, `max-queues`.
-    pub(super) limits: Option<At<BTreeMap<String, i64>>>,
-    /// Permissions by user. With this, `--prune` takes away those that are not named.
-    pub(super) permissions: Option<Named<Permission>>,
-    /// Permissions for routing keys, by user and exchange.
-    pub(super) topic_permissions: Option<BTreeMap<String, Named<TopicPermission>>>,
-    /// Exchanges by name.
-    pub(super) exchanges: Named<Exchange>,
-    /// Queues by name.
-    pub(super) queues: Named<Queue>,
-    /// Bindings: "exchange -> queue": key.
-    pub(super) bindings: Bindings,
-    /// Policies by name.
-    pub(super) policies: Named<Policy>,
-    /// Policies that limit what others say, by name.
-    pub(super) operator_policies: Named<Policy>,
-    /// Runtime parameters, by component and name.
-    pub(super) parameters: BTreeMap<String, Named<Value>>,
+/// A map that has, besides fields of its own, what a vhost can have.
+macro_rules! holds_a_vhost {
+    ($(#[$meta:meta])* $name:ident { $($own:tt)* }) => {
+        $(#[$meta])*
+        #[derive(Debug, Default, Deserialize, JsonSchema)]
+        #[serde(deny_unknown_fields, default)]
+        pub(super) struct $name {
+            $($own)*
+            /// At most so many: `max-connections`, `max-queues`.
+            pub(super) limits: Option<At<BTreeMap<String, i64>>>,
+            /// Permissions by user. With this, `--prune` takes away those that are not named.
+            pub(super) permissions: Option<Named<Permission>>,
+            /// Permissions for routing keys, by user and exchange.
+            pub(super) topic_permissions: Option<BTreeMap<String, Named<TopicPermission>>>,
+            /// Exchanges by name.
+            pub(super) exchanges: Named<Exchange>,
+            /// Queues by name.
+            pub(super) queues: Named<Queue>,
+            /// Bindings: "exchange -> queue": key.
+            pub(super) bindings: Bindings,
+            /// Policies by name.
+            pub(super) policies: Named<Policy>,
+            /// Policies that limit what others say, by name.
+            pub(super) operator_policies: Named<Policy>,
+            /// Runtime parameters, by component and name.
+            pub(super) parameters: BTreeMap<String, Named<Value>>,
+        }
+    };
 }
 
-/// A virtual host and what is in it.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct VhostMap {
-    /// For people.
-    pub(super) description: Option<String>,
-    /// For people.
-    pub(super) tags: Option<Words>,
-    /// The type of queues that do not say theirs: classic or quorum.
-    pub(super) default_queue_type: Option<String>,
-    /// At most so many: `max-connections`, `max-queues`.
-    pub(super) limits: Option<At<BTreeMap<String, i64>>>,
-    /// Permissions by user. With this, `--prune` takes away those that are not named.
-    pub(super) permissions: Option<Named<Permission>>,
-    /// Permissions for routing keys, by user and exchange.
-    pub(super) topic_permissions: Option<BTreeMap<String, Named<TopicPermission>>>,
-    /// Exchanges by name.
-    pub(super) exchanges: Named<Exchange>,
-    /// Queues by name.
-    pub(super) queues: Named<Queue>,
-    /// Bindings: "exchange -> queue": key.
-    pub(super) bindings: Bindings,
-    /// Policies by name.
-    pub(super) policies: Named<Policy>,
-    /// Policies that limit what others say, by name.
-    pub(super) operator_policies: Named<Policy>,
-    /// Runtime parameters, by component and name.
-    pub(super) parameters: BTreeMap<String, Named<Value>>,
+holds_a_vhost! {
+    /// A topology: what a broker should have. Everything may be left out.
+    File {
+        /// Where editors find this schema.
+        #[serde(rename = "$schema")]
+        #[schemars(rename = "$schema")]
+        pub(super) schema: Option<String>,
+        /// The vhost that what stands outside of `vhosts` is in; "/" if nothing is said.
+        pub(super) vhost: Option<At<String>>,
+        /// Virtual hosts by name.
+        pub(super) vhosts: Named<Vhost>,
+        /// Users by name. With this, `--prune` deletes users that are not named.
+        pub(super) users: Option<Named<User>>,
+        /// Runtime parameters of the whole broker.
+        pub(super) global_parameters: Option<Named<Value>>,
+    }
+}
+
+holds_a_vhost! {
+    /// A virtual host and what is in it.
+    VhostMap {
+        /// For people.
+        pub(super) description: Option<String>,
+        /// For people.
+        pub(super) tags: Option<Words>,
+        /// The type of queues that do not say theirs: classic or quorum.
+        pub(super) default_queue_type: Option<String>,
+    }
 }
 
 short_or_long! {

@@ -18,10 +18,9 @@ import tempfile
 import urllib.request
 
 HERE = pathlib.Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent / "clients"))
-from run import ROOT, VENV, Broker, Missing, call, need  # noqa: E402
+sys.path.insert(0, str(HERE.parent))
+from broker import ROOT, TARGET, Broker, Missing, call, need  # noqa: E402
 
-TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
 V2_VERSION = "2.35.0"
 SCHEMATHESIS = "schemathesis==4.32.5"
 # Checks of health are 503 when something is ill, `auth/hash_password` is slow by intention, and events and `livelog` have no end.
@@ -60,7 +59,7 @@ def v2():
 
 
 def schemathesis():
-    program = VENV.with_name(".venv-schema") / "bin/schemathesis"
+    program = ROOT / ".venv-schema" / "bin/schemathesis"
     if not program.exists():
         need("python3")
         call("python3", "-m", "venv", program.parent.parent)
@@ -119,16 +118,15 @@ def main():
             except Missing as missing:
                 failures.append(f"{name}: {missing}")
     for name, tool in tools.items():
-        broker = Broker()
-        with broker as url, tempfile.TemporaryDirectory() as folder:
-            address = re.search(r"http listening on (\S+)", broker.log.read_text())[1]
+        with Broker() as addresses, tempfile.TemporaryDirectory() as folder:
+            address = addresses["http"]
             with urllib.request.urlopen(f"http://{address}/api/health/checks/is-in-service", timeout=10):
                 pass
             if name == "schema":
                 failures += schema(tool, address, folder)
                 continue
             node = "leveret@" + pathlib.Path("/proc/sys/kernel/hostname").read_text().strip()
-            facts = {"folder": folder, "node": node, "amqp_port": url.rsplit(":", 1)[1]}
+            facts = {"folder": folder, "node": node, "amqp_port": addresses["amqp"].rsplit(":", 1)[1]}
             failures += tour(name, tool, address, facts)
     for failure in failures:
         print(f"FAILED {failure}")

@@ -43,18 +43,25 @@ def java():
     return ["java", "-cp", f"{folder}:{libraries}", "Hello"]
 
 
+def amqprs():
+    run.rust()
+    return [target() / "debug/amqprs_hello"]
+
+
 PAGES = {
     "aio-pika": python("aio_pika_hello.py"),
     "kombu": python("kombu_hello.py"),
     "amqplib": node,
     "amqp091-go": go,
     "java": java,
+    "amqprs": amqprs,
 }
 
 
 def main():
     failed = 0
-    with Broker() as url:
+    with Broker() as addresses:
+        url = f"amqp://guest:guest@{addresses['amqp']}"
         for name in sys.argv[1:] or PAGES:
             try:
                 command = [str(part) for part in PAGES[name]()]

@@ -11,15 +11,13 @@ import argparse
 import os
 import pathlib
 import re
-import shutil
-import signal
 import subprocess
 import sys
-import tempfile
-import time
 
 HERE = pathlib.Path(__file__).resolve().parent
-ROOT = HERE.parent.parent
+sys.path.insert(0, str(HERE.parent))
+from broker import ROOT, TARGET, Broker, Missing, call, need  # noqa: E402
+
 VENV = ROOT / ".venv"
 LIMIT = 240
 
@@ -31,22 +29,6 @@ MORE = ["cancelled", "heartbeat", "readme", "celery-tasks", "celery-retry", "cel
 
 # What our broker does not have yet. These must fail: whoever builds one takes it out of here.
 NOT_YET = []
-
-
-class Missing(Exception):
-    pass
-
-
-def need(*tools):
-    for tool in tools:
-        if shutil.which(tool) is None:
-            raise Missing(f"{tool} is not installed")
-
-
-def call(*command, **more):
-    done = subprocess.run([str(c) for c in command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **more)
-    if done.returncode:
-        raise Missing(f"{' '.join(map(str, command))} failed:\n{done.stdout[-3000:]}")
 
 
 def python():
@@ -100,40 +82,7 @@ CLIENTS = {
 
 
 def target():
-    return pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "clients"
-
-
-class Broker:
-    """Our broker, built and started."""
-
-    def __enter__(self):
-        need("cargo")
-        call("cargo", "build", "-q", "--bin", "leveret", cwd=ROOT)
-        binary = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "debug/leveret"
-        self.folder = tempfile.TemporaryDirectory(prefix="leveret-clients-")
-        self.log = pathlib.Path(self.folder.name) / "log"
-        with self.log.open("w") as log:
-            self.process = subprocess.Popen(
-                [binary, "serve", "--data-dir", self.folder.name + "/data", "--amqp-listen", "127.0.0.1:0",
-                 "--http-listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"],
-                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log,
-            )
-        end = time.monotonic() + 30
-        while time.monotonic() < end and self.process.poll() is None:
-            found = re.search(r"amqp listening on ([0-9.]+:\d+)", self.log.read_text())
-            if found:
-                return f"amqp://guest:guest@{found[1]}"
-            time.sleep(0.02)
-        raise Missing(f"the broker does not start:\n{self.log.read_text()}")
-
-    def __exit__(self, *_):
-        self.process.send_signal(signal.SIGTERM)
-        try:
-            self.process.wait(30)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-        self.folder.cleanup()
+    return TARGET / "clients"
 
 
 def drive(command, scenarios, url):
@@ -193,8 +142,8 @@ def main():
         if options.url:
             all_clients(options.url)
         else:
-            with Broker() as url:
-                all_clients(url)
+            with Broker() as addresses:
+                all_clients(f"amqp://guest:guest@{addresses['amqp']}")
     except Missing as missing:
         failures.append(str(missing))
 

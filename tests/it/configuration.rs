@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Output;
 
 use rustix::process::Signal;
 
@@ -11,7 +11,7 @@ use crate::raw::Client;
 use crate::wait;
 
 fn leveret(args: &[&str], env: &[(&str, &str)]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_leveret"));
+    let mut command = crate::cli::leveret();
     command.args(args).envs(env.iter().copied()).output().expect("the broker's binary")
 }
 
@@ -41,6 +41,27 @@ fn a_wrong_file_stops_the_start_and_the_check_with_line_and_column() {
     }
     let config = file(folder.path(), "heartbeat = 5\n");
     assert!(leveret(&["check-config", "--config", &config], &[]).status.success());
+}
+
+#[test]
+fn a_misspelt_variable_is_a_warning_at_the_start_and_an_error_of_the_check() {
+    let misspelt =
+        [("LEVERET_HARTBEAT", "5"), ("LEVERET_SERVICE_HOST", "10.0.0.1"), ("LEVERET_URL", "http://h")];
+    let check = leveret(&["check-config"], &misspelt);
+    assert!(!check.status.success());
+    assert_eq!(
+        text(&check.stderr),
+        "leveret: LEVERET_HARTBEAT: nothing is called so; did you mean LEVERET_HEARTBEAT?\n"
+    );
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut serve = crate::harness::serve(&folder.path().join("data"));
+    let log = folder.path().join("log");
+    serve.args(["--amqp-listen", "127.0.0.1:0"]).env("LEVERET_HARTBEAT", "5");
+    let mut child = serve.stderr(fs::File::create(&log).expect("a log")).spawn().expect("the broker");
+    let said = || fs::read_to_string(&log).expect("a log");
+    wait::until("it serves", || said().contains("amqp listening on"));
+    drop((child.kill(), child.wait()));
+    assert!(said().contains("LEVERET_HARTBEAT: nothing is called so"), "{}", said());
 }
 
 #[test]

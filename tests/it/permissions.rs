@@ -144,6 +144,14 @@ const MATRIX: &[(&str, &str, &str)] = &[
     ("basic.consume queue=old consumer_tag=t", "basic.consume-ok", "r"),
     ("basic.cancel consumer_tag=t", "basic.cancel-ok", ""),
     ("basic.publish exchange=old routing_key=none", "basic.ack", "w"),
+    ("queue.declare queue=old passive durable", "queue.declare-ok", "any"),
+    ("basic.get queue=old", "basic.get-empty", "r"),
+    ("basic.consume queue=old consumer_tag=n no_ack", "basic.consume-ok", "r"),
+    ("basic.cancel consumer_tag=n", "basic.cancel-ok", ""),
+    ("basic.qos prefetch_count=1", "basic.qos-ok", ""),
+    ("basic.recover requeue", "basic.recover-ok", ""),
+    ("channel.flow active", "channel.flow-ok", ""),
+    ("confirm.select", "confirm.select-ok", ""),
     ("basic.publish exchange=\"\" routing_key=none", "basic.ack", "w"),
 ];
 
@@ -191,6 +199,33 @@ fn each_operation_is_allowed_with_just_the_permissions_it_needs() {
             guest.ask(&format!("exchange.delete exchange={exchange}"), "exchange.delete-ok");
         }
     }
+}
+
+#[test]
+fn a_permission_that_is_taken_away_holds_from_the_next_operation_on() {
+    let broker = Broker::new();
+    let http = Http::of(&broker);
+    http.user("u", "");
+    let (mut guest, mut user) = (broker.client(), Client::open_as(broker.amqp, "u", "pw"));
+    guest.declare("queue=q");
+    user.ask("basic.consume queue=q consumer_tag=t", "basic.consume-ok");
+    user.publish("exchange=amq.direct routing_key=none", "in the cache of routes");
+    user.silent();
+    let none = json!({ "configure": "", "write": "", "read": "" });
+    http.put("/api/permissions/%2F/u", &none).is(204);
+    // What runs goes on, as it was allowed when it began; acknowledging needs no permission.
+    guest.publish("routing_key=q", "x");
+    let tag = user.hear("basic.deliver").tag();
+    user.say(&format!("basic.ack delivery_tag={tag}"));
+    user.silent();
+    user.publish("exchange=amq.direct routing_key=none", "x");
+    user.channel_closes(403, "basic.publish", "write access to exchange 'amq.direct'");
+    user.open_channel(1);
+    user.say("basic.consume queue=q consumer_tag=again");
+    user.channel_closes(403, "basic.consume", "read access to queue 'q'");
+    http.delete("/api/permissions/%2F/u").is(204);
+    let mut late = Client::opening(broker.amqp, "u", "pw", "/");
+    late.connection_closes(530, "?connection.open", "access to vhost '/' refused for user 'u'");
 }
 
 /// Which keys may be published to, and bound from, an exchange where `write` and `read` are set. Only `amq.topic`

@@ -1,9 +1,13 @@
 //! Behind a proxy: whom the broker takes the client for, and who may say so.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+use base64::Engine;
 use serde_json::json;
 
 use crate::harness::Broker;
-use crate::management::Http;
+use crate::management::{Http, listening};
 use crate::raw::Client;
 
 const V1: &[u8] = b"PROXY TCP4 192.0.2.7 198.51.100.1 40000 5672\r\n";
@@ -64,4 +68,52 @@ fn others_may_not_say_anything() {
     // As to anything else that is not AMQP: our protocol header, and the end.
     assert_eq!(liar.rest(), b"AMQP\x00\x00\x09\x01");
     assert!(broker.log().contains("not AMQP 0-9-1"));
+}
+
+/// One request to the management API behind such a header: everything that comes back.
+fn request(broker: &Broker, header: &[u8], user: &str, request: &str, body: &str) -> String {
+    let mut socket = TcpStream::connect(listening(broker, "http")).expect("connected");
+    let login = base64::engine::general_purpose::STANDARD.encode(user);
+    let request = format!(
+        "{request} HTTP/1.1\r\nHost: broker\r\nAuthorization: Basic {login}\r\nContent-Length: {}\r\n\
+         Connection: close\r\n\r\n{body}",
+        body.len()
+    );
+    let mut answer = String::new();
+    // Who is refused may be cut off while it speaks.
+    if socket.write_all(&[header, request.as_bytes()].concat()).is_ok() {
+        let _ = socket.read_to_string(&mut answer);
+    }
+    answer
+}
+
+#[test]
+fn over_http_too_the_client_is_who_the_proxy_says() {
+    let broker = Broker::with(&["--http-proxy-protocol-trusted=127.0.0.1"]);
+    let ann = r#"{"password":"pw","tags":"administrator"}"#;
+    let made = request(&broker, b"PROXY UNKNOWN\r\n", "guest:guest", "PUT /api/users/ann", ann);
+    assert!(made.starts_with("HTTP/1.1 201"), "{made}");
+    for header in [V1, V2] {
+        // The loopback rule is for the client, not for the proxy.
+        let guest = request(&broker, header, "guest:guest", "GET /api/whoami", "");
+        assert!(guest.starts_with("HTTP/1.1 401"), "{guest}");
+        let own = request(&broker, header, "ann:pw", "GET /api/overview?columns=node", "");
+        let node = own.split("\"node\":\"").nth(1).and_then(|rest| rest.split('"').next()).expect("a name");
+        let sources = format!("GET /api/auth/attempts/{node}/source");
+        let sources = request(&broker, header, "ann:pw", &sources, "");
+        assert!(sources.contains("\"remote_address\":\"192.0.2.7\""), "{sources}");
+    }
+    for header in [b"".as_slice(), b"PROXY TCP4 nonsense\r\n"] {
+        assert_eq!(request(&broker, header, "ann:pw", "GET /api/whoami", ""), "", "nothing without a header");
+    }
+    // AMQP has a list of its own.
+    drop(broker.client());
+}
+
+#[test]
+fn over_http_others_may_not_say_anything() {
+    let broker = Broker::with(&["--http-proxy-protocol-trusted=192.0.2.0/24"]);
+    let liar = request(&broker, V1, "guest:guest", "GET /api/whoami", "");
+    assert!(liar.is_empty() || liar.starts_with("HTTP/1.1 400"), "{liar}");
+    assert_eq!(Http::of(&broker).get("/api/whoami").is(200).json["name"], "guest");
 }

@@ -1,9 +1,15 @@
-//! The README and the documents: programs shown are those in the files, and commands that are marked run.
+//! The README and the documents: programs shown are those in the files, and every block is run or says why it is not.
 
-use std::fs;
+use std::fs::{self, File};
+use std::net::TcpListener;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 
+use rustix::process::{Pid, Signal};
+use tempfile::TempDir;
+
+use crate::cli::without_ours;
 use crate::harness::Broker;
 use crate::management::listening;
 
@@ -18,16 +24,44 @@ fn pages() -> Vec<(PathBuf, String)> {
     pages.chain([root.join("README.md")]).map(read).collect()
 }
 
-/// Marked blocks of a page: `<!-- MARK -->` before the block, and what is in it.
-fn marked(page: &str) -> Vec<(String, String)> {
-    let mut shown = Vec::new();
-    for part in page.split("<!-- ").skip(1) {
-        let (mark, rest) = part.split_once(" -->\n```").expect("a block behind the mark");
-        let (_language, code) = rest.split_once('\n').expect("a block");
-        let (code, _) = code.split_once("```").expect("the block's end");
-        shown.push((mark.to_owned(), code.to_owned()));
+/// A block of code, and what its mark says of it: a file that it is, or one of
+/// - `run`: a shell runs it, against a broker of the page's own on the usual ports;
+/// - `serve`: it starts a broker that serves until the page's end, whose ports the blocks behind it mean;
+/// - `configuration`: `leveret check-config` likes it;
+/// - `not run: REASON`.
+struct Block {
+    mark: String,
+    code: String,
+}
+
+impl Block {
+    fn is_a_file(&self) -> bool {
+        self.mark.contains('/') && !self.mark.contains(' ')
     }
-    shown
+}
+
+/// The blocks of a page. Fails for one without a mark, and for one that is only indented.
+#[track_caller]
+fn blocks(page: &Path, text: &str) -> Vec<Block> {
+    let mut blocks = Vec::new();
+    let (mut before, mut last) = ("", "");
+    let mut lines = text.lines();
+    while let Some(line) = lines.next() {
+        if let Some(language) = line.strip_prefix("```") {
+            let mark = last.strip_prefix("<!-- ").and_then(|rest| rest.strip_suffix(" -->"));
+            let mark = mark.unwrap_or_else(|| panic!("{}: a block without a mark", page.display()));
+            assert!(!language.is_empty(), "{}: {mark}: of which language?", page.display());
+            let code = lines.by_ref().take_while(|line| *line != "```").map(|line| format!("{line}\n"));
+            blocks.push(Block { mark: mark.to_owned(), code: code.collect() });
+        }
+        let indented = line.starts_with("    ") && before.is_empty() && last.is_empty();
+        assert!(!indented, "{}: code that is only indented: {line}", page.display());
+        (before, last) = (last, line);
+        if last.is_empty() {
+            before = "";
+        }
+    }
+    blocks
 }
 
 #[test]
@@ -35,7 +69,7 @@ fn programs_in_the_pages_are_those_in_the_files() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut count = 0;
     for (page, text) in pages() {
-        for (mark, code) in marked(&text).into_iter().filter(|(mark, _)| mark != "run") {
+        for Block { mark, code } in blocks(&page, &text).into_iter().filter(Block::is_a_file) {
             let file = fs::read_to_string(root.join(&mark)).expect(&mark);
             assert_eq!(code, file, "{mark} in {}", page.display());
             count += 1;
@@ -44,36 +78,116 @@ fn programs_in_the_pages_are_those_in_the_files() {
     assert!(count >= 11, "{count} programs are shown");
 }
 
+/// What runs the commands of one page.
+struct Shell {
+    broker: Broker,
+    place: TempDir,
+    /// What the page says, and what is meant here.
+    meant: Vec<(String, String)>,
+    serving: Vec<Child>,
+}
+
+impl Shell {
+    fn new() -> Self {
+        let (broker, place) = (Broker::new(), tempfile::tempdir().expect("a folder"));
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        fs::copy(root.join("config/topology.yaml"), place.path().join("topology.yaml")).expect("copied");
+        fs::write(place.path().join("boss"), "a password").expect("written");
+        let mut meant: Vec<_> = [("127.0.0.1:15672", "http"), ("127.0.0.1:15692", "metrics")]
+            .map(|(said, what)| (said.to_owned(), listening(&broker, what).to_string()))
+            .into();
+        for said in ["/run/secrets", "/etc/leveret"] {
+            meant.push((said.to_owned(), place.path().display().to_string()));
+        }
+        Self { broker, place, meant, serving: Vec::new() }
+    }
+
+    fn command(&self, code: &str) -> Command {
+        let code = self.meant.iter().fold(code.to_owned(), |code, (said, meant)| code.replace(said, meant));
+        let folder = Path::new(env!("CARGO_BIN_EXE_leveret")).parent().expect("a folder").display();
+        let mut command = Command::new("sh");
+        without_ours(&mut command);
+        command
+            .args(["-euc", &code])
+            .current_dir(self.place.path())
+            .env("PATH", format!("{folder}:{}", std::env::var("PATH").expect("a path")))
+            .env("LEVERET_URL", format!("http://{}", listening(&self.broker, "http")))
+            .env("LEVERET_HTTP_LISTEN", listening(&self.broker, "http").to_string())
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Fails unless all of it succeeds.
+    #[track_caller]
+    fn run(&self, code: &str) {
+        let run = self.command(code).output().expect("a shell");
+        let (out, err) = (String::from_utf8_lossy(&run.stdout), String::from_utf8_lossy(&run.stderr));
+        assert!(run.status.success(), "{code}\n{out}\n{err}");
+    }
+
+    /// Starts what serves, on ports of its own.
+    #[track_caller]
+    fn serve(&mut self, code: &str) {
+        for port in ["5671", "15671"] {
+            if code.contains(&format!("0.0.0.0:{port}")) {
+                let free =
+                    TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a port");
+                self.meant.push((format!("0.0.0.0:{port}"), free.to_string()));
+                self.meant.push((format!("localhost:{port}"), format!("localhost:{}", free.port())));
+            }
+        }
+        self.meant.push(("0.0.0.0:5672".to_owned(), "127.0.0.1:0".to_owned()));
+        let log = self.place.path().join(format!("log.{}", self.serving.len()));
+        let mut command = self.command(code);
+        for listen in ["AMQP", "HTTP", "METRICS"] {
+            command.env(format!("LEVERET_{listen}_LISTEN"), "127.0.0.1:0");
+        }
+        command.env("LEVERET_DATA_DIR", self.place.path().join(format!("data.{}", self.serving.len())));
+        let child =
+            command.process_group(0).stderr(File::create(&log).expect("a log")).spawn().expect("a shell");
+        self.serving.push(child);
+        crate::wait::until(&format!("{code} serves"), || {
+            fs::read_to_string(&log).expect("a log").contains("amqp listening on")
+        });
+    }
+}
+
+impl Drop for Shell {
+    fn drop(&mut self) {
+        for child in &mut self.serving {
+            let group = Pid::from_child(child);
+            let _ = rustix::process::kill_process_group(group, Signal::TERM);
+            let _ = child.wait();
+        }
+    }
+}
+
 #[test]
 fn commands_in_the_pages_work() {
-    let binary = Path::new(env!("CARGO_BIN_EXE_leveret"));
-    let folder = binary.parent().expect("a folder").display();
-    let path = format!("{folder}:{}", std::env::var("PATH").expect("a path"));
     let mut count = 0;
     for (page, text) in pages() {
-        let commands: Vec<_> = marked(&text).into_iter().filter(|(mark, _)| mark == "run").collect();
-        if commands.is_empty() {
+        let blocks = blocks(&page, &text);
+        if blocks.iter().all(|block| block.is_a_file() || block.mark.starts_with("not run: ")) {
             continue;
         }
-        let broker = Broker::new();
-        let place = tempfile::tempdir().expect("a folder");
-        let http = listening(&broker, "http").to_string();
-        let metrics = listening(&broker, "metrics").to_string();
-        for (_, block) in commands {
-            let block = block.replace("127.0.0.1:15672", &http).replace("127.0.0.1:15692", &metrics);
-            let run = Command::new("sh")
-                .args(["-euc", &block])
-                .current_dir(place.path())
-                .env("PATH", &path)
-                .env("LEVERET_HTTP_LISTEN", &http)
-                .output()
-                .expect("a shell");
-            let (out, err) = (String::from_utf8_lossy(&run.stdout), String::from_utf8_lossy(&run.stderr));
-            assert!(run.status.success(), "{}:\n{block}\n{out}\n{err}", page.display());
+        let mut shell = Shell::new();
+        for Block { mark, code } in blocks {
+            match mark.as_str() {
+                "run" => shell.run(&code),
+                "serve" => shell.serve(&code),
+                "configuration" => {
+                    let code = shell.meant.iter().fold(code, |code, (said, meant)| code.replace(said, meant));
+                    fs::write(shell.place.path().join("some.toml"), code).expect("written");
+                    shell.run("leveret check-config --config some.toml");
+                }
+                // The test above and those of the clients look after programs.
+                mark if mark.starts_with("not run: ") || mark.contains('/') => continue,
+                mark => panic!("{}: no such mark: {mark}", page.display()),
+            }
             count += 1;
         }
     }
-    assert!(count >= 7, "{count} blocks are run");
+    assert!(count >= 20, "{count} blocks are run");
 }
 
 #[test]

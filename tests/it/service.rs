@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::net::UnixDatagram;
-use std::process::{Command, Output};
+use std::process::Output;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -12,7 +12,7 @@ use crate::management::{Http, listening};
 use crate::wait;
 
 fn leveret(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_leveret")).args(args).output().expect("the broker's binary")
+    crate::cli::leveret().args(args).output().expect("the broker's binary")
 }
 
 fn text(bytes: &[u8]) -> String {

@@ -326,6 +326,14 @@ fn whoever_does_not_begin_is_sent_away() {
     assert!(read.is_err());
 }
 
+/// An HTTP client that trusts an authority.
+fn trusting(authority: &Authority) -> ureq::Agent {
+    let certificate = ureq::tls::Certificate::from_pem(authority.pem.as_bytes()).expect("PEM");
+    let roots = ureq::tls::RootCerts::new_with_certs(&[certificate]);
+    let tls = ureq::tls::TlsConfig::builder().root_certs(roots).build();
+    ureq::Agent::config_builder().tls_config(tls).build().new_agent()
+}
+
 #[test]
 fn the_api_is_served_over_https_and_tells_when_the_certificate_ends() {
     let authority = Authority::new("ca");
@@ -334,15 +342,12 @@ fn the_api_is_served_over_https_and_tells_when_the_certificate_ends() {
     short.not_after = date_time_ymd(year + 2, 1, 1);
     let files = Files::new(&authority.identity(&short), &authority);
     let broker = files.broker(&[]);
-    let certificate = ureq::tls::Certificate::from_pem(authority.pem.as_bytes()).expect("PEM");
-    let roots = ureq::tls::RootCerts::new_with_certs(&[certificate]);
-    let agent = ureq::Agent::config_builder()
-        .tls_config(ureq::tls::TlsConfig::builder().root_certs(roots).build())
-        .build()
-        .new_agent();
     let port = listening(&broker, "https").port();
     let login = r#"{"username":"guest","password":"guest"}"#;
-    let answer = agent.post(format!("https://localhost:{port}/api/login")).send(login).expect("an answer");
+    let answer = trusting(&authority)
+        .post(format!("https://localhost:{port}/api/login"))
+        .send(login)
+        .expect("an answer");
     let cookie = answer.headers().get("set-cookie").expect("a cookie").to_str().expect("text");
     assert!(cookie.ends_with("; Secure"), "{cookie}");
 
@@ -352,6 +357,21 @@ fn the_api_is_served_over_https_and_tells_when_the_certificate_ends() {
     assert!(answer.json["reason"].as_str().is_some_and(|reason| reason.contains("expiring")));
     http.get("/api/health/checks/certificate-expiration/3/moons").is(400);
     http.get("/api/health/checks/protocol-listener/amqp%2Fssl").is(200);
+}
+
+#[test]
+fn metrics_are_served_over_tls_too() {
+    let authority = Authority::new("ca");
+    let files = Files::new(&authority.server(), &authority);
+    let broker = files.broker(&["--metrics-tls-listen", "127.0.0.1:0"]);
+    let port = listening(&broker, "metrics-tls").port();
+    let url = format!("https://localhost:{port}/metrics");
+    let mut answer = trusting(&authority).get(&url).call().expect("an answer");
+    let text = answer.body_mut().read_to_string().expect("text");
+    assert!(text.contains("rabbitmq_build_info{"), "{text}");
+    assert!(trusting(&Authority::new("other")).get(&url).call().is_err());
+    let http = Http::of(&broker);
+    http.get("/api/health/checks/protocol-listener/https%2Fprometheus").is(200);
 }
 
 #[test]

@@ -50,7 +50,7 @@ describe('acts', () => {
     await dialog().getByRole('button', { name: 'Publish' }).click();
     await page.getByText('Published and routed.').waitFor();
 
-    await page.getByRole('button', { name: 'Get messages' }).click();
+    await page.getByRole('button', { name: 'Show messages' }).click();
     await page.locator('.message pre.payload').getByText('"sku": "a"').waitFor();
     await page.getByRole('button', { name: 'Text', exact: true }).click();
     assert.equal(await page.locator('.message > pre.payload').textContent(), BODY);

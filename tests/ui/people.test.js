@@ -44,10 +44,28 @@ test('pages show only their virtual host, none of what is for others, and no err
   await page.context().close();
 });
 
+test('pages that are not for them say so, and nothing more', async () => {
+  const page = await openWithAxe(browser);
+  await logIn(page, '#/overview', NAME, 'few');
+  for (const [hash, words] of [['#/users', 'Not administrator'], ['#/user/guest', 'Not administrator'], ['#/logs', 'Not monitor'], ['#/exchange/%2F/amq.topic', 'not authorized'], ['#/connection/none', 'is closed']]) {
+    await page.evaluate((h) => { location.hash = h; }, hash);
+    await page.getByRole('alert').getByText(words).first().waitFor().catch(() => assert.fail(`${hash} does not say: ${words}`));
+    assert.equal(await page.getByText('ui-test-closed').count(), 0, hash);
+  }
+  // Of virtual hosts and definitions there is what is theirs.
+  await page.evaluate(() => { location.hash = '#/vhosts'; });
+  await page.getByRole('region', { name: 'Virtual hosts' }).getByText(VHOST).waitFor();
+  assert.equal(await page.getByRole('button', { name: /^Delete/ }).count(), 0);
+  await page.evaluate(() => { location.hash = '#/definitions'; });
+  await page.getByRole('button', { name: 'Download definitions' }).click();
+  await page.getByRole('alert').waitFor();
+  await page.context().close();
+});
+
 test('what they may not do is refused where they asked for it, with the reason', async () => {
   const page = await openWithAxe(browser);
   await logIn(page, `#/queue/${VHOST}/other`, NAME, 'few');
-  await page.getByRole('button', { name: 'Get messages' }).click();
+  await page.getByRole('button', { name: 'Show messages' }).click();
   await page.getByRole('alert').getByText("read access to queue 'other'").waitFor();
   await page.getByRole('button', { name: 'Purge' }).click();
   await page.locator('dialog[open]').getByRole('button', { name: 'Purge' }).click();
@@ -59,7 +77,7 @@ test('what they may not do is refused where they asked for it, with the reason',
   await page.getByRole('alert').getByText('Not administrator').waitFor();
   // And what they may, works.
   await page.goto(`${URL_BASE}/#/queue/${VHOST}/mine`);
-  await page.getByRole('button', { name: 'Get messages' }).click();
+  await page.getByRole('button', { name: 'Show messages' }).click();
   await page.getByText('No message is ready.').waitFor();
   await eventually('still logged in', async () => (await page.getByRole('button', { name: 'Log out' }).count()) === 1);
   await page.context().close();

@@ -10,103 +10,54 @@ UI_SCREENS names a folder for the screenshots (default: target/ui-screens).
 import os
 import pathlib
 import re
-import shutil
-import signal
 import subprocess
 import sys
-import tempfile
 import time
 
 HERE = pathlib.Path(__file__).resolve().parent
-ROOT = HERE.parent.parent
+sys.path.insert(0, str(HERE.parent))
+from broker import ROOT, TARGET, Broker, Missing, call, end, need  # noqa: E402
+
 UI = ROOT / "management-ui"
-TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
-SCRIPT_BYTES_MAX = 150 * 1024
+# All that the page loads as script or data, but for vendored libraries.
+SCRIPT_BYTES_MAX = 150_000
 # On a broker without anything; before the traffic begins.
 FIRST = ["empty.test.js"]
 # Its ten thousand queues are in everyone's way.
 LAST = ["many.test.js"]
-LIMIT_S = 300
-
-
-class Failed(Exception):
-    pass
-
-
-def run(*command, **more):
-    done = subprocess.run([str(c) for c in command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **more)
-    if done.returncode:
-        raise Failed(f"{' '.join(map(str, command))}:\n{done.stdout[-6000:]}")
-    return done.stdout
+LIMIT_S = 600
 
 
 def tools():
     chromium = os.environ.get("CHROMIUM", "/usr/bin/chromium")
-    for tool in ["node", "npm", chromium]:
-        if shutil.which(tool) is None:
-            raise Failed(f"{tool} is not installed")
+    need("node", "npm", chromium)
     lock = (HERE / "package-lock.json").read_text()
     stamp = HERE / "node_modules/.lock"
     if not stamp.exists() or stamp.read_text() != lock:
-        run("npm", "ci", "--no-audit", "--no-fund", cwd=HERE)
+        call("npm", "ci", "--no-audit", "--no-fund", cwd=HERE)
         stamp.write_text(lock)
 
 
-def scripts():
-    return sorted(path for path in UI.rglob("*.js") if "vendor" not in path.parts)
+def ours(*kinds):
+    return sorted(path for path in UI.rglob("*") if path.suffix in kinds and "vendor" not in path.parts)
 
 
 def still():
     """What needs no broker."""
     tools()
     bin_dir = HERE / "node_modules/.bin"
-    run(bin_dir / "tsc", "-p", ".", cwd=HERE)
-    sources = [*scripts(), *sorted(HERE.glob("*.js"))]
-    run(bin_dir / "eslint", "--config", HERE / "eslint.config.js", "--max-warnings=0", *sources, cwd=ROOT)
-    weight = sum(path.stat().st_size for path in scripts())
-    print(f"types and lint are fine; scripts weigh {weight / 1024:.1f} KiB of {SCRIPT_BYTES_MAX / 1024:.0f}", flush=True)
+    call(bin_dir / "tsc", "-p", ".", cwd=HERE)
+    sources = [*ours(".js"), *sorted(HERE.glob("*.js"))]
+    call(bin_dir / "eslint", "--config", HERE / "eslint.config.js", "--max-warnings=0", *sources, cwd=ROOT)
+    weight = sum(path.stat().st_size for path in ours(".js", ".json"))
+    print(f"types and lint are fine; scripts and their data weigh {weight} bytes of {SCRIPT_BYTES_MAX}", flush=True)
     if weight > SCRIPT_BYTES_MAX:
-        raise Failed(f"the scripts weigh {weight} bytes, more than {SCRIPT_BYTES_MAX}")
-
-
-class Broker:
-    def __enter__(self):
-        binary = pathlib.Path(os.environ.get("LEVERET_BIN", TARGET / "debug/leveret"))
-        if not binary.exists():
-            raise Failed(f"there is no broker at {binary}: cargo build")
-        self.folder = tempfile.TemporaryDirectory(prefix="leveret-ui-")
-        self.log = pathlib.Path(self.folder.name) / "log"
-        with self.log.open("w") as log:
-            self.process = subprocess.Popen(
-                [binary, "serve", "--data-dir", self.folder.name + "/data", "--amqp-listen", "127.0.0.1:0",
-                 "--http-listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"],
-                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log,
-            )
-        end = time.monotonic() + 30
-        while time.monotonic() < end and self.process.poll() is None:
-            said = dict(re.findall(r"(amqp|http) listening on ([0-9.]+:\d+)", self.log.read_text()))
-            if len(said) == 2:
-                return {"UI_URL": f"http://{said['http']}", "UI_AMQP": f"amqp://guest:guest@{said['amqp']}"}
-            time.sleep(0.02)
-        raise Failed(f"the broker does not start:\n{self.log.read_text()}")
-
-    def __exit__(self, *_):
-        end(self.process)
-        self.folder.cleanup()
-
-
-def end(process):
-    process.send_signal(signal.SIGTERM)
-    try:
-        process.wait(30)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+        raise Missing(f"scripts and their data weigh {weight} bytes, more than {SCRIPT_BYTES_MAX}")
 
 
 def drive(files, env):
     begun = time.monotonic()
-    command = ["node", "--test", "--test-concurrency=1", "--test-reporter=tap", *files]
+    command = ["node", "--test", "--test-concurrency=1", "--test-force-exit", "--test-reporter=tap", *files]
     done = subprocess.run(command, cwd=HERE, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=LIMIT_S)
     count = {what: int(n) for what, n in re.findall(r"^# (tests|pass|fail|skipped|cancelled|todo) (\d+)$", done.stdout, re.M)}
     print(f"{' '.join(files)}: {count.get('pass', 0)} of {count.get('tests', 0)} passed in {time.monotonic() - begun:.0f} s", flush=True)
@@ -114,22 +65,24 @@ def drive(files, env):
         print(f"  {line}")
     if done.returncode or not count.get("pass") or count["pass"] != count["tests"]:
         failed = re.findall(r"^ *not ok .*?^ *\.\.\.$", done.stdout, re.M | re.S)
-        raise Failed("\n".join(failed) or done.stdout[-6000:])
+        raise Missing("\n".join(failed) or done.stdout[-6000:])
 
 
 def living(wanted):
     screens = pathlib.Path(os.environ.get("UI_SCREENS", TARGET / "ui-screens"))
     screens.mkdir(parents=True, exist_ok=True)
     files = [name for name in sorted(p.name for p in HERE.glob("*.test.js")) if not wanted or name in wanted]
-    with Broker() as addresses:
-        env = {**os.environ, **addresses, "UI_SCREENS": str(screens)}
+    binary = pathlib.Path(os.environ.get("LEVERET_BIN", TARGET / "debug/leveret"))
+    need(str(binary))
+    with Broker(binary) as addresses:
+        env = {**os.environ, "UI_URL": f"http://{addresses['http']}", "UI_AMQP": f"amqp://guest:guest@{addresses['amqp']}", "UI_SCREENS": str(screens)}
         for name in FIRST:
             if name in files:
                 drive([name], env)
         traffic = subprocess.Popen(["node", "traffic.js"], cwd=HERE, env=env, stdout=subprocess.PIPE, text=True)
         try:
             if traffic.stdout.readline().strip() != "flowing":
-                raise Failed("the traffic does not flow")
+                raise Missing("the traffic does not flow")
             rest = [name for name in files if name not in FIRST + LAST]
             if rest:
                 drive(rest, env)
@@ -145,7 +98,7 @@ def main():
     try:
         still()
         living(sys.argv[1:])
-    except (Failed, subprocess.TimeoutExpired) as failure:
+    except (Missing, subprocess.TimeoutExpired) as failure:
         print(failure)
         print("ui: FAILED")
         return 1

@@ -47,6 +47,7 @@ const consume = async (connection, queue, prefetch, onMessage) => {
   return channel;
 };
 
+let ending = false;
 let seen = 0;
 await consume(billing, 'orders', 200, (channel, m) => (++seen % 97 === 0 ? channel.reject(m, false) : channel.ack(m)));
 await consume(billing, 'invoices', 200, (channel, m) => channel.ack(m));
@@ -56,9 +57,9 @@ await consume(billing, 'payments', 0, () => {});
 // Slower than what comes.
 const slow = [];
 await consume(stock, 'stock.sync', 50, (channel, m) => slow.push(() => channel.ack(m)));
-every(200, () => slow.splice(0, 4).forEach((ack) => ack()));
+every(200, () => !ending && slow.splice(0, 4).forEach((ack) => ack()));
 // Gives everything back, over and over.
-await consume(webhooks, 'webhooks', 5, (channel, m) => setTimeout(() => channel.reject(m, true), 100));
+await consume(webhooks, 'webhooks', 5, (channel, m) => setTimeout(() => !ending && channel.reject(m, true), 100));
 
 const persistent = { persistent: true, contentType: 'application/json', headers: { tenant: 'blue' } };
 for (let i = 0; i < 1200; i++) out.publish('shop', 'payment.due', body({ id: i }), persistent);
@@ -80,6 +81,7 @@ const flow = every(50, () => {
 });
 
 process.on('SIGTERM', async () => {
+  ending = true;
   clearInterval(flow);
   await Promise.allSettled([producer, billing, stock, webhooks].map((c) => c.close()));
   process.exit(0);

@@ -64,8 +64,8 @@ pub enum TokenRefused {
     /// No key is known that could have signed it.
     #[error("token: no key is known for algorithm {0:?} and key id {1:?}")]
     NoKey(Algorithm, String),
-    /// It has ended, or does not say when.
-    #[error("token: expired, or without 'exp'")]
+    /// It has ended, or what it says of its end is no time.
+    #[error("token: expired, or 'exp' is not a time")]
     Expired,
     /// It begins later.
     #[error("token: not valid yet")]
@@ -80,8 +80,8 @@ pub enum TokenRefused {
 pub struct Grant {
     /// Tags of the user.
     pub tags: Vec<String>,
-    /// When it ends.
-    pub expires: Millis,
+    /// When it ends, if it does: a token without `exp` is good until its key is taken back, as in `RabbitMQ`.
+    pub expires: Option<Millis>,
     patterns: Vec<Pattern>,
 }
 
@@ -192,7 +192,10 @@ impl Tokens {
     pub fn verify(&self, token: &[u8], now: Millis) -> Result<Identity, TokenRefused> {
         let claims = self.claims(token)?;
         let time = |name: &str| claims.get(name).and_then(Value::as_f64).map(milliseconds);
-        let expires = time("exp").filter(|expires| *expires > now).ok_or(TokenRefused::Expired)?;
+        let expires = time("exp");
+        if claims.contains_key("exp") && expires.is_none_or(|expires| expires <= now) {
+            return Err(TokenRefused::Expired);
+        }
         if time("nbf").is_some_and(|begins| begins.0 > now.0.saturating_add(AHEAD_MS)) {
             return Err(TokenRefused::TooEarly);
         }

@@ -153,9 +153,11 @@ fn a_token_that_is_not_for_us_or_not_for_now_is_refused() {
     ] {
         assert!(matches!(verify(&wrong), TokenRefused::Invalid(_)), "{wrong}");
     }
-    for wrong in [with("exp", json!(NOW_S)), without("exp"), with("exp", json!("soon"))] {
+    for wrong in [with("exp", json!(NOW_S)), with("exp", json!("soon")), with("exp", json!(null))] {
         assert_eq!(verify(&wrong), TokenRefused::Expired, "{wrong}");
     }
+    let endless = tokens.verify(signer.token(&without("exp")).as_bytes(), NOW).unwrap();
+    assert_eq!(endless.expires(), None);
     assert_eq!(verify(&with("nbf", json!(NOW_S + 61))), TokenRefused::TooEarly);
     assert_eq!(verify(&without("sub")), TokenRefused::Nameless);
     assert!(tokens.verify(signer.token(&with("nbf", json!(NOW_S + 60))).as_bytes(), NOW).is_ok());

@@ -6,7 +6,7 @@ use std::io::{self, Write as _};
 use clap::Subcommand;
 use serde_json::json;
 
-use super::{Loaded, Origin, ServeArgs, load, reference};
+use super::{ConfigError, Loaded, Origin, Problem, ServeArgs, load, reference};
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -41,8 +41,12 @@ pub fn run(command: &ConfigCommand) -> Result<(), Failure> {
 }
 
 /// `leveret check-config`: says that all is well, or what is not.
-pub fn check(args: &ServeArgs) -> Result<(), Failure> {
+/// `unknown`: variables that mean nothing.
+pub fn check(args: &ServeArgs, unknown: Vec<Problem>) -> Result<(), Failure> {
     let loaded = load(args)?;
+    if !unknown.is_empty() {
+        return Err(ConfigError(unknown).into());
+    }
     loaded.config.tls()?;
     loaded.config.admin()?;
     loaded.config.tokens()?;

@@ -89,13 +89,17 @@ impl<'a> File<'a> {
 fn alike(path: &str) -> Option<String> {
     let tables = KEYS.iter().filter_map(|key| key.table.map(str::to_owned));
     let names = KEYS.iter().map(Key::path).chain(tables);
+    let leaf = path.rsplit('.').next();
     // A right name in a wrong table is as good as a similar one.
-    let likeness = |name: &str| {
-        let (own, leaf) = (name.rsplit('.').next(), path.rsplit('.').next());
-        if own == leaf { 1.0 } else { strsim::jaro_winkler(name, path) }
-    };
+    let same = names.clone().find(|name| name.rsplit('.').next() == leaf);
+    same.or_else(|| most_alike(path, names))
+}
+
+/// The name that is most like what was given, if any is at all. What all begin with says nothing.
+pub(super) fn most_alike(given: &str, names: impl Iterator<Item = String>) -> Option<String> {
+    let own = |name: &str| name.strip_prefix("LEVERET_").unwrap_or(name).to_owned();
     names
-        .map(|name| (likeness(&name), name))
+        .map(|name| (strsim::jaro_winkler(&own(&name), &own(given)), name))
         .filter(|(likeness, _)| *likeness >= ALIKE)
         .max_by(|(one, _), (other, _)| one.total_cmp(other))
         .map(|(_, name)| name)

@@ -43,6 +43,8 @@ keys! {
         https_listen: Option<SocketAddr> = None, Restart;
         /// Where Prometheus finds metrics. An address of its own, as it asks for no login.
         metrics_listen: SocketAddr = local(15692), Restart;
+        /// Where they are found over TLS, commonly on port 15691. Nowhere at first: TLS needs a certificate.
+        metrics_tls_listen: Option<SocketAddr> = None, Restart;
         /// Folder to serve the dashboard's files from, while one works on them. Without it they come from the
         /// binary.
         ui_dir: Option<PathBuf> = None, Restart;
@@ -98,6 +100,8 @@ keys! {
         /// Proxies that say for whom they connect: addresses or networks. Whoever connects to an AMQP port from
         /// there must begin with a PROXY header, version 1 or 2; nobody else may.
         proxy_protocol_trusted: Vec<IpNet> = Vec::new(), Restart;
+        /// The same for the ports of the management API. Apart, as a check of health may come past the proxy.
+        http_proxy_protocol_trusted: Vec<IpNet> = Vec::new(), Restart;
         /// Failed logins from one address in a minute, over AMQP and HTTP together, before it is refused for a
         /// while; 0 for no limit. Others are not concerned.
         login_failures_per_minute: u32 = 30, Restart;

@@ -5,6 +5,7 @@
 //! once, each with its place; a secret is never shown.
 
 mod commands;
+mod environment;
 mod file;
 mod flags;
 mod keys;
@@ -18,6 +19,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 pub use commands::{ConfigCommand, check, run};
+pub use environment::{names as variables, unknown as unknown_variables};
 pub use flags::ServeArgs;
 pub use keys::{Config, KEYS};
 pub use setting::LogFormat;

@@ -119,7 +119,8 @@ impl Config {
     /// # Errors
     /// When a key is missing.
     pub fn tls(&self) -> Result<Option<TlsSettings>, SecurityError> {
-        let wanted = self.amqps_listen.is_some() || self.https_listen.is_some();
+        let listeners = [self.amqps_listen, self.https_listen, self.metrics_tls_listen];
+        let wanted = listeners.iter().any(Option::is_some);
         match (&self.tls_certificate, &self.tls_key) {
             (Some(certificate), Some(key)) => Ok(wanted.then(|| TlsSettings {
                 certificate: certificate.clone(),
@@ -131,7 +132,7 @@ impl Config {
             })),
             (None, None) if !wanted => Ok(None),
             _ => Err(SecurityError::Incomplete(
-                "TLS needs both tls.certificate and tls.key: amqps_listen, https_listen or one of them is set",
+                "TLS needs both tls.certificate and tls.key: amqps_listen, https_listen, metrics_tls_listen or one of them is set",
             )),
         }
     }

@@ -23,6 +23,10 @@ pub struct PerfArgs {
     /// List the named measurements
     #[arg(long)]
     pub list_presets: bool,
+    /// Measure nothing; be a bare relay at this address, the limit to compare a broker with: it reads and writes frames, and
+    /// nothing else
+    #[arg(long, value_name = "HOST:PORT", conflicts_with_all = ["preset", "mode"])]
+    pub relay: Option<String>,
     /// The shape of the measurement
     #[arg(long, value_enum)]
     pub mode: Option<Mode>,
@@ -177,6 +181,15 @@ mod tests {
             ..presets::settings("confirm-256-2x2x2").unwrap()
         };
         assert_eq!(found, want);
+    }
+
+    #[test]
+    fn every_preset_is_taken_by_its_name_and_can_be_cut_short() {
+        for preset in presets::PRESETS {
+            let found = settings(&format!("--preset {} --time 1 --warmup 0", preset.name));
+            let want = presets::settings(preset.name).unwrap();
+            assert_eq!(found, Settings { seconds: 1, warmup_seconds: 0, ..want }, "{}", preset.name);
+        }
     }
 
     #[test]

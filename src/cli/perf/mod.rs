@@ -19,7 +19,6 @@ mod meter;
 mod presets;
 mod process;
 mod publisher;
-#[cfg(test)]
 mod relay;
 mod report;
 mod requeuer;

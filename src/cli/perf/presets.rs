@@ -44,9 +44,11 @@ pub(super) const PRESETS: &[Preset] = &[
     preset("confirm-256-10x10x10", "the same, 10 of each", |s| {
         confirms(s, 10, 256, 32);
     }),
-    preset("fill-drain", "a million persistent messages of 1 KiB in, window 1,000, then out", |s| {
-        confirms(s, 1, 1000, 100);
-        (s.mode, s.count) = (Mode::FillDrain, Some(1_000_000));
+    preset("fill-drain-300000", "300,000 persistent messages of 1 KiB in, window 1,000, then out", |s| {
+        fill_drain(s, 300_000);
+    }),
+    preset("fill-drain", "the same, a million", |s| {
+        fill_drain(s, 1_000_000);
     }),
     preset("topic-1000", "topic exchange, 1,000 wildcard bindings, 2 publishers, 4 consumers, 256 B", |s| {
         exchange(s, ExchangeKind::Topic, 1000);
@@ -120,6 +122,11 @@ fn confirms(settings: &mut Settings, of_each: usize, window: u32, ack_every: u32
     (settings.persistent, settings.confirm) = (true, Some(window));
 }
 
+fn fill_drain(settings: &mut Settings, count: u64) {
+    confirms(settings, 1, 1000, 100);
+    (settings.mode, settings.count) = (Mode::FillDrain, Some(count));
+}
+
 fn exchange(settings: &mut Settings, kind: ExchangeKind, bindings: usize) {
     (settings.exchange, settings.bindings, settings.size) = (kind, bindings, 256);
     (settings.publishers, settings.consumers, settings.queues) = (2, 4, 4);
@@ -133,6 +140,54 @@ fn latency(settings: &mut Settings, rate: u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_say_what_is_set() {
+        let of = |name: &str| settings(name).unwrap();
+        for (name, size) in [("16b", 16), ("1k", 1024), ("16k", 16_384), ("1m", 1_048_576)] {
+            for (kind, ack_every) in [("transient", 0), ("ack1", 1), ("ack100", 100)] {
+                let found = of(&format!("{kind}-{name}"));
+                assert_eq!(
+                    (found.size, found.ack_every, found.persistent),
+                    (size, ack_every, false),
+                    "{kind}-{name}"
+                );
+            }
+        }
+        for (name, window, of_each) in
+            [("1", 1, 1), ("32", 32, 1), ("256", 256, 1), ("256-2x2x2", 256, 2), ("256-10x10x10", 256, 10)]
+        {
+            let found = of(&format!("confirm-{name}"));
+            assert_eq!((found.confirm, found.persistent, found.size), (Some(window), true, 1024), "{name}");
+            assert_eq!(
+                (found.publishers, found.consumers, found.queues),
+                (of_each, of_each, of_each),
+                "{name}"
+            );
+        }
+        for (name, count) in [("fill-drain-300000", 300_000), ("fill-drain", 1_000_000)] {
+            let found = of(name);
+            assert_eq!((found.mode, found.count, found.confirm), (Mode::FillDrain, Some(count), Some(1000)));
+        }
+        for (name, kind, bindings) in [
+            ("topic-1000", ExchangeKind::Topic, 1000),
+            ("topic-100000", ExchangeKind::Topic, 100_000),
+            ("headers-200", ExchangeKind::Headers, 200),
+            ("headers-1000", ExchangeKind::Headers, 1000),
+        ] {
+            let found = of(name);
+            assert_eq!((found.exchange, found.bindings, found.size), (kind, bindings, 256), "{name}");
+            assert_eq!((found.publishers, found.consumers), (2, 4), "{name}");
+        }
+        assert_eq!((of("fanout-100").exchange, of("fanout-100").queues), (ExchangeKind::Fanout, 100));
+        for rate in [1000, 10_000, 50_000] {
+            let found = of(&format!("latency-{rate}"));
+            assert_eq!((found.rate, found.persistent, found.confirm), (Some(rate), true, Some(1000)));
+        }
+        assert_eq!((of("idle-connections").idle, of("idle-queues").idle), (5000, 100_000));
+        assert_eq!((of("consumers-1000").consumers, of("consumers-1000").queues), (1000, 1));
+        assert_eq!((of("requeue-loop").requeuers, of("requeue-loop").rate), (1, Some(1000)));
+    }
 
     #[test]
     fn every_preset_is_sound_and_named_once() {

@@ -13,7 +13,7 @@ use super::report::Report;
 use super::settings::{Mode, Settings};
 use super::traffic::Bench;
 use super::url::BrokerUrl;
-use super::{churn, idle};
+use super::{churn, idle, relay};
 
 /// Measures what the options say and prints the result.
 ///
@@ -23,6 +23,9 @@ pub fn run(args: &PerfArgs) -> Result<(), PerfError> {
     if args.list_presets {
         let lines = PRESETS.iter().map(|preset| format!("{:<22}{}\n", preset.name, preset.about));
         return print(&lines.collect::<Vec<_>>().concat());
+    }
+    if let Some(address) = &args.relay {
+        return relay::run(address, |address| eprintln!("relaying at {address}"));
     }
     let settings = args.settings()?;
     let url = BrokerUrl::parse(&args.url)?;
@@ -88,7 +91,6 @@ fn print(text: &str) -> Result<(), PerfError> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::relay;
     use super::*;
 
     fn phases(settings: &Settings) -> Result<Vec<super::super::report::Phase>, PerfError> {

@@ -63,9 +63,12 @@ impl Wish {
         }
     }
 
-    fn wanted(&self) -> Result<Topology> {
-        let topology = topology::from_definitions(&Value::Object(self.topology.clone()));
-        topology.map_err(|complaints| Refused::bad_request(complaints.join("; ")))
+    /// What is wanted, and what has to be done for it.
+    fn planned(&self, api: &Shared, login: &Login) -> Result<(Topology, Plan)> {
+        let wanted = topology::from_definitions(&Value::Object(self.topology.clone()));
+        let mut wanted = wanted.map_err(|complaints| Refused::bad_request(complaints.join("; ")))?;
+        let plan = planned(api, Some(login.user.as_str()), &mut wanted, self.options())?;
+        Ok((wanted, plan))
     }
 }
 
@@ -158,11 +161,8 @@ pub(super) async fn plan(
     Body(wish): Body<Wish>,
 ) -> Result<Json<Value>> {
     login.administrator()?;
-    let mut wanted = wish.wanted()?;
     // Checking passwords takes its time.
-    let plan = tokio::task::block_in_place(|| {
-        planned(&api, Some(login.user.as_str()), &mut wanted, wish.options())
-    })?;
+    let (_, plan) = tokio::task::block_in_place(|| wish.planned(&api, &login))?;
     Ok(Json(shown(&plan)))
 }
 
@@ -173,10 +173,9 @@ pub(super) async fn apply(
     Body(wish): Body<Wish>,
 ) -> Result<Json<Value>> {
     login.administrator()?;
-    let mut wanted = wish.wanted()?;
     let plan = tokio::task::block_in_place(|| {
         let _one_at_a_time = api.topology.applying.lock();
-        let plan = planned(&api, Some(login.user.as_str()), &mut wanted, wish.options())?;
+        let (wanted, plan) = wish.planned(&api, &login)?;
         if wish.digest.as_ref().is_some_and(|agreed| *agreed != digest(&plan)) {
             return Err(Refused::conflict("the broker has changed since the plan was made; plan again"));
         }

@@ -60,13 +60,18 @@ impl Ended {
 /// The binary with nothing from the environment.
 pub(crate) fn leveret() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_leveret"));
+    without_ours(&mut command);
+    command.stdin(Stdio::null());
+    command
+}
+
+/// Takes what cargo and the shell say to us from the environment.
+pub(crate) fn without_ours(command: &mut Command) {
     let ours: Vec<_> =
         std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("LEVERET_")).collect();
     for (name, _) in ours {
         command.env_remove(name);
     }
-    command.stdin(Stdio::null());
-    command
 }
 
 impl Cli {

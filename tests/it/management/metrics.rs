@@ -58,3 +58,77 @@ fn metrics_have_rabbitmq_s_names_and_true_values() {
     let text = scraped.get("/metrics/detailed?family=queue_coarse_metrics&vhost=none").is(200).text;
     assert!(!text.contains("a\\\"b"), "{text}");
 }
+
+/// What RabbitMQ's Overview dashboard for Grafana asks for, and the alert rules of its operator; and what the boards of
+/// before 3.8.10 asked for.
+const ASKED_FOR: &str = "
+    rabbitmq_build_info rabbitmq_identity_info rabbitmq_connections rabbitmq_channels rabbitmq_queues rabbitmq_consumers
+    rabbitmq_queue_messages rabbitmq_queue_messages_ready rabbitmq_queue_messages_unacked
+    rabbitmq_connections_opened_total rabbitmq_connections_closed_total rabbitmq_channels_opened_total
+    rabbitmq_channels_closed_total rabbitmq_queues_declared_total rabbitmq_queues_created_total
+    rabbitmq_queues_deleted_total rabbitmq_global_publishers rabbitmq_global_consumers
+    rabbitmq_global_messages_received_total rabbitmq_global_messages_received_confirm_total
+    rabbitmq_global_messages_routed_total rabbitmq_global_messages_confirmed_total
+    rabbitmq_global_messages_unroutable_returned_total rabbitmq_global_messages_unroutable_dropped_total
+    rabbitmq_global_messages_delivered_total rabbitmq_global_messages_redelivered_total
+    rabbitmq_global_messages_delivered_consume_manual_ack_total
+    rabbitmq_global_messages_delivered_consume_auto_ack_total rabbitmq_global_messages_delivered_get_manual_ack_total
+    rabbitmq_global_messages_delivered_get_auto_ack_total rabbitmq_global_messages_get_empty_total
+    rabbitmq_global_messages_acknowledged_total rabbitmq_global_messages_dead_lettered_expired_total
+    rabbitmq_global_messages_dead_lettered_rejected_total rabbitmq_global_messages_dead_lettered_maxlen_total
+    rabbitmq_global_messages_dead_lettered_delivery_limit_total
+    rabbitmq_global_messages_dead_lettered_confirmed_total rabbitmq_message_size_bytes_bucket
+    rabbitmq_message_size_bytes_sum rabbitmq_message_size_bytes_count rabbitmq_process_resident_memory_bytes
+    rabbitmq_resident_memory_limit_bytes rabbitmq_process_open_fds rabbitmq_process_max_fds
+    rabbitmq_disk_space_available_bytes rabbitmq_disk_space_available_limit_bytes rabbitmq_erlang_uptime_seconds
+    rabbitmq_alarms_memory_used_watermark rabbitmq_alarms_free_disk_space_watermark
+    rabbitmq_alarms_file_descriptor_limit rabbitmq_channel_messages_unroutable_returned_total
+    rabbitmq_channel_messages_unroutable_dropped_total rabbitmq_channel_messages_published_total
+    rabbitmq_channel_messages_confirmed_total rabbitmq_channel_messages_delivered_ack_total
+    rabbitmq_channel_messages_delivered_total rabbitmq_channel_messages_redelivered_total
+    rabbitmq_channel_messages_acked_total rabbitmq_channel_get_ack_total rabbitmq_channel_get_total
+    rabbitmq_channel_get_empty_total rabbitmq_channel_consumers rabbitmq_queue_messages_published_total";
+
+#[test]
+fn what_rabbitmq_s_dashboard_and_alerts_ask_for_is_there() {
+    let broker = Broker::new();
+    let scraped = Http::at(listening(&broker, "metrics"));
+    let text = scraped.get("/metrics").is(200).text;
+    let there = |name: &str| {
+        text.lines().any(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' '])))
+    };
+    let missing: Vec<_> = ASKED_FOR.split_whitespace().filter(|name| !there(name)).collect();
+    assert!(missing.is_empty(), "{missing:?} in:\n{text}");
+}
+
+#[test]
+fn dead_letters_sizes_and_publishers_are_counted() {
+    let broker = Broker::new();
+    let scraped = Http::at(listening(&broker, "metrics"));
+    let mut client = broker.client();
+    client.declare("queue=q arguments={x-max-length:1,x-dead-letter-exchange:amq.fanout}");
+    client.declare("queue=mortal arguments={x-message-ttl:0,x-dead-letter-exchange:amq.fanout}");
+    client.confirms();
+    for body in ["1", "2", &"x".repeat(101)] {
+        client.publish_confirmed("routing_key=q", "", body);
+    }
+    client.publish_confirmed("routing_key=mortal", "", "late");
+    let got = client.ask("basic.get queue=q", "basic.get-ok");
+    client.say(&format!("basic.reject delivery_tag={}", got.tag()));
+    client.wait_ready("q", 0);
+    let _idle = broker.client();
+    let text = scraped.get("/metrics").is(200).text;
+    let strategy = "queue_type=\"rabbit_classic_queue\",dead_letter_strategy=\"at_most_once\"";
+    for line in [
+        format!("rabbitmq_global_messages_dead_lettered_maxlen_total{{{strategy}}} 2"),
+        format!("rabbitmq_global_messages_dead_lettered_rejected_total{{{strategy}}} 1"),
+        format!("rabbitmq_global_messages_dead_lettered_expired_total{{{strategy}}} 1"),
+        "rabbitmq_global_publishers{protocol=\"amqp091\"} 1".to_owned(),
+        "rabbitmq_message_size_bytes_bucket{protocol=\"amqp091\",le=\"100\"} 3".to_owned(),
+        "rabbitmq_message_size_bytes_bucket{protocol=\"amqp091\",le=\"1000\"} 4".to_owned(),
+        "rabbitmq_message_size_bytes_bucket{protocol=\"amqp091\",le=\"+Inf\"} 4".to_owned(),
+        "rabbitmq_message_size_bytes_sum{protocol=\"amqp091\"} 107".to_owned(),
+    ] {
+        assert!(text.lines().any(|have| have == line), "{line} in:\n{text}");
+    }
+}

@@ -1,0 +1,46 @@
+//! Who connects through a proxy, and for whom: PROXY headers, in front of AMQP and of HTTP.
+
+use std::io;
+use std::net::SocketAddr;
+
+use ipnet::IpNet;
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
+
+use crate::wire::proxy_header::{Ends, Progress, parse};
+
+/// The networks whose connections begin with a PROXY header.
+#[derive(Clone, Debug, Default)]
+pub struct Proxies(Vec<IpNet>);
+
+impl Proxies {
+    /// These; none is fine.
+    pub fn new(networks: Vec<IpNet>) -> Self {
+        Self(networks)
+    }
+
+    /// Whether who connects from there has to say for whom.
+    pub fn trust(&self, address: SocketAddr) -> bool {
+        self.0.iter().any(|network| network.contains(&address.ip().to_canonical()))
+    }
+}
+
+/// Reads a PROXY header, and not a byte more: the client and the address it connected to; `None`: the proxy speaks
+/// for itself.
+///
+/// # Errors
+/// When it ends early or is no such header.
+pub async fn header(socket: &mut TcpStream) -> io::Result<Option<Ends>> {
+    let mut bytes = Vec::new();
+    loop {
+        match parse(&bytes) {
+            Ok(Progress::Done(ends)) => return Ok(ends),
+            Ok(Progress::Needs(more)) => {
+                let known = bytes.len();
+                bytes.resize(known + more, 0);
+                socket.read_exact(&mut bytes[known..]).await?;
+            }
+            Err(error) => return Err(io::Error::new(io::ErrorKind::InvalidData, error)),
+        }
+    }
+}

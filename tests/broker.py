@@ -1,0 +1,73 @@
+"""A broker of one's own, for tests that drive it from outside."""
+
+import os
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
+START_S = 30
+
+
+class Missing(Exception):
+    pass
+
+
+def need(*tools):
+    for tool in tools:
+        if shutil.which(tool) is None:
+            raise Missing(f"{tool} is not installed")
+
+
+def call(*command, **more):
+    done = subprocess.run([str(c) for c in command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **more)
+    if done.returncode:
+        raise Missing(f"{' '.join(map(str, command))} failed:\n{done.stdout[-3000:]}")
+    return done.stdout
+
+
+def end(process):
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(30)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+class Broker:
+    """On a folder and ports of its own. Entered, it gives the addresses: `amqp`, `http`, `metrics`."""
+
+    def __init__(self, binary=None):
+        """Without `binary` it is built."""
+        self.binary = binary
+
+    def __enter__(self):
+        if self.binary is None:
+            need("cargo")
+            call("cargo", "build", "-q", "--bin", "leveret", cwd=ROOT)
+            self.binary = TARGET / "debug/leveret"
+        self.folder = tempfile.TemporaryDirectory(prefix="leveret-test-")
+        self.log = pathlib.Path(self.folder.name) / "log"
+        with self.log.open("w") as log:
+            self.process = subprocess.Popen(
+                [self.binary, "serve", "--data-dir", self.folder.name + "/data", "--amqp-listen", "127.0.0.1:0",
+                 "--http-listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"],
+                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log,
+            )
+        late = time.monotonic() + START_S
+        while time.monotonic() < late and self.process.poll() is None:
+            said = dict(re.findall(r"(amqp|http|metrics) listening on ([0-9.]+:\d+)", self.log.read_text()))
+            if len(said) == 3:
+                return said
+            time.sleep(0.02)
+        raise Missing(f"the broker does not start:\n{self.log.read_text()}")
+
+    def __exit__(self, *_):
+        end(self.process)
+        self.folder.cleanup()

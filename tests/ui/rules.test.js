@@ -1,0 +1,110 @@
+// Who may do what, and how much of it: topic permissions, limits, operators' policies.
+import assert from 'node:assert/strict';
+import { after, afterEach, before, beforeEach, test } from 'node:test';
+import { api, eventually, launch, logIn, open, URL_BASE } from './browser.js';
+
+const USER_NAME = 'ui-test-ruled';
+const VHOST = 'ui-test-ruled';
+const POLICY = 'ui-test-operator';
+let browser;
+let page;
+
+async function cleanUp() {
+  await api('DELETE', `users/${USER_NAME}`);
+  await api('DELETE', `vhosts/${VHOST}`);
+  await api('DELETE', `operator-policies/%2F/${POLICY}`);
+  await api('DELETE', 'queues/%2F/ui-test-ruled');
+}
+
+before(async () => { browser = await launch(); });
+after(async () => {
+  await cleanUp();
+  await browser?.close();
+});
+beforeEach(async () => {
+  await cleanUp();
+  await api('PUT', `users/${USER_NAME}`, { password: 'x', tags: '' });
+  await api('PUT', `vhosts/${VHOST}`, {});
+  page = await open(browser);
+  await logIn(page);
+});
+afterEach(() => page.context().close());
+const dialog = () => page.locator('dialog[open]');
+const card = (title) => page.locator('section.card', { has: page.getByRole('heading', { name: title, exact: true }) });
+
+test('routing keys are restricted by exchange, and the restriction is lifted', async () => {
+  await page.goto(`${URL_BASE}/#/user/${USER_NAME}`);
+  const topics = card('Topic permissions');
+  await topics.getByText('None: all routing keys.').waitFor();
+  await topics.getByLabel('Publish with').fill('(');
+  await topics.getByRole('button', { name: 'Restrict' }).click();
+  await topics.getByRole('alert').waitFor();
+  await topics.getByLabel('Publish with').fill('^{username}\\.');
+  await topics.getByRole('button', { name: 'Restrict' }).click();
+  await page.getByText(`Routing keys of ${USER_NAME} on amq.topic are restricted.`).waitFor();
+  const [set] = await api('GET', `topic-permissions/%2F/${USER_NAME}`);
+  assert.deepEqual([set.exchange, set.write, set.read], ['amq.topic', '^{username}\\.', '.*']);
+  await topics.locator('tbody').getByText('^{username}\\.').waitFor();
+  await topics.getByRole('button', { name: 'Lift the restriction on amq.topic' }).click();
+  await dialog().getByRole('button', { name: 'Lift' }).click();
+  await topics.getByText('None: all routing keys.').waitFor();
+});
+
+test('a permission is given and taken away', async () => {
+  await page.goto(`${URL_BASE}/#/user/${USER_NAME}`);
+  const rights = card('Permissions');
+  await rights.getByLabel('Virtual host').selectOption(VHOST);
+  await rights.getByRole('button', { name: 'Grant' }).click();
+  await page.getByText(`${USER_NAME} may use ${VHOST}.`).waitFor();
+  await rights.getByRole('button', { name: `Take away ${VHOST}` }).click();
+  await dialog().getByRole('button', { name: 'Take away' }).click();
+  await page.getByText(`${USER_NAME} may no longer use ${VHOST}.`).waitFor();
+  assert.deepEqual(await api('GET', `users/${USER_NAME}/permissions`), []);
+});
+
+test('limits of a user are set and taken away', async () => {
+  await page.goto(`${URL_BASE}/#/user/${USER_NAME}`);
+  const limits = card('Limits');
+  await limits.getByLabel('Connections, at most').fill('3');
+  await limits.getByRole('button', { name: 'Set limits' }).click();
+  await page.getByText(`Limits of ${USER_NAME} are set.`).waitFor();
+  assert.deepEqual((await api('GET', `user-limits/${USER_NAME}`))[0].value, { 'max-connections': 3 });
+  await eventually('the form shows it', async () => (await limits.getByLabel('Connections, at most').inputValue()) === '3');
+  await limits.getByLabel('Connections, at most').fill('');
+  await limits.getByRole('button', { name: 'Set limits' }).click();
+  await eventually('it is gone', async () => (await api('GET', `user-limits/${USER_NAME}`)).length === 0);
+});
+
+test('limits of a virtual host are set, shown, and taken away', async () => {
+  await page.goto(`${URL_BASE}/#/vhosts`);
+  await page.getByRole('button', { name: `Limits of ${VHOST}` }).click();
+  await dialog().getByLabel('Queues, at most').fill('5');
+  await dialog().getByRole('button', { name: 'Save' }).click();
+  await page.getByRole('row', { name: VHOST }).getByText('max-queues 5').waitFor();
+  await page.getByRole('button', { name: `Limits of ${VHOST}` }).click();
+  assert.equal(await dialog().getByLabel('Queues, at most').inputValue(), '5');
+  await dialog().getByLabel('Queues, at most').fill('');
+  await dialog().getByRole('button', { name: 'Save' }).click();
+  await eventually('it is gone', async () => (await api('GET', `vhost-limits/${VHOST}`)).length === 0);
+});
+
+test('an operator policy bounds what a queue asks for; its wrong input stays in the form', async () => {
+  await api('PUT', 'queues/%2F/ui-test-ruled', { durable: true, arguments: { 'x-max-length': 1000 } });
+  await page.goto(`${URL_BASE}/#/policies`);
+  await page.getByRole('button', { name: 'New operator policy' }).click();
+  await dialog().getByLabel('Name', { exact: true }).fill(POLICY);
+  await dialog().getByLabel('Pattern of names').fill('^ui-test-ruled$');
+  await dialog().getByLabel('Definition').fill('dead-letter-exchange=x');
+  await dialog().getByRole('button', { name: 'Save' }).click();
+  await dialog().getByRole('alert').getByText('dead-letter-exchange').waitFor();
+  await dialog().getByLabel('Definition').fill('max-length=10');
+  await dialog().getByRole('button', { name: 'Save' }).click();
+  await page.getByText(`Policy ${POLICY} is set.`).waitFor();
+  await page.goto(`${URL_BASE}/#/queue/%2F/ui-test-ruled`);
+  await page.getByText('Holds at most 10 ready messages.').waitFor();
+  await page.getByText(`operator policy ${POLICY}`, { exact: true }).waitFor();
+  await page.goto(`${URL_BASE}/#/policies`);
+  await page.getByRole('button', { name: `Delete policy ${POLICY}` }).click();
+  await dialog().getByRole('button', { name: 'Delete' }).click();
+  await page.getByText(`Policy ${POLICY} is deleted.`).waitFor();
+});
