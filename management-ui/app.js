@@ -21,7 +21,7 @@ function Page({ name, parts }) {
 	return html`<${loaded.Page} key=${parts.join('\n')} parts=${parts} />`;
 }
 
-const typing = (e) => e.target instanceof HTMLElement && (e.target.isContentEditable || /^(input|select|textarea)$/i.test(e.target.tagName));
+const typing = (e) => /^(input|select|textarea)$/i.test(e.target.tagName);
 
 function useKeys(setHelp) {
 	useEffect(() => {

@@ -6,7 +6,6 @@ export * from './lib/flow.js';
 export * from './lib/format.js';
 export * from './lib/html.js';
 export * from './lib/layout.js';
-export * from './lib/live.js';
 export * from './lib/poll.js';
 export * from './lib/prefs.js';
 export * from './lib/route.js';

@@ -11,7 +11,7 @@ type AddFinding = (level: Finding["level"], text: string, why: string, href?: st
 type SegmentedProps = {label: string, of: [any, string][], value: any, choose: (value: any) => void};
 type StaleProps = {error: any, gone?: string};
 /** what is undefined cannot be done */
-type StepsProps = {what: string, back?: () => void, on?: () => void, between?: any, names?: [string, string], children?: any};
+type StepsProps = {what: string, back?: () => void, on?: () => void, between?: any, children?: any};
 type HeadProps = {title: any, note?: any, children?: any, actions?: any};
 /** of: given what closes it */
 type OpensProps = {label: any, of: (close: () => void) => any, class?: string, disabled?: boolean, title?: string, plus?: boolean, name?: string};
@@ -22,6 +22,7 @@ type RightsProps = {title: string, note: string, of: Poll, where: string, name: 
 type UsePoll = (where: string | null, everyMs: number, query?: Record<string, unknown>, onData?: (data: any) => void) => Poll;
 /** here: only what is around this one */
 type LayOut = (things: {id: string, kind: 'exchange' | 'queue', name: string}[], edges: Edge[], here?: string) => {nodes: Map<string, Placed>, width: number, height: number};
+type ChartOptions = (series: Series[], span: number, width: number, height: number, onPoint: (i: number | null) => void) => any;
 type CardProps = {title?: any, note?: any, tools?: any, label?: string, id?: string, children?: any};
 /** kind: `queue` or `exchange`; fields: besides vhost, name and arguments */
 type DeclareProps = {kind: string, fields: any[], example: string, onClose: () => void};

@@ -29,5 +29,5 @@ export const Segmented = ({ label, of, value, choose }) => html`<div class="segm
 	<button type="button" class="small" key=${name} aria-pressed=${String(v === value)} onClick=${() => choose(v)}>${name}</button>`)}</div>`;
 
 /** To the pages before and behind. @param {StepsProps} props */
-export const Steps = ({ what, back, on, between, children, names = ['Previous', 'Next'] }) => (back || on || children) && html`<nav class="pager" aria-label="Pages of ${what}">${children}<span class="spacer" />${(back || on) && html`
-	<button class="small" disabled=${!back} onClick=${back}>${names[0]}</button>${between}<button class="small" disabled=${!on} onClick=${on}>${names[1]}</button>`}</nav>`;
+export const Steps = ({ what, back, on, between, children }) => (back || on || children) && html`<nav class="pager" aria-label="Pages of ${what}">${children}<span class="spacer" />${(back || on) && html`
+	<button class="small" disabled=${!back} onClick=${back}>Previous</button>${between}<button class="small" disabled=${!on} onClick=${on}>Next</button>`}</nav>`;

@@ -10,8 +10,8 @@ const css = (name) => getComputedStyle(document.documentElement).getPropertyValu
 
 const plotted = (series, ring) => [ring.map((s) => s.at), ...series.map(({ key }) => ring.map((s) => s[key] ?? null))];
 
-/** @param {Series[]} series @param {number} span seconds @param {(i: number | null) => void} onPoint */
-function options(series, span, width, height, onPoint) {
+/** @type {ChartOptions} */
+const options = (series, span, width, height, onPoint) => {
 	const ink = css('--ink-2');
 	const grid = { stroke: css('--line'), width: 1 };
 	const font = '11px system-ui, sans-serif';
@@ -44,7 +44,7 @@ function options(series, span, width, height, onPoint) {
 		],
 		hooks: { setCursor: [(u) => onPoint(u.cursor.idx ?? null)] },
 	};
-}
+};
 
 /** @param {ChartProps} props */
 export function Chart({ title, series, ring, unit, at, low, span = 600 }) {

@@ -52,7 +52,7 @@ export function Delayed({ vhost, exchange }) {
 			<${Loaded} of=${poll} lines=${3}>${(data) => html`${data.items.length
 				? html`<${Table} label="Delayed messages" columns=${columns} rows=${data.items} id=${(m) => m.id} />`
 				: html`<${Empty} title="Nothing waits here">A message published with the header <code>x-delay</code> (milliseconds) waits here until its time has come.<//>`}
-				<${Steps} what="delayed messages" names=${['Earlier', 'Later']} back=${pages.length ? () => setPages(pages.slice(0, -1)) : undefined} on=${data.next ? () => setPages([...pages, data.next]) : undefined} />`}<//>
+				<${Steps} what="delayed messages" back=${pages.length ? () => setPages(pages.slice(0, -1)) : undefined} on=${data.next ? () => setPages([...pages, data.next]) : undefined} />`}<//>
 			${seen && (seen.error ? html`<div class="body"><${Problem} error=${seen.error} /></div>` : html`<${Message} key=${seen.id} m=${{ ...seen, exchange }} n=${seen.id.split('-')[1]} />`)}
 		<//>
 		${moving && html`<${FormDialog} narrow title="Another time for this message" submit="Reschedule" onSubmit=${reschedule} onClose=${() => move(null)}

@@ -18,9 +18,9 @@ const COLUMNS = [
 /** @param {PreviewProps} props */
 function Preview({ read: { name, report } }) {
 	const rows = [...report.conflicts, ...report.create];
-	return html`<div class="card"><header><h3>${name}</h3><span class="muted">${plural(report.create.length, 'change')}, ${count(report.unchanged)} there already${report.conflicts.length ? `, ${count(report.conflicts.length)} refused` : ''}</span></header>
+	return html`<${Card} title=${name} note="${plural(report.create.length, 'change')}, ${count(report.unchanged)} there already${report.conflicts.length ? `, ${count(report.conflicts.length)} refused` : ''}">
 		${rows.length > 0 && html`<div class="scroll"><${Table} label="What an import would do" columns=${COLUMNS} rows=${rows.slice(0, ROWS_MAX)} id=${(d) => JSON.stringify(d)} /></div>`}
-		${rows.length > ROWS_MAX && html`<div class="foot muted">The first ${ROWS_MAX} of ${count(rows.length)}.</div>`}</div>`;
+		${rows.length > ROWS_MAX && html`<div class="foot muted">The first ${ROWS_MAX} of ${count(rows.length)}.</div>`}<//>`;
 }
 
 export default function Definitions() {

@@ -363,3 +363,151 @@ fn wake(writer: Option<std::task::Waker>) {
         writer.wake();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+    use std::net::SocketAddr;
+    use std::pin::Pin;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::{Context, Poll};
+
+    use leveret_queues::store::memory::MemStore;
+    use tokio::io::ReadBuf;
+
+    use super::*;
+    use crate::broker::broker::Found;
+    use crate::broker::definitions::DefinitionStore;
+    use crate::broker::limits::Limits;
+    use crate::broker::names::ConnectionId;
+    use crate::broker::security::Security;
+    use crate::session::connection::Peer;
+    use crate::wire::control::write_method;
+    use crate::wire::hot_out::put_body;
+    use crate::wire::method::{AMQPClass, basic, channel, connection, queue};
+
+    /// Full reads that the socket has to offer.
+    const READS: usize = 300;
+
+    struct Nowhere;
+
+    impl DefinitionStore for Nowhere {
+        fn commit(&self, _: &[(String, Option<Vec<u8>>)]) -> Result<(), String> {
+            Ok(())
+        }
+
+        fn next_id(&self) -> Result<u64, String> {
+            Ok(1)
+        }
+    }
+
+    /// A socket that always has more to read and always takes what is written.
+    #[derive(Clone)]
+    struct Flood {
+        opening: Arc<Vec<u8>>,
+        publishes: Arc<Vec<u8>>,
+        opened: bool,
+        reads: Arc<AtomicUsize>,
+        /// Reads that came before the first delivery was written.
+        before: Arc<AtomicUsize>,
+    }
+
+    impl AsyncRead for Flood {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            room: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            if !self.opened {
+                self.opened = true;
+                room.put_slice(&self.opening);
+            } else if self.reads.fetch_add(1, Ordering::Relaxed) < READS {
+                let publishes = Arc::clone(&self.publishes);
+                room.put_slice(&publishes);
+            }
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    impl AsyncWrite for Flood {
+        fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+            // Deliveries are the only long thing.
+            if bytes.len() > 10_000 {
+                self.before.fetch_min(self.reads.load(Ordering::Relaxed), Ordering::Relaxed);
+            }
+            Poll::Ready(Ok(bytes.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    fn opening() -> Vec<u8> {
+        let mut out = b"AMQP\0\0\x09\x01".to_vec();
+        let start_ok = connection::StartOk {
+            client_properties: crate::wire::method::FieldTable::default(),
+            mechanism: "PLAIN".into(),
+            response: "\0guest\0guest".into(),
+            locale: "en_US".into(),
+        };
+        let tune_ok = connection::TuneOk { channel_max: 8, frame_max: 131_072, heartbeat: 0 };
+        let open = connection::Open { virtual_host: "/".into() };
+        let declare = queue::Declare { queue: "q".into(), ..queue::Declare::default() };
+        let consume = basic::Consume { queue: "q".into(), no_ack: true, ..basic::Consume::default() };
+        for (channel, method) in [
+            (0, AMQPClass::Connection(connection::AMQPMethod::StartOk(start_ok))),
+            (0, AMQPClass::Connection(connection::AMQPMethod::TuneOk(tune_ok))),
+            (0, AMQPClass::Connection(connection::AMQPMethod::Open(open))),
+            (1, AMQPClass::Channel(channel::AMQPMethod::Open(channel::Open {}))),
+            (1, AMQPClass::Queue(queue::AMQPMethod::Declare(declare))),
+            (1, AMQPClass::Basic(basic::AMQPMethod::Consume(consume))),
+        ] {
+            write_method(&mut out, channel, &method);
+        }
+        out
+    }
+
+    fn publishes() -> Vec<u8> {
+        let publish = basic::Publish { routing_key: "q".into(), ..basic::Publish::default() };
+        let mut one = Vec::new();
+        write_method(&mut one, 1, &AMQPClass::Basic(basic::AMQPMethod::Publish(publish)));
+        one.extend(b"\x02\0\x01\0\0\0\x0e\0\x3c\0\0\0\0\0\0\0\0\x04\0\0\0\xce");
+        put_body(&mut one, 1, &[7; 1024], 131_072);
+        one.repeat(200)
+    }
+
+    #[test]
+    fn a_writer_has_its_turn_while_there_is_always_more_to_read() {
+        let found = Found { definitions: Vec::new(), queues: HashMap::new() };
+        let (store, definitions) = (Arc::new(MemStore::new()), Box::new(Nowhere));
+        let broker =
+            Broker::start(Limits::default(), Security::default(), store, definitions, found, now).unwrap();
+        let outbox = Outbox::new(1 << 20);
+        let local = SocketAddr::from(([127, 0, 0, 1], 1));
+        let peer = Peer { address: local, local, tls: None };
+        let session = Connection::new(Arc::clone(&broker), ConnectionId(1), peer, Arc::clone(&outbox));
+        let socket = Flood {
+            opening: Arc::new(opening()),
+            publishes: Arc::new(publishes()),
+            opened: false,
+            reads: Arc::default(),
+            before: Arc::new(AtomicUsize::new(usize::MAX)),
+        };
+        let before = Arc::clone(&socket.before);
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let (read, write) = (socket.clone(), socket);
+        runtime.block_on(async {
+            let deadline = Instant::now() + Duration::from_mins(1);
+            let serving = serve(read, write, Box::new(session), outbox, broker, Control::new(), deadline);
+            tokio::spawn(serving).await.unwrap();
+        });
+        let before = before.load(Ordering::Relaxed);
+        assert!(before < 10, "{before} reads before the first delivery was written");
+    }
+}
