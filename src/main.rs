@@ -2,9 +2,41 @@
 
 use std::process::ExitCode;
 
+use libmimalloc_sys::{mi_option_set, mi_option_t};
+
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// `mi_option_purge_delay` of mimalloc 3, which the bindings do not name.
+const PURGE_DELAY: mi_option_t = 15;
+
+/// Milliseconds after which freed memory goes back to the system. Of the default, a second, a filling broker at 700 MB/s
+/// keeps a hundred megabytes that nobody uses; at 10 ms the system calls cost a sixth of its CPU time.
+const PURGE_DELAY_MS: i64 = 100;
+
 fn main() -> ExitCode {
+    #[expect(
+        unsafe_code,
+        reason = "the allocator has no safe call for it; measured: 60 to 100 MiB less resident memory"
+    )]
+    // SAFETY: it stores a number in an atomic; the option exists in the version that is linked (see the test).
+    unsafe {
+        mi_option_set(PURGE_DELAY, PURGE_DELAY_MS);
+    }
     leveret::cli::main()
+}
+
+#[cfg(test)]
+mod tests {
+    use libmimalloc_sys::mi_option_get;
+
+    use super::*;
+
+    #[test]
+    fn the_option_is_the_one_whose_default_is_a_second() {
+        #[expect(unsafe_code, reason = "the allocator has no safe call for it")]
+        // SAFETY: it reads a number.
+        let default = unsafe { mi_option_get(PURGE_DELAY) };
+        assert_eq!(default, 1000);
+    }
 }

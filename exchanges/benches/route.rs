@@ -12,7 +12,7 @@ use leveret_exchanges::{
 fn router(exchange: &str, count: u32, binding: impl Fn(u32) -> (String, Args)) -> Router<u32> {
     let mut router = Router::new();
     for queue in 0..count {
-        router.queue_named(&format!("queue-{queue}"), queue, true);
+        router.queue_named(format!("queue-{queue}"), queue, true);
         let (key, args) = binding(queue);
         let bound = router.bind(exchange, Destination::Queue(queue), &key, args);
         bound.expect("binds");

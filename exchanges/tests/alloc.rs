@@ -37,7 +37,7 @@ static ALLOCATOR: Counting = Counting;
 fn routing_allocates_nothing_in_steady_state_and_bindings_stay_small() {
     let mut router = Router::new();
     for queue in 0..1000_u32 {
-        router.queue_named(&format!("queue-{queue}"), queue, true);
+        router.queue_named(format!("queue-{queue}"), queue, true);
     }
     let all = ExchangeSpec { kind: "fanout", ..ExchangeSpec::default() };
     router.declare("all", all).expect("declares");
@@ -84,7 +84,7 @@ fn bytes_per_binding(exchange: &str, limit: usize) {
     let before = BYTES.load(Ordering::Relaxed);
     let mut router = Router::new();
     for queue in 0..1000_u32 {
-        router.queue_named(&format!("queue-{queue}"), queue, true);
+        router.queue_named(format!("queue-{queue}"), queue, true);
     }
     for binding in 0..100_000_u32 {
         let key = format!("region.{binding}.*.sensor");

@@ -284,7 +284,7 @@ fn apply(step: Step, router: &mut Router<u32>, model: &mut Model, scratch: &mut 
             assert_eq!(removed.bindings.len(), before - model.bindings.len());
         }
         Step::QueueNamed(queue) => {
-            let new = router.queue_named(&format!("q{queue}"), queue, true);
+            let new = router.queue_named(format!("q{queue}"), queue, true);
             assert_eq!(new, model.queues.insert(queue));
         }
         Step::Policy(name, to) => {
@@ -390,7 +390,7 @@ proptest! {
         let mut router = Router::new();
         let mut alive = Vec::new();
         for (queue, pattern) in (0_u32..).zip(&patterns) {
-            router.queue_named(&format!("q{queue}"), queue, true);
+            router.queue_named(format!("q{queue}"), queue, true);
             router.bind("amq.topic", Destination::Queue(queue), pattern, Args::EMPTY).expect("binds");
         }
         for ((queue, pattern), removed) in (0_u32..).zip(&patterns).zip(removed) {
@@ -425,7 +425,7 @@ proptest! {
         let mut router = Router::new();
         let mut alive = Vec::new();
         for (queue, args) in (0_u32..).zip(&bindings) {
-            router.queue_named(&format!("q{queue}"), queue, true);
+            router.queue_named(format!("q{queue}"), queue, true);
             router.bind("amq.headers", Destination::Queue(queue), "", args_of(args)).expect("binds");
         }
         for ((queue, args), removed) in (0_u32..).zip(&bindings).zip(removed) {

@@ -17,8 +17,8 @@ fn open(dir: &Path) -> Definitions {
 }
 
 fn all(definitions: &Definitions) -> Vec<(String, String)> {
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    definitions.all().into_iter().map(|(key, value)| (key, text(value))).collect()
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    definitions.all().iter().map(|(key, value)| (key.to_string(), text(value))).collect()
 }
 
 fn pair(key: &str, value: &str) -> (String, String) {
@@ -146,6 +146,28 @@ fn commits_of_many_threads_are_all_there() {
     assert_eq!(definitions.all().len(), 400);
     drop(definitions);
     assert_eq!(open(dir.path()).all().len(), 400);
+}
+
+#[test]
+fn the_database_alone_holds_what_it_took_in_many_batches() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut expected = Vec::new();
+    {
+        let definitions = open(dir.path());
+        for n in 0..600 {
+            definitions.commit(&[set(&format!("{n:04}"), "one by one")]).unwrap();
+            expected.push(pair(&format!("{n:04}"), "one by one"));
+        }
+        let together: Vec<_> = (600..1200).map(|n| set(&format!("{n:04}"), "together")).collect();
+        definitions.commit(&together).unwrap();
+        expected.extend((600..1200).map(|n| pair(&format!("{n:04}"), "together")));
+        definitions.commit(&[("0000".into(), None)]).unwrap();
+        expected.remove(0);
+    }
+    for file in ["definitions.journal", "definitions.snapshot.json"] {
+        std::fs::remove_file(dir.path().join(file)).unwrap();
+    }
+    assert_eq!(all(&open(dir.path())), expected);
 }
 
 #[test]

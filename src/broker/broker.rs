@@ -97,7 +97,7 @@ impl From<Refusal> for StartError {
 /// What was found on stable storage.
 pub struct Found {
     /// All definitions, by key.
-    pub definitions: Vec<(String, Vec<u8>)>,
+    pub definitions: Vec<(Arc<str>, Arc<[u8]>)>,
     /// What the store holds of each queue.
     pub queues: HashMap<QueueId, RecoveredQueue>,
 }
@@ -145,7 +145,8 @@ impl Broker {
     fn load(&self, found: Found, now: Millis) -> Result<(), StartError> {
         let Found { definitions, mut queues } = found;
         // Ends before bindings, vhosts before all.
-        let mut sorted: Vec<_> = definitions.iter().map(|(key, value)| (rank(key), key, value)).collect();
+        let mut sorted: Vec<_> =
+            definitions.iter().map(|(key, value)| (rank(key), &**key, &**value)).collect();
         sorted.sort_by_key(|(rank, key, _)| (*rank, *key));
         for (_, key, value) in sorted {
             self.load_one(key, value, &mut queues, now)

@@ -1,4 +1,8 @@
 //! One budget for the bodies that all queues hold in memory.
+//!
+//! The budget is of bodies as such; allocating, indexing and writing them takes more, by a share that depends on their
+//! size and on the order in which they go. So bodies are not given all of it blindly: the limit for them is moved until the
+//! whole process takes an eighth more than the budget, within half of the budget and all of it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -7,6 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub struct Memory {
     held: AtomicU64,
     budget: AtomicU64,
+    limit: AtomicU64,
     reads_ahead: AtomicU64,
     reads_late: AtomicU64,
 }
@@ -17,6 +22,7 @@ impl Memory {
         Self {
             held: AtomicU64::new(0),
             budget: AtomicU64::new(budget),
+            limit: AtomicU64::new(first_limit(budget)),
             reads_ahead: AtomicU64::new(0),
             reads_late: AtomicU64::new(0),
         }
@@ -47,14 +53,40 @@ impl Memory {
         self.held.load(Ordering::Relaxed)
     }
 
-    /// Bytes allowed.
+    /// Bytes of the budget.
     pub fn budget(&self) -> u64 {
         self.budget.load(Ordering::Relaxed)
     }
 
-    /// Allows another number of bytes.
+    /// Bytes that bodies may take now.
+    pub fn limit(&self) -> u64 {
+        self.limit.load(Ordering::Relaxed)
+    }
+
+    /// Gives another budget.
     pub fn allow(&self, budget: u64) {
         self.budget.store(budget, Ordering::Relaxed);
+        self.limit.store(first_limit(budget), Ordering::Relaxed);
+    }
+
+    /// Moves the limit, now that the process takes `resident` bytes in all. For one caller at a time, a few times a second.
+    pub fn observe(&self, resident: u64) {
+        let (budget, limit) = (self.budget(), self.limit());
+        let aim = budget.saturating_add(budget / 8);
+        let moved = if resident > aim {
+            limit.saturating_sub((resident - aim) / 4)
+        } else if self.is_close() {
+            // What is free now is not all for bodies.
+            limit.saturating_add((aim - resident) / 16)
+        } else {
+            limit
+        };
+        self.limit.store(moved.clamp(budget / 2, budget), Ordering::Relaxed);
+    }
+
+    /// Whether bodies come close to their limit, so that it should be looked at often.
+    pub fn is_close(&self) -> bool {
+        self.held() > self.limit() / 4 * 3
     }
 
     /// What one queue may keep of its head when memory is short, in bytes: enough to serve its
@@ -63,13 +95,65 @@ impl Memory {
         (self.budget() / 64).clamp(64 * 1024, 4 * 1024 * 1024)
     }
 
-    /// Whether so much is held beyond the budget that publishers have to wait for it to be given back.
+    /// Whether so much is held beyond the limit that publishers have to wait for it to be given back.
     pub fn is_overdrawn(&self) -> bool {
-        self.held() > self.budget() + self.budget() / 16
+        let limit = self.limit();
+        self.held() > limit.saturating_add(limit / 16)
     }
 
     /// Whether queues should give bodies back to the disk.
     pub fn is_short(&self) -> bool {
-        self.held() > self.budget()
+        self.held() > self.limit()
+    }
+}
+
+/// Before it is known what the process takes besides: about where a backlog of 1 KiB messages ends up.
+const fn first_limit(budget: u64) -> u64 {
+    budget / 8 * 5
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Memory;
+
+    const MIB: u64 = 1 << 20;
+
+    /// What a process that takes `besides` and 1.3 times its bodies ends up with.
+    fn settled(budget: u64, besides: u64) -> (u64, u64) {
+        let memory = Memory::new(budget);
+        let resident = |memory: &Memory| besides + memory.held() / 10 * 13;
+        for _ in 0..1000 {
+            memory.moved(memory.held(), memory.limit());
+            memory.observe(resident(&memory));
+        }
+        (memory.limit(), resident(&memory))
+    }
+
+    #[test]
+    fn the_process_takes_an_eighth_more_than_the_budget() {
+        let (limit, resident) = settled(256 * MIB, 40 * MIB);
+        assert!((280 * MIB..=290 * MIB).contains(&resident), "{resident} at {limit}");
+    }
+
+    #[test]
+    fn bodies_keep_half_of_the_budget_whatever_else_takes_memory() {
+        assert_eq!(settled(256 * MIB, 4096 * MIB).0, 128 * MIB);
+    }
+
+    #[test]
+    fn the_limit_never_passes_the_budget() {
+        let memory = Memory::new(64 * MIB);
+        for _ in 0..1000 {
+            memory.moved(memory.held(), memory.limit());
+            memory.observe(memory.held());
+        }
+        assert_eq!(memory.limit(), 64 * MIB);
+    }
+
+    #[test]
+    fn a_limit_that_nobody_comes_close_to_stays() {
+        let memory = Memory::new(256 * MIB);
+        memory.observe(40 * MIB);
+        assert_eq!(memory.limit(), 160 * MIB);
     }
 }

@@ -170,11 +170,18 @@ impl Broker {
         let handle = QueueHandle::new(place, spec, installed, environment);
         entry.insert(Arc::clone(&handle));
         topology.by_name.insert(name.clone(), slot);
-        topology.router.queue_named(name.as_str(), slot, durable);
+        topology.router.queue_named(name.shared(), slot, durable);
         drop(topology);
         vhost.changed();
         handle.arm();
         handle
+    }
+
+    /// Has queues that nobody uses any more give back the room that they took at work. Called now and then.
+    pub fn rest_queues(&self) {
+        for queue in self.vhosts.iter().flat_map(|vhost| vhost.queues_and_hidden()) {
+            queue.rest();
+        }
     }
 
     /// The queue, if the caller's connection may use it at all.

@@ -20,7 +20,7 @@ pub(super) fn write(api: &Shared, totals: &Totals, text: &mut Text) {
         ("leveret_store_index_bytes", store.index_bytes.get()),
         ("leveret_messages_paged", totals.away),
         ("leveret_message_memory_bytes", api.broker.memory().held()),
-        ("leveret_message_memory_limit_bytes", api.broker.memory().budget()),
+        ("leveret_message_memory_limit_bytes", api.broker.memory().limit()),
     ] {
         text.gauge(name, value);
     }

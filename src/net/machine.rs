@@ -1,4 +1,4 @@
-//! The one task that looks at the disk's free space and the process's memory, for the alarms.
+//! The one task that looks at the disk's free space and the process's memory, for the alarms and the messages' budget.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use crate::broker::alarms::Seen;
 /// How often it looks. The log may grow by some hundred megabytes meanwhile, and makes its files ahead.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// The same while the disk's free space is near its limit.
+/// The same while the disk's free space or the messages' memory is near its limit.
 const CLOSE_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Looks for as long as the broker lives. The first look is made before anyone is listened to.
@@ -22,9 +22,12 @@ pub(super) fn start(broker: Arc<Broker>, folder: &Path) {
 
 async fn run(broker: Arc<Broker>, folder: PathBuf) {
     loop {
-        let close = broker.alarms.is_disk_close() || broker.alarms.is_raised();
+        let close = broker.alarms.is_disk_close() || broker.alarms.is_raised() || broker.memory().is_close();
         tokio::time::sleep(if close { CLOSE_INTERVAL } else { INTERVAL }).await;
         let seen = tokio::task::block_in_place(|| look(&folder));
+        if let Some(resident) = seen.resident {
+            broker.memory().observe(resident);
+        }
         if broker.alarms.observe(seen) {
             broker.relieve();
         }

@@ -68,6 +68,7 @@ impl Server {
         machine::start(Arc::clone(&broker), data_dir);
         tokio::spawn(timer::run(Arc::clone(&broker)));
         tokio::spawn(timer::relieve_memory(Arc::clone(&broker)));
+        tokio::spawn(timer::rest_queues(Arc::clone(&broker)));
         let shared = Shared { broker, next_id: AtomicU64::new(1), connections: DashMap::new(), proxies };
         Self { shared: Arc::new(shared), stop: watch::Sender::new(false), opened: watch::Sender::new(false) }
     }

@@ -37,6 +37,17 @@ pub(super) async fn relieve_memory(broker: Arc<Broker>) {
     }
 }
 
+/// Has queues that nobody uses any more give back the room that they took at work.
+pub(super) async fn rest_queues(broker: Arc<Broker>) {
+    loop {
+        tokio::time::sleep(REST_INTERVAL).await;
+        tokio::task::block_in_place(|| broker.rest_queues());
+    }
+}
+
+/// How often idle queues are looked for. Resting too early costs an allocation at the next use.
+const REST_INTERVAL: Duration = Duration::from_mins(1);
+
 /// How often the memory of all queues is looked at.
 const MEMORY_INTERVAL: Duration = Duration::from_millis(200);
 

@@ -1,24 +1,20 @@
 #!/usr/bin/env python3
 """Other people's tools against the management API of a broker that this starts.
 
-    tests/api/run.py [v1] [v2] [schema] [flower]
+    tests/api/run.py [v1] [v2] [schema]
 
 v1, v2: both rabbitmqadmins go through tour_v1.txt and tour_v2.txt. schema: schemathesis asks every operation of
-/api/openapi.json for answers that the description does not have. flower: Flower, with Celery, shows how long a queue is, which it asks the
-management API for. What is missing is fetched: v1 out of Debian's package, v2 from
-crates.io, schemathesis and Flower from PyPI. A tool that cannot be had is a failure.
+/api/openapi.json for answers that the description does not have. What is missing is fetched: v1 out of Debian's package, v2 from
+crates.io, schemathesis from PyPI. A tool that cannot be had is a failure.
 """
 
-import json
 import os
 import pathlib
 import re
 import shlex
-import socket
 import subprocess
 import sys
 import tempfile
-import time
 import urllib.request
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -27,7 +23,6 @@ from broker import ROOT, TARGET, Broker, Missing, call, need  # noqa: E402
 
 V2_VERSION = "2.35.0"
 SCHEMATHESIS = "schemathesis==4.32.5"
-FLOWER = ["flower==2.2.0", "celery==5.7.0"]
 # Checks of health are 503 when something is ill, `auth/hash_password` is slow by intention, and events and `livelog` have no end.
 UNASKED = "health/checks|auth/hash_password|api/events|livelog"
 
@@ -63,13 +58,12 @@ def v2():
     return [binary]
 
 
-def from_pypi(name, *packages):
-    """A program out of packages, in a place of its own."""
-    program = ROOT / f".venv-{name}" / "bin" / packages[0].split("==")[0]
+def schemathesis():
+    program = ROOT / ".venv-schema" / "bin/schemathesis"
     if not program.exists():
         need("python3")
         call("python3", "-m", "venv", program.parent.parent)
-        call(program.parent / "pip", "install", "-q", *packages)
+        call(program.parent / "pip", "install", "-q", SCHEMATHESIS)
     return [program]
 
 
@@ -114,68 +108,10 @@ def schema(tool, address, folder):
     return [f"schema: {(found[1] if found else done.stdout)[-6000:]}"]
 
 
-def get(url):
-    with urllib.request.urlopen(url, timeout=10) as answer:
-        return answer.read().decode()
-
-
-def flower(tool, address, amqp, folder):
-    """What Flower shows of two queues that have tasks waiting: the queue of Celery, and one in a vhost with a slash."""
-    failures = []
-    for vhost, quoted, count in (("/", "%2F", 3), ("shop/eu", "shop%2Feu", 2)):
-        api = f"http://guest:guest@{address}/api/"
-
-        def put(method, path, body):
-            login = {"Authorization": "Basic Z3Vlc3Q6Z3Vlc3Q="}
-            request = urllib.request.Request(f"http://{address}/api/{path}", json.dumps(body).encode(), login, method=method)
-            urllib.request.urlopen(request, timeout=10).close()
-
-        put("PUT", f"vhosts/{quoted}", {})
-        put("PUT", f"queues/{quoted}/celery", {"durable": True})
-        message = {"properties": {}, "routing_key": "celery", "payload": "x", "payload_encoding": "string"}
-        for _ in range(count):
-            put("POST", f"exchanges/{quoted}/amq.default/publish", message)
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        log = pathlib.Path(folder) / "flower.log"
-        with log.open("w") as out:
-            broker = f"amqp://guest:guest@{amqp}/{quoted}"
-            shown = subprocess.Popen(
-                [tool[0].with_name("celery"), f"--broker={broker}", "flower", "--address=127.0.0.1", f"--port={port}",
-                 f"--broker-api={api}"],
-                stdout=out, stderr=out, cwd=folder, env={**os.environ, "FLOWER_UNAUTHENTICATED_API": "true"},
-            )
-        try:
-            said, until = "", time.monotonic() + 60
-            while time.monotonic() < until and shown.poll() is None:
-                try:
-                    said = get(f"http://127.0.0.1:{port}/api/queues/length")
-                    if json.loads(said)["active_queues"] == [{"name": "celery", "messages": count}]:
-                        break
-                except (OSError, KeyError, ValueError) as error:
-                    said = said or str(error)
-                time.sleep(0.5)
-            else:
-                failures.append(f"flower: {vhost}: {said}\n{log.read_text()[-2000:]}")
-                continue
-            page = get(f"http://127.0.0.1:{port}/broker")
-            row = re.sub(r"<[^>]*>|\s+", " ", page[page.find("<tbody"):])
-            if not re.search(rf"\bcelery\s+{count}\b", row):
-                failures.append(f"flower: {vhost}: the page of the broker says {row[:500]}")
-        finally:
-            shown.terminate()
-            shown.wait(timeout=20)
-    print(f"flower: 2 vhosts, {len(failures)} failures", flush=True)
-    return failures
-
-
 def main():
-    wanted = sys.argv[1:] or ["v1", "v2", "schema", "flower"]
+    wanted = sys.argv[1:] or ["v1", "v2", "schema"]
     tools, failures = {}, []
-    for name, fetch in (
-        ("v1", v1), ("v2", v2), ("schema", lambda: from_pypi("schema", SCHEMATHESIS)), ("flower", lambda: from_pypi("flower", *FLOWER)),
-    ):
+    for name, fetch in (("v1", v1), ("v2", v2), ("schema", schemathesis)):
         if name in wanted:
             try:
                 tools[name] = fetch()
@@ -188,9 +124,6 @@ def main():
                 pass
             if name == "schema":
                 failures += schema(tool, address, folder)
-                continue
-            if name == "flower":
-                failures += flower(tool, address, addresses["amqp"], folder)
                 continue
             node = "leveret@" + pathlib.Path("/proc/sys/kernel/hostname").read_text().strip()
             facts = {"folder": folder, "node": node, "amqp_port": addresses["amqp"].rsplit(":", 1)[1]}

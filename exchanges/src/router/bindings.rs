@@ -11,11 +11,11 @@ use crate::{Args, QueueId, Refusal, names};
 impl<D: QueueId> Router<D> {
     /// Registers a queue: it can be bound, and the default exchange routes its name to it. False,
     /// and no change, if the name or the id is registered already.
-    pub fn queue_named(&mut self, name: &str, queue: D, durable: bool) -> bool {
-        if self.queues.contains_key(&queue) || self.queue(name).is_some() {
+    pub fn queue_named(&mut self, name: impl Into<Arc<str>>, queue: D, durable: bool) -> bool {
+        let name = name.into();
+        if self.queues.contains_key(&queue) || self.queue(&name).is_some() {
             return false;
         }
-        let name: Arc<str> = name.into();
         self.change_implicit(&name, queue, true);
         self.queues.insert(queue, Queue { name, durable, incoming: Vec::new() });
         self.generation += 1;

@@ -17,7 +17,7 @@ type Vhost = Router<u32>;
 fn vhost() -> Vhost {
     let mut router = Router::new();
     for queue in 1..10 {
-        assert!(router.queue_named(&format!("q{queue}"), queue, queue % 2 == 1));
+        assert!(router.queue_named(format!("q{queue}"), queue, queue % 2 == 1));
     }
     router
 }

@@ -143,6 +143,29 @@ impl<C> Queue<C> {
         queue
     }
 
+    /// The last place and the last use, if that is all there is to know of the queue besides its settings: nothing in it,
+    /// nobody at it, no lease that ends. It can be made again by [`Queue::resume`].
+    pub fn at_rest(&self) -> Option<(Seq, Millis)> {
+        let idle = self.counts.ready == 0
+            && self.counts.unacked == 0
+            && self.consumers.is_none()
+            && self.reading.is_none()
+            && !self.more_due
+            && !self.paging_out
+            && self.settings.expires_ms.is_none();
+        idle.then_some((self.last_seq, self.last_used))
+    }
+
+    /// A queue that was [at rest](Queue::at_rest).
+    pub fn resume(settings: Settings, last_seq: Seq, last_used: Millis) -> Self {
+        Self {
+            last_seq,
+            delivered_upto: last_seq,
+            recovered_upto: last_seq,
+            ..Self::new(settings, last_used)
+        }
+    }
+
     /// Attaches a consumer. Delivers nothing yet, so that the caller can say so (`consume-ok`)
     /// before it kicks.
     ///

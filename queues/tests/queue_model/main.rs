@@ -25,6 +25,7 @@ enum Op {
     Advance { ms: u64 },
     Limits { length: Option<u64>, bytes: Option<u64> },
     Purge,
+    Rest,
     PageOut { keep: u64, behind: u64, held: bool },
     Candidates { max: usize },
     Paged,
@@ -83,6 +84,7 @@ fn plain_op() -> impl Strategy<Value = Op> {
         3 => (1..40_u64).prop_map(|ms| Op::Advance { ms }),
         1 => (limit(), limit()).prop_map(|(length, bytes)| Op::Limits { length, bytes }),
         1 => Just(Op::Purge),
+        2 => Just(Op::Rest),
     ]
 }
 
@@ -151,6 +153,7 @@ fn run(settings: Settings, ops: Vec<Op>) {
             Op::Advance { ms } => world.advance(ms),
             Op::Limits { length, bytes } => world.limits(length, bytes),
             Op::Purge => world.purge(),
+            Op::Rest => world.rest(),
             Op::PageOut { keep, behind, held } => world.page_out(keep, behind, held),
             Op::Candidates { max } => world.candidates(max),
             Op::Paged => world.paged(),

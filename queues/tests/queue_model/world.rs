@@ -283,6 +283,18 @@ impl World {
         self.kick();
     }
 
+    /// The queue is forgotten and made again if it is at rest, or gives back room.
+    pub(crate) fn rest(&mut self) {
+        match self.queue.at_rest() {
+            Some((last_seq, last_used)) => {
+                assert!(self.model.ready.is_empty());
+                self.queue = Queue::resume(*self.queue.settings(), last_seq, last_used);
+            }
+            None => self.queue.shrink(),
+        }
+        self.follow();
+    }
+
     pub(crate) fn page_out(&mut self, keep: u64, behind: u64, held: bool) {
         let upto = Seq(self.queue.last_seq().0.saturating_sub(behind));
         let before = self.queue.counts();

@@ -70,7 +70,12 @@ impl Bench {
         let (store, recovered) = LogStore::open(folder, &Options::default()).expect("store");
         let store = Arc::new(store);
         let found = Found {
-            definitions: definitions.map.lock().clone().into_iter().collect(),
+            definitions: definitions
+                .map
+                .lock()
+                .iter()
+                .map(|(key, value)| (key.as_str().into(), value.as_slice().into()))
+                .collect(),
             queues: recovered.queues,
         };
         let own = Box::new(definitions.clone());

@@ -4,16 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use leveret_queues::queue::{
-    AttachRefused, ConsumerId, ConsumerSpec, Counts, GetReply, Published, Queue, Requeue, Settings, Token,
+    AttachRefused, ConsumerId, ConsumerSpec, GetReply, Published, Queue, Requeue, Settings, Token,
 };
 use leveret_queues::store::{Record, SettleReason};
 use leveret_queues::{Message, Millis};
 
-use super::{Cell, Closed, GetOutcome, Member, QueueHandle, QueueStats, Work};
+use super::{Cell, Closed, GetOutcome, Member, QueueHandle, State, Work};
 use crate::broker::consumer::Consumer;
-use crate::broker::dead_letter::DeadLetterRule;
 use crate::broker::futility::Futility;
-use crate::broker::policies::Matched;
 use crate::broker::queue_options::InForce;
 use crate::broker::refusal::{Refusal, Resource};
 use crate::broker::turn::{Dead, Turn};
@@ -242,39 +240,21 @@ impl QueueHandle {
         }
     }
 
-    /// The queue was used in a way that renews its lease (`x-expires`).
-    pub fn touch(&self, now: Millis) {
-        self.cell.lock().queue.touch(now);
-    }
-
-    /// Message and consumer counts.
-    pub fn counts(&self) -> Counts {
-        self.cell.lock().queue.counts()
-    }
-
-    /// Counters since it was declared.
-    pub fn stats(&self) -> QueueStats {
-        self.cell.lock().stats
-    }
-
-    /// Where its dead letters go.
-    pub fn dead_letter_rule(&self) -> Option<Arc<DeadLetterRule>> {
-        self.cell.lock().dead_letter.clone()
-    }
-
     /// From now on the queue keeps to this.
     pub(in crate::broker) fn keep_to(self: &Arc<Self>, turn: &mut Turn, in_force: InForce) {
+        if let State::Idle(idle) = &mut *self.state.lock()
+            && in_force.settings.expires_ms.is_none()
+        {
+            self.note_rules(&in_force);
+            idle.keep_to(in_force, self.durable());
+            return;
+        }
         self.enter(turn, |cell, work| {
             if !cell.gone {
                 let settings = self.follow(cell, in_force);
                 cell.queue.set_settings(work.now, settings, &mut work.outlet, work.effects);
             }
         });
-    }
-
-    /// The policies that apply to it.
-    pub fn matched(&self) -> Matched {
-        self.cell.lock().matched.clone()
     }
 
     /// Milliseconds after which an unacknowledged delivery closes its channel, if it does.
@@ -286,7 +266,8 @@ impl QueueHandle {
     /// Whether an auto-delete queue is still without consumers, or an expiring one still idle, so
     /// that it may go.
     pub(in crate::broker) fn may_go(&self, now: Millis) -> bool {
-        let cell = self.cell.lock();
+        let state = self.state.lock();
+        let State::Busy(cell) = &*state else { return false };
         let counts = cell.queue.counts();
         let idle = cell.queue.idle_deadline().is_some_and(|at| at <= now);
         !cell.gone && counts.consumers == 0 && ((self.auto_delete() && cell.had_consumer) || idle)
@@ -299,7 +280,7 @@ impl QueueHandle {
         if_unused: bool,
         if_empty: bool,
     ) -> Result<Closed, Refusal> {
-        let mut cell = self.cell.lock();
+        let mut cell = self.busy();
         let counts = cell.queue.counts();
         if cell.gone {
             return Err(self.not_found());
@@ -331,11 +312,6 @@ impl QueueHandle {
         }
         cell.head_may_be_ready();
         Ok(Closed { messages: counts.ready, consumers })
-    }
-
-    /// Whether it was deleted.
-    pub fn is_gone(&self) -> bool {
-        self.cell.lock().gone
     }
 
     pub(in crate::broker) fn not_found(&self) -> Refusal {

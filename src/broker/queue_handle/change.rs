@@ -60,12 +60,17 @@ impl QueueHandle {
 
     /// Takes in what is in force but for the queue's own settings, which are left to the caller.
     pub(super) fn follow(&self, cell: &mut Cell, in_force: InForce) -> Settings {
-        let InForce { settings, dead_letter, consumer_timeout_ms, matched } = in_force;
-        self.consumer_timeout_ms.store(consumer_timeout_ms.unwrap_or(0), Ordering::Relaxed);
-        self.tells_delivery_count.store(settings.delivery_limit.is_some(), Ordering::Relaxed);
+        self.note_rules(&in_force);
+        let InForce { settings, dead_letter, matched, .. } = in_force;
         cell.matched = matched;
         cell.dead_letter = dead_letter;
         cell.refused_die = settings.overflow == Overflow::RejectPublishDeadLetter;
         settings
+    }
+
+    /// What is looked at without the lock.
+    pub(super) fn note_rules(&self, in_force: &InForce) {
+        self.consumer_timeout_ms.store(in_force.consumer_timeout_ms.unwrap_or(0), Ordering::Relaxed);
+        self.tells_delivery_count.store(in_force.settings.delivery_limit.is_some(), Ordering::Relaxed);
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use leveret_queues::store::Record;
 
-use super::{Cell, QueueHandle, append};
+use super::{Cell, QueueHandle, State, append};
 use crate::broker::turn::Turn;
 
 /// Transient messages handed to the store at a time when memory is short.
@@ -50,7 +50,9 @@ impl QueueHandle {
 
     /// Pages out, for a queue that nobody touches while memory is short.
     pub(in crate::broker) fn page_out(self: &Arc<Self>, turn: &mut Turn) {
-        self.enter(turn, |_, _| ());
+        if matches!(&*self.state.lock(), State::Busy(_)) {
+            self.enter(turn, |_, _| ());
+        }
     }
 
     pub(super) fn count_memory(&self, cell: &mut Cell) {

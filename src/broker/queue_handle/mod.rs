@@ -11,31 +11,28 @@ mod memory;
 mod moves;
 mod peek;
 mod reading;
+mod state;
 mod view;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
-use std::task::Waker;
 
-use leveret_queues::queue::{Delivery, Effects, Gone, Overflow, Queue};
+use leveret_queues::queue::{Delivery, Effects, Gone, Queue};
 use leveret_queues::store::{Position, Record, SettleReason, Store};
 use leveret_queues::{Message, Millis, QueueId, Seq};
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 
 pub(super) use moves::move_message;
 pub use peek::{Look, Seen, Stretch};
+use state::{Cell, State};
 
 use super::arguments::FieldTable;
 use super::broker::Broker;
 use super::consumer::Consumer;
-use super::dead_letter::DeadLetterRule;
 use super::deadlines::{Deadlines, Ticks};
-use super::deduplication::{Deduplication, DeduplicationRule};
-use super::futility::Futility;
+use super::deduplication::DeduplicationRule;
 use super::memory::Memory;
 use super::names::{ConnectionId, QueueName, VhostName};
-use super::paging::Paging;
-use super::policies::Matched;
 use super::queue_options::InForce;
 use super::turn::{Dead, Gathering, Turn};
 
@@ -123,7 +120,7 @@ pub struct QueueHandle {
     /// Redelivered messages tell how often (`x-delivery-count`).
     tells_delivery_count: AtomicBool,
     environment: Arc<QueueEnvironment>,
-    cell: Mutex<Cell>,
+    state: Mutex<State>,
 }
 
 /// Which queue it is.
@@ -141,47 +138,9 @@ pub(super) struct Installed {
     pub(super) queue: Queue<Arc<Consumer>>,
 }
 
-#[expect(clippy::struct_excessive_bools, reason = "facts that do not depend on each other")]
-struct Cell {
-    queue: Queue<Arc<Consumer>>,
-    dead_letter: Option<Arc<DeadLetterRule>>,
-    matched: Matched,
-    /// What it refuses is dead-lettered (`reject-publish-dlx`).
-    refused_die: bool,
-    deduplication: Option<Box<Deduplication>>,
-    gone: bool,
-    /// Set for good when the queue becomes durable: what was routed while it was not does not know that the
-    /// store has to be told.
-    became_durable: bool,
-    had_consumer: bool,
-    /// The instant for which a tick is asked already.
-    tick_at: Option<Millis>,
-    paging: Paging,
-    futility: Futility,
-    resident: u64,
-    /// A `basic.get` found that the head is not in memory.
-    head_unready: Option<Box<Unready>>,
-    stats: QueueStats,
-}
-
-impl Cell {
-    fn head_may_be_ready(&mut self) {
-        for client in self.head_unready.take().into_iter().flat_map(|unready| unready.clients) {
-            client.wake();
-        }
-    }
-}
-
-/// What waits for the head to be read. In a box of its own, since most queues never need it.
-#[derive(Default)]
-struct Unready {
-    /// Clients whose `basic.get` waits.
-    clients: Vec<Waker>,
-}
-
 /// There may be a hundred thousand idle queues: with the counts of its `Arc`, one is to fit the allocator's
-/// class of 768 bytes; the next is 896.
-const _: () = assert!(size_of::<QueueHandle>() <= 752);
+/// class of 192 bytes; the next is 224.
+const _: () = assert!(size_of::<QueueHandle>() <= 176);
 
 /// One message of a batch for one queue.
 #[derive(Clone, Copy, Debug)]
@@ -218,24 +177,9 @@ impl QueueHandle {
         installed: Installed,
         environment: Arc<QueueEnvironment>,
     ) -> Arc<Self> {
-        let Installed { in_force, deduplication, queue } = installed;
-        let InForce { settings, dead_letter, consumer_timeout_ms, matched } = in_force;
-        let cell = Cell {
-            queue,
-            dead_letter,
-            matched,
-            refused_die: settings.overflow == Overflow::RejectPublishDeadLetter,
-            deduplication: deduplication.map(|rule| Box::new(Deduplication::new(rule))),
-            gone: false,
-            became_durable: false,
-            had_consumer: false,
-            tick_at: None,
-            paging: Paging::default(),
-            futility: Futility::default(),
-            resident: 0,
-            head_unready: None,
-            stats: QueueStats::default(),
-        };
+        let consumer_timeout_ms = installed.in_force.consumer_timeout_ms.unwrap_or(0);
+        let tells_delivery_count = installed.in_force.settings.delivery_limit.is_some();
+        let state = State::new(installed);
         let Place { id, slot, name, vhost } = place;
         let QueueSpec { durable, auto_delete, exclusive_owner, hidden, arguments } = spec;
         Arc::new(Self {
@@ -248,10 +192,10 @@ impl QueueHandle {
             durable: AtomicBool::new(durable),
             auto_delete: AtomicBool::new(auto_delete),
             arguments: RwLock::new(arguments),
-            consumer_timeout_ms: AtomicU64::new(consumer_timeout_ms.unwrap_or(0)),
-            tells_delivery_count: AtomicBool::new(settings.delivery_limit.is_some()),
+            consumer_timeout_ms: AtomicU64::new(consumer_timeout_ms),
+            tells_delivery_count: AtomicBool::new(tells_delivery_count),
             environment,
-            cell: Mutex::new(cell),
+            state: Mutex::new(state),
         })
     }
 
@@ -283,12 +227,14 @@ impl QueueHandle {
 
     /// Asks for the first tick; for a queue that was just made visible.
     pub(super) fn arm(self: &Arc<Self>) {
-        self.ask_for_tick(&mut self.cell.lock());
+        if let State::Busy(cell) = &mut *self.state.lock() {
+            self.ask_for_tick(cell);
+        }
     }
 
     /// Runs `work` under the lock, and settles what it owes before the lock is released.
     fn enter<R>(self: &Arc<Self>, turn: &mut Turn, work: impl FnOnce(&mut Cell, &mut Work<'_>) -> R) -> R {
-        let mut cell = self.cell.lock();
+        let mut cell = self.busy();
         let result = Self::run(&mut cell, turn, work);
         self.settle_up(&mut cell, turn);
         if !turn.records.is_empty() {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use leveret_queues::Message;
 use leveret_queues::queue::Token;
 use leveret_queues::store::{Record, SettleReason};
-use parking_lot::MutexGuard;
+use parking_lot::MappedMutexGuard;
 
 use super::{Cell, QueueEnvironment, QueueHandle, append};
 use crate::broker::turn::Turn;
@@ -13,7 +13,7 @@ use crate::broker::turn::Turn;
 impl QueueHandle {
     /// The record that says that the queue is done with an unacknowledged message, if the store knows it.
     pub(in crate::broker) fn settled_if_stored(&self, token: Token) -> Option<Record> {
-        let stored = self.cell.lock().queue.is_stored(token);
+        let stored = self.busy().queue.is_stored(token);
         stored.then(|| self.settled(token.seq(), SettleReason::Acked))
     }
 
@@ -46,8 +46,8 @@ pub(in crate::broker) fn move_message(
         message.always_log();
     }
     let sole = targets.len() == 1;
-    let mut cells: Vec<(&Arc<QueueHandle>, MutexGuard<'_, Cell>)> =
-        targets.iter().map(|queue| (queue, queue.cell.lock())).collect();
+    let mut cells: Vec<(&Arc<QueueHandle>, MappedMutexGuard<'_, Cell>)> =
+        targets.iter().map(|queue| (queue, queue.busy())).collect();
     let mut taken = false;
     for (queue, cell) in &mut cells {
         taken |= !cell.gone

@@ -9,7 +9,7 @@ use leveret_queues::queue::Peeked;
 use leveret_queues::store::{Broken, ReadWish, Stored};
 use leveret_queues::{Message, Millis, Seq};
 
-use super::QueueHandle;
+use super::{QueueHandle, State};
 use crate::broker::refusal::Refusal;
 
 /// What stands in a queue at some place.
@@ -55,7 +55,8 @@ impl QueueHandle {
     /// What stands behind the first `skip` ready messages, for `count` of them; and how many are ready in all. Costs
     /// time under the queue's lock for those skipped too.
     pub fn look(&self, now: Millis, skip: u64, count: usize) -> Result<(Vec<Look>, u64), Refusal> {
-        let cell = self.cell.lock();
+        let state = self.state.lock();
+        let State::Busy(cell) = &*state else { return Ok((Vec::new(), 0)) };
         if cell.gone {
             return Err(self.not_found());
         }

@@ -69,7 +69,7 @@ impl QueueHandle {
 
     /// Ready when a `basic.get` that found the head unread may be tried again.
     pub fn poll_head(&self, waker: &Waker) -> Poll<()> {
-        let mut cell = self.cell.lock();
+        let mut cell = self.busy();
         if cell.gone {
             return Poll::Ready(());
         }

@@ -112,8 +112,9 @@ keys! {
         message_bytes_max: Bytes = Bytes(Limits::default().message_bytes_max), Live, unit "bytes", range 0, BODY_BYTES_CAP;
         /// What an open transaction of one channel may hold; more closes the channel with 406.
         transaction_bytes_max: Bytes = Bytes(Limits::default().transaction_bytes_max as u64), Live, unit "bytes", range 0, 1 << 40;
-        /// Bodies held in memory by all queues together; beyond it they are on disk only. A percentage is of the
-        /// memory that the machine or the control group has.
+        /// Bodies held in memory by all queues together; beyond it they are on disk only. They get less, down to half,
+        /// when the whole process takes more than an eighth on top. A percentage is of the memory that the machine or
+        /// the control group has.
         memory_bytes_max: MemorySize = MemorySize::Percent(40), Live, unit "bytes", range 1 << 20, u64::MAX;
     }
 

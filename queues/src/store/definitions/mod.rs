@@ -6,10 +6,11 @@
 //! restored, so sled's loss loses nothing. Ids never repeat.
 //! Absent: what keys and values mean.
 
+mod entries;
 mod journal;
 mod snapshot;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
+use self::entries::{Entries, META_KEY, Meta, Step, apply, database_changes, entry_key};
 use self::journal::{Frame, Journal};
 use self::snapshot::Snapshot;
 use super::folder::set_aside;
@@ -34,11 +36,11 @@ pub const VALUE_BYTES_MAX: usize = 60_000;
 pub const KEY_BYTES_MAX: usize = 2_000;
 
 const SEGMENT_BYTES: usize = 4 << 20;
-const CACHE_BYTES: u64 = 8 << 20;
+/// Nothing is read from it after the start.
+const CACHE_BYTES: u64 = 2 << 20;
 /// Ids are reserved so many at a time.
 const ID_BLOCK: u64 = 1_000;
 const NEXT_ID_KEY: &str = "\0next_id";
-const META_KEY: &[u8] = b"m";
 /// Changes are gathered so long before a snapshot.
 const SNAPSHOT_AFTER: Duration = Duration::from_secs(5);
 
@@ -81,57 +83,18 @@ impl From<DbError> for DefinitionsError {
     }
 }
 
-/// What must agree with what sled holds, so that entries it lost are noticed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-struct Meta {
-    revision: u64,
-    count: u64,
-    /// Sum of the checksums of all entries.
-    sum: u64,
-}
-
-impl Meta {
-    fn encode(self) -> Vec<u8> {
-        let numbers = [self.revision, self.count, self.sum];
-        numbers.iter().flat_map(|n| n.to_le_bytes()).collect()
-    }
-
-    fn decode(bytes: &[u8]) -> Option<Self> {
-        let number = |at: usize| {
-            let bytes = bytes.get(at..at + 8)?;
-            Some(u64::from_le_bytes(bytes.try_into().ok()?))
-        };
-        Some(Self { revision: number(0)?, count: number(8)?, sum: number(16)? })
-    }
-
-    fn add(&mut self, key: &str, value: &[u8]) {
-        self.count += 1;
-        self.sum = self.sum.wrapping_add(checksum(key, value));
-    }
-
-    fn remove(&mut self, key: &str, value: &[u8]) {
-        self.count -= 1;
-        self.sum = self.sum.wrapping_sub(checksum(key, value));
-    }
-}
-
-fn checksum(key: &str, value: &[u8]) -> u64 {
-    let key_crc = crc32c::crc32c(key.as_bytes());
-    u64::from(crc32c::crc32c_append(key_crc, value)) << 32 | u64::from(key_crc)
-}
-
 /// What commits change, one after the other.
 struct Writer {
     journal: Journal,
-    entries: BTreeMap<String, Vec<u8>>,
+    entries: Entries,
     meta: Meta,
     /// Tickets below this are done.
     done: u64,
     /// Those of them that failed.
     failed: HashMap<u64, DefinitionsError>,
     broken: Option<String>,
-    /// Changes that sled has not taken yet.
-    behind: Vec<Change>,
+    /// What sled has not taken yet.
+    behind: Vec<Step>,
 }
 
 /// Commits that wait for the one that writes.
@@ -211,10 +174,10 @@ impl Definitions {
                 findings.push(finding(DATABASE, what));
                 let (entries, revision) = match Snapshot::read(&dir.join(SNAPSHOT)) {
                     Ok(Some(snapshot)) => (snapshot.entries, snapshot.revision),
-                    Ok(None) => (BTreeMap::new(), 0),
+                    Ok(None) => (Entries::new(), 0),
                     Err(error) => {
                         findings.push(finding(SNAPSHOT, format!("cannot be read: {error}")));
-                        (BTreeMap::new(), 0)
+                        (Entries::new(), 0)
                     }
                 };
                 if revision.saturating_add(1) < first && first != u64::MAX {
@@ -226,12 +189,13 @@ impl Definitions {
                 (db, entries, meta)
             }
         };
+        let mut behind = Vec::new();
         for frame in frames {
             if frame.revision > meta.revision {
-                apply(&mut entries, &mut meta, &frame);
-                db.apply(&database_changes(&frame.changes, meta))?;
+                behind.push(apply(&mut entries, &mut meta, frame));
             }
         }
+        catch_up(&db, &mut behind)?;
         db.sync()?;
         let shared = Arc::new(Shared {
             dir: dir.to_path_buf(),
@@ -244,7 +208,7 @@ impl Definitions {
                 done: 0,
                 failed: HashMap::new(),
                 broken: None,
-                behind: Vec::new(),
+                behind,
             }),
             tidying: Mutex::new(()),
             bell: Bell::default(),
@@ -256,10 +220,10 @@ impl Definitions {
     }
 
     /// All definitions, by key.
-    pub fn all(&self) -> Vec<(String, Vec<u8>)> {
+    pub fn all(&self) -> Vec<(Arc<str>, Arc<[u8]>)> {
         let writer = self.shared.writer.lock();
         let entries = writer.entries.iter().filter(|(key, _)| !key.starts_with('\0'));
-        entries.map(|(key, value)| (key.clone(), value.clone())).collect()
+        entries.map(|(key, value)| (Arc::clone(key), Arc::clone(value))).collect()
     }
 
     /// Makes all of `changes`, durably, or none. Commits of several threads share one sync.
@@ -367,8 +331,8 @@ impl Shared {
             return;
         }
         for frame in frames {
-            apply(&mut writer.entries, &mut writer.meta, &frame);
-            writer.behind.extend(frame.changes);
+            let step = apply(&mut writer.entries, &mut writer.meta, frame);
+            writer.behind.push(step);
         }
         let mut bell = self.bell.state.lock();
         bell.changed = true;
@@ -376,33 +340,29 @@ impl Shared {
         self.bell.wake.notify_one();
     }
 
-    /// Brings sled up to date.
-    fn catch_up(&self, writer: &mut Writer) -> Result<(), DbError> {
-        if writer.behind.is_empty() {
-            return Ok(());
-        }
-        let changes = database_changes(&writer.behind, writer.meta);
-        let again = |_| self.db.reopen().and_then(|()| self.db.apply(&changes));
-        self.db.apply(&changes).or_else(again)?;
-        writer.behind.clear();
-        Ok(())
-    }
-
     /// Sled and the snapshot are brought up to date, and the journal starts anew.
     fn tidy(&self) -> Result<(), DefinitionsError> {
         let _tidying = self.tidying.lock();
         let old = self.dir.join(OLD_JOURNAL);
-        let snapshot = {
+        let (snapshot, mut behind) = {
             let mut writer = self.writer.lock();
-            self.catch_up(&mut writer)?;
-            if writer.journal.len() == 0 && !old.exists() {
+            if writer.behind.is_empty() && writer.journal.len() == 0 && !old.exists() {
                 return Ok(());
             }
             if !old.exists() && writer.broken.is_none() {
                 writer.journal.rotate(&old)?;
             }
-            Snapshot { revision: writer.meta.revision, entries: writer.entries.clone() }
+            let snapshot = Snapshot { revision: writer.meta.revision, entries: writer.entries.clone() };
+            (snapshot, std::mem::take(&mut writer.behind))
         };
+        // Commits go on meanwhile.
+        let caught_up = catch_up(&self.db, &mut behind);
+        if !behind.is_empty() {
+            let mut writer = self.writer.lock();
+            behind.append(&mut writer.behind);
+            writer.behind = behind;
+        }
+        caught_up?;
         self.db.sync()?;
         snapshot.write(&self.dir.join(SNAPSHOT))?;
         std::fs::remove_file(&old)?;
@@ -432,51 +392,47 @@ fn run(shared: &Shared) {
     }
 }
 
-fn entry_key(key: &str) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(key.len() + 1);
-    bytes.push(b'd');
-    bytes.extend_from_slice(key.as_bytes());
-    bytes
-}
+/// Sled takes so many changes at a time: it frees nothing of what it replaces before a batch ends.
+const BATCH: usize = 256;
 
-/// `changes` as sled is told of them; `meta` as it is after them.
-fn database_changes(changes: &[Change], meta: Meta) -> Vec<super::index::Change> {
-    let entries = changes.iter();
-    let entries = entries.map(|(key, value)| (entry_key(key), value.clone()));
-    let meta = (META_KEY.to_vec(), Some(meta.encode()));
-    entries.chain([meta]).collect()
-}
-
-/// Applies a frame in memory.
-fn apply(entries: &mut BTreeMap<String, Vec<u8>>, meta: &mut Meta, frame: &Frame) {
-    for (key, value) in &frame.changes {
-        let old = match value {
-            Some(value) => {
-                meta.add(key, value);
-                entries.insert(key.clone(), value.clone())
-            }
-            None => entries.remove(key),
-        };
-        if let Some(old) = old {
-            meta.remove(key, &old);
+/// Brings sled up to date, a batch of whole steps at a time; what it took is no longer in `behind`.
+fn catch_up(db: &Sled, behind: &mut Vec<Step>) -> Result<(), DbError> {
+    let mut taken = 0;
+    let result = loop {
+        let mut changes = 0;
+        let mut more = behind[taken..].iter();
+        let batch = more.position(|step| {
+            changes += step.changes.len();
+            changes >= BATCH
+        });
+        let upto = batch.map_or(behind.len(), |last| taken + last + 1);
+        if upto == taken {
+            break Ok(());
         }
-    }
-    meta.revision = frame.revision;
+        let changes = database_changes(&behind[taken..upto]);
+        let again = |_| db.reopen().and_then(|()| db.apply(&changes));
+        if let Err(error) = db.apply(&changes).or_else(again) {
+            break Err(error);
+        }
+        taken = upto;
+    };
+    behind.drain(..taken);
+    result
 }
 
-type Opened = (Sled, BTreeMap<String, Vec<u8>>, Meta);
+type Opened = (Sled, Entries, Meta);
 
 /// Opens the database and checks that it holds what it says, and that the journal goes on where
 /// it ends.
 fn open_database(path: &Path, first_frame: u64) -> Result<Opened, DbError> {
     let db = Sled::open(path, SEGMENT_BYTES, CACHE_BYTES)?;
-    let mut entries = BTreeMap::new();
+    let mut entries = Vec::new();
     let mut found = Meta::default();
     let mut wrong = false;
     db.scan(b"d", &mut |key, value| match std::str::from_utf8(&key[1..]) {
         Ok(key) => {
             found.add(key, value);
-            entries.insert(key.to_owned(), value.to_vec());
+            entries.push((key.into(), value.into()));
         }
         Err(_) => wrong = true,
     })?;
@@ -491,16 +447,17 @@ fn open_database(path: &Path, first_frame: u64) -> Result<Opened, DbError> {
     if wrong || found != meta || gap || empty {
         return Err(DbError::damaged("definitions are missing from the database"));
     }
-    Ok((db, entries, meta))
+    // Made from a sorted list, its nodes are full.
+    Ok((db, entries.into_iter().collect(), meta))
 }
 
 /// Fills an empty database.
-fn fill(db: &Sled, entries: &BTreeMap<String, Vec<u8>>, revision: u64) -> Result<Meta, DbError> {
-    let mut meta = Meta { revision, ..Meta::default() };
+fn fill(db: &Sled, entries: &Entries, revision: u64) -> Result<Meta, DbError> {
+    let mut meta = Meta::at(revision);
     let mut changes = Vec::with_capacity(entries.len() + 1);
     for (key, value) in entries {
         meta.add(key, value);
-        changes.push((entry_key(key), Some(value.clone())));
+        changes.push((entry_key(key), Some(value.to_vec())));
     }
     changes.push((META_KEY.to_vec(), Some(meta.encode())));
     db.apply(&changes)?;

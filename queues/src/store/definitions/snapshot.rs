@@ -2,46 +2,58 @@
 //!
 //! Invariants: the file is replaced in whole; a value that is text stands there as text.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
+use super::entries::Entries;
 use super::journal::replace;
 
 #[derive(Serialize, Deserialize)]
 #[serde(untagged)]
-enum Value {
-    Text(String),
+enum Value<'a> {
+    Text(Cow<'a, str>),
     Bytes { hex: String },
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 struct Document {
     format: u32,
     revision: u64,
-    definitions: BTreeMap<String, Value>,
+    definitions: BTreeMap<String, Value<'static>>,
+}
+
+/// As [`Document`], without a copy of what is in it.
+#[derive(Serialize)]
+struct Written<'a> {
+    format: u32,
+    revision: u64,
+    #[serde(serialize_with = "write_definitions")]
+    definitions: &'a Entries,
+}
+
+fn write_definitions<S: Serializer>(entries: &Entries, to: S) -> Result<S::Ok, S::Error> {
+    to.collect_map(entries.iter().map(|(key, bytes)| {
+        let value = match std::str::from_utf8(bytes) {
+            Ok(text) => Value::Text(text.into()),
+            Err(_) => Value::Bytes { hex: hex(bytes) },
+        };
+        (&**key, value)
+    }))
 }
 
 /// Definitions as of a revision.
 pub(super) struct Snapshot {
     pub(super) revision: u64,
-    pub(super) entries: BTreeMap<String, Vec<u8>>,
+    pub(super) entries: Entries,
 }
 
 impl Snapshot {
     pub(super) fn write(&self, path: &Path) -> io::Result<()> {
-        let value = |bytes: &Vec<u8>| match std::str::from_utf8(bytes) {
-            Ok(text) => Value::Text(text.to_owned()),
-            Err(_) => Value::Bytes { hex: hex(bytes) },
-        };
-        let entries = self.entries.iter();
-        let document = Document {
-            format: 1,
-            revision: self.revision,
-            definitions: entries.map(|(key, bytes)| (key.clone(), value(bytes))).collect(),
-        };
+        let document = Written { format: 1, revision: self.revision, definitions: &self.entries };
         replace(path, |file| serde_json::to_writer_pretty(file, &document).map_err(io::Error::other))
     }
 
@@ -56,15 +68,15 @@ impl Snapshot {
         if document.format != 1 {
             return Err(io::Error::other(format!("unknown format {}", document.format)));
         }
-        let mut entries = BTreeMap::new();
+        let mut entries = Entries::new();
         for (key, value) in document.definitions {
             let bytes = match value {
-                Value::Text(text) => text.into_bytes(),
+                Value::Text(text) => text.into_owned().into_bytes(),
                 Value::Bytes { hex } => {
                     unhex(&hex).ok_or_else(|| io::Error::other(format!("{key} is not hex")))?
                 }
             };
-            entries.insert(key, bytes);
+            entries.insert(key.into(), bytes.into());
         }
         Ok(Some(Self { revision: document.revision, entries }))
     }
