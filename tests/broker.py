@@ -43,9 +43,10 @@ def end(process):
 class Broker:
     """On a folder and ports of its own. Entered, it gives the addresses: `amqp`, `http`, `metrics`."""
 
-    def __init__(self, binary=None):
+    def __init__(self, binary=None, *options):
         """Without `binary` it is built."""
         self.binary = binary
+        self.options = options
 
     def __enter__(self):
         if self.binary is None:
@@ -57,7 +58,7 @@ class Broker:
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
                 [self.binary, "serve", "--data-dir", self.folder.name + "/data", "--amqp-listen", "127.0.0.1:0",
-                 "--http-listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"],
+                 "--http-listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0", *self.options],
                 stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log,
             )
         late = time.monotonic() + START_S

@@ -66,3 +66,6 @@ export function Frame({ here, onHelp, children }) {
 			</div>
 		</div>`;
 }
+
+export const useDrift = () => usePoll(isAdministrator() ? 'topology/drift' : null, 15_000).data?.steps ?? [];
+export const Drift = () => useDrift().map((s) => html`<p class="warn">Not as ${s.place} says: ${s.kind} ${s.name}</p>`);

@@ -2,18 +2,18 @@
 import { bytes, count, plural, rate, rateOf, signedRate } from './format.js';
 import { link } from './route.js';
 
-/** A backlog smaller than this is not worth a sentence. */
+/** Fewer are no backlog. */
 const BACKLOG_MIN = 100;
 /** Unacknowledged messages from which on a consumer is thought to hoard. */
 const UNACKED_MIN = 1000;
-/** Messages a second by which a queue must grow. */
+/** Messages a second. */
 const GROWTH_MIN = 1;
 
 const LARGEST = link(['queues'], { sort: 'message_bytes', desc: 1 });
 const page = (q) => link(['queue', q.vhost, q.name]);
 
 /** @param {Seen} seen @returns {Finding[]} */
-export function findings({ overview, nodes = [], deepest = [], growing = [], unacked = [], looping = [], blocked = [] }) {
+export function findings({ overview, drift, nodes = [], deepest = [], growing = [], unacked = [], looping = [], blocked = [] }) {
 	/** @type {Finding[]} */
 	const out = [];
 	/** @type {AddFinding} */
@@ -54,6 +54,7 @@ export function findings({ overview, nodes = [], deepest = [], growing = [], una
 			add('warn', `${q.name} redelivers ${rate(again)}`, 'More than is acknowledged: a consumer may be rejecting the same messages over and over.', page(q));
 		}
 	}
+	if (drift) add('warn', `${plural(drift, 'object')} not as declared`, '', '#/topology');
 	const returned = rateOf(overview, 'return_unroutable');
 	const dropped = rateOf(overview, 'drop_unroutable');
 	if (dropped > 0) add('warn', `${rate(dropped)} unroutable messages are dropped`, 'No binding matches them, and they were published without mandatory.', link(['exchanges']));

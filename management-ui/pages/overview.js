@@ -1,5 +1,5 @@
 // Is anything wrong? Then: how much flows, how much waits, and where.
-import { bytes, Card, count, duration, Empty, findings, Flow, html, Icon, isMonitoring, items, link, Live, Loaded, plural, publishSnippet, queueId, QUEUE_COLUMNS, QueueSpark, rateOf, recordQueue, Skeleton, Stale, Table, useFlow, usePast, usePoll, useSignal, useState, vhost, within } from '../ui.js';
+import { bytes, Card, count, duration, Empty, findings, Flow, html, Icon, isMonitoring, items, link, Live, Loaded, plural, publishSnippet, queueId, QUEUE_COLUMNS, QueueSpark, rateOf, recordQueue, Skeleton, Stale, Table, useDrift, useFlow, usePast, usePoll, useSignal, useState, vhost, within } from '../ui.js';
 
 const FINDINGS_SHOWN = 5;
 const ROWS = 8;
@@ -63,7 +63,7 @@ export default function Overview() {
 	const connections = usePoll(alarm ? 'connections' : null, 10_000, { page: 1, page_size: 500, columns: 'name,state' });
 	const [busy, deep, grown] = [busiest, deepest, growing].map((p) => items(p.data));
 	const blocked = items(connections.data).filter((c) => c.state === 'blocked' || c.state === 'blocking');
-	const found = findings({ overview: o, nodes: nodes.data, deepest: deep, growing: grown, unacked: items(unacked.data), looping: items(looping.data), blocked });
+	const found = findings({ overview: o, drift: useDrift().length, nodes: nodes.data, deepest: deep, growing: grown, unacked: items(unacked.data), looping: items(looping.data), blocked });
 	const totals = o?.object_totals;
 	const flowing = busy.filter((q) => rateOf(q, 'publish') > 0 || rateOf(q, 'deliver_get') > 0);
 	// Growing queues first, then the deep ones that stand still.

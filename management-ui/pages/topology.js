@@ -1,5 +1,5 @@
 // A virtual host as a graph: exchanges on the left, queues on the right.
-import { amend, Card, Graph, Head, html, items, Loaded, Search, usePoll, useRoute, useSignal, vhost, within } from '../ui.js';
+import { amend, Card, Drift, Graph, Head, html, items, Loaded, Search, usePoll, useRoute, useSignal, vhost, within } from '../ui.js';
 
 export default function Topology() {
 	const chosen = useSignal(vhost);
@@ -12,6 +12,7 @@ export default function Topology() {
 	const byName = new Map(items(queues.data).map((q) => [q.name, q]));
 	return html`
 		<${Head} title="Topology" note=${name && `of ${name}`} />
+		<${Drift} />
 		<${Card}><div class="tools"><${Search} label="Filter by exchange, queue or key" value=${query.name ?? ''} onChange=${(v) => amend({ name: v })} />
 				<span class="muted">Round: exchange. Square: queue, with its messages. Amber: messages and no consumer.</span></div>
 			<${Loaded} of=${bindings} lines=${10}>${(all) => html`<${Graph} bindings=${all} queues=${byName} name=${name} search=${query.name ?? ''} />`}<//><//>`;

@@ -407,6 +407,7 @@ mod tests {
         opening: Arc<Vec<u8>>,
         publishes: Arc<Vec<u8>>,
         opened: bool,
+        paused: bool,
         reads: Arc<AtomicUsize>,
         /// Reads that came before the first delivery was written.
         before: Arc<AtomicUsize>,
@@ -415,12 +416,17 @@ mod tests {
     impl AsyncRead for Flood {
         fn poll_read(
             mut self: Pin<&mut Self>,
-            _: &mut Context<'_>,
+            context: &mut Context<'_>,
             room: &mut ReadBuf<'_>,
         ) -> Poll<io::Result<()>> {
             if !self.opened {
                 self.opened = true;
                 room.put_slice(&self.opening);
+            } else if !self.paused {
+                // A task that was allowed to block has left its worker to others; it comes back to one after this.
+                self.paused = true;
+                context.waker().wake_by_ref();
+                return Poll::Pending;
             } else if self.reads.fetch_add(1, Ordering::Relaxed) < READS {
                 let publishes = Arc::clone(&self.publishes);
                 room.put_slice(&publishes);
@@ -495,6 +501,7 @@ mod tests {
             opening: Arc::new(opening()),
             publishes: Arc::new(publishes()),
             opened: false,
+            paused: false,
             reads: Arc::default(),
             before: Arc::new(AtomicUsize::new(usize::MAX)),
         };

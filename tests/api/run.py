@@ -1,20 +1,24 @@
 #!/usr/bin/env python3
 """Other people's tools against the management API of a broker that this starts.
 
-    tests/api/run.py [v1] [v2] [schema]
+    tests/api/run.py [v1] [v2] [schema] [flower]
 
 v1, v2: both rabbitmqadmins go through tour_v1.txt and tour_v2.txt. schema: schemathesis asks every operation of
-/api/openapi.json for answers that the description does not have. What is missing is fetched: v1 out of Debian's package, v2 from
-crates.io, schemathesis from PyPI. A tool that cannot be had is a failure.
+/api/openapi.json for answers that the description does not have. flower: Flower, with Celery, shows how long a queue is, which it asks the
+management API for. What is missing is fetched: v1 out of Debian's package, v2 from
+crates.io, schemathesis and Flower from PyPI. A tool that cannot be had is a failure.
 """
 
+import json
 import os
 import pathlib
 import re
 import shlex
+import socket
 import subprocess
 import sys
 import tempfile
+import time
 import urllib.request
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -23,6 +27,7 @@ from broker import ROOT, TARGET, Broker, Missing, call, need  # noqa: E402
 
 V2_VERSION = "2.35.0"
 SCHEMATHESIS = "schemathesis==4.32.5"
+FLOWER = ["flower==2.2.0", "celery==5.7.0"]
 # Checks of health are 503 when something is ill, `auth/hash_password` is slow by intention, and events and `livelog` have no end.
 UNASKED = "health/checks|auth/hash_password|api/events|livelog"
 
@@ -58,12 +63,13 @@ def v2():
     return [binary]
 
 
-def schemathesis():
-    program = ROOT / ".venv-schema" / "bin/schemathesis"
+def from_pypi(name, *packages):
+    """A program out of packages, in a place of its own."""
+    program = ROOT / f".venv-{name}" / "bin" / packages[0].split("==")[0]
     if not program.exists():
         need("python3")
         call("python3", "-m", "venv", program.parent.parent)
-        call(program.parent / "pip", "install", "-q", SCHEMATHESIS)
+        call(program.parent / "pip", "install", "-q", *packages)
     return [program]
 
 
@@ -108,10 +114,68 @@ def schema(tool, address, folder):
     return [f"schema: {(found[1] if found else done.stdout)[-6000:]}"]
 
 
+def get(url):
+    with urllib.request.urlopen(url, timeout=10) as answer:
+        return answer.read().decode()
+
+
+def flower(tool, address, amqp, folder):
+    """What Flower shows of queues that have tasks waiting. In vhosts without a slash: it quotes what is quoted."""
+    failures = []
+    for vhost, count in (("shop", 3), ("shop-eu", 2)):
+        api = f"http://guest:guest@{address}/api/"
+
+        def put(method, path, body):
+            login = {"Authorization": "Basic Z3Vlc3Q6Z3Vlc3Q="}
+            request = urllib.request.Request(f"http://{address}/api/{path}", json.dumps(body).encode(), login, method=method)
+            urllib.request.urlopen(request, timeout=10).close()
+
+        put("PUT", f"vhosts/{vhost}", {})
+        put("PUT", f"queues/{vhost}/celery", {"durable": True})
+        message = {"properties": {}, "routing_key": "celery", "payload": "x", "payload_encoding": "string"}
+        for _ in range(count):
+            put("POST", f"exchanges/{vhost}/amq.default/publish", message)
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        log = pathlib.Path(folder) / "flower.log"
+        with log.open("w") as out:
+            broker = f"amqp://guest:guest@{amqp}/{vhost}"
+            shown = subprocess.Popen(
+                [tool[0].with_name("celery"), f"--broker={broker}", "flower", "--address=127.0.0.1", f"--port={port}",
+                 f"--broker-api={api}"],
+                stdout=out, stderr=out, cwd=folder, env={**os.environ, "FLOWER_UNAUTHENTICATED_API": "true"},
+            )
+        try:
+            said, until = "", time.monotonic() + 60
+            while time.monotonic() < until and shown.poll() is None:
+                try:
+                    said = get(f"http://127.0.0.1:{port}/api/queues/length")
+                    if [(queue["name"], queue["messages"]) for queue in json.loads(said)["active_queues"]] == [("celery", count)]:
+                        break
+                except (OSError, KeyError, ValueError) as error:
+                    said = said or str(error)
+                time.sleep(0.5)
+            else:
+                failures.append(f"flower: {vhost}: {said}\n{log.read_text()[-2000:]}")
+                continue
+            page = get(f"http://127.0.0.1:{port}/broker")
+            row = re.sub(r"<[^>]*>|\s+", " ", page[page.find("<tbody"):])
+            if not re.search(rf"\bcelery\s+{count}\b", row):
+                failures.append(f"flower: {vhost}: the page of the broker says {row[:500]}")
+        finally:
+            shown.terminate()
+            shown.wait(timeout=20)
+    print(f"flower: 2 vhosts, {len(failures)} failures", flush=True)
+    return failures
+
+
 def main():
-    wanted = sys.argv[1:] or ["v1", "v2", "schema"]
+    wanted = sys.argv[1:] or ["v1", "v2", "schema", "flower"]
     tools, failures = {}, []
-    for name, fetch in (("v1", v1), ("v2", v2), ("schema", schemathesis)):
+    for name, fetch in (
+        ("v1", v1), ("v2", v2), ("schema", lambda: from_pypi("schema", SCHEMATHESIS)), ("flower", lambda: from_pypi("flower", *FLOWER)),
+    ):
         if name in wanted:
             try:
                 tools[name] = fetch()
@@ -124,6 +188,9 @@ def main():
                 pass
             if name == "schema":
                 failures += schema(tool, address, folder)
+                continue
+            if name == "flower":
+                failures += flower(tool, address, addresses["amqp"], folder)
                 continue
             node = "leveret@" + pathlib.Path("/proc/sys/kernel/hostname").read_text().strip()
             facts = {"folder": folder, "node": node, "amqp_port": addresses["amqp"].rsplit(":", 1)[1]}

@@ -21,6 +21,8 @@ for (const [what, seen, words] of [
   ['a blocked connection', { blocked: [{ name: 'c', state: 'blocked' }] }, 'is blocked'],
   ['a memory alarm', { nodes: [{ name: 'n', mem_alarm: true, mem_used: 10, mem_limit: 9 }] }, 'Memory alarm'],
   ['a disk alarm', { nodes: [{ name: 'n', disk_free_alarm: true, disk_free: 1, disk_free_limit: 9 }] }, 'Disk alarm'],
+  ['drift', { drift: 2 }, '2 objects not as declared'],
+  ['no drift', { drift: 0 }, null],
   ['few descriptors left', { nodes: [{ name: 'n', fd_used: 95, fd_total: 100 }] }, 'file descriptors'],
 ]) {
   test(`${what} is ${words ? 'told' : 'not told'}`, () => {
