@@ -174,12 +174,11 @@ fn by_name(body: impl Strategy<Value = Value>, most: usize) -> impl Strategy<Val
     prop::collection::btree_map(name(), body, 0..most).prop_map(|map| map.into_iter().collect())
 }
 
+/// The place of an exchange, whether it leads to an exchange, the place of that or of a queue, key, arguments.
+type Ends = (usize, bool, usize, String, Map<String, Value>);
+
 /// Bindings between the things of these maps.
-fn bindings(
-    given: &[(usize, bool, usize, String, Map<String, Value>)],
-    exchanges: &Map<String, Value>,
-    queues: &Map<String, Value>,
-) -> Vec<Value> {
+fn bindings(given: &[Ends], exchanges: &Map<String, Value>, queues: &Map<String, Value>) -> Vec<Value> {
     let all = given.iter().filter_map(|(from, to_exchange, to, key, arguments)| {
         let (source, body) = exchanges.iter().nth(*from)?;
         let (destination, _) = if *to_exchange { exchanges } else { queues }.iter().nth(*to)?;
@@ -274,7 +273,9 @@ fn named<'a>(map: &'a Value, more: &'a [(&str, Value)]) -> impl Iterator<Item = 
     map.as_object().into_iter().flatten().map(move |(name, body)| {
         let mut body = body.clone();
         body["name"] = json!(name);
-        more.iter().for_each(|(member, value)| body[*member] = value.clone());
+        for (member, value) in more {
+            body[*member] = value.clone();
+        }
         body
     })
 }
