@@ -281,6 +281,62 @@ fn every_complaint_names_file_line_and_reason() {
         ("t.yaml", "policies:\n  p:\n    pattern: x\n", "t.yaml:2: policies.p: missing field `definition`"),
         ("t.yaml", "a: [\n", "t.yaml:1: not YAML: while parsing a node, did not find expected node content"),
         (
+            "t.yaml",
+            "exchanges:\n  x:\n    bindings:\n      - a -> b: k\n",
+            "t.yaml:4: exchanges.x.bindings: the exchange is known here: \"key -> queue\"",
+        ),
+        ("t.yaml", "bindings:\n  - to: q\n", "t.yaml:2: bindings: a binding needs a source"),
+        (
+            "t.yaml",
+            "bindings:\n  - from: a\n    to: b\n    destination_type: que\n",
+            "t.yaml:4: bindings.destination_type: unknown \"que\", did you mean \"queue\"?",
+        ),
+        (
+            "t.yaml",
+            "users:\n  u:\n    password: {env: SECRET}\n    password_hash: x\n",
+            "t.yaml:3: either password or password_hash, not both",
+        ),
+        (
+            "t.yaml",
+            "users:\n  u:\n    password: 12345\n",
+            "t.yaml:3: users.u.password: a secret does not stand here",
+        ),
+        (
+            "t.yaml",
+            "users:\n  u:\n    password: {file: none}\n",
+            "t.yaml:3: users.u.password: none is not there",
+        ),
+        (
+            "t.yaml",
+            "users:\n  u:\n    limits: {max-chanels: 5}\n",
+            "t.yaml:3: limits: unknown limit \"max-chanels\", did you mean \"max-channels\"?",
+        ),
+        ("t.yaml", "users:\n  u: me\n", "t.yaml:2: users.u: a user is a map, not \"me\""),
+        ("t.yaml", "vhosts:\n  v: shop\n", "t.yaml:2: vhosts.v: a vhost is a map, not \"shop\""),
+        (
+            "t.yaml",
+            "queues:\n  a:\n    message-ttl: -5\n",
+            "t.yaml:3: queues.a.message-ttl: a time is not negative",
+        ),
+        ("t.yaml", "queues:\n  \"\":\n", "t.yaml:2: queues.: a name is needed"),
+        (
+            "t.yaml",
+            "exchanges:\n  amq.x: topic\n",
+            "t.yaml:2: exchanges.amq.x: names that begin with amq. belong to the broker",
+        ),
+        (
+            "t.yaml",
+            "exchanges:\n  x:\n    delayed-type: a\n    arguments: {x-delayed-type: b}\n",
+            "t.yaml:2: exchanges.x: \"delayed-type\" and arguments.x-delayed-type say the same; keep one",
+        ),
+        ("t.yaml", "queues:\n  a: !x y\n", "t.yaml:2: a tag is not known here"),
+        ("t.yaml", "queues:\n  a: &a [*a]\n", "t.yaml:2: "),
+        (
+            "t.yaml",
+            "policies:\n  p: {pattern: x, priority: high, definition: {}}\n",
+            "t.yaml:2: policies.p.priority: invalid type: string \"high\", expected i64",
+        ),
+        (
             "t.toml",
             "[queues]\na = 5\n",
             "t.toml:2: queues.a: invalid type: integer `5`, expected a queue's type, or a map",

@@ -4,6 +4,8 @@ use std::fs;
 use std::path::Path;
 use std::process::Output;
 
+use leveret::cli::config::KEYS;
+use leveret::cli::config::table::{Change, Key};
 use rustix::process::Signal;
 
 use crate::harness::Broker;
@@ -138,4 +140,52 @@ fn sighup_changes_limits_for_connections_that_come() {
     third.say("0 connection.tune-ok channel_max=10 frame_max=131072 heartbeat=0");
     third.say("0 connection.open virtual_host=/");
     third.connection_closes(530, "connection.open", "connection limit (2)");
+}
+
+/// A value that this key can have, and does not have by default.
+fn another(key: &Key) -> &'static str {
+    match key.form {
+        "ADDRESS:PORT" => "\"127.0.0.1:1\"",
+        "PATH" => "\"/nonexistent\"",
+        "BYTES" => "\"2MiB\"",
+        "BYTES|PERCENT" => "\"39%\"",
+        "NUMBER" => "5000",
+        "LEVEL" => "\"debug\"",
+        "FORMAT" => "\"json\"",
+        "URL" => "\"https://issuer.example\"",
+        "NETWORK" => "\"10.0.0.0/8\"",
+        "WORD" => key
+            .words
+            .last()
+            .map_or("", |word| if *word == "required" { "\"required\"" } else { "\"san_uri\"" }),
+        "TEXT" | "SECRET" => "\"x\"",
+        other => panic!("a value for {other}"),
+    }
+}
+
+#[test]
+fn sighup_tells_of_each_key_whether_it_changed_or_needs_a_restart() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = file(folder.path(), "");
+    let broker = Broker::with(&["--config", &config]);
+    // These are given by flags, which win.
+    let given = ["data_dir", "amqp_listen", "http_listen", "metrics_listen"];
+    let keys: Vec<_> = KEYS.iter().filter(|key| !given.contains(&key.name)).collect();
+    // Few at a time: the log bounds the lines from one place.
+    for (done, some) in keys.chunks(8).enumerate() {
+        let line = |key: &&Key| format!("{} = {}\n", key.path(), another(key));
+        file(folder.path(), &some.iter().map(line).collect::<String>());
+        let before = broker.log().len();
+        broker.signal(Signal::HUP);
+        wait::until("the reload", || broker.log().matches("reload: done").count() == done + 1);
+        let log = broker.log().split_off(before);
+        for key in some {
+            let path = key.path();
+            let told = match key.change {
+                Change::Live => format!("reload: {path} is {} now, was ", another(key)),
+                Change::Restart => format!("reload: {path} stays "),
+            };
+            assert!(log.contains(&told), "{told:?} in {log}");
+        }
+    }
 }

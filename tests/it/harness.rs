@@ -131,7 +131,7 @@ impl Drop for Broker {
 
 /// The broker's command line for this folder, but for the AMQP address.
 pub(crate) fn serve(data: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_leveret"));
+    let mut command = crate::cli::leveret();
     command
         .args(["serve", "--http-listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"])
         .arg("--data-dir")
