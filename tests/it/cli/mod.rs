@@ -1,5 +1,6 @@
 //! The commands that ask a broker, as scripts use them: the binary, its output and its exit codes.
 
+mod any_topology;
 mod ctl;
 mod migrate;
 mod topology;

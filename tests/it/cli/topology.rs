@@ -1,12 +1,10 @@
 //! Topology as a file: plan, apply, export, and a declared one at start, with real files and a real broker.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use proptest::prelude::*;
-use proptest::test_runner::{Config, TestRunner};
-use serde_json::{Value, json};
+use serde_json::json;
 use tempfile::TempDir;
 
 use super::{Cli, run};
@@ -330,69 +328,4 @@ fn two_thousand_objects_are_one_commit() {
     println!("2,001 objects took {took:?}");
     let plan = cli.run(&["plan", "--prune", "--json", file.as_str()]).is(0).json();
     assert_eq!(plan["unchanged"], 2002);
-}
-
-fn name() -> impl Strategy<Value = String> {
-    prop_oneof!["[a-c]", "[a-z.]{1,5}", "[ -~]{1,6}", Just("ü: \"x\" #".to_owned())]
-        .prop_filter("the broker keeps it", |name| !name.starts_with("amq."))
-}
-
-prop_compose! {
-    fn topologies()(
-        queues in prop::collection::btree_map(name(), (any::<bool>(), 0..3_u64), 0..4),
-        exchanges in prop::collection::btree_map(name(), (any::<bool>(), 0..4_usize), 0..4),
-        bindings in prop::collection::btree_set((0..4_usize, any::<bool>(), 0..4_usize, name()), 0..6),
-        limits in prop::option::of(0..5_i64),
-        global in prop::collection::btree_map(name(), prop_oneof![Just(json!(1)), Just(json!({ "a": ["b"] }))], 0..2),
-        users in prop::collection::btree_map("[a-z]{1,5}", prop_oneof![Just("all"), Just("read")], 0..2),
-    ) -> Value {
-        let (queue_names, exchange_names): (Vec<_>, Vec<_>) =
-            (queues.keys().cloned().collect(), exchanges.keys().cloned().collect());
-        let kinds = ["topic", "fanout", "direct", "headers"];
-        let queue = |(durable, length): (bool, u64)| match length {
-            0 => json!({ "durable": durable }),
-            length => json!({ "durable": durable, "max-length": length, "arguments": { "x-other": "y" } }),
-        };
-        let bindings = bindings.into_iter().filter_map(|(from, to_exchange, to, key)| {
-            let names = if to_exchange { &exchange_names } else { &queue_names };
-            Some(json!({
-                "source": exchange_names.get(from)?, "destination": names.get(to)?, "routing_key": key,
-                "destination_type": if to_exchange { "exchange" } else { "queue" }, "arguments": { "k": 1 },
-            }))
-        });
-        let vhost = json!({
-            "bindings": bindings.collect::<Vec<_>>(),
-            "queues": queues.into_iter().map(|(name, queue_of)| (name, queue(queue_of))).collect::<serde_json::Map<_, _>>(),
-            "exchanges": exchanges.into_iter().map(|(name, (durable, kind))| {
-                (name, json!({ "durable": durable, "type": kinds[kind] }))
-            }).collect::<serde_json::Map<_, _>>(),
-            "limits": limits.map(|limit| json!({ "max-connections": limit })),
-            "permissions": users,
-        });
-        let users: serde_json::Map<_, _> = users.into_keys().map(|user| (user, json!({ "tags": ["management"] }))).collect();
-        json!({ "vhosts": { "v": vhost }, "users": users, "global_parameters": global })
-    }
-}
-
-#[test]
-fn any_topology_applied_and_exported_differs_in_nothing() {
-    let broker = Broker::new();
-    let (cli, http) = (Cli::of(&broker), Http::of(&broker));
-    let folder = tempfile::tempdir().expect("a folder");
-    let path = |name: &str| folder.path().join(name).to_str().expect("UTF-8").to_owned();
-    let (given, exported) = (path("t.json"), path("out.yaml"));
-    let config = Config { cases: 24, failure_persistence: None, ..Config::default() };
-    let checked = TestRunner::new(config).run(&topologies(), |topology| {
-        fs::write(Path::new(&given), topology.to_string()).expect("write");
-        let text = || format!("{topology:#}\n{}", fs::read_to_string(&exported).unwrap_or_default());
-        let applied = cli.run(&["apply", "--yes", "--prune", "--force", &given]);
-        prop_assert_eq!(applied.code, 0, "{}{}{}", applied.out, applied.err, text());
-        prop_assert_eq!(cli.run(&["plan", &given]).code, 0, "plan after apply: {}", text());
-        prop_assert_eq!(cli.run(&["export", "--all", &exported]).code, 0, "export: {}", text());
-        let plan = cli.run(&["plan", "--prune", "--prune-vhosts", &exported]);
-        prop_assert_eq!(plan.code, 0, "{}{}{}", plan.out, plan.err, text());
-        http.delete("/api/vhosts/v");
-        Ok(())
-    });
-    checked.expect("no difference");
 }
