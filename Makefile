@@ -1,6 +1,6 @@
 # Tests and checks. `make test` installs what it needs into this folder (.venv, node_modules, target) and runs everything.
 
-.PHONY: test clients api ui lint conformance
+.PHONY: test clients api ui packaging lint conformance
 
 test:
 	cargo test --workspace --locked
@@ -9,6 +9,7 @@ test:
 	python3 tests/ui/run.py
 	python3 tests/api/run.py
 	python3 tests/instructions.py
+	python3 tests/packaging.py
 
 # Real client libraries against one broker: a table of client x scenario.
 clients:
@@ -23,6 +24,10 @@ ui:
 # Other people's tools against the management API.
 api:
 	python3 tests/api/run.py
+
+# Image, unit and manifests, by the tools that know them.
+packaging:
+	python3 tests/packaging.py
 
 lint:
 	cargo fmt --all -- --check

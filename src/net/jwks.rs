@@ -37,7 +37,7 @@ impl KeySource {
     pub fn url(url: &str, authorities: Option<PathBuf>) -> Option<Self> {
         let local = ["http://127.0.0.1:", "http://localhost:", "http://[::1]:"];
         let trusted = url.starts_with("https://") || local.iter().any(|start| url.starts_with(start));
-        trusted.then(|| Self::Url(url.to_owned(), authorities))
+        (trusted && !holds_login(url)).then(|| Self::Url(url.to_owned(), authorities))
     }
 
     fn read(&self) -> Result<Vec<u8>, String> {
@@ -54,6 +54,12 @@ impl KeySource {
             }
         }
     }
+}
+
+/// Whether a URL has a user in front of its host.
+pub fn holds_login(url: &str) -> bool {
+    let behind = url.split_once("://").map_or(url, |(_, rest)| rest);
+    behind.split(['/', '?', '#']).next().is_some_and(|authority| authority.contains('@'))
 }
 
 fn fetch(url: &str, authorities: Option<&Path>) -> Result<Vec<u8>, String> {
@@ -120,6 +126,8 @@ mod tests {
             ("http://localhost:8080/keys", true),
             ("http://localhost.evil.example/keys", false),
             ("http://issuer.example/keys", false),
+            ("http://localhost:8080@evil.example/keys", false),
+            ("https://user:password@issuer.example/keys", false),
             ("file:///etc/passwd", false),
         ] {
             assert_eq!(KeySource::url(url, None).is_some(), want, "{url}");

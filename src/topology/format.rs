@@ -111,11 +111,12 @@ pub(super) struct SecretMap {
     pub(super) file: Option<String>,
 }
 
+const SECRET_HERE: &str =
+    "a secret does not stand here: say {env: NAME} or {file: PATH}, or give a password_hash";
+
 short_or_long! {
     /// A secret by reference.
-    Secret from SecretMap, "{env: NAME} or {file: PATH}", |_text| {
-        Err("a secret does not stand here: say {env: NAME} or {file: PATH}, or give a password_hash".to_owned())
-    }
+    Secret from SecretMap, "{env: NAME} or {file: PATH}", |_text| Err(SECRET_HERE.to_owned()), others: SECRET_HERE
 }
 
 /// What a user may do in a vhost: regular expressions of names; an empty one allows nothing.

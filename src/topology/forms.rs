@@ -11,9 +11,13 @@ use serde_json::{Map, Value};
 use super::model::Binding;
 use super::spanned::{At, meant};
 
-/// A type that is read from a text, a map, or nothing at all (which is its default).
+/// A type that is read from a text, a map, or nothing at all (which is its default). `others`: what to say of a
+/// number, where it is not to be quoted.
 macro_rules! short_or_long {
-    ($(#[$doc:meta])* $name:ident from $long:ident, $expecting:literal, $from_text:expr) => {
+    (
+        $(#[$doc:meta])* $name:ident from $long:ident, $expecting:literal, $from_text:expr
+        $(, others: $others:expr)?
+    ) => {
         $(#[$doc])*
         #[derive(Debug, Default)]
         pub(super) struct $name(pub(super) $long);
@@ -36,6 +40,20 @@ macro_rules! short_or_long {
                         let from_text: fn(&str) -> Result<$long, String> = $from_text;
                         from_text(text).map($name).map_err(E::custom)
                     }
+
+                    $(
+                        fn visit_i64<E: serde::de::Error>(self, _: i64) -> Result<$name, E> {
+                            Err(E::custom($others))
+                        }
+
+                        fn visit_u64<E: serde::de::Error>(self, _: u64) -> Result<$name, E> {
+                            Err(E::custom($others))
+                        }
+
+                        fn visit_f64<E: serde::de::Error>(self, _: f64) -> Result<$name, E> {
+                            Err(E::custom($others))
+                        }
+                    )?
 
                     fn visit_map<A: serde::de::MapAccess<'de>>(self, map: A) -> Result<$name, A::Error> {
                         <$long>::deserialize(serde::de::value::MapAccessDeserializer::new(map)).map($name)

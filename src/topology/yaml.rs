@@ -77,10 +77,14 @@ impl<'a> Reader<'a> {
             Event::Scalar(text, style, anchor, None) => (anchor, scalar(&text, style)),
             Event::SequenceStart(anchor, None) => (anchor, self.list(depth)?),
             Event::MappingStart(anchor, None) => (anchor, self.map(depth)?),
-            Event::Scalar(_, _, _, Some(tag))
-            | Event::SequenceStart(_, Some(tag))
-            | Event::MappingStart(_, Some(tag)) => {
-                return Err(Wrong::at(line, format!("the tag {tag} is not known here")));
+            Event::Scalar(_, _, _, Some(_))
+            | Event::SequenceStart(_, Some(_))
+            | Event::MappingStart(_, Some(_)) => {
+                // Not which: it may be a password without its quotes.
+                return Err(Wrong::at(
+                    line,
+                    "a tag is not known here; a text that begins with ! needs quotes",
+                ));
             }
             _ => (0, Content::Null),
         };
@@ -197,7 +201,7 @@ mod tests {
             ("a: 1\nb: [", 2, "not YAML"),
             ("a: 1\na: 2", 2, "\"a\" stands here twice, first in line 1"),
             ("a: 1\n---\nb: 2", 2, "a second document"),
-            ("a:\n  b: !!set x", 2, "the tag"),
+            ("a:\n  b: !!set x", 2, "a tag is not known here"),
             ("? [a]\n: 1", 1, "a key must be a plain text"),
         ] {
             let wrong = read(text).unwrap_err();

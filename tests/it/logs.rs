@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::harness::Broker;
 use crate::management::{Http, listening};
@@ -79,6 +79,123 @@ fn no_secret_is_ever_logged() {
     assert!(!log.contains("$argon2"), "hashes are secrets, too");
     let shown = http.get("/api/logs").is(200).text;
     assert!(secrets.iter().all(|secret| !shown.contains(secret)));
+}
+
+#[test]
+fn in_json_a_line_has_whose_connection_it_is_about_as_members() {
+    let broker = Broker::with(&["--log-format", "json"]);
+    let mut client = login(&broker, "worker-7", "guest", "guest");
+    open(&mut client);
+    client.say("1 queue.declare queue=gone passive=true");
+    client.channel_closes(404, "queue.declare", "gone");
+    wait::until("the line", || broker.log().contains("channel closed"));
+    let log = broker.log();
+    for line in log.lines() {
+        let parsed: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        for member in ["timestamp", "level", "target", "message"] {
+            assert!(parsed[member].is_string(), "{member} in {line}");
+        }
+    }
+    let line = log.lines().find(|line| line.contains("channel closed")).expect("waited for");
+    let line: Value = serde_json::from_str(line).expect("JSON");
+    let said = ["name", "user", "vhost", "channel"].map(|member| line[member].clone());
+    assert_eq!(said, [json!("worker-7"), json!("guest"), json!("/"), json!(1)], "{line}");
+    assert!(line["peer"].as_str().is_some_and(|peer| peer.starts_with("127.0.0.1:")), "{line}");
+}
+
+/// A token that this secret signs.
+fn token(secret: &str, user: &str, ends: u64) -> String {
+    use base64::Engine;
+    let encoded = |bytes: &[u8]| base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes);
+    let claims = json!({ "aud": "leveret", "sub": user, "exp": ends, "scope": "leveret.configure:*/* leveret.tag:management" });
+    let text = format!("{}.{}", encoded(br#"{"alg":"HS256"}"#), encoded(claims.to_string().as_bytes()));
+    let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, secret.as_bytes());
+    format!("{text}.{}", encoded(ring::hmac::sign(&key, text.as_bytes()).as_ref()))
+}
+
+#[test]
+fn no_secret_of_a_file_a_token_or_an_import_is_ever_logged() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let write = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).expect("write");
+        path.display().to_string()
+    };
+    let key = "s3cret-key-that-signs-tokens-and-is-long-enough";
+    let (key_file, _) = (write("key", key), write("password", "s3cret-in-a-file\n"));
+    let topology = write("t.yaml", "users: {t: {password: {file: password}, tags: management}}\n");
+    let said = |password: &str| {
+        format!(
+            "log_level = \"trace\"\nadmin_user = \"guest\"\nadmin_password = {password}\ntopology = {topology:?}\n\
+             [oauth]\nresource_server_id = \"leveret\"\nhs256_key_file = {key_file:?}\n"
+        )
+    };
+    let config = write("leveret.toml", &said("\"guest\""));
+    let broker = Broker::with(&["--config", &config]);
+    let http = Http::of(&broker);
+
+    // Tokens: as a password, renewed, as a bearer, and those that are refused.
+    let now = leveret::net::now().0 / 1000;
+    let [good, renewed, other] =
+        [("ann", 600), ("ann", 900), ("bob", 600)].map(|(user, s)| token(key, user, now + s));
+    let ended = token(key, "ann", now - 600);
+    let mut client = login(&broker, "a", "ann", &good);
+    open(&mut client);
+    client.say(&format!("0 connection.update-secret new_secret=\"{renewed}\" reason=renewed"));
+    client.hear("0 connection.update-secret-ok");
+    client.say(&format!("0 connection.update-secret new_secret=\"{other}\" reason=renewed"));
+    client.connection_closes(530, "connection.update-secret", "refused");
+    login(&broker, "a", "ann", &ended).hangs_up();
+    for (token, status) in [(&good, 200), (&ended, 401)] {
+        let bearer = format!("Bearer {token}");
+        http.nobody().call("GET", "/api/whoami", &[("authorization", bearer.as_str())], "").is(status);
+    }
+
+    // HTTP: a session, bodies that are imported, applied, or cannot be read.
+    let answer =
+        http.nobody().post("/api/login", &json!({ "username": "t", "password": "s3cret-in-a-file" })).is(200);
+    let cookie = answer.header("set-cookie").and_then(|set| set.split(['=', ';']).nth(1)).expect("a cookie");
+    let hash = "kI3GCqW5JLMJa4iX1lo7X4D6XbYqlLgxIs30+P6tENUV2POR";
+    let user = |name: &str, secret: &str| json!({ "name": name, "password": secret, "tags": "" });
+    let hashed = json!({ "name": "h", "password_hash": hash, "tags": "" });
+    http.post("/api/definitions", &json!({ "users": [user("i", "s3cret-imported"), hashed] })).is(204);
+    http.post("/api/definitions", &json!({ "users": [user("", "s3cret-refused")], "queues": [{}] })).is(400);
+    http.post("/api/topology/apply", &json!({ "topology": { "users": [user("p", "s3cret-applied")] } }))
+        .is(200);
+    let body = "{\"password\":\"s3cret-broken\" \"tags\":\"\"}";
+    http.call("PUT", "/api/users/b", &[], body).is(400);
+
+    // Reloads: with another password, with ones that stand where none should, with a file that is none.
+    let reload = |awaited: &str| {
+        let before = broker.log().matches(awaited).count();
+        broker.signal(rustix::process::Signal::HUP);
+        wait::until(awaited, || broker.log().matches(awaited).count() > before);
+    };
+    write("leveret.toml", &said("\"s3cret-changed\""));
+    reload("reload: admin_password stays");
+    for password in ["7351973519", "\"s3cret-open", "[\"s3cret-listed\"]"] {
+        write("leveret.toml", &said(password));
+        reload("leveret.toml:3:");
+    }
+    write("leveret.toml", &(said("\"guest\"") + "jwks_url = \"https://me:s3cret-url@issuer.example/\"\n"));
+    reload("leveret.toml:8:12: oauth.jwks_url");
+    write("leveret.toml", &said("\"guest\""));
+    for password in
+        ["s3cret-plain", "7351973519", "73519.73519", "[s3cret-listed]", "!s3cret-tagged x", "{s3cret: x}"]
+    {
+        write("t.yaml", &format!("users:\n  t:\n    password: {password}\n"));
+        reload("t.yaml:3:");
+    }
+
+    let log = broker.log();
+    let shown = http.get("/api/logs").is(200).text;
+    let signature = |token: &String| token.rsplit('.').next().expect("three parts").to_owned();
+    let tokens = [&good, &renewed, &other, &ended].map(signature);
+    let secrets = ["s3cret-", "7351973519", "73519.73519", hash, cookie];
+    for secret in secrets.into_iter().chain(tokens.iter().map(String::as_str)) {
+        let line = log.lines().chain(shown.lines()).find(|line| line.contains(secret));
+        assert!(line.is_none(), "{secret} is in {line:?}");
+    }
 }
 
 #[test]

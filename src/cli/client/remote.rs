@@ -54,7 +54,9 @@ struct Place {
 }
 
 fn place(url: &str) -> Result<Place, Failure> {
-    let wrong = |why: &str| Failure::Usage(format!("--url {url}: {why}"));
+    // Its login is not for the terminal.
+    let shown = url.rsplit_once('@').map_or(url, |(_, host)| host);
+    let wrong = |why: &str| Failure::Usage(format!("--url {shown}: {why}"));
     let (scheme, rest) = url.split_once("://").ok_or_else(|| wrong("must begin with http:// or https://"))?;
     if !["http", "https"].contains(&scheme) {
         return Err(wrong("must begin with http:// or https://"));
@@ -141,5 +143,7 @@ mod tests {
         for wrong in ["h:1", "amqp://h", "http://", "http:///x"] {
             assert!(matches!(place(wrong), Err(Failure::Usage(_))), "{wrong}");
         }
+        let Err(failure) = place("amqp://a:s3cret@h") else { panic!("another scheme") };
+        assert!(!failure.to_string().contains("s3cret"), "{failure}");
     }
 }

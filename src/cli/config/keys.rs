@@ -17,7 +17,7 @@ use std::path::PathBuf;
 
 use ipnet::IpNet;
 
-use super::security::Secret;
+use super::security::{PublicUrl, Secret};
 use super::setting::{Bytes, LogFormat, LogLevel, MemorySize, Setting};
 use super::table::{Change, Key, in_range, keys};
 use crate::broker::alarms::AlarmLimits;
@@ -150,7 +150,7 @@ keys! {
         /// Who tokens must come from: their `iss`.
         oauth_issuer: Option<String> = None, Restart;
         /// Where the issuer's keys are (a JWK set), over HTTPS. Asked again now and then.
-        oauth_jwks_url: Option<String> = None, Restart;
+        oauth_jwks_url: Option<PublicUrl> = None, Restart;
         /// Authorities in PEM for the certificate of that server. Without it those that browsers trust.
         oauth_jwks_ca: Option<PathBuf> = None, Restart;
         /// How long keys from a URL are used before they are asked for again. A token with a new key asks sooner.

