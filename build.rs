@@ -16,9 +16,9 @@ fn main() {
         .collect();
     features.sort();
     let features = if features.is_empty() { "none".to_owned() } else { features.join(", ") };
-    println!("cargo::rustc-env=LEVERET_COMMIT={}", commit.get(..12).unwrap_or(&commit));
-    println!("cargo::rustc-env=LEVERET_FEATURES={features}");
-    println!("cargo::rustc-env=LEVERET_TARGET={}", variable("TARGET"));
+    println!("cargo::rustc-env=BUILT_COMMIT={}", commit.get(..12).unwrap_or(&commit));
+    println!("cargo::rustc-env=BUILT_FEATURES={features}");
+    println!("cargo::rustc-env=BUILT_TARGET={}", variable("TARGET"));
     println!("cargo::rerun-if-env-changed=LEVERET_COMMIT");
     println!("cargo::rerun-if-changed=build.rs");
     if release {

@@ -45,7 +45,7 @@ class Contestant:
 
     def __init__(self, folder, port):
         self.folder, self.port = pathlib.Path(folder), port
-        self.folder.mkdir(parents=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
         self.log = self.folder / "output"
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
@@ -93,6 +93,11 @@ class Contestant:
         self.process.wait()
         shutil.rmtree(self.folder, ignore_errors=True)
 
+    def kill(self):
+        """Ends it as a power cut would end the process; the folder stays for the next of this kind."""
+        self.signal(signal.SIGKILL)
+        self.process.wait()
+
     def signal(self, sign):
         try:
             os.killpg(self.process.pid, sign)
@@ -101,12 +106,12 @@ class Contestant:
 
 
 class Leveret(Contestant):
-    binary = None
+    binary, more = None, ()
 
     def command(self):
         return [
             self.binary, "serve", "--data-dir", str(self.folder / "data"), "--amqp-listen", f"127.0.0.1:{self.port}",
-            "--http-listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0",
+            "--http-listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0", *self.more,
         ]
 
 

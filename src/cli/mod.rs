@@ -22,11 +22,11 @@ use clap::{CommandFactory, Parser, Subcommand};
 const LONG_VERSION: &str = concat!(
     env!("CARGO_PKG_VERSION"),
     "\ncommit: ",
-    env!("LEVERET_COMMIT"),
+    env!("BUILT_COMMIT"),
     "\ntarget: ",
-    env!("LEVERET_TARGET"),
+    env!("BUILT_TARGET"),
     "\nfeatures: ",
-    env!("LEVERET_FEATURES")
+    env!("BUILT_FEATURES")
 );
 
 /// An AMQP 0-9-1 message broker.

@@ -122,7 +122,7 @@ async fn serve(args: &ServeArgs, config: &Config, folder: &Folder, log: Log) -> 
     tracing::info!(
         "leveret {} ({}) started in {} ms, data in {}",
         env!("CARGO_PKG_VERSION"),
-        env!("LEVERET_COMMIT"),
+        env!("BUILT_COMMIT"),
         started.elapsed().as_millis(),
         folder.path().display()
     );
