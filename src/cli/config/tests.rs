@@ -101,3 +101,40 @@ fn defaults_keep_to_their_ranges_and_can_be_read() {
         assert!(key.is_same(&config, &Config::default()), "{}", key.name);
     }
 }
+
+#[test]
+fn each_complaint_about_a_value_has_its_line() {
+    for (line, column, told) in [
+        ("connections_max = -1", 19, "connections_max: expected a whole number of at least 0, found -1"),
+        ("heartbeat = 70000", 13, "heartbeat: the number is above 65535"),
+        ("heartbeat = 1.5", 13, "heartbeat: expected a whole number, found a float"),
+        ("memory_bytes_max = \"0%\"", 20, "memory_bytes_max: expected a percentage from 1% to 100%"),
+        (
+            "message_bytes_max = true",
+            21,
+            "message_bytes_max: expected bytes like 1048576 or \"256MiB\", found true",
+        ),
+        ("data_dir = \"\"", 12, "data_dir: the path is empty"),
+        ("log_format = \"xml\"", 14, "log_format: expected text or json, found \"xml\""),
+        ("proxy_protocol_trusted = 5", 26, "proxy_protocol_trusted: expected an array, found the integer 5"),
+        (
+            "proxy_protocol_trusted = [\"here\"]",
+            26,
+            "proxy_protocol_trusted: \"here\" is neither an address nor",
+        ),
+        ("admin_password = \"\"", 18, "admin_password: it is empty"),
+        ("admin_password = 12345", 18, "admin_password: expected a string"),
+        (
+            "tls.client_certificates = \"all\"",
+            27,
+            "tls.client_certificates: expected none, optional or required",
+        ),
+        ("tls.login_from = \"name\"", 18, "tls.login_from: expected one of distinguished_name"),
+        ("oauth.jwks_url = \"https://a:b@c\"", 18, "oauth.jwks_url: a URL without user and password"),
+    ] {
+        let error = with(&format!("\n{line}\n"), &[]).unwrap_err();
+        let wanted = format!("leveret.toml:2:{column}: {told}");
+        assert!(error.starts_with(&wanted), "{error}\n{wanted}");
+        assert_eq!(error.lines().count(), 1, "{error}");
+    }
+}
