@@ -43,7 +43,8 @@ fn a_change_that_amqp_refuses_is_offered_and_made_in_place() {
     cli.run(&["plan", file.as_str()]).is(0);
     // What was held is still held, in the same place.
     c.say(&format!("basic.reject delivery_tag={} requeue", held.tag()));
-    c.publish_with("exchange=x routing_key=a.b", "delivery_mode=2 priority=9", "urgent");
+    c.confirms();
+    c.publish_confirmed("exchange=x routing_key=a.b", "delivery_mode=2 priority=9", "urgent");
     c.wait_ready("q", 4);
     c.close();
     broker.kill();
@@ -132,7 +133,8 @@ fn delayed_messages_are_released_through_what_their_exchange_has_become() {
     file.write("exchanges: {x: fanout}\nqueues: {q: }\nbindings: {x -> q: k}\n");
     cli.run(&["apply", "--yes", "--migrate", file.as_str()]).is(0);
     c.publish_confirmed("exchange=x routing_key=any", "delivery_mode=2 headers={x-delay:3000}", "at once");
-    assert_eq!(c.take("q").text(), "at once", "it delays no more");
+    let held = c.ask("basic.get queue=q", "basic.get-ok");
+    assert_eq!(held.text(), "at once", "it delays no more");
     drop(c);
     broker.kill();
     broker.start_again();

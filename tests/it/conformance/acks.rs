@@ -124,6 +124,7 @@ fn losing_the_connection_requeues_and_marks_redelivered() {
         let mut c = t.client();
         c.declare("queue=$q");
         c.publish("routing_key=$q", "a");
+        c.wait_ready("$q", 1);
         let mut other = t.client();
         other.ask("basic.get queue=$q", "basic.get-ok redelivered=0");
         drop(other);
