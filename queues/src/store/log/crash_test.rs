@@ -66,7 +66,7 @@ const OPTIONS: fn() -> Options = || Options {
     ..Options::default()
 };
 
-fn open(disk: &SimDisk, db: &SimDb) -> Result<(Core, Recovered), RecoverError> {
+pub(super) fn open(disk: &SimDisk, db: &SimDb) -> Result<(Core, Recovered), RecoverError> {
     let mut recovered = Recovered::default();
     let disk: Arc<dyn Disk> = Arc::new(disk.clone());
     let db: Arc<dyn Db> = Arc::new(db.clone());

@@ -5,7 +5,7 @@
 //! only when its settle records are about no segment that stays (else they are carried on first).
 //! Absent: threads; the committer's work.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
 use super::core::Core;
@@ -29,6 +29,8 @@ pub(crate) struct Keeper {
     unapplied: Vec<Change>,
     /// Segments whose needed settle records are being appended again.
     carrying: BTreeSet<u32>,
+    /// For how many checkpoints segments have waited for other dead ones to go.
+    waiting: BTreeMap<u32, u32>,
     /// The sparse segment being emptied, and how many live entries it should come down to.
     emptying: Option<(u32, u64, u32)>,
     /// Segments with live entries that cannot be read, hence not moved.
@@ -41,7 +43,7 @@ pub(crate) struct Keeper {
 const SPARSE: u64 = 3;
 /// Checkpoints between attempts to find room for the next segment.
 const SPACE_WAIT: u32 = 10;
-/// After so many checkpoints without progress emptying a segment starts anew.
+/// After so many checkpoints without progress emptying a segment starts anew, and a dead one waits no longer.
 const PATIENCE: u32 = 50;
 
 impl Keeper {
@@ -154,14 +156,19 @@ impl Keeper {
                 core.segments.retire(*number, core.options.spare_segments)?;
                 core.index.lock().forget_segment(*number);
                 self.carrying.remove(number);
+                self.waiting.remove(number);
                 self.stuck.remove(number);
                 core.metrics.retired_segments.add(1);
                 gone.insert(*number);
                 continue;
             }
-            // If only dead ones need it, it waits for them to go.
+            // If only dead ones need it, it waits for them to go. That may be in vain: a copy that was settled while it was
+            // being written can make two of them need each other.
+            let waited = self.waiting.entry(*number).or_default();
+            *waited += 1;
             let stays = |segment: &u32| dead.iter().all(|(number, _)| number != segment);
-            if about.iter().any(stays) && !self.carrying.contains(number) && carry(core, *number, &about)? {
+            let needed = *waited > PATIENCE || about.iter().any(stays);
+            if needed && !self.carrying.contains(number) && carry(core, *number, &about)? {
                 self.carrying.insert(*number);
             }
         }

@@ -20,6 +20,8 @@ mod read;
 mod recover;
 mod scan;
 mod segments;
+#[cfg(test)]
+mod space_test;
 mod walk;
 
 use std::collections::{HashMap, HashSet, VecDeque};
