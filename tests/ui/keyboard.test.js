@@ -52,7 +52,7 @@ test('the first stop skips the navigation; each stop is seen; the order is that 
   assert.deepEqual(stops.slice(0, 3), ['Declare a queue', 'Filter queues by name', 'Columns']);
 });
 
-test('a queue is declared, published to, looked into, purged and deleted without a mouse', async () => {
+test('a queue is declared, published to, looked into and purged without a mouse', async () => {
   await tabTo('Declare a queue');
   await page.keyboard.press('Enter');
   const dialog = page.locator('dialog[open]');
@@ -87,6 +87,7 @@ test('a queue is declared, published to, looked into, purged and deleted without
   await page.keyboard.press('Shift+Tab');
   await page.getByRole('button', { name: 'Purge' }).focus();
   await page.keyboard.press('Enter');
+  await dialog.waitFor();
   for (let i = 0; i < 5 && (await focused()).text !== 'Purge'; i++) await page.keyboard.press('Tab');
   await page.keyboard.press('Enter');
   await page.getByText(`${QUEUE} is purged.`).waitFor();
