@@ -73,7 +73,7 @@ test('a connection is closed, the client hears why, and the page leads back to t
   await dialog.getByLabel('Reason').fill('out for lunch');
   await dialog.getByRole('button', { name: 'Close connection' }).click();
   await page.getByText(`${NAME} is closed.`).waitFor();
-  await page.getByRole('heading', { name: 'Connections' }).waitFor();
+  await page.getByRole('heading', { name: 'Connections', exact: true }).waitFor();
   assert.match(await heard, /out for lunch/);
   await page.goto(`${page.url().split('#')[0]}#/connection/${encodeURIComponent(name)}`);
   await page.getByText('This connection is closed.').waitFor();

@@ -15,7 +15,7 @@ test('drift is on the overview and on the topology page, and goes when it is men
   await api('PUT', 'global-parameters/declared', { value: 'by hand' });
   await logIn(page);
   await page.getByLabel('Status').getByRole('link', { name: '1 object not as declared' }).click();
-  await page.getByRole('heading', { name: 'Topology' }).waitFor();
+  await page.getByRole('heading', { name: 'Topology', exact: true }).waitFor();
   await page.getByText(/^Not as .*topology\.yaml:1 says: global_parameter declared$/).waitFor();
   await api('PUT', 'global-parameters/declared', { value: true });
   await page.goto(`${URL_BASE}/#/overview`);

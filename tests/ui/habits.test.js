@@ -27,7 +27,7 @@ describe('habits', () => {
 
   test('filter and sorting are in the address; the back button returns to them', async () => {
     await page.keyboard.press('/');
-    await page.getByRole('heading', { name: 'Queues' }).waitFor();
+    await page.getByRole('heading', { name: 'Queues', exact: true }).waitFor();
     await page.getByLabel('Filter queues by name').fill('ui-test-');
     await page.getByRole('link', { name: 'ui-test-a' }).waitFor();
     await eventually('the filter is in the address', () => /name=ui-test-/.test(page.url()));
@@ -42,12 +42,12 @@ describe('habits', () => {
 
   test('keys: ? shows help, escape closes it, g and a letter go', async () => {
     await page.keyboard.press('?');
-    await page.getByRole('heading', { name: 'Keys' }).waitFor();
+    await page.getByRole('heading', { name: 'Keys', exact: true }).waitFor();
     await page.keyboard.press('Escape');
-    await page.getByRole('heading', { name: 'Keys' }).waitFor({ state: 'detached' });
+    await page.getByRole('heading', { name: 'Keys', exact: true }).waitFor({ state: 'detached' });
     await page.keyboard.press('g');
     await page.keyboard.press('e');
-    await page.getByRole('heading', { name: 'Exchanges' }).waitFor();
+    await page.getByRole('heading', { name: 'Exchanges', exact: true }).waitFor();
   });
 
   test('a lost server is said, what was seen stays, and its return is noticed', async () => {

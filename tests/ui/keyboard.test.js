@@ -18,7 +18,7 @@ after(async () => {
 beforeEach(async () => {
   page = await openWithAxe(browser);
   await logIn(page, '#/queues');
-  await page.getByRole('heading', { name: 'Queues' }).waitFor();
+  await page.getByRole('heading', { name: 'Queues', exact: true }).waitFor();
 });
 afterEach(() => page.context().close());
 
@@ -102,13 +102,13 @@ test('/ goes to the search of a page, or to the queues; ? helps and leaves every
   assert.equal(await page.getByLabel('Filter queues by name').inputValue(), '?/g');
   await page.keyboard.press('Escape');
   await page.keyboard.press('?');
-  await page.getByRole('heading', { name: 'Keys' }).waitFor();
+  await page.getByRole('heading', { name: 'Keys', exact: true }).waitFor();
   await page.keyboard.press('Escape');
-  await page.getByRole('heading', { name: 'Keys' }).waitFor({ state: 'detached' });
+  await page.getByRole('heading', { name: 'Keys', exact: true }).waitFor({ state: 'detached' });
   await page.goto(`${URL_BASE}/#/definitions`);
-  await page.getByRole('heading', { name: 'Definitions' }).waitFor();
+  await page.getByRole('heading', { name: 'Definitions', exact: true }).waitFor();
   await page.keyboard.press('/');
-  await page.getByRole('heading', { name: 'Queues' }).waitFor();
+  await page.getByRole('heading', { name: 'Queues', exact: true }).waitFor();
 });
 
 test('a list is sorted and its columns chosen by keyboard', async () => {

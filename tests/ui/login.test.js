@@ -24,7 +24,7 @@ describe('login', () => {
   test('the session survives a reload, ends on log out, and leaves nothing secret to scripts', async () => {
     await logIn(page, '#/queues');
     await page.reload();
-    await page.getByRole('heading', { name: 'Queues' }).waitFor();
+    await page.getByRole('heading', { name: 'Queues', exact: true }).waitFor();
     const seen = await page.evaluate(() => JSON.stringify([location.href, { ...localStorage }, { ...sessionStorage }, document.cookie]));
     assert.ok(!seen.includes('Basic') && !seen.includes(`"${PASSWORD}"`) && !seen.includes(btoa(`${USER}:${PASSWORD}`)), seen);
     assert.ok(!seen.includes('leveret_session'), seen);
@@ -44,6 +44,6 @@ describe('login', () => {
     await page.getByLabel('User').fill(USER);
     await page.getByLabel('Password').fill(PASSWORD);
     await page.getByRole('button', { name: 'Log in' }).click();
-    await page.getByRole('heading', { name: 'Queues' }).waitFor();
+    await page.getByRole('heading', { name: 'Queues', exact: true }).waitFor();
   });
 });
