@@ -63,7 +63,8 @@ test('a queue is declared, published to, looked into and purged without a mouse'
     assert.ok(await page.evaluate(() => document.activeElement === document.body || !!document.activeElement?.closest('dialog')), 'focus left the dialog');
   }
   await page.keyboard.press('Escape');
-  await dialog.waitFor({ state: 'detached' });
+  // Not only closed: gone, or what opens it would find it still there.
+  await page.locator('dialog').waitFor({ state: 'detached' });
   assert.equal((await focused()).text, 'Declare a queue', 'focus returns to what opened the dialog');
 
   await page.keyboard.press('Enter');

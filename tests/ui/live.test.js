@@ -92,8 +92,9 @@ test('news come by one stream without asking, and again after the server was los
 test('the log comes line by line, without asking', async () => {
   const page = await open(browser);
   let asked = 0;
+  const followed = page.waitForResponse((r) => r.url().includes('/api/livelog'));
   await logIn(page, '#/logs?level=warn');
-  await page.waitForResponse((r) => r.url().includes('/api/livelog'));
+  await followed;
   page.on('request', (r) => { asked += Number(r.url().includes('/api/log')); });
   await fetch(`${URL_BASE}/api/whoami`, { headers: { Authorization: `Basic ${Buffer.from('ui-test-nobody:wrong').toString('base64')}` } });
   await page.getByRole('log').getByText('ui-test-nobody').first().waitFor();
