@@ -29,15 +29,20 @@ fn open(client: &mut Client) {
     client.open_channel(1);
 }
 
-#[test]
-fn a_line_says_whose_connection_it_is_about() {
-    let broker = Broker::new();
-    let mut client = login(&broker, "worker-7", "guest", "guest");
+/// What is logged when the channel of "worker-7" is closed for asking for a queue that is not there.
+fn log_of_a_closed_channel(broker: &Broker) -> String {
+    let mut client = login(broker, "worker-7", "guest", "guest");
     open(&mut client);
     client.say("1 queue.declare queue=gone passive=true");
     client.channel_closes(404, "queue.declare", "gone");
     wait::until("the line", || broker.log().contains("channel closed"));
-    let log = broker.log();
+    broker.log()
+}
+
+#[test]
+fn a_line_says_whose_connection_it_is_about() {
+    let broker = Broker::new();
+    let log = log_of_a_closed_channel(&broker);
     let line = log.lines().find(|line| line.contains("channel closed")).expect("waited for");
     for part in ["peer=127.0.0.1:", "name=\"worker-7\"", "user=\"guest\"", "vhost=\"/\"", "channel=1"] {
         assert!(line.contains(part), "{part} in {line}");
@@ -84,12 +89,7 @@ fn no_secret_is_ever_logged() {
 #[test]
 fn in_json_a_line_has_whose_connection_it_is_about_as_members() {
     let broker = Broker::with(&["--log-format", "json"]);
-    let mut client = login(&broker, "worker-7", "guest", "guest");
-    open(&mut client);
-    client.say("1 queue.declare queue=gone passive=true");
-    client.channel_closes(404, "queue.declare", "gone");
-    wait::until("the line", || broker.log().contains("channel closed"));
-    let log = broker.log();
+    let log = log_of_a_closed_channel(&broker);
     for line in log.lines() {
         let parsed: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
         for member in ["timestamp", "level", "target", "message"] {
