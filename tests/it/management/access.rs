@@ -178,7 +178,6 @@ const TABLE: &[(&str, &str, &str, &str)] = &[
     ("GET", "/api/user-limits/none/max-channels", "", ALL),
     ("PUT", "/api/user-limits/none/max-channels", r#"{"value":1}"#, ADMIN),
     ("DELETE", "/api/user-limits/none/max-channels", "", ADMIN),
-    ("GET", "/api/users/", "", ADMIN),
     ("GET", "/api/vhost-limits/%2F", "", ALL),
     ("GET", "/api/vhost-limits/%2F/max-queues", "", ALL),
     ("PUT", "/api/vhost-limits/%2F/max-queues", r#"{"value":1}"#, ADMIN),
