@@ -1,5 +1,5 @@
 // The box that everything stands in, and small things in it.
-import { html, useState } from '../lib.js';
+import { html, plain, useState } from '../lib.js';
 import { Icon } from './icon.js';
 
 /** @param {CardProps} props */
@@ -13,7 +13,7 @@ export const Tags = ({ of }) => html`<span class="tags">${of.filter(Boolean).map
 export const Note = ({ children }) => html`<div class="empty"><p class="muted">${children}</p></div>`;
 
 /** A column of what is written for machines. */
-export const coded = (key, label, more) => ({ key, label, sort: key, draw: (row) => html`<code>${row[key]}</code>`, ...more });
+export const coded = (key, label, more) => plain(key, label, { draw: (row) => html`<code>${row[key]}</code>`, ...more });
 
 /** Arguments as a column. */
 export const argued = (prio) => ({ key: 'arguments', label: 'Arguments', prio, draw: (row) => Object.keys(row.arguments ?? {}).length > 0 && html`<code>${JSON.stringify(row.arguments)}</code>` });

@@ -1,5 +1,5 @@
 // A live line chart; its legend has the current (or pointed at) values.
-import { html, rate, short, SPANS, useEffect, useRef, useState } from '../lib.js';
+import { html, rate, short, SPANS, time, useEffect, useRef, useState } from '../lib.js';
 import { Segmented } from './card.js';
 import uPlot from '../vendor/uplot.js';
 
@@ -91,7 +91,7 @@ export function Chart({ title, series, ring, unit, at, low, span = 600, steps = 
 		<section class="card chart ${low ? 'low' : ''}">
 			<header>
 				<h2>${title}</h2>
-				<ul class="legend">${series.map((s) => html`
+				<ul class="legend">${pointed !== null && html`<li>${time(ring[i].at * 1000)}</li>`}${series.map((s) => html`
 					<li key=${s.key}><svg width="16" height="8" aria-hidden="true"><line x1="0" x2="16" y1="4" y2="4" stroke="var(--series-${s.color ?? 1})" stroke-width="3" stroke-dasharray=${s.dash ? '4 3' : undefined} /></svg>
 						${s.label}<b>${unit(valueAt(s, i))}</b></li>`)}
 				</ul>
@@ -111,7 +111,7 @@ const RATES = [
 ];
 
 /** What `useFlow` gives, as two charts. @param {FlowProps} props */
-export const Flow = ({ ring, span, at, choose }) => html`
-	<div class="head"><h2>Flow</h2><span class="spacer" /><${Segmented} label="Charts show the last" of=${SPANS} value=${span} choose=${choose} /></div>
-	<div class="two"><${Chart} title="Message rates" series=${RATES} ring=${ring} span=${span} at=${at} unit=${rate} steps=${RATE_STEPS} />
-		<${Chart} title="Messages in queues" series=${DEPTH} ring=${ring} span=${span} at=${at} unit=${short} /></div>`;
+export const Flow = ({ choose, ...flow }) => html`
+	<div class="head"><h2>Flow</h2><span class="spacer" /><${Segmented} label="Charts show the last" of=${SPANS} value=${flow.span} choose=${choose} /></div>
+	<div class="two"><${Chart} title="Message rates" series=${RATES} ...${flow} unit=${rate} steps=${RATE_STEPS} />
+		<${Chart} title="Messages in queues" series=${DEPTH} ...${flow} unit=${short} /></div>`;

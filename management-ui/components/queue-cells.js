@@ -1,5 +1,5 @@
 // What a queue looks like in any table.
-import { bytes, count, flowing, history, html, items, link, named, number, recordFlow, samplesQuery, seedFlow, short, signedRate, usePoll, VHOST } from '../lib.js';
+import { bytes, count, flowing, history, html, items, link, named, number, plain, recordFlow, samplesQuery, seedFlow, short, signedRate, usePoll, VHOST } from '../lib.js';
 import { Tags } from './card.js';
 import { Live } from './facts.js';
 import { Spark } from './spark.js';
@@ -42,7 +42,7 @@ export const QUEUE_COLUMNS = [
 	named('Queue', (q) => html`<a href=${queueLink(q)}>${q.name}</a>`),
 	VHOST,
 	{ key: 'features', label: 'Features', prio: 3, draw: (q) => html`<${Features} q=${q} />` },
-	{ key: 'state', label: 'State', sort: 'state', ...OFF },
+	plain('state', 'State', OFF),
 	number('ready', 'Ready', 'messages_ready', short),
 	number('unacked', 'Unacked', 'messages_unacknowledged', short, { prio: 2, title: 'Delivered, not yet acknowledged' }),
 	number('messages', 'Depth', 'messages', (n) => html`<${Live} value=${short(n)} />`, { prio: 2, off: true }),
