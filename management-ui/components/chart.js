@@ -37,7 +37,7 @@ const options = (series, span, width, height, onPoint, unit, steps) => {
 			y: { range: (_u, _min, max) => [0, max > 0 ? max * 1.12 : 1] },
 		},
 		axes: [
-			{ stroke: ink, grid: { show: false }, ticks: { show: false }, font, size: 24, space: 80, values: (_u, at) => at.map((s) => new Date(s * 1000).toLocaleTimeString([], { hour: '2-digit', minute: '2-digit', second: span > 600 ? undefined : '2-digit', hour12: false })) },
+			{ stroke: ink, grid: { show: false }, ticks: { show: false }, font, size: 24, space: 80, incrs: [5, 15, 30, 60, 120, 300, 900, 1800, 3600, 7200, 14_400], values: (_u, at) => at.map((s) => new Date(s * 1000).toLocaleTimeString([], { hour: '2-digit', minute: '2-digit', second: span > 600 ? undefined : '2-digit', hour12: false })) },
 			{ stroke: ink, grid, ticks: { show: false }, font, size: (_u, labels) => 16 + 6 * Math.max(4, ...(labels ?? []).map((l) => l.length)), space: 36, incrs: steps, values: (_u, at) => at.map(unit) },
 		],
 		series: [

@@ -1,7 +1,7 @@
-import { count, DeclareHead, DURABLE, Empty, exchangeName, html, link, List, named, number, plain, Tags, usePoll, useWithin, VHOST } from '../ui.js';
+import { count, DeclareHead, DURABLE, Empty, exchangeName, html, inVhost, link, List, named, number, plain, Tags, usePoll, useWithin, VHOST } from '../ui.js';
 
 const COLUMNS = [
-	named('Exchange', (x) => html`<a href=${link(['exchange', x.vhost, x.name])}>${exchangeName(x.name)}</a>`),
+	named('Exchange', (x) => html`<a href=${link(['exchange', x.vhost, x.name])}>${exchangeName(x.name)}</a>${inVhost(x)}`),
 	VHOST,
 	plain('type', 'Type'),
 	{ key: 'features', label: 'Features', prio: 2, draw: (x) => html`<${Tags} of=${[!x.durable && 'transient', x.auto_delete && 'auto-delete', x.internal && 'internal', x.arguments?.['alternate-exchange'] && 'alternate', x.policy]} />` },

@@ -62,5 +62,5 @@ export default function Policies() {
 		<${Ruling} kind="operator-policies" title="Operator policies" one="operator policy" mayEdit=${isAdministrator()} why="An operator policy sets limits that users cannot exceed, whatever they declare." />
 		<${Kept} kind="global-parameters" title="Global parameters" one="global parameter" of=${parameters} at=${(p) => path(p.name)} fields=${parameterFields} body=${(v) => ({ value: json(v.value) })} loses=${(p) => `Whoever reads ${p.name} no longer finds it.`}
 			columns=${[{ key: 'value', label: 'Value', draw: (p) => html`<code>${JSON.stringify(p.value)}</code>` }]}
-			why="Values that tools keep with the broker, for all virtual hosts; definitions carry them." />`;
+			why="Values that tools keep with the broker; definitions carry them." />`;
 }
