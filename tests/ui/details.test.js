@@ -35,7 +35,7 @@ test('in a hand the navigation opens over the page, leads on, and closes', async
   const entry = page.getByRole('link', { name: 'Exchanges', exact: true });
   assert.equal(await entry.isVisible(), false);
   await page.getByRole('button', { name: 'Open navigation' }).click();
-  await entry.waitFor();
+  await eventually('all of it is there', async () => (await page.locator('nav.nav').boundingBox()).x === 0);
   if (process.env.UI_SCREENS) await page.screenshot({ path: `${process.env.UI_SCREENS}/navigation-light-phone.png` });
   await entry.press('Escape');
   await entry.waitFor({ state: 'hidden' });
