@@ -442,7 +442,10 @@ impl AccessRights {
         }
         Err(Refusal::Denied {
             access,
-            resource: Resource::Topic(ExchangeName::new(exchange)),
+            resource: Resource::Topic {
+                exchange: ExchangeName::new(exchange),
+                key: String::from_utf8_lossy(key).into_owned(),
+            },
             vhost: self.vhost.clone(),
             user: self.user.clone(),
         })

@@ -126,6 +126,10 @@ const MATRIX: &[(&str, &str, &str)] = &[
     ("queue.declare queue=new", "queue.declare-ok", "c"),
     ("queue.declare queue=old passive", "queue.declare-ok", "any"),
     ("queue.declare queue=dlx arguments={x-dead-letter-exchange:old}", "queue.declare-ok", "cwr"),
+    ("queue.declare queue=dlx2 arguments={x-dead-letter-exchange:\"\"}", "queue.declare-ok", "cwr"),
+    // What is there already asks for no more than its own name.
+    ("queue.declare queue=with_dlx arguments={x-dead-letter-exchange:old}", "queue.declare-ok", "c"),
+    ("queue.declare exclusive", "queue.declare-ok", "c"),
     ("queue.delete queue=gone", "queue.delete-ok", "c"),
     ("queue.purge queue=old", "queue.purge-ok", "r"),
     ("queue.bind queue=old exchange=old routing_key=k", "queue.bind-ok", "wr"),
@@ -136,6 +140,11 @@ const MATRIX: &[(&str, &str, &str)] = &[
         "exchange.declare exchange=ae type=direct arguments={alternate-exchange:old}",
         "exchange.declare-ok",
         "cwr",
+    ),
+    (
+        "exchange.declare exchange=with_ae type=direct arguments={alternate-exchange:old}",
+        "exchange.declare-ok",
+        "c",
     ),
     ("exchange.delete exchange=gone", "exchange.delete-ok", "c"),
     ("exchange.bind destination=old source=amq.fanout routing_key=k", "exchange.bind-ok", "wr"),
@@ -162,7 +171,10 @@ fn each_operation_is_allowed_with_just_the_permissions_it_needs() {
     http.user("u", "");
     let mut guest = broker.client();
     guest.declare("queue=old");
+    guest.declare("queue=with_dlx arguments={x-dead-letter-exchange:old}");
     guest.ask("exchange.declare exchange=old type=direct", "exchange.declare-ok");
+    let with_ae = "exchange.declare exchange=with_ae type=direct arguments={alternate-exchange:old}";
+    guest.ask(with_ae, "exchange.declare-ok");
     let mut user = Client::open_as(broker.amqp, "u", "pw");
     user.confirms();
     for granted in ["", "c", "w", "r", "cw", "cr", "wr", "cwr"] {
@@ -192,13 +204,72 @@ fn each_operation_is_allowed_with_just_the_permissions_it_needs() {
             user.open_channel(1);
             user.confirms();
         }
-        for queue in ["new", "dlx"] {
+        for queue in ["new", "dlx", "dlx2"] {
             guest.delete(queue);
         }
         for exchange in ["new", "ae"] {
             guest.ask(&format!("exchange.delete exchange={exchange}"), "exchange.delete-ok");
         }
     }
+}
+
+#[test]
+fn names_that_clients_leave_empty_are_permitted_by_what_they_stand_for() {
+    let broker = Broker::new();
+    let http = Http::of(&broker);
+    http.user("u", "");
+    let mut guest = broker.client();
+    guest.ask("exchange.declare exchange=x type=fanout", "exchange.declare-ok");
+    let mut user = Client::open_as(broker.amqp, "u", "pw");
+    user.confirms();
+    let permit = |configure: &str, write: &str, read: &str| {
+        let permission = json!({ "configure": configure, "write": write, "read": read });
+        http.put("/api/permissions/%2F/u", &permission).is(204);
+    };
+    permit("^amq\\.gen-", "^amq\\.default$", "^amq\\.gen-");
+    let dead_letters = "exclusive arguments={x-dead-letter-exchange:\"\"}";
+    user.ask(&format!("queue.declare {dead_letters}"), "queue.declare-ok");
+    user.ask("basic.consume consumer_tag=t", "basic.consume-ok");
+    user.publish("routing_key=none", "x");
+    user.hear("basic.ack");
+    user.publish("exchange=x", "x");
+    user.channel_closes(
+        403,
+        "basic.publish",
+        "write access to exchange 'x' in vhost '/' refused for user 'u'",
+    );
+    user.open_channel(1);
+    user.say("queue.declare queue=q exclusive");
+    user.channel_closes(403, "queue.declare", "configure access to queue 'q'");
+    user.open_channel(1);
+    permit(".*", "^x$", ".*");
+    user.say(&format!("queue.declare {dead_letters}"));
+    user.channel_closes(403, "queue.declare", "write access to exchange 'amq.default'");
+    user.open_channel(1);
+    permit("^q", ".*", ".*");
+    user.say("queue.declare exclusive");
+    user.channel_closes(403, "queue.declare", "configure access to queue 'amq.gen-");
+}
+
+/// Refused before anything is said of the exchange.
+#[test]
+fn binding_to_the_default_exchange_asks_for_permissions_first() {
+    let broker = Broker::prepared(prepare);
+    let mut c = limited(&broker);
+    for line in [
+        "queue.bind queue=rq",
+        "queue.unbind queue=rq",
+        "exchange.bind destination=rx",
+        "exchange.unbind destination=rx",
+        "queue.bind queue=amq.rabbitmq.reply-to exchange=cx",
+    ] {
+        c.say(line);
+        let method = line.split(' ').next().expect("a name");
+        c.channel_closes(403, method, "write access to");
+        c.open_channel(1);
+    }
+    c.say("exchange.bind destination=\"\" source=cx");
+    c.channel_closes(403, "exchange.bind", "write access to exchange 'amq.default'");
 }
 
 #[test]
@@ -283,13 +354,15 @@ fn topic_permissions_decide_by_routing_key_on_topic_exchanges() {
             continue;
         }
         let method = answer.trim_end_matches("-ok").replace("basic.ack", "basic.publish");
-        let text = format!("{access} access to topic '{exchange}' in vhost '/' refused for user 'u'");
+        let text = format!(
+            "{access} access to topic '{key}' in exchange '{exchange}' in vhost '/' refused for user 'u'"
+        );
         user.channel_closes(403, &method, &text);
         user.open_channel(1);
         user.confirms();
     }
     user.publish_with("exchange=amq.topic routing_key=u.a", "headers={CC:[v.a]}", "x");
-    user.channel_closes(403, "basic.publish", "write access to topic 'amq.topic'");
+    user.channel_closes(403, "basic.publish", "write access to topic 'v.a' in exchange 'amq.topic'");
     user.open_channel(1);
     user.confirms();
     http.delete("/api/topic-permissions/%2F/u/amq.topic").is(204);
@@ -304,6 +377,26 @@ fn own_address() -> Option<std::net::IpAddr> {
         socket.connect(there).ok()?;
         Some(socket.local_addr().ok()?.ip()).filter(|own| !own.is_loopback() && !own.is_unspecified())
     })
+}
+
+#[test]
+fn who_is_deleted_is_told_so_and_goes() {
+    let broker = Broker::new();
+    let http = Http::of(&broker);
+    http.put("/api/vhosts/v", &json!({})).is(201);
+    http.user("u", "");
+    http.user("w", "");
+    let all = json!({ "configure": ".*", "write": ".*", "read": ".*" });
+    http.put("/api/permissions/v/w", &all).is(201);
+    let mut deleted = Client::open_as(broker.amqp, "u", "pw");
+    let mut stays = Client::open_as(broker.amqp, "w", "pw");
+    let mut homeless = Client::opening(broker.amqp, "w", "pw", "v");
+    homeless.hear("0 connection.open-ok");
+    http.delete("/api/users/u").is(204);
+    deleted.connection_closes(320, "", "CONNECTION_FORCED - user 'u' is deleted");
+    http.delete("/api/vhosts/v").is(204);
+    homeless.connection_closes(320, "", "CONNECTION_FORCED - vhost 'v' is deleted");
+    stays.declare("queue=q");
 }
 
 #[test]

@@ -122,7 +122,7 @@ fn a_scope_may_be_for_some_routing_keys_only() {
     ann.publish("exchange=amq.topic routing_key=eu.fr", "a");
     ann.wait_ready("q", 1);
     ann.publish("exchange=amq.topic routing_key=us.ny", "b");
-    ann.channel_closes(403, "basic.publish", "write access to topic 'amq.topic'");
+    ann.channel_closes(403, "basic.publish", "write access to topic 'us.ny' in exchange 'amq.topic'");
 }
 
 #[test]
