@@ -9,7 +9,7 @@ use leveret_queues::store::definitions::Definitions;
 use serde_json::json;
 
 use crate::harness::Broker;
-use crate::management::Http;
+use crate::management::{Http, listening};
 use crate::raw::Client;
 
 /// A data folder with vhosts `/` and `closed`, and a user who may configure `c..`, write `w..` and read `r..` in `/`.
@@ -369,14 +369,15 @@ fn topic_permissions_decide_by_routing_key_on_topic_exchanges() {
     user.publish_confirmed("exchange=amq.topic routing_key=v.orders", "", "x");
 }
 
-/// The machine's own address on some network, if it has one.
-fn own_address() -> Option<std::net::IpAddr> {
+/// The machine's own address on some network.
+fn own_address() -> std::net::IpAddr {
     // Nothing is sent: connecting a datagram socket only finds the way.
     let socket = std::net::UdpSocket::bind("0.0.0.0:0").expect("a socket");
-    ["192.0.2.1:9", "198.51.100.1:9"].iter().find_map(|there| {
+    let own = ["192.0.2.1:9", "198.51.100.1:9"].iter().find_map(|there| {
         socket.connect(there).ok()?;
         Some(socket.local_addr().ok()?.ip()).filter(|own| !own.is_loopback() && !own.is_unspecified())
-    })
+    });
+    own.expect("an address besides loopback, without which the rule cannot be tried")
 }
 
 #[test]
@@ -401,14 +402,19 @@ fn who_is_deleted_is_told_so_and_goes() {
 
 #[test]
 fn guest_logs_in_from_this_machine_only() {
-    let broker = Broker::with(&["--amqp-listen", "0.0.0.0:0"]);
+    let broker = Broker::with(&["--amqp-listen", "0.0.0.0:0", "--http-listen", "0.0.0.0:0"]);
     let here = std::net::SocketAddr::from(([127, 0, 0, 1], broker.amqp.port()));
     drop(Client::open_as(here, "guest", "guest"));
-    let Some(own) = own_address() else {
-        println!("this machine has no address but loopback: only half of the rule can be tried");
-        return;
-    };
-    Http::of(&broker).user("u", "");
+    let own = own_address();
+    let port = listening(&broker, "http").port();
+    let http = Http::at(std::net::SocketAddr::new(here.ip(), port)).login("guest", "guest");
+    http.user("u", "management");
+    let api = Http::at(std::net::SocketAddr::new(own, port));
+    api.login("u", "pw").get("/api/whoami").is(200);
+    let guest = api.login("guest", "guest");
+    guest.get("/api/whoami").refused(401, "not_authorized", "User can only log in via localhost");
+    let session = api.post("/api/login", &json!({ "username": "guest", "password": "guest" }));
+    session.refused(401, "not_authorized", "User can only log in via localhost");
     let there = std::net::SocketAddr::new(own, broker.amqp.port());
     let mut guest = Client::start(there, "");
     guest.start_ok("PLAIN", "\\0guest\\0guest");
