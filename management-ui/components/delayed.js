@@ -2,6 +2,7 @@
 import { bytes, call, count, del, duration, get, html, number, path, post, time, usePoll, useState, utc } from '../lib.js';
 import { acts, Card, Steps } from './card.js';
 import { confirm } from './confirm.js';
+import { Time } from './facts.js';
 import { FormDialog } from './form.js';
 import { Message } from './messages.js';
 import { Empty, Loaded, Problem } from './state.js';
@@ -40,7 +41,7 @@ export function Delayed({ vhost, exchange }) {
 	});
 	const act = (m, name, run, danger = false) => html`<button class="small ${danger ? 'danger' : ''}" aria-label="${name} the message due ${utc(m.due)}, number ${m.id.split('-')[1]}" onClick=${() => run(m)}>${name}</button>`;
 	const columns = [
-		{ key: 'due', label: 'Due', draw: (m) => html`<span class="nowrap" title=${utc(m.due)}>${time(m.due)}</span>` },
+		{ key: 'due', label: 'Due', draw: (m) => html`<${Time} at=${m.due} />` },
 		{ key: 'in', label: 'In', num: true, draw: (m) => (m.due > Date.now() ? duration(Math.round((m.due - Date.now()) / 1000) * 1000) : 'now') },
 		{ key: 'routing_key', label: 'Routing key', draw: (m) => html`<code>${m.routing_key}</code>` },
 		number('bytes', 'Body', 'payload_bytes', bytes, { prio: 2, sort: undefined }),

@@ -83,7 +83,7 @@ function Canvas({ width, height, children }) {
 	};
 	return html`
 		<div class="tools"><span class="muted">Drag to move, wheel or + and − to zoom</span><span class="spacer" />
-			${acts.map(([key, name, act]) => html`<button class="small" aria-label=${name} title="Key ${key}" onClick=${act}>${key === '0' ? name : key}</button>`)}</div>
+			${acts.map(([key, name, act]) => html`<button class="small" aria-label=${name} title="Key ${key}" onClick=${act}>${{ '-': '−', 0: name }[key] ?? key}</button>`)}</div>
 		<svg ref=${svg} class="graph" tabindex="0" role="group" aria-label="Topology" style=${{ height: 'max(360px, calc(100vh - 288px))' }} viewBox="${view.x} ${view.y} ${view.w} ${view.h}"
 			onKeyDown=${keys} onPointerDown=${(e) => { drag.current = { x: e.clientX, y: e.clientY }; }} onPointerMove=${move}
 			onPointerUp=${() => { drag.current = null; }} onPointerLeave=${() => { drag.current = null; }}>
@@ -132,7 +132,7 @@ export function Graph({ bindings, queues = new Map(), name, search = '', here })
 				const mid = (x1 + x2) / 2;
 				const on = over && (e.from === over || e.to === over);
 				return html`<g key=${`${e.from}\t${e.to}`} class=${over && !on ? 'faded' : ''}><path class="edge ${on ? 'hot' : ''}" d="M${x1} ${y1}C${mid} ${y1} ${mid} ${y2} ${x2} ${y2}" marker-end="url(#tip)"><title>${e.keys.join('\n')}</title></path>
-					${(on || few) && html`<text class="edge-label" x=${x2 - 12} y=${y2 - 6} text-anchor="end">${cut(e.keys.join(', '))}</text>`}</g>`;
+					${(on || few) && html`<text class="edge-label" x=${x2 - 12} y=${y2 + (y2 > y1 ? 14 : -6)} text-anchor="end">${cut(e.keys.join(', '))}</text>`}</g>`;
 			})}
 			${[...placed.nodes.values()].map((n) => {
 				const q = n.kind === 'queue' ? queues.get(n.name) : undefined;

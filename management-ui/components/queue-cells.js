@@ -54,5 +54,5 @@ export const QUEUE_COLUMNS = [
 	{ ...number('consumers', 'Consumers', 'consumers'), draw: (q) => html`<span class=${q.consumers === 0 && q.messages > 0 ? 'warn' : ''}>${count(q.consumers)}</span>` },
 	number('bytes', 'Body bytes', 'message_bytes', bytes, OFF),
 	number('memory', 'Memory', 'memory', bytes, OFF),
-	{ key: 'spark', label: 'Depth lately', prio: 3, draw: (q) => html`<${QueueSpark} q=${q} />` },
+	{ key: 'spark', label: 'Depth lately', prio: 3, class: 'sparks', draw: (q) => html`<${QueueSpark} q=${q} />` },
 ];

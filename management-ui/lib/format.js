@@ -48,7 +48,7 @@ export function time(ms) {
 	if (typeof ms !== 'number') return '–';
 	const then = new Date(ms);
 	const sameDay = then.toDateString() === new Date().toDateString();
-	return then.toLocaleString([], sameDay ? { timeStyle: 'medium' } : { dateStyle: 'medium', timeStyle: 'short' });
+	return then.toLocaleString([], { hourCycle: 'h23', ...(sameDay ? { timeStyle: 'medium' } : { dateStyle: 'medium', timeStyle: 'short' }) });
 }
 
 export const utc = (ms) => (typeof ms === 'number' ? `${new Date(ms).toISOString().replace('T', ' ').slice(0, 19)} UTC` : '');
@@ -72,6 +72,8 @@ export const items = (page) => page?.items ?? [];
 
 /** What the default exchange is called on screen. */
 export const exchangeName = (name) => (name === '' ? '(default)' : name);
+
+export const yes = (is) => (is ? 'yes' : 'no');
 
 export const capital = (text) => text[0].toUpperCase() + text.slice(1);
 

@@ -1,6 +1,4 @@
-import { count, DeclareHead, DURABLE, Empty, exchangeName, html, link, List, number, Tags, usePoll, useSignal, VHOST, vhost, within } from '../ui.js';
-
-const KINDS = ['direct', 'topic', 'fanout', 'headers'];
+import { count, DeclareHead, DURABLE, Empty, exchangeName, html, link, List, number, Tags, usePoll, useWithin, VHOST } from '../ui.js';
 
 const COLUMNS = [
 	{ key: 'name', label: 'Exchange', sort: 'name', class: 'name', draw: (x) => html`<a href=${link(['exchange', x.vhost, x.name])}>${exchangeName(x.name)}</a>` },
@@ -11,8 +9,8 @@ const COLUMNS = [
 ];
 
 export default function Exchanges() {
-	const where = within('exchanges', useSignal(vhost));
-	const kinds = usePoll('overview', 0).data?.exchange_types?.map((t) => t.name) ?? KINDS;
+	const where = useWithin('exchanges');
+	const kinds = usePoll('overview', 0).data?.exchange_types?.map((t) => t.name) ?? ['direct'];
 	return html`
 		<${DeclareHead} title="Exchanges" kind="exchange" example="alternate-exchange=unrouted" fields=${[
 			{ name: 'type', label: 'Type', kind: 'select', options: kinds, value: 'direct', wide: true },

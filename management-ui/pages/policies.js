@@ -1,4 +1,4 @@
-import { acts, Card, confirm, count, del, Empty, FormDialog, Head, html, isAdministrator, Loaded, meaning, number, Opens, parseArguments, path, put, Table, toast, usePoll, useSignal, useVhostField, vhost, within } from '../ui.js';
+import { acts, Asks, Card, count, del, Empty, FormDialog, Head, html, isAdministrator, meaning, number, Opens, parseArguments, path, put, Rows, toast, usePoll, useVhostField, useWithin } from '../ui.js';
 
 const asLines = (definition) => Object.entries(definition ?? {}).map(([k, v]) => `${k}=${typeof v === 'string' ? v : JSON.stringify(v)}`).join('\n');
 
@@ -26,8 +26,7 @@ const KINDS = ([
 ]);
 
 function Section({ kind, title, why }) {
-	const chosen = useSignal(vhost);
-	const poll = usePoll(within(kind, chosen), 15_000);
+	const poll = usePoll(useWithin(kind), 15_000);
 	const edit = (old) => (close) => html`<${Edit} kind=${kind} old=${old} onClose=${close} onDone=${poll.refresh} />`;
 	const mayEdit = kind === 'policies' || isAdministrator();
 	const columns = [
@@ -37,13 +36,12 @@ function Section({ kind, title, why }) {
 		{ key: 'apply-to', label: 'Applies to', sort: 'apply-to', prio: 2 },
 		number('priority', 'Priority', 'priority', count, { prio: 2 }),
 		{ key: 'definition', label: 'Sets', draw: (p) => Object.entries(p.definition).map(([k, v]) => html`<div key=${k} title=${meaning(k, v)}><code>${k}=${typeof v === 'string' ? v : JSON.stringify(v)}</code></div>`) },
-		acts((p) => mayEdit && html`<button class="small danger" aria-label="Delete policy ${p.name}" onClick=${() => confirm({ title: `Delete the policy ${p.name}?`, says: `Queues and exchanges in ${p.vhost} that match ${p.pattern} lose: ${Object.keys(p.definition).join(', ')}.`, act: 'Delete', run: () => del(`${kind}/${path(p.vhost, p.name)}`), done: `Policy ${p.name} is deleted.`, after: poll.refresh })}>Delete</button>`),
+		acts((p) => mayEdit && html`<${Asks} small act="Delete" name="Delete policy ${p.name}" title="Delete the policy ${p.name}?" says="Queues and exchanges in ${p.vhost} that match ${p.pattern} lose: ${Object.keys(p.definition).join(', ')}."
+			run=${() => del(`${kind}/${path(p.vhost, p.name)}`)} done="Policy ${p.name} is deleted." after=${poll.refresh} />`),
 	];
 	return html`
-		<${Card} title=${title} tools=${mayEdit && html`<${Opens} class="small" plus label="New ${kind === 'policies' ? 'policy' : 'operator policy'}" of=${edit()} />`}>
-			<${Loaded} of=${poll} lines=${2}>${(all) => (all.length
-			? html`<${Table} label=${title} columns=${columns} rows=${all} id=${(p) => `${p.vhost}\n${p.name}`} />`
-			: html`<${Empty} title="None yet">${why}<//>`)}<//><//>`;
+		<${Card} title=${title} tools=${mayEdit && html`<${Opens} class="small" plus label="New" name="New ${kind === 'policies' ? 'policy' : 'operator policy'}" of=${edit()} />`}>
+			<${Rows} of=${poll} label=${title} columns=${columns} id=${(p) => `${p.vhost}\n${p.name}`} none=${html`<${Empty} title="None yet">${why}<//>`} /><//>`;
 }
 
 export default function Policies() {

@@ -1,4 +1,4 @@
-import { Card, FormDialog, go, Head, html, link, Loaded, Opens, path, put, Table, Tags, toast, usePoll } from '../ui.js';
+import { Card, FormDialog, go, Head, html, link, Opens, path, put, Rows, Tags, toast, usePoll } from '../ui.js';
 
 export const TAGS_HINT = 'Comma-separated: management, policymaker, monitoring, administrator, impersonator. None: AMQP only.';
 export const tagList = (tags) => [tags].flat().flatMap((t) => String(t ?? '').split(',')).map((t) => t.trim()).filter(Boolean);
@@ -27,5 +27,5 @@ export default function Users() {
 	};
 	return html`
 		<${Head} title="Users" actions=${html`<${Opens} class="primary" plus label="Add a user" of=${(close) => html`<${FormDialog} narrow title="Add a user" submit="Add" onSubmit=${add} onClose=${close} fields=${FIELDS} />`} />`} />
-		<${Card}><${Loaded} of=${poll}>${(all) => html`<${Table} label="Users" columns=${columns} rows=${all} id=${(u) => u.name} />`}<//><//>`;
+		<${Card}><${Rows} of=${poll} label="Users" columns=${columns} id=${(u) => u.name} /><//>`;
 }

@@ -1,4 +1,4 @@
-import { acts, Card, chooseVhost, confirm, count, del, FormDialog, go, Head, html, isAdministrator, limitFields, Loaded, number, Opens, path, plural, put, setLimits, Table, toast, usePoll, user } from '../ui.js';
+import { acts, Asks, Card, chooseVhost, count, del, FormDialog, go, Head, html, isAdministrator, limitFields, number, Opens, path, plural, put, Rows, setLimits, toast, usePoll, user } from '../ui.js';
 
 const FIELDS = [
 	{ name: 'name', label: 'Name', required: true },
@@ -18,7 +18,8 @@ export default function Vhosts() {
 		{ key: 'limits', label: 'Limits', prio: 3, draw: (v) => Object.entries(limitsOf(v.name) ?? {}).map(([k, n]) => `${k} ${count(n)}`).join(', ') },
 		acts((v) => isAdministrator() && html`<${Opens} class="small" label="Limits" name="Limits of ${v.name}" of=${(close) => html`<${FormDialog} narrow title="Limits of ${v.name}" submit="Save" onClose=${close}
 				onSubmit=${(set) => setLimits('vhost-limits', v.name, limitsOf(v.name), set).then(limits.refresh)} fields=${limitFields(['max-connections', 'max-queues'], limitsOf(v.name))} />`} />
-			<button class="small danger" aria-label="Delete ${v.name}" onClick=${() => confirm({ title: `Delete the virtual host ${v.name}?`, says: `All its exchanges, queues, bindings, policies and permissions go, with ${plural(v.messages ?? 0, 'message')}. Its connections are closed.`, act: 'Delete', type: v.name, run: () => del(`vhosts/${path(v.name)}`), done: `${v.name} is deleted.`, after: poll.refresh })}>Delete</button>`),
+			<${Asks} small act="Delete" name="Delete ${v.name}" title="Delete the virtual host ${v.name}?" type=${v.name} run=${() => del(`vhosts/${path(v.name)}`)} done="${v.name} is deleted." after=${poll.refresh}
+				says="All its exchanges, queues, bindings, policies and permissions go, with ${plural(v.messages ?? 0, 'message')}. Its connections are closed." />`),
 	];
 	const add = async (v) => {
 		await put(`vhosts/${path(v.name)}`, { description: v.description });
@@ -31,5 +32,5 @@ export default function Vhosts() {
 	};
 	return html`
 		<${Head} title="Virtual hosts" actions=${isAdministrator() && html`<${Opens} class="primary" plus label="Add a virtual host" of=${(close) => html`<${FormDialog} narrow title="Add a virtual host" submit="Add" onSubmit=${add} onClose=${close} fields=${FIELDS} />`} />`} />
-		<${Card}><${Loaded} of=${poll}>${(all) => html`<${Table} label="Virtual hosts" columns=${columns} rows=${all} id=${(v) => v.name} />`}<//><//>`;
+		<${Card}><${Rows} of=${poll} label="Virtual hosts" columns=${columns} id=${(v) => v.name} /><//>`;
 }

@@ -31,13 +31,17 @@ pub enum Resource {
     Queue(QueueName),
     /// An exchange.
     Exchange(ExchangeName),
-    /// A routing key of a topic exchange, when topic permissions refuse it.
-    Topic {
-        /// The exchange.
-        exchange: ExchangeName,
-        /// The key.
-        key: String,
-    },
+    /// A routing key, when topic permissions refuse it.
+    Topic(Box<Topic>),
+}
+
+/// A routing key of a topic exchange.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Topic {
+    /// The exchange.
+    pub exchange: ExchangeName,
+    /// The key.
+    pub key: String,
 }
 
 impl Resource {
@@ -46,7 +50,7 @@ impl Resource {
         match self {
             Self::Queue(_) => "queue",
             Self::Exchange(_) => "exchange",
-            Self::Topic { .. } => "topic",
+            Self::Topic(_) => "topic",
         }
     }
 
@@ -55,7 +59,7 @@ impl Resource {
         match self {
             Self::Queue(name) => name.as_str(),
             Self::Exchange(name) => name.as_str(),
-            Self::Topic { key, .. } => key,
+            Self::Topic(topic) => &topic.key,
         }
     }
 }
@@ -64,7 +68,7 @@ impl std::fmt::Display for Resource {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} '{}'", self.kind(), self.name())?;
         match self {
-            Self::Topic { exchange, .. } => write!(f, " in exchange '{exchange}'"),
+            Self::Topic(topic) => write!(f, " in exchange '{}'", topic.exchange),
             _ => Ok(()),
         }
     }

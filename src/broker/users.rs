@@ -17,7 +17,7 @@ pub use super::password::hash_password;
 use super::password::{is_slow, verify};
 pub use super::pattern::BadPattern;
 use super::pattern::Permitting;
-use super::refusal::{Access, Refusal, Resource};
+use super::refusal::{Access, Refusal, Resource, Topic};
 use super::token::{TokenRefused, VhostGrant};
 use super::topic_permissions::{TopicPermissionRecord, TopicPermissions};
 
@@ -458,10 +458,10 @@ impl AccessRights {
         }
         Err(Refusal::Denied {
             access,
-            resource: Resource::Topic {
+            resource: Resource::Topic(Box::new(Topic {
                 exchange: ExchangeName::new(exchange),
                 key: String::from_utf8_lossy(key).into_owned(),
-            },
+            })),
             vhost: self.vhost.clone(),
             user: self.user.clone(),
         })
@@ -526,6 +526,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::disallowed_methods, reason = "it is about the time that passes")]
     fn a_wrong_password_takes_as_long_whatever_the_hash() {
         let users = users();
         let put = |name: &str, password_hash| users.put(name, UserRecord { password_hash, tags: Vec::new() });

@@ -11,6 +11,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::error::{Refused, Result};
+use super::history;
 
 /// A query as it came.
 pub(super) type Query = axum::extract::Query<HashMap<String, String>>;
@@ -27,7 +28,7 @@ pub(super) trait Item: Serialize {
     /// What `name` filters by, and what comes first among equals.
     fn name(&self) -> &str;
 
-    /// The item as a page of a list shows it.
+    /// The item as it is shown where only some of it, or its past, is asked for, and on pages.
     fn on_page(&self) -> Result<Value> {
         value_of(self)
     }
@@ -95,7 +96,7 @@ pub(super) fn list<T: Item>(query: &Query, items: Vec<T>) -> Result<Response> {
     let page_size = number(query, "page_size")?.unwrap_or(PAGE_SIZE);
     if page == 0 || !(1..=PAGE_SIZE_MAX).contains(&page_size) {
         let why = format!("page must be 1 or more, page_size 1 to {PAGE_SIZE_MAX}");
-        return Err(Refused::bad("page_size", why));
+        return Err(Refused::bad("invalid_pagination_parameters", why));
     }
     let total = items.len();
     let items = filtered(query, items)?;
@@ -208,7 +209,9 @@ fn at<'a>(value: &'a Value, path: &str) -> Option<&'a Value> {
 }
 
 fn shown<T: Item>(query: &Query, items: &[T]) -> Result<Response> {
-    if columns(query).is_some() { written(&values(query, items)?) } else { written(&items) }
+    // The past of very many would be without bound.
+    let past = items.len() <= PAGE_SIZE_MAX && history::asked_for(query);
+    if columns(query).is_none() && !past { written(&items) } else { written(&values(query, items)?) }
 }
 
 fn values<T: Item>(query: &Query, items: &[T]) -> Result<Vec<Value>> {
