@@ -10,7 +10,10 @@ const LABELLED_MAX = 12;
 
 const TIP = html`<defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto"><path d="M0 0 8 4 0 8z" fill="var(--line-strong)" /></marker></defs>`;
 
-const cut = (text) => (text.length > 24 ? `${text.slice(0, 23)}…` : text);
+function cut(text, most = 24) {
+	const all = [...text];
+	return all.length > most ? `${all.slice(0, most - 1).join('')}…` : text;
+}
 
 /** What is bound, narrowed to what matches. */
 function graphOf(bindings, search) {
@@ -139,7 +142,7 @@ export function Graph({ bindings, queues = new Map(), name, search = '', here })
 				const trouble = q && isStuck(q);
 				return html`<a key=${n.id} href=${link([n.kind, name, n.name])} onMouseEnter=${() => setOver(n.id)} onMouseLeave=${() => setOver('')} onFocus=${() => setOver(n.id)} onBlur=${() => setOver('')}>
 					<g class="node ${n.kind} ${n.kind === 'exchange' && n.name === here ? 'here' : ''} ${trouble ? 'trouble' : ''} ${over && !near.has(n.id) ? 'faded' : ''}" transform="translate(${n.x} ${n.y - NODE.height / 2})"><title>${exchangeName(n.name)}${q ? `\n${q.messages} messages, ${q.consumers} consumers` : ''}</title>
-						<rect width=${NODE.width} height=${NODE.height} rx=${n.kind === 'exchange' ? 14 : 5} /><text x=${q ? 10 : NODE.width / 2} y="18" text-anchor=${q ? 'start' : 'middle'}>${cut(n.name).slice(0, q ? 18 : 24)}</text>
+						<rect width=${NODE.width} height=${NODE.height} rx=${n.kind === 'exchange' ? 14 : 5} /><text x=${q ? 10 : NODE.width / 2} y="18" text-anchor=${q ? 'start' : 'middle'}>${cut(n.name, q ? 18 : 24)}</text>
 						${q && html`<text class="sub" x=${NODE.width - 10} y="18" text-anchor="end">${short(q.messages)}</text>`}</g></a>`;
 			})}
 		<//>

@@ -65,6 +65,8 @@ export const rateOf = (object, of) => pick(object, rateAt(of)) ?? 0;
 export const number = (key, label, at, show = count, more = {}) => ({ key, label, num: true, sort: at, draw: (row) => show(pick(row, at)), ...more });
 /** Messages a second, as a column. */
 export const flowing = (key, label, of, more) => number(key, label, rateAt(of), (n) => rate(n ?? 0), more);
+/** The column that says which one a row is, and leads there. */
+export const named = (label, draw, key = 'name') => ({ key, label, sort: key, class: 'name', draw });
 export const VHOST = { key: 'vhost', label: 'Virtual host', sort: 'vhost', prio: 3, off: true };
 
 /** The rows of a page, if it is there. */

@@ -16,7 +16,7 @@ export default function Connection({ parts: [name] }) {
 	const channels = usePoll(`${at}/channels`, 5000);
 	const c = poll.data;
 	if (!c) {
-		return html`<${Missing} title=${name} error=${poll.error} gone=${`This connection is closed.`} all="connections" />`;
+		return html`<${Missing} title=${name} error=${poll.error} gone="This connection is closed." all="connections" />`;
 	}
 	const close = async (v) => {
 		await del(at, v.reason ? { 'X-Reason': v.reason } : undefined);
@@ -40,6 +40,6 @@ export default function Connection({ parts: [name] }) {
 		<${Card} title="Channels">
 			<${Rows} of=${channels} label="Channels" columns=${COLUMNS} id=${(r) => r.name} none=${html`<${Note}>No channel is open.<//>`} /><//>
 		<${Card} title="What the client says of itself">
-			<div class="table"><table><tbody>${properties.map(([k, v]) => html`<tr key=${k}><td class="mono">${k}</td><td>${String(v)}</td></tr>`)}
+			<div class="table" tabindex="0" role="region" aria-label="Client"><table class="settings"><tbody>${properties.map(([k, v]) => html`<tr key=${k}><td class="mono">${k}</td><td>${String(v)}</td></tr>`)}
 				${capabilities.length > 0 && html`<tr><td class="mono">capabilities</td><td><${Tags} of=${capabilities} /></td></tr>`}</tbody></table></div><//>`;
 }

@@ -1,4 +1,4 @@
-import { bytes, count, Empty, Head, html, link, List, number, publishSnippet, Time, useOfVhost, VHOST } from '../ui.js';
+import { bytes, count, Empty, Head, html, link, List, named, number, publishSnippet, Time, useOfVhost, VHOST } from '../ui.js';
 
 const STATE = ({ blocked: 'bad', blocking: 'warn', flow: 'warn', closing: 'warn' });
 
@@ -10,7 +10,7 @@ export const connectionTitle = (c) => c.user_provided_name || c.client_propertie
 const throughput = (n) => (typeof n === 'number' ? `${bytes(n)}/s` : '–');
 
 const COLUMNS = [
-	{ key: 'name', label: 'Connection', sort: 'name', class: 'name', draw: (c) => html`<a href=${link(['connection', c.name])}>${connectionTitle(c)}</a>` },
+	named('Connection', (c) => html`<a href=${link(['connection', c.name])}>${connectionTitle(c)}</a>`),
 	{ key: 'user', label: 'User', sort: 'user' },
 	VHOST,
 	{ key: 'state', label: 'State', sort: 'state', draw: (c) => html`<${State} state=${c.state} />` },

@@ -69,6 +69,7 @@ export default function Overview() {
 	const blocked = items(connections.data).filter((c) => c.state === 'blocked' || c.state === 'blocking');
 	const found = findings({ overview: o, drift: useDrift().length, nodes: nodes.data, deepest: deep, growing: grown, unacked: items(unacked.data), looping: items(looping.data), blocked });
 	const totals = o?.object_totals;
+	const bare = totals?.queues === 0;
 	const flowing = busy.filter((q) => rateOf(q, 'publish') > 0 || rateOf(q, 'deliver_get') > 0);
 	// Growing backlogs first, then the deep ones that stand still.
 	const seen = new Set();
@@ -81,7 +82,7 @@ export default function Overview() {
 		<${Flow} ...${flow} />
 		<div class="two">
 			<${Top} title="Busiest queues" of=${busiest} sort=${BUSY} rows=${flowing} columns=${BUSY_COLUMNS}
-				none=${html`<${Empty} title="Nothing flows right now" code=${totals?.queues === 0 ? publishSnippet('', 'hello') : undefined}>${totals?.queues === 0 ? 'There is no queue yet. This declares one and publishes to it:' : 'Queues appear here while messages are published or delivered.'}<//>`} />
+				none=${html`<${Empty} title="Nothing flows right now" code=${bare && publishSnippet('', 'hello')}>${bare ? 'There is no queue yet. This declares one and publishes to it:' : 'Queues appear here while messages are published or delivered.'}<//>`} />
 			<${Top} title="Growing and deep queues" of=${deepest} sort="messages" rows=${waiting} columns=${DEEP_COLUMNS} none=${html`<${Empty} title="Nothing waits">No queue holds a message.<//>`} />
 		</div>
 		<${Card} label="Totals">${o ? html`<${Facts} facts=${[

@@ -1,12 +1,12 @@
-import { Arguments, Asks, Bindings, bytes, Card, consumeSnippet, count, del, Empty, Facts, Features, Flow, go, Head, html, link, Live, Messages, Missing, number, Opens, path, plural, Publish, rate, rateOf, Redrive, Stale, Table, Time, useFlow, usePoll, yes } from '../ui.js';
+import { argued, Arguments, Asks, Bindings, bytes, Card, consumeSnippet, count, del, Empty, Facts, Features, Flow, go, Head, html, link, Live, Messages, Missing, named, number, Opens, path, plural, Publish, rate, rateOf, Redrive, Stale, Table, Time, useFlow, usePoll, yes } from '../ui.js';
 
 const CONSUMERS = [
-	{ key: 'consumer_tag', label: 'Consumer', sort: 'consumer_tag', class: 'name', draw: (c) => html`<code>${c.consumer_tag}</code>` },
+	named('Consumer', (c) => html`<code>${c.consumer_tag}</code>`, 'consumer_tag'),
 	{ key: 'channel', label: 'Channel', draw: (c) => (c.channel_details?.connection_name ? html`<a href=${link(['connection', c.channel_details.connection_name])}>${c.channel_details.name ?? c.channel_details.connection_name}</a>` : '–') },
 	number('prefetch', 'Prefetch', 'prefetch_count', (n) => (n ? count(n) : html`<span title="No limit: the consumer is sent everything at once">none</span>`)),
 	{ key: 'ack', label: 'Acknowledges', prio: 2, draw: (c) => (c.ack_required ? 'yes' : 'no (automatic)') },
 	{ key: 'active', label: 'Activity', prio: 2, draw: (c) => html`<span class="tag">${c.activity_status ?? (c.active === false ? 'waiting' : 'up')}</span>${c.exclusive && html` <span class="tag">exclusive</span>`}` },
-	{ key: 'arguments', label: 'Arguments', prio: 3, draw: (c) => Object.keys(c.arguments ?? {}).length > 0 && html`<code>${JSON.stringify(c.arguments)}</code>` },
+	argued(3),
 ];
 
 export default function Queue({ parts: [vhost, name] }) {

@@ -1,4 +1,4 @@
-import { acts, Asks, Card, del, Form, go, Head, html, limitFields, Missing, Note, path, plural, put, Rows, setLimits, Tags, toast, usePoll, useVhostField } from '../ui.js';
+import { acts, Asks, Card, del, Form, go, Head, html, limitFields, Missing, named, Note, path, plural, put, Rows, setLimits, Tags, toast, usePoll, useVhostField } from '../ui.js';
 import { TAGS_HINT, tagList } from './users.js';
 
 /** A table of patterns, and a form that adds to it. @param {RightsProps} props */
@@ -14,7 +14,7 @@ function Rights({ title, note, of, where, name, none, act, fields, said, take })
 			run=${() => del(`${where}/${path(p.vhost, name, ...(p.exchange ? [p.exchange] : []))}`)} />`;
 	};
 	const columns = [
-		{ key: 'vhost', label: 'Virtual host', sort: 'vhost', class: 'name' },
+		named('Virtual host', undefined, 'vhost'),
 		...fields.map(({ name: key, label }) => ({ key, label, draw: (p) => (p[key] === '' ? html`<span class="muted">nothing</span>` : html`<code>${p[key]}</code>`) })),
 		acts(remove),
 	];
