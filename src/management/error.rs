@@ -75,6 +75,10 @@ impl Refused {
         Self::new(StatusCode::PRECONDITION_FAILED, "precondition_failed", reason)
     }
 
+    pub(super) fn too_large(reason: impl Into<String>) -> Self {
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", reason)
+    }
+
     pub(super) fn too_late() -> Self {
         Self::new(StatusCode::REQUEST_TIMEOUT, "timeout", "the request took too long")
     }

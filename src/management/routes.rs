@@ -329,7 +329,6 @@ fn people() -> Routes {
             whole("A password, hashed for `password_hash`", &answers::HASH, accounts::hash),
         )
         .at("/users", list("Users", &answers::USER, accounts::all))
-        .at("/users/", list("Users", &answers::USER, accounts::all))
         .at(
             "/users/bulk-delete",
             post("Deletes users", body::<accounts::Names>(), Gives::Nothing, accounts::delete_many),

@@ -142,7 +142,7 @@ fn a_conflict_keeps_everything_as_it_is_until_it_is_skipped() {
     // What the broker itself refuses is refused as a whole.
     file.write("queues:\n  another:\nexchanges:\n  bad: x-no-such-type\n");
     cli.run(&["apply", "--yes", file.as_str()]).failed(1, "x-no-such-type");
-    cli.run(&["ctl", "show", "queue", "another"]).failed(1, "queue_not_found");
+    cli.run(&["ctl", "show", "queue", "another"]).failed(1, "no such queue");
 }
 
 #[test]

@@ -68,11 +68,13 @@ pub(crate) enum Event {
     },
     /// All copies that were begun are handed over.
     AllMoved,
-    /// Settle records of segment `from` about the segments `about` are in segment `by` now too.
+    /// Settle records of segment `from` about the segments `about` are in segment `by` now too;
+    /// with `whole`, the last of them.
     Carried {
         from: u32,
         about: Vec<u32>,
         by: u32,
+        whole: bool,
     },
     /// Records of segment `from`, whose sync failed, are written again to segment `by`.
     Rewritten {
@@ -260,9 +262,12 @@ impl Index {
                 self.gone(queue);
                 Ok(())
             }
-            Event::Carried { from, about, by } => {
+            Event::Carried { from, about, by, whole } => {
                 for segment in about {
                     self.totals.settled(segment, by);
+                }
+                if !whole {
+                    return Ok(());
                 }
                 self.totals.settles_dirty |= self.totals.settles.remove(&from).is_some();
                 if from <= self.totals.unsure_upto {

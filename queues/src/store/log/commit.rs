@@ -348,12 +348,12 @@ impl Committer {
                 });
             }
             Extra::AllMoved => self.events.push(Event::AllMoved),
-            Extra::Carry { records, from, about } => {
+            Extra::Carry { records, from, about, whole } => {
                 for record in records {
                     self.put_plain(record, slice);
                 }
                 let by = self.writer.as_ref().map_or(0, |writer| writer.number);
-                self.events.push(Event::Carried { from: *from, about: about.clone(), by });
+                self.events.push(Event::Carried { from: *from, about: about.clone(), by, whole: *whole });
             }
         }
     }

@@ -38,6 +38,8 @@ pub struct Options {
     pub index_cache_bytes: u64,
     /// At most this many bytes of live messages are copied per checkpoint to free sparse segments.
     pub compact_bytes: u64,
+    /// At most about this many settle records of a dead segment are appended again per checkpoint.
+    pub carry_runs: usize,
     /// Called when pressure ends. Must be short and must not call the store.
     pub relief: Arc<dyn Fn() + Send + Sync>,
 }
@@ -54,6 +56,7 @@ impl Default for Options {
             spare_segments: 2,
             index_cache_bytes: 16 << 20,
             compact_bytes: 4 << 20,
+            carry_runs: 1 << 16,
             relief: Arc::new(|| {}),
         }
     }

@@ -63,6 +63,7 @@ const OPTIONS: fn() -> Options = || Options {
     batch_bytes: 2 << 10,
     cached_chunks: 2,
     compact_bytes: 4 << 10,
+    carry_runs: 8,
     ..Options::default()
 };
 

@@ -29,8 +29,8 @@ pub(crate) enum Extra {
     /// Ends a series of [`Extra::Moved`].
     AllMoved,
     /// Settle records of segment `from`, which is about to go, that are still needed because of
-    /// the segments `about`.
-    Carry { records: Vec<Record>, from: u32, about: Vec<u32> },
+    /// the segments `about`. `whole`: with these, all of them.
+    Carry { records: Vec<Record>, from: u32, about: Vec<u32>, whole: bool },
 }
 
 struct Wait {

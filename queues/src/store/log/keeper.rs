@@ -8,15 +8,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
+use super::carry::{Progress, carry};
 use super::core::Core;
 use super::format::Place;
 use super::intake::Extra;
 use super::read::read_entry;
-use super::scan::{Scanned, Scanner};
 use super::segments::segment_name;
+use crate::store::Pressure;
 use crate::store::index::{Change, DbError, Index};
-use crate::store::log::format::{Payload, Standing};
-use crate::store::{Pressure, Record};
+use crate::store::log::format::Standing;
 
 /// See the module.
 #[derive(Default)]
@@ -27,8 +27,8 @@ pub(crate) struct Keeper {
     applied: Place,
     /// Changes that could not be applied yet.
     unapplied: Vec<Change>,
-    /// Segments whose needed settle records are being appended again.
-    carrying: BTreeSet<u32>,
+    /// Segments whose needed settle records are being appended again, and how far.
+    carrying: BTreeMap<u32, Progress>,
     /// For how many checkpoints segments have waited for other dead ones to go.
     waiting: BTreeMap<u32, u32>,
     /// The sparse segment being emptied, and how many live entries it should come down to.
@@ -168,8 +168,9 @@ impl Keeper {
             *waited += 1;
             let stays = |segment: &u32| dead.iter().all(|(number, _)| number != segment);
             let needed = *waited > PATIENCE || about.iter().any(stays);
-            if needed && !self.carrying.contains(number) && carry(core, *number, &about)? {
-                self.carrying.insert(*number);
+            if needed {
+                let progress = self.carrying.entry(*number).or_insert(Progress::From(0));
+                *progress = carry(core, *number, &about, *progress)?;
             }
         }
         if !gone.is_empty() {
@@ -269,39 +270,6 @@ impl Keeper {
     }
 }
 
-/// Appends the settle records of `number` again, as the index's loss would otherwise bring
-/// back what they settled. `false`: not now.
-fn carry(core: &Core, number: u32, about: &[u32]) -> io::Result<bool> {
-    if core.intake.pressure() != Pressure::None {
-        return Ok(false);
-    }
-    let Some(segment) = core.segments.get(number) else {
-        return Ok(true);
-    };
-    let mut scanner = Scanner::new(&*segment.file, number)?;
-    let mut records: Vec<Record> = Vec::new();
-    while let Some(found) = scanner.next_record()? {
-        match found {
-            Scanned::Record { payload, .. } => {
-                if let Some(record) = carried(payload) {
-                    merge_into(&mut records, record);
-                }
-            }
-            Scanned::Bad { .. } => {
-                if !scanner.skip_damage()? {
-                    break;
-                }
-            }
-        }
-    }
-    {
-        let index = core.index.lock();
-        records.retain(|record| index.knows(record.queue()));
-    }
-    core.intake.extras([Extra::Carry { records, from: number, about: about.to_vec() }]);
-    Ok(true)
-}
-
 /// Closed segments that replay from `limit` does not need and that hold nothing live, with the
 /// segments that their settle records are about.
 fn dead_segments(core: &Core, index: &Index, limit: Place) -> Vec<(u32, Vec<u32>)> {
@@ -310,30 +278,4 @@ fn dead_segments(core: &Core, index: &Index, limit: Place) -> Vec<(u32, Vec<u32>
     let end = index.moving_since().map_or(limit.segment, |since| since.min(limit.segment));
     let dead = numbers.iter().filter(|number| **number < end && !index.live().contains_key(number));
     dead.map(|number| (*number, index.settled_by(*number, &numbers))).collect()
-}
-
-/// The record to append again, if it says that something is settled.
-fn carried(payload: Payload) -> Option<Record> {
-    match payload {
-        Payload::Settle { queue, first, count, reason } => {
-            Some(Record::Settle { queue, first, count, reason })
-        }
-        Payload::Purge { queue, upto, kept } => Some(Record::Purge { queue, upto, kept }),
-        _ => None,
-    }
-}
-
-/// Appends `record`, or makes the last one longer if it goes on where that ends.
-fn merge_into(records: &mut Vec<Record>, record: Record) {
-    if let (
-        Some(Record::Settle { queue: last_queue, first: last_first, count: last_count, .. }),
-        Record::Settle { queue, first, count, .. },
-    ) = (records.last_mut(), &record)
-        && last_queue == queue
-        && last_first.0 + *last_count == first.0
-    {
-        *last_count += count;
-        return;
-    }
-    records.push(record);
 }

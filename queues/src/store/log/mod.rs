@@ -6,6 +6,7 @@
 //! space, the reader answers reads. Absent: definitions (`store::definitions`).
 
 pub(crate) mod bytes;
+mod carry;
 mod commit;
 mod core;
 #[cfg(test)]
