@@ -1,5 +1,5 @@
 // Starts the dashboard: session, route to page, the frame around it, keys.
-import { beginSession, Card, Confirm, endSession, Frame, get, go, GO_KEYS, Help, html, lostSince, Problem, render, route, Skeleton, Toasts, useEffect, user, useRoute, useSignal, useState } from './ui.js';
+import { beginSession, Card, confirm, Confirm, endSession, Frame, get, go, GO_KEYS, Help, html, lostSince, Problem, render, route, Skeleton, Toasts, useEffect, user, useRoute, useSignal, useState } from './ui.js';
 import { Login } from './pages/login.js';
 
 /** Each a file of that name, fetched when first looked at. */
@@ -60,6 +60,9 @@ function App() {
 	useEffect(() => {
 		document.title = `${[parts[2] ?? parts[1] ?? name].map((t) => t || '(default)').join('')} · Leveret`;
 		scrollTo(0, 0);
+		// What asks or helps belongs to the page that was left.
+		setHelp(false);
+		confirm(null);
 	}, [parts.join('\n')]);
 
 	// After a reload the server says whether the cookie still holds.

@@ -15,21 +15,21 @@ type StepsProps = {what: string, back?: () => void, on?: () => void, between?: a
 type HeadProps = {title: any, note?: any, children?: any, actions?: any};
 /** of: given what closes it */
 type OpensProps = {label: any, of: (close: () => void) => any, class?: string, disabled?: boolean, title?: string, plus?: boolean, name?: string};
-type DeclareHeadProps = {title: string, kind: string, fields: FieldSpec[], example: string};
+type DeclareHeadProps = {title: string, label: string, kind: string, fields: FieldSpec[], example: string};
 /** take: the act, on what, what it means, what is said afterwards */
 type RightsProps = {title: string, note: string, of: Poll, where: string, name: string, none: string, act: string, fields: FieldSpec[], said: (v: any) => string, take: (p: any) => string[]};
 /** Asks once, and again every so many milliseconds; 0: once. `where` null asks nothing. onData: called for every answer, before the page draws */
 type UsePoll = (where: string | null, everyMs: number, query?: Record<string, unknown>, onData?: (data: any) => void) => Poll;
 /** here: only what is around this one */
 type LayOut = (things: {id: string, kind: 'exchange' | 'queue', name: string}[], edges: Edge[], here?: string) => {nodes: Map<string, Placed>, width: number, height: number};
-type ChartOptions = (series: Series[], span: number, width: number, height: number, onPoint: (i: number | null) => void) => any;
+type ChartOptions = (series: Series[], span: number, width: number, height: number, onPoint: (i: number | null) => void, unit: (n: any) => string, steps: number[]) => any;
 type CardProps = {title?: any, note?: any, tools?: any, label?: string, id?: string, children?: any};
 /** kind: `queue` or `exchange`; fields: besides vhost, name and arguments */
-type DeclareProps = {kind: string, fields: any[], example: string, onClose: () => void};
+type DeclareProps = {kind: string, label: string, fields: any[], example: string, onClose: () => void};
 type BindProps = {vhost: string, source?: string, destination?: string, onClose: () => void, onDone: () => void};
 type BindingsProps = {poll: any, vhost: string, source?: string, destination?: string};
-/** `at` changes with every new sample */
-type ChartProps = {title: string, series: Series[], ring: Ring, unit: (n: any) => string, at: number, low?: boolean, span?: number};
+/** `at` changes with every new sample; steps: what may lie between two grid lines */
+type ChartProps = {title: string, series: Series[], ring: Ring, unit: (n: any) => string, at: number, low?: boolean, span?: number, steps?: number[]};
 /** span: how far back, in seconds */
 type FlowProps = {ring: Ring, span: number, at: number, choose: (span: number) => void};
 /** Code to copy, in one or more languages. */
@@ -55,23 +55,28 @@ type RedriveProps = {vhost: string, queue: string, ready: number, onClose: () =>
 type SparkProps = {values: (number | undefined)[], label: string};
 type ProblemProps = {error: any, doing?: string};
 /** folded: the code is shown on demand */
-type EmptyProps = {title: string, children?: any, code?: Record<string, string>, folded?: boolean};
+type EmptyProps = {title: string, children?: any, code?: Record<string, string> | false, folded?: boolean};
 /** Children are called with the data once it is there. */
 type LoadedProps = {of: any, lines?: number, children: any};
 type ColumnChoiceProps = {columns: Column[], hidden: Set<string>, toggle: (key: string) => void};
 /** onSort: the server sorts; without it the page does */
 type TableProps = {columns: Column[], rows: any[], id: (row: any) => string, label: string, sort?: {by: string, desc: boolean}, onSort?: (by: string, desc: boolean) => void, updating?: boolean};
+type RowsProps = Omit<TableProps, 'rows'> & {of: Poll, lines?: number, none?: any};
 /** What an import would do. */
 type PreviewProps = {read: {name: string, report: any}};
 type StatusProps = {found: Finding[], ready: boolean, totals: any};
-type MeterProps = {label: string, used: any, total: any, unit: (n: any) => string, alarm?: boolean};
-type EditProps = {old?: any, kind: string, onClose: () => void, onDone: () => void};
+type MeterProps = {used: any, total: any, unit: (n: any) => string, alarm?: boolean};
+/** one: what each is called; at: its path below `kind`; loses: what deleting it means */
+type KeptProps = {kind: string, title: string, one: string, why: string, of: Poll, at: (thing: any) => string, columns: Column[], fields: (old: any) => FieldSpec[], body: (v: any) => any, loses: (thing: any) => string, mayEdit?: boolean};
+type TopProps = {title: string, of: Poll, sort: string, rows: any[], columns: Column[], none: any};
 type CanvasProps = {width: number, height: number, children?: any};
 type GraphProps = {bindings: any[], queues?: Map<string, any>, name: string, search?: string, here?: string};
 type Series = {key: string, label: string, color?: 1 | 2 | 3, dash?: number[], fill?: boolean};
 /** type: text that must be typed first; done: said afterwards; after: run after success */
 type Question = {title: string, says: any, act: string, run: () => Promise<any>, done?: string | ((r: any) => string), type?: string, after?: () => void};
-type FieldSpec = {name: string, label: string, hint?: any, kind?: 'text'|'password'|'number'|'checkbox'|'select'|'textarea'|'file'|'datetime-local', options?: any[], value?: any,   required?: boolean, wide?: boolean, mono?: boolean, placeholder?: string, autocomplete?: string, rows?: number, autofocus?: boolean, min?: number, max?: number, step?: number, onChange?: (e: any) => void};
+/** name: for those who do not see what the button stands beside */
+type AsksProps = Question & {small?: boolean, name?: string};
+type FieldSpec = {name: string, label: string, hint?: any, kind?: 'text'|'password'|'number'|'checkbox'|'select'|'textarea'|'file'|'datetime-local', options?: any[], value?: any,   required?: boolean, wide?: boolean, mono?: boolean, placeholder?: string, autocomplete?: string, rows?: number, autofocus?: boolean, min?: number, max?: number | string, step?: number, onChange?: (e: any) => void};
 /** sort: the path to sort by; prio: hidden on narrower screens; off: hidden until chosen */
 type Column = {key: string, label: string, draw?: (row: any) => any, num?: boolean, sort?: string, prio?: 2 | 3, off?: boolean, title?: string, class?: string};
 type Finding = {level: 'bad' | 'warn', text: string, why: string, href?: string};

@@ -1,5 +1,5 @@
 // What a queue or an exchange keeps to, and who said so.
-import { html, meaning, path, usePoll } from '../lib.js';
+import { html, meaning, path, usePoll, written } from '../lib.js';
 import { Note } from './card.js';
 import { Loaded } from './state.js';
 
@@ -16,7 +16,7 @@ export function Arguments({ of: thing, where }) {
 		const all = [...settings, ...rest];
 		if (!all.length) return html`<${Note}>No arguments, no policy: plain defaults.<//>`;
 		return html`<div class="table" tabindex="0" role="region" aria-label="Settings"><table class="settings"><tbody>${all.map(({ key, value, from }) => html`
-			<tr key=${from + key}><td class="mono">${key}</td><td class="mono">${typeof value === 'object' ? JSON.stringify(value) : String(value)}</td>
+			<tr key=${from + key}><td class="mono">${key}</td><td class="mono">${written(value)}</td>
 				<td>${meaning(key, value)}</td><td class="muted p2">${from}</td></tr>`)}</tbody></table></div>`;
 	}}<//>`;
 }

@@ -1,23 +1,13 @@
 // Bindings as a list, to add to and take from.
-import { del, exchangeName, html, link, parseArguments, path, post } from '../lib.js';
-import { acts, Card, Note, Opens } from './card.js';
-import { confirm } from './confirm.js';
+import { del, exchangeName, html, link, named, parseArguments, path, post } from '../lib.js';
+import { acts, argued, Card, coded, Note, Opens } from './card.js';
+import { Asks } from './confirm.js';
 import { FormDialog } from './form.js';
-import { Loaded } from './state.js';
-import { Table } from './table.js';
+import { Rows } from './table.js';
 import { toast } from './toast.js';
 
 const bindingPath = (b) => `bindings/${path(b.vhost)}/e/${path(b.source)}/${b.destination_type === 'queue' ? 'q' : 'e'}/${path(b.destination)}`;
 const bindingId = (b) => [b.source, b.destination_type, b.destination, b.properties_key].join('\n');
-
-const unbind = (b, after) => confirm({
-	title: `Unbind ${b.destination} from ${b.source}?`,
-	says: `Messages with the key “${b.routing_key}” no longer go from ${b.source} to ${b.destination} by this binding.`,
-	act: 'Unbind',
-	run: () => del(`${bindingPath(b)}/${path(b.properties_key)}`),
-	done: `${b.destination} is no longer bound to ${b.source} with “${b.routing_key}”.`,
-	after,
-});
 
 /** @param {BindProps} props */
 function Bind({ vhost, source, destination, onClose, onDone }) {
@@ -40,15 +30,16 @@ function Bind({ vhost, source, destination, onClose, onDone }) {
 export function Bindings({ poll, vhost, source, destination }) {
 	const columns = [
 		source === undefined
-			? { key: 'source', label: 'Exchange', sort: 'source', class: 'name', draw: (b) => html`<a href=${link(['exchange', b.vhost, b.source])}>${exchangeName(b.source)}</a>` }
-			: { key: 'destination', label: 'To', sort: 'destination', class: 'name', draw: (b) => html`<a href=${link([b.destination_type, b.vhost, b.destination])}>${b.destination}</a> ${b.destination_type === 'exchange' && html`<span class="tag">exchange</span>`}` },
-		{ key: 'routing_key', label: 'Routing key', sort: 'routing_key', draw: (b) => html`<code>${b.routing_key}</code>` },
-		{ key: 'arguments', label: 'Arguments', prio: 2, draw: (b) => Object.keys(b.arguments ?? {}).length > 0 && html`<code>${JSON.stringify(b.arguments)}</code>` },
-		acts((b) => b.source !== '' && html`<button class="small danger" aria-label="Unbind ${b.destination} from ${b.source}, key ${b.routing_key}" onClick=${() => unbind(b, poll.refresh)}>Unbind</button>`),
+			? named('Exchange', (b) => html`<a href=${link(['exchange', b.vhost, b.source])}>${exchangeName(b.source)}</a>`, 'source')
+			: named('To', (b) => html`<a href=${link([b.destination_type, b.vhost, b.destination])}>${b.destination}</a> ${b.destination_type === 'exchange' && html`<span class="tag">exchange</span>`}`, 'destination'),
+		coded('routing_key', 'Routing key'),
+		argued(2),
+		acts((b) => b.source !== '' && html`<${Asks} small act="Unbind" name="Unbind ${b.destination} from ${b.source}, key ${b.routing_key}" title="Unbind ${b.destination} from ${b.source}?"
+			says="Messages with the key “${b.routing_key}” no longer go from ${b.source} to ${b.destination} by this binding."
+			run=${() => del(`${bindingPath(b)}/${path(b.properties_key)}`)} done="${b.destination} is no longer bound to ${b.source} with “${b.routing_key}”." after=${poll.refresh} />`),
 	];
 	return html`
 		<${Card} title="Bindings" tools=${source !== '' && html`<${Opens} class="small" plus label="Bind" of=${(close) => html`<${Bind} vhost=${vhost} source=${source} destination=${destination} onClose=${close} onDone=${poll.refresh} />`} />`}>
-			<${Loaded} of=${poll} lines=${3}>${(all) => (all.length ? html`<${Table} label="Bindings" columns=${columns} rows=${all} id=${bindingId} />`
-				: html`<${Note}>${source === undefined ? 'Bound to no exchange.' : 'Nothing is bound here: messages are unroutable, unless there is an alternate exchange.'}<//>`)}<//>
+			<${Rows} of=${poll} label="Bindings" columns=${columns} id=${bindingId} none=${html`<${Note}>${source === undefined ? 'Bound to no exchange.' : 'Nothing is bound here: messages are unroutable, unless there is an alternate exchange.'}<//>`} />
 		<//>`;
 }

@@ -12,6 +12,12 @@ export const Tags = ({ of }) => html`<span class="tags">${of.filter(Boolean).map
 /** Why there is nothing. */
 export const Note = ({ children }) => html`<div class="empty"><p class="muted">${children}</p></div>`;
 
+/** A column of what is written for machines. */
+export const coded = (key, label, more) => ({ key, label, sort: key, draw: (row) => html`<code>${row[key]}</code>`, ...more });
+
+/** Arguments as a column. */
+export const argued = (prio) => ({ key: 'arguments', label: 'Arguments', prio, draw: (row) => Object.keys(row.arguments ?? {}).length > 0 && html`<code>${JSON.stringify(row.arguments)}</code>` });
+
 /** The column of a row's buttons. */
 export const acts = (draw) => ({ key: 'act', label: '', class: 'act', draw: (row) => html`<span class="row end">${draw(row)}</span>` });
 

@@ -1,9 +1,9 @@
 // What a channel looks like in any table.
-import { count, html, link, number, VHOST } from '../lib.js';
+import { count, html, link, named, number, VHOST } from '../lib.js';
 import { Tags } from './card.js';
 
 export const CHANNEL_COLUMNS = [
-	{ key: 'name', label: 'Channel', sort: 'name', class: 'name', draw: (c) => html`<a href=${link(['connection', c.connection_details?.name ?? ''])}>${c.name}</a>` },
+	named('Channel', (c) => html`<a href=${link(['connection', c.connection_details?.name ?? ''])}>${c.name}</a>`),
 	{ key: 'user', label: 'User', sort: 'user', prio: 2 },
 	VHOST,
 	{ key: 'mode', label: 'Mode', prio: 3, draw: (c) => html`<${Tags} of=${[c.confirm && ['confirms', 'Publisher confirms'], c.transactional && ['tx', 'Transactions']]} />` },

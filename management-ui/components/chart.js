@@ -4,6 +4,11 @@ import { Segmented } from './card.js';
 import uPlot from '../vendor/uplot.js';
 
 const SPAN_MIN_S = 60;
+const powers = (least, base, of) => Array.from({ length: 12 }, (_, i) => of.map((n) => least * n * base ** i)).flat();
+/** What may lie between two grid lines: no part of a message, and bytes by powers of two. */
+const STEPS = powers(1, 10, [1, 2, 5]);
+const RATE_STEPS = powers(0.1, 10, [1, 2, 5]);
+export const BYTE_STEPS = powers(1, 1024, [1, 2, 4, 8, 16, 32, 64, 128, 256, 512]);
 const dark = matchMedia('(prefers-color-scheme: dark)');
 
 const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
@@ -11,7 +16,7 @@ const css = (name) => getComputedStyle(document.documentElement).getPropertyValu
 const plotted = (series, ring) => [ring.map((s) => s.at), ...series.map(({ key }) => ring.map((s) => s[key] ?? null))];
 
 /** @type {ChartOptions} */
-const options = (series, span, width, height, onPoint) => {
+const options = (series, span, width, height, onPoint, unit, steps) => {
 	const ink = css('--ink-2');
 	const grid = { stroke: css('--line'), width: 1 };
 	const font = '11px system-ui, sans-serif';
@@ -33,7 +38,7 @@ const options = (series, span, width, height, onPoint) => {
 		},
 		axes: [
 			{ stroke: ink, grid: { show: false }, ticks: { show: false }, font, size: 24, space: 80, values: (_u, at) => at.map((s) => new Date(s * 1000).toLocaleTimeString([], { hour: '2-digit', minute: '2-digit', second: span > 600 ? undefined : '2-digit', hour12: false })) },
-			{ stroke: ink, grid, ticks: { show: false }, font, size: 48, space: 36, values: (_u, at) => at.map((v) => (v < 10 ? String(Number(v.toFixed(2))) : short(v))) },
+			{ stroke: ink, grid, ticks: { show: false }, font, size: (_u, labels) => 16 + 6 * Math.max(4, ...(labels ?? []).map((l) => l.length)), space: 36, incrs: steps, values: (_u, at) => at.map(unit) },
 		],
 		series: [
 			{},
@@ -47,7 +52,7 @@ const options = (series, span, width, height, onPoint) => {
 };
 
 /** @param {ChartProps} props */
-export function Chart({ title, series, ring, unit, at, low, span = 600 }) {
+export function Chart({ title, series, ring, unit, at, low, span = 600, steps = STEPS }) {
 	const box = useRef(null);
 	const plot = useRef(null);
 	const latest = useRef(ring);
@@ -60,7 +65,7 @@ export function Chart({ title, series, ring, unit, at, low, span = 600 }) {
 		if (!ready || !el) return undefined;
 		const build = () => {
 			plot.current?.destroy();
-			plot.current = new uPlot((options(series, span, el.clientWidth - 16, el.clientHeight - 8, point)), plotted(series, latest.current), el);
+			plot.current = new uPlot((options(series, span, el.clientWidth - 16, el.clientHeight - 8, point, unit, steps)), plotted(series, latest.current), el);
 		};
 		build();
 		const resize = new ResizeObserver(() => plot.current?.setSize({ width: el.clientWidth - 16, height: el.clientHeight - 8 }));
@@ -108,5 +113,5 @@ const RATES = [
 /** What `useFlow` gives, as two charts. @param {FlowProps} props */
 export const Flow = ({ ring, span, at, choose }) => html`
 	<div class="head"><h2>Flow</h2><span class="spacer" /><${Segmented} label="Charts show the last" of=${SPANS} value=${span} choose=${choose} /></div>
-	<div class="two"><${Chart} title="Message rates" series=${RATES} ring=${ring} span=${span} at=${at} unit=${rate} />
+	<div class="two"><${Chart} title="Message rates" series=${RATES} ring=${ring} span=${span} at=${at} unit=${rate} steps=${RATE_STEPS} />
 		<${Chart} title="Messages in queues" series=${DEPTH} ring=${ring} span=${span} at=${at} unit=${short} /></div>`;

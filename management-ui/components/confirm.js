@@ -5,8 +5,11 @@ import { toast } from './toast.js';
 
 const asked = signal(/** @type {Question | null} */ (null));
 
-/** @param {Question} question */
+/** @param {Question | null} question null takes it back */
 export const confirm = (question) => asked.set(question);
+
+/** A button that asks first. @param {AsksProps} props */
+export const Asks = ({ small, name, ...question }) => html`<button class="danger ${small ? 'small' : ''}" aria-label=${name} onClick=${() => confirm(question)}>${question.act}</button>`;
 
 export function Confirm() {
 	const q = useSignal(asked);

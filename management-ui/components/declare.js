@@ -1,27 +1,27 @@
 // Declares a queue or an exchange.
 import { capital, go, html, parseArguments, path, put } from '../lib.js';
 import { Head, Opens } from './card.js';
-import { FormDialog } from './form.js';
+import { FormDialog, NAME } from './form.js';
 import { toast } from './toast.js';
 import { useVhostField } from './vhost-field.js';
 
 /** @param {DeclareProps} props */
-function Form({ kind, fields, example, onClose }) {
+function Form({ kind, label, fields, example, onClose }) {
 	const declare = async ({ vhost, name, args, ...v }) => {
 		await put(`${kind}s/${path(vhost, name)}`, { ...v, arguments: parseArguments(args) });
 		toast(`${capital(kind)} ${name} is there.`);
 		go([kind, vhost, name]);
 	};
-	return html`<${FormDialog} title="Declare ${kind === 'queue' ? 'a' : 'an'} ${kind}" submit="Declare" onSubmit=${declare} onClose=${onClose} fields=${[
+	return html`<${FormDialog} title=${label} submit="Declare" onSubmit=${declare} onClose=${onClose} fields=${[
 		useVhostField(),
-		{ name: 'name', label: 'Name', required: true, wide: true },
+		NAME,
 		...fields,
 		{ name: 'args', label: 'Arguments', kind: 'textarea', mono: true, wide: true, placeholder: example, hint: 'One key=value a line.' },
 	]} />`;
 }
 
 /** The heading of a list, with the button. @param {DeclareHeadProps} props */
-export const DeclareHead = ({ title, kind, ...rest }) => html`<${Head} title=${title} actions=${html`
-	<${Opens} class="primary" plus label="Declare ${kind === 'queue' ? 'a' : 'an'} ${kind}" of=${(close) => html`<${Form} kind=${kind} ...${rest} onClose=${close} />`} />`} />`;
+export const DeclareHead = ({ title, ...rest }) => html`<${Head} title=${title} actions=${html`
+	<${Opens} class="primary" plus label=${rest.label} of=${(close) => html`<${Form} ...${rest} onClose=${close} />`} />`} />`;
 
 export const DURABLE = { name: 'durable', label: 'Durable', kind: 'checkbox', value: true, hint: 'Survives a restart.' };

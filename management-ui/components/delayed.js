@@ -1,7 +1,8 @@
 // What waits in an exchange that delays.
-import { bytes, call, count, del, duration, get, html, number, path, post, time, usePoll, useState, utc } from '../lib.js';
-import { acts, Card, Steps } from './card.js';
+import { bytes, count, del, duration, get, html, number, path, post, put, time, usePoll, useState, utc } from '../lib.js';
+import { acts, Card, coded, Steps } from './card.js';
 import { confirm } from './confirm.js';
+import { Time } from './facts.js';
 import { FormDialog } from './form.js';
 import { Message } from './messages.js';
 import { Empty, Loaded, Problem } from './state.js';
@@ -26,7 +27,7 @@ export function Delayed({ vhost, exchange }) {
 		}
 	};
 	const reschedule = async (v) => {
-		await call('PUT', `${at}/${moving.id}`, { body: { due: new Date(v.due).getTime() } });
+		await put(`${at}/${moving.id}`, { due: Math.max(0, new Date(v.due).getTime()) });
 		toast('The message has another time.');
 		poll.refresh();
 	};
@@ -40,9 +41,9 @@ export function Delayed({ vhost, exchange }) {
 	});
 	const act = (m, name, run, danger = false) => html`<button class="small ${danger ? 'danger' : ''}" aria-label="${name} the message due ${utc(m.due)}, number ${m.id.split('-')[1]}" onClick=${() => run(m)}>${name}</button>`;
 	const columns = [
-		{ key: 'due', label: 'Due', draw: (m) => html`<span class="nowrap" title=${utc(m.due)}>${time(m.due)}</span>` },
+		{ key: 'due', label: 'Due', draw: (m) => html`<${Time} at=${m.due} />` },
 		{ key: 'in', label: 'In', num: true, draw: (m) => (m.due > Date.now() ? duration(Math.round((m.due - Date.now()) / 1000) * 1000) : 'now') },
-		{ key: 'routing_key', label: 'Routing key', draw: (m) => html`<code>${m.routing_key}</code>` },
+		coded('routing_key', 'Routing key', { sort: undefined }),
 		number('bytes', 'Body', 'payload_bytes', bytes, { prio: 2, sort: undefined }),
 		{ key: 'id', label: 'Message id', prio: 3, draw: (m) => m.properties.message_id ?? '' },
 		acts((m) => [act(m, 'Look', look), act(m, 'Reschedule', move), act(m, 'Release', release), act(m, 'Cancel', cancel, true)]),
@@ -56,5 +57,5 @@ export function Delayed({ vhost, exchange }) {
 			${seen && (seen.error ? html`<div class="body"><${Problem} error=${seen.error} /></div>` : html`<${Message} key=${seen.id} m=${{ ...seen, exchange }} n=${seen.id.split('-')[1]} />`)}
 		<//>
 		${moving && html`<${FormDialog} narrow title="Another time for this message" submit="Reschedule" onSubmit=${reschedule} onClose=${() => move(null)}
-			fields=${[{ name: 'due', label: 'Due', kind: 'datetime-local', step: 1, value: asInput(moving.due), required: true, hint: 'Local time. What is past is released at once.' }]}><p>Key <code>${moving.routing_key}</code>, ${bytes(moving.payload_bytes)}.</p><//>`}`;
+			fields=${[{ name: 'due', label: 'Due', kind: 'datetime-local', step: 1, value: asInput(moving.due), max: '9999-12-31T23:59:59', required: true, hint: 'Local time. What is past is released at once.' }]}><p>Key <code>${moving.routing_key}</code>, ${bytes(moving.payload_bytes)}.</p><//>`}`;
 }

@@ -1,4 +1,4 @@
-import { html, useEffect, useRef } from '../lib.js';
+import { html, time, useEffect, useRef, utc } from '../lib.js';
 
 /** A number that pulses once when it changed. @param {{value: any}} props */
 export function Live({ value }) {
@@ -15,6 +15,9 @@ export function Live({ value }) {
 	}, [value]);
 	return html`<span ref=${box}>${value}</span>`;
 }
+
+/** Local time, and UTC on hover. @param {{at: any}} props */
+export const Time = ({ at }) => html`<span class="nowrap" title=${utc(at)}>${time(at)}</span>`;
 
 /** @param {FactsProps} props */
 export const Facts = ({ facts, small }) => html`

@@ -23,6 +23,9 @@ export function Field(spec) {
 	return html`<div class="field ${check ? 'check' : ''} ${wide ? 'wide' : ''}">${check ? [input, text] : [text, input]}${hint && html`<span class="hint" id="${id}-hint">${hint}</span>`}</div>`;
 }
 
+/** The field of what a thing is called. */
+export const NAME = { name: 'name', label: 'Name', required: true, wide: true, autocomplete: 'off' };
+
 /** @returns {Record<string, any>} checkboxes as booleans, numbers as numbers or undefined */
 export function values(form) {
 	const out = {};

@@ -10,7 +10,10 @@ const LABELLED_MAX = 12;
 
 const TIP = html`<defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto"><path d="M0 0 8 4 0 8z" fill="var(--line-strong)" /></marker></defs>`;
 
-const cut = (text) => (text.length > 24 ? `${text.slice(0, 23)}…` : text);
+function cut(text, most = 24) {
+	const all = [...text];
+	return all.length > most ? `${all.slice(0, most - 1).join('')}…` : text;
+}
 
 /** What is bound, narrowed to what matches. */
 function graphOf(bindings, search) {
@@ -83,7 +86,7 @@ function Canvas({ width, height, children }) {
 	};
 	return html`
 		<div class="tools"><span class="muted">Drag to move, wheel or + and − to zoom</span><span class="spacer" />
-			${acts.map(([key, name, act]) => html`<button class="small" aria-label=${name} title="Key ${key}" onClick=${act}>${key === '0' ? name : key}</button>`)}</div>
+			${acts.map(([key, name, act]) => html`<button class="small" aria-label=${name} title="Key ${key}" onClick=${act}>${{ '-': '−', 0: name }[key] ?? key}</button>`)}</div>
 		<svg ref=${svg} class="graph" tabindex="0" role="group" aria-label="Topology" style=${{ height: 'max(360px, calc(100vh - 288px))' }} viewBox="${view.x} ${view.y} ${view.w} ${view.h}"
 			onKeyDown=${keys} onPointerDown=${(e) => { drag.current = { x: e.clientX, y: e.clientY }; }} onPointerMove=${move}
 			onPointerUp=${() => { drag.current = null; }} onPointerLeave=${() => { drag.current = null; }}>
@@ -132,14 +135,14 @@ export function Graph({ bindings, queues = new Map(), name, search = '', here })
 				const mid = (x1 + x2) / 2;
 				const on = over && (e.from === over || e.to === over);
 				return html`<g key=${`${e.from}\t${e.to}`} class=${over && !on ? 'faded' : ''}><path class="edge ${on ? 'hot' : ''}" d="M${x1} ${y1}C${mid} ${y1} ${mid} ${y2} ${x2} ${y2}" marker-end="url(#tip)"><title>${e.keys.join('\n')}</title></path>
-					${(on || few) && html`<text class="edge-label" x=${x2 - 12} y=${y2 - 6} text-anchor="end">${cut(e.keys.join(', '))}</text>`}</g>`;
+					${(on || few) && html`<text class="edge-label" x=${x2 - 12} y=${y2 + (y2 > y1 ? 14 : -6)} text-anchor="end">${cut(e.keys.join(', '))}</text>`}</g>`;
 			})}
 			${[...placed.nodes.values()].map((n) => {
 				const q = n.kind === 'queue' ? queues.get(n.name) : undefined;
 				const trouble = q && isStuck(q);
 				return html`<a key=${n.id} href=${link([n.kind, name, n.name])} onMouseEnter=${() => setOver(n.id)} onMouseLeave=${() => setOver('')} onFocus=${() => setOver(n.id)} onBlur=${() => setOver('')}>
 					<g class="node ${n.kind} ${n.kind === 'exchange' && n.name === here ? 'here' : ''} ${trouble ? 'trouble' : ''} ${over && !near.has(n.id) ? 'faded' : ''}" transform="translate(${n.x} ${n.y - NODE.height / 2})"><title>${exchangeName(n.name)}${q ? `\n${q.messages} messages, ${q.consumers} consumers` : ''}</title>
-						<rect width=${NODE.width} height=${NODE.height} rx=${n.kind === 'exchange' ? 14 : 5} /><text x=${q ? 10 : NODE.width / 2} y="18" text-anchor=${q ? 'start' : 'middle'}>${cut(n.name).slice(0, q ? 18 : 24)}</text>
+						<rect width=${NODE.width} height=${NODE.height} rx=${n.kind === 'exchange' ? 14 : 5} /><text x=${q ? 10 : NODE.width / 2} y="18" text-anchor=${q ? 'start' : 'middle'}>${cut(n.name, q ? 18 : 24)}</text>
 						${q && html`<text class="sub" x=${NODE.width - 10} y="18" text-anchor="end">${short(q.messages)}</text>`}</g></a>`;
 			})}
 		<//>

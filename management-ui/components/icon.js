@@ -1,7 +1,6 @@
-// Line icons on a 16 px grid.
-import paths from './icons.json' with { type: 'json' };
+// Line icons on a 16 px grid, drawn in icons.svg.
 import { html } from '../lib.js';
 
 /** @param {IconProps} props */
 export const Icon = ({ name, size = 16, class: extra }) => html`
-	<svg class=${extra} width=${size} height=${size} viewBox="0 0 16 16" fill="none" stroke="currentColor" stroke-width="1.5" stroke-linecap="round" stroke-linejoin="round" aria-hidden="true"><path d=${paths[name]} /></svg>`;
+	<svg class=${extra} width=${size} height=${size} fill="none" stroke="currentColor" stroke-width="1.5" stroke-linecap="round" stroke-linejoin="round" aria-hidden="true"><use href="icons.svg#${name}" /></svg>`;

@@ -1,5 +1,5 @@
 // What a queue looks like in any table.
-import { bytes, count, flowing, history, html, items, link, number, recordFlow, samplesQuery, seedFlow, short, signedRate, usePoll, VHOST } from '../lib.js';
+import { bytes, count, flowing, history, html, items, link, named, number, recordFlow, samplesQuery, seedFlow, short, signedRate, usePoll, VHOST } from '../lib.js';
 import { Tags } from './card.js';
 import { Live } from './facts.js';
 import { Spark } from './spark.js';
@@ -39,7 +39,7 @@ const OFF = { prio: 3, off: true };
 
 /** All columns of queues. */
 export const QUEUE_COLUMNS = [
-	{ key: 'name', label: 'Queue', sort: 'name', class: 'name', draw: (q) => html`<a href=${queueLink(q)}>${q.name}</a>` },
+	named('Queue', (q) => html`<a href=${queueLink(q)}>${q.name}</a>`),
 	VHOST,
 	{ key: 'features', label: 'Features', prio: 3, draw: (q) => html`<${Features} q=${q} />` },
 	{ key: 'state', label: 'State', sort: 'state', ...OFF },
@@ -54,5 +54,5 @@ export const QUEUE_COLUMNS = [
 	{ ...number('consumers', 'Consumers', 'consumers'), draw: (q) => html`<span class=${q.consumers === 0 && q.messages > 0 ? 'warn' : ''}>${count(q.consumers)}</span>` },
 	number('bytes', 'Body bytes', 'message_bytes', bytes, OFF),
 	number('memory', 'Memory', 'memory', bytes, OFF),
-	{ key: 'spark', label: 'Depth lately', prio: 3, draw: (q) => html`<${QueueSpark} q=${q} />` },
+	{ key: 'spark', label: 'Depth lately', prio: 3, class: 'sparks', draw: (q) => html`<${QueueSpark} q=${q} />` },
 ];

@@ -1,5 +1,6 @@
 // The one table.
 import { html, pick, pref, setPref, useState } from '../lib.js';
+import { Loaded } from './state.js';
 
 export function useColumns(id, columns) {
 	const [hidden, setHidden] = useState(() => new Set(pref(`columns.${id}`, columns.filter((c) => c.off).map((c) => c.key))));
@@ -53,3 +54,6 @@ export function Table({ columns, rows, id, label, sort, onSort, updating }) {
 			</table>
 		</div>`;
 }
+
+/** A table of what was asked for; `none` where that is empty. @param {RowsProps} props */
+export const Rows = ({ of, lines = 3, none, ...table }) => html`<${Loaded} of=${of} lines=${lines}>${(rows) => (rows.length ? html`<${Table} ...${table} rows=${rows} />` : none)}<//>`;

@@ -8,6 +8,9 @@ const WORDS = /** @type {any} */ (words);
 const TEXTS = /^(overflow|dead-letter-.*|queue-.*|max-age|alternate-exchange|delayed-type)$/;
 const bare = (key) => key.replace(/^x-/, '');
 
+/** A value as `parseArguments` reads it. */
+export const written = (value) => (typeof value === 'string' ? value : JSON.stringify(value));
+
 /** What an argument or a policy's key means. */
 export function meaning(key, value) {
 	const said = WORDS[bare(key)] ?? '';

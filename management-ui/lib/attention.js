@@ -3,7 +3,7 @@ import { bytes, count, plural, rate, rateOf, signedRate } from './format.js';
 import { link } from './route.js';
 
 /** Fewer are no backlog. */
-const BACKLOG_MIN = 100;
+export const BACKLOG_MIN = 100;
 /** Unacknowledged messages from which on a consumer is thought to hoard. */
 const UNACKED_MIN = 1000;
 /** Messages a second. */

@@ -48,7 +48,7 @@ export function time(ms) {
 	if (typeof ms !== 'number') return '–';
 	const then = new Date(ms);
 	const sameDay = then.toDateString() === new Date().toDateString();
-	return then.toLocaleString([], sameDay ? { timeStyle: 'medium' } : { dateStyle: 'medium', timeStyle: 'short' });
+	return then.toLocaleString([], { hourCycle: 'h23', ...(sameDay ? { timeStyle: 'medium' } : { dateStyle: 'medium', timeStyle: 'short' }) });
 }
 
 export const utc = (ms) => (typeof ms === 'number' ? `${new Date(ms).toISOString().replace('T', ' ').slice(0, 19)} UTC` : '');
@@ -65,6 +65,8 @@ export const rateOf = (object, of) => pick(object, rateAt(of)) ?? 0;
 export const number = (key, label, at, show = count, more = {}) => ({ key, label, num: true, sort: at, draw: (row) => show(pick(row, at)), ...more });
 /** Messages a second, as a column. */
 export const flowing = (key, label, of, more) => number(key, label, rateAt(of), (n) => rate(n ?? 0), more);
+/** The column that says which one a row is, and leads there. */
+export const named = (label, draw, key = 'name') => ({ key, label, sort: key, class: 'name', draw });
 export const VHOST = { key: 'vhost', label: 'Virtual host', sort: 'vhost', prio: 3, off: true };
 
 /** The rows of a page, if it is there. */
@@ -72,6 +74,8 @@ export const items = (page) => page?.items ?? [];
 
 /** What the default exchange is called on screen. */
 export const exchangeName = (name) => (name === '' ? '(default)' : name);
+
+export const yes = (is) => (is ? 'yes' : 'no');
 
 export const capital = (text) => text[0].toUpperCase() + text.slice(1);
 

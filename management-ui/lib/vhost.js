@@ -1,5 +1,5 @@
 // The virtual host that lists are narrowed to; '' is all of them. Lasts as long as the tab.
-import { signal } from './signal.js';
+import { signal, useSignal } from './signal.js';
 import { path } from './api.js';
 
 const KEY = 'leveret.vhost';
@@ -12,3 +12,10 @@ export function chooseVhost(name) {
 
 /** `queues` or `queues/%2F`. */
 export const within = (what, name) => (name ? `${what}/${path(name)}` : what);
+/** Of the chosen virtual host, or of all. */
+export const useWithin = (what) => within(what, useSignal(vhost));
+/** The same of what the API keeps below `vhosts`. */
+export function useOfVhost(what) {
+	const chosen = useSignal(vhost);
+	return chosen ? `vhosts/${path(chosen)}/${what}` : what;
+}

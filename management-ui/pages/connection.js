@@ -1,10 +1,12 @@
-import { bytes, Card, CHANNEL_COLUMNS, Chart, count, del, Facts, FormDialog, go, Head, history, html, Loaded, Missing, Note, Opens, path, plural, record, Stale, Table, Tags, time, toast, usePoll, utc } from '../ui.js';
+import { BYTE_STEPS, bytes, Card, CHANNEL_COLUMNS, Chart, count, del, Facts, FormDialog, go, Head, history, html, Missing, Note, Opens, path, plural, record, Rows, Stale, Tags, Time, toast, usePoll } from '../ui.js';
 import { client, connectionTitle, State } from './connections.js';
 
 const TRAFFIC = [
 	{ key: 'recv', label: 'From client', color: 1, fill: true },
 	{ key: 'send', label: 'To client', color: 2 },
 ];
+/** Of a channel, but for what its connection has said. */
+const COLUMNS = CHANNEL_COLUMNS.filter((k) => !['vhost', 'user'].includes(k.key)).map((k) => (k.key === 'name' ? { ...k, draw: (r) => `Channel ${r.number}` } : { ...k, sort: undefined }));
 const throughput = (n) => `${bytes(n)}/s`;
 
 export default function Connection({ parts: [name] }) {
@@ -14,7 +16,7 @@ export default function Connection({ parts: [name] }) {
 	const channels = usePoll(`${at}/channels`, 5000);
 	const c = poll.data;
 	if (!c) {
-		return html`<${Missing} title=${name} error=${poll.error} gone=${`This connection is closed.`} all="connections" />`;
+		return html`<${Missing} title=${name} error=${poll.error} gone="This connection is closed." all="connections" />`;
 	}
 	const close = async (v) => {
 		await del(at, v.reason ? { 'X-Reason': v.reason } : undefined);
@@ -29,15 +31,15 @@ export default function Connection({ parts: [name] }) {
 			<p>The connection of ${c.user} from ${c.peer_host}:${c.peer_port} ends, with ${plural(c.channels ?? 0, 'channel')}. What it did not acknowledge goes back to the queues. Most clients connect again.</p><//>`} />`}><${State} state=${c.state} /><//>
 		<${Stale} error=${poll.error} gone="This connection is closed" />
 		<${Card} label="Now"><${Facts} small facts=${[
-			['From', `${c.peer_host}:${c.peer_port}`], ['To', `${c.host}:${c.port}`], ['Since', html`<span title=${utc(c.connected_at)}>${time(c.connected_at)}</span>`],
+			['From', `${c.peer_host}:${c.peer_port}`], ['To', `${c.host}:${c.port}`], ['Since', html`<${Time} at=${c.connected_at} />`],
 			['Protocol', c.protocol], ['TLS', c.ssl ? [c.ssl_protocol, c.ssl_cipher].filter(Boolean).join(' ') || 'yes' : 'no'], ['Login', c.auth_mechanism ?? '–'],
 			['Client', client(c)], ['Heartbeat', c.timeout ? `${c.timeout} s` : 'off'], ['Frame, at most', bytes(c.frame_max)], ['Channels, at most', count(c.channel_max)],
 			['Received', bytes(c.recv_oct)], ['Sent', bytes(c.send_oct)],
 		]} /><//>
-		<${Chart} low title="Traffic" series=${TRAFFIC} ring=${history(ringName)} at=${poll.at} unit=${throughput} />
+		<${Chart} low title="Traffic" series=${TRAFFIC} ring=${history(ringName)} at=${poll.at} unit=${throughput} steps=${BYTE_STEPS} />
 		<${Card} title="Channels">
-			<${Loaded} of=${channels} lines=${3}>${(all) => (all.length ? html`<${Table} label="Channels" columns=${CHANNEL_COLUMNS.filter((k) => !['vhost', 'user'].includes(k.key)).map((k) => (k.key === 'name' ? { ...k, draw: (r) => `Channel ${r.number}` } : { ...k, sort: undefined }))} rows=${all} id=${(r) => r.name} />` : html`<${Note}>No channel is open.<//>`)}<//><//>
+			<${Rows} of=${channels} label="Channels" columns=${COLUMNS} id=${(r) => r.name} none=${html`<${Note}>No channel is open.<//>`} /><//>
 		<${Card} title="What the client says of itself">
-			<div class="table"><table><tbody>${properties.map(([k, v]) => html`<tr key=${k}><td class="mono">${k}</td><td>${String(v)}</td></tr>`)}
+			<div class="table" tabindex="0" role="region" aria-label="Client"><table class="settings"><tbody>${properties.map(([k, v]) => html`<tr key=${k}><td class="mono">${k}</td><td>${String(v)}</td></tr>`)}
 				${capabilities.length > 0 && html`<tr><td class="mono">capabilities</td><td><${Tags} of=${capabilities} /></td></tr>`}</tbody></table></div><//>`;
 }

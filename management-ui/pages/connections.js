@@ -1,4 +1,4 @@
-import { bytes, count, Empty, Head, html, link, List, number, path, publishSnippet, time, useSignal, utc, VHOST, vhost } from '../ui.js';
+import { bytes, count, Empty, Head, html, link, List, named, number, publishSnippet, Time, useOfVhost, VHOST } from '../ui.js';
 
 const STATE = ({ blocked: 'bad', blocking: 'warn', flow: 'warn', closing: 'warn' });
 
@@ -10,7 +10,7 @@ export const connectionTitle = (c) => c.user_provided_name || c.client_propertie
 const throughput = (n) => (typeof n === 'number' ? `${bytes(n)}/s` : '–');
 
 const COLUMNS = [
-	{ key: 'name', label: 'Connection', sort: 'name', class: 'name', draw: (c) => html`<a href=${link(['connection', c.name])}>${connectionTitle(c)}</a>` },
+	named('Connection', (c) => html`<a href=${link(['connection', c.name])}>${connectionTitle(c)}</a>`),
 	{ key: 'user', label: 'User', sort: 'user' },
 	VHOST,
 	{ key: 'state', label: 'State', sort: 'state', draw: (c) => html`<${State} state=${c.state} />` },
@@ -20,13 +20,13 @@ const COLUMNS = [
 	number('recv', 'From client', 'recv_oct_details.rate', throughput, { prio: 2 }),
 	number('send', 'To client', 'send_oct_details.rate', throughput, { prio: 2 }),
 	number('heartbeat', 'Heartbeat', 'timeout', (n) => (n ? `${n} s` : 'off'), { prio: 3, off: true }),
-	{ key: 'since', label: 'Since', sort: 'connected_at', prio: 3, draw: (c) => html`<span class="nowrap" title=${utc(c.connected_at)}>${time(c.connected_at)}</span>` },
+	{ key: 'since', label: 'Since', sort: 'connected_at', prio: 3, draw: (c) => html`<${Time} at=${c.connected_at} />` },
 ];
 
 export default function Connections() {
-	const chosen = useSignal(vhost);
+	const where = useOfVhost('connections');
 	return html`
 		<${Head} title="Connections" />
-		<${List} id="connections" what="connections" where=${chosen ? `vhosts/${path(chosen)}/connections` : 'connections'} columns=${COLUMNS} rowId=${(c) => c.name} sort="name"
+		<${List} id="connections" what="connections" where=${where} columns=${COLUMNS} rowId=${(c) => c.name} sort="name"
 			empty=${html`<${Empty} title="No client is connected" code=${publishSnippet('', 'hello')}>This connects, declares a queue and publishes to it:<//>`} />`;
 }

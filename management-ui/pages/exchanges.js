@@ -1,9 +1,7 @@
-import { count, DeclareHead, DURABLE, Empty, exchangeName, html, link, List, number, Tags, usePoll, useSignal, VHOST, vhost, within } from '../ui.js';
-
-const KINDS = ['direct', 'topic', 'fanout', 'headers'];
+import { count, DeclareHead, DURABLE, Empty, exchangeName, html, link, List, named, number, Tags, usePoll, useWithin, VHOST } from '../ui.js';
 
 const COLUMNS = [
-	{ key: 'name', label: 'Exchange', sort: 'name', class: 'name', draw: (x) => html`<a href=${link(['exchange', x.vhost, x.name])}>${exchangeName(x.name)}</a>` },
+	named('Exchange', (x) => html`<a href=${link(['exchange', x.vhost, x.name])}>${exchangeName(x.name)}</a>`),
 	VHOST,
 	{ key: 'type', label: 'Type', sort: 'type' },
 	{ key: 'features', label: 'Features', prio: 2, draw: (x) => html`<${Tags} of=${[!x.durable && 'transient', x.auto_delete && 'auto-delete', x.internal && 'internal', x.arguments?.['alternate-exchange'] && 'alternate', x.policy]} />` },
@@ -11,10 +9,10 @@ const COLUMNS = [
 ];
 
 export default function Exchanges() {
-	const where = within('exchanges', useSignal(vhost));
-	const kinds = usePoll('overview', 0).data?.exchange_types?.map((t) => t.name) ?? KINDS;
+	const where = useWithin('exchanges');
+	const kinds = usePoll('overview', 0).data?.exchange_types?.map((t) => t.name) ?? ['direct'];
 	return html`
-		<${DeclareHead} title="Exchanges" kind="exchange" example="alternate-exchange=unrouted" fields=${[
+		<${DeclareHead} title="Exchanges" kind="exchange" label="Declare an exchange" example="alternate-exchange=unrouted" fields=${[
 			{ name: 'type', label: 'Type', kind: 'select', options: kinds, value: 'direct', wide: true },
 			DURABLE,
 			{ name: 'auto_delete', label: 'Auto-delete', kind: 'checkbox', hint: 'Deleted with its last binding.' },

@@ -1,12 +1,12 @@
-import { Arguments, Bindings, bytes, Card, confirm, consumeSnippet, count, del, Empty, Facts, Features, Flow, go, Head, html, link, Live, Messages, Missing, number, Opens, path, plural, Publish, rate, rateOf, Redrive, Stale, Table, time, useFlow, usePoll, utc } from '../ui.js';
+import { argued, Arguments, Asks, Bindings, bytes, Card, consumeSnippet, count, del, Empty, Facts, Features, Flow, go, Head, html, link, Live, Messages, Missing, named, number, Opens, path, plural, Publish, rate, rateOf, Redrive, Stale, Table, Time, useFlow, usePoll, yes } from '../ui.js';
 
 const CONSUMERS = [
-	{ key: 'consumer_tag', label: 'Consumer', sort: 'consumer_tag', class: 'name', draw: (c) => html`<code>${c.consumer_tag}</code>` },
+	named('Consumer', (c) => html`<code>${c.consumer_tag}</code>`, 'consumer_tag'),
 	{ key: 'channel', label: 'Channel', draw: (c) => (c.channel_details?.connection_name ? html`<a href=${link(['connection', c.channel_details.connection_name])}>${c.channel_details.name ?? c.channel_details.connection_name}</a>` : '–') },
 	number('prefetch', 'Prefetch', 'prefetch_count', (n) => (n ? count(n) : html`<span title="No limit: the consumer is sent everything at once">none</span>`)),
 	{ key: 'ack', label: 'Acknowledges', prio: 2, draw: (c) => (c.ack_required ? 'yes' : 'no (automatic)') },
 	{ key: 'active', label: 'Activity', prio: 2, draw: (c) => html`<span class="tag">${c.activity_status ?? (c.active === false ? 'waiting' : 'up')}</span>${c.exclusive && html` <span class="tag">exclusive</span>`}` },
-	{ key: 'arguments', label: 'Arguments', prio: 3, draw: (c) => Object.keys(c.arguments ?? {}).length > 0 && html`<code>${JSON.stringify(c.arguments)}</code>` },
+	argued(3),
 ];
 
 export default function Queue({ parts: [vhost, name] }) {
@@ -14,24 +14,6 @@ export default function Queue({ parts: [vhost, name] }) {
 	const { poll, flow } = useFlow(at, at, (one) => [one, one.message_stats]);
 	const bindings = usePoll(`${at}/bindings`, 15_000);
 	const q = poll.data;
-
-	const purge = () => confirm({
-		title: `Purge ${name}?`,
-		says: `${plural(q.messages_ready ?? 0, 'ready message')} in the queue ${name} (virtual host ${vhost}) will be lost. Unacknowledged ones stay.`,
-		act: 'Purge',
-		run: () => del(`${at}/contents`),
-		done: `${name} is purged.`,
-		after: poll.refresh,
-	});
-	const remove = () => confirm({
-		title: `Delete ${name}?`,
-		says: `The queue ${name} (virtual host ${vhost}) goes, with ${plural(q.messages ?? 0, 'message')}, ${plural(bindings.data?.length ?? 0, 'binding')} and ${plural(q.consumers ?? 0, 'consumer')}.`,
-		act: 'Delete',
-		type: q.messages > 0 ? name : undefined,
-		run: () => del(at),
-		done: `${name} is deleted.`,
-		after: () => go(['queues']),
-	});
 
 	if (!q) {
 		return html`<${Missing} title=${name} error=${poll.error} gone=${`There is no queue ${name} in the virtual host ${vhost}.`} all="queues" />`;
@@ -41,7 +23,10 @@ export default function Queue({ parts: [vhost, name] }) {
 		<${Head} title=${name} note="in ${vhost}" actions=${html`
 			<${Opens} class="primary" label="Publish" of=${(close) => html`<${Publish} vhost=${vhost} exchange="" routingKey=${name} onClose=${close} onDone=${poll.refresh} />`} />
 			<${Opens} label="Redrive" disabled=${!q.messages_ready} title="Move messages to another queue, or back to where they came from" of=${(close) => html`<${Redrive} vhost=${vhost} queue=${name} ready=${q.messages_ready ?? 0} onClose=${close} onDone=${poll.refresh} />`} />
-			<button class="danger" onClick=${purge}>Purge</button><button class="danger" onClick=${remove}>Delete</button>`}><${Features} q=${q} /><//>
+			<${Asks} act="Purge" title="Purge ${name}?" run=${() => del(`${at}/contents`)} done="${name} is purged." after=${poll.refresh}
+				says="${plural(q.messages_ready ?? 0, 'ready message')} in the queue ${name} (virtual host ${vhost}) will be lost. Unacknowledged ones stay." />
+			<${Asks} act="Delete" title="Delete ${name}?" type=${q.messages > 0 ? name : undefined} run=${() => del(at)} done="${name} is deleted." after=${() => go(['queues'])}
+				says="The queue ${name} (virtual host ${vhost}) goes, with ${plural(q.messages ?? 0, 'message')}, ${plural(bindings.data?.length ?? 0, 'binding')} and ${plural(q.consumers ?? 0, 'consumer')}." />`}><${Features} q=${q} /><//>
 		<${Stale} error=${poll.error} gone="This queue no longer exists" />
 		<${Card} label="Now"><${Facts} facts=${[
 			['Ready', html`<${Live} value=${count(q.messages_ready ?? 0)} />`],
@@ -62,8 +47,8 @@ export default function Queue({ parts: [vhost, name] }) {
 			<${Bindings} poll=${bindings} vhost=${vhost} destination=${name} />
 			<${Card} title="Arguments and policy"><${Arguments} of=${q} where="queues" />
 				<${Facts} small facts=${[
-					['Kind', q.type ?? 'classic'], ['Durable', q.durable ? 'yes' : 'no'], ['State', q.state ?? '–'], ['Node', q.node ?? '–'],
-					q.idle_since ? ['Idle since', html`<span title=${utc(Date.parse(q.idle_since))}>${time(Date.parse(q.idle_since))}</span>`] : null,
+					['Kind', q.type ?? 'classic'], ['Durable', yes(q.durable)], ['State', q.state ?? '–'], ['Node', q.node ?? '–'],
+					q.idle_since ? ['Idle since', html`<${Time} at=${Date.parse(q.idle_since)} />`] : null,
 					q.single_active_consumer_tag ? ['Active consumer', q.single_active_consumer_tag] : null,
 				]} /><//>
 		</div>

@@ -1,4 +1,4 @@
-import { acts, Card, confirm, del, Form, go, Head, html, limitFields, Loaded, Missing, Note, path, put, setLimits, Table, Tags, toast, usePoll, useVhostField } from '../ui.js';
+import { acts, Asks, Card, del, Form, go, Head, html, limitFields, Missing, named, Note, path, plural, put, Rows, setLimits, Tags, toast, usePoll, useVhostField } from '../ui.js';
 import { TAGS_HINT, tagList } from './users.js';
 
 /** A table of patterns, and a form that adds to it. @param {RightsProps} props */
@@ -10,16 +10,16 @@ function Rights({ title, note, of, where, name, none, act, fields, said, take })
 	};
 	const remove = (p) => {
 		const [does, what, says, done] = take(p);
-		const run = () => del(`${where}/${path(p.vhost, name, ...(p.exchange ? [p.exchange] : []))}`);
-		return html`<button class="small danger" aria-label="${does} ${what}" onClick=${() => confirm({ title: `${does} ${what}?`, says, act: does.split(' the ')[0], run, done, after: of.refresh })}>${does.split(' the ')[0]}</button>`;
+		return html`<${Asks} small act=${does.split(' the ')[0]} name="${does} ${what}" title="${does} ${what}?" says=${says} done=${done} after=${of.refresh}
+			run=${() => del(`${where}/${path(p.vhost, name, ...(p.exchange ? [p.exchange] : []))}`)} />`;
 	};
 	const columns = [
-		{ key: 'vhost', label: 'Virtual host', sort: 'vhost', class: 'name' },
+		named('Virtual host', undefined, 'vhost'),
 		...fields.map(({ name: key, label }) => ({ key, label, draw: (p) => (p[key] === '' ? html`<span class="muted">nothing</span>` : html`<code>${p[key]}</code>`) })),
 		acts(remove),
 	];
 	return html`<${Card} title=${title} note=${note}>
-		<${Loaded} of=${of} lines=${2}>${(all) => (all.length ? html`<${Table} label=${title} columns=${columns} rows=${all} id=${(p) => `${p.vhost}\n${p.exchange}`} />` : html`<${Note}>${none}<//>`)}<//>
+		<${Rows} of=${of} label=${title} columns=${columns} id=${(p) => `${p.vhost}\n${p.exchange}`} none=${html`<${Note}>${none}<//>`} />
 		<div class="body"><${Form} keep submit=${act} onSubmit=${save} fields=${[{ ...useVhostField(), wide: false }, ...fields.map((f) => ({ value: '.*', mono: true, ...f }))]}><h3>${act} or change</h3><//></div><//>`;
 }
 
@@ -40,16 +40,17 @@ export default function User({ parts: [name] }) {
 		poll.refresh();
 	};
 	return html`
-		<${Head} title=${name} actions=${html`<button class="danger" onClick=${() => confirm({ title: `Delete the user ${name}?`, says: `${name} can no longer log in, and loses ${permissions.data?.length ?? 0} permissions.`, act: 'Delete', type: name, run: () => del(at), done: `User ${name} is deleted.`, after: () => go(['users']) })}>Delete</button>`}><${Tags} of=${tagList(poll.data.tags)} /><//>
+		<${Head} title=${name} actions=${html`<${Asks} act="Delete" title="Delete the user ${name}?" type=${name} run=${() => del(at)} done="User ${name} is deleted." after=${() => go(['users'])}
+			says="${name} can no longer log in, and loses ${plural(permissions.data?.length ?? 0, 'permission')}." />`}><${Tags} of=${tagList(poll.data.tags)} /><//>
 		<${Rights} title="Permissions" note="regular expressions of names, per virtual host" of=${permissions} where="permissions" name=${name} none="${name} may use no virtual host yet. Grant one below." act="Grant"
 			fields=${[{ name: 'configure', label: 'Configure', hint: 'Declare and delete.' }, { name: 'write', label: 'Write', hint: 'Publish, bind to.' }, { name: 'read', label: 'Read', hint: 'Consume, get, bind from.' }]}
 			said=${(v) => `${name} may use ${v.vhost}.`} take=${(p) => ['Take away', p.vhost, `${name} can no longer open connections to the virtual host ${p.vhost}.`, `${name} may no longer use ${p.vhost}.`]} />
 		<${Rights} title="Topic permissions" note="which routing keys, on top of the permissions above" of=${topics} where="topic-permissions" name=${name} none="None: all routing keys." act="Restrict"
 			fields=${[{ name: 'exchange', label: 'Topic exchange', value: 'amq.topic', required: true }, { name: 'write', label: 'Publish with', hint: 'Keys; {username} stands for the name.' }, { name: 'read', label: 'Bind with' }]}
 			said=${(v) => `Routing keys of ${name} on ${v.exchange} are restricted.`} take=${(p) => ['Lift the restriction on', p.exchange, `${name} may use all routing keys of ${p.exchange} in ${p.vhost}.`, `${name} may use all routing keys of ${p.exchange}.`]} />
-		<${Card} title="Limits"><div class="body"><${Form} key=${JSON.stringify(limits.data ?? null)} keep submit="Set limits" onSubmit=${(v) => setLimits('user-limits', name, own, v).then(limits.refresh)} fields=${limitFields(['max-connections', 'max-channels'], own)} /></div><//>
+		<div class="two"><${Card} title="Limits"><div class="body"><${Form} key=${JSON.stringify(limits.data ?? null)} keep submit="Set limits" onSubmit=${(v) => setLimits('user-limits', name, own, v).then(limits.refresh)} fields=${limitFields(['max-connections', 'max-channels'], own)} /></div><//>
 		<${Card} title="Tags and password"><div class="body"><${Form} keep submit="Save" onSubmit=${save} fields=${[
 			{ name: 'tags', label: 'Tags', value: tagList(poll.data.tags).join(','), hint: TAGS_HINT },
 			{ name: 'password', label: 'New password', kind: 'password', autocomplete: 'new-password', hint: 'Empty: it stays as it is.' },
-		]} /></div><//>`;
+		]} /></div><//></div>`;
 }

@@ -1,10 +1,10 @@
-import { Card, FormDialog, go, Head, html, link, Loaded, Opens, path, put, Table, Tags, toast, usePoll } from '../ui.js';
+import { Card, FormDialog, go, Head, html, link, NAME, named, Opens, path, put, Rows, Tags, toast, usePoll } from '../ui.js';
 
 export const TAGS_HINT = 'Comma-separated: management, policymaker, monitoring, administrator, impersonator. None: AMQP only.';
 export const tagList = (tags) => [tags].flat().flatMap((t) => String(t ?? '').split(',')).map((t) => t.trim()).filter(Boolean);
 
 const FIELDS = [
-	{ name: 'name', label: 'Name', required: true, autocomplete: 'off' },
+	NAME,
 	{ name: 'password', label: 'Password', kind: 'password', required: true, autocomplete: 'new-password' },
 	{ name: 'tags', label: 'Tags', hint: TAGS_HINT },
 ];
@@ -14,7 +14,7 @@ export default function Users() {
 	const permissions = usePoll('permissions', 15_000);
 	const vhostsOf = (name) => (permissions.data ?? []).filter((p) => p.user === name).map((p) => p.vhost);
 	const columns = [
-		{ key: 'name', label: 'User', sort: 'name', class: 'name', draw: (u) => html`<a href=${link(['user', u.name])}>${u.name}</a>` },
+		named('User', (u) => html`<a href=${link(['user', u.name])}>${u.name}</a>`),
 		{ key: 'tags', label: 'Tags', draw: (u) => html`<${Tags} of=${tagList(u.tags)} />` },
 		{ key: 'vhosts', label: 'Virtual hosts', draw: (u) => vhostsOf(u.name).join(', ') || html`<span class="muted">none</span>` },
 		{ key: 'password', label: 'Password', prio: 2, draw: (u) => (u.password_hash === '' ? html`<span class="muted">none: cannot log in with one</span>` : 'set') },
@@ -27,5 +27,5 @@ export default function Users() {
 	};
 	return html`
 		<${Head} title="Users" actions=${html`<${Opens} class="primary" plus label="Add a user" of=${(close) => html`<${FormDialog} narrow title="Add a user" submit="Add" onSubmit=${add} onClose=${close} fields=${FIELDS} />`} />`} />
-		<${Card}><${Loaded} of=${poll}>${(all) => html`<${Table} label="Users" columns=${columns} rows=${all} id=${(u) => u.name} />`}<//><//>`;
+		<${Card}><${Rows} of=${poll} label="Users" columns=${columns} id=${(u) => u.name} /><//>`;
 }

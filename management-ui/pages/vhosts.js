@@ -1,7 +1,7 @@
-import { acts, Card, chooseVhost, confirm, count, del, FormDialog, go, Head, html, isAdministrator, limitFields, Loaded, number, Opens, path, plural, put, setLimits, Table, toast, usePoll, user } from '../ui.js';
+import { acts, Asks, Card, chooseVhost, count, del, FormDialog, go, Head, html, isAdministrator, limitFields, NAME, named, number, Opens, path, plural, put, Rows, setLimits, toast, usePoll, user, useState } from '../ui.js';
 
 const FIELDS = [
-	{ name: 'name', label: 'Name', required: true },
+	NAME,
 	{ name: 'description', label: 'Description' },
 	{ name: 'mine', label: 'Give me full permissions in it', kind: 'checkbox', value: true },
 ];
@@ -9,16 +9,18 @@ const FIELDS = [
 export default function Vhosts() {
 	const poll = usePoll('vhosts', 10_000);
 	const limits = usePoll(isAdministrator() ? 'vhost-limits' : null, 15_000);
+	// Here and not in its row: what is typed must not go with the row when someone else deletes it.
+	const [bounded, bound] = useState(null);
 	const limitsOf = (name) => (Array.isArray(limits.data) ? limits.data.find((l) => l.vhost === name)?.value : undefined);
 	const columns = [
-		{ key: 'name', label: 'Virtual host', sort: 'name', class: 'name', draw: (v) => html`<a href="#/queues" onClick=${() => chooseVhost(v.name)}>${v.name}</a>` },
+		named('Virtual host', (v) => html`<a href="#/queues" onClick=${() => chooseVhost(v.name)}>${v.name}</a>`),
 		{ key: 'description', label: 'Description', prio: 3 },
 		number('ready', 'Ready', 'messages_ready', (n = 0) => count(n)),
 		number('unacked', 'Unacked', 'messages_unacknowledged', (n = 0) => count(n), { prio: 2 }),
 		{ key: 'limits', label: 'Limits', prio: 3, draw: (v) => Object.entries(limitsOf(v.name) ?? {}).map(([k, n]) => `${k} ${count(n)}`).join(', ') },
-		acts((v) => isAdministrator() && html`<${Opens} class="small" label="Limits" name="Limits of ${v.name}" of=${(close) => html`<${FormDialog} narrow title="Limits of ${v.name}" submit="Save" onClose=${close}
-				onSubmit=${(set) => setLimits('vhost-limits', v.name, limitsOf(v.name), set).then(limits.refresh)} fields=${limitFields(['max-connections', 'max-queues'], limitsOf(v.name))} />`} />
-			<button class="small danger" aria-label="Delete ${v.name}" onClick=${() => confirm({ title: `Delete the virtual host ${v.name}?`, says: `All its exchanges, queues, bindings, policies and permissions go, with ${plural(v.messages ?? 0, 'message')}. Its connections are closed.`, act: 'Delete', type: v.name, run: () => del(`vhosts/${path(v.name)}`), done: `${v.name} is deleted.`, after: poll.refresh })}>Delete</button>`),
+		acts((v) => isAdministrator() && html`<button class="small" aria-label="Limits of ${v.name}" onClick=${() => bound(v.name)}>Limits</button>
+			<${Asks} small act="Delete" name="Delete ${v.name}" title="Delete the virtual host ${v.name}?" type=${v.name} run=${() => del(`vhosts/${path(v.name)}`)} done="${v.name} is deleted." after=${poll.refresh}
+				says="All its exchanges, queues, bindings, policies and permissions go, with ${plural(v.messages ?? 0, 'message')}. Its connections are closed." />`),
 	];
 	const add = async (v) => {
 		await put(`vhosts/${path(v.name)}`, { description: v.description });
@@ -31,5 +33,7 @@ export default function Vhosts() {
 	};
 	return html`
 		<${Head} title="Virtual hosts" actions=${isAdministrator() && html`<${Opens} class="primary" plus label="Add a virtual host" of=${(close) => html`<${FormDialog} narrow title="Add a virtual host" submit="Add" onSubmit=${add} onClose=${close} fields=${FIELDS} />`} />`} />
-		<${Card}><${Loaded} of=${poll}>${(all) => html`<${Table} label="Virtual hosts" columns=${columns} rows=${all} id=${(v) => v.name} />`}<//><//>`;
+		<${Card}><${Rows} of=${poll} label="Virtual hosts" columns=${columns} id=${(v) => v.name} /><//>
+		${bounded !== null && html`<${FormDialog} narrow title="Limits of ${bounded}" submit="Save" onClose=${() => bound(null)}
+			onSubmit=${(set) => setLimits('vhost-limits', bounded, limitsOf(bounded), set).then(limits.refresh)} fields=${limitFields(['max-connections', 'max-queues'], limitsOf(bounded))} />`}`;
 }

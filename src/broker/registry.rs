@@ -169,7 +169,7 @@ impl ConnectionHandle {
     /// Ends it; `reason` is told to the client.
     pub fn close(&self, reason: &str) {
         self.closing.store(true, Ordering::Relaxed);
-        self.remote.close(&format!("Connection forced by operator: {reason}"));
+        self.remote.close(reason);
     }
 
     /// Consumer timeouts of queues that it consumes from have changed.

@@ -196,9 +196,8 @@ pub(super) async fn post(
     tokio::task::block_in_place(|| {
         api.broker.bind(&entered.vhost, &entered.caller(), &ends.request(binding))
     })?;
-    let place =
-        [&vhost, "e", &source, &kind, &destination, &key].map(|part| paths::quoted(part).into_owned());
-    let location = format!("/api/bindings/{}", place.join("/"));
+    // Relative to the request's own path, as RabbitMQ has it: its clients take it apart.
+    let location = format!("{}/{}", paths::segment(&destination), paths::segment(&key));
     Ok((StatusCode::CREATED, [(LOCATION, location)]).into_response())
 }
 

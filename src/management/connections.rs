@@ -132,7 +132,7 @@ pub(super) async fn get(
 
 fn reason(headers: &HeaderMap) -> String {
     let given = headers.get("x-reason").and_then(|reason| reason.to_str().ok());
-    let given = given.unwrap_or("Closed via management API");
+    let given = given.unwrap_or("Closed via management plugin");
     given[..given.floor_char_boundary(REASON_BYTES_MAX)].to_owned()
 }
 

@@ -67,9 +67,13 @@ pub(super) async fn get(
     answer::one(&query, &shown(&vhost, &exchange))
 }
 
+fn direct() -> String {
+    "direct".to_owned()
+}
+
 #[derive(Deserialize, utoipa::ToSchema)]
 pub(super) struct Declaration {
-    #[serde(rename = "type")]
+    #[serde(rename = "type", default = "direct")]
     kind: String,
     /// `RabbitMQ`'s default over HTTP, unlike over AMQP.
     #[serde(default = "yes", deserialize_with = "flag")]

@@ -133,6 +133,11 @@ impl Window {
     }
 }
 
+/// Whether a query asks for any of the past.
+pub(super) fn asked_for(query: &Query) -> bool {
+    [Kind::Length, Kind::Count].into_iter().any(|kind| Window::of(query, kind).is_some())
+}
+
 /// The past of everything.
 #[derive(Debug, Default)]
 pub(super) struct Histories {

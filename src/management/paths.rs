@@ -7,13 +7,19 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use sha2::Digest;
 
+use axum::http::Uri;
+use axum::http::uri::PathAndQuery;
+
 use super::error::{Refused, Result};
 use super::tables::Table;
 use crate::broker::listing::BindingView;
 use crate::broker::names::{ExchangeName, QueueName, without_line_breaks};
 
-/// What stays as it is in a path.
+/// What stays as it is in a binding's key.
 const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_');
+
+/// The same, and what else may stand in a path unquoted. A binding's key needs it quoted.
+const IN_PATHS: &AsciiSet = &UNRESERVED.remove(b'~');
 
 /// The name of the default exchange in paths and bodies.
 const DEFAULT_EXCHANGE: &str = "amq.default";
@@ -37,8 +43,27 @@ pub(super) fn exchange(name: &str) -> Result<ExchangeName> {
     Ok(ExchangeName::new(&short("exchange name", name)?))
 }
 
+/// Drops a slash at the end of a path: `RabbitMQ` takes one behind any, and some clients write it.
+pub(super) fn without_last_slash(uri: &mut Uri) {
+    let Some(path) = uri.path().strip_suffix('/').filter(|path| !path.is_empty() && !path.ends_with('/'))
+    else {
+        return;
+    };
+    let text = uri.query().map_or_else(|| path.to_owned(), |query| format!("{path}?{query}"));
+    let mut parts = uri.clone().into_parts();
+    parts.path_and_query = PathAndQuery::try_from(text).ok();
+    if let Ok(shorter) = Uri::from_parts(parts) {
+        *uri = shorter;
+    }
+}
+
 /// Quotes one segment of a path.
-pub(super) fn quoted(text: &str) -> Cow<'_, str> {
+pub(super) fn segment(text: &str) -> Cow<'_, str> {
+    utf8_percent_encode(text, IN_PATHS).into()
+}
+
+/// Quotes a routing key in a binding's.
+fn quoted(text: &str) -> Cow<'_, str> {
     utf8_percent_encode(text, UNRESERVED).into()
 }
 
@@ -89,6 +114,22 @@ mod tests {
         assert!(properties_key(&one).starts_with("k~"));
         assert_ne!(properties_key(&one), properties_key(&two));
         assert_eq!(properties_key(&one), properties_key(&one.clone()));
+    }
+
+    #[test]
+    fn one_slash_at_the_end_says_nothing() {
+        for (given, want) in [
+            ("/api/queues/", "/api/queues"),
+            ("/api/queues/%2F/?sort=name", "/api/queues/%2F?sort=name"),
+            ("http://a:1/api/queues/", "http://a:1/api/queues"),
+            ("/api/queues//", "/api/queues//"),
+            ("/", "/"),
+            ("/api/queues", "/api/queues"),
+        ] {
+            let mut uri = given.parse().unwrap();
+            without_last_slash(&mut uri);
+            assert_eq!(uri.to_string(), want);
+        }
     }
 
     #[test]

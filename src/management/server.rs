@@ -24,6 +24,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tower_service::Service;
 
 use super::error::Refused;
+use super::paths;
 use super::patient::Patient;
 use crate::broker::attempts::Protocol;
 use crate::broker::login::Origin;
@@ -127,6 +128,7 @@ where
 {
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {
         request.extensions_mut().insert(from);
+        paths::without_last_slash(request.uri_mut());
         router.clone().call(request)
     });
     let served = hyper::server::conn::http1::Builder::new()

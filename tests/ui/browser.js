@@ -94,7 +94,18 @@ export async function openWithAxe(browser, options) {
   return page;
 }
 
-/** Goes to a page, waits until it is drawn, and says what is wrong with it: refusals, width, accessibility. */
+/** Controls that cannot be seen whole without scrolling sideways, be it the page or a box in it. */
+const cutOff = (page) => page.evaluate(() => [...document.querySelectorAll('a, button, input, select, textarea, summary')].filter((el) => {
+  const box = el.getBoundingClientRect();
+  if (!el.checkVisibility({ visibilityProperty: true }) || el.matches('.skip') || !box.width) return false;
+  for (let up = el.parentElement; up; up = up.parentElement) {
+    const frame = up.getBoundingClientRect();
+    if (getComputedStyle(up).overflowX !== 'visible' && (box.left < frame.left - 1 || box.right > frame.right + 1)) return true;
+  }
+  return box.left < -1 || box.right > innerWidth + 1;
+}).map((el) => `${el.ariaLabel ?? el.textContent} is cut off`));
+
+/** Goes to a page, waits until it is drawn, and says what is wrong with it: refusals, width, what is cut off, accessibility. */
 export async function examine(page, name, hash) {
   await page.evaluate((h) => { location.hash = h; }, hash);
   await page.locator('main h1').first().waitFor({ state: 'attached' });
@@ -102,6 +113,9 @@ export async function examine(page, name, hash) {
   const faults = (await page.locator('main .problem').allTextContents()).map((text) => `${name}: ${text}`);
   const over = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
   if (over > 0) faults.push(`${name} is ${over} px too wide`);
+  faults.push(...(await cutOff(page)).map((text) => `${name}: ${text}`));
+  // Nothing is pointed at: pictures show the page at rest.
+  await page.mouse.move(0, 0);
   const violations = await page.evaluate(async () => (await window.axe.run(document, { runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa'] })).violations
     .map((v) => `${v.id}: ${v.nodes.map((n) => n.html.slice(0, 160)).slice(0, 3).join(' | ')}`));
   return [...faults, ...violations.map((v) => `${name}: ${v}`)];

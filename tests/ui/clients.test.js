@@ -32,10 +32,13 @@ after(async () => {
 test('a connection tells from where, since when and what it does; light and dark, on a desk and in a hand', async () => {
   const { name } = await connect();
   const hash = `#/connection/${encodeURIComponent(name)}`;
+  const page = await openWithAxe(browser);
+  await logIn(page, hash);
+  await page.locator('.plot canvas').waitFor({ timeout: 20_000 });
   for (const colorScheme of SCHEMES) {
     for (const [size, viewport] of Object.entries(SIZES)) {
-      const page = await openWithAxe(browser, { colorScheme, viewport });
-      await logIn(page);
+      await page.emulateMedia({ colorScheme });
+      await page.setViewportSize(viewport);
       assert.deepEqual([...await examine(page, 'connection', hash), ...page.faults], []);
       await page.getByRole('heading', { name: NAME }).waitFor();
       await page.getByText('AMQP 0-9-1').waitFor();
@@ -43,9 +46,9 @@ test('a connection tells from where, since when and what it does; light and dark
       await eventually('its channel is there', async () => /^Channel 1/.test(await row.first().textContent()));
       assert.match(await row.first().textContent(), /confirms/);
       if (process.env.UI_SCREENS) await page.screenshot({ path: `${process.env.UI_SCREENS}/connection-${colorScheme}-${size}.png`, fullPage: true });
-      await page.context().close();
     }
   }
+  await page.context().close();
   await client.close();
 });
 

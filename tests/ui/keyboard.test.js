@@ -139,7 +139,7 @@ for (const colorScheme of SCHEMES) {
       await publish('amq.default', QUEUE, '{"a": 1}');
       await logIn(here, `#/queue/%2F/${QUEUE}`);
       await here.getByRole('button', { name: 'Show messages' }).click();
-      await here.locator('.message').first().waitFor();
+      await here.locator('.message').first().scrollIntoViewIfNeeded();
       faults.push(...await axe('messages'));
       for (const [name, button] of [['publish', 'Publish'], ['redrive', 'Redrive'], ['purge', 'Purge'], ['delete', 'Delete']]) {
         await here.getByRole('button', { name: button, exact: true }).first().click();
@@ -157,8 +157,10 @@ for (const colorScheme of SCHEMES) {
       await here.keyboard.press('?');
       await here.locator('dialog[open]').waitFor();
       faults.push(...await axe('help'));
+      // It belongs to the page that is left.
       await here.goto(`${URL_BASE}/#/queue/%2F/ui-test-none`);
       await here.getByText('There is no queue ui-test-none').waitFor();
+      await here.locator('dialog').waitFor({ state: 'detached' });
       faults.push(...await axe('missing'));
       assert.deepEqual(faults, []);
       await here.context().close();

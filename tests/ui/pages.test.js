@@ -1,12 +1,32 @@
 // Every page while messages flow, in light and dark, on a desk and in a hand.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { examine, launch, logIn, openWithAxe, SCHEMES, SIZES, USER } from './browser.js';
+import { api, examine, launch, logIn, openWithAxe, SCHEMES, SIZES } from './browser.js';
 
 let browser;
 
-before(async () => { browser = await launch(); });
-after(() => browser?.close());
+/** Rows for the pages that the traffic leaves empty. */
+const CLERK = 'ui-test-clerk';
+const MADE = {
+  'vhosts/ui-test-warehouse': { description: 'Stock of the shops in the north' },
+  'vhost-limits/ui-test-warehouse/max-queues': { value: 500 },
+  [`users/${CLERK}`]: { password: 'x', tags: 'monitoring,policymaker' },
+  [`permissions/%2F/${CLERK}`]: { configure: '^(orders|invoices)\\..*$', write: '.*', read: '' },
+  [`permissions/ui-test-warehouse/${CLERK}`]: { configure: '', write: '^stock', read: '^stock' },
+  [`topic-permissions/%2F/${CLERK}`]: { exchange: 'shop', write: '^{username}\\.', read: '.*' },
+  'policies/%2F/ui-test-short-lived': { pattern: '^ui-test-session\\.', 'apply-to': 'queues', priority: 1, definition: { 'message-ttl': 60_000, 'dead-letter-exchange': 'shop.dead' } },
+  'operator-policies/%2F/ui-test-bounds': { pattern: '^ui-test-', 'apply-to': 'queues', priority: 0, definition: { 'max-length': 1_000_000 } },
+  'global-parameters/ui-test-contact': { value: { team: 'orders', pager: '+49 30 901820' } },
+};
+
+before(async () => {
+  browser = await launch();
+  for (const [where, body] of Object.entries(MADE)) await api('PUT', where, body);
+});
+after(async () => {
+  for (const where of ['vhosts/ui-test-warehouse', `users/${CLERK}`, 'policies/%2F/ui-test-short-lived', 'operator-policies/%2F/ui-test-bounds', 'global-parameters/ui-test-contact']) await api('DELETE', where);
+  await browser?.close();
+});
 
 const PAGES = {
   overview: '#/overview',
@@ -19,7 +39,7 @@ const PAGES = {
   channels: '#/channels',
   policies: '#/policies',
   users: '#/users',
-  user: `#/user/${USER}`,
+  user: `#/user/${CLERK}`,
   vhosts: '#/vhosts',
   definitions: '#/definitions',
   logs: '#/logs',

@@ -1,4 +1,4 @@
-// Who may do what, and how much of it: topic permissions, limits, operators' policies.
+// Who may do what, and how much of it: topic permissions, limits, operators' policies, parameters.
 import assert from 'node:assert/strict';
 import { after, afterEach, before, beforeEach, test } from 'node:test';
 import { api, eventually, launch, logIn, open, URL_BASE } from './browser.js';
@@ -6,6 +6,7 @@ import { api, eventually, launch, logIn, open, URL_BASE } from './browser.js';
 const USER_NAME = 'ui-test-ruled';
 const VHOST = 'ui-test-ruled';
 const POLICY = 'ui-test-operator';
+const PARAMETER = 'ui-test-parameter';
 let browser;
 let page;
 
@@ -14,6 +15,7 @@ async function cleanUp() {
   await api('DELETE', `vhosts/${VHOST}`);
   await api('DELETE', `operator-policies/%2F/${POLICY}`);
   await api('DELETE', 'queues/%2F/ui-test-ruled');
+  await api('DELETE', `global-parameters/${PARAMETER}`);
 }
 
 before(async () => { browser = await launch(); });
@@ -99,12 +101,46 @@ test('an operator policy bounds what a queue asks for; its wrong input stays in 
   await dialog().getByRole('alert').getByText('dead-letter-exchange').waitFor();
   await dialog().getByLabel('Definition').fill('max-length=10');
   await dialog().getByRole('button', { name: 'Save' }).click();
-  await page.getByText(`Policy ${POLICY} is set.`).waitFor();
+  await page.getByText(`Operator policy ${POLICY} is set.`).waitFor();
   await page.goto(`${URL_BASE}/#/queue/%2F/ui-test-ruled`);
   await page.getByText('Holds at most 10 ready messages.').waitFor();
   await page.getByText(`operator policy ${POLICY}`, { exact: true }).waitFor();
   await page.goto(`${URL_BASE}/#/policies`);
-  await page.getByRole('button', { name: `Delete policy ${POLICY}` }).click();
+  await page.getByRole('button', { name: `Delete operator policy ${POLICY}` }).click();
   await dialog().getByRole('button', { name: 'Delete' }).click();
-  await page.getByText(`Policy ${POLICY} is deleted.`).waitFor();
+  await page.getByText(`Operator policy ${POLICY} is deleted.`).waitFor();
+});
+
+test('a global parameter is set, changed and deleted; what is no JSON stays in the form', async () => {
+  await page.goto(`${URL_BASE}/#/policies`);
+  await page.getByRole('button', { name: 'New global parameter' }).click();
+  await dialog().getByLabel('Name', { exact: true }).fill(PARAMETER);
+  await dialog().getByLabel('Value').fill('{"team": ');
+  await dialog().getByRole('button', { name: 'Save' }).click();
+  await dialog().getByRole('alert').getByText('not JSON').waitFor();
+  assert.equal(await dialog().getByLabel('Value').inputValue(), '{"team": ');
+  await dialog().getByLabel('Value').fill('{"team": "orders"}');
+  await dialog().getByRole('button', { name: 'Save' }).click();
+  await page.getByText(`Global parameter ${PARAMETER} is set.`).waitFor();
+  assert.deepEqual((await api('GET', `global-parameters/${PARAMETER}`)).value, { team: 'orders' });
+  await card('Global parameters').getByText('{"team":"orders"}').waitFor();
+  await page.getByRole('button', { name: PARAMETER, exact: true }).click();
+  await dialog().getByLabel('Value').fill('7');
+  await dialog().getByRole('button', { name: 'Save' }).click();
+  await eventually('it is changed', async () => (await api('GET', `global-parameters/${PARAMETER}`)).value === 7);
+  await page.getByRole('button', { name: `Delete global parameter ${PARAMETER}` }).click();
+  await dialog().getByRole('button', { name: 'Delete' }).click();
+  await page.getByText(`Global parameter ${PARAMETER} is deleted.`).waitFor();
+  assert.deepEqual((await api('GET', 'global-parameters')).filter((p) => p.name === PARAMETER), []);
+});
+
+test('limits of a virtual host that vanished meanwhile are refused with the reason, and what was typed stays', async () => {
+  await page.goto(`${URL_BASE}/#/vhosts`);
+  await page.getByRole('button', { name: `Limits of ${VHOST}` }).click();
+  await dialog().getByLabel('Queues, at most').fill('5');
+  await api('DELETE', `vhosts/${VHOST}`);
+  await page.getByRole('button', { name: `Limits of ${VHOST}`, includeHidden: true }).waitFor({ state: 'detached', timeout: 20_000 });
+  await dialog().getByRole('button', { name: 'Save' }).click();
+  await dialog().getByRole('alert').getByText('There is no such vhost.').waitFor();
+  assert.equal(await dialog().getByLabel('Queues, at most').inputValue(), '5');
 });

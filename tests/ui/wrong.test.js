@@ -118,3 +118,33 @@ test('the picture of an exchange has what feeds it, what it feeds, and by which 
   await picture.getByRole('link', { name: QUEUE }).last().click();
   await eventually('it leads there', () => page.url().endsWith(AT_QUEUE));
 });
+
+test('a delayed message is not moved beyond all time, nor when it is no longer there; the past means now', async () => {
+  const delayed = `exchanges/%2F/${EXCHANGE}/delayed`;
+  const [{ id, due }] = (await api('GET', delayed)).items;
+  await page.goto(`${URL_BASE}/${AT_EXCHANGE}`);
+  const dialog = page.locator('dialog[open]');
+  const move = async (when) => {
+    await dialog.getByLabel('Due').fill(when);
+    await dialog.getByRole('button', { name: 'Reschedule' }).click();
+  };
+  const reschedule = () => page.getByRole('button', { name: /^Reschedule the message/ }).click();
+  await reschedule();
+  // Nothing is sent.
+  for (const [when, fault] of [['99999-01-01T12:00:00', 'rangeOverflow'], ['', 'valueMissing']]) {
+    await move(when);
+    assert.equal(await dialog.getByLabel('Due').evaluate((el, what) => el.validity[what], fault), true);
+  }
+  assert.equal((await api('GET', delayed)).items[0].due, due);
+  await api('DELETE', `${delayed}/${id}`);
+  await move('2044-01-01T12:00:00');
+  await dialog.getByRole('alert').getByText('no delayed message').waitFor();
+  await page.keyboard.press('Escape');
+  await dialog.waitFor({ state: 'detached' });
+  await api('POST', `exchanges/%2F/${EXCHANGE}/publish`, { properties: { headers: { 'x-delay': 3_600_000 } }, routing_key: 'k', payload: 'x', payload_encoding: 'string' });
+  await page.reload();
+  await reschedule();
+  await move('1960-01-01T12:00:00');
+  await page.getByText('The message has another time.').waitFor();
+  await eventually('it is released', async () => (await api('GET', delayed)).total === 0);
+});

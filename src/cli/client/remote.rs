@@ -15,6 +15,7 @@ const DEFAULT_USER: &str = "guest";
 
 /// Which broker, and as whom.
 #[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Broker")]
 pub struct Remote {
     /// The broker's management API.
     #[arg(

@@ -93,5 +93,5 @@ fn users_see_and_close_only_their_own() {
     monitor.get(&path).is(200);
     monitor.delete(&path).refused(401, "not_authorized", "administrator");
     http.delete("/api/connections/username/guest").is(204);
-    client.connection_closes(320, "", "Closed via management API");
+    client.connection_closes(320, "", "CONNECTION_FORCED - Closed via management plugin");
 }

@@ -72,7 +72,10 @@ fn an_exchange_from_declaration_to_deletion() {
     let broker = Broker::new();
     let http = Http::of(&broker);
     let path = "/api/exchanges/%2F/x";
-    http.put(path, &json!({})).refused(400, "bad_request", "type");
+    // Of the type that RabbitMQ takes when none is said.
+    http.put(path, &json!({})).is(201);
+    assert_eq!(http.get(path).json["type"], "direct");
+    http.delete(path).is(204);
     http.put(path, &json!({ "type": "nonsense" })).refused(400, "bad_request", "nonsense");
     http.put(path, &json!({ "type": "topic", "internal": true })).is(201);
     http.put(path, &json!({ "type": "topic", "internal": true })).is(204);
@@ -103,11 +106,13 @@ fn bindings_are_named_by_their_key_of_properties() {
     http.put("/api/exchanges/%2F/y", &json!({ "type": "fanout" })).is(201);
     http.put("/api/queues/%2F/q", &json!({})).is(201);
     let ends = "/api/bindings/%2F/e/x/q/q";
+    let under = "/api/bindings/%2F/e/x/q/";
     for body in
         [json!({}), json!({ "routing_key": "a/b ~" }), json!({ "routing_key": "k", "arguments": { "n": 1 } })]
     {
+        // Relative to the request's path.
         let location = http.post(ends, &body).is(201).header("location").expect("a location").to_owned();
-        let found = http.get(&location).is(200).json;
+        let found = http.get(&format!("{under}{location}")).is(200).json;
         assert_eq!(found["routing_key"], body.get("routing_key").cloned().unwrap_or(json!("")));
         assert_eq!(found["destination_type"], "queue");
         // The same again is the same binding.

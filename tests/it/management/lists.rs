@@ -41,9 +41,36 @@ fn lists_are_cut_and_sorted_as_asked() {
     assert_eq!(cheap[1]["messages"], 1);
     assert!(cheap[1].get("message_stats").is_none());
     http.get("/api/queues?page=9").refused(400, "page_out_of_range", "Page out of range, page: 9");
-    http.get("/api/queues?page=1&page_size=501").refused(400, "page_size", "500");
+    http.get("/api/queues?page=1&page_size=501").refused(400, "invalid_pagination_parameters", "500");
     http.get("/api/queues?page=x").refused(400, "bad_request", "page");
     http.get("/api/queues?page=1&use_regex=true&name=(").refused(400, "bad_request", "regular expression");
+}
+
+#[test]
+fn a_slash_at_the_end_of_a_path_says_nothing() {
+    let broker = Broker::new();
+    let http = Http::of(&broker);
+    http.put("/api/queues/%2F/q/", &json!({})).is(201);
+    for path in [
+        "/api/queues",
+        "/api/queues/%2F",
+        "/api/queues/%2F/q",
+        "/api/permissions",
+        "/api/users",
+        "/api/overview",
+    ] {
+        assert_eq!(http.get(&format!("{path}/")).status, http.get(path).is(200).status, "{path}/");
+    }
+    assert_eq!(names(&http.get("/api/queues/?page=1").is(200).json["items"]), ["q"]);
+    // An empty name is a name, which nothing has.
+    http.get("/api/queues//").is(404);
+    http.get("/api/queues/%2F//").is(404);
+    // What is open to all is so with it, what is not is not.
+    let nobody = http.nobody();
+    nobody.get("/api/health/checks/is-in-service/").is(200);
+    nobody.get("/api/queues/").is(401);
+    nobody.get("/").is(200);
+    http.delete("/api/queues/%2F/q/").is(204);
 }
 
 #[test]

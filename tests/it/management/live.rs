@@ -45,9 +45,13 @@ fn samples_of_the_overview_and_of_a_queue_are_there_when_asked_for() {
     let day = "lengths_age=86400&lengths_incr=60&msg_rates_age=86400&msg_rates_incr=60";
     let long = http.get(&format!("/api/queues/%2F/q?{day}")).is(200).json;
     assert!(long["messages_details"]["samples"].is_array());
-    // A page of queues tells the same, so that a list needs no call for each row.
+    // A page of queues tells the same, so that a list needs no call for each row; so does a list that is no longer.
     let page = http.get(&format!("/api/queues?page=1&{AGES}")).is(200).json;
     assert_eq!(newest(&page["items"][0]["message_stats"]["publish_details"]), 1);
+    let all = http.get(&format!("/api/queues/%2F?{AGES}")).is(200).json;
+    assert_eq!(newest(&all[0]["message_stats"]["publish_details"]), 1);
+    let more: Vec<_> = (0..500).map(|n| json!({ "vhost": "/", "name": format!("q{n}") })).collect();
+    http.post("/api/definitions", &json!({ "queues": more })).is(204);
     let all = http.get(&format!("/api/queues?{AGES}")).is(200).json;
     assert_eq!(all[0]["messages_details"]["samples"], Value::Null);
     let plain = http.get("/api/queues/%2F/q").is(200).json;

@@ -131,9 +131,11 @@ fn terraform_finds_a_binding_by_its_location() {
     {
         let made = http.post(ends, &body).is(201);
         let place = made.header("location").expect("a place").to_owned();
-        // It takes the key out of the address, and looks for it in the list.
-        let key = place.rsplit('/').next().expect("a key");
+        // The destination, then the key that it looks for in the list.
+        let (destination, key) = place.split_once('/').expect("a destination and a key");
+        assert_eq!(destination, "orders");
         let key = percent_encoding::percent_decode_str(key).decode_utf8().expect("text");
+        let place = format!("/api/bindings/shop%2Feu/e/amq.topic/q/{place}");
         let read = http.get(&place).is(200).json;
         assert_eq!(read["routing_key"], body["routing_key"]);
         let listed = http.get(ends).is(200).json;
