@@ -190,7 +190,7 @@ impl Import<'_> {
     fn vhost(&self, body: VhostBody) -> Result<Taken> {
         let broker = &self.api.broker;
         let old = broker.vhost(&body.name).map(|vhost| vhost.record.read().clone());
-        let (name, record) = body.applied_to(old.clone().unwrap_or_default());
+        let (name, record) = body.applied_to(old.clone().unwrap_or_default())?;
         if old.as_ref() == Some(&record) {
             return Ok(Taken::Same);
         }

@@ -97,19 +97,23 @@ pub(super) struct Metadata {
     protected_from_deletion: Option<bool>,
 }
 
+/// A vhost's default type of queues, if one is said that is one.
+pub(super) fn queue_type(said: Option<String>) -> Result<Option<String>> {
+    match said.as_deref() {
+        None | Some("undefined") => Ok(None),
+        Some("classic" | "quorum") => Ok(said),
+        Some(kind) => {
+            let why = format!("default_queue_type '{kind}' is not supported: classic or quorum");
+            Err(Refused::bad_request(why))
+        }
+    }
+}
+
 impl Metadata {
     fn applied_to(self, mut record: VhostRecord) -> Result<VhostRecord> {
-        let kinds = ["classic", "quorum", "undefined"];
-        if let Some(kind) = &self.default_queue_type
-            && !kinds.contains(&kind.as_str())
-        {
-            let why = format!("default_queue_type '{kind}' is not supported: classic or quorum");
-            return Err(Refused::bad_request(why));
-        }
         record.description = self.description.unwrap_or(record.description);
         record.tags = self.tags.unwrap_or(record.tags);
-        record.default_queue_type =
-            self.default_queue_type.filter(|kind| kind != "undefined").or(record.default_queue_type);
+        record.default_queue_type = queue_type(self.default_queue_type)?.or(record.default_queue_type);
         record.protected = self.protected_from_deletion.unwrap_or(record.protected);
         Ok(record)
     }
