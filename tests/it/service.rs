@@ -43,6 +43,23 @@ fn systemd_is_told_when_it_is_ready_alive_and_stopping() {
 }
 
 #[test]
+fn the_journal_is_told_the_rank_of_a_line_and_not_the_time() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let log = fs::File::create(folder.path().join("log")).expect("a log");
+    let stat = rustix::fs::fstat(&log).expect("its number");
+    let mut command = serve(&folder.path().join("data"));
+    command.args(["--amqp-listen", "127.0.0.1:0"]).env("LEVERET_HARTBEAT", "5").stderr(log);
+    command.env("JOURNAL_STREAM", format!("{}:{}", stat.st_dev, stat.st_ino));
+    let mut broker = command.spawn().expect("the broker's binary");
+    let said = || fs::read_to_string(folder.path().join("log")).expect("a log");
+    wait::until("it serves", || said().contains("amqp listening on"));
+    drop((broker.kill(), broker.wait()));
+    for (rank, words) in [("<4> WARN ", "LEVERET_HARTBEAT"), ("<6> INFO ", "amqp listening on")] {
+        assert!(said().lines().any(|line| line.starts_with(rank) && line.contains(words)), "{}", said());
+    }
+}
+
+#[test]
 fn healthcheck_says_by_its_exit_code_whether_the_broker_is_in_service() {
     let mut broker = Broker::new();
     let http = listening(&broker, "http").to_string();
