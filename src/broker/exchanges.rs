@@ -4,17 +4,19 @@ use leveret_exchanges::{ExchangeSpec, Kind, Router, names};
 use leveret_queues::QueueId;
 
 use super::Caller;
-use super::arguments::{FieldTable, get, text, to_args};
+use super::arguments::{FieldTable, get, text, to_args, type_name};
 use super::broker::Broker;
 use super::deduplication::DeduplicationRule;
 use super::definitions::{Changes, DelayDefinition, ExchangeDefinition, Key};
 use super::holder::Holder;
 use super::names::{ExchangeName, is_reserved};
 use super::policies::apply_to_exchange;
-use super::queue_options::described;
 use super::refusal::{Access, Refusal, Resource};
 use super::turn::Turn;
 use super::vhost::Vhost;
+
+/// The argument that names where what cannot be routed goes.
+const ALTERNATE: &str = "alternate-exchange";
 
 /// `exchange.declare`.
 #[derive(Clone, Copy, Debug)]
@@ -64,16 +66,15 @@ impl Broker {
         super::check_text("exchange", name.as_str())?;
         let resource = Resource::Exchange(name.clone());
         caller.rights.check(Access::Configure, &resource)?;
-        if let Some(alternate) = get(request.arguments, "alternate-exchange") {
-            let alternate = text(alternate).ok_or_else(|| Refusal::InvalidArgument {
-                argument: "alternate-exchange".to_owned(),
+        let alternate = get(request.arguments, ALTERNATE).map(|value| {
+            text(value).ok_or_else(|| Refusal::ArgumentType {
+                argument: ALTERNATE,
+                given: type_name(value),
                 resource: resource.clone(),
                 vhost: vhost.name.clone(),
-                why: format!("unacceptable value: {}", described(Some(alternate))),
-            })?;
-            caller.rights.check(Access::Read, &resource)?;
-            caller.rights.check(Access::Write, &Resource::Exchange(ExchangeName::new(alternate)))?;
-        }
+            })
+        });
+        let alternate = alternate.transpose()?;
         let deduplication = DeduplicationRule::read(request.arguments).map_err(|(argument, why)| {
             Refusal::InvalidArgument {
                 argument: argument.to_owned(),
@@ -97,6 +98,10 @@ impl Broker {
         }
         if is_reserved(name.as_str()) {
             return Err(Refusal::ReservedName(resource));
+        }
+        if let Some(alternate) = alternate {
+            caller.rights.check(Access::Read, &resource)?;
+            caller.rights.check(Access::Write, &Resource::Exchange(ExchangeName::new(alternate)))?;
         }
         self.has_room_for_exchange(name)?;
         let holder = if request.kind == Kind::DELAYED {
@@ -132,7 +137,7 @@ impl Broker {
         if names::is_default(name.as_str()) {
             return Err(Refusal::DefaultExchange);
         }
-        if names::is_predeclared(name.as_str()) {
+        if is_reserved(name.as_str()) {
             return Err(Refusal::SystemExchange(name.clone(), vhost.name.clone()));
         }
         caller.rights.check(Access::Configure, &Resource::Exchange(name.clone()))?;

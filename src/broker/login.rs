@@ -40,6 +40,12 @@ impl Broker {
         self.tried(origin, outcome)
     }
 
+    /// Whether [`Broker::login`] would take tens of milliseconds.
+    pub fn login_is_slow(&self, name: &str, password: &[u8], origin: Origin) -> bool {
+        let token = self.tokens.is_some() && looks_like_token(password);
+        !token && self.may_try(origin) && !self.users.remembers(name, password)
+    }
+
     /// As [`Broker::login`], but only if it is not slow. `None`: it has to be checked.
     pub fn login_again(
         &self,

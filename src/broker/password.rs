@@ -11,6 +11,15 @@ const SHA512: &str = "rabbit_password_hashing_sha512";
 const ARGON2: &str = "leveret_argon2id";
 const SALT_BYTES: usize = 4;
 
+/// Memory that checking an imported hash may take: 64 MiB, three times what ours take.
+const KIB_MAX: u32 = 65_536;
+
+/// Passes over that memory.
+const PASSES_MAX: u32 = 10;
+
+/// Lanes of it.
+const LANES_MAX: u32 = 16;
+
 /// Hashes a password for storing.
 ///
 /// # Errors
@@ -37,7 +46,12 @@ pub fn imported(hash: &str, algorithm: Option<&str>) -> Result<String, String> {
         SHA256 => (SHA256, 32),
         SHA512 => (SHA512, 64),
         ARGON2 => {
-            PasswordHash::new(hash).map_err(|error| format!("password_hash: {error}"))?;
+            let parsed = PasswordHash::new(hash).map_err(|error| format!("password_hash: {error}"))?;
+            let costs =
+                argon2::Params::try_from(&parsed).map_err(|error| format!("password_hash: {error}"))?;
+            if costs.m_cost() > KIB_MAX || costs.t_cost() > PASSES_MAX || costs.p_cost() > LANES_MAX {
+                return Err("password_hash would take too much memory or time to check".to_owned());
+            }
             return Ok(hash.to_owned());
         }
         other => return Err(format!("hashing algorithm '{other}' is not supported")),
@@ -67,7 +81,11 @@ fn salted<D: Digest>(password: &[u8], hash: &str) -> bool {
     got.len() == want.len() && got.iter().zip(want).fold(0, |diff, (a, b)| diff | (a ^ b)) == 0
 }
 
-/// Whether the password is the one that was hashed.
+/// Whether checking a password against it is as slow as against those made here.
+pub(super) fn is_slow(stored: &str) -> bool {
+    !stored.is_empty() && exported(stored).1 == ARGON2
+}
+
 /// Whether this is the password of a stored hash. Slow on purpose for those made here.
 pub fn verify(password: &[u8], stored: &str) -> bool {
     match exported(stored) {
@@ -116,5 +134,15 @@ mod tests {
         assert!(imported("AAAA", None).is_err());
         assert!(imported("?", None).is_err());
         assert!(imported("AAAA", Some("rabbit_password_hashing_md5")).is_err());
+        let costs = |costs: &str| {
+            let hash = hash_password(b"x").unwrap().replace("m=19456,t=2,p=1", costs);
+            imported(&hash, Some(ARGON2))
+        };
+        assert!(costs("m=65536,t=10,p=16").is_ok());
+        for too_much in
+            ["m=65537,t=2,p=1", "m=4194304,t=2,p=1", "m=19456,t=4294967295,p=1", "m=19456,t=2,p=17"]
+        {
+            assert!(costs(too_much).is_err_and(|why| why.contains("too much")), "{too_much}");
+        }
     }
 }

@@ -43,7 +43,7 @@ impl Pattern {
         let linear = regex::bytes::RegexBuilder::new(pattern).size_limit(COMPILED_BYTES_MAX).build();
         let why = match linear {
             Ok(regex) => return Ok(Self(Engine::Linear(regex))),
-            Err(regex::Error::Syntax(why)) => why,
+            Err(regex::Error::Syntax(why)) => last_line(&why),
             Err(error) => return Err(BadPattern { pattern: pattern.to_owned(), why: error.to_string() }),
         };
         let looking = fancy_regex::RegexBuilder::new(pattern)
@@ -64,6 +64,11 @@ impl Pattern {
             Engine::Looking(regex) => regex.is_match(&*String::from_utf8_lossy(text)).unwrap_or(false),
         }
     }
+}
+
+/// The reason alone, out of a drawing of where it is.
+fn last_line(why: &str) -> String {
+    why.lines().last().unwrap_or(why).trim_start_matches("error: ").to_owned()
 }
 
 /// A permission's pattern: the empty one matches the empty text only.
@@ -106,6 +111,7 @@ mod tests {
         for pattern in ["(", "*", "[a", "(?!", "a{1000}{1000}"] {
             let refused = Pattern::new(pattern).expect_err(pattern);
             assert!(refused.to_string().contains("is not a regular expression"), "{refused}");
+            assert_eq!(refused.to_string().lines().count(), 1, "{refused}");
         }
     }
 

@@ -78,6 +78,8 @@ impl QueueOptions {
     }
 }
 
+const DEAD_LETTER_EXCHANGE: &str = "x-dead-letter-exchange";
+
 /// The arguments that count when a queue is declared again; all others are kept and ignored.
 const KNOWN: [&str; 13] = [
     "x-queue-type",
@@ -86,7 +88,7 @@ const KNOWN: [&str; 13] = [
     "x-max-length",
     "x-max-length-bytes",
     "x-overflow",
-    "x-dead-letter-exchange",
+    DEAD_LETTER_EXCHANGE,
     "x-dead-letter-routing-key",
     "x-max-priority",
     "x-single-active-consumer",
@@ -192,7 +194,15 @@ pub fn read(
                 reader.invalid("x-overflow", format!("{{invalid_overflow,<<\"{name}\">>}}"))
             })?),
         };
-    let exchange = reader.string("x-dead-letter-exchange")?;
+    let exchange = match reader.value(DEAD_LETTER_EXCHANGE) {
+        None => None,
+        Some(value) => Some(text(value).ok_or_else(|| Refusal::ArgumentType {
+            argument: DEAD_LETTER_EXCHANGE,
+            given: type_name(value),
+            resource: Resource::Queue(queue.clone()),
+            vhost: vhost.clone(),
+        })?),
+    };
     let routing_key = reader.string("x-dead-letter-routing-key")?;
     if routing_key.is_some() && exchange.is_none() {
         return Err(reader.invalid("x-dead-letter-routing-key", "routing_key_but_no_dlx_defined".to_owned()));
@@ -271,7 +281,7 @@ pub fn same(
 }
 
 /// An argument in the words of `RabbitMQ`'s error texts.
-pub(super) fn described(value: Option<&Value>) -> String {
+fn described(value: Option<&Value>) -> String {
     match value {
         None => "none".to_owned(),
         Some(value) => {

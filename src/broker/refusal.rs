@@ -24,19 +24,28 @@ impl Access {
     }
 }
 
-/// A queue or an exchange, as it is named in error texts.
+/// A queue, an exchange or a routing key, as it is named in error texts.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Resource {
     /// A queue.
     Queue(QueueName),
     /// An exchange.
     Exchange(ExchangeName),
-    /// A topic, when topic permissions refuse a routing key on this exchange.
-    Topic(ExchangeName),
+    /// A routing key, when topic permissions refuse it.
+    Topic(Box<Topic>),
+}
+
+/// A routing key of a topic exchange.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Topic {
+    /// The exchange.
+    pub exchange: ExchangeName,
+    /// The key.
+    pub key: String,
 }
 
 impl Resource {
-    /// `queue` or `exchange`.
+    /// `queue`, `exchange` or `topic`.
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::Queue(_) => "queue",
@@ -49,14 +58,19 @@ impl Resource {
     pub fn name(&self) -> &str {
         match self {
             Self::Queue(name) => name.as_str(),
-            Self::Exchange(name) | Self::Topic(name) => name.as_str(),
+            Self::Exchange(name) => name.as_str(),
+            Self::Topic(topic) => &topic.key,
         }
     }
 }
 
 impl std::fmt::Display for Resource {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} '{}'", self.kind(), self.name())
+        write!(f, "{} '{}'", self.kind(), self.name())?;
+        match self {
+            Self::Topic(topic) => write!(f, " in exchange '{}'", topic.exchange),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -132,6 +146,18 @@ pub enum Refusal {
         vhost: VhostName,
         /// What is wrong.
         why: String,
+    },
+    /// An argument that has to be the name of an exchange.
+    #[error("invalid type '{given}' for arg '{argument}' in {resource} in vhost '{vhost}'")]
+    ArgumentType {
+        /// The argument.
+        argument: &'static str,
+        /// The type that it has.
+        given: &'static str,
+        /// What was declared.
+        resource: Resource,
+        /// Where.
+        vhost: VhostName,
     },
     /// Any other precondition that does not hold; the text says all.
     #[error("{0}")]

@@ -88,7 +88,7 @@ impl Broker {
         let seat = self.registry.seat(user, max).ok_or_else(|| {
             let max = max.unwrap_or_default();
             Refusal::NotAllowed(format!(
-                "Connection refused for user '{user}': user connection limit ({max}) is reached"
+                "connection refused for user '{user}': user connection limit ({max}) is reached"
             ))
         })?;
         vhost.connection_comes(id).map_err(|max| {

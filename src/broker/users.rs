@@ -14,15 +14,15 @@ use serde::{Deserialize, Serialize};
 use super::configured_limits::ConfiguredLimits;
 use super::names::{ExchangeName, UserName, VhostName};
 pub use super::password::hash_password;
-use super::password::verify;
+use super::password::{is_slow, verify};
 pub use super::pattern::BadPattern;
 use super::pattern::Permitting;
-use super::refusal::{Access, Refusal, Resource};
+use super::refusal::{Access, Refusal, Resource, Topic};
 use super::token::{TokenRefused, VhostGrant};
 use super::topic_permissions::{TopicPermissionRecord, TopicPermissions};
 
-/// A user as stored.
-#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+/// A user as stored. No `Debug`: it would print the hash.
+#[derive(Clone, Serialize, Deserialize, PartialEq, Eq)]
 pub struct UserRecord {
     /// PHC string of the argon2id hash, or a hash as `RabbitMQ` makes them (see `password.rs`). Empty:
     /// no password is right.
@@ -273,6 +273,18 @@ impl Users {
         self.state.read().users.is_empty()
     }
 
+    /// Whether the same login succeeded before.
+    pub(super) fn remembers(&self, name: &str, password: &[u8]) -> bool {
+        let state = self.state.read();
+        let hash = state.users.get(name).map(|record| record.password_hash.as_str());
+        hash.is_some_and(|hash| self.has_remembered(name, &self.digest(name, password, hash)))
+    }
+
+    /// Digests cannot be guessed, so nothing is told by how far they are compared.
+    fn has_remembered(&self, name: &str, digest: &[u8; 32]) -> bool {
+        self.remembered.lock().get(name) == Some(digest)
+    }
+
     /// As [`Users::login`], but only if the same login succeeded before: never slow. `None`: it has
     /// to be checked.
     pub fn login_again(
@@ -283,7 +295,7 @@ impl Users {
     ) -> Option<Result<UserName, LoginRefused>> {
         let record = self.user(name)?;
         let digest = self.digest(name, password, &record.password_hash);
-        if self.remembered.lock().get(name) != Some(&digest) {
+        if !self.has_remembered(name, &digest) {
             return None;
         }
         if name == "guest" && !loopback {
@@ -305,12 +317,16 @@ impl Users {
         // Nobody's password is checked as slowly, lest the time tell which names are known.
         let hash = known.as_ref().map_or(NOBODY, |record| record.password_hash.as_str());
         let digest = self.digest(name, password, hash);
-        if self.remembered.lock().get(name) != Some(&digest) {
+        if !self.has_remembered(name, &digest) {
             let one_at_a_time = self.verifying.lock();
             if !in_turn() {
                 return Err(LoginRefused::TooManyFailures);
             }
             let right = verify(password, hash) && known.is_some();
+            if !right && !is_slow(hash) {
+                // Nor which of them were imported.
+                verify(password, NOBODY);
+            }
             drop(one_at_a_time);
             if !right {
                 return Err(LoginRefused::Credentials);
@@ -442,7 +458,10 @@ impl AccessRights {
         }
         Err(Refusal::Denied {
             access,
-            resource: Resource::Topic(ExchangeName::new(exchange)),
+            resource: Resource::Topic(Box::new(Topic {
+                exchange: ExchangeName::new(exchange),
+                key: String::from_utf8_lossy(key).into_owned(),
+            })),
             vhost: self.vhost.clone(),
             user: self.user.clone(),
         })
@@ -504,6 +523,39 @@ mod tests {
         assert_eq!(cost(NOBODY), cost(&ours));
         assert!(argon2::password_hash::phc::PasswordHash::new(NOBODY).is_ok());
         assert!(users().login_again("nobody", b"x", true).is_none(), "it is to be checked");
+    }
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "it is about the time that passes")]
+    fn a_wrong_password_takes_as_long_whatever_the_hash() {
+        let users = users();
+        let put = |name: &str, password_hash| users.put(name, UserRecord { password_hash, tags: Vec::new() });
+        put(
+            "imported",
+            super::super::password::imported(&super::super::password::portable_hash(b"pw"), None)
+                .expect("a hash"),
+        );
+        put("without", String::new());
+        let time = |name: &str| {
+            let begun = std::time::Instant::now();
+            assert_eq!(users.login(name, b"wrong", true, || true), Err(LoginRefused::Credentials));
+            begun.elapsed()
+        };
+        let quickest = |name: &str| (0..3).map(|_| time(name)).min().expect("three times");
+        let nobody = quickest("nobody");
+        for name in ["imported", "without", "guest"] {
+            assert!(quickest(name) > nobody / 10, "{name} is told from nobody, who takes {nobody:?}");
+        }
+        assert!(users.login("imported", b"pw", true, || true).is_ok());
+    }
+
+    #[test]
+    fn failures_are_not_remembered() {
+        let users = users();
+        for name in ["a", "b", "guest"] {
+            assert!(users.login(name, b"wrong", true, || true).is_err());
+        }
+        assert!(users.remembered.lock().is_empty());
     }
 
     #[test]

@@ -116,9 +116,7 @@ async fn serve(args: &ServeArgs, config: &Config, folder: &Folder, log: Log) -> 
     };
     let (listening, topology) = management::listen(Arc::clone(&broker), process, asked(config)).await?;
     server.open();
-    reload.on("topology", move |config| {
-        config.topology.as_deref().map_or(Ok(()), |path| topology.reload(path))
-    });
+    reload.on("topology", move |config| topology.reload(config.topology.as_deref()));
     tracing::info!(
         "leveret {} ({}) started in {} ms, data in {}",
         env!("CARGO_PKG_VERSION"),

@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::error::{Refused, Result};
 use super::history;
@@ -28,8 +28,8 @@ pub(super) trait Item: Serialize {
     /// What `name` filters by, and what comes first among equals.
     fn name(&self) -> &str;
 
-    /// The item as it is shown where only some of it, or its past, is asked for, and on pages.
-    fn on_page(&self) -> Result<Value> {
+    /// The item as it is shown where only some of it, or its past, is asked for.
+    fn with_past(&self) -> Result<Value> {
         value_of(self)
     }
 
@@ -86,10 +86,10 @@ fn columns(query: &Query) -> Option<Vec<&str>> {
 pub(super) fn list<T: Item>(query: &Query, items: Vec<T>) -> Result<Response> {
     let Some(page) = number(query, "page")? else {
         return match sort(query) {
-            None => shown(query, &items),
+            None => written(&shown(query, &items)?),
             Some(by) => {
                 let length = items.len();
-                shown(query, &sorted(items, &by, length)?)
+                written(&shown(query, &sorted(items, &by, length)?)?)
             }
         };
     };
@@ -108,21 +108,31 @@ pub(super) fn list<T: Item>(query: &Query, items: Vec<T>) -> Result<Response> {
     }
     let range = (page - 1) * page_size..filtered.min(page * page_size);
     let items = match sort(query) {
-        None => values(query, &items[range])?,
-        Some(by) => {
-            let sorted = sorted(items, &by, range.end)?;
-            values(query, &sorted[range])?
-        }
+        None => items,
+        Some(by) => sorted(items, &by, range.end)?,
     };
-    written(&json!({
-        "filtered_count": filtered,
-        "item_count": items.len(),
-        "items": items,
-        "page": page,
-        "page_count": pages,
-        "page_size": page_size,
-        "total_count": total,
-    }))
+    let items = &items[range];
+    written(&Page {
+        filtered_count: filtered,
+        item_count: items.len(),
+        items: shown(query, items)?,
+        page,
+        page_count: pages,
+        page_size,
+        total_count: total,
+    })
+}
+
+#[derive(Serialize)]
+#[expect(clippy::struct_field_names, reason = "the names that RabbitMQ gives them")]
+struct Page<'a, T> {
+    filtered_count: usize,
+    item_count: usize,
+    items: Shown<'a, T>,
+    page: usize,
+    page_count: usize,
+    page_size: usize,
+    total_count: usize,
 }
 
 /// Whether a query has this flag set.
@@ -208,16 +218,26 @@ fn at<'a>(value: &'a Value, path: &str) -> Option<&'a Value> {
     path.split('.').try_fold(value, |value, name| value.get(name))
 }
 
-fn shown<T: Item>(query: &Query, items: &[T]) -> Result<Response> {
+/// Items as an answer has them.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Shown<'a, T> {
+    /// As they are, written straight: the cheap way.
+    Whole(&'a [T]),
+    Picked(Vec<Value>),
+}
+
+fn shown<'a, T: Item>(query: &Query, items: &'a [T]) -> Result<Shown<'a, T>> {
     // The past of very many would be without bound.
     let past = items.len() <= PAGE_SIZE_MAX && history::asked_for(query);
-    if columns(query).is_none() && !past { written(&items) } else { written(&values(query, items)?) }
+    let whole = columns(query).is_none() && !past;
+    Ok(if whole { Shown::Whole(items) } else { Shown::Picked(values(query, items)?) })
 }
 
 fn values<T: Item>(query: &Query, items: &[T]) -> Result<Vec<Value>> {
     let columns = columns(query);
     let pick = |item: &T| {
-        let value = item.on_page()?;
+        let value = item.with_past()?;
         Ok(match &columns {
             Some(columns) => picked(&value, columns),
             None => value,
@@ -249,6 +269,8 @@ fn place(into: &mut Map<String, Value>, path: &str, value: &Value) {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn query(text: &str) -> Query {

@@ -1,7 +1,7 @@
 //! The shapes of answers (rabbitmq-semantics 3c), and of ours where `RabbitMQ` has none.
 
 use super::node::NOT_COUNTED;
-use super::rates::{CHURN_NAMES, GLOBAL_NAMES, LENGTH_NAMES, MESSAGE_NAMES};
+use super::rates::{BYTE_NAMES, CHURN_NAMES, GLOBAL_NAMES, LENGTH_NAMES, MESSAGE_NAMES};
 use super::shape::Kind::{Any, Flag, List, Map, Of, OrNull, Text, Whole};
 use super::shape::Part::{May, MayBeRated, Must, Rated};
 use super::shape::{Kind, RATE, Shape};
@@ -122,7 +122,8 @@ pub(super) static VHOST: Shape = Shape {
         Must("metadata", Of(&VHOST_METADATA)),
         Must("protected_from_deletion tracing", Flag),
         Must("cluster_state", Map(&Text)),
-        Must("messages messages_ready messages_unacknowledged", Whole),
+        Rated(&LENGTH_NAMES),
+        Rated(&BYTE_NAMES),
     ],
 };
 
@@ -188,8 +189,9 @@ pub(super) static QUEUE: Shape = Shape {
         MayBeRated(&LENGTH_NAMES),
         May("message_stats", Of(&MESSAGE_STATS)),
         May(
-            "consumers messages_persistent messages_ram messages_paged_out message_bytes \
-             message_bytes_ready message_bytes_unacknowledged message_bytes_persistent memory",
+            "consumers messages_persistent messages_ram messages_ready_ram messages_unacknowledged_ram \
+             messages_paged_out message_bytes message_bytes_ready message_bytes_unacknowledged \
+             message_bytes_persistent message_bytes_ram memory",
             Whole,
         ),
         May("policy operator_policy exclusive_consumer_tag single_active_consumer_tag", MAYBE_TEXT),

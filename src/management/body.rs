@@ -1,7 +1,12 @@
 //! Request bodies: JSON whatever the content type says, with the leniency of `RabbitMQ`.
 
+use std::convert::Infallible;
+
 use axum::body::Bytes;
-use axum::extract::{FromRequest, Request};
+use axum::extract::multipart::MultipartError;
+use axum::extract::{FromRequest, Multipart, Request};
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
 use axum::response::Response;
 use serde::de::DeserializeOwned;
@@ -19,6 +24,56 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     async fn from_request(request: Request, state: &S) -> Result<Self, Response> {
         let bytes = Bytes::from_request(request, state).await.map_err(IntoResponse::into_response)?;
         read(&bytes).map(Self).map_err(IntoResponse::into_response)
+    }
+}
+
+/// A large body, to be read when it is known that its sender may have that done.
+pub(super) struct Unread(Request);
+
+impl<S: Send + Sync> FromRequest<S> for Unread {
+    type Rejection = Infallible;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Infallible> {
+        Ok(Self(request))
+    }
+}
+
+impl Unread {
+    /// The bytes, up to the limit of the route.
+    pub(super) async fn bytes(self) -> Result<Bytes, Refused> {
+        let read = Bytes::from_request(self.0, &()).await;
+        read.map_err(|rejection| match rejection.status() {
+            StatusCode::PAYLOAD_TOO_LARGE => Refused::too_large(rejection.body_text()),
+            _ => Refused::bad_request(rejection.body_text()),
+        })
+    }
+
+    /// The bytes, or those of the part `file` where a form is sent, as `RabbitMQ`'s dashboard sends it.
+    pub(super) async fn file(self) -> Result<Bytes, Refused> {
+        let kind = self.0.headers().get(CONTENT_TYPE);
+        if !kind.is_some_and(|kind| kind.as_bytes().starts_with(b"multipart/form-data")) {
+            return self.bytes().await;
+        }
+        let form = Multipart::from_request(self.0, &()).await;
+        let mut form = form.map_err(|rejection| Refused::bad_request(rejection.body_text()))?;
+        while let Some(part) = form.next_field().await.map_err(|error| cut(&error))? {
+            if part.name() == Some("file") {
+                return part.bytes().await.map_err(|error| cut(&error));
+            }
+        }
+        Err(Refused::bad_request("the form has no part `file`"))
+    }
+
+    /// The bytes as a JSON object.
+    pub(super) async fn object<T: DeserializeOwned>(self) -> Result<T, Refused> {
+        read(&self.bytes().await?)
+    }
+}
+
+fn cut(error: &MultipartError) -> Refused {
+    match error.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => Refused::too_large(error.body_text()),
+        _ => Refused::bad_request(error.body_text()),
     }
 }
 

@@ -7,6 +7,7 @@ use super::body::{flag, object, words, yes};
 use super::error::Result;
 use super::policies::PolicyBody;
 use super::tables;
+use super::vhosts::queue_type;
 use crate::broker::arguments::FieldTable;
 use crate::broker::definitions::DestinationKind;
 use crate::broker::topic_permissions::TopicPermissionRecord;
@@ -28,15 +29,15 @@ pub(super) struct VhostBody {
 
 impl VhostBody {
     /// The vhost's name, and what it says of itself with what is given here.
-    pub(super) fn applied_to(self, mut record: VhostRecord) -> (String, VhostRecord) {
+    pub(super) fn applied_to(self, mut record: VhostRecord) -> Result<(String, VhostRecord)> {
         let of_metadata = |name: &str| self.metadata.get(name).and_then(Value::as_str).map(str::to_owned);
         if let Some(description) = self.description.or_else(|| of_metadata("description")) {
             record.description = description;
         }
         let kind = self.default_queue_type.or_else(|| of_metadata("default_queue_type"));
-        record.default_queue_type = kind.filter(|kind| kind != "undefined").or(record.default_queue_type);
+        record.default_queue_type = queue_type(kind)?.or(record.default_queue_type);
         record.tags = self.tags.unwrap_or(record.tags);
-        (self.name, record)
+        Ok((self.name, record))
     }
 }
 

@@ -4,9 +4,12 @@
 //! of an operation follow from its kind, so that a new one cannot forget them; every answer has a shape
 //! (`answers.rs`).
 
+use std::sync::Arc;
+
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
+use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::handler::Handler;
+use axum::middleware::{self, Next};
 use axum::routing::{self, MethodRouter};
 use utoipa::openapi::path::{
     HttpMethod, Operation, OperationBuilder, Parameter, ParameterBuilder, ParameterIn,
@@ -23,7 +26,7 @@ use utoipa::openapi::{
 use utoipa::{PartialSchema, ToSchema};
 
 use super::shape::{Schemas, Shape};
-use super::{Api, answers};
+use super::{Api, Shared, answers};
 
 /// Routes below `/api`, described.
 pub(super) struct Routes {
@@ -348,6 +351,15 @@ impl Operations {
     /// Bodies may have this many bytes.
     pub(super) fn body_bytes_max(self, bytes: usize) -> Self {
         Self { methods: self.methods.layer(DefaultBodyLimit::max(bytes)), ..self }
+    }
+
+    /// Bodies may have as many bytes as `most` says when one comes.
+    pub(super) fn body_bytes_max_by(self, api: &Api, most: fn(&Shared) -> usize) -> Self {
+        let limit = move |State(api): State<Api>, mut request: Request, next: Next| async move {
+            DefaultBodyLimit::max(most(&api)).apply(&mut request);
+            next.run(request).await
+        };
+        Self { methods: self.methods.layer(middleware::from_fn_with_state(Arc::clone(api), limit)), ..self }
     }
 
     /// The last operation checks a password.

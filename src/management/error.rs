@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 use crate::broker::refusal::{Refusal, Resource};
+use crate::topology::Id;
 
 /// A refused request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +18,8 @@ pub(super) struct Refused {
     status: StatusCode,
     error: &'static str,
     reason: String,
+    /// What of a topology is refused, as plans name it.
+    object: Option<String>,
     /// Who is it? Asks for a login.
     challenge: bool,
 }
@@ -25,7 +28,7 @@ pub(super) type Result<T> = std::result::Result<T, Refused>;
 
 impl Refused {
     fn new(status: StatusCode, error: &'static str, reason: impl Into<String>) -> Self {
-        Self { status, error, reason: reason.into(), challenge: false }
+        Self { status, error, reason: reason.into(), object: None, challenge: false }
     }
 
     pub(super) fn bad_request(reason: impl Into<String>) -> Self {
@@ -72,6 +75,10 @@ impl Refused {
         Self::new(StatusCode::PRECONDITION_FAILED, "precondition_failed", reason)
     }
 
+    pub(super) fn too_large(reason: impl Into<String>) -> Self {
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", reason)
+    }
+
     pub(super) fn too_late() -> Self {
         Self::new(StatusCode::REQUEST_TIMEOUT, "timeout", "the request took too long")
     }
@@ -84,6 +91,17 @@ impl Refused {
     /// The same refusal, saying what it is about.
     pub(super) fn about(self, what: &str) -> Self {
         Self { reason: format!("{what}: {}", self.reason), ..self }
+    }
+
+    /// The same refusal of one thing of a topology.
+    pub(super) fn about_object(self, id: &Id) -> Self {
+        let object = id.to_string();
+        Self { object: Some(object.clone()), ..self.about(&object) }
+    }
+
+    /// What of a topology is refused.
+    pub(super) fn object(&self) -> Option<&str> {
+        self.object.as_deref()
     }
 
     /// The text for people.
@@ -109,8 +127,11 @@ impl From<Refusal> for Refused {
 
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
-        let body = Json(json!({ "error": self.error, "reason": self.reason }));
-        let mut response = (self.status, body).into_response();
+        let mut body = json!({ "error": self.error, "reason": self.reason });
+        if let Some(object) = self.object {
+            body["object"] = object.into();
+        }
+        let mut response = (self.status, Json(body)).into_response();
         if self.challenge {
             let realm = HeaderValue::from_static("Basic realm=\"Leveret Management\"");
             response.headers_mut().insert(WWW_AUTHENTICATE, realm);

@@ -4,7 +4,6 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -13,6 +12,7 @@ use serde_json::{Map, Value, json};
 use super::access::Login;
 use super::accounts::UserBody;
 use super::answer::{self, Query};
+use super::body::Unread;
 use super::definitions::{
     BindingBody, ExchangeBody, GlobalParameterBody, NamedPolicyBody, ParameterBody, PermissionBody,
     QueueBody, TopicPermissionBody, VhostBody,
@@ -74,10 +74,10 @@ pub(super) async fn cluster(
     State(api): State<Api>,
     login: Login,
     query: Query,
-    bytes: Bytes,
+    body: Unread,
 ) -> Result<Response> {
     login.administrator()?;
-    import(&api, &login, None, &query, &bytes)
+    import(&api, &login, None, &query, &body.file().await?)
 }
 
 /// `POST definitions/:vhost`.
@@ -86,11 +86,11 @@ pub(super) async fn of_vhost(
     login: Login,
     Path(vhost): Path<String>,
     query: Query,
-    bytes: Bytes,
+    body: Unread,
 ) -> Result<Response> {
     may_manage(&api, &login, &vhost)?;
     api.seen(&login, &vhost)?;
-    import(&api, &login, Some(&vhost), &query, &bytes)
+    import(&api, &login, Some(&vhost), &query, &body.file().await?)
 }
 
 fn import(api: &Shared, login: &Login, vhost: Option<&str>, query: &Query, bytes: &[u8]) -> Result<Response> {
@@ -190,7 +190,7 @@ impl Import<'_> {
     fn vhost(&self, body: VhostBody) -> Result<Taken> {
         let broker = &self.api.broker;
         let old = broker.vhost(&body.name).map(|vhost| vhost.record.read().clone());
-        let (name, record) = body.applied_to(old.clone().unwrap_or_default());
+        let (name, record) = body.applied_to(old.clone().unwrap_or_default())?;
         if old.as_ref() == Some(&record) {
             return Ok(Taken::Same);
         }

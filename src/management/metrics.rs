@@ -68,7 +68,8 @@ fn quoted(text: &str) -> String {
 
 async fn aggregated(State(api): State<Api>) -> Response {
     let mut text = Text::default();
-    common(&api, &mut text);
+    identity(&api, &mut text, "aggregated");
+    process(&api, &mut text);
     let totals = Totals::of(&api.broker);
     global(&api, &totals, &mut text);
     store_metrics::write(&api, &totals, &mut text);
@@ -88,7 +89,8 @@ async fn aggregated(State(api): State<Api>) -> Response {
 
 async fn per_object(State(api): State<Api>) -> Response {
     let mut text = Text::default();
-    common(&api, &mut text);
+    identity(&api, &mut text, "per-object");
+    process(&api, &mut text);
     let totals = Totals::of(&api.broker);
     global(&api, &totals, &mut text);
     store_metrics::write(&api, &totals, &mut text);
@@ -121,6 +123,7 @@ async fn detailed(State(api): State<Api>, RawQuery(query): RawQuery) -> Response
         FAMILIES.into_iter().filter(|(family, _)| of("family").contains(family)).collect();
     let vhosts = Some(of("vhost")).filter(|vhosts| !vhosts.is_empty());
     let mut text = Text::default();
+    identity(&api, &mut text, "detailed");
     queues(&api, &mut text, "rabbitmq_detailed_queue_", &families, vhosts.as_ref());
     text.response()
 }
@@ -155,7 +158,8 @@ fn queues(api: &Shared, text: &mut Text, prefix: &str, families: &[Family], vhos
     }
 }
 
-fn common(api: &Shared, text: &mut Text) {
+/// What all else is joined with; `endpoint` tells apart what the same broker says at several paths.
+fn identity(api: &Shared, text: &mut Text, endpoint: &str) {
     let (node, cluster) = (quoted(&api.facts.node), quoted(&api.broker.cluster_name()));
     text.kind("untyped", "rabbitmq_build_info");
     text.value(
@@ -169,10 +173,13 @@ fn common(api: &Shared, text: &mut Text) {
     text.value(
         "rabbitmq_identity_info",
         &format!(
-            "rabbitmq_node=\"{node}\",rabbitmq_cluster=\"{cluster}\",rabbitmq_endpoint=\"aggregated\",rabbitmq_cluster_permanent_id=\"{node}\""
+            "rabbitmq_node=\"{node}\",rabbitmq_cluster=\"{cluster}\",rabbitmq_endpoint=\"{endpoint}\",rabbitmq_cluster_permanent_id=\"{node}\""
         ),
         1,
     );
+}
+
+fn process(api: &Shared, text: &mut Text) {
     let usage = Usage::read();
     let (watched, raised) = (&api.broker.alarms, alarms(api));
     let limits = watched.limits();

@@ -163,9 +163,7 @@ pub async fn listen(
         sessions: sessions::Sessions::default(),
         topology: topology::Declared::default(),
     });
-    if let Some(path) = declared {
-        tokio::task::block_in_place(|| topology::start(&api, &path)).map_err(StartError::Topology)?;
-    }
+    topology::start(&api, declared.as_deref()).map_err(StartError::Topology)?;
     let router = routes::all(&api, ui);
     let serving = |tls, proxies: &Proxies| server::Serving { tls, proxies: proxies.clone(), timeout };
     let metrics = metrics::router(Arc::clone(&api));

@@ -17,7 +17,7 @@ use serde_json::{Map, Value, json};
 use tokio::sync::oneshot;
 
 use super::access::Login;
-use super::body::{Body, object};
+use super::body::{Unread, object};
 use super::error::{Refused, Result};
 use super::{Api, Shared, paths, tables};
 use crate::broker::names::ExchangeName;
@@ -80,13 +80,13 @@ pub(super) async fn publish(
     State(api): State<Api>,
     login: Login,
     Path((vhost, exchange)): Path<(String, String)>,
-    Body(publication): Body<Publication>,
+    body: Unread,
 ) -> Result<Json<Value>> {
     let mut entered = api.enter(&login, &vhost)?;
     let exchange = paths::exchange(&exchange)?;
-    let (message, headers) = api.message(&login, &exchange, publication)?;
     // Said before anything is asked of the queues, so that it does not depend on the key.
     entered.rights.check(Access::Write, &Resource::Exchange(exchange.clone()))?;
+    let (message, headers) = api.message(&login, &exchange, body.object().await?)?;
     let room = poll_fn(|context| api.broker.poll_publish(context.waker()));
     if tokio::time::timeout(PATIENCE, room).await.is_err() {
         return Err(Refused::unavailable("publishing is blocked; see health/checks/alarms"));

@@ -32,7 +32,7 @@ pub(super) struct Rows<'a> {
     pub(super) api: &'a Api,
     pub(super) snapshot: Snapshot,
     pub(super) detail: Detail,
-    /// May ask for samples of the past, on pages.
+    /// May ask for samples of the past.
     pub(super) query: &'a Query,
 }
 
@@ -68,7 +68,7 @@ impl Item for QueueRow<'_> {
         })
     }
 
-    fn on_page(&self) -> Answered<Value> {
+    fn with_past(&self) -> Answered<Value> {
         let mut shown = value_of(self)?;
         if let Some(shown) = shown.as_object_mut().filter(|_| self.rows.detail == Detail::All) {
             let Rows { api, query, .. } = self.rows;
@@ -113,6 +113,10 @@ impl Serialize for QueueRow<'_> {
             map.serialize_entry("members", &[node])?;
             map.serialize_entry("online", &[node])?;
         }
+        let matched = &view.matched;
+        map.serialize_entry("policy", &name_of(matched.policy.as_deref()))?;
+        map.serialize_entry("operator_policy", &name_of(matched.operator.as_deref()))?;
+        map.serialize_entry("effective_policy_definition", &matched.definition())?;
         if *detail == Detail::Declared {
             return map.end();
         }
@@ -126,17 +130,16 @@ impl Serialize for QueueRow<'_> {
         rates.lengths.write(&mut map)?;
         map.serialize_entry("message_stats", &rates.messages)?;
         map.serialize_entry("consumers", &counts.consumers)?;
-        let matched = &view.matched;
-        map.serialize_entry("policy", &name_of(matched.policy.as_deref()))?;
-        map.serialize_entry("operator_policy", &name_of(matched.operator.as_deref()))?;
-        map.serialize_entry("effective_policy_definition", &matched.definition())?;
         map.serialize_entry("messages_persistent", &counts.persistent)?;
         map.serialize_entry("messages_ram", &(counts.ready - counts.away + counts.unacked))?;
+        map.serialize_entry("messages_ready_ram", &(counts.ready - counts.away))?;
+        map.serialize_entry("messages_unacknowledged_ram", &counts.unacked)?;
         map.serialize_entry("messages_paged_out", &counts.away)?;
         map.serialize_entry("message_bytes", &(counts.ready_bytes + counts.unacked_bytes))?;
         map.serialize_entry("message_bytes_ready", &counts.ready_bytes)?;
         map.serialize_entry("message_bytes_unacknowledged", &counts.unacked_bytes)?;
         map.serialize_entry("message_bytes_persistent", &counts.persistent_bytes)?;
+        map.serialize_entry("message_bytes_ram", &counts.resident_bytes)?;
         map.serialize_entry("memory", &counts.resident_bytes)?;
         if let Some(since) = rates.still {
             map.serialize_entry("idle_since", &date(since))?;

@@ -54,7 +54,7 @@ pub(super) async fn get(
     let vhost = api.seen(&login, &vhost)?;
     let queue = vhost.queue(&name).ok_or_else(|| Refused::not_found("queue_not_found"))?;
     let rows = Rows { api: &api, snapshot: api.rates.snapshot(), detail: Detail::All, query: &query };
-    let mut shown = QueueRow { rows: &rows, queue: std::sync::Arc::clone(&queue) }.on_page()?;
+    let mut shown = QueueRow { rows: &rows, queue: std::sync::Arc::clone(&queue) }.with_past()?;
     if let Some(shown) = shown.as_object_mut() {
         add_consumers(&api, &queue, shown);
     }

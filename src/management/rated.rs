@@ -1,6 +1,7 @@
 //! Numbers and their rates, as answers show them: `name` and `name_details`.
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
+use serde_json::{Value, json};
 
 /// A set of counters or gauges by name: the name, the name of its details, its value.
 pub(super) type Numbers<const N: usize> = [u64; N];
@@ -24,6 +25,27 @@ impl Serialize for Rate {
 }
 
 impl<const N: usize> Rated<N> {
+    pub(super) fn none(names: &'static [(&'static str, &'static str); N]) -> Self {
+        Self { now: [0; N], rates: [0.0; N], names }
+    }
+
+    pub(super) fn add(&mut self, more: &Self) {
+        for (sum, more) in self.now.iter_mut().zip(more.now) {
+            *sum += more;
+        }
+        for (sum, more) in self.rates.iter_mut().zip(more.rates) {
+            *sum += more;
+        }
+    }
+
+    /// Writes each number and its details into an object that is there already.
+    pub(super) fn write_into(&self, shown: &mut Value) {
+        for ((name, details), (now, rate)) in self.names.iter().zip(self.now.iter().zip(self.rates)) {
+            shown[*name] = (*now).into();
+            shown[*details] = json!({ "rate": rate });
+        }
+    }
+
     /// Writes each number and its details into an object.
     pub(super) fn write<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
         for ((name, details), (now, rate)) in self.names.iter().zip(self.now.iter().zip(self.rates)) {

@@ -39,6 +39,8 @@ pub(super) const LENGTH_NAMES: [(&str, &str); 3] = [
     ("messages_ready", "messages_ready_details"),
     ("messages_unacknowledged", "messages_unacknowledged_details"),
 ];
+pub(super) const BYTE_NAMES: [(&str, &str); 2] =
+    [("recv_oct", "recv_oct_details"), ("send_oct", "send_oct_details")];
 pub(super) const GLOBAL_NAMES: [(&str, &str); 3] = [
     ("confirm", "confirm_details"),
     ("return_unroutable", "return_unroutable_details"),

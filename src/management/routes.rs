@@ -15,9 +15,9 @@ use super::documented::{
 };
 use super::error::Refused;
 use super::{
-    Api, access, accounts, answers, attempts, bindings, connections, consumers, delayed, error, events,
-    exchanges, export, facts, get as got, health, import, limits, login, logs, node, not_here, overview,
-    parameters, policies, publish, queues, redrive, server, topic_permissions, topology, vhosts,
+    Api, Shared, access, accounts, answers, attempts, bindings, connections, consumers, delayed, error,
+    events, exchanges, export, facts, get as got, health, import, limits, login, logs, node, not_here,
+    overview, parameters, policies, publish, queues, redrive, server, topic_permissions, topology, vhosts,
 };
 
 /// Bytes of a request's body, unless it carries messages or definitions.
@@ -54,6 +54,13 @@ async fn in_time(State(api): State<Api>, request: Request, next: Next) -> Respon
         Ok(response) => response,
         Err(_) => Refused::too_late().into_response(),
     }
+}
+
+/// Bytes of a request that carries a message, by the limits of now.
+fn publication_bytes_max(api: &Shared) -> usize {
+    let message = usize::try_from(api.broker.limits().message_bytes_max).unwrap_or(usize::MAX);
+    // Base64 makes four bytes of three; properties come on top.
+    message.saturating_add(message / 2).saturating_add(BODY_BYTES_MAX)
 }
 
 fn described(api: &Api) -> Routes {
@@ -150,9 +157,6 @@ fn virtual_hosts() -> Routes {
 }
 
 fn messages(api: &Api) -> Routes {
-    let message = usize::try_from(api.broker.limits().message_bytes_max).unwrap_or(usize::MAX);
-    // Base64 makes four bytes of three; properties come on top.
-    let publication = message.saturating_add(message / 2).saturating_add(BODY_BYTES_MAX);
     Routes::about("Messages")
         .at(
             "/exchanges/{vhost}/{name}/publish",
@@ -162,7 +166,7 @@ fn messages(api: &Api) -> Routes {
                 Gives::One(&answers::ROUTED),
                 publish::publish,
             )
-            .body_bytes_max(publication),
+            .body_bytes_max_by(api, publication_bytes_max),
         )
         .at(
             "/queues/{vhost}/{name}/get",

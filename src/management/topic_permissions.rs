@@ -111,9 +111,9 @@ pub(super) async fn put(
         return Err(Refused::bad_request("vhost_or_user_not_found"));
     }
     let exchange = super::paths::short("exchange name", &body.exchange)?;
-    let new = tokio::task::block_in_place(|| {
-        api.broker.set_topic_permission(&user, &vhost, &exchange, &body.record)
-    })?;
+    // What is new is that the user has any in this vhost.
+    let new = rows(&api, |known, place| known == user && place == vhost).is_empty();
+    tokio::task::block_in_place(|| api.broker.set_topic_permission(&user, &vhost, &exchange, &body.record))?;
     Ok(answer::put(new))
 }
 

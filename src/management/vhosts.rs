@@ -1,5 +1,8 @@
 //! Virtual hosts: list, look at, create, delete, protect.
 
+use std::collections::HashMap;
+use std::sync::atomic::Ordering;
+
 use axum::extract::{Path, State};
 use axum::response::Response;
 use serde::Deserialize;
@@ -10,19 +13,45 @@ use super::access::Login;
 use super::answer::{self, Query};
 use super::body::{Body, words};
 use super::error::{Refused, Result};
+use super::rated::Rated;
+use super::rates::{BYTE_NAMES, LENGTH_NAMES, Snapshot};
+use crate::broker::names::VhostName;
 use crate::broker::refusal::Refusal;
 use crate::broker::vhost::Vhost;
 use crate::broker::vhosts::VhostRecord;
 
-fn shown(api: &Api, vhost: &Vhost) -> Value {
-    let record = vhost.record.read().clone();
-    let (mut ready, mut unacked) = (0, 0);
-    for queue in vhost.queues() {
-        let counts = queue.counts();
-        ready += counts.ready;
-        unacked += counts.unacked;
+/// What answers about vhosts share.
+struct Readings<'a> {
+    api: &'a Api,
+    snapshot: Snapshot,
+    /// Bytes received and sent on the connections that are open, by their vhost.
+    bytes: HashMap<VhostName, Rated<2>>,
+}
+
+impl<'a> Readings<'a> {
+    fn of(api: &'a Api) -> Self {
+        let snapshot = api.rates.snapshot();
+        let mut bytes = HashMap::new();
+        for connection in api.broker.registry.connections() {
+            let traffic = &connection.traffic;
+            let now =
+                [&traffic.received_bytes, &traffic.sent_bytes].map(|count| count.load(Ordering::Relaxed));
+            let rates = snapshot.connection(connection.facts.id);
+            let sum = bytes.entry(connection.facts.vhost.clone()).or_insert_with(|| Rated::none(&BYTE_NAMES));
+            sum.add(&Rated { now, rates, names: &BYTE_NAMES });
+        }
+        Self { api, snapshot, bytes }
     }
-    json!({
+}
+
+fn shown(readings: &Readings<'_>, vhost: &Vhost) -> Value {
+    let record = vhost.record.read().clone();
+    let mut lengths = Rated::none(&LENGTH_NAMES);
+    for queue in vhost.queues() {
+        lengths.add(&readings.snapshot.queue(queue.id, &queue.view()).lengths);
+    }
+    let bytes = readings.bytes.get(&vhost.name).copied().unwrap_or(Rated::none(&BYTE_NAMES));
+    let mut shown = json!({
         "name": vhost.name.as_str(),
         "description": record.description,
         "tags": record.tags,
@@ -34,16 +63,17 @@ fn shown(api: &Api, vhost: &Vhost) -> Value {
         },
         "protected_from_deletion": record.protected,
         "tracing": false,
-        "cluster_state": { (&*api.facts.node): "running" },
-        "messages": ready + unacked,
-        "messages_ready": ready,
-        "messages_unacknowledged": unacked,
-    })
+        "cluster_state": { (&*readings.api.facts.node): "running" },
+    });
+    lengths.write_into(&mut shown);
+    bytes.write_into(&mut shown);
+    shown
 }
 
 /// `GET vhosts`.
 pub(super) async fn all(State(api): State<Api>, login: Login, query: Query) -> Result<Response> {
-    let rows = api.all_seen(&login).iter().map(|vhost| shown(&api, vhost)).collect();
+    let readings = Readings::of(&api);
+    let rows = api.all_seen(&login).iter().map(|vhost| shown(&readings, vhost)).collect();
     answer::list(&query, rows)
 }
 
@@ -55,7 +85,7 @@ pub(super) async fn get(
     query: Query,
 ) -> Result<Response> {
     let vhost = api.seen(&login, &name)?;
-    answer::one(&query, &shown(&api, &vhost))
+    answer::one(&query, &shown(&Readings::of(&api), &vhost))
 }
 
 #[derive(Deserialize, utoipa::ToSchema)]
@@ -67,19 +97,23 @@ pub(super) struct Metadata {
     protected_from_deletion: Option<bool>,
 }
 
+/// A vhost's default type of queues, if one is said that is one.
+pub(super) fn queue_type(said: Option<String>) -> Result<Option<String>> {
+    match said.as_deref() {
+        None | Some("undefined") => Ok(None),
+        Some("classic" | "quorum") => Ok(said),
+        Some(kind) => {
+            let why = format!("default_queue_type '{kind}' is not supported: classic or quorum");
+            Err(Refused::bad_request(why))
+        }
+    }
+}
+
 impl Metadata {
     fn applied_to(self, mut record: VhostRecord) -> Result<VhostRecord> {
-        let kinds = ["classic", "quorum", "undefined"];
-        if let Some(kind) = &self.default_queue_type
-            && !kinds.contains(&kind.as_str())
-        {
-            let why = format!("default_queue_type '{kind}' is not supported: classic or quorum");
-            return Err(Refused::bad_request(why));
-        }
         record.description = self.description.unwrap_or(record.description);
         record.tags = self.tags.unwrap_or(record.tags);
-        record.default_queue_type =
-            self.default_queue_type.filter(|kind| kind != "undefined").or(record.default_queue_type);
+        record.default_queue_type = queue_type(self.default_queue_type)?.or(record.default_queue_type);
         record.protected = self.protected_from_deletion.unwrap_or(record.protected);
         Ok(record)
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use leveret_queues::Millis;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
@@ -87,6 +88,10 @@ enum End {
     Lost,
 }
 
+/// Who has a password checked. Each check takes a core and 19 MiB for some tens of milliseconds; those that
+/// wait must not do it in threads, which are for those that are logged in.
+static PASSWORDS: Semaphore = Semaphore::const_new(1);
+
 /// Serves one connection until it ends. `deadline`: of the handshake.
 pub(super) async fn serve<R, W>(
     read: R,
@@ -126,6 +131,10 @@ impl<R: AsyncRead + Unpin> Reading<R> {
                     Err(end) => return end,
                 },
                 Outcome::MayBlock => tokio::task::block_in_place(|| self.again(true)),
+                Outcome::Password => match self.in_turn().await {
+                    Ok(outcome) => outcome,
+                    Err(end) => return end,
+                },
                 Outcome::Head(queue) => {
                     let ready = poll_fn(|context| queue.poll_head(context.waker()));
                     match Self::pause(&mut self.timer, &self.outbox, &self.connection, &self.control, ready)
@@ -167,6 +176,20 @@ impl<R: AsyncRead + Unpin> Reading<R> {
         let (used, outcome) = self.connection.receive(now(), &self.left, may_block);
         self.left.drain(..used);
         outcome
+    }
+
+    /// Has a password checked when it is its turn, which is to come before the handshake has to be over.
+    async fn in_turn(&mut self) -> Result<Outcome, End> {
+        tokio::select! {
+            biased;
+            order = self.control.ordered() => self.obey(order),
+            _turn = PASSWORDS.acquire() => Ok(tokio::task::block_in_place(|| self.again(true))),
+            () = tokio::time::sleep_until(self.timer.next()) => {
+                // Nothing is read meanwhile.
+                self.timer.last_heard = Instant::now();
+                self.timer_fired().map(|()| Outcome::Password)
+            }
+        }
     }
 
     async fn next_bytes(&mut self) -> Result<Outcome, End> {

@@ -81,6 +81,8 @@ pub enum Outcome {
     More,
     /// The next frame may wait for the disk: call again, allowing it, where that harms nobody.
     MayBlock,
+    /// The next frame has a password checked, which is slow: the same, and one at a time.
+    Password,
     /// The next frame needs a message that is being read from disk: call again when
     /// [`QueueHandle::poll_head`] is ready.
     Head(Arc<QueueHandle>),
@@ -300,7 +302,7 @@ impl Connection {
                 }
                 Ok(Scan::Frame(frame)) => match self.frame(&bytes[at..], &frame, may_block) {
                     Step::Used(used) => at += used,
-                    Step::Blocked => return (at, Outcome::MayBlock),
+                    Step::Blocked(outcome) => return (at, outcome),
                     Step::Blocking(used) => {
                         at += used;
                         may_block = false;
@@ -399,9 +401,12 @@ impl Connection {
         }
         self.flush();
         match parse_method(payload) {
-            Ok(method) if !may_block && Self::may_block(&method) => Step::Blocked,
             Ok(method) => {
-                let blocking = may_block && Self::may_block(&method);
+                let blocks = self.may_block(&method);
+                let blocking = match blocks {
+                    Some(outcome) if !may_block => return Step::Blocked(outcome),
+                    blocks => blocks.is_some(),
+                };
                 let id = method_id(payload).map(|(class, method)| MethodId(class, method));
                 match self.method(channel, method, id.unwrap_or_default(), payload) {
                     Some(queue) => Step::Head(queue),
@@ -451,7 +456,7 @@ enum Step {
     /// Done; so many bytes are used.
     Used(usize),
     /// Not done: it may block, and that was not allowed.
-    Blocked,
+    Blocked(Outcome),
     /// Done, and the permission to block is used up.
     Blocking(usize),
     /// Not done: the queue's head has to be read first.

@@ -131,6 +131,7 @@ pub fn refused(refusal: &Refusal, method: MethodId) -> AmqpError {
         Refusal::ExclusiveToAnother { .. } => ReplyCode::ResourceLocked,
         Refusal::Inequivalent { .. }
         | Refusal::InvalidArgument { .. }
+        | Refusal::ArgumentType { .. }
         | Refusal::Precondition(_)
         | Refusal::UnknownExchangeType(_)
         | Refusal::InUse { .. }

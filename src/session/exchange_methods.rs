@@ -43,9 +43,9 @@ impl Connection {
             M::Bind(bind) => {
                 let answer = (!bind.nowait).then_some(M::BindOk(exchange::BindOk {}));
                 let request = BindingRequest {
-                    source: ExchangeName::new(bind.source.as_str()),
+                    source: ExchangeName::new(&without_line_breaks(bind.source.as_str())),
                     kind: DestinationKind::Exchange,
-                    destination: bind.destination.as_str().to_owned(),
+                    destination: without_line_breaks(bind.destination.as_str()),
                     routing_key: bind.routing_key.as_str().to_owned(),
                     arguments: bind.arguments,
                 };
@@ -55,9 +55,9 @@ impl Connection {
             M::Unbind(unbind) => {
                 let answer = (!unbind.nowait).then_some(M::UnbindOk(exchange::UnbindOk {}));
                 let request = BindingRequest {
-                    source: ExchangeName::new(unbind.source.as_str()),
+                    source: ExchangeName::new(&without_line_breaks(unbind.source.as_str())),
                     kind: DestinationKind::Exchange,
-                    destination: unbind.destination.as_str().to_owned(),
+                    destination: without_line_breaks(unbind.destination.as_str()),
                     routing_key: unbind.routing_key.as_str().to_owned(),
                     arguments: unbind.arguments,
                 };

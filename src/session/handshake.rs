@@ -12,7 +12,7 @@ use crate::broker::login::Origin;
 use crate::broker::refusal::Refusal;
 use crate::broker::users::LoginRefused;
 use crate::wire::method::{AMQPClass, AMQPValue, FieldTable, connection, short_string};
-use crate::wire::sasl;
+use crate::wire::sasl::{self, SaslError};
 
 const START_OK: MethodId = MethodId(10, 11);
 const TUNE_OK: MethodId = MethodId(10, 31);
@@ -50,6 +50,16 @@ fn server_properties(cluster: &str) -> FieldTable {
     properties
 }
 
+/// The name and the password of the client, if its mechanism has them.
+pub(super) fn credentials(answer: &connection::StartOk) -> Option<Result<sasl::Credentials<'_>, SaslError>> {
+    let response = answer.response.as_bytes();
+    match answer.mechanism.as_str() {
+        "PLAIN" => Some(sasl::plain(response)),
+        "AMQPLAIN" => Some(sasl::amqplain(response)),
+        _ => None,
+    }
+}
+
 /// Whether the client says that it understands an extension.
 pub(super) fn capability(client: &FieldTable, name: &str) -> bool {
     let Some(AMQPValue::FieldTable(capabilities)) = client.inner().get("capabilities") else {
@@ -75,24 +85,24 @@ impl Connection {
         }));
     }
 
-    pub(super) fn start_ok(&mut self, answer: connection::StartOk) {
+    pub(super) fn start_ok(&mut self, mut answer: connection::StartOk) {
         let mechanism = answer.mechanism.as_str().to_owned();
         let notify_close = capability(&answer.client_properties, "authentication_failure_close");
-        self.client =
-            ClientInfo { properties: Arc::new(answer.client_properties), mechanism: mechanism.clone() };
-        let response = answer.response.as_bytes();
+        self.client = ClientInfo {
+            properties: Arc::new(std::mem::take(&mut answer.client_properties)),
+            mechanism: mechanism.clone(),
+        };
         let certified = self.peer.certified_user().map(str::to_owned);
-        let credentials = match (mechanism.as_str(), &certified) {
-            ("PLAIN", _) => sasl::plain(response),
-            ("AMQPLAIN", _) => sasl::amqplain(response),
+        let credentials = match (credentials(&answer), &certified) {
+            (Some(credentials), _) => credentials,
             // The response may name an identity to act as; there is none but the certificate's.
-            ("EXTERNAL", Some(user)) => {
+            (None, Some(user)) if mechanism == "EXTERNAL" => {
                 let outcome = self.broker.login_certified(user, self.origin());
                 self.logged_in(user, outcome, notify_close);
                 return;
             }
-            (other, _) => {
-                let text = format!("unknown authentication mechanism '{other}'");
+            (None, _) => {
+                let text = format!("unknown authentication mechanism '{mechanism}'");
                 self.fail(&AmqpError::new(ReplyCode::CommandInvalid, START_OK, text));
                 return;
             }

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use super::channel::Channel;
-use super::connection::{Connection, Phase};
+use super::connection::{Connection, Outcome, Phase};
 use super::error::{AmqpError, MethodId, ReplyCode, refused};
+use super::handshake::credentials;
 use crate::broker::consumer::Consumer;
+use crate::broker::names::UserName;
 use crate::broker::publish::Publisher;
 use crate::broker::queue_handle::QueueHandle;
 use crate::broker::refusal::{Access, Refusal, Resource};
@@ -13,19 +15,23 @@ use crate::broker::reply_to::REPLY_TO;
 use crate::wire::method::{AMQPClass, access, basic, channel, confirm, connection};
 
 impl Connection {
-    /// Whether a method may wait for the disk or for a slow computation: definitions are durable
-    /// before they are answered, passwords are slow to check, and what ends may take auto-delete
-    /// queues along.
-    pub(super) fn may_block(method: &AMQPClass) -> bool {
-        match method {
-            AMQPClass::Connection(method) => {
-                matches!(
-                    method,
-                    connection::AMQPMethod::StartOk(_)
-                        | connection::AMQPMethod::UpdateSecret(_)
-                        | connection::AMQPMethod::Close(_)
-                )
-            }
+    /// Whether a method may wait for the disk or for a slow computation, and which: definitions are
+    /// durable before they are answered, passwords are slow to check, and what ends may take
+    /// auto-delete queues along.
+    pub(super) fn may_block(&self, method: &AMQPClass) -> Option<Outcome> {
+        let blocks = match method {
+            AMQPClass::Connection(method) => match method {
+                connection::AMQPMethod::StartOk(answer) => {
+                    let credentials = credentials(answer).and_then(Result::ok);
+                    return credentials.and_then(|given| self.slow_login(given.user, given.password));
+                }
+                connection::AMQPMethod::UpdateSecret(update) => {
+                    let user = self.user().map_or("", UserName::as_str);
+                    return self.slow_login(user, update.new_secret.as_bytes());
+                }
+                connection::AMQPMethod::Close(_) => true,
+                _ => false,
+            },
             AMQPClass::Channel(method) => matches!(method, channel::AMQPMethod::Close(_)),
             AMQPClass::Exchange(_) | AMQPClass::Queue(_) => true,
             AMQPClass::Basic(method) => match method {
@@ -34,7 +40,12 @@ impl Connection {
                 _ => false,
             },
             _ => false,
-        }
+        };
+        blocks.then_some(Outcome::MayBlock)
+    }
+
+    fn slow_login(&self, user: &str, password: &[u8]) -> Option<Outcome> {
+        self.broker.login_is_slow(user, password, self.origin()).then_some(Outcome::Password)
     }
 
     /// Carries out a control method. Returns the queue to wait for, if it has to be done again when

@@ -170,13 +170,16 @@ impl fmt::Display for Binding {
 pub struct Place {
     /// The file.
     pub file: Arc<str>,
-    /// Counted from 1.
+    /// Counted from 1; 0 where the file does not tell.
     pub line: usize,
 }
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.file, self.line)
+        match self.line {
+            0 => f.write_str(&self.file),
+            line => write!(f, "{}:{line}", self.file),
+        }
     }
 }
 
@@ -220,6 +223,12 @@ impl Topology {
             }
             std::collections::btree_map::Entry::Occupied(entry) => Err(entry.get().place.clone()),
         }
+    }
+
+    /// Where what is shown as `name` stands, if it came from a file.
+    pub fn place_of(&self, name: &str) -> Option<&Place> {
+        let mut named = self.objects.iter().filter(|(id, _)| id.to_string() == name);
+        named.find_map(|(_, object)| object.place.as_ref())
     }
 
     /// The vhosts it names.

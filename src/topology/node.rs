@@ -21,13 +21,14 @@ pub(super) enum Content {
     Null,
     Bool(bool),
     Whole(i64),
-    /// A whole number beyond those.
-    Large(u64),
     Broken(f64),
     Text(String),
     List(Vec<Node>),
     Map(Vec<(Key, Node)>),
 }
+
+/// Whole numbers have 64 bits with a sign, others are finite. It may be a password, so it is not repeated.
+pub(super) const OUT_OF_RANGE: &str = "the number is out of range; a text needs quotes";
 
 /// What a value is called.
 #[derive(Clone, Debug, PartialEq, Eq)]

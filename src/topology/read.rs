@@ -23,6 +23,8 @@ const FILE_BYTES_MAX: u64 = 256 * 1024 * 1024;
 /// The vhost of what says nothing of one.
 const DEFAULT_VHOST: &str = "/";
 
+const NO_NAME: &str = "a name is needed";
+
 /// What is wrong with topology files; at least one thing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}", .0.join("\n"))]
@@ -193,14 +195,25 @@ impl Building<'_> {
 
     fn add(&mut self, source: &Source, line: usize, id: Id, body: Map<String, Value>) {
         let place = Some(source.at(line));
-        // A vhost may be spread over files, if only one says what it is.
+        let name = id.to_string();
+        if let Some(why) = unnameable(&id) {
+            self.complain(source, line, &format!("{name}: {why}"));
+            return;
+        }
+        // A vhost may be spread over files, if they say the same of what it is.
         if id.kind == Kind::Vhost {
             let known =
                 self.topology.objects.entry(id).or_insert_with(|| Object { place, ..Object::default() });
+            let differs = |(field, value): &(&String, &Value)| {
+                known.body.get(field.as_str()).is_some_and(|known| known != *value)
+            };
+            let twice = body.iter().find(differs).map(|(field, _)| field.clone());
             known.body.extend(body);
+            if let Some(field) = twice {
+                self.complain(source, line, &format!("{name}: another {field} than in other files"));
+            }
             return;
         }
-        let name = id.to_string();
         if let Err(first) = self.topology.add(id, Object { body, place }) {
             let first = first.map(|place| format!(", first in {place}")).unwrap_or_default();
             self.complain(source, line, &format!("{name} stands here twice{first}"));
@@ -405,11 +418,24 @@ fn policy_body(policy: Policy) -> Map<String, Value> {
 /// Names that nobody can declare.
 fn reserved(name: &str) -> Option<&'static str> {
     match name {
-        "" => Some("a name is needed"),
+        "" => Some(NO_NAME),
         name if name.starts_with("amq.") => Some("names that begin with amq. belong to the broker"),
-        name if name.len() > 255 => Some("a name has at most 255 bytes"),
         _ => None,
     }
+}
+
+/// Why nothing can be called so.
+fn unnameable(id: &Id) -> Option<&'static str> {
+    let long = |name: &String| name.len() > 255;
+    if let Some(binding) = id.as_binding() {
+        let names = [&binding.source, &binding.destination, &binding.routing_key];
+        return names.into_iter().any(long).then_some("names and keys have at most 255 bytes");
+    }
+    // The default exchange has topic permissions, too.
+    if id.kind != Kind::TopicPermission && id.parts.iter().any(String::is_empty) {
+        return Some(NO_NAME);
+    }
+    id.parts.iter().any(long).then_some("a name has at most 255 bytes")
 }
 
 impl VhostMap {

@@ -1,6 +1,7 @@
 //! Nodes as what serde reads from, with errors that know their line and the keys that lead there.
 
 use std::borrow::Cow;
+use std::convert::Infallible;
 use std::fmt;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
@@ -110,7 +111,6 @@ impl<'de> Deserializer<'de> for Source<'de> {
             Content::Null => visitor.visit_unit(),
             Content::Bool(flag) => visitor.visit_bool(*flag),
             Content::Whole(number) => visitor.visit_i64(*number),
-            Content::Large(number) => visitor.visit_u64(*number),
             Content::Broken(number) => visitor.visit_f64(*number),
             Content::Text(text) => visitor.visit_borrowed_str(text),
             Content::List(list) => visitor.visit_seq(Items(list.iter())),
@@ -147,6 +147,19 @@ impl<'de> Deserializer<'de> for Source<'de> {
         outcome.map_err(|wrong| self.placed(wrong))
     }
 
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Wrong> {
+        // A list would be taken for the members in their order.
+        match self.node.content {
+            Content::Map(_) => self.deserialize_any(visitor),
+            _ => self.deserialize_any(OnlyMap).map(|never| match never {}),
+        }
+    }
+
     fn deserialize_tuple_struct<V: Visitor<'de>>(
         self,
         name: &'static str,
@@ -162,7 +175,18 @@ impl<'de> Deserializer<'de> for Source<'de> {
 
     forward_to_deserialize_any! {
         bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct
-        seq tuple map struct identifier ignored_any
+        seq tuple map identifier ignored_any
+    }
+}
+
+/// Takes nothing, and says so of whatever comes.
+struct OnlyMap;
+
+impl Visitor<'_> for OnlyMap {
+    type Value = Infallible;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a map")
     }
 }
 

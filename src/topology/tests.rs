@@ -183,6 +183,9 @@ fn a_folder_is_one_topology_and_what_is_said_twice_is_told_with_both_places() {
     let want =
         format!("{}:5: queue a in vhost shop stands here twice, first in {}:4", b.display(), a.display());
     assert_eq!(error, want);
+    let other = "vhosts:\n  shop:\n    description: Another\n";
+    let error = read(folder(&[files[0], ("b.yaml", other)]).path(), &Known).unwrap_err().to_string();
+    assert!(error.ends_with("b.yaml:2: vhost shop: another description than in other files"), "{error}");
     let none = folder(&[]);
     assert!(
         read(none.path(), &Known).unwrap_err().to_string().contains("no .yaml, .yml, .toml or .json file")
@@ -329,6 +332,11 @@ fn every_complaint_names_file_line_and_reason() {
             "exchanges:\n  x:\n    delayed-type: a\n    arguments: {x-delayed-type: b}\n",
             "t.yaml:2: exchanges.x: \"delayed-type\" and arguments.x-delayed-type say the same; keep one",
         ),
+        ("t.yaml", "\n- queues\n", "t.yaml:2: invalid type: sequence, expected a map"),
+        ("t.yaml", "hello", "t.yaml:1: invalid type: string \"hello\", expected a map"),
+        ("t.toml", "[queues]\na = {arguments = {x = inf}}\n", "t.toml:2: the number is out of range"),
+        ("t.yaml", "vhosts:\n  \"\": {queues: {q: }}\n", "t.yaml:2: vhost : a name is needed"),
+        ("t.yaml", "users:\n  \"\":\n", "t.yaml:2: user : a name is needed"),
         ("t.yaml", "queues:\n  a: !x y\n", "t.yaml:2: a tag is not known here"),
         ("t.yaml", "queues:\n  a: &a [*a]\n", "t.yaml:2: "),
         (
@@ -348,6 +356,13 @@ fn every_complaint_names_file_line_and_reason() {
     ] {
         let got = file(name, text).unwrap_err();
         assert!(got.starts_with(want), "{text}\n got: {got}\nwant: {want}");
+    }
+    for (text, words) in [
+        ("policies:\n  LONG: {pattern: x, definition: {}}\n", "a name has at most 255 bytes"),
+        ("bindings:\n  x -> q: LONG\n", "names and keys have at most 255 bytes"),
+    ] {
+        let got = file("t.yaml", &text.replace("LONG", &"ñ".repeat(128))).unwrap_err();
+        assert!(got.starts_with("t.yaml:2: ") && got.contains(words), "{got}");
     }
     // All that is wrong is told at once, where one mistake does not hide the next.
     let both = file("t.yaml", "queues:\n  amq.a:\n  amq.b:\n").unwrap_err();

@@ -3,7 +3,7 @@
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::node::{Content, DEPTH_MAX, Key, Node, Wrong};
+use super::node::{Content, DEPTH_MAX, Key, Node, OUT_OF_RANGE, Wrong};
 
 /// Where the lines of a text begin.
 struct Lines(Vec<usize>);
@@ -50,11 +50,11 @@ fn node(value: Spanned<DeValue<'_>>, lines: &Lines, depth: usize) -> Result<Node
         DeValue::Boolean(flag) => Content::Bool(flag),
         DeValue::Integer(number) => match i64::from_str_radix(number.as_str(), number.radix()) {
             Ok(number) => Content::Whole(number),
-            Err(_) => return Err(Wrong::at(line, format!("{number} is out of range"))),
+            Err(_) => return Err(Wrong::at(line, OUT_OF_RANGE)),
         },
-        DeValue::Float(number) => match number.as_str().parse() {
-            Ok(number) => Content::Broken(number),
-            Err(_) => return Err(Wrong::at(line, format!("{number} is not a number"))),
+        DeValue::Float(number) => match number.as_str().parse::<f64>() {
+            Ok(number) if number.is_finite() => Content::Broken(number),
+            _ => return Err(Wrong::at(line, OUT_OF_RANGE)),
         },
         DeValue::Datetime(_) => {
             return Err(Wrong::at(line, "a date is nothing that a broker knows; write it as a text"));

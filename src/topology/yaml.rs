@@ -2,10 +2,11 @@
 //! are not known. Aliases are, but what they blow up to is bounded.
 
 use std::collections::HashMap;
+use std::num::IntErrorKind;
 
 use saphyr_parser::{Event, Parser, ScalarStyle, Span};
 
-use super::node::{Content, DEPTH_MAX, Key, NODES_MAX, Node, Wrong};
+use super::node::{Content, DEPTH_MAX, Key, NODES_MAX, Node, OUT_OF_RANGE, Wrong};
 
 /// Reads the one document of a text.
 pub(super) fn read(text: &str) -> Result<Node, Wrong> {
@@ -74,7 +75,9 @@ impl<'a> Reader<'a> {
                 self.count(count, line)?;
                 return Ok(Node { line, content: node.content });
             }
-            Event::Scalar(text, style, anchor, None) => (anchor, scalar(&text, style)),
+            Event::Scalar(text, style, anchor, None) => {
+                (anchor, scalar(&text, style).map_err(|why| Wrong::at(line, why))?)
+            }
             Event::SequenceStart(anchor, None) => (anchor, self.list(depth)?),
             Event::MappingStart(anchor, None) => (anchor, self.map(depth)?),
             Event::Scalar(_, _, _, Some(_))
@@ -126,38 +129,40 @@ impl<'a> Reader<'a> {
     }
 }
 
-fn scalar(text: &str, style: ScalarStyle) -> Content {
+fn scalar(text: &str, style: ScalarStyle) -> Result<Content, &'static str> {
     if style != ScalarStyle::Plain {
-        return Content::Text(text.to_owned());
+        return Ok(Content::Text(text.to_owned()));
     }
-    match text {
+    Ok(match text {
         "" | "~" | "null" | "Null" | "NULL" => Content::Null,
         "true" | "True" | "TRUE" => Content::Bool(true),
         "false" | "False" | "FALSE" => Content::Bool(false),
-        _ => number(text).unwrap_or_else(|| Content::Text(text.to_owned())),
-    }
+        _ => number(text)?.unwrap_or_else(|| Content::Text(text.to_owned())),
+    })
 }
 
-fn number(text: &str) -> Option<Content> {
+/// A number, if it is one that a broker can have; `None`: a text.
+fn number(text: &str) -> Result<Option<Content>, &'static str> {
     if !text.starts_with(|c: char| c.is_ascii_digit() || "+-.".contains(c)) {
-        return None;
+        return Ok(None);
     }
-    if let Some(hex) = text.strip_prefix("0x") {
-        return i64::from_str_radix(hex, 16).ok().map(Content::Whole);
+    for (prefix, radix) in [("0x", 16), ("0o", 8), ("", 10)] {
+        if let Some(digits) = text.strip_prefix(prefix) {
+            match i64::from_str_radix(digits, radix) {
+                Ok(number) => return Ok(Some(Content::Whole(number))),
+                Err(error) if *error.kind() != IntErrorKind::InvalidDigit && !digits.is_empty() => {
+                    return Err(OUT_OF_RANGE);
+                }
+                Err(_) => {}
+            }
+        }
     }
-    if let Some(octal) = text.strip_prefix("0o") {
-        return i64::from_str_radix(octal, 8).ok().map(Content::Whole);
+    let float = text.bytes().all(|b| b.is_ascii_digit() || b".eE+-".contains(&b));
+    match text.parse::<f64>() {
+        Ok(number) if float && number.is_finite() => Ok(Some(Content::Broken(number))),
+        Ok(_) if float => Err(OUT_OF_RANGE),
+        _ => Ok(None),
     }
-    let digits = text.trim_start_matches(['+', '-']);
-    if !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) {
-        let whole = text.parse().ok().map(Content::Whole);
-        return whole.or_else(|| text.parse().ok().map(Content::Large));
-    }
-    let float = digits.bytes().all(|b| b.is_ascii_digit() || b".eE+-".contains(&b));
-    if float && digits.contains(|c: char| c.is_ascii_digit()) {
-        return text.parse().ok().map(Content::Broken);
-    }
-    None
 }
 
 #[cfg(test)]
@@ -179,7 +184,9 @@ mod tests {
             ("5", Content::Whole(5)),
             ("-5", Content::Whole(-5)),
             ("0x10", Content::Whole(16)),
-            ("18446744073709551615", Content::Large(u64::MAX)),
+            ("9223372036854775807", Content::Whole(i64::MAX)),
+            ("0xyz", text("0xyz")),
+            ("1.2.3", text("1.2.3")),
             ("1.5", Content::Broken(1.5)),
             ("true", Content::Bool(true)),
             ("yes", text("yes")),
@@ -203,6 +210,9 @@ mod tests {
             ("a: 1\n---\nb: 2", 2, "a second document"),
             ("a:\n  b: !!set x", 2, "a tag is not known here"),
             ("? [a]\n: 1", 1, "a key must be a plain text"),
+            ("a: 9223372036854775807\nb: 9223372036854775808", 2, "the number is out of range"),
+            ("a: 0x8000000000000000", 1, "the number is out of range"),
+            ("a: 1e999", 1, "the number is out of range"),
         ] {
             let wrong = read(text).unwrap_err();
             assert_eq!(wrong.line, line, "{text}: {wrong}");

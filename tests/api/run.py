@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """Other people's tools against the management API of a broker that this starts.
 
-    tests/api/run.py [v1] [v2] [schema] [flower]
+    tests/api/run.py [v1] [v2] [hole] [schema] [flower]
 
-v1, v2: both rabbitmqadmins go through tour_v1.txt and tour_v2.txt. schema: schemathesis asks every operation of
+v1, v2: both rabbitmqadmins go through tour_v1.txt and tour_v2.txt. hole: what Terraform's provider does with its resources, by
+the library that it uses, rabbit-hole. schema: schemathesis asks every operation of
 /api/openapi.json for answers that the description does not have. flower: Flower, with Celery, shows how long a queue is, which it asks the
 management API for. What is missing is fetched: v1 out of Debian's package, v2 from
 crates.io, schemathesis and Flower from PyPI. A tool that cannot be had is a failure.
@@ -63,6 +64,14 @@ def v2():
     return [binary]
 
 
+def hole():
+    """A program of ours with the library."""
+    need("go")
+    binary = TARGET / "tools/rabbit-hole-tour"
+    call("go", "build", "-o", binary, ".", cwd=HERE / "hole")
+    return [binary]
+
+
 def from_pypi(name, *packages):
     """A program out of packages, in a place of its own."""
     program = ROOT / f".venv-{name}" / "bin" / packages[0].split("==")[0]
@@ -114,15 +123,24 @@ def schema(tool, address, folder):
     return [f"schema: {(found[1] if found else done.stdout)[-6000:]}"]
 
 
+def terraform(tool, address):
+    done = subprocess.run(
+        [*map(str, tool), f"http://{address}"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120,
+    )
+    print(f"hole: {done.stdout.strip().rpartition(chr(10))[2]}", flush=True)
+    return [] if done.returncode == 0 else [f"hole: {done.stdout}"]
+
+
 def get(url):
     with urllib.request.urlopen(url, timeout=10) as answer:
         return answer.read().decode()
 
 
 def flower(tool, address, amqp, folder):
-    """What Flower shows of queues that have tasks waiting. In vhosts without a slash: it quotes what is quoted."""
+    """What Flower shows of queues that have tasks waiting. In vhosts without a slash, as it quotes what is quoted; and in `/`,
+    where it asks for the queues of all."""
     failures = []
-    for vhost, count in (("shop", 3), ("shop-eu", 2)):
+    for vhost, count in (("", 4), ("shop", 3), ("shop-eu", 2)):
         api = f"http://guest:guest@{address}/api/"
 
         def put(method, path, body):
@@ -130,11 +148,12 @@ def flower(tool, address, amqp, folder):
             request = urllib.request.Request(f"http://{address}/api/{path}", json.dumps(body).encode(), login, method=method)
             urllib.request.urlopen(request, timeout=10).close()
 
-        put("PUT", f"vhosts/{vhost}", {})
-        put("PUT", f"queues/{vhost}/celery", {"durable": True})
+        place = vhost or "%2F"
+        put("PUT", f"vhosts/{place}", {})
+        put("PUT", f"queues/{place}/celery", {"durable": True})
         message = {"properties": {}, "routing_key": "celery", "payload": "x", "payload_encoding": "string"}
         for _ in range(count):
-            put("POST", f"exchanges/{vhost}/amq.default/publish", message)
+            put("POST", f"exchanges/{place}/amq.default/publish", message)
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
@@ -157,24 +176,24 @@ def flower(tool, address, amqp, folder):
                     said = said or str(error)
                 time.sleep(0.5)
             else:
-                failures.append(f"flower: {vhost}: {said}\n{log.read_text()[-2000:]}")
+                failures.append(f"flower: {place}: {said}\n{log.read_text()[-2000:]}")
                 continue
             page = get(f"http://127.0.0.1:{port}/broker")
             row = re.sub(r"<[^>]*>|\s+", " ", page[page.find("<tbody"):])
             if not re.search(rf"\bcelery\s+{count}\b", row):
-                failures.append(f"flower: {vhost}: the page of the broker says {row[:500]}")
+                failures.append(f"flower: {place}: the page of the broker says {row[:500]}")
         finally:
             shown.terminate()
             shown.wait(timeout=20)
-    print(f"flower: 2 vhosts, {len(failures)} failures", flush=True)
+    print(f"flower: 3 vhosts, {len(failures)} failures", flush=True)
     return failures
 
 
 def main():
-    wanted = sys.argv[1:] or ["v1", "v2", "schema", "flower"]
+    wanted = sys.argv[1:] or ["v1", "v2", "hole", "schema", "flower"]
     tools, failures = {}, []
     for name, fetch in (
-        ("v1", v1), ("v2", v2), ("schema", lambda: from_pypi("schema", SCHEMATHESIS)), ("flower", lambda: from_pypi("flower", *FLOWER)),
+        ("v1", v1), ("v2", v2), ("hole", hole), ("schema", lambda: from_pypi("schema", SCHEMATHESIS)), ("flower", lambda: from_pypi("flower", *FLOWER)),
     ):
         if name in wanted:
             try:
@@ -186,6 +205,9 @@ def main():
             address = addresses["http"]
             with urllib.request.urlopen(f"http://{address}/api/health/checks/is-in-service", timeout=10):
                 pass
+            if name == "hole":
+                failures += terraform(tool, address)
+                continue
             if name == "schema":
                 failures += schema(tool, address, folder)
                 continue

@@ -9,7 +9,6 @@ use leveret::cli::config::table::{Change, Key};
 use rustix::process::Signal;
 
 use crate::harness::Broker;
-use crate::raw::Client;
 use crate::wait;
 
 fn leveret(args: &[&str], env: &[(&str, &str)]) -> Output {
@@ -102,44 +101,12 @@ fn sighup_changes_what_can_change_and_says_what_can_not() {
     assert!(log.contains("reload: log_level is \"debug\" now, was \"info\""), "{log}");
     assert!(log.contains("reload: log_format stays \"text\": \"json\""), "{log}");
     assert!(!log.contains("http_listen"), "the flag wins over the file: {log}");
-    drop(std::net::TcpStream::connect(broker.amqp).expect("a connection"));
-    wait::until("a line at debug level", || broker.log().contains("DEBUG"));
 
     file(folder.path(), "log_level = \"loud\"\n");
     broker.signal(Signal::HUP);
     wait::until("the refusal", || broker.log().contains("nothing changes"));
     assert!(broker.log().contains("leveret.toml:1:13: log_level: \"loud\" is no level"));
     drop(broker.client());
-}
-
-#[test]
-fn sighup_changes_limits_for_connections_that_come() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let config = file(folder.path(), "message_bytes_max = 10\nheartbeat = 60\n");
-    let broker = Broker::with(&["--config", &config]);
-    let (mut before, tune) = Client::tune(broker.amqp, "");
-    assert_eq!(tune.field("heartbeat").int(), 60);
-    before.say("0 connection.tune-ok channel_max=10 frame_max=131072 heartbeat=0");
-    before.say("0 connection.open virtual_host=/");
-    before.hear("0 connection.open-ok");
-
-    file(folder.path(), "message_bytes_max = \"1KiB\"\nheartbeat = 7\nconnections_max = 2\n");
-    broker.signal(Signal::HUP);
-    wait::until("the reload", || broker.log().contains("reload: done"));
-    assert!(broker.log().contains("reload: message_bytes_max is \"1KiB\" now, was 10"), "{}", broker.log());
-    let (_, tune) = Client::tune(broker.amqp, "");
-    assert_eq!(tune.field("heartbeat").int(), 7);
-    let mut after = broker.client();
-    after.declare("queue=larger");
-    after.confirms();
-    after.publish_confirmed("routing_key=larger", "", [b'x'; 500]);
-    before.open_channel(1);
-    before.publish("routing_key=larger", [b'x'; 500]);
-    before.channel_closes(406, "basic.publish", "");
-    let (mut third, _) = Client::tune(broker.amqp, "");
-    third.say("0 connection.tune-ok channel_max=10 frame_max=131072 heartbeat=0");
-    third.say("0 connection.open virtual_host=/");
-    third.connection_closes(530, "connection.open", "connection limit (2)");
 }
 
 /// A value that this key can have, and does not have by default.

@@ -31,7 +31,7 @@ impl Broker {
         Self::with(&[])
     }
 
-    /// A broker with more options; `--amqp-listen` among them replaces the usual address.
+    /// A broker with more options; `--amqp-listen` and `--http-listen` among them replace the usual addresses.
     pub(crate) fn with(options: &[&str]) -> Self {
         let folder = Arc::new(TempDir::new().expect("a folder"));
         let options = options.iter().map(ToString::to_string).collect();
@@ -53,7 +53,10 @@ impl Broker {
     fn launch(folder: Arc<TempDir>, options: Vec<String>, port: Option<SocketAddr>) -> Self {
         let starts = fs::read_dir(folder.path()).expect("the folder").count();
         let log = folder.path().join(format!("log.{starts}"));
-        let mut command = serve(&folder.path().join("data"));
+        let mut command = serve_metrics(&folder.path().join("data"));
+        if !options.iter().any(|o| o == "--http-listen") {
+            command.args(HTTP);
+        }
         if !options.iter().any(|o| o == "--amqp-listen") || port.is_some() {
             let port = port.map_or_else(|| "127.0.0.1:0".to_owned(), |p| p.to_string());
             command.args(["--amqp-listen", &port]);
@@ -129,11 +132,21 @@ impl Drop for Broker {
     }
 }
 
+/// Where the API listens if a test does not say it.
+const HTTP: [&str; 2] = ["--http-listen", "127.0.0.1:0"];
+
 /// The broker's command line for this folder, but for the AMQP address.
 pub(crate) fn serve(data: &Path) -> Command {
+    let mut command = serve_metrics(data);
+    command.args(HTTP);
+    command
+}
+
+/// The same but for the addresses of AMQP and of the API.
+fn serve_metrics(data: &Path) -> Command {
     let mut command = crate::cli::leveret();
     command
-        .args(["serve", "--http-listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"])
+        .args(["serve", "--metrics-listen", "127.0.0.1:0"])
         .arg("--data-dir")
         .arg(data)
         .stdin(Stdio::null())

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::harness::Broker;
+use crate::management::Http;
 use crate::raw::{BODY, Client, HEADER, METHOD, encode_header, frame_bytes};
 use crate::wait;
 
@@ -49,6 +50,42 @@ impl Noise {
         out.truncate(count);
         out
     }
+}
+
+/// Passwords are slow to check. Those that wait for it must not take the threads from all others.
+#[test]
+fn a_crowd_that_guesses_passwords_from_many_addresses_stops_nobody() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    const CROWD: u8 = 6;
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).expect("room for sockets");
+    let broker = Broker::with(&["--proxy-protocol-trusted=127.0.0.1"]);
+    let mut before = Client::connect(broker.amqp, "");
+    before.bytes(b"PROXY UNKNOWN\r\nAMQP\x00\x00\x09\x01");
+    before.hear("0 connection.start");
+    before.start_ok("PLAIN", "\\0guest\\0guest");
+    before.hear("0 connection.tune");
+    before.say("0 connection.tune-ok channel_max=2047 frame_max=131072 heartbeat=0");
+    before.say("0 connection.open virtual_host=/");
+    before.hear("0 connection.open-ok");
+    before.open_channel(1);
+    let crowd = (0..CROWD).flat_map(|net| (0..100).map(move |host| (net, host)));
+    let crowd: Vec<_> = crowd
+        .map(|(net, host)| {
+            let mut c = Client::connect(broker.amqp, "");
+            let header = format!("PROXY TCP4 10.0.{net}.{host} 198.51.100.1 40000 5672\r\n");
+            c.bytes(&[header.as_bytes(), b"AMQP\x00\x00\x09\x01"].concat());
+            c.start_ok("PLAIN", "\\0guest\\0wrong");
+            c
+        })
+        .collect();
+    let begun = leveret::net::now().0;
+    for round in 0..20 {
+        before.declare(&format!("queue=q{round} durable"));
+        Http::of(&broker).nobody().get("/api/version").is(200);
+    }
+    let took = leveret::net::now().0 - begun;
+    assert!(took < 8_000, "{} others wait for {took} ms", crowd.len());
 }
 
 #[test]

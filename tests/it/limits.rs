@@ -67,7 +67,7 @@ fn a_user_has_as_many_connections_as_its_limit_says_over_all_vhosts() {
     Client::opening(broker.amqp, "guest", "guest", "other").connection_closes(
         530,
         "?connection.open",
-        "Connection refused for user 'guest': user connection limit (1) is reached",
+        "connection refused for user 'guest': user connection limit (1) is reached",
     );
     http.user("u", "");
     drop(Client::open_as(broker.amqp, "u", "pw"));

@@ -54,13 +54,32 @@ fn no_secret_is_ever_logged() {
     let config = ["--log-level", "trace"];
     let broker = Broker::with(&config);
     let http = Http::of(&broker);
-    let secrets = ["s3cret-right", "s3cret-wrong", "s3cret-http", "s3cret-plain-wrong"];
+    let secrets = [
+        "s3cret-right",
+        "s3cret-wrong",
+        "s3cret-http",
+        "s3cret-plain-wrong",
+        "s3cret-amqplain-right",
+        "s3cret-amqplain-wrong",
+        "s3cret-amqplain-broken",
+    ];
     let user = json!({ "password": "s3cret-right", "tags": "management" });
     http.put("/api/users/someone", &user).is(201);
     let all = json!({ "configure": ".*", "write": ".*", "read": ".*" });
     http.put("/api/permissions/%2F/someone", &all).is(201);
     open(&mut login(&broker, "a", "someone", "s3cret-right"));
     login(&broker, "a", "someone", "s3cret-plain-wrong").hangs_up();
+    http.put("/api/users/other", &json!({ "password": "s3cret-amqplain-right", "tags": "" })).is(201);
+    for (length, password, answer) in [
+        ('\u{15}', "s3cret-amqplain-right", "0 connection.tune"),
+        ('\u{15}', "s3cret-amqplain-wrong", "0 connection.close reply_code=403"),
+        ('\u{7f}', "s3cret-amqplain-broken", "0 connection.close reply_code=502"),
+    ] {
+        let mut client = Client::start(broker.amqp, "");
+        let table = format!("\u{5}LOGINS\0\0\0\u{5}other\u{8}PASSWORDS\0\0\0{length}{password}");
+        client.start_ok("AMQPLAIN", &table.replace('\0', "\\0"));
+        client.hear(answer);
+    }
     http.login("someone", "s3cret-wrong").get("/api/whoami").is(401);
     http.login("someone", "s3cret-right").get("/api/whoami").is(200);
     http.get("/api/auth/hash_password/s3cret-http").is(200);

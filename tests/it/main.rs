@@ -26,6 +26,7 @@ mod policies;
 mod proxy_protocol;
 mod raw;
 mod readme;
+mod reload;
 mod restart;
 mod service;
 mod startup;

@@ -9,7 +9,7 @@ use leveret_queues::store::definitions::Definitions;
 use serde_json::json;
 
 use crate::harness::Broker;
-use crate::management::Http;
+use crate::management::{Http, listening};
 use crate::raw::Client;
 
 /// A data folder with vhosts `/` and `closed`, and a user who may configure `c..`, write `w..` and read `r..` in `/`.
@@ -126,6 +126,10 @@ const MATRIX: &[(&str, &str, &str)] = &[
     ("queue.declare queue=new", "queue.declare-ok", "c"),
     ("queue.declare queue=old passive", "queue.declare-ok", "any"),
     ("queue.declare queue=dlx arguments={x-dead-letter-exchange:old}", "queue.declare-ok", "cwr"),
+    ("queue.declare queue=dlx2 arguments={x-dead-letter-exchange:\"\"}", "queue.declare-ok", "cwr"),
+    // What is there already asks for no more than its own name.
+    ("queue.declare queue=with_dlx arguments={x-dead-letter-exchange:old}", "queue.declare-ok", "c"),
+    ("queue.declare exclusive", "queue.declare-ok", "c"),
     ("queue.delete queue=gone", "queue.delete-ok", "c"),
     ("queue.purge queue=old", "queue.purge-ok", "r"),
     ("queue.bind queue=old exchange=old routing_key=k", "queue.bind-ok", "wr"),
@@ -136,6 +140,11 @@ const MATRIX: &[(&str, &str, &str)] = &[
         "exchange.declare exchange=ae type=direct arguments={alternate-exchange:old}",
         "exchange.declare-ok",
         "cwr",
+    ),
+    (
+        "exchange.declare exchange=with_ae type=direct arguments={alternate-exchange:old}",
+        "exchange.declare-ok",
+        "c",
     ),
     ("exchange.delete exchange=gone", "exchange.delete-ok", "c"),
     ("exchange.bind destination=old source=amq.fanout routing_key=k", "exchange.bind-ok", "wr"),
@@ -162,7 +171,10 @@ fn each_operation_is_allowed_with_just_the_permissions_it_needs() {
     http.user("u", "");
     let mut guest = broker.client();
     guest.declare("queue=old");
+    guest.declare("queue=with_dlx arguments={x-dead-letter-exchange:old}");
     guest.ask("exchange.declare exchange=old type=direct", "exchange.declare-ok");
+    let with_ae = "exchange.declare exchange=with_ae type=direct arguments={alternate-exchange:old}";
+    guest.ask(with_ae, "exchange.declare-ok");
     let mut user = Client::open_as(broker.amqp, "u", "pw");
     user.confirms();
     for granted in ["", "c", "w", "r", "cw", "cr", "wr", "cwr"] {
@@ -192,13 +204,72 @@ fn each_operation_is_allowed_with_just_the_permissions_it_needs() {
             user.open_channel(1);
             user.confirms();
         }
-        for queue in ["new", "dlx"] {
+        for queue in ["new", "dlx", "dlx2"] {
             guest.delete(queue);
         }
         for exchange in ["new", "ae"] {
             guest.ask(&format!("exchange.delete exchange={exchange}"), "exchange.delete-ok");
         }
     }
+}
+
+#[test]
+fn names_that_clients_leave_empty_are_permitted_by_what_they_stand_for() {
+    let broker = Broker::new();
+    let http = Http::of(&broker);
+    http.user("u", "");
+    let mut guest = broker.client();
+    guest.ask("exchange.declare exchange=x type=fanout", "exchange.declare-ok");
+    let mut user = Client::open_as(broker.amqp, "u", "pw");
+    user.confirms();
+    let permit = |configure: &str, write: &str, read: &str| {
+        let permission = json!({ "configure": configure, "write": write, "read": read });
+        http.put("/api/permissions/%2F/u", &permission).is(204);
+    };
+    permit("^amq\\.gen-", "^amq\\.default$", "^amq\\.gen-");
+    let dead_letters = "exclusive arguments={x-dead-letter-exchange:\"\"}";
+    user.ask(&format!("queue.declare {dead_letters}"), "queue.declare-ok");
+    user.ask("basic.consume consumer_tag=t", "basic.consume-ok");
+    user.publish("routing_key=none", "x");
+    user.hear("basic.ack");
+    user.publish("exchange=x", "x");
+    user.channel_closes(
+        403,
+        "basic.publish",
+        "write access to exchange 'x' in vhost '/' refused for user 'u'",
+    );
+    user.open_channel(1);
+    user.say("queue.declare queue=q exclusive");
+    user.channel_closes(403, "queue.declare", "configure access to queue 'q'");
+    user.open_channel(1);
+    permit(".*", "^x$", ".*");
+    user.say(&format!("queue.declare {dead_letters}"));
+    user.channel_closes(403, "queue.declare", "write access to exchange 'amq.default'");
+    user.open_channel(1);
+    permit("^q", ".*", ".*");
+    user.say("queue.declare exclusive");
+    user.channel_closes(403, "queue.declare", "configure access to queue 'amq.gen-");
+}
+
+/// Refused before anything is said of the exchange.
+#[test]
+fn binding_to_the_default_exchange_asks_for_permissions_first() {
+    let broker = Broker::prepared(prepare);
+    let mut c = limited(&broker);
+    for line in [
+        "queue.bind queue=rq",
+        "queue.unbind queue=rq",
+        "exchange.bind destination=rx",
+        "exchange.unbind destination=rx",
+        "queue.bind queue=amq.rabbitmq.reply-to exchange=cx",
+    ] {
+        c.say(line);
+        let method = line.split(' ').next().expect("a name");
+        c.channel_closes(403, method, "write access to");
+        c.open_channel(1);
+    }
+    c.say("exchange.bind destination=\"\" source=cx");
+    c.channel_closes(403, "exchange.bind", "write access to exchange 'amq.default'");
 }
 
 #[test]
@@ -283,39 +354,67 @@ fn topic_permissions_decide_by_routing_key_on_topic_exchanges() {
             continue;
         }
         let method = answer.trim_end_matches("-ok").replace("basic.ack", "basic.publish");
-        let text = format!("{access} access to topic '{exchange}' in vhost '/' refused for user 'u'");
+        let text = format!(
+            "{access} access to topic '{key}' in exchange '{exchange}' in vhost '/' refused for user 'u'"
+        );
         user.channel_closes(403, &method, &text);
         user.open_channel(1);
         user.confirms();
     }
     user.publish_with("exchange=amq.topic routing_key=u.a", "headers={CC:[v.a]}", "x");
-    user.channel_closes(403, "basic.publish", "write access to topic 'amq.topic'");
+    user.channel_closes(403, "basic.publish", "write access to topic 'v.a' in exchange 'amq.topic'");
     user.open_channel(1);
     user.confirms();
     http.delete("/api/topic-permissions/%2F/u/amq.topic").is(204);
     user.publish_confirmed("exchange=amq.topic routing_key=v.orders", "", "x");
 }
 
-/// The machine's own address on some network, if it has one.
-fn own_address() -> Option<std::net::IpAddr> {
+/// The machine's own address on some network.
+fn own_address() -> std::net::IpAddr {
     // Nothing is sent: connecting a datagram socket only finds the way.
     let socket = std::net::UdpSocket::bind("0.0.0.0:0").expect("a socket");
-    ["192.0.2.1:9", "198.51.100.1:9"].iter().find_map(|there| {
+    let own = ["192.0.2.1:9", "198.51.100.1:9"].iter().find_map(|there| {
         socket.connect(there).ok()?;
         Some(socket.local_addr().ok()?.ip()).filter(|own| !own.is_loopback() && !own.is_unspecified())
-    })
+    });
+    own.expect("an address besides loopback, without which the rule cannot be tried")
+}
+
+#[test]
+fn who_is_deleted_is_told_so_and_goes() {
+    let broker = Broker::new();
+    let http = Http::of(&broker);
+    http.put("/api/vhosts/v", &json!({})).is(201);
+    http.user("u", "");
+    http.user("w", "");
+    let all = json!({ "configure": ".*", "write": ".*", "read": ".*" });
+    http.put("/api/permissions/v/w", &all).is(201);
+    let mut deleted = Client::open_as(broker.amqp, "u", "pw");
+    let mut stays = Client::open_as(broker.amqp, "w", "pw");
+    let mut homeless = Client::opening(broker.amqp, "w", "pw", "v");
+    homeless.hear("0 connection.open-ok");
+    http.delete("/api/users/u").is(204);
+    deleted.connection_closes(320, "", "CONNECTION_FORCED - user 'u' is deleted");
+    http.delete("/api/vhosts/v").is(204);
+    homeless.connection_closes(320, "", "CONNECTION_FORCED - vhost 'v' is deleted");
+    stays.declare("queue=q");
 }
 
 #[test]
 fn guest_logs_in_from_this_machine_only() {
-    let broker = Broker::with(&["--amqp-listen", "0.0.0.0:0"]);
+    let broker = Broker::with(&["--amqp-listen", "0.0.0.0:0", "--http-listen", "0.0.0.0:0"]);
     let here = std::net::SocketAddr::from(([127, 0, 0, 1], broker.amqp.port()));
     drop(Client::open_as(here, "guest", "guest"));
-    let Some(own) = own_address() else {
-        println!("this machine has no address but loopback: only half of the rule can be tried");
-        return;
-    };
-    Http::of(&broker).user("u", "");
+    let own = own_address();
+    let port = listening(&broker, "http").port();
+    let http = Http::at(std::net::SocketAddr::new(here.ip(), port)).login("guest", "guest");
+    http.user("u", "management");
+    let api = Http::at(std::net::SocketAddr::new(own, port));
+    api.login("u", "pw").get("/api/whoami").is(200);
+    let guest = api.login("guest", "guest");
+    guest.get("/api/whoami").refused(401, "not_authorized", "User can only log in via localhost");
+    let session = api.post("/api/login", &json!({ "username": "guest", "password": "guest" }));
+    session.refused(401, "not_authorized", "User can only log in via localhost");
     let there = std::net::SocketAddr::new(own, broker.amqp.port());
     let mut guest = Client::start(there, "");
     guest.start_ok("PLAIN", "\\0guest\\0guest");

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::net::UnixDatagram;
-use std::process::Output;
+use std::process::{Command, Output};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -40,6 +40,23 @@ fn systemd_is_told_when_it_is_ready_alive_and_stopping() {
     rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("signal");
     wait::until("it says that it stops", || told() == "STOPPING=1");
     assert!(broker.wait().expect("wait").success());
+}
+
+#[test]
+fn the_journal_is_told_the_rank_of_a_line_and_not_the_time() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let log = fs::File::create(folder.path().join("log")).expect("a log");
+    let stat = rustix::fs::fstat(&log).expect("its number");
+    let mut command = serve(&folder.path().join("data"));
+    command.args(["--amqp-listen", "127.0.0.1:0"]).env("LEVERET_HARTBEAT", "5").stderr(log);
+    command.env("JOURNAL_STREAM", format!("{}:{}", stat.st_dev, stat.st_ino));
+    let mut broker = command.spawn().expect("the broker's binary");
+    let said = || fs::read_to_string(folder.path().join("log")).expect("a log");
+    wait::until("it serves", || said().contains("amqp listening on"));
+    drop((broker.kill(), broker.wait()));
+    for (rank, words) in [("<4> WARN ", "LEVERET_HARTBEAT"), ("<6> INFO ", "amqp listening on")] {
+        assert!(said().lines().any(|line| line.starts_with(rank) && line.contains(words)), "{}", said());
+    }
 }
 
 #[test]
@@ -96,6 +113,10 @@ fn completions_and_man_pages_know_the_commands() {
         assert!(script.contains(words) && script.contains("check-config"), "{shell}");
     }
     let folder = tempfile::tempdir().expect("a folder");
+    let script = folder.path().join("leveret.bash");
+    fs::write(&script, leveret(&["completions", "bash"]).stdout).expect("written");
+    let parsed = Command::new("bash").arg("-n").arg(&script).output().expect("bash");
+    assert!(parsed.status.success() && parsed.stderr.is_empty(), "{}", text(&parsed.stderr));
     let path = folder.path().to_str().expect("UTF-8");
     assert!(leveret(&["man", path]).status.success());
     for (page, words) in [("leveret.1", "check\\-config"), ("leveret-serve.1", "data\\-dir")] {

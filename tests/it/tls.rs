@@ -12,7 +12,7 @@ use rcgen::{
 use rustix::process::Signal;
 use serde_json::json;
 use tempfile::TempDir;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
 use tokio_rustls::TlsConnector;
@@ -284,19 +284,22 @@ fn a_new_certificate_is_taken_without_a_restart_and_a_broken_one_is_not() {
     let (authority, next) = (Authority::new("ca"), Authority::new("next"));
     let files = Files::new(&authority.server(), &authority);
     let broker = files.broker(&[]);
-    let served_by = |trusted: &Authority| connect(amqps(&broker), client(trusted, None), "localhost").is_ok();
+    let served_by = |trusted: &Authority| {
+        ["amqps", "https"]
+            .map(|protocol| connect(listening(&broker, protocol), client(trusted, None), "localhost").is_ok())
+    };
     let old = connect(amqps(&broker), client(&authority, None), "localhost").expect("TLS");
     let mut old = Client::open(tunnel(old), "");
 
     fs::write(files.path("cert.pem"), "nonsense").expect("written");
     broker.signal(Signal::HUP);
     wait::until("the log says what is wrong", || broker.log().contains("TLS certificate stays as it was"));
-    assert!(served_by(&authority));
+    assert_eq!(served_by(&authority), [true, true]);
 
     files.put(&next.server());
     broker.signal(Signal::HUP);
-    wait::until("the new one is served", || served_by(&next));
-    assert!(!served_by(&authority));
+    wait::until("the new one is served", || served_by(&next) == [true, true]);
+    assert_eq!(served_by(&authority), [false, false]);
     old.declare("queue=q");
 }
 
@@ -357,6 +360,34 @@ fn the_api_is_served_over_https_and_tells_when_the_certificate_ends() {
     assert!(answer.json["reason"].as_str().is_some_and(|reason| reason.contains("expiring")));
     http.get("/api/health/checks/certificate-expiration/3/moons").is(400);
     http.get("/api/health/checks/protocol-listener/amqp%2Fssl").is(200);
+}
+
+#[test]
+fn the_api_can_ask_for_certificates_of_its_own() {
+    let (authority, other) = (Authority::new("ca"), Authority::new("other"));
+    let files = Files::new(&authority.server(), &authority);
+    let broker = files.broker(&["--tls-https-client-certificates=required"]);
+    let version = |own: Option<&Identity>| {
+        let mut stream = connect(listening(&broker, "https"), client(&authority, own), "localhost")?;
+        RUNTIME.block_on(async {
+            let request = b"GET /api/version HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+            stream.write_all(request).await.map_err(|error| error.to_string())?;
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).await.map_err(|error| error.to_string())?;
+            Ok(answer)
+        })
+    };
+    assert!(version(Some(&authority.client("ann"))).is_ok_and(|answer| answer.starts_with("HTTP/1.1 200")));
+    for own in [None, Some(&other.client("ann"))] {
+        let refused: Result<_, String> = version(own);
+        assert!(
+            refused.as_ref().is_err_and(|why| why.contains("alert") || why.contains("eof")),
+            "{refused:?}"
+        );
+    }
+    // Those of AMQP clients are another matter.
+    let stream = connect(amqps(&broker), client(&authority, None), "localhost").expect("TLS");
+    drop(Client::open(tunnel(stream), ""));
 }
 
 #[test]

@@ -122,7 +122,7 @@ fn a_scope_may_be_for_some_routing_keys_only() {
     ann.publish("exchange=amq.topic routing_key=eu.fr", "a");
     ann.wait_ready("q", 1);
     ann.publish("exchange=amq.topic routing_key=us.ny", "b");
-    ann.channel_closes(403, "basic.publish", "write access to topic 'amq.topic'");
+    ann.channel_closes(403, "basic.publish", "write access to topic 'us.ny' in exchange 'amq.topic'");
 }
 
 #[test]
@@ -226,6 +226,45 @@ fn key_server(keys: &Arc<Mutex<String>>) -> String {
         }
     });
     url
+}
+
+/// An issuer that answers with nothing at all, or without an end.
+fn bad_key_server(answer: &'static [u8], again: &'static [u8]) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}/keys", listener.local_addr().expect("an address"));
+    std::thread::spawn(move || {
+        for mut socket in listener.incoming().flatten() {
+            // Both fail when the broker has had enough.
+            if socket.write_all(answer).is_ok() {
+                while !again.is_empty() && socket.write_all(again).is_ok() {}
+                drop(socket.read_to_end(&mut Vec::new()));
+            }
+        }
+    });
+    url
+}
+
+#[test]
+fn an_issuer_that_hangs_or_never_ends_costs_neither_logins_nor_memory() {
+    const HEAD: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n{\"keys\":[";
+    for (what, answer, again) in [
+        ("silent", &b""[..], &b""[..]),
+        ("half", HEAD, b""),
+        ("endless", HEAD, &[b' '; 16384]),
+        ("endless head", b"HTTP/1.1 200 OK\r\n", &[b'x'; 16384]),
+    ] {
+        let url = format!("--oauth-jwks-url={}", bad_key_server(answer, again));
+        let broker = Broker::with(&["--oauth-resource-server-id=leveret", &url]);
+        let before = broker.memory();
+        broker.client().close();
+        let mut refused = Client::start(broker.amqp, "");
+        refused.start_ok("PLAIN", &format!("\\0ann\\0{}", Issuer::new("k").token("ann", 60, ALL)));
+        refused.hear("0 connection.close");
+        wait::until(what, || broker.log().contains("keys for tokens stay as they were"));
+        broker.client().close();
+        let grown = broker.memory().saturating_sub(before);
+        assert!(grown < 64 << 20, "{what}: {} MiB", grown >> 20);
+    }
 }
 
 #[test]

@@ -82,6 +82,12 @@ impl<D: QueueId> Router<D> {
         Ok(Bound::New(self.show(&self.links[id])))
     }
 
+    /// Whether there is a binding that [`Self::unbind`] would remove.
+    pub fn is_bound(&self, source: &str, destination: Destination<D, &str>, key: &str, args: &Args) -> bool {
+        let ends = self.ends(source, destination);
+        ends.is_ok_and(|(source, target)| self.find_link(source, target, key, args).is_some())
+    }
+
     /// Removes a binding, and what auto-delete takes along. Nothing if the binding or one of its
     /// ends is not there, which is not an error.
     pub fn unbind(

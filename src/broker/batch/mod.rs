@@ -117,6 +117,49 @@ pub struct Batch {
     pub bindings: Vec<BindingRequest>,
 }
 
+/// One thing of a batch: its place in the list of its kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Part {
+    /// In `rules`.
+    Rule(usize),
+    /// In `exchanges`.
+    Exchange(usize),
+    /// In `queues`.
+    Queue(usize),
+    /// In `changed_exchanges`.
+    ChangedExchange(usize),
+    /// In `changed_queues`.
+    ChangedQueue(usize),
+    /// In `bindings`.
+    Binding(usize),
+}
+
+/// Why nothing of a batch was made.
+#[derive(Debug)]
+pub struct RefusedBatch {
+    /// What is refused; without it the batch as a whole.
+    pub part: Option<Part>,
+    /// Why.
+    pub refusal: Box<Refusal>,
+}
+
+impl From<Refusal> for RefusedBatch {
+    fn from(refusal: Refusal) -> Self {
+        Self { part: None, refusal: Box::new(refusal) }
+    }
+}
+
+/// Checks one after the other, up to the first that is refused.
+fn each<T>(
+    parts: &[T],
+    part: impl Fn(usize) -> Part,
+    mut check: impl FnMut(&T) -> Result<(), Refusal>,
+) -> Result<(), RefusedBatch> {
+    parts.iter().enumerate().try_for_each(|(at, one)| {
+        check(one).map_err(|refusal| RefusedBatch { part: Some(part(at)), refusal: Box::new(refusal) })
+    })
+}
+
 /// What is checked, in a router that nobody uses, and noted.
 struct Trial<'a> {
     broker: &'a Broker,
@@ -135,7 +178,7 @@ struct Trial<'a> {
 impl Broker {
     /// Makes all that the batch says, or nothing; durable when it returns. Asks for no permission: whoever
     /// may say what the vhost has may do this.
-    pub fn declare_batch(&self, vhost: &Arc<Vhost>, batch: &Batch) -> Result<(), Refusal> {
+    pub fn declare_batch(&self, vhost: &Arc<Vhost>, batch: &Batch) -> Result<(), RefusedBatch> {
         let _administration = self.administration.lock();
         let _policies = vhost.policy_changes.lock();
         let change = vhost.change()?;
@@ -149,26 +192,14 @@ impl Broker {
             new_policies: 0,
             limits: None,
         };
-        for rule in &batch.rules {
-            trial.rule(rule)?;
-        }
-        for exchange in &batch.changed_exchanges {
-            trial.changed_exchange(exchange)?;
-        }
-        for queue in &batch.changed_queues {
-            trial.changed_queue(queue)?;
-        }
+        each(&batch.rules, Part::Rule, |rule| trial.rule(rule))?;
+        each(&batch.changed_exchanges, Part::ChangedExchange, |exchange| trial.changed_exchange(exchange))?;
+        each(&batch.changed_queues, Part::ChangedQueue, |queue| trial.changed_queue(queue))?;
         trial.changed_bindings();
-        for exchange in &batch.exchanges {
-            trial.exchange(exchange)?;
-        }
-        for queue in &batch.queues {
-            trial.queue(queue)?;
-        }
+        each(&batch.exchanges, Part::Exchange, |exchange| trial.exchange(exchange))?;
+        each(&batch.queues, Part::Queue, |queue| trial.queue(queue))?;
         vhost.has_room_for_queues(batch.queues.len(), trial.limits.as_ref())?;
-        for binding in &batch.bindings {
-            trial.binding(binding)?;
-        }
+        each(&batch.bindings, Part::Binding, |binding| trial.binding(binding))?;
         let Trial { changes, transformed, .. } = trial;
         self.commit(&changes.and(&transformed.changes))?;
         // The rules first: what becomes something else keeps to the new ones.
@@ -182,7 +213,10 @@ impl Broker {
         }
         let told = turn.appended;
         self.finish(&mut turn);
-        if told { self.wait_for_store() } else { Ok(()) }
+        if told {
+            self.wait_for_store()?;
+        }
+        Ok(())
     }
 
     /// Puts what was committed in place, as a start would.

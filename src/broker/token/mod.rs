@@ -3,7 +3,7 @@
 //!
 //! Invariants: nothing of a token counts before its signature is verified with a key of the issuer; the
 //! key decides the algorithm, so neither `none` nor a public key taken for a secret gets anywhere;
-//! tokens without an end are refused; what a token allows does not change while it lasts.
+//! an end that cannot be read has passed; what a token allows does not change while it lasts.
 //! Absent: fetching keys, which is the business of `net`; a clock.
 
 mod scope;
@@ -38,8 +38,8 @@ const SCOPES_MAX: usize = 1000;
 /// How far the issuer's clock may be ahead of ours, in milliseconds.
 const AHEAD_MS: u64 = 60_000;
 
-/// Which tokens are taken.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Which tokens are taken. No `Debug`: it would print the secret.
+#[derive(Clone, PartialEq, Eq)]
 pub struct TokenSettings {
     /// What must stand in `aud`.
     pub resource_server_id: String,

@@ -207,6 +207,27 @@ fn only_the_issuer_s_key_and_its_algorithm_count() {
 }
 
 #[test]
+fn without_a_key_id_any_key_of_the_issuer_may_have_signed() {
+    let (one, two, stranger) = (Signer::ed(), Signer::ed(), Signer::ed());
+    let tokens = Tokens::new(settings());
+    let set = json!({ "keys": [one.jwk("k1"), two.jwk("k2")] });
+    assert_eq!(tokens.set_keys(set.to_string().as_bytes()), Ok(2));
+    let verify = |signer: &Signer, head: Value| tokens.verify(signer.sign(&head, &claims()).as_bytes(), NOW);
+    assert!(verify(&one, json!({ "alg": "EdDSA" })).is_ok());
+    assert!(verify(&two, json!({ "alg": "EdDSA" })).is_ok());
+    assert!(matches!(verify(&stranger, json!({ "alg": "EdDSA" })), Err(TokenRefused::Invalid(_))));
+    // One that is named is the only one that counts.
+    assert!(verify(&two, json!({ "alg": "EdDSA", "kid": "k2" })).is_ok());
+    let other = verify(&two, json!({ "alg": "EdDSA", "kid": "k1" }));
+    assert!(matches!(other, Err(TokenRefused::Invalid(_))));
+    assert!(matches!(verify(&one, json!({ "alg": "EdDSA", "kid": "k3" })), Err(TokenRefused::NoKey(..))));
+    // The key decides the algorithm.
+    for alg in ["RS256", "ES256", "HS256", "HS512", "none", "None", ""] {
+        assert!(verify(&one, json!({ "alg": alg, "kid": "k1" })).is_err(), "{alg}");
+    }
+}
+
+#[test]
 fn hs256_needs_a_configured_key() {
     let secret = b"a secret of 32 bytes, or longer!".to_vec();
     let head = encoded(json!({ "alg": "HS256" }).to_string());

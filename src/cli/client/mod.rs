@@ -102,21 +102,20 @@ impl Client {
         let json: Value = serde_json::from_str(&text).unwrap_or_default();
         if status.is_success() {
             if json.is_null() && !text.trim().is_empty() && text.trim() != "null" {
-                return Err(Failure::Unreachable(format!(
-                    "{} answers, but not as a management API does",
-                    self.base
-                )));
+                return Err(self.no_api());
             }
             return Ok(Answer { status: status.as_u16(), json });
         }
         if status.as_u16() == 401 && challenged {
             return Err(Failure::Login { url: self.base.clone() });
         }
-        let reason = json.get("reason").and_then(Value::as_str).map(str::to_owned);
-        let reason = reason.or_else(|| json.get("error").and_then(Value::as_str).map(str::to_owned));
-        let reason =
-            reason.unwrap_or_else(|| status.canonical_reason().unwrap_or("no reason given").to_owned());
+        let reason = ["reason", "error"].iter().find_map(|name| json.get(name)?.as_str());
+        let Some(reason) = reason.map(sentence) else { return Err(self.no_api()) };
         Err(Failure::Refused { status: status.as_u16(), reason, json })
+    }
+
+    fn no_api(&self) -> Failure {
+        Failure::Unreachable(format!("{} answers, but not as a management API does", self.base))
     }
 
     /// GET.
@@ -148,9 +147,33 @@ impl Client {
     }
 }
 
+/// A refusal's reason in a line for people: `queue_not_found` is a word for programs, and others have lines.
+fn sentence(reason: &str) -> String {
+    match reason.strip_suffix("_not_found") {
+        Some(what) => format!("no such {}", what.replace('_', " ")),
+        None => reason.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(": "),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn reasons_are_told_in_a_line() {
+        for (reason, line) in [
+            ("queue_not_found", "no such queue"),
+            ("global_parameter_not_found", "no such global parameter"),
+            (
+                "Validation failed\n\nmax-queues should be a number\n",
+                "Validation failed: max-queues should be a number",
+            ),
+            ("Not Found", "Not Found"),
+            ("", ""),
+        ] {
+            assert_eq!(sentence(reason), line);
+        }
+    }
 
     #[test]
     fn names_in_paths_are_quoted() {

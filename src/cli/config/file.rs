@@ -57,8 +57,11 @@ impl<'a> File<'a> {
         let leaf = name.get_ref().as_ref();
         let path = table.map_or_else(|| leaf.to_owned(), |table| format!("{table}.{leaf}"));
         let Some(key) = KEYS.iter().find(|key| key.table == table && key.leaf() == leaf) else {
-            let what = if matches!(value.get_ref(), DeValue::Table(_)) { "table" } else { "key" };
-            let hint = alike(&path).map(|it| format!("; did you mean {it:?}?")).unwrap_or_default();
+            let (what, hint) = match value.get_ref() {
+                DeValue::Table(_) => ("table", table_alike(&path).map(str::to_owned)),
+                _ => ("key", alike(&path)),
+            };
+            let hint = hint.map(|it| format!("; did you mean {it:?}?")).unwrap_or_default();
             self.problem(&name.span(), format!("unknown {what} {path:?}{hint}"));
             return;
         };
@@ -87,12 +90,18 @@ impl<'a> File<'a> {
 
 /// The key or table that may have been meant.
 fn alike(path: &str) -> Option<String> {
-    let tables = KEYS.iter().filter_map(|key| key.table.map(str::to_owned));
-    let names = KEYS.iter().map(Key::path).chain(tables);
+    let names = KEYS.iter().map(Key::path);
     let leaf = path.rsplit('.').next();
     // A right name in a wrong table is as good as a similar one.
     let same = names.clone().find(|name| name.rsplit('.').next() == leaf);
     same.or_else(|| most_alike(path, names))
+}
+
+/// The table whose name is at most two letters away.
+fn table_alike(name: &str) -> Option<&'static str> {
+    let tables = KEYS.iter().filter_map(|key| key.table);
+    let distances = tables.map(|table| (strsim::osa_distance(table, name), table));
+    distances.min().filter(|(distance, _)| *distance <= 2).map(|(_, table)| table)
 }
 
 /// The name that is most like what was given, if any is at all. What all begin with says nothing.

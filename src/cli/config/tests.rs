@@ -41,7 +41,7 @@ fn everything_that_is_wrong_is_told_with_its_place() {
         "leveret.toml:4:13: log_level: \"loud\" is no level; they are error, warn, info, debug, trace, off",
         "leveret.toml:5:12: data_dir: expected a string, found the integer 7",
         "leveret.toml:6:21: message_bytes_max: expected bytes like 1048576, 512KiB or 256MiB, found \"1XB\"",
-        "leveret.toml:7:2: unknown table \"tsl\"",
+        "leveret.toml:7:2: unknown table \"tsl\"; did you mean \"tls\"?",
         "--http-listen: \"here\" is not an address and port like 127.0.0.1:5672",
         "--channel-max: 0 is not between 1 and 65535",
     ];

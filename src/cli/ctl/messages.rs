@@ -36,7 +36,7 @@ pub(super) struct PublishArgs {
     /// The exchange.
     #[arg(long, value_name = "NAME", default_value = "amq.default")]
     exchange: String,
-    /// Properties, as a JSON object: {"`delivery_mode"`: 2, "headers": {"a": 1}}.
+    /// Properties, as a JSON object: `{"delivery_mode": 2, "headers": {"a": 1}}`.
     #[arg(long, value_name = "JSON", value_parser = object, default_value = "{}")]
     properties: Map<String, Value>,
     #[command(flatten)]

@@ -4,6 +4,7 @@
 //! its own (`one_line.rs`).
 
 mod flood;
+mod journal;
 mod one_line;
 mod recent;
 
@@ -18,6 +19,7 @@ use super::config::LogFormat;
 use super::config::setting::LogLevel;
 use crate::recent_log::RecentLog;
 use flood::Gate;
+use journal::Ranked;
 use one_line::OneLine;
 use recent::Recent;
 
@@ -58,6 +60,11 @@ pub fn start(level: &LogLevel, format: LogFormat) -> Log {
     let (filter, handle) = reload::Layer::new(level.filter());
     let (gate, recent) = (Gate::default(), Arc::new(RecentLog::default()));
     let lines = match format {
+        LogFormat::Text if journal::is_stderr() => fmt::layer()
+            .with_writer(OneLine::stderr)
+            .event_format(Ranked(fmt::format().without_time().with_target(false).with_ansi(false)))
+            .with_ansi(false)
+            .boxed(),
         LogFormat::Text => {
             fmt::layer().with_writer(OneLine::stderr).with_ansi(false).with_target(false).boxed()
         }

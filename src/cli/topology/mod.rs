@@ -50,14 +50,14 @@ pub struct PlanArgs {
 /// What to apply.
 #[derive(Clone, Debug, Args)]
 pub struct ApplyArgs {
-    #[command(flatten)]
-    wanted: Wanted,
     /// Do not ask.
     #[arg(long)]
     yes: bool,
     /// Apply the rest, although something is in conflict or guarded.
     #[arg(long)]
     skip_conflicts: bool,
+    #[command(flatten)]
+    wanted: Wanted,
 }
 
 /// What to export.
@@ -215,7 +215,7 @@ pub fn apply(args: &ApplyArgs) -> Result<u8, Failure> {
     let mut wish = wanted.wish(&topology);
     wish.insert("digest".to_owned(), json!(digest));
     wish.insert("skip_conflicts".to_owned(), json!(args.skip_conflicts));
-    client.post("/api/topology/apply", &Value::Object(wish))?;
+    client.post("/api/topology/apply", &Value::Object(wish)).map_err(|failure| placed(failure, &topology))?;
     if wanted.json {
         show::plan(&mut out, &plan, &topology, true)?;
     } else {
@@ -226,6 +226,19 @@ pub fn apply(args: &ApplyArgs) -> Result<u8, Failure> {
 
 fn blocked(plan: &Plan) -> impl Iterator<Item = &Step> {
     plan.steps.iter().filter(|step| step.is_blocked())
+}
+
+/// What is refused is told with its place in the file.
+fn placed(failure: Failure, topology: &Topology) -> Failure {
+    match failure {
+        Failure::Refused { status, reason, json } => {
+            let object = json.get("object").and_then(Value::as_str);
+            let place = object.and_then(|object| topology.place_of(object));
+            let reason = place.map_or(reason.clone(), |place| format!("{place}: {reason}"));
+            Failure::Refused { status, reason, json }
+        }
+        other => other,
+    }
 }
 
 fn agreed(out: &mut impl Write, question: &str) -> Result<bool, Failure> {

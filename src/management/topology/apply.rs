@@ -1,6 +1,6 @@
 //! Makes a plan come true, in the order in which each thing finds what it needs.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
@@ -11,7 +11,7 @@ use super::super::{Shared, import, parameters, tables};
 use super::rules;
 use crate::broker::Caller;
 use crate::broker::arguments::FieldTable;
-use crate::broker::batch::{Batch, Changed, NewExchange, NewQueue};
+use crate::broker::batch::{Batch, Changed, NewExchange, NewQueue, Part};
 use crate::broker::bindings::BindingRequest;
 use crate::broker::configured_limits::{ConfiguredLimits, LimitsOf};
 use crate::broker::definitions::DestinationKind;
@@ -72,8 +72,8 @@ fn arguments(body: &Map<String, Value>) -> Result<FieldTable> {
 }
 
 /// A refusal says what it is about.
-fn told(id: &Id, work: impl FnOnce() -> Result<()>) -> Result<()> {
-    work().map_err(|refused| refused.about(&id.to_string()))
+fn told<T>(id: &Id, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    work().map_err(|refused| refused.about_object(id))
 }
 
 impl Work<'_> {
@@ -130,33 +130,60 @@ impl Work<'_> {
     fn make(&self, vhost: &str, steps: &[&Step]) -> Result<()> {
         let place = self.vhost(vhost)?;
         let (mut batch, mut others) = (Batch::default(), Vec::new());
+        let mut named = HashMap::new();
         for step in steps {
-            let id = &step.id;
-            let body = &self.object(id)?.body;
-            let durable = flag(body, "durable");
-            match id.kind {
-                Kind::Queue if step.action == Action::Migrate => {
-                    batch.changed_queues.push(Changed { durable, to: queue(id, body)? });
-                }
-                Kind::Exchange if step.action == Action::Migrate => {
-                    batch.changed_exchanges.push(Changed { durable, to: exchange(id, body)? });
-                }
-                Kind::Queue if durable => batch.queues.push(queue(id, body)?),
-                Kind::Exchange if durable => batch.exchanges.push(exchange(id, body)?),
-                Kind::Binding if self.lasts(&place, id) => batch.bindings.push(request(id)?),
-                Kind::Queue | Kind::Exchange | Kind::Binding => others.push(id),
-                _ => {
-                    let rule = rules::rule(id, body).map_err(|refused| refused.about(&id.to_string()))?;
-                    batch.rules.push(rule);
-                }
+            let part = told(&step.id, || self.put(&mut batch, &place, step))?;
+            match part {
+                Some(part) => drop(named.insert(part, &step.id)),
+                None => others.push(&step.id),
             }
         }
-        let declared = self.api.broker.declare_batch(&place, &batch);
-        declared.map_err(|refusal| Refused::from(refusal).about(&format!("vhost {vhost}")))?;
+        self.api.broker.declare_batch(&place, &batch).map_err(|refused| {
+            let refusal = Refused::from(*refused.refusal);
+            match refused.part.and_then(|part| named.get(&part)) {
+                Some(id) => refusal.about_object(id),
+                None => refusal.about(&format!("vhost {vhost}")),
+            }
+        })?;
         for id in others {
             told(id, || self.set(id))?;
         }
         Ok(())
+    }
+
+    /// Puts into the batch what can be in one.
+    fn put(&self, batch: &mut Batch, vhost: &Vhost, step: &Step) -> Result<Option<Part>> {
+        let id = &step.id;
+        let body = &self.object(id)?.body;
+        let durable = flag(body, "durable");
+        let migrates = step.action == Action::Migrate;
+        Ok(Some(match id.kind {
+            Kind::Queue if migrates => {
+                batch.changed_queues.push(Changed { durable, to: queue(id, body)? });
+                Part::ChangedQueue(batch.changed_queues.len() - 1)
+            }
+            Kind::Exchange if migrates => {
+                batch.changed_exchanges.push(Changed { durable, to: exchange(id, body)? });
+                Part::ChangedExchange(batch.changed_exchanges.len() - 1)
+            }
+            Kind::Queue if durable => {
+                batch.queues.push(queue(id, body)?);
+                Part::Queue(batch.queues.len() - 1)
+            }
+            Kind::Exchange if durable => {
+                batch.exchanges.push(exchange(id, body)?);
+                Part::Exchange(batch.exchanges.len() - 1)
+            }
+            Kind::Binding if self.lasts(vhost, id) => {
+                batch.bindings.push(request(id)?);
+                Part::Binding(batch.bindings.len() - 1)
+            }
+            Kind::Queue | Kind::Exchange | Kind::Binding => return Ok(None),
+            _ => {
+                batch.rules.push(rules::rule(id, body)?);
+                Part::Rule(batch.rules.len() - 1)
+            }
+        }))
     }
 
     /// Both ends of a binding survive a restart, and the exchange does nothing with a new binding but route.

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use serde_json::{Value, json};
 
 use super::super::access::Login;
-use super::super::error::Result;
+use super::super::error::{Refused, Result};
 use super::super::{Api, Shared};
 use super::{apply, planned};
 use crate::broker::identity::Identity;
@@ -40,11 +40,15 @@ pub(in crate::management) struct Declared {
 pub struct DeclaredTopology(pub(in crate::management) Api);
 
 impl DeclaredTopology {
-    /// Reads the file again and applies it.
+    /// Reads the file again and applies it; without one nothing is declared from now on.
     ///
     /// # Errors
     /// What is wrong with the file; then nothing is changed.
-    pub fn reload(&self, path: &Path) -> std::result::Result<(), String> {
+    pub fn reload(&self, path: Option<&Path>) -> std::result::Result<(), String> {
+        let Some(path) = path else {
+            *self.0.topology.known.lock() = None;
+            return Ok(());
+        };
         declare(&self.0, path)
     }
 }
@@ -55,9 +59,11 @@ impl std::fmt::Debug for DeclaredTopology {
     }
 }
 
-/// Applies the file, and compares from now on.
-pub(in crate::management) fn start(api: &Api, path: &Path) -> std::result::Result<(), String> {
-    declare(api, path)?;
+/// Applies the file, if there is one, and compares with what is declared from now on.
+pub(in crate::management) fn start(api: &Api, path: Option<&Path>) -> std::result::Result<(), String> {
+    if let Some(path) = path {
+        tokio::task::block_in_place(|| declare(api, path))?;
+    }
     let api = Arc::downgrade(api);
     tokio::spawn(async move {
         let mut ticks = tokio::time::interval(COMPARED_EVERY);
@@ -78,14 +84,19 @@ fn declare(api: &Shared, path: &Path) -> std::result::Result<(), String> {
     let user = UserName::new("topology");
     let tags = Arc::new(["administrator".to_owned()]);
     let login = Login { user: user.clone(), tags, identity: Identity::stored(user) };
-    let said = |refused: super::super::error::Refused| format!("{}: {}", path.display(), refused.reason());
-    let plan = planned(api, None, &mut wanted, Options::default()).map_err(said)?;
+    let said = |wanted: &Topology, refused: Refused| {
+        let place = refused.object().and_then(|object| wanted.place_of(object));
+        let place = place.map_or_else(|| path.display().to_string(), ToString::to_string);
+        format!("{place}: {}", refused.reason())
+    };
+    let plan = planned(api, None, &mut wanted, Options::default());
+    let plan = plan.map_err(|refused| said(&wanted, refused))?;
     for step in plan.steps.iter().filter(|step| step.is_blocked()) {
         let place = wanted.objects.get(&step.id).and_then(|object| object.place.as_ref());
         let place = place.map_or_else(|| path.display().to_string(), ToString::to_string);
         tracing::error!("topology: {place}: {}: {}", step.id, step.why.as_deref().unwrap_or_default());
     }
-    apply::apply(api, &login, &wanted, &plan, false).map_err(said)?;
+    apply::apply(api, &login, &wanted, &plan, false).map_err(|refused| said(&wanted, refused))?;
     let done = plan.steps.iter().filter(|step| !step.is_blocked()).count();
     tracing::info!("topology: {}: {done} changes, {} unchanged", path.display(), plan.unchanged);
     forget_passwords(api, &mut wanted);

@@ -18,7 +18,7 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use super::access::Login;
-use super::body::Body;
+use super::body::Unread;
 use super::error::{Refused, Result};
 use super::{Api, Shared, export};
 use crate::broker::password;
@@ -155,24 +155,18 @@ fn shown(plan: &Plan) -> Value {
 }
 
 /// `POST topology/plan`.
-pub(super) async fn plan(
-    State(api): State<Api>,
-    login: Login,
-    Body(wish): Body<Wish>,
-) -> Result<Json<Value>> {
+pub(super) async fn plan(State(api): State<Api>, login: Login, body: Unread) -> Result<Json<Value>> {
     login.administrator()?;
+    let wish: Wish = body.object().await?;
     // Checking passwords takes its time.
     let (_, plan) = tokio::task::block_in_place(|| wish.planned(&api, &login))?;
     Ok(Json(shown(&plan)))
 }
 
 /// `POST topology/apply`.
-pub(super) async fn apply(
-    State(api): State<Api>,
-    login: Login,
-    Body(wish): Body<Wish>,
-) -> Result<Json<Value>> {
+pub(super) async fn apply(State(api): State<Api>, login: Login, body: Unread) -> Result<Json<Value>> {
     login.administrator()?;
+    let wish: Wish = body.object().await?;
     let plan = tokio::task::block_in_place(|| {
         let _one_at_a_time = api.topology.applying.lock();
         let (wanted, plan) = wish.planned(&api, &login)?;

@@ -108,7 +108,7 @@ fn connections_are_listed_and_closed_and_the_status_counts_them() {
     assert!(cli.ctl(&["list", "channels"]).out.contains(&format!("{name} (1)")));
     cli.ctl(&["close", "connection", name, "--reason", "maintenance"]);
     client.connection_closes(320, "", "maintenance");
-    cli.run(&["ctl", "close", "connection", "none"]).failed(1, "connection_not_found");
+    cli.run(&["ctl", "close", "connection", "none"]).failed(1, "no such connection");
     cli.ctl(&["close", "user", "guest"]);
 }
 
@@ -142,8 +142,8 @@ fn definitions_go_through_a_file() {
 fn exit_codes_tell_who_is_to_blame() {
     let broker = Broker::new();
     let cli = Cli::of(&broker);
-    cli.run(&["ctl", "delete", "queue", "none"]).failed(1, "queue_not_found");
-    cli.run(&["ctl", "show", "vhost", "none"]).failed(1, "vhost_not_found");
+    cli.run(&["ctl", "delete", "queue", "none"]).failed(1, "no such queue");
+    cli.run(&["ctl", "show", "vhost", "none"]).failed(1, "no such vhost");
     cli.run(&["ctl", "declare", "queue", "q", "--arguments", "{"]).failed(3, "not JSON");
     cli.run(&["ctl", "list", "nonsense"]).failed(3, "possible values");
     cli.run(&["ctl", "list", "queues", "--name", "("]).failed(3, "--name");
@@ -152,6 +152,16 @@ fn exit_codes_tell_who_is_to_blame() {
     cli.run(&["ctl", "status", "--url", "http://127.0.0.1:1"]).failed(3, "nobody listens there");
     cli.run(&["ctl", "status", "--url", "https://127.0.0.1:1", "--ca-file", "/nonexistent"])
         .failed(3, "--ca-file");
+    cli.run(&["ctl", "status", "--url", "http://no-such-host.invalid:1"]).failed(3, "no such host");
+    cli.run(&["ctl", "status", "--url", &format!("http://{}", broker.amqp)]).failed(3, "does not speak HTTP");
+    cli.run(&["ctl", "status", "--url", &cli.url().replace("http:", "https:")])
+        .failed(3, "does not speak TLS");
+    let metrics = format!("http://{}", crate::management::listening(&broker, "metrics"));
+    cli.run(&["ctl", "status", "--url", &metrics]).failed(3, "not as a management API does");
+    cli.run(&["ctl", "declare", "permission", "guest", "--read", "("])
+        .failed(1, "regular expression: unclosed group");
+    cli.run(&["ctl", "declare", "policy", "p", "--pattern", "(", "--definition", "{\"max-length\":1}"])
+        .failed(1, "Validation failed: pattern should be regular expression but is invalid: unclosed group");
     cli.ctl(&["declare", "user", "plain", "--tags", "management", "--new-password", "pw"]);
     cli.login("plain", "pw").run(&["ctl", "list", "users"]).failed(1, "Not administrator user");
 }

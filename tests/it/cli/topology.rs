@@ -142,7 +142,7 @@ fn a_conflict_keeps_everything_as_it_is_until_it_is_skipped() {
     // What the broker itself refuses is refused as a whole.
     file.write("queues:\n  another:\nexchanges:\n  bad: x-no-such-type\n");
     cli.run(&["apply", "--yes", file.as_str()]).failed(1, "x-no-such-type");
-    cli.run(&["ctl", "show", "queue", "another"]).failed(1, "queue_not_found");
+    cli.run(&["ctl", "show", "queue", "another"]).failed(1, "no such queue");
 }
 
 #[test]
@@ -237,6 +237,40 @@ fn the_declared_topology_is_there_before_the_first_client_and_what_changes_by_ha
 }
 
 #[test]
+fn what_only_the_broker_can_refuse_is_told_with_its_line() {
+    let broker = Broker::new();
+    let cli = Cli::of(&broker);
+    for (text, words) in [
+        ("queues:\n  a:\n  q: {type: foo}\n", "t.yaml:3: queue q in vhost /: invalid arg 'x-queue-type'"),
+        (
+            "exchanges:\n  x: {alternate-exchange: y, type: nonsense}\n",
+            "t.yaml:2: exchange x in vhost /: unknown exchange type",
+        ),
+        (
+            "queues:\n  q:\nbindings:\n  - {source: amq.headers, destination: q, arguments: {x-match: some}}\n",
+            "t.yaml:4: binding amq.headers -> q",
+        ),
+        (
+            "policies:\n  p:\n    pattern: (\n    definition: {max-length: 5}\n",
+            "t.yaml:2: policy p in vhost /: ",
+        ),
+        (
+            "permissions:\n  guest: {configure: '(', write: a, read: b}\n",
+            "t.yaml:2: permission of guest in vhost /: ",
+        ),
+        ("queues:\n  q: {type: foo, durable: false}\n", "t.yaml:2: queue q in vhost /: "),
+        (
+            "users:\n  u:\n    tags: [\"a,b\"]\nvhosts:\n  v: {default_queue_type: foo}\n",
+            "t.yaml:5: vhost v: ",
+        ),
+    ] {
+        let file = File::new("t.yaml", text);
+        let refused = cli.run(&["apply", "--yes", file.as_str()]);
+        refused.failed(1, words);
+    }
+}
+
+#[test]
 fn a_broken_file_stops_the_start_with_file_line_and_reason() {
     for (text, words) in [
         (
@@ -247,7 +281,7 @@ fn a_broken_file_stops_the_start_with_file_line_and_reason() {
             "users:\n  u:\n    password: {env: LEVERET_NO_SUCH}\n",
             "t.yaml:3: users.u.password: the environment variable",
         ),
-        ("exchanges:\n  x: nonsense\n", "unknown exchange type 'nonsense'"),
+        ("exchanges:\n  x: nonsense\n", "t.yaml:2: exchange x in vhost /: unknown exchange type 'nonsense'"),
     ] {
         let file = File::new("t.yaml", text);
         let mut command = serve(&file.folder.path().join("data"));

@@ -47,6 +47,16 @@ fn the_default_exchange_is_not_for_declaring_deleting_or_binding() {
 }
 
 #[test]
+fn nothing_with_the_prefix_amq_is_deleted_even_if_it_is_not_there() {
+    conform(|t| {
+        let mut c = t.client();
+        c.say("exchange.delete exchange=amq.$new");
+        let text = "deletion of system exchange 'amq.$new' in vhost '/' not allowed";
+        c.channel_closes(403, "exchange.delete", text);
+    });
+}
+
+#[test]
 fn new_names_with_the_prefix_amq_are_refused() {
     conform(|t| {
         let mut c = t.client();
@@ -117,6 +127,10 @@ fn line_breaks_are_taken_out_of_names() {
         assert_eq!(c.declare("queue=\"$q\\r\\n\" exclusive"), c.expand("$q"));
         c.ask("exchange.declare exchange=\"$x\\n\" type=fanout auto_delete", "exchange.declare-ok");
         c.ask("exchange.declare exchange=$x type=fanout passive", "exchange.declare-ok");
+        for method in ["exchange.bind", "exchange.unbind"] {
+            let line = format!("{method} destination=\"$x\\n\" source=\"amq.\\rtopic\"");
+            c.ask(&line, &format!("{method}-ok"));
+        }
         c.ask("exchange.delete exchange=$x", "exchange.delete-ok");
     });
 }

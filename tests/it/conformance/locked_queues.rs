@@ -31,6 +31,19 @@ fn every_operation_of_another_connection_is_refused() {
 }
 
 #[test]
+fn a_binding_that_it_has_cannot_be_taken_away_and_one_that_it_has_not_is_gone_already() {
+    conform(|t| {
+        let mut owner = t.client();
+        owner.declare("queue=$q exclusive");
+        owner.ask("queue.bind queue=$q exchange=amq.topic routing_key=k", "queue.bind-ok");
+        let mut c = t.client();
+        c.ask("queue.unbind queue=$q exchange=amq.topic routing_key=other", "queue.unbind-ok");
+        c.say("queue.unbind queue=$q exchange=amq.topic routing_key=k");
+        c.channel_closes(405, "queue.unbind", "cannot obtain exclusive access to locked queue '$q'");
+    });
+}
+
+#[test]
 fn another_connection_may_publish_to_it() {
     conform(|t| {
         let mut owner = t.client();

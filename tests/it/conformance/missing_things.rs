@@ -28,6 +28,9 @@ fn missing_exchange_is_not_found() {
             "queue.bind queue=$q exchange=$gone",
             "exchange.bind destination=$gone source=amq.topic",
             "exchange.bind destination=amq.topic source=$gone",
+            // Of two that are missing the source is named.
+            "queue.bind queue=$new exchange=$gone",
+            "exchange.bind destination=$new source=$gone",
         ] {
             c.say(line);
             let method = line.split(' ').next().expect("a name");

@@ -81,7 +81,12 @@ const TABLE: &[(&str, &str, &str, &str)] = &[
     ("POST", "/api/queues/%2F/none/redrive", "{}", ALL),
     ("POST", "/api/queues/closed/none/redrive", "{}", ""),
     ("DELETE", "/api/queues/%2F/none/contents", "", ALL),
-    ("POST", "/api/queues/%2F/none/get", "{}", ALL),
+    (
+        "POST",
+        "/api/queues/%2F/none/get",
+        r#"{"count":1,"ackmode":"ack_requeue_true","encoding":"auto"}"#,
+        ALL,
+    ),
     ("POST", "/api/queues/closed/q/get", r#"{"count":1,"ackmode":"ack_requeue_true","encoding":"auto"}"#, ""),
     ("GET", "/api/queues/%2F/none/bindings", "", ALL),
     ("GET", "/api/bindings", "", ALL),
@@ -232,6 +237,42 @@ fn each_endpoint_is_for_those_whose_tag_allows_it() {
     }
 }
 
+/// What is in a vhost is for nobody without permissions there, whatever the method; monitors may look.
+#[test]
+fn a_vhost_is_closed_to_whoever_has_no_permissions_in_it() {
+    let broker = Broker::new();
+    let admin = Http::of(&broker);
+    let roles = ["management", "policymaker", "monitoring", "administrator"].map(|tag| {
+        let login = admin.user(tag, tag);
+        admin.delete(&format!("/api/permissions/%2F/{tag}")).is(204);
+        (tag, login)
+    });
+    let mut open = Vec::new();
+    for (method, path, body, allowed) in TABLE {
+        for (tag, login) in &roles {
+            let answer = login.call(method, path, &[], body);
+            // Looking at messages is doing something.
+            let shown = !path.contains("delayed") && !path.contains("aliveness");
+            let looks = *method == "GET" && MONITORS.contains(tag) && shown;
+            let administers = *tag == "administrator" && *allowed == POLICY;
+            // What is the same for every vhost.
+            let nothing =
+                path.contains("/shovels/") || path.contains("quorum-queues") || answer.status == 405;
+            let open_to_all = *allowed == ADMIN || looks || administers || nothing;
+            if path.contains("/%2F") && !open_to_all && answer.status != 401 {
+                open.push(format!("{method} {path} as {tag}: {} {}", answer.status, answer.text));
+            }
+        }
+    }
+    assert!(open.is_empty(), "{open:#?}");
+    for list in
+        ["queues", "exchanges", "bindings", "connections", "channels", "consumers", "policies", "vhosts"]
+    {
+        let (_, login) = &roles[0];
+        assert_eq!(login.get(&format!("/api/{list}")).is(200).json, json!([]), "{list}");
+    }
+}
+
 #[test]
 fn the_table_has_every_endpoint_that_is_described() {
     let broker = Broker::new();
@@ -301,20 +342,54 @@ fn a_page_of_another_site_changes_nothing() {
     http.call("PUT", "/api/queues/%2F/q", &origin, "{}").refused(403, "forbidden", "another site");
     let site = [("sec-fetch-site", "cross-site")];
     http.call("POST", "/api/definitions", &site, "{}").refused(403, "forbidden", "another site");
+    // What a form of any page can send.
+    for kind in ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data"] {
+        for from in [("origin", "http://evil.example"), ("origin", "null"), ("sec-fetch-site", "same-site")] {
+            let form = [("content-type", kind), from];
+            http.call("POST", "/api/definitions", &form, r#"{"queues":[{"name":"q","vhost":"/"}]}"#).refused(
+                403,
+                "forbidden",
+                "another site",
+            );
+        }
+    }
     http.get("/api/queues/%2F/q").is(404);
-    let answer = http.call("GET", "/api/overview", &origin, "").is(200);
-    assert_eq!(answer.header("access-control-allow-origin"), None);
+    // No answer invites scripts of other sites, not even to ask whether they may.
+    let asks = [("origin", "http://evil.example"), ("access-control-request-method", "PUT")];
+    for (method, path) in
+        [("GET", "/api/overview"), ("OPTIONS", "/api/queues/%2F/q"), ("OPTIONS", "/api/nothing")]
+    {
+        let answer = http.call(method, path, &asks, "");
+        assert!(answer.names().all(|name| !name.starts_with("access-control-")), "{method} {path}");
+    }
 }
 
 #[test]
 fn answers_carry_headers_that_tie_browsers_down() {
     let broker = Broker::new();
     let http = Http::of(&broker);
-    for path in ["/api/overview", "/api/nothing", "/nothing"] {
-        let answer = http.get(path);
-        assert_eq!(answer.header("x-content-type-options"), Some("nosniff"), "{path}");
-        assert_eq!(answer.header("x-frame-options"), Some("DENY"), "{path}");
-        assert!(answer.header("content-security-policy").is_some_and(|csp| csp.contains("frame-ancestors")));
+    let metrics = Http::at(super::listening(&broker, "metrics"));
+    for (answer, status) in [
+        (http.get("/api/overview"), 200),
+        (http.get("/"), 200),
+        (http.put("/api/queues/%2F/q", &json!({})), 201),
+        (http.delete("/api/queues/%2F/q"), 204),
+        (http.call("PUT", "/api/queues/%2F/q", &[], "{"), 400),
+        (http.get("/api/queues/%FF/q"), 400),
+        (http.nobody().get("/api/overview"), 401),
+        (http.call("PUT", "/api/queues/%2F/q", &[("origin", "null")], "{}"), 403),
+        (http.get("/api/nothing"), 404),
+        (http.get("/nothing"), 404),
+        (http.put("/api/overview", &json!({})), 405),
+        (http.get("/api/health/checks/port-listener/1"), 503),
+        (metrics.get("/metrics"), 200),
+        (metrics.get("/nothing"), 404),
+    ] {
+        assert_eq!(answer.status, status, "{}", answer.text);
+        assert_eq!(answer.header("x-content-type-options"), Some("nosniff"), "{status}");
+        assert_eq!(answer.header("x-frame-options"), Some("DENY"), "{status}");
+        let policy = answer.header("content-security-policy");
+        assert!(policy.is_some_and(|csp| csp.contains("frame-ancestors 'none'")), "{status}: {policy:?}");
     }
 }
 

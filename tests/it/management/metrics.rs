@@ -59,46 +59,116 @@ fn metrics_have_rabbitmq_s_names_and_true_values() {
     assert!(!text.contains("a\\\"b"), "{text}");
 }
 
-/// What RabbitMQ's Overview dashboard for Grafana asks for, and the alert rules of its operator; and what the boards of
-/// before 3.8.10 asked for.
-const ASKED_FOR: &str = "
-    rabbitmq_build_info rabbitmq_identity_info rabbitmq_connections rabbitmq_channels rabbitmq_queues rabbitmq_consumers
-    rabbitmq_queue_messages rabbitmq_queue_messages_ready rabbitmq_queue_messages_unacked
-    rabbitmq_connections_opened_total rabbitmq_connections_closed_total rabbitmq_channels_opened_total
-    rabbitmq_channels_closed_total rabbitmq_queues_declared_total rabbitmq_queues_created_total
-    rabbitmq_queues_deleted_total rabbitmq_global_publishers rabbitmq_global_consumers
-    rabbitmq_global_messages_received_total rabbitmq_global_messages_received_confirm_total
-    rabbitmq_global_messages_routed_total rabbitmq_global_messages_confirmed_total
-    rabbitmq_global_messages_unroutable_returned_total rabbitmq_global_messages_unroutable_dropped_total
-    rabbitmq_global_messages_delivered_total rabbitmq_global_messages_redelivered_total
-    rabbitmq_global_messages_delivered_consume_manual_ack_total
-    rabbitmq_global_messages_delivered_consume_auto_ack_total rabbitmq_global_messages_delivered_get_manual_ack_total
-    rabbitmq_global_messages_delivered_get_auto_ack_total rabbitmq_global_messages_get_empty_total
-    rabbitmq_global_messages_acknowledged_total rabbitmq_global_messages_dead_lettered_expired_total
-    rabbitmq_global_messages_dead_lettered_rejected_total rabbitmq_global_messages_dead_lettered_maxlen_total
-    rabbitmq_global_messages_dead_lettered_delivery_limit_total
-    rabbitmq_global_messages_dead_lettered_confirmed_total rabbitmq_message_size_bytes_bucket
-    rabbitmq_message_size_bytes_sum rabbitmq_message_size_bytes_count rabbitmq_process_resident_memory_bytes
-    rabbitmq_resident_memory_limit_bytes rabbitmq_process_open_fds rabbitmq_process_max_fds
-    rabbitmq_disk_space_available_bytes rabbitmq_disk_space_available_limit_bytes rabbitmq_erlang_uptime_seconds
-    rabbitmq_alarms_memory_used_watermark rabbitmq_alarms_free_disk_space_watermark
-    rabbitmq_alarms_file_descriptor_limit rabbitmq_channel_messages_unroutable_returned_total
-    rabbitmq_channel_messages_unroutable_dropped_total rabbitmq_channel_messages_published_total
-    rabbitmq_channel_messages_confirmed_total rabbitmq_channel_messages_delivered_ack_total
-    rabbitmq_channel_messages_delivered_total rabbitmq_channel_messages_redelivered_total
-    rabbitmq_channel_messages_acked_total rabbitmq_channel_get_ack_total rabbitmq_channel_get_total
-    rabbitmq_channel_get_empty_total rabbitmq_channel_consumers rabbitmq_queue_messages_published_total";
+/// What RabbitMQ's Overview dashboard for Grafana reads, a series and the labels that it names to a row. What it adds up
+/// or takes from one another is in one row, as Prometheus does so only where all other labels are the same.
+const BOARD: &[(&[&str], &[&str])] = &[
+    (&["rabbitmq_identity_info"], &["rabbitmq_node", "rabbitmq_cluster", "rabbitmq_endpoint"]),
+    (&["rabbitmq_build_info"], &["rabbitmq_version", "erlang_version"]),
+    (&["rabbitmq_erlang_uptime_seconds"], &[]),
+    (&["rabbitmq_resident_memory_limit_bytes", "rabbitmq_process_resident_memory_bytes"], &[]),
+    (&["rabbitmq_disk_space_available_bytes", "rabbitmq_disk_space_available_limit_bytes"], &[]),
+    (&["rabbitmq_process_max_fds", "rabbitmq_process_open_fds"], &[]),
+    (&["rabbitmq_connections", "rabbitmq_channels", "rabbitmq_queues", "rabbitmq_consumers"], &[]),
+    (&["rabbitmq_queue_messages", "rabbitmq_queue_messages_ready", "rabbitmq_queue_messages_unacked"], &[]),
+    (&["rabbitmq_connections_opened_total", "rabbitmq_connections_closed_total"], &[]),
+    (&["rabbitmq_channels_opened_total", "rabbitmq_channels_closed_total"], &[]),
+    (
+        &["rabbitmq_queues_declared_total", "rabbitmq_queues_created_total", "rabbitmq_queues_deleted_total"],
+        &[],
+    ),
+    (&["rabbitmq_global_publishers", "rabbitmq_global_consumers"], &["protocol"]),
+    (
+        &[
+            "rabbitmq_global_messages_received_total",
+            "rabbitmq_global_messages_received_confirm_total",
+            "rabbitmq_global_messages_routed_total",
+            "rabbitmq_global_messages_confirmed_total",
+            "rabbitmq_global_messages_unroutable_returned_total",
+            "rabbitmq_global_messages_unroutable_dropped_total",
+        ],
+        &["protocol"],
+    ),
+    (
+        &[
+            "rabbitmq_global_messages_delivered_total",
+            "rabbitmq_global_messages_redelivered_total",
+            "rabbitmq_global_messages_delivered_consume_manual_ack_total",
+            "rabbitmq_global_messages_delivered_consume_auto_ack_total",
+            "rabbitmq_global_messages_delivered_get_manual_ack_total",
+            "rabbitmq_global_messages_delivered_get_auto_ack_total",
+            "rabbitmq_global_messages_get_empty_total",
+            "rabbitmq_global_messages_acknowledged_total",
+        ],
+        &["protocol", "queue_type"],
+    ),
+    (&["rabbitmq_message_size_bytes_sum", "rabbitmq_message_size_bytes_count"], &["protocol"]),
+    (&["rabbitmq_message_size_bytes_bucket"], &["protocol", "le"]),
+];
+
+/// What the alert rules of RabbitMQ's operator ask for besides, and boards of before 3.8.10.
+const ALSO: &str = "
+    rabbitmq_global_messages_dead_lettered_expired_total rabbitmq_global_messages_dead_lettered_rejected_total
+    rabbitmq_global_messages_dead_lettered_maxlen_total rabbitmq_global_messages_dead_lettered_delivery_limit_total
+    rabbitmq_global_messages_dead_lettered_confirmed_total rabbitmq_alarms_memory_used_watermark
+    rabbitmq_alarms_free_disk_space_watermark rabbitmq_alarms_file_descriptor_limit
+    rabbitmq_channel_messages_unroutable_returned_total rabbitmq_channel_messages_unroutable_dropped_total
+    rabbitmq_channel_messages_published_total rabbitmq_channel_messages_confirmed_total
+    rabbitmq_channel_messages_delivered_ack_total rabbitmq_channel_messages_delivered_total
+    rabbitmq_channel_messages_redelivered_total rabbitmq_channel_messages_acked_total rabbitmq_channel_get_ack_total
+    rabbitmq_channel_get_total rabbitmq_channel_get_empty_total rabbitmq_channel_consumers
+    rabbitmq_queue_messages_published_total";
+
+/// The labels of each series of this name, as they are written, in braces or nothing.
+fn series<'a>(text: &'a str, name: &str) -> Vec<&'a str> {
+    let of_name = text.lines().filter_map(|line| line.strip_prefix(name));
+    of_name
+        .filter(|rest| rest.starts_with(['{', ' ']))
+        .map(|rest| rest.rsplit_once(' ').expect("a value").0)
+        .collect()
+}
 
 #[test]
 fn what_rabbitmq_s_dashboard_and_alerts_ask_for_is_there() {
     let broker = Broker::new();
     let scraped = Http::at(listening(&broker, "metrics"));
-    let text = scraped.get("/metrics").is(200).text;
-    let there = |name: &str| {
-        text.lines().any(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' '])))
-    };
-    let missing: Vec<_> = ASKED_FOR.split_whitespace().filter(|name| !there(name)).collect();
-    assert!(missing.is_empty(), "{missing:?} in:\n{text}");
+    let mut client = broker.client();
+    client.declare("queue=q");
+    client.confirms();
+    client.publish_confirmed("routing_key=q", "", "x");
+    client.ask("basic.get queue=q no_ack", "basic.get-ok");
+    for (path, endpoint) in [("/metrics", "aggregated"), ("/metrics/per-object", "per-object")] {
+        let text = scraped.get(path).is(200).text;
+        for (names, labels) in BOARD {
+            let all: Vec<_> = names.iter().map(|name| series(&text, name)).collect();
+            for (name, series) in names.iter().zip(&all) {
+                assert!(!series.is_empty(), "{name} in {path}:\n{text}");
+                let has = |label: &&str| series.iter().all(|one| one.contains(&format!("{label}=\"")));
+                assert!(labels.iter().all(has), "{name} has {series:?}, not {labels:?}");
+                // What is per queue in one of the paths is added up by the board.
+                let alone = path == "/metrics" && *name != "rabbitmq_message_size_bytes_bucket";
+                assert!(!alone || *series == all[0], "{name} has {series:?}, unlike {:?}", all[0]);
+            }
+        }
+        // All is joined with it, so there must be one of it.
+        let identity = series(&text, "rabbitmq_identity_info");
+        assert!(
+            matches!(identity[..], [one] if one.contains(&format!("rabbitmq_endpoint=\"{endpoint}\""))),
+            "{identity:?}"
+        );
+        assert_eq!(series(&text, "rabbitmq_build_info").len(), 1);
+        for bound in
+            ["100", "1000", "10000", "100000", "1000000", "10000000", "50000000", "100000000", "+Inf"]
+        {
+            assert!(text.contains(&format!(
+                "rabbitmq_message_size_bytes_bucket{{protocol=\"amqp091\",le=\"{bound}\"}} 1\n"
+            )));
+        }
+        let missing: Vec<_> = ALSO.split_whitespace().filter(|name| series(&text, name).is_empty()).collect();
+        assert!(missing.is_empty(), "{missing:?} in {path}:\n{text}");
+    }
+    let text = scraped.get("/metrics/detailed?family=queue_coarse_metrics").is(200).text;
+    let identity = series(&text, "rabbitmq_identity_info");
+    assert!(matches!(identity[..], [one] if one.contains("rabbitmq_endpoint=\"detailed\"")), "{text}");
 }
 
 #[test]

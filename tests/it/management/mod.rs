@@ -41,6 +41,11 @@ impl Answer {
         self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
+    /// The names of its headers.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.headers.iter().map(|(name, _)| name.as_str())
+    }
+
     /// Fails unless it is a refusal of this form.
     #[track_caller]
     pub(crate) fn refused(&self, status: u16, error: &str, words: &str) {

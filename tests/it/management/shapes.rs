@@ -84,7 +84,8 @@ fn what_tools_read_is_there() {
     );
     check(
         &http.get("/api/vhosts").json[0],
-        "name:s description:s tags:a default_queue_type:s metadata:o protected_from_deletion:b tracing:b cluster_state:o",
+        "name:s description:s tags:a default_queue_type:s metadata:o protected_from_deletion:b tracing:b cluster_state:o \
+         messages:n messages_ready_details.rate:n recv_oct:n send_oct:n recv_oct_details.rate:n",
     );
     check(&http.get("/api/users").json[0], "name:s password_hash:s hashing_algorithm:s tags:a limits:o");
 }
