@@ -3,8 +3,10 @@
 use std::convert::Infallible;
 
 use axum::body::Bytes;
-use axum::extract::{FromRequest, Request};
+use axum::extract::multipart::MultipartError;
+use axum::extract::{FromRequest, Multipart, Request};
 use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
 use axum::response::Response;
 use serde::de::DeserializeOwned;
@@ -46,9 +48,32 @@ impl Unread {
         })
     }
 
+    /// The bytes, or those of the part `file` where a form is sent, as `RabbitMQ`'s dashboard sends it.
+    pub(super) async fn file(self) -> Result<Bytes, Refused> {
+        let kind = self.0.headers().get(CONTENT_TYPE);
+        if !kind.is_some_and(|kind| kind.as_bytes().starts_with(b"multipart/form-data")) {
+            return self.bytes().await;
+        }
+        let form = Multipart::from_request(self.0, &()).await;
+        let mut form = form.map_err(|rejection| Refused::bad_request(rejection.body_text()))?;
+        while let Some(part) = form.next_field().await.map_err(|error| cut(&error))? {
+            if part.name() == Some("file") {
+                return part.bytes().await.map_err(|error| cut(&error));
+            }
+        }
+        Err(Refused::bad_request("the form has no part `file`"))
+    }
+
     /// The bytes as a JSON object.
     pub(super) async fn object<T: DeserializeOwned>(self) -> Result<T, Refused> {
         read(&self.bytes().await?)
+    }
+}
+
+fn cut(error: &MultipartError) -> Refused {
+    match error.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => Refused::too_large(error.body_text()),
+        _ => Refused::bad_request(error.body_text()),
     }
 }
 

@@ -77,7 +77,7 @@ pub(super) async fn cluster(
     body: Unread,
 ) -> Result<Response> {
     login.administrator()?;
-    import(&api, &login, None, &query, &body.bytes().await?)
+    import(&api, &login, None, &query, &body.file().await?)
 }
 
 /// `POST definitions/:vhost`.
@@ -90,7 +90,7 @@ pub(super) async fn of_vhost(
 ) -> Result<Response> {
     may_manage(&api, &login, &vhost)?;
     api.seen(&login, &vhost)?;
-    import(&api, &login, Some(&vhost), &query, &body.bytes().await?)
+    import(&api, &login, Some(&vhost), &query, &body.file().await?)
 }
 
 fn import(api: &Shared, login: &Login, vhost: Option<&str>, query: &Query, bytes: &[u8]) -> Result<Response> {

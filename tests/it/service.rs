@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::net::UnixDatagram;
-use std::process::Output;
+use std::process::{Command, Output};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -113,6 +113,10 @@ fn completions_and_man_pages_know_the_commands() {
         assert!(script.contains(words) && script.contains("check-config"), "{shell}");
     }
     let folder = tempfile::tempdir().expect("a folder");
+    let script = folder.path().join("leveret.bash");
+    fs::write(&script, leveret(&["completions", "bash"]).stdout).expect("written");
+    let parsed = Command::new("bash").arg("-n").arg(&script).output().expect("bash");
+    assert!(parsed.status.success() && parsed.stderr.is_empty(), "{}", text(&parsed.stderr));
     let path = folder.path().to_str().expect("UTF-8");
     assert!(leveret(&["man", path]).status.success());
     for (page, words) in [("leveret.1", "check\\-config"), ("leveret-serve.1", "data\\-dir")] {

@@ -54,9 +54,12 @@ impl Failure {
                 "nobody listens there".to_owned()
             }
             ureq::Error::HostNotFound => "no such host".to_owned(),
-            // The resolver's words are no kind of their own.
+            // The words of the resolver and of TLS are no kinds of their own.
             ureq::Error::Io(error) if error.to_string().starts_with("failed to lookup") => {
                 "no such host".to_owned()
+            }
+            ureq::Error::Io(error) if error.to_string().contains("InvalidContentType") => {
+                "whoever listens there does not speak TLS".to_owned()
             }
             ureq::Error::Protocol(_) => "whoever listens there does not speak HTTP".to_owned(),
             error => error.to_string(),

@@ -13,7 +13,7 @@ use super::{ANSWER_TIMEOUT, CONNECT_TIMEOUT, Client, Failure};
 /// The user that a first start makes.
 const DEFAULT_USER: &str = "guest";
 
-/// Which broker, and as whom.
+/// Which broker, and as whom. To be flattened last, as its heading is for all that come behind it.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Broker")]
 pub struct Remote {

@@ -20,11 +20,11 @@ use super::client::{Client, Failure, Remote, path};
 /// What to ask of a broker.
 #[derive(Clone, Debug, Args)]
 pub struct CtlArgs {
-    #[command(flatten)]
-    remote: Remote,
     /// Print JSON instead of tables.
     #[arg(long, global = true)]
     json: bool,
+    #[command(flatten)]
+    remote: Remote,
     #[command(subcommand)]
     command: Command,
 }

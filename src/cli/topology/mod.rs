@@ -50,14 +50,14 @@ pub struct PlanArgs {
 /// What to apply.
 #[derive(Clone, Debug, Args)]
 pub struct ApplyArgs {
-    #[command(flatten)]
-    wanted: Wanted,
     /// Do not ask.
     #[arg(long)]
     yes: bool,
     /// Apply the rest, although something is in conflict or guarded.
     #[arg(long)]
     skip_conflicts: bool,
+    #[command(flatten)]
+    wanted: Wanted,
 }
 
 /// What to export.

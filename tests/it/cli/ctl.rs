@@ -154,6 +154,8 @@ fn exit_codes_tell_who_is_to_blame() {
         .failed(3, "--ca-file");
     cli.run(&["ctl", "status", "--url", "http://no-such-host.invalid:1"]).failed(3, "no such host");
     cli.run(&["ctl", "status", "--url", &format!("http://{}", broker.amqp)]).failed(3, "does not speak HTTP");
+    cli.run(&["ctl", "status", "--url", &cli.url().replace("http:", "https:")])
+        .failed(3, "does not speak TLS");
     let metrics = format!("http://{}", crate::management::listening(&broker, "metrics"));
     cli.run(&["ctl", "status", "--url", &metrics]).failed(3, "not as a management API does");
     cli.run(&["ctl", "declare", "permission", "guest", "--read", "("])

@@ -117,3 +117,28 @@ fn a_file_that_rabbitmq_wrote_is_taken_in() {
         "order.*"
     );
 }
+
+#[test]
+fn a_form_with_a_file_is_taken_in_as_the_file_is() {
+    let broker = Broker::new();
+    let http = Http::of(&broker);
+    let form = |name: &str, file: &str| {
+        let head =
+            format!("--edge\r\nContent-Disposition: form-data; name=\"{name}\"; filename=\"a.json\"\r\n");
+        let body = format!("{head}Content-Type: application/json\r\n\r\n{file}\r\n--edge--\r\n");
+        http.call(
+            "POST",
+            "/api/definitions/%2F",
+            &[("content-type", "multipart/form-data; boundary=edge")],
+            &body,
+        )
+    };
+    form("file", r#"{"queues":[{"name":"q","durable":true}]}"#).is(204);
+    http.get("/api/queues/%2F/q").is(200);
+    form("file", "nonsense").refused(400, "bad_request", "not_json");
+    form("other", "{}").refused(400, "bad_request", "no part `file`");
+    let headers = [("content-type", "multipart/form-data")];
+    http.call("POST", "/api/definitions", &headers, "{}").refused(400, "bad_request", "");
+    let cut = [("content-type", "multipart/form-data; boundary=edge")];
+    http.call("POST", "/api/definitions", &cut, "--edge\r\n").refused(400, "bad_request", "");
+}

@@ -287,8 +287,9 @@ impl Index {
                         }
                     }
                 }
+                // Its records about itself are noted nowhere: what they settled lay beside them.
                 let about = self.totals.settles.get(&from).cloned().unwrap_or_default();
-                for segment in about {
+                for segment in about.into_iter().chain([from]) {
                     self.totals.settled(segment, by);
                 }
                 Ok(())
@@ -551,5 +552,37 @@ fn cold_range(lane: u8, chunk: &Chunk) -> ColdRange {
         last: Seq(chunk.last_live),
         count: u64::from(chunk.live),
         bytes: chunk.bytes,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::sim::SimDb;
+
+    #[test]
+    fn records_written_again_elsewhere_are_needed_by_what_lay_beside_them() {
+        let mut index = Index::new(Arc::new(SimDb::new(1)));
+        let queue = QueueId(1);
+        let place = Place { segment: 4, offset: 64 };
+        let entry = Entry {
+            seq: 1,
+            place,
+            len: 64,
+            body_len: 8,
+            expires: None,
+            delivery_count: 0,
+            shared: false,
+            dead: false,
+        };
+        let settle = |by| Event::Settle { queue, first: Seq(1), count: 1, by };
+        let enqueue = Event::Enqueue { queue, lane: 0, transient: false, entry };
+        // The message was synced to segment 4; what settled it there was not.
+        index.fold([enqueue, settle(4)]).unwrap();
+        assert!(index.settled_by(4, &[4]).is_empty());
+        index.fold([Event::Rewritten { from: 4, by: 5 }, settle(5)]).unwrap();
+        assert_eq!(index.settled_by(5, &[4, 5]), [4]);
+        index.forget_segment(4);
+        assert!(index.settled_by(5, &[5]).is_empty());
     }
 }

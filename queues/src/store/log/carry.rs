@@ -11,6 +11,7 @@ use super::core::Core;
 use super::format::Payload;
 use super::intake::Extra;
 use super::scan::{Scanned, Scanner};
+use super::settled::Settled;
 use crate::ids::{QueueId, Seq};
 use crate::store::{Pressure, Record, SettleReason};
 
@@ -66,8 +67,7 @@ pub(crate) fn carry(core: &Core, number: u32, about: &[u32], progress: Progress)
 /// acknowledgements leave gaps which another's fill.
 #[derive(Default)]
 struct Runs {
-    /// Of each queue: first place of a run to the one after its last. Runs neither overlap nor touch.
-    settled: BTreeMap<QueueId, BTreeMap<u64, u64>>,
+    settled: BTreeMap<QueueId, Settled>,
     purges: Vec<Record>,
     len: usize,
 }
@@ -75,8 +75,11 @@ struct Runs {
 impl Runs {
     fn add(&mut self, payload: Payload) {
         match payload {
-            Payload::Settle { queue, first, count, .. } => {
-                self.settle(queue, first.0, first.0.saturating_add(count));
+            Payload::Settle { queue, first, count: count @ 1.., .. } => {
+                let settled = self.settled.entry(queue).or_default();
+                let before = settled.len();
+                settled.add(first.0, first.0.saturating_add(count - 1));
+                self.len = self.len - before + settled.len();
             }
             Payload::Purge { queue, upto, kept } => {
                 self.len += 1 + kept.len();
@@ -86,23 +89,6 @@ impl Runs {
         }
     }
 
-    fn settle(&mut self, queue: QueueId, mut first: u64, mut end: u64) {
-        if first == end {
-            return;
-        }
-        let runs = self.settled.entry(queue).or_default();
-        while let Some((&from, &to)) = runs.range(..=end).next_back()
-            && to >= first
-        {
-            runs.remove(&from);
-            self.len -= 1;
-            first = first.min(from);
-            end = end.max(to);
-        }
-        runs.insert(first, end);
-        self.len += 1;
-    }
-
     /// What they take of memory and log, in records.
     fn len(&self) -> usize {
         self.len
@@ -110,13 +96,13 @@ impl Runs {
 
     fn into_records(self) -> Vec<Record> {
         let mut records = self.purges;
-        for (queue, runs) in self.settled {
+        for (queue, settled) in &self.settled {
             // Which of the reasons it was is not asked of the log.
             let reason = SettleReason::Acked;
-            records.extend(runs.into_iter().map(|(first, end)| Record::Settle {
-                queue,
+            records.extend(settled.runs().map(|(first, last)| Record::Settle {
+                queue: *queue,
                 first: Seq(first),
-                count: end - first,
+                count: last - first + 1,
                 reason,
             }));
         }
@@ -126,61 +112,33 @@ impl Runs {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
-    use proptest::prelude::*;
-
     use super::*;
 
-    fn payload((queue, first, count): (u64, u64, u64)) -> Payload {
-        let queue = QueueId(queue);
-        Payload::Settle { queue, first: Seq(first), count, reason: SettleReason::Expired }
-    }
-
-    fn covered(records: &[Record]) -> Vec<(u64, u64)> {
-        let places = |record: &Record| match record {
-            Record::Settle { queue, first, count, .. } => {
-                (first.0..first.0 + count).map(|seq| (queue.0, seq)).collect()
-            }
-            _ => Vec::new(),
-        };
-        records.iter().flat_map(places).collect()
-    }
-
     #[test]
-    fn two_consumers_that_take_turns_leave_one_run() {
+    fn each_queues_records_become_runs_and_are_counted_as_such() {
         let mut runs = Runs::default();
-        for block in (0..100_000).step_by(200) {
-            for start in [block, block + 1] {
-                for seq in (start..block + 200).step_by(2) {
-                    runs.add(payload((1, seq, 1)));
-                    assert!(runs.len() <= 101);
-                }
-            }
+        let settle = |queue, first, count| Payload::Settle {
+            queue: QueueId(queue),
+            first: Seq(first),
+            count,
+            reason: SettleReason::Expired,
+        };
+        for (queue, first, count) in [(1, 5, 1), (1, 7, 2), (2, 6, 1), (1, 6, 1), (1, 9, 0)] {
+            runs.add(settle(queue, first, count));
         }
+        assert_eq!(runs.len(), 2);
+        let kept = vec![Seq(3), Seq(4)];
+        runs.add(Payload::Purge { queue: QueueId(3), upto: Seq(9), kept: kept.clone() });
+        assert_eq!(runs.len(), 5);
         let records = runs.into_records();
-        assert!(
-            matches!(records[..], [Record::Settle { queue: QueueId(1), first: Seq(0), count: 100_000, .. }]),
-            "{records:?}"
-        );
-    }
-
-    proptest! {
-        #[test]
-        fn exactly_what_was_settled_is_carried_and_in_the_fewest_runs(
-            settles in proptest::collection::vec((1u64..3, 0u64..60, 0u64..8), 0..60),
-        ) {
-            let mut runs = Runs::default();
-            let mut model = BTreeSet::new();
-            for (queue, first, count) in settles {
-                runs.add(payload((queue, first, count)));
-                model.extend((first..first + count).map(|seq| (queue, seq)));
-            }
-            let fewest = model.iter().filter(|(queue, seq)| *seq == 0 || !model.contains(&(*queue, seq - 1))).count();
-            prop_assert_eq!(runs.len(), fewest);
-            let records = runs.into_records();
-            prop_assert_eq!(records.len(), fewest);
-            prop_assert_eq!(covered(&records), model.into_iter().collect::<Vec<_>>());
-        }
+        let told: Vec<_> = records
+            .iter()
+            .map(|record| match record {
+                Record::Settle { queue, first, count, .. } => (queue.0, first.0, *count),
+                Record::Purge { queue, upto, kept } => (queue.0, upto.0, kept.len() as u64),
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(told, [(3, 9, 2), (1, 5, 4), (2, 6, 1)]);
     }
 }

@@ -21,6 +21,7 @@ mod read;
 mod recover;
 mod scan;
 mod segments;
+mod settled;
 #[cfg(test)]
 mod space_test;
 mod walk;

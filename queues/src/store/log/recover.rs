@@ -5,7 +5,6 @@
 //! Replay is idempotent, since the index may be ahead of its checkpoint.
 //! Absent: opening or moving aside the database (the caller does).
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
@@ -16,6 +15,7 @@ use super::disk::Disk;
 use super::format::{Place, SEGMENT_HEAD, SegmentHead};
 use super::scan::{Scanned, Scanner};
 use super::segments::{Segments, segment_name};
+use super::settled::Settled;
 use super::walk::{Tail, Walk};
 use crate::ids::{QueueId, Seq};
 use crate::store::index::{Db, DbError, Event, Index};
@@ -187,35 +187,6 @@ fn replay(
 
 fn tail_of(number: u32, newest: Option<u32>) -> Tail {
     if newest == Some(number) { Tail::Cut } else { Tail::Closed }
-}
-
-/// Places that are settled, as first -> last; never overlapping or touching.
-#[derive(Default)]
-pub(crate) struct Settled(BTreeMap<u64, u64>);
-
-impl Settled {
-    pub(crate) fn add(&mut self, mut first: u64, mut last: u64) {
-        if first > last {
-            return;
-        }
-        if let Some((from, to)) = self.0.range(..=first).next_back()
-            && to.saturating_add(1) >= first
-        {
-            first = *from;
-            last = last.max(*to);
-        }
-        let reach = last.saturating_add(1);
-        let swallowed: Vec<u64> = self.0.range(first..=reach).map(|(from, _)| *from).collect();
-        for from in swallowed {
-            last = last.max(self.0.remove(&from).unwrap_or(0));
-        }
-        self.0.insert(first, last);
-    }
-
-    pub(crate) fn has(&self, seq: u64) -> bool {
-        let before = self.0.range(..=seq).next_back();
-        before.is_some_and(|(_, last)| *last >= seq)
-    }
 }
 
 /// What the whole log says is over, whatever the order.
