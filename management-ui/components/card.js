@@ -1,5 +1,5 @@
 // The box that everything stands in, and small things in it.
-import { html, useState } from '../lib.js';
+import { html, plain, useState, vhost } from '../lib.js';
 import { Icon } from './icon.js';
 
 /** @param {CardProps} props */
@@ -9,11 +9,14 @@ export const Card = ({ title, note, tools, label, id, children }) => html`
 /** Each a text, or a text and what it means. What is false is left out. @param {{of: any[]}} props */
 export const Tags = ({ of }) => html`<span class="tags">${of.filter(Boolean).map((t) => [t].flat()).map(([text, title]) => html`<span class="tag" key=${text} title=${title}>${text}</span>`)}</span>`;
 
+/** Behind a name, where another may be called so. */
+export const inVhost = (thing) => !vhost.get() && thing.vhost !== '/' && html` <span class="muted">in ${thing.vhost}</span>`;
+
 /** Why there is nothing. */
 export const Note = ({ children }) => html`<div class="empty"><p class="muted">${children}</p></div>`;
 
 /** A column of what is written for machines. */
-export const coded = (key, label, more) => ({ key, label, sort: key, draw: (row) => html`<code>${row[key]}</code>`, ...more });
+export const coded = (key, label, more) => plain(key, label, { draw: (row) => html`<code>${row[key]}</code>`, ...more });
 
 /** Arguments as a column. */
 export const argued = (prio) => ({ key: 'arguments', label: 'Arguments', prio, draw: (row) => Object.keys(row.arguments ?? {}).length > 0 && html`<code>${JSON.stringify(row.arguments)}</code>` });

@@ -1,13 +1,13 @@
 // What a channel looks like in any table.
-import { count, html, link, named, number, VHOST } from '../lib.js';
+import { count, html, link, named, number, plain, VHOST } from '../lib.js';
 import { Tags } from './card.js';
 
 export const CHANNEL_COLUMNS = [
 	named('Channel', (c) => html`<a href=${link(['connection', c.connection_details?.name ?? ''])}>${c.name}</a>`),
-	{ key: 'user', label: 'User', sort: 'user', prio: 2 },
+	plain('user', 'User', { prio: 2 }),
 	VHOST,
 	{ key: 'mode', label: 'Mode', prio: 3, draw: (c) => html`<${Tags} of=${[c.confirm && ['confirms', 'Publisher confirms'], c.transactional && ['tx', 'Transactions']]} />` },
-	{ key: 'state', label: 'State', sort: 'state', prio: 3, off: true, draw: (c) => html`<span class="tag ${c.state === 'flow' ? 'warn' : ''}">${c.state}</span>` },
+	plain('state', 'State', { prio: 3, off: true, draw: (c) => html`<span class="tag ${c.state === 'flow' ? 'warn' : ''}">${c.state}</span>` }),
 	number('prefetch', 'Prefetch', 'prefetch_count', (n) => (n ? count(n) : 'none'), { prio: 2 }),
 	number('unacked', 'Unacked', 'messages_unacknowledged'),
 	number('unconfirmed', 'Unconfirmed', 'messages_unconfirmed', count, { prio: 3 }),

@@ -1,5 +1,5 @@
 // A live line chart; its legend has the current (or pointed at) values.
-import { html, rate, short, SPANS, useEffect, useRef, useState } from '../lib.js';
+import { html, rate, short, SPANS, time, useEffect, useRef, useState } from '../lib.js';
 import { Segmented } from './card.js';
 import uPlot from '../vendor/uplot.js';
 
@@ -37,7 +37,7 @@ const options = (series, span, width, height, onPoint, unit, steps) => {
 			y: { range: (_u, _min, max) => [0, max > 0 ? max * 1.12 : 1] },
 		},
 		axes: [
-			{ stroke: ink, grid: { show: false }, ticks: { show: false }, font, size: 24, space: 80, values: (_u, at) => at.map((s) => new Date(s * 1000).toLocaleTimeString([], { hour: '2-digit', minute: '2-digit', second: span > 600 ? undefined : '2-digit', hour12: false })) },
+			{ stroke: ink, grid: { show: false }, ticks: { show: false }, font, size: 24, space: 80, incrs: [5, 15, 30, 60, 120, 300, 900, 1800, 3600, 7200, 14_400], values: (_u, at) => at.map((s) => new Date(s * 1000).toLocaleTimeString([], { hour: '2-digit', minute: '2-digit', second: span > 600 ? undefined : '2-digit', hour12: false })) },
 			{ stroke: ink, grid, ticks: { show: false }, font, size: (_u, labels) => 16 + 6 * Math.max(4, ...(labels ?? []).map((l) => l.length)), space: 36, incrs: steps, values: (_u, at) => at.map(unit) },
 		],
 		series: [
@@ -91,7 +91,7 @@ export function Chart({ title, series, ring, unit, at, low, span = 600, steps = 
 		<section class="card chart ${low ? 'low' : ''}">
 			<header>
 				<h2>${title}</h2>
-				<ul class="legend">${series.map((s) => html`
+				<ul class="legend">${pointed !== null && html`<li>${time(ring[i].at * 1000)}</li>`}${series.map((s) => html`
 					<li key=${s.key}><svg width="16" height="8" aria-hidden="true"><line x1="0" x2="16" y1="4" y2="4" stroke="var(--series-${s.color ?? 1})" stroke-width="3" stroke-dasharray=${s.dash ? '4 3' : undefined} /></svg>
 						${s.label}<b>${unit(valueAt(s, i))}</b></li>`)}
 				</ul>
@@ -111,7 +111,7 @@ const RATES = [
 ];
 
 /** What `useFlow` gives, as two charts. @param {FlowProps} props */
-export const Flow = ({ ring, span, at, choose }) => html`
-	<div class="head"><h2>Flow</h2><span class="spacer" /><${Segmented} label="Charts show the last" of=${SPANS} value=${span} choose=${choose} /></div>
-	<div class="two"><${Chart} title="Message rates" series=${RATES} ring=${ring} span=${span} at=${at} unit=${rate} steps=${RATE_STEPS} />
-		<${Chart} title="Messages in queues" series=${DEPTH} ring=${ring} span=${span} at=${at} unit=${short} /></div>`;
+export const Flow = ({ choose, ...flow }) => html`
+	<div class="head"><h2>Flow</h2><span class="spacer" /><${Segmented} label="Charts show the last" of=${SPANS} value=${flow.span} choose=${choose} /></div>
+	<div class="two"><${Chart} title="Message rates" series=${RATES} ...${flow} unit=${rate} steps=${RATE_STEPS} />
+		<${Chart} title="Messages in queues" series=${DEPTH} ...${flow} unit=${short} /></div>`;

@@ -52,7 +52,7 @@ export function Delayed({ vhost, exchange }) {
 		<${Card} title="Delayed messages" note=${poll.data && `${count(poll.data.total)} wait, the next due first`}>
 			<${Loaded} of=${poll} lines=${3}>${(data) => html`${data.items.length
 				? html`<${Table} label="Delayed messages" columns=${columns} rows=${data.items} id=${(m) => m.id} />`
-				: html`<${Empty} title="Nothing waits here">A message published with the header <code>x-delay</code> (milliseconds) waits here until its time has come.<//>`}
+				: html`<${Empty} title="Nothing waits here">A message published with the header <code>x-delay</code> (milliseconds) waits here until it is due.<//>`}
 				<${Steps} what="delayed messages" back=${pages.length ? () => setPages(pages.slice(0, -1)) : undefined} on=${data.next ? () => setPages([...pages, data.next]) : undefined} />`}<//>
 			${seen && (seen.error ? html`<div class="body"><${Problem} error=${seen.error} /></div>` : html`<${Message} key=${seen.id} m=${{ ...seen, exchange }} n=${seen.id.split('-')[1]} />`)}
 		<//>

@@ -6,7 +6,7 @@ import { Icon } from './icon.js';
 const GROUPS = [
 	[['overview'], ['queues'], ['exchanges'], ['topology']],
 	[['connections'], ['channels']],
-	[['policies', isPolicymaker], ['users', isAdministrator], ['vhosts', () => isAdministrator() || isMonitoring(), 'Virtual hosts'], ['definitions', isPolicymaker], ['logs', isMonitoring, 'Log']],
+	[['policies', isPolicymaker], ['users', isAdministrator], ['vhosts', isMonitoring, 'Virtual hosts'], ['definitions', isPolicymaker], ['logs', isMonitoring, 'Log']],
 ];
 /** Pages that belong to another's entry. @type {Record<string, string>} */
 const PARENTS = { queue: 'queues', exchange: 'exchanges', connection: 'connections', user: 'users' };

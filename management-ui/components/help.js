@@ -12,7 +12,7 @@ export const Help = ({ onClose }) => html`
 	<${Dialog} title="Help" narrow onClose=${onClose}><div class="inner">
 		<h2>Keys</h2>
 		<table><tbody>${KEYS.map(([key, says]) => html`<tr><td class="nowrap">${key.split(' ').map((k) => html`<kbd>${k}</kbd> `)}</td><td>${says}</td></tr>`)}</tbody></table>
-		<p class="muted">Every view has its own address: copy it to show someone what you see. All the page does is also in the HTTP API under <code>/api</code>.
+		<p class="muted">Every view has its own address, to share. All the page does is also in the HTTP API under <code>/api</code>.
 			The session ends after an hour without use.</p>
 		<div class="row end"><button class="primary" onClick=${onClose}>Close</button></div>
 	</div><//>`;

@@ -80,7 +80,7 @@ export function Messages({ vhost, queue, onChange }) {
 		else {
 			confirm({
 				title: `Take ${plural(v.count, 'message')} out of ${queue}?`,
-				says: v.ackmode === 'ack_requeue_false' ? 'They are shown here once and are then gone from the queue.' : 'They are shown here once, then dead-lettered, or dropped when the queue has no dead letter exchange.',
+				says: v.ackmode === 'ack_requeue_false' ? 'They are shown here once and are then gone from the queue.' : 'They are shown here once, then dead-lettered, or dropped without a dead letter exchange.',
 				act: 'Take them out',
 				run: () => fetchThem(v),
 				done: (r) => `${plural(r.length, 'message')} taken out of ${queue}.`,

@@ -8,16 +8,16 @@ export function Publish({ vhost, exchange, routingKey = '', onClose, onDone }) {
 		const headers = parseArguments(v.headers);
 		const properties = {
 			delivery_mode: v.persistent ? 2 : 1,
-			...(Object.keys(headers).length ? { headers } : {}),
-			...(v.content_type ? { content_type: v.content_type } : {}),
-			...(v.expiration !== undefined ? { expiration: String(v.expiration) } : {}),
-			...(v.priority !== undefined ? { priority: v.priority } : {}),
+			headers: Object.keys(headers).length ? headers : undefined,
+			content_type: v.content_type || undefined,
+			expiration: v.expiration?.toString(),
+			priority: v.priority,
 		};
 		// The default exchange has no name, and an empty path segment gets lost: the API knows it as amq.default.
 		const result = await post(`exchanges/${path(vhost, exchange || 'amq.default')}/publish`, {
 			properties, routing_key: v.routing_key, payload: v.payload, payload_encoding: v.base64 ? 'base64' : 'string',
 		});
-		if (!result.routed) throw new Error('No binding matches: the message was not routed to any queue, and is gone.');
+		if (!result.routed) throw new Error('No binding matches: the message was not routed, and is gone.');
 		toast('Published and routed.');
 		onDone?.();
 	};

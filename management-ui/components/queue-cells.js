@@ -1,6 +1,6 @@
 // What a queue looks like in any table.
-import { bytes, count, flowing, history, html, items, link, named, number, recordFlow, samplesQuery, seedFlow, short, signedRate, usePoll, VHOST } from '../lib.js';
-import { Tags } from './card.js';
+import { bytes, count, flowing, history, html, items, link, named, number, plain, recordFlow, samplesQuery, seedFlow, short, signedRate, usePoll, VHOST } from '../lib.js';
+import { inVhost, Tags } from './card.js';
 import { Live } from './facts.js';
 import { Spark } from './spark.js';
 
@@ -39,10 +39,10 @@ const OFF = { prio: 3, off: true };
 
 /** All columns of queues. */
 export const QUEUE_COLUMNS = [
-	named('Queue', (q) => html`<a href=${queueLink(q)}>${q.name}</a>`),
+	named('Queue', (q) => html`<a href=${queueLink(q)}>${q.name}</a>${inVhost(q)}`),
 	VHOST,
 	{ key: 'features', label: 'Features', prio: 3, draw: (q) => html`<${Features} q=${q} />` },
-	{ key: 'state', label: 'State', sort: 'state', ...OFF },
+	plain('state', 'State', OFF),
 	number('ready', 'Ready', 'messages_ready', short),
 	number('unacked', 'Unacked', 'messages_unacknowledged', short, { prio: 2, title: 'Delivered, not yet acknowledged' }),
 	number('messages', 'Depth', 'messages', (n) => html`<${Live} value=${short(n)} />`, { prio: 2, off: true }),

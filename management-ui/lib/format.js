@@ -61,13 +61,15 @@ const rateAt = (of) => `message_stats.${of}_details.rate`;
 /** Messages a second. @param {string} of e.g. `publish` */
 export const rateOf = (object, of) => pick(object, rateAt(of)) ?? 0;
 
+/** A column of what a row has under a name, sorted by it. */
+export const plain = (key, label, more) => ({ key, label, sort: key, ...more });
 /** A column of numbers. `at`: where a row has it. */
 export const number = (key, label, at, show = count, more = {}) => ({ key, label, num: true, sort: at, draw: (row) => show(pick(row, at)), ...more });
 /** Messages a second, as a column. */
 export const flowing = (key, label, of, more) => number(key, label, rateAt(of), (n) => rate(n ?? 0), more);
 /** The column that says which one a row is, and leads there. */
-export const named = (label, draw, key = 'name') => ({ key, label, sort: key, class: 'name', draw });
-export const VHOST = { key: 'vhost', label: 'Virtual host', sort: 'vhost', prio: 3, off: true };
+export const named = (label, draw, key = 'name') => plain(key, label, { class: 'name', draw });
+export const VHOST = plain('vhost', 'Virtual host', { prio: 3, off: true });
 
 /** The rows of a page, if it is there. */
 export const items = (page) => page?.items ?? [];

@@ -1,7 +1,7 @@
 // Places a topology in columns: exchanges by their distance from what publishes to them, queues last.
 
 export const NODE = { width: 184, height: 28 };
-const GAP = { x: 144, y: 12 };
+const GAP = { x: 176, y: 12 };
 const SWEEPS = 4;
 
 /** @type {LayOut} */

@@ -1,4 +1,4 @@
-import { bytes, count, Empty, Head, html, link, List, named, number, publishSnippet, Time, useOfVhost, VHOST } from '../ui.js';
+import { bytes, count, Empty, Head, html, link, List, named, number, plain, publishSnippet, Time, useOfVhost, VHOST } from '../ui.js';
 
 const STATE = ({ blocked: 'bad', blocking: 'warn', flow: 'warn', closing: 'warn' });
 
@@ -11,9 +11,9 @@ const throughput = (n) => (typeof n === 'number' ? `${bytes(n)}/s` : '–');
 
 const COLUMNS = [
 	named('Connection', (c) => html`<a href=${link(['connection', c.name])}>${connectionTitle(c)}</a>`),
-	{ key: 'user', label: 'User', sort: 'user' },
+	plain('user', 'User'),
 	VHOST,
-	{ key: 'state', label: 'State', sort: 'state', draw: (c) => html`<${State} state=${c.state} />` },
+	plain('state', 'State', { draw: (c) => html`<${State} state=${c.state} />` }),
 	{ key: 'tls', label: 'TLS', sort: 'ssl', prio: 3, draw: (c) => (c.ssl ? c.ssl_protocol ?? 'yes' : 'no') },
 	{ key: 'client', label: 'Client', prio: 3, draw: client },
 	number('channels', 'Channels', 'channels', count, { prio: 2 }),

@@ -1,4 +1,4 @@
-import { call, Card, confirm, count, get, Head, html, isAdministrator, path, plural, post, Problem, Table, useSignal, useState, vhost } from '../ui.js';
+import { call, Card, confirm, count, get, Head, html, isAdministrator, path, plain, plural, post, Problem, Table, useSignal, useState, vhost } from '../ui.js';
 
 const ROWS_MAX = 500;
 
@@ -11,7 +11,7 @@ function download(name, what) {
 
 const COLUMNS = [
 	{ key: 'what', label: '', draw: (d) => html`<span class="tag ${d.reason ? 'bad' : ''}">${d.reason ? 'refused' : 'new or changed'}</span>` },
-	{ key: 'kind', label: 'Kind', sort: 'kind', draw: (d) => d.kind },
+	plain('kind', 'Kind'),
 	{ key: 'name', label: 'Name', class: 'name', draw: (d) => html`${d.name} ${d.vhost && html`<span class="muted">in ${d.vhost}</span>`}${d.reason && html`<div class="bad">${d.reason}</div>`}` },
 ];
 

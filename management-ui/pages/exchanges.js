@@ -1,9 +1,9 @@
-import { count, DeclareHead, DURABLE, Empty, exchangeName, html, link, List, named, number, Tags, usePoll, useWithin, VHOST } from '../ui.js';
+import { count, DeclareHead, DURABLE, Empty, exchangeName, html, inVhost, link, List, named, number, plain, Tags, usePoll, useWithin, VHOST } from '../ui.js';
 
 const COLUMNS = [
-	named('Exchange', (x) => html`<a href=${link(['exchange', x.vhost, x.name])}>${exchangeName(x.name)}</a>`),
+	named('Exchange', (x) => html`<a href=${link(['exchange', x.vhost, x.name])}>${exchangeName(x.name)}</a>${inVhost(x)}`),
 	VHOST,
-	{ key: 'type', label: 'Type', sort: 'type' },
+	plain('type', 'Type'),
 	{ key: 'features', label: 'Features', prio: 2, draw: (x) => html`<${Tags} of=${[!x.durable && 'transient', x.auto_delete && 'auto-delete', x.internal && 'internal', x.arguments?.['alternate-exchange'] && 'alternate', x.policy]} />` },
 	number('delayed', 'Delayed', 'messages_delayed', (n) => (n === undefined ? '' : count(n)), { title: 'Messages that wait for their time' }),
 ];

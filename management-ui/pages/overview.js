@@ -82,7 +82,7 @@ export default function Overview() {
 		<${Flow} ...${flow} />
 		<div class="two">
 			<${Top} title="Busiest queues" of=${busiest} sort=${BUSY} rows=${flowing} columns=${BUSY_COLUMNS}
-				none=${html`<${Empty} title="Nothing flows right now" code=${bare && publishSnippet('', 'hello')}>${bare ? 'There is no queue yet. This declares one and publishes to it:' : 'Queues appear here while messages are published or delivered.'}<//>`} />
+				none=${html`<${Empty} title="Nothing flows right now" code=${bare && publishSnippet('', 'hello')}>${bare ? 'There is no queue yet. This declares one and publishes to it:' : 'Queues appear here while messages flow.'}<//>`} />
 			<${Top} title="Growing and deep queues" of=${deepest} sort="messages" rows=${waiting} columns=${DEEP_COLUMNS} none=${html`<${Empty} title="Nothing waits">No queue holds a message.<//>`} />
 		</div>
 		<${Card} label="Totals">${o ? html`<${Facts} facts=${[

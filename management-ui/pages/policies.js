@@ -1,4 +1,4 @@
-import { acts, Asks, capital, Card, coded, count, del, Empty, FormDialog, Head, html, Icon, isAdministrator, meaning, NAME, named, number, parseArguments, path, put, Rows, toast, usePoll, useState, useVhostField, useWithin, VHOST, written } from '../ui.js';
+import { acts, Asks, capital, Card, coded, count, del, Empty, FormDialog, Head, html, Icon, isAdministrator, meaning, NAME, named, number, parseArguments, path, plain, put, Rows, toast, usePoll, useState, useVhostField, useWithin, VHOST, written } from '../ui.js';
 
 const asLines = (definition) => Object.entries(definition ?? {}).map(([k, v]) => `${k}=${written(v)}`).join('\n');
 
@@ -26,7 +26,7 @@ function Kept({ kind, title, one, why, of, at, columns, fields, body, loses, may
 const POLICY_COLUMNS = [
 	VHOST,
 	coded('pattern', 'Pattern'),
-	{ key: 'apply-to', label: 'Applies to', sort: 'apply-to', prio: 2 },
+	plain('apply-to', 'Applies to', { prio: 2 }),
 	number('priority', 'Priority', 'priority', count, { prio: 2 }),
 	{ key: 'definition', label: 'Sets', draw: (p) => Object.entries(p.definition).map(([k, v]) => html`<div key=${k} title=${meaning(k, v)}><code>${k}=${written(v)}</code></div>`) },
 ];
@@ -62,5 +62,5 @@ export default function Policies() {
 		<${Ruling} kind="operator-policies" title="Operator policies" one="operator policy" mayEdit=${isAdministrator()} why="An operator policy sets limits that users cannot exceed, whatever they declare." />
 		<${Kept} kind="global-parameters" title="Global parameters" one="global parameter" of=${parameters} at=${(p) => path(p.name)} fields=${parameterFields} body=${(v) => ({ value: json(v.value) })} loses=${(p) => `Whoever reads ${p.name} no longer finds it.`}
 			columns=${[{ key: 'value', label: 'Value', draw: (p) => html`<code>${JSON.stringify(p.value)}</code>` }]}
-			why="Values that tools keep with the broker, for all virtual hosts; definitions carry them." />`;
+			why="Values that tools keep with the broker; definitions carry them." />`;
 }

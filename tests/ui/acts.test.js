@@ -228,6 +228,12 @@ describe('acts', () => {
     await dialog().getByRole('button', { name: 'Add' }).click();
     await eventually('it is chosen', async () => (await page.locator('select[aria-label="Virtual host"]').inputValue({ timeout: 500 }).catch(() => '')) === 'ui-test-vhost');
     await page.goto(`${URL_BASE}/#/vhosts`);
+    // Where lists show several, what is of the same name is told apart.
+    await page.getByLabel('Virtual host', { exact: true }).selectOption('');
+    await page.goto(`${URL_BASE}/#/exchanges?name=amq.direct`);
+    await page.getByRole('row', { name: 'amq.direct in ui-test-vhost' }).waitFor();
+    assert.equal(await page.getByRole('row', { name: /^amq\.direct/ }).count(), 2);
+    await page.goto(`${URL_BASE}/#/vhosts`);
     await page.getByRole('button', { name: 'Delete ui-test-vhost' }).click();
     await dialog().getByRole('textbox').fill('ui-test-vhost');
     await dialog().getByRole('button', { name: 'Delete' }).click();

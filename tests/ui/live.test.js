@@ -43,6 +43,11 @@ test('charts go back an hour, eight, and a day, and show what the broker remembe
   assert.equal(await page.getByRole('button', { name: '24 h' }).getAttribute('aria-pressed'), 'true', 'the choice outlives a reload');
   await page.getByRole('button', { name: '10 min' }).click();
   await page.getByRole('img', { name: /Message rates, now: In \d/ }).waitFor();
+  // Pointing at a line tells when, and how much it was then.
+  const legend = page.locator('.chart', { hasText: 'Message rates' }).locator('.legend');
+  assert.equal(await legend.getByText(/^\d\d:\d\d:\d\d$/).count(), 0);
+  await page.locator('.u-over').first().hover();
+  await legend.getByText(/^\d\d:\d\d:\d\d$/).waitFor();
   await page.context().close();
 });
 

@@ -11,8 +11,7 @@ await Promise.all(Object.entries(SHOTS).map(async ([name, [colorScheme, hash]]) 
   const page = await open(browser, { colorScheme, viewport: { width: 1280, height: 860 } });
   await logIn(page, hash);
   await page.waitForTimeout(WAIT_MS);
-  if (name === 'delayed') await page.mouse.wheel(0, 380);
-  await page.waitForTimeout(300);
+  await page.mouse.move(0, 0);
   const png = await page.screenshot();
   await page.goto('about:blank');
   const webp = await page.evaluate(async (data) => {
@@ -21,7 +20,7 @@ await Promise.all(Object.entries(SHOTS).map(async ([name, [colorScheme, hash]]) 
     await image.decode();
     const canvas = new OffscreenCanvas(image.width, image.height);
     canvas.getContext('2d').drawImage(image, 0, 0);
-    const blob = await canvas.convertToBlob({ type: 'image/webp', quality: 0.9 });
+    const blob = await canvas.convertToBlob({ type: 'image/webp', quality: 0.8 });
     return [...new Uint8Array(await blob.arrayBuffer())];
   }, `data:image/png;base64,${png.toString('base64')}`);
   await writeFile(`${process.argv[2] ?? '.'}/${name}.webp`, Buffer.from(webp));

@@ -70,7 +70,7 @@ for (let i = 0; i < 60; i++) out.publish('shop.later', 'reminder.cart', body({ i
 
 let tick = 0;
 const flow = every(50, () => {
-  const wave = 8 + Math.round(4 * Math.sin(tick / 60));
+  const wave = 8 + Math.round(4 * Math.sin(tick / 600));
   for (let i = 0; i < wave; i++) out.publish('shop', i % 3 ? 'order.new' : 'order.changed', body({ id: tick * 10 + i }), persistent);
   if (tick % 2 === 0) out.publish('shop', 'stock.count', body({}), persistent);
   if (tick % 2 === 0) out.publish('shop', 'stock.count', body({}), persistent);
