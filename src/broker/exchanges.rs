@@ -169,9 +169,12 @@ impl Broker {
         )))
     }
 
-    /// What the exchange did besides routing ends; its delayed messages go. `true`: it had a place for those.
+    /// What the exchange did besides routing ends, and its counts; its delayed messages go. `true`: it had a place for those.
     pub(super) fn close_features(&self, vhost: &Vhost, exchange: &str) -> bool {
-        let features = vhost.topology.write().features.remove(exchange.as_bytes());
+        let mut topology = vhost.topology.write();
+        topology.stats.remove(exchange.as_bytes());
+        let features = topology.features.remove(exchange.as_bytes());
+        drop(topology);
         let Some(holder) = features.and_then(|features| features.holder) else { return false };
         let mut turn = Turn::at((self.environment().clock)());
         holder.close(&mut turn);

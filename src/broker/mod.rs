@@ -21,6 +21,7 @@ mod deduplication;
 pub mod definitions;
 pub mod delay;
 mod exchange_features;
+pub mod exchange_stats;
 pub mod exchanges;
 mod futility;
 pub mod global_parameters;

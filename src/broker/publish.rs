@@ -10,11 +10,12 @@ use std::sync::atomic::Ordering;
 
 use leveret_exchanges::{Envelope, ExchangeId, Origin, RouteError, RouteInfo, Scratch};
 use leveret_queues::{Message, Millis};
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashMap;
 
 use super::attributes::{MessageAttributes, held_until};
 use super::broker::Broker;
 use super::copies;
+use super::exchange_stats::{Counts, ExchangeStats};
 use super::holder::Holder;
 use super::message_sizes::Tally;
 use super::names::{ExchangeName, VhostName};
@@ -54,6 +55,7 @@ pub enum Fate {
 struct Route {
     queues: Box<[Arc<QueueHandle>]>,
     durable: usize,
+    stats: Arc<ExchangeStats>,
 }
 
 struct Group {
@@ -65,7 +67,8 @@ struct Group {
 #[derive(Default)]
 pub struct Publisher {
     routes: FxHashMap<Box<[u8]>, Arc<Route>>,
-    permitted: FxHashSet<Box<[u8]>>,
+    /// Exchanges that may be published to, with their counts.
+    permitted: FxHashMap<Box<[u8]>, Arc<ExchangeStats>>,
     /// What the cache was filled under: the vhost's generation and the users' revision.
     valid_for: (u64, u64),
     last: Option<Arc<Route>>,
@@ -74,6 +77,7 @@ pub struct Publisher {
     batch: Vec<Option<Message>>,
     fates: Vec<Fate>,
     groups: Vec<Group>,
+    counts: Counts,
     spare: Vec<Vec<Member>>,
     refused: Vec<u32>,
 }
@@ -186,6 +190,7 @@ impl Publisher {
         }
         vhost.stats.published.fetch_add(self.fates.len() as u64, Ordering::Relaxed);
         vhost.stats.sizes.count(&sizes);
+        self.counts.settle();
         for group in self.groups.drain(..) {
             group.queue.publish(turn, &mut self.batch, &group.members, &mut self.refused);
             let mut members = group.members;
@@ -228,7 +233,7 @@ impl Publisher {
         if copies.is_none() && self.known_route(message).is_some() {
             return Ok(());
         }
-        self.permit(&vhost.name, rights, message.exchange())?;
+        self.permit(vhost, rights, message.exchange())?;
         let name = String::from_utf8_lossy(message.exchange());
         let found = match vhost.topology.read().router.exchange(&name) {
             None => Err(RouteError::NoSuchExchange),
@@ -257,6 +262,7 @@ impl Publisher {
         if let Some(route) = known {
             total = route.queues.len();
             durable = route.durable;
+            self.counts.add(&route.stats, total);
             first_group = (total == 1).then(|| self.group_of(&route.queues[0]));
             if total > 1 {
                 for queue in &route.queues {
@@ -265,7 +271,7 @@ impl Publisher {
                 }
             }
         } else {
-            self.permit(&vhost.name, rights, message.exchange())?;
+            let stats = self.permit(vhost, rights, message.exchange())?;
             let more = copies.iter().flat_map(|copies| copies.keys.iter().map(Vec::as_slice));
             let keys = std::iter::once(message.routing_key()).chain(more);
             vhost.check_topics(rights, Access::Write, &String::from_utf8_lossy(message.exchange()), keys)?;
@@ -308,6 +314,7 @@ impl Publisher {
             settled = routed.duplicate || !routed.holders.is_empty();
             total = queues.len();
             durable = queues.iter().filter(|queue| queue.durable()).count();
+            self.counts.add(&stats, total);
             if let Some(without) = copies.and_then(|copies| copies.without_bcc) {
                 message = without;
             }
@@ -319,7 +326,7 @@ impl Publisher {
                 }
             }
             if routed.cacheable {
-                self.remember(&message, queues, durable);
+                self.remember(&message, Route { queues: queues.into(), durable, stats });
             }
         }
         if total == 0 {
@@ -371,27 +378,32 @@ impl Publisher {
         Some(route)
     }
 
-    fn remember(&mut self, message: &Message, queues: Vec<Arc<QueueHandle>>, durable: usize) {
+    fn remember(&mut self, message: &Message, route: Route) {
         if self.routes.len() >= CACHED_ROUTES_MAX {
             self.routes.clear();
         }
         write_key(&mut self.key, message);
-        let route = Arc::new(Route { queues: queues.into(), durable });
-        self.routes.insert(self.key.as_slice().into(), route);
+        self.routes.insert(self.key.as_slice().into(), Arc::new(route));
     }
 
-    fn permit(&mut self, vhost: &VhostName, rights: &AccessRights, exchange: &[u8]) -> Result<(), Refusal> {
-        debug_assert_eq!(vhost, &rights.vhost);
-        if self.permitted.contains(exchange) {
-            return Ok(());
+    fn permit(
+        &mut self,
+        vhost: &Vhost,
+        rights: &AccessRights,
+        exchange: &[u8],
+    ) -> Result<Arc<ExchangeStats>, Refusal> {
+        debug_assert_eq!(vhost.name, rights.vhost);
+        if let Some(stats) = self.permitted.get(exchange) {
+            return Ok(Arc::clone(stats));
         }
         let name = ExchangeName::new(&String::from_utf8_lossy(exchange));
         rights.check(Access::Write, &Resource::Exchange(name))?;
         if self.permitted.len() >= CACHED_ROUTES_MAX {
             self.permitted.clear();
         }
-        self.permitted.insert(exchange.into());
-        Ok(())
+        let stats = vhost.stats_for_publish(exchange);
+        self.permitted.insert(exchange.into(), Arc::clone(&stats));
+        Ok(stats)
     }
 }
 

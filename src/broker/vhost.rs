@@ -12,6 +12,7 @@ use slab::Slab;
 use super::configured_limits::{ConfiguredLimits, MAX_CONNECTIONS, MAX_QUEUES};
 use super::deduplication::DeduplicationRule;
 use super::exchange_features::ExchangeFeatures;
+use super::exchange_stats::ExchangeStats;
 use super::holder::Holder;
 use super::message_sizes::MessageSizes;
 use super::names::{ConnectionId, QueueName, VhostName};
@@ -99,6 +100,8 @@ pub(super) struct Topology {
     pub(super) by_name: FxHashMap<QueueName, u32>,
     /// By exchange, for the few that do more than route.
     pub(super) features: FxHashMap<Box<[u8]>, ExchangeFeatures>,
+    /// By exchange, for those that something was published to.
+    pub(super) stats: FxHashMap<Box<[u8]>, Arc<ExchangeStats>>,
 }
 
 impl Topology {

@@ -1,7 +1,7 @@
 //! The shapes of answers (rabbitmq-semantics 3c), and of ours where `RabbitMQ` has none.
 
 use super::node::NOT_COUNTED;
-use super::rates::{BYTE_NAMES, CHURN_NAMES, GLOBAL_NAMES, LENGTH_NAMES, MESSAGE_NAMES};
+use super::rates::{BYTE_NAMES, CHURN_NAMES, EXCHANGE_NAMES, GLOBAL_NAMES, LENGTH_NAMES, MESSAGE_NAMES};
 use super::shape::Kind::{Any, Flag, List, Map, Of, OrNull, Text, Whole};
 use super::shape::Part::{May, MayBeRated, Must, Rated};
 use super::shape::{Kind, RATE, Shape};
@@ -173,9 +173,12 @@ pub(super) static EXCHANGE: Shape = Shape {
         Must("durable auto_delete internal", Flag),
         Must("arguments effective_policy_definition", TABLE),
         Must("policy operator_policy", MAYBE_TEXT),
+        Must("message_stats", Of(&EXCHANGE_STATS)),
         May("messages_delayed", Whole),
     ],
 };
+
+static EXCHANGE_STATS: Shape = Shape { name: "ExchangeStats", parts: &[Rated(&EXCHANGE_NAMES)] };
 
 /// With `disable_stats` the first ones only; consumers are shown of a single one.
 pub(super) static QUEUE: Shape = Shape {

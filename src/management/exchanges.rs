@@ -10,13 +10,15 @@ use super::access::{Login, OneOrAll};
 use super::answer::{self, Query};
 use super::body::{Body, flag, object, yes};
 use super::error::{Refused, Result};
+use super::rates::Snapshot;
 use super::tables::Table;
 use super::{Api, paths, tables};
 use crate::broker::exchanges::ExchangeRequest;
 use crate::broker::listing::exchange_arguments;
 use crate::broker::vhost::Vhost;
 
-fn shown(vhost: &Vhost, exchange: &ExchangeInfo) -> Value {
+fn shown(vhost: &Vhost, snapshot: &Snapshot, exchange: &ExchangeInfo) -> Value {
+    let stats = vhost.exchange_stats(&exchange.name);
     let matched = vhost.policies_of_exchange(&exchange.name);
     let mut shown = json!({
         "name": &*exchange.name,
@@ -29,6 +31,7 @@ fn shown(vhost: &Vhost, exchange: &ExchangeInfo) -> Value {
         "policy": matched.policy.as_ref().map(|policy| &*policy.name),
         "operator_policy": matched.operator.as_ref().map(|policy| &*policy.name),
         "effective_policy_definition": matched.definition(),
+        "message_stats": snapshot.exchange(stats.as_deref()),
     });
     if let Some(holder) = vhost.holder(&exchange.name) {
         shown["messages_delayed"] = holder.count().into();
@@ -37,9 +40,9 @@ fn shown(vhost: &Vhost, exchange: &ExchangeInfo) -> Value {
 }
 
 fn rows(api: &Api, login: &Login, vhost: &OneOrAll) -> Result<Vec<Value>> {
-    let mut rows = Vec::new();
+    let (snapshot, mut rows) = (api.rates.snapshot(), Vec::new());
     for vhost in api.one_or_all(login, vhost)? {
-        rows.extend(vhost.exchanges().iter().map(|exchange| shown(&vhost, exchange)));
+        rows.extend(vhost.exchanges().iter().map(|exchange| shown(&vhost, &snapshot, exchange)));
     }
     Ok(rows)
 }
@@ -64,7 +67,7 @@ pub(super) async fn get(
     let vhost = api.seen(&login, &vhost)?;
     let name = paths::exchange(&name)?;
     let exchange = vhost.exchange(name.as_str()).ok_or_else(|| Refused::not_found("exchange_not_found"))?;
-    answer::one(&query, &shown(&vhost, &exchange))
+    answer::one(&query, &shown(&vhost, &api.rates.snapshot(), &exchange))
 }
 
 fn direct() -> String {

@@ -15,6 +15,7 @@ use super::answer::Query;
 use super::history::{Histories, QueueNumbers, STEP_MS};
 use super::rated::{Numbers, Rated};
 use crate::broker::Broker;
+use crate::broker::exchange_stats::ExchangeStats;
 use crate::broker::listing::QueueView;
 use crate::broker::message_sizes::MessageSizes;
 use crate::broker::names::ConnectionId;
@@ -55,6 +56,9 @@ pub(super) const CHURN_NAMES: [(&str, &str); 7] = [
     ("queue_created", "queue_created_details"),
     ("queue_deleted", "queue_deleted_details"),
 ];
+
+pub(super) const EXCHANGE_NAMES: [(&str, &str); 2] =
+    [("publish_in", "publish_in_details"), ("publish_out", "publish_out_details")];
 
 /// What moved in a queue, or in all of them.
 pub(super) fn messages(stats: &QueueStats) -> Numbers<9> {
@@ -138,6 +142,8 @@ struct Readings {
     /// Queues that nothing has ever moved in, and since when that is known. There may be very many.
     untouched: FxHashMap<QueueId, Millis>,
     connections: FxHashMap<ConnectionId, Reading<2>>,
+    /// Those that something was published to, by [`ExchangeStats::id`].
+    exchanges: FxHashMap<u64, Reading<2>>,
     messages: Option<Reading<9>>,
     lengths: Option<Reading<3>>,
     global: Option<Reading<3>>,
@@ -328,6 +334,13 @@ impl Snapshot {
         }
     }
 
+    /// `None`: nothing was published to it.
+    pub(super) fn exchange(&self, stats: Option<&ExchangeStats>) -> Rated<2> {
+        stats.map_or(Rated::none(&EXCHANGE_NAMES), |stats| {
+            rated(stats.read(), self.0.exchanges.get(&stats.id), &EXCHANGE_NAMES)
+        })
+    }
+
     /// Bytes a second received and sent.
     pub(super) fn connection(&self, id: ConnectionId) -> [f64; 2] {
         self.0.connections.get(&id).map_or([0.0; 2], |reading| reading.rates)
@@ -373,6 +386,10 @@ impl Rates {
         histories.begin(at);
         for vhost in broker.vhosts() {
             totals.count(&vhost.stats);
+            for stats in vhost.all_exchange_stats() {
+                let before = last.exchanges.get(&stats.id).copied();
+                next.exchanges.insert(stats.id, follow(before, stats.read(), seconds));
+            }
             for queue in vhost.queues() {
                 let view = queue.view();
                 totals.add(&view);

@@ -19,6 +19,7 @@ mod schemas;
 mod sessions;
 mod shapes;
 mod slow_clients;
+mod stats;
 mod tools;
 
 use std::net::SocketAddr;

@@ -60,7 +60,8 @@ fn what_tools_read_is_there() {
     );
     check(
         &http.get("/api/exchanges").json[0],
-        "name:s vhost:s type:s durable:b auto_delete:b internal:b arguments:o",
+        "name:s vhost:s type:s durable:b auto_delete:b internal:b arguments:o message_stats.publish_in:n \
+         message_stats.publish_out_details.rate:n",
     );
     check(
         &http.get("/api/bindings").json[0],
