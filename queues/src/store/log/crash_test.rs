@@ -441,6 +441,8 @@ impl Sim {
             );
         };
         self.base = base;
+        // With the index lost, a queue that was empty may be gone already by a later group.
+        self.base.queues.retain(|id, _| recovered.queues.contains_key(id));
         for (id, queue) in &recovered.queues {
             self.next_seq.insert(*id, queue.last_seq.0);
             // The store may know of a queue of whose messages all were left out.
