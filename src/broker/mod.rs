@@ -12,6 +12,7 @@ pub mod batch;
 pub mod bindings;
 #[expect(clippy::module_inception, reason = "the broker is the broker")]
 pub mod broker;
+pub mod channel_stats;
 pub mod configured_limits;
 pub mod consumer;
 mod copies;

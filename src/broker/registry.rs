@@ -15,6 +15,7 @@ use leveret_queues::Millis;
 use parking_lot::Mutex;
 
 use super::arguments::{FieldTable, get, text};
+use super::channel_stats::ChannelStats;
 use super::names::{ConnectionId, UserName, VhostName};
 pub use super::seats::Seat;
 use super::seats::{Kind, Seats};
@@ -223,8 +224,10 @@ pub struct ChannelHandle {
     pub confirm: AtomicBool,
     /// Publishes and acknowledgements wait for a commit.
     pub transactional: AtomicBool,
-    /// Something was published on it.
-    pub published: AtomicBool,
+    /// Tells it from all others that there were.
+    pub id: u64,
+    /// What it did.
+    pub stats: Arc<ChannelStats>,
     churn: Arc<Churn>,
     _seat: Seat,
 }
@@ -300,14 +303,15 @@ impl Registry {
     ) -> Option<Arc<ChannelHandle>> {
         let seat = self.seats.take(user, Kind::Channel, max)?;
         let churn = Arc::clone(&self.churn);
-        churn.channels_opened.fetch_add(1, Ordering::Relaxed);
+        let id = churn.channels_opened.fetch_add(1, Ordering::Relaxed);
         let channel = Arc::new(ChannelHandle {
             number,
             prefetch: AtomicU32::new(0),
             global_prefetch: AtomicU32::new(0),
             confirm: AtomicBool::new(false),
             transactional: AtomicBool::new(false),
-            published: AtomicBool::new(false),
+            id,
+            stats: Arc::default(),
             churn,
             _seat: seat,
         });

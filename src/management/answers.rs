@@ -1,7 +1,9 @@
 //! The shapes of answers (rabbitmq-semantics 3c), and of ours where `RabbitMQ` has none.
 
 use super::node::NOT_COUNTED;
-use super::rates::{BYTE_NAMES, CHURN_NAMES, EXCHANGE_NAMES, GLOBAL_NAMES, LENGTH_NAMES, MESSAGE_NAMES};
+use super::rates::{
+    BYTE_NAMES, CHANNEL_NAMES, CHURN_NAMES, EXCHANGE_NAMES, GLOBAL_NAMES, LENGTH_NAMES, MESSAGE_NAMES,
+};
 use super::shape::Kind::{Any, Flag, List, Map, Of, OrNull, Text, Whole};
 use super::shape::Part::{May, MayBeRated, Must, Rated};
 use super::shape::{Kind, RATE, Shape};
@@ -252,8 +254,12 @@ pub(super) static CHANNEL: Shape = Shape {
         Must("name node user user_who_performed_action vhost state", Text),
         Must("connection_details", Of(&PEER)),
         Must("confirm transactional", Flag),
+        Must("message_stats", Of(&CHANNEL_STATS)),
+        May("idle_since", Text),
     ],
 };
+
+static CHANNEL_STATS: Shape = Shape { name: "ChannelStats", parts: &[Rated(&CHANNEL_NAMES)] };
 
 pub(super) static CONSUMER: Shape = Shape {
     name: "Consumer",

@@ -13,6 +13,7 @@ use super::Api;
 use super::access::{Level, Login, OneOrAll};
 use super::answer::{self, Query};
 use super::error::{Refused, Result};
+use super::queue_row::date;
 use super::rates::Snapshot;
 use super::tables::Table;
 use crate::broker::names::ConnectionId;
@@ -182,10 +183,17 @@ fn consumers(api: &Api) -> HashMap<(ConnectionId, u16), usize> {
     counts
 }
 
-fn channel(api: &Api, connection: &ConnectionHandle, channel: &ChannelHandle, consumers: usize) -> Value {
+fn channel(
+    api: &Api,
+    snapshot: &Snapshot,
+    connection: &ConnectionHandle,
+    channel: &ChannelHandle,
+    consumers: usize,
+) -> Value {
     let facts = &connection.facts;
+    let (messages, still) = snapshot.channel(channel);
     let confirm = channel.confirm.load(Ordering::Relaxed);
-    json!({
+    let mut shown = json!({
         "number": channel.number,
         "name": format!("{} ({})", connection.name, channel.number),
         "connection_details": {
@@ -207,16 +215,21 @@ fn channel(api: &Api, connection: &ConnectionHandle, channel: &ChannelHandle, co
         "messages_unconfirmed": 0,
         "messages_uncommitted": 0,
         "acks_uncommitted": 0,
-    })
+        "message_stats": messages,
+    });
+    if let Some(since) = still {
+        shown["idle_since"] = date(since).into();
+    }
+    shown
 }
 
 fn channel_rows(api: &Api, connections: &[Arc<ConnectionHandle>]) -> Vec<Value> {
-    let consumers = consumers(api);
+    let (consumers, snapshot) = (consumers(api), api.rates.snapshot());
     let mut rows = Vec::new();
     for connection in connections {
         for open in connection.channels() {
             let count = consumers.get(&(connection.facts.id, open.number)).copied().unwrap_or_default();
-            rows.push(channel(api, connection, &open, count));
+            rows.push(channel(api, &snapshot, connection, &open, count));
         }
     }
     rows
@@ -256,5 +269,5 @@ pub(super) async fn get_channel(
     let connection = named(&api, &login, connection).map_err(|_| missing())?;
     let open = connection.channels().into_iter().find(|open| open.number == number).ok_or_else(missing)?;
     let count = consumers(&api).get(&(connection.facts.id, number)).copied().unwrap_or_default();
-    answer::one(&query, &channel(&api, &connection, &open, count))
+    answer::one(&query, &channel(&api, &api.rates.snapshot(), &connection, &open, count))
 }

@@ -203,7 +203,8 @@ fn global(api: &Shared, totals: &Totals, text: &mut Text) {
     let registry = &api.broker.registry;
     let connections = registry.connections();
     let channels: Vec<_> = connections.iter().flat_map(|open| open.channels()).collect();
-    let publishers = channels.iter().filter(|channel| channel.published.load(Ordering::Relaxed)).count();
+    let publishers =
+        channels.iter().filter(|channel| channel.stats.published.load(Ordering::Relaxed) > 0).count();
     text.gauge("rabbitmq_connections", connections.len());
     text.gauge("rabbitmq_channels", channels.len());
     text.gauge("rabbitmq_queues", totals.queues);

@@ -15,12 +15,13 @@ use super::answer::Query;
 use super::history::{Histories, QueueNumbers, STEP_MS};
 use super::rated::{Numbers, Rated};
 use crate::broker::Broker;
+use crate::broker::channel_stats::ChannelStats;
 use crate::broker::exchange_stats::ExchangeStats;
 use crate::broker::listing::QueueView;
 use crate::broker::message_sizes::MessageSizes;
 use crate::broker::names::ConnectionId;
 use crate::broker::queue_handle::QueueStats;
-use crate::broker::registry::Churn;
+use crate::broker::registry::{ChannelHandle, Churn};
 use crate::broker::vhost::VhostStats;
 
 /// Names of the messages counters of queues, and of their details.
@@ -57,6 +58,18 @@ pub(super) const CHURN_NAMES: [(&str, &str); 7] = [
     ("queue_deleted", "queue_deleted_details"),
 ];
 
+pub(super) const CHANNEL_NAMES: [(&str, &str); 10] = [
+    ("publish", "publish_details"),
+    ("confirm", "confirm_details"),
+    ("return_unroutable", "return_unroutable_details"),
+    ("deliver", "deliver_details"),
+    ("deliver_no_ack", "deliver_no_ack_details"),
+    ("get", "get_details"),
+    ("get_no_ack", "get_no_ack_details"),
+    ("deliver_get", "deliver_get_details"),
+    ("redeliver", "redeliver_details"),
+    ("ack", "ack_details"),
+];
 pub(super) const EXCHANGE_NAMES: [(&str, &str); 2] =
     [("publish_in", "publish_in_details"), ("publish_out", "publish_out_details")];
 
@@ -80,6 +93,24 @@ pub(super) fn messages(stats: &QueueStats) -> Numbers<9> {
 pub(super) fn lengths(view: &QueueView) -> Numbers<3> {
     let counts = &view.counts;
     [counts.ready + counts.unacked, counts.ready, counts.unacked]
+}
+
+fn channel(stats: &ChannelStats) -> Numbers<10> {
+    let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
+    let given = [&stats.delivered, &stats.delivered_no_ack, &stats.got, &stats.got_no_ack].map(read);
+    let [delivered, delivered_no_ack, got, got_no_ack] = given;
+    [
+        read(&stats.published),
+        read(&stats.confirmed),
+        read(&stats.returned),
+        delivered,
+        delivered_no_ack,
+        got,
+        got_no_ack,
+        given.iter().sum(),
+        read(&stats.redelivered),
+        read(&stats.acked),
+    ]
 }
 
 fn churn(churn: &Churn) -> Numbers<7> {
@@ -134,6 +165,14 @@ impl QueueReading {
     }
 }
 
+/// What is known of one channel.
+#[derive(Clone, Copy, Debug)]
+struct ChannelReading {
+    messages: Reading<10>,
+    /// Since when nothing has moved.
+    still: Millis,
+}
+
 /// The last reading of everything.
 #[derive(Default)]
 struct Readings {
@@ -142,6 +181,8 @@ struct Readings {
     /// Queues that nothing has ever moved in, and since when that is known. There may be very many.
     untouched: FxHashMap<QueueId, Millis>,
     connections: FxHashMap<ConnectionId, Reading<2>>,
+    /// By [`ChannelHandle::id`].
+    channels: FxHashMap<u64, ChannelReading>,
     /// Those that something was published to, by [`ExchangeStats::id`].
     exchanges: FxHashMap<u64, Reading<2>>,
     messages: Option<Reading<9>>,
@@ -334,6 +375,16 @@ impl Snapshot {
         }
     }
 
+    /// What a channel did, and since when nothing has moved on it, if nothing does.
+    pub(super) fn channel(&self, handle: &ChannelHandle) -> (Rated<10>, Option<Millis>) {
+        let (now, reading) = (channel(&handle.stats), self.0.channels.get(&handle.id));
+        let still = reading.filter(|reading| reading.still < self.0.at && reading.messages.last == now);
+        (
+            rated(now, reading.map(|reading| &reading.messages), &CHANNEL_NAMES),
+            still.map(|reading| reading.still),
+        )
+    }
+
     /// `None`: nothing was published to it.
     pub(super) fn exchange(&self, stats: Option<&ExchangeStats>) -> Rated<2> {
         stats.map_or(Rated::none(&EXCHANGE_NAMES), |stats| {
@@ -436,6 +487,12 @@ impl Rates {
                 .get(&connection.facts.id)
                 .map_or_else(|| Reading::first(bytes), |before| before.next(bytes, seconds));
             next.connections.insert(connection.facts.id, reading);
+            for open in connection.channels() {
+                let (before, now) = (last.channels.get(&open.id), channel(&open.stats));
+                let still = before.filter(|before| before.messages.last == now).map(|before| before.still);
+                let messages = follow(before.map(|before| before.messages), now, seconds);
+                next.channels.insert(open.id, ChannelReading { messages, still: still.unwrap_or(at) });
+            }
         }
         next.messages = Some(follow(last.messages, totals.message_numbers(), seconds));
         next.lengths = Some(follow(last.lengths, [totals.messages, totals.ready, totals.unacked], seconds));

@@ -7,6 +7,7 @@ use super::connection::Connection;
 use super::error::{AmqpError, MethodId, ReplyCode};
 use super::transaction::How;
 use super::unacked::{AckSet, UnknownTag};
+use crate::broker::channel_stats;
 
 const ACK: MethodId = MethodId(60, 80);
 
@@ -38,7 +39,14 @@ impl Connection {
         }
         by_queue(&mut acked, |queue, tokens| queue.settle(&mut self.turn, tokens));
         self.acked = acked;
+        self.count_acked(number, count);
         self.credit(number, count);
+    }
+
+    pub(super) fn count_acked(&self, number: u16, count: usize) {
+        if let Some(open) = self.channels.get(&number) {
+            channel_stats::add(&open.handle.stats.acked, count as u64);
+        }
     }
 
     /// The channel-wide limit has room for `count` more: consumers that waited for it go on.

@@ -236,7 +236,7 @@ impl Connection {
             Ok(handle) => handle,
             Err(refusal) => return self.fail(&refused(&refusal, id)),
         };
-        let incarnation = self.outbox.open_channel(number);
+        let incarnation = self.outbox.open_channel(number, Arc::clone(&handle.stats));
         self.channels.insert(number, Channel::new(number, incarnation, handle));
         let ok = channel::AMQPMethod::OpenOk(channel::OpenOk {});
         self.send(number, &AMQPClass::Channel(ok));

@@ -20,6 +20,7 @@ use rustc_hash::FxHashMap;
 
 use super::error::ReplyCode;
 use super::unacked::{AckSet, ChannelOut, Unacked, UnknownTag};
+use crate::broker::channel_stats::{self, ChannelStats};
 use crate::broker::consumer::{Consumer, Sink};
 use crate::broker::names::ConsumerTag;
 use crate::broker::queue_handle::QueueHandle;
@@ -233,6 +234,9 @@ impl Outbox {
         let frame_max = state.frame_max;
         let out = state.channels.get_mut(&channel)?;
         let tag = out.deliver(queue, delivery.token);
+        let did = &out.stats;
+        channel_stats::add(if delivery.token.is_some() { &did.got } else { &did.got_no_ack }, 1);
+        channel_stats::add(&did.redelivered, delivery.redelivered.into());
         if state.closed {
             return None;
         }
@@ -252,12 +256,13 @@ impl Outbox {
         state.writer.take()
     }
 
-    /// A channel begins. The number returned tells it from others that had or will have its number.
-    pub fn open_channel(&self, channel: u16) -> u64 {
+    /// A channel begins, which counts in `counts`. The number returned tells it from others that had or will
+    /// have its number.
+    pub fn open_channel(&self, channel: u16, counts: Arc<ChannelStats>) -> u64 {
         let mut state = self.state.lock();
         state.next_incarnation += 1;
         let incarnation = state.next_incarnation;
-        state.channels.insert(channel, ChannelOut::new(incarnation));
+        state.channels.insert(channel, ChannelOut::new(incarnation, counts));
         incarnation
     }
 
@@ -306,6 +311,7 @@ impl Outbox {
         let before = state.waiting.frames.len();
         if ok {
             self.traffic.confirmed.fetch_add(confirmed, Ordering::Relaxed);
+            channel_stats::add(&out.stats.confirmed, confirmed);
             hot_out::ack(&mut state.waiting.frames, channel, upto, multiple);
         } else {
             hot_out::nack(&mut state.waiting.frames, channel, upto, multiple, false);
@@ -477,8 +483,10 @@ impl Sink for Outbox {
             return None;
         };
         let silent = out.muted || state.closed;
+        let (count, mut redelivered) = (batch.len() as u64, 0);
         for delivery in batch.drain(..) {
             let tag = out.deliver(&consumer.queue, delivery.token);
+            redelivered += u64::from(delivery.redelivered);
             let cost = delivery.message.body_len() + DELIVERY_OVERHEAD_BYTES;
             if silent {
                 self.queued.fetch_sub(cost, Ordering::Relaxed);
@@ -498,6 +506,9 @@ impl Sink for Outbox {
             hot_out::deliver_head(frames, consumer.channel, &method, &content(message));
             put_body(&mut state.waiting, consumer.channel, message, frame_max);
         }
+        let did = &out.stats;
+        channel_stats::add(if consumer.no_ack { &did.delivered_no_ack } else { &did.delivered }, count);
+        channel_stats::add(&did.redelivered, redelivered);
         state.writer.take()
     }
 

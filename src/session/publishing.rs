@@ -8,6 +8,7 @@ use super::connection::Connection;
 use super::content::PUBLISH;
 use super::error::refused;
 use super::handshake::capability;
+use crate::broker::channel_stats;
 use crate::broker::publish::Fate;
 use crate::wire::method::{connection, short_string};
 
@@ -46,14 +47,12 @@ impl Connection {
         let stored = self.turn.appended;
         self.turn.appended |= appended_before;
         let Some(open) = self.channels.get_mut(&number) else { return };
-        if !open.handle.published.load(Ordering::Relaxed) {
-            open.handle.published.store(true, Ordering::Relaxed);
-        }
+        channel_stats::add(&open.handle.stats.published, fates.len() as u64);
         let mut next = open.confirms.as_ref().map(|confirms| confirms.next);
         if next.is_some() {
             vhost.stats.published_confirm.fetch_add(fates.len() as u64, Ordering::Relaxed);
         }
-        let mut last_accepted = None;
+        let (mut last_accepted, mut returned) = (None, 0);
         for fate in fates.drain(..) {
             let tag = next;
             next = next.map(|tag| tag + 1);
@@ -64,6 +63,7 @@ impl Connection {
                     continue;
                 }
                 (Fate::Returned(message), _) => {
+                    returned += 1;
                     let writer = self.outbox.put_return(number, &message);
                     self.turn.owe_wake(writer);
                 }
@@ -71,6 +71,7 @@ impl Connection {
             }
             last_accepted = tag;
         }
+        channel_stats::add(&open.handle.stats.returned, returned);
         if let (Some(confirms), Some(next)) = (&mut open.confirms, next) {
             confirms.next = next;
             if let Some(upto) = last_accepted {

@@ -17,6 +17,7 @@ use super::content::{Outgoing, PUBLISH};
 use super::error::{AmqpError, MethodId, ReplyCode, refused};
 use super::outbox::Outbox;
 use super::unacked::Unacked;
+use crate::broker::channel_stats;
 use crate::broker::publish::{Fate, Incoming};
 use crate::broker::refusal::Refusal;
 use crate::wire::method::{AMQPClass, tx};
@@ -161,14 +162,20 @@ impl Connection {
             });
             let (fates, refusal) =
                 self.publisher.publish(&self.broker, vhost, rights, &mut self.turn, incoming);
+            let (carried_out, mut returned) = (fates.len() as u64, 0);
             for fate in fates.drain(..) {
                 match fate {
                     Fate::Accepted => {}
                     Fate::Refused => complete = false,
                     Fate::Returned(message) => {
+                        returned += 1;
                         self.turn.owe_wake(self.outbox.put_return(number, &message));
                     }
                 }
+            }
+            if let Some(open) = self.channels.get(&number) {
+                channel_stats::add(&open.handle.stats.published, carried_out);
+                channel_stats::add(&open.handle.stats.returned, returned);
             }
             if let Some(refusal) = refusal {
                 return Err(refusal);
@@ -187,6 +194,9 @@ impl Connection {
             run.push(unacked);
             while let Some((_, unacked)) = settles.next_if(|(next, _)| *next == how) {
                 run.push(unacked);
+            }
+            if how == How::Ack {
+                self.count_acked(number, run.len());
             }
             by_queue(&mut run, |queue, tokens| match how {
                 How::Ack => queue.settle(&mut self.turn, tokens),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use leveret_queues::QueueId;
 use leveret_queues::queue::Token;
 
+use crate::broker::channel_stats::ChannelStats;
 use crate::broker::queue_handle::QueueHandle;
 
 /// What an acknowledgement names.
@@ -57,6 +58,7 @@ pub(super) struct ChannelOut {
     pub(super) muted: bool,
     /// The highest publish that was confirmed.
     pub(super) confirmed: u64,
+    pub(super) stats: Arc<ChannelStats>,
     next_tag: u64,
     /// By tag. Settled ones in the middle are left as `None` until they reach the front or are
     /// more than half of all.
@@ -65,8 +67,16 @@ pub(super) struct ChannelOut {
 }
 
 impl ChannelOut {
-    pub(super) fn new(incarnation: u64) -> Self {
-        Self { incarnation, muted: false, confirmed: 0, next_tag: 1, out: VecDeque::new(), settled_inside: 0 }
+    pub(super) fn new(incarnation: u64, stats: Arc<ChannelStats>) -> Self {
+        Self {
+            incarnation,
+            muted: false,
+            confirmed: 0,
+            stats,
+            next_tag: 1,
+            out: VecDeque::new(),
+            settled_inside: 0,
+        }
     }
 
     /// Gives the next delivery its tag; with a token it waits for an acknowledgement.

@@ -76,7 +76,8 @@ fn what_tools_read_is_there() {
     check(
         &http.get("/api/channels").json[0],
         "number:n name:s connection_details.name:s vhost:s state:s consumer_count:n confirm:b prefetch_count:n \
-         messages_unacknowledged:n messages_unconfirmed:n user:s node:s transactional:b",
+         messages_unacknowledged:n messages_unconfirmed:n user:s node:s transactional:b message_stats.publish:n \
+         message_stats.deliver_get_details.rate:n",
     );
     check(
         &http.get("/api/consumers").json[0],

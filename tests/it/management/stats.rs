@@ -1,6 +1,6 @@
 //! What exchanges and channels count.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Http;
 use crate::harness::Broker;
@@ -92,22 +92,103 @@ fn what_is_published_over_http_and_in_transactions_counts_at_its_exchange() {
     assert_eq!(counted(&http, "amq.topic"), [2, 2]);
 }
 
+/// The counts of a channel of the only connection, but for those that are 0.
+fn done_on(http: &Http, number: u64) -> Value {
+    let channels = http.get("/api/channels").is(200).json;
+    let channel = channels.as_array().expect("rows").iter().find(|row| row["number"] == number);
+    let stats = channel.expect("the channel")["message_stats"].as_object().expect("counts");
+    assert_eq!(stats.keys().filter(|name| !name.ends_with("_details")).count(), 10);
+    stats.iter().filter(|(_, value)| value.as_u64().is_some_and(|count| count > 0)).map(owned).collect()
+}
+
+fn owned((name, value): (&String, &Value)) -> (String, Value) {
+    (name.clone(), value.clone())
+}
+
 #[test]
-fn rates_of_an_exchange_rise_with_traffic_and_fall_with_its_end() {
+fn channels_count_what_is_published_delivered_and_acknowledged_on_them() {
+    let broker = Broker::new();
+    let http = Http::of(&broker);
+    let mut client = broker.client();
+    client.open_channel(2);
+    client.open_channel(3);
+    client.confirms();
+    client.declare("queue=q");
+    assert_eq!(done_on(&http, 1), json!({}));
+    for _ in 0..3 {
+        client.publish_confirmed("routing_key=q", "", "x");
+    }
+    client.publish("routing_key=none mandatory", "x");
+    client.hear("basic.return");
+    client.hear("basic.ack");
+    assert_eq!(done_on(&http, 1), json!({ "publish": 4, "confirm": 4, "return_unroutable": 1 }));
+
+    client.ask("2 basic.get queue=q", "2 basic.get-ok");
+    client.say("2 basic.reject delivery_tag=1 requeue");
+    client.ask("2 basic.get queue=q no_ack", "2 basic.get-ok redelivered=1");
+    let seen = json!({ "get": 1, "get_no_ack": 1, "deliver_get": 2, "redeliver": 1 });
+    assert_eq!(done_on(&http, 2), seen);
+    client.ask("2 basic.consume queue=q consumer_tag=t", "2 basic.consume-ok");
+    for tag in [3, 4] {
+        client.hear(&format!("2 basic.deliver delivery_tag={tag}"));
+    }
+    client.say("2 basic.ack delivery_tag=4 multiple");
+    client.ask("2 basic.cancel consumer_tag=t", "2 basic.cancel-ok");
+    client.ask("2 basic.consume queue=q consumer_tag=t no_ack", "2 basic.consume-ok");
+    client.publish("routing_key=q", "x");
+    client.hear("2 basic.deliver delivery_tag=5");
+    client.hear("basic.ack");
+    assert_eq!(
+        done_on(&http, 2),
+        json!({
+            "get": 1, "get_no_ack": 1, "deliver": 2, "deliver_no_ack": 1, "deliver_get": 5, "redeliver": 1, "ack": 2,
+        })
+    );
+    assert_eq!(done_on(&http, 1), json!({ "publish": 5, "confirm": 5, "return_unroutable": 1 }));
+
+    client.ask("2 basic.cancel consumer_tag=t", "2 basic.cancel-ok");
+    client.publish_confirmed("routing_key=q", "", "x");
+    client.ask("3 tx.select", "3 tx.select-ok");
+    client.ask("3 basic.get queue=q", "3 basic.get-ok");
+    client.say("3 basic.ack delivery_tag=1");
+    let publish = client.publish_bytes(3, "routing_key=none mandatory", "", b"x");
+    client.bytes(&publish);
+    client.ask("3 basic.qos prefetch_count=1", "3 basic.qos-ok");
+    assert_eq!(done_on(&http, 3), json!({ "get": 1, "deliver_get": 1 }));
+    client.say("3 tx.commit");
+    client.hear("3 basic.return");
+    client.hear("3 tx.commit-ok");
+    let committed = json!({ "get": 1, "deliver_get": 1, "ack": 1, "publish": 1, "return_unroutable": 1 });
+    assert_eq!(done_on(&http, 3), committed);
+
+    // A new channel of the same number begins anew.
+    client.ask("3 channel.close", "3 channel.close-ok");
+    client.open_channel(3);
+    assert_eq!(done_on(&http, 3), json!({}));
+}
+
+#[test]
+fn rates_rise_with_traffic_and_fall_with_its_end() {
     let broker = Broker::new();
     let http = Http::of(&broker);
     let mut client = broker.client();
     client.declare("queue=q");
+    let exchange = || http.get("/api/exchanges/%2F/amq.default").json;
+    let channel = || http.get("/api/channels").json[0].clone();
+    let rate = |of: &Value, name: &str| of["message_stats"][name]["rate"].as_f64().expect("a rate");
     let rates = || {
-        let exchange = http.get("/api/exchanges/%2F/amq.default").json;
-        let rate = |name: &str| exchange["message_stats"][name]["rate"].as_f64().expect("a rate");
-        [rate("publish_in_details"), rate("publish_out_details")]
+        let exchange = exchange();
+        let [published_in, published_out] = ["publish_in_details", "publish_out_details"];
+        [rate(&exchange, published_in), rate(&exchange, published_out), rate(&channel(), "publish_details")]
     };
-    assert_eq!(rates().map(|rate| rate > 0.0), [false, false]);
-    wait::until("rates of the exchange are seen", || {
+    assert_eq!(rates().map(|rate| rate > 0.0), [false; 3]);
+    wait::until("rates are seen", || {
         client.publish("routing_key=q", "x");
         rates().iter().all(|rate| *rate > 0.0)
     });
     wait::until("the rates are nothing again", || rates().iter().all(|rate| *rate <= 0.0));
     assert_ne!(counted(&http, "amq.default"), [0, 0]);
+    wait::until("the channel is idle", || channel()["idle_since"].is_string());
+    client.publish("routing_key=q", "x");
+    wait::until("the channel is idle no more", || channel()["idle_since"].is_null());
 }
