@@ -302,9 +302,8 @@ impl Outbox {
         if out.incarnation != incarnation || out.confirmed >= upto || state.closed {
             return None;
         }
-        let confirmed = upto - out.confirmed;
+        let confirmed = out.confirm(upto);
         let multiple = confirmed > 1;
-        out.confirmed = upto;
         if out.muted {
             return None;
         }
@@ -324,6 +323,7 @@ impl Outbox {
     /// Refuses one publish (`basic.nack`); those before it are confirmed on their own.
     pub fn refuse(&self, channel: u16, tag: u64) -> Option<Waker> {
         let mut state = self.state.lock();
+        state.channels.get_mut(&channel)?.refuse(tag);
         if state.closed {
             return None;
         }

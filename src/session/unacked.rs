@@ -1,6 +1,7 @@
 //! What a channel has out: delivery tags and the messages behind them (rabbitmq-semantics 2f).
 
 use std::collections::VecDeque;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use leveret_queues::QueueId;
@@ -58,6 +59,8 @@ pub(super) struct ChannelOut {
     pub(super) muted: bool,
     /// The highest publish that was confirmed.
     pub(super) confirmed: u64,
+    /// Runs of publishes behind that which were refused. Between two runs are some that wait for the store.
+    refused: VecDeque<RangeInclusive<u64>>,
     pub(super) stats: Arc<ChannelStats>,
     next_tag: u64,
     /// By tag. Settled ones in the middle are left as `None` until they reach the front or are
@@ -72,11 +75,30 @@ impl ChannelOut {
             incarnation,
             muted: false,
             confirmed: 0,
+            refused: VecDeque::new(),
             stats,
             next_tag: 1,
             out: VecDeque::new(),
             settled_inside: 0,
         }
+    }
+
+    /// A publish is refused, the highest so far.
+    pub(super) fn refuse(&mut self, publish: u64) {
+        match self.refused.back_mut() {
+            Some(run) if run.end() + 1 == publish => *run = *run.start()..=publish,
+            _ => self.refused.push_back(publish..=publish),
+        }
+    }
+
+    /// All up to `upto` are confirmed, but for those that were refused; tells how many that makes.
+    pub(super) fn confirm(&mut self, upto: u64) -> u64 {
+        let mut count = upto - self.confirmed;
+        while let Some(run) = self.refused.pop_front_if(|run| *run.end() <= upto) {
+            count -= run.end() - run.start() + 1;
+        }
+        self.confirmed = upto;
+        count
     }
 
     /// Gives the next delivery its tag; with a token it waits for an acknowledgement.

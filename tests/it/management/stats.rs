@@ -168,6 +168,25 @@ fn channels_count_what_is_published_delivered_and_acknowledged_on_them() {
 }
 
 #[test]
+fn a_publish_that_is_refused_counts_as_no_confirm() {
+    let broker = Broker::new();
+    let http = Http::of(&broker);
+    let mut client = broker.client();
+    client.confirms();
+    client.declare("queue=full arguments={x-max-length:1,x-overflow:reject-publish}");
+    client.declare("queue=q");
+    client.publish_confirmed("routing_key=full", "", "x");
+    for tag in [2, 3] {
+        client.publish("routing_key=full", "x");
+        client.hear(&format!("basic.nack delivery_tag={tag}"));
+    }
+    client.publish("routing_key=q", "x");
+    client.hear("basic.ack delivery_tag=4 multiple=0");
+    assert_eq!(done_on(&http, 1), json!({ "publish": 4, "confirm": 2 }));
+    assert_eq!(http.get("/api/overview").json["message_stats"]["confirm"], 2);
+}
+
+#[test]
 fn rates_rise_with_traffic_and_fall_with_its_end() {
     let broker = Broker::new();
     let http = Http::of(&broker);
