@@ -80,7 +80,7 @@ def measure(kind, options, folder):
         broker = kind(folder, options.port)
         found["start after kill -9, s"] = f"{time.monotonic() - before:.1f}"
         with Watch(broker.pid) as memory:
-            drain = perf(options, broker, "--mode", "drain", "-y", "2", "--prefetch", "1000", "--ack-every", "100")
+            drain = perf(options, broker, "--mode", "drain", "-y", str(max(2, options.queues)), "--prefetch", "1000", "--ack-every", "100")
         if drain["received"] != options.count:
             raise SystemExit(f"{drain['received']:,} messages came back of {options.count:,}")
         found["out, messages/s"] = f"{drain['received_per_second']:,.0f}"
