@@ -14,7 +14,7 @@ use leveret::wire::hot_in::{HotMethod, hot_method};
 use leveret::wire::hot_out::{Deliver, ack, deliver, put_body};
 use leveret::wire::method::{AMQPClass, AMQPValue, FieldTable, basic};
 use leveret::wire::properties::essentials;
-use leveret::wire::table_edit::table_contents;
+use leveret::wire::table::edit::table_contents;
 
 const FRAME_MAX: u32 = 131_072;
 const BATCH: usize = 64;

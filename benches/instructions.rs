@@ -2,7 +2,6 @@
 //! outbox. `instructions SCENARIO COUNT` carries COUNT messages and ends; under callgrind, two counts tell what one message costs
 //! (`tests/instructions.py`). Without arguments it carries a few of each, so that it can be seen to work.
 
-use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::{Context, Waker};
@@ -105,7 +104,7 @@ impl Client {
             bytes += self.writing.frames.len();
             bytes += self.writing.bodies.iter().map(|piece| piece.range.len()).sum::<usize>();
             for consumer in self.outbox.written(&mut self.writing) {
-                consumer.queue.unblock(&mut Turn::at(NOW), consumer.id);
+                consumer.queue.unblock(&mut Turn::at(NOW), std::slice::from_ref(&consumer));
             }
         }
         bytes
@@ -215,7 +214,7 @@ fn publishes(scenario: &Scenario) -> Vec<u8> {
 }
 
 fn carry(scenario: &Scenario, count: usize) {
-    let found = Found { definitions: Vec::new(), queues: HashMap::new() };
+    let found = Found::default();
     let broker = Broker::start(
         Limits::default(),
         Security::default(),

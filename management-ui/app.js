@@ -5,30 +5,34 @@ import { Login } from './pages/login.js';
 /** Each a file of that name, fetched when first looked at. */
 const PAGES = 'overview queues queue exchanges exchange connections connection channels topology policies users user vhosts definitions logs'.split(' ');
 
+const GONE = new Error('The server does not answer. Trying again.');
+
 /** @param {PageProps} props */
 function Page({ name, parts }) {
-	const [loaded, setLoaded] = useState(/** @type {any} */ ({}));
+	const [{ Shown, error }, set] = useState(/** @type {any} */ ({}));
 	useEffect(() => {
 		let here = true;
-		const show = (what) => here && setLoaded({ name, ...what });
-		if (PAGES.includes(name)) import(`./pages/${name}.js`).then((m) => show({ Page: m.default }), (error) => show({ error }));
-		else show({ error: new Error(`There is no page “${name}”.`) });
+		// Browsers remember failures by name.
+		const load = (again) => import(`./pages/${name}.js${again}`).then((m) => set({ Shown: m.default }), () => {
+			set({ error: GONE });
+			if (here) setTimeout(load, 2000, `?${Date.now()}`);
+		});
+		if (PAGES.includes(name)) load('');
+		else set({ error: new Error(`There is no page “${name}”.`) });
 		return () => { here = false; };
-	}, [name]);
-	if (loaded.name !== name) return html`<${Card}><${Skeleton} lines=${8} /><//>`;
-	if (loaded.error) return html`<${Problem} error=${loaded.error} /><p><a href="#/overview">To the overview</a></p>`;
+	}, []);
+	if (error) return html`<${Problem} error=${error} /><p><a href="#/overview">To the overview</a></p>`;
+	if (!Shown) return html`<${Card}><${Skeleton} lines=${8} /><//>`;
 	// The key makes another queue another page: no state or sample of the last one stays.
-	return html`<${loaded.Page} key=${parts.join('\n')} parts=${parts} />`;
+	return html`<${Shown} key=${parts.join('\n')} parts=${parts} />`;
 }
-
-const typing = (e) => /^(input|select|textarea)$/i.test(e.target.tagName);
 
 function useKeys(setHelp) {
 	useEffect(() => {
 		let afterG = 0;
 		const press = (e) => {
 			if (e.ctrlKey || e.metaKey || e.altKey || document.querySelector('dialog[open]')) return;
-			if (typing(e)) {
+			if (e.target.matches('input, select, textarea')) {
 				if (e.key === 'Escape') /** @type {HTMLElement} */ (e.target).blur();
 				return;
 			}
@@ -58,14 +62,14 @@ function App() {
 	const name = parts[0] || 'overview';
 
 	useEffect(() => {
-		document.title = `${[parts[2] ?? parts[1] ?? name].map((t) => t || '(default)').join('')} · Leveret`;
+		document.title = `${(parts[2] ?? parts[1] ?? name) || '(default)'} · Leveret`;
 		scrollTo(0, 0);
-		// What asks or helps belongs to the page that was left.
+		// Dialogs belong to the page that was left.
 		setHelp(false);
 		confirm(null);
 	}, [parts.join('\n')]);
 
-	// After a reload the server says whether the cookie still holds.
+	// After a reload: is the cookie still good?
 	useEffect(() => {
 		if (who !== undefined) return undefined;
 		let timer = 0;
@@ -79,8 +83,8 @@ function App() {
 
 	let body;
 	if (who === null) body = html`<${Login} />`;
-	else if (who === undefined) body = html`<div class="page"><${Card}><${Skeleton} lines=${6} /><//>${lost ? html`<${Problem} error=${new Error('The server does not answer. Trying again.')} />` : null}</div>`;
-	else body = html`<${Frame} here=${name} onHelp=${() => setHelp(true)}><${Page} name=${name} parts=${parts.slice(1)} /><//>`;
+	else if (who === undefined) body = html`<div class="page"><${Card}><${Skeleton} lines=${6} /><//>${!!lost && html`<${Problem} error=${GONE} />`}</div>`;
+	else body = html`<${Frame} here=${name} onHelp=${() => setHelp(true)}><${Page} key=${name} name=${name} parts=${parts.slice(1)} /><//>`;
 	return html`${body}<${Toasts} /><${Confirm} />${help && html`<${Help} onClose=${() => setHelp(false)} />`}`;
 }
 

@@ -5,7 +5,7 @@ type PageProps = {name: string, parts: string[]};
 /** onEvent: the answer is a stream of events. login: a 401 does not end the session */
 type CallOptions = {query?: Record<string, unknown>, body?: unknown, headers?: Record<string, string>, signal?: AbortSignal, login?: boolean, onEvent?: (event: any) => void};
 type Call = (method: string, where: string, options?: CallOptions) => Promise<any>;
-type Seen = {overview?: any, drift?: number, nodes?: any[], deepest?: any[], growing?: any[], unacked?: any[], looping?: any[], blocked?: any[]};
+type Seen = {overview?: any, drift?: number, nodes?: any[], deepest?: any[], growing?: any[], unacked?: any[], looping?: any[], blocked?: any[], lost?: any[]};
 type AddFinding = (level: Finding["level"], text: string, why: string, href?: string) => void;
 /** of: value and name of each */
 type SegmentedProps = {label: string, of: [any, string][], value: any, choose: (value: any) => void};

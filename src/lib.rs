@@ -6,6 +6,7 @@ pub mod broker;
 pub mod cli;
 pub mod management;
 pub mod net;
+mod platform;
 pub mod recent_log;
 pub mod session;
 pub mod topology;

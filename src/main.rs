@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use libmimalloc_sys::{mi_option_set, mi_option_t};
+use libmimalloc_sys::{mi_collect, mi_option_set, mi_option_t};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -23,7 +23,20 @@ fn main() -> ExitCode {
     unsafe {
         mi_option_set(PURGE_DELAY, PURGE_DELAY_MS);
     }
-    leveret::cli::main()
+    leveret::cli::main(give_back)
+}
+
+/// Has the allocator return what is free to the system at once. It does so of itself only while it is used, and a broker whose
+/// publishers wait for less memory to be in use does little.
+fn give_back() {
+    #[expect(
+        unsafe_code,
+        reason = "the allocator has no safe call for it; without, an alarm over memory did not end after an attack"
+    )]
+    // SAFETY: it may be called from any thread at any time.
+    unsafe {
+        mi_collect(true);
+    }
 }
 
 #[cfg(test)]

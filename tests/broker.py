@@ -11,7 +11,8 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
-START_S = 30
+# Much longer than a start takes on a machine that has much else to do.
+START_S = 180
 
 
 class Missing(Exception):
@@ -34,7 +35,7 @@ def call(*command, **more):
 def end(process):
     process.send_signal(signal.SIGTERM)
     try:
-        process.wait(30)
+        process.wait(START_S)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
@@ -44,9 +45,10 @@ class Broker:
     """On a folder and ports of its own. Entered, it gives the addresses: `amqp`, `http`, `metrics`."""
 
     def __init__(self, binary=None, *options):
-        """Without `binary` it is built."""
-        self.binary = binary
+        """Without `binary` it is the one that `LEVERET_BINARY` names, or built."""
+        self.binary = binary or os.environ.get("LEVERET_BINARY")
         self.options = options
+        self.addresses = {}
 
     def __enter__(self):
         if self.binary is None:
@@ -55,20 +57,34 @@ class Broker:
             self.binary = TARGET / "debug/leveret"
         self.folder = tempfile.TemporaryDirectory(prefix="leveret-test-")
         self.log = pathlib.Path(self.folder.name) / "log"
+        self.start()
+        return self.addresses
+
+    def start(self):
+        """On the addresses that it had before, if it had any."""
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
-                [self.binary, "serve", "--data-dir", self.folder.name + "/data", "--amqp-listen", "127.0.0.1:0",
-                 "--http-listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0", *self.options],
+                [self.binary, "serve", "--data-dir", self.folder.name + "/data",
+                 *(f"--{what}-listen={self.addresses.get(what, '127.0.0.1:0')}" for what in ("amqp", "http", "metrics")), *self.options],
                 stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log,
             )
         late = time.monotonic() + START_S
         while time.monotonic() < late and self.process.poll() is None:
             said = dict(re.findall(r"(amqp|http|metrics) listening on ([0-9.]+:\d+)", self.log.read_text()))
             if len(said) == 3:
-                return said
+                self.addresses = said
+                return
             time.sleep(0.02)
         raise Missing(f"the broker does not start:\n{self.log.read_text()}")
 
-    def __exit__(self, *_):
+    def stop(self):
         end(self.process)
+
+    def kill(self):
+        """As a crash does. It can be started again."""
+        self.process.kill()
+        self.process.wait()
+
+    def __exit__(self, *_):
+        self.stop()
         self.folder.cleanup()

@@ -73,8 +73,12 @@ def main():
         before = known.get(name)
         bad = before is None or abs(cost - before) > before * MARGIN
         failed += bad
-        print(f"{name}: {cost} instructions per message, {before} in the table{'  FAILED' if bad else ''}")
-    return 1 if failed or set(known) - set(counted) else 0
+        print(f"{'FAILED ' if bad else ''}{name}: {cost} instructions per message, {before} in the table")
+    gone = sorted(set(known) - set(counted))
+    for name in gone:
+        print(f"FAILED {name}: the table has it, the program does not")
+    print(f"instructions: {len(counted) - failed} passed, {failed + len(gone)} failed")
+    return 1 if failed or gone else 0
 
 
 if __name__ == "__main__":

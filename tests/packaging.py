@@ -74,13 +74,15 @@ def schema():
 
 def main():
     failures = 0
-    for check in (image, manifests, unit, schema):
+    checks = (image, manifests, unit, schema)
+    for check in checks:
         try:
             check()
             print(f"{check.__name__}: passed")
         except (Missing, subprocess.SubprocessError) as why:
             failures += 1
             print(f"{check.__name__}: FAILED\n{why}")
+    print(f"packaging: {len(checks) - failures} passed, {failures} failed")
     sys.exit(1 if failures else 0)
 
 

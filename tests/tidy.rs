@@ -103,6 +103,38 @@ fn every_module_says_what_it_is() {
     assert!(silent.is_empty(), "no `//!` at the top of {silent:#?}");
 }
 
+/// What only Linux has, as it shows in code.
+const LINUX_ONLY: [&str; 9] = [
+    "\"/proc/",
+    "\"/sys/",
+    "os::linux",
+    "target_os",
+    "fallocate(",
+    "clock_ticks_per_second",
+    "epoll",
+    "inotify",
+    "prctl",
+];
+
+#[test]
+fn what_is_linuxs_own_lies_in_one_module_of_a_crate() {
+    let outside = rust_files().into_iter().filter(|path| {
+        let path = shown(path);
+        let source = ["src/", "queues/src/", "exchanges/src/"].iter().any(|crate_| path.starts_with(crate_));
+        source && !path.contains("/platform/")
+    });
+    let mut found = Vec::new();
+    for path in outside {
+        for (number, line) in fs::read_to_string(&path).expect("UTF-8").lines().enumerate() {
+            let code = !line.trim_start().starts_with("//");
+            if code && LINUX_ONLY.iter().any(|word| line.contains(word)) {
+                found.push(format!("{}:{}: {}", shown(&path), number + 1, line.trim()));
+            }
+        }
+    }
+    assert!(found.is_empty(), "these belong into the crate's `platform`, beside a portable half: {found:#?}");
+}
+
 #[test]
 fn long_files_say_why() {
     let long: Vec<_> = rust_files()

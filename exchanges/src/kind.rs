@@ -1,5 +1,6 @@
 //! Exchange types: their names, and which arguments and bindings they accept.
 
+use crate::matcher::Horizon;
 use crate::{Args, OwnedValue, Property, Refusal};
 
 /// How an exchange picks destinations.
@@ -23,11 +24,14 @@ pub enum InnerKind {
     LocalRandom,
     /// `x-recent-history`: everyone; the caller keeps the messages for later bindings.
     RecentHistory,
+    /// `x-federation-upstream`: everyone, but not what has come far enough or from the other end. Federation links of a
+    /// `RabbitMQ` declare it.
+    FederationUpstream,
 }
 
 impl InnerKind {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Direct,
         Self::Fanout,
         Self::Topic,
@@ -37,6 +41,7 @@ impl InnerKind {
         Self::Random,
         Self::LocalRandom,
         Self::RecentHistory,
+        Self::FederationUpstream,
     ];
 
     /// The name in exchange.declare.
@@ -51,6 +56,7 @@ impl InnerKind {
             Self::Random => "x-random",
             Self::LocalRandom => "x-local-random",
             Self::RecentHistory => "x-recent-history",
+            Self::FederationUpstream => "x-federation-upstream",
         }
     }
 
@@ -63,6 +69,7 @@ impl InnerKind {
     fn check_args(self, args: &Args) -> Result<(), Refusal> {
         match self {
             Self::ConsistentHash => HashBy::from_args(args).map(drop),
+            Self::FederationUpstream => Horizon::from_args(args).map(drop),
             Self::RecentHistory => match args.get(HISTORY_LENGTH) {
                 Some(length) if length.as_int().is_none_or(|length| length <= 0) => {
                     Err(Refusal::InvalidArgument(format!(

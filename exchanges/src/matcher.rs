@@ -2,11 +2,14 @@
 
 mod consistent;
 mod direct;
+mod federation;
 mod headers;
 mod modulus;
 mod topic;
 
 use std::sync::Arc;
+
+pub(crate) use federation::Horizon;
 
 use crate::kind::{HashBy, InnerKind};
 use crate::router::ExchangeId;
@@ -92,6 +95,8 @@ pub(crate) enum Matcher<D> {
     Random(TargetSet<D>),
     Consistent(HashBy, consistent::Consistent<D>),
     Modulus(modulus::Modulus<D>),
+    /// Nothing goes on without a horizon, which is checked when the exchange is declared.
+    Federation(Option<Horizon>, TargetSet<D>),
 }
 
 impl<D: QueueId> Matcher<D> {
@@ -108,6 +113,9 @@ impl<D: QueueId> Matcher<D> {
                 consistent::Consistent::default(),
             ),
             InnerKind::ModulusHash => Self::Modulus(modulus::Modulus::default()),
+            InnerKind::FederationUpstream => {
+                Self::Federation(Horizon::from_args(args).ok(), TargetSet::default())
+            }
         }
     }
 
@@ -117,7 +125,7 @@ impl<D: QueueId> Matcher<D> {
         match self {
             Self::Direct(_) | Self::Topic(_) | Self::Fanout(_) | Self::Modulus(_) => true,
             Self::Consistent(by, _) => matches!(by, HashBy::Key),
-            Self::Headers(_) | Self::Random(_) => false,
+            Self::Headers(_) | Self::Random(_) | Self::Federation(..) => false,
         }
     }
 
@@ -139,7 +147,7 @@ impl<D: QueueId> Matcher<D> {
             Self::Direct(direct) => direct.add(entry.key, entry.target),
             Self::Topic(topic) => topic.add(entry.key, entry.target),
             Self::Headers(headers) => headers.add(entry.args, entry.target),
-            Self::Fanout(set) | Self::Random(set) => set.add(entry.target),
+            Self::Fanout(set) | Self::Random(set) | Self::Federation(_, set) => set.add(entry.target),
             Self::Consistent(_, members) => members.add(entry),
             Self::Modulus(members) => members.add(entry),
         }
@@ -150,7 +158,7 @@ impl<D: QueueId> Matcher<D> {
             Self::Direct(direct) => direct.remove(entry.key, entry.target),
             Self::Topic(topic) => topic.remove(entry.key, entry.target),
             Self::Headers(headers) => headers.remove(entry.args, entry.target),
-            Self::Fanout(set) | Self::Random(set) => set.remove(entry.target),
+            Self::Fanout(set) | Self::Random(set) | Self::Federation(_, set) => set.remove(entry.target),
             Self::Consistent(_, members) => members.remove(entry),
             Self::Modulus(members) => members.remove(entry),
         }
@@ -174,6 +182,11 @@ impl<D: QueueId> Matcher<D> {
             }
             Self::Fanout(set) => sink.add(set),
             Self::Random(set) => pick_random(set, work, sink),
+            Self::Federation(horizon, set) => {
+                if horizon.as_ref().is_some_and(|horizon| horizon.reaches(question.attributes)) {
+                    sink.add(set);
+                }
+            }
             Self::Consistent(by, members) => members.route(hash(by, question), sink),
             Self::Modulus(members) => {
                 members.route(stable_hash::hash(question.first_key()), sink);

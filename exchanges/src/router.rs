@@ -3,6 +3,7 @@
 mod bindings;
 mod explain;
 mod listing;
+mod plan;
 mod replace;
 mod route;
 mod types;

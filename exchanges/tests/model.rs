@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use leveret_exchanges::{
-    Args, Bound, Destination, Envelope, ExchangeSpec, NoAttributes, Origin, OwnedValue, Router, Scratch,
-    Value,
+    Args, Bound, Destination, Envelope, ExchangeSpec, NoAttributes, Origin, OwnedValue, Refusal, Removed,
+    Router, Scratch, Value,
 };
 use proptest::prelude::*;
 
@@ -220,6 +220,23 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 /// Does a step to both, and compares what they say.
+type Removal = Result<Option<Removed<u32>>, Refusal>;
+
+/// What was planned has come to pass, in whatever order.
+fn same_removal(planned: &Removal, done: &Removal) {
+    let sorted = |removal: &Removal| {
+        removal.clone().map(|removed| {
+            removed.map(|removed| {
+                let lines = |all: Vec<String>| all.into_iter().collect::<BTreeSet<_>>();
+                let bindings = removed.bindings.iter().map(|one| format!("{one:?}")).collect();
+                let exchanges = removed.exchanges.iter().map(|one| format!("{one:?}")).collect();
+                (removed.bindings.len(), removed.exchanges.len(), lines(bindings), lines(exchanges))
+            })
+        })
+    };
+    assert_eq!(sorted(planned), sorted(done));
+}
+
 fn apply(step: Step, router: &mut Router<u32>, model: &mut Model, scratch: &mut Scratch<u32>) {
     match step {
         Step::Declare(name, kind, auto_delete, alternate) => {
@@ -241,14 +258,22 @@ fn apply(step: Step, router: &mut Router<u32>, model: &mut Model, scratch: &mut 
         }
         Step::Delete(name, if_unused) => {
             let used = model.bindings.iter().any(|binding| binding.0 == name);
+            let planned = router.plan_delete(&name, if_unused);
             let deleted = router.delete(&name, if_unused);
+            same_removal(&planned, &deleted);
             assert_eq!(deleted.is_err(), used && if_unused);
             if deleted.is_ok() {
                 model.remove_exchange(&name);
             }
         }
         Step::Bind(source, end, key, args) => {
+            let planned = router.plan_bind(&source, end.as_destination(), &key, &args_of(&args));
             let bound = router.bind(&source, end.as_destination(), &key, args_of(&args));
+            let new = bound.as_ref().map(|bound| match bound {
+                Bound::New(binding) => Some(binding.durable),
+                Bound::Existing => None,
+            });
+            assert_eq!(planned.as_ref().map(|planned| *planned), new);
             let there = model.exchanges.contains_key(&source)
                 && match &end {
                     End::Queue(queue) => model.queues.contains(queue),
@@ -271,14 +296,18 @@ fn apply(step: Step, router: &mut Router<u32>, model: &mut Model, scratch: &mut 
             let binding = model.bindings[place].clone();
             let (source, end, key, args) = &binding;
             for there in [true, false] {
+                let planned = router.plan_unbind(source, end.as_destination(), key, &args_of(args));
                 let unbound = router.unbind(source, end.as_destination(), key, &args_of(args));
+                same_removal(&planned, &unbound);
                 assert_eq!(unbound.expect("unbinds").is_some(), there);
             }
             model.remove_where(|other| *other == binding);
         }
         Step::QueueGone(queue) => {
             let before = model.bindings.len();
+            let planned = router.plan_queue_gone(queue);
             let removed = router.queue_gone(queue);
+            same_removal(&Ok(Some(planned)), &Ok(Some(removed.clone())));
             model.queues.remove(&queue);
             model.remove_where(|binding| binding.1 == End::Queue(queue));
             assert_eq!(removed.bindings.len(), before - model.bindings.len());

@@ -3,7 +3,7 @@
 
 use leveret::wire::properties::{Field, Properties, PropertiesEdit, essentials};
 use leveret::wire::table::{ArrayRef, TableRef, ValueRef};
-use leveret::wire::table_edit::{rewrite, table_contents};
+use leveret::wire::table::edit::{rewrite, table_contents};
 use libfuzzer_sys::fuzz_target;
 
 fn read_table(contents: &[u8]) {

@@ -1,4 +1,4 @@
-// What a queue or an exchange keeps to, and who said so.
+// Settings of a queue or exchange, and their origin.
 import { html, meaning, path, usePoll, written } from '../lib.js';
 import { Note } from './card.js';
 import { Loaded } from './state.js';
@@ -11,7 +11,7 @@ export function Arguments({ of: thing, where }) {
 	return html`<${Loaded} of=${poll} lines=${2}>${(data) => {
 		const settings = data.settings.filter((s) => s.source !== 'default').map((s) => ({ key: s.setting, value: s.value, from: [FROM[s.source] ?? s.source, s.policy].filter(Boolean).join(' ') }));
 		const named = new Set(settings.map((s) => s.key));
-		// Arguments that are no settings: other systems', or for the exchange's type.
+		// Others', or for the exchange's type.
 		const rest = Object.entries(thing.arguments ?? {}).filter(([key]) => !named.has(key.replace(/^x-/, ''))).map(([key, value]) => ({ key, value, from: 'argument' }));
 		const all = [...settings, ...rest];
 		if (!all.length) return html`<${Note}>No arguments, no policy: plain defaults.<//>`;

@@ -1,4 +1,4 @@
-// The box that everything stands in, and small things in it.
+// Cards, and small things in them.
 import { html, plain, useState, vhost } from '../lib.js';
 import { Icon } from './icon.js';
 

@@ -7,7 +7,7 @@ export function Live({ value }) {
 	useEffect(() => {
 		if (before.current !== value && box.current) {
 			box.current.classList.remove('pulse');
-			// Reading a layout property makes the animation start again.
+			// Reading a layout property restarts the animation.
 			void box.current.offsetWidth;
 			box.current.classList.add('pulse');
 		}

@@ -16,7 +16,7 @@ function VhostChoice() {
 	const { data, refresh } = usePoll('vhosts', 60_000);
 	const names = (data ?? []).map((v) => v.name);
 	const unknown = data && chosen && !names.includes(chosen);
-	// It was made a moment ago, or deleted, which would leave every list empty.
+	// Just made, or deleted, which would empty every list.
 	useEffect(() => {
 		if (unknown) refresh();
 	}, [chosen]);

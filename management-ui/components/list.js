@@ -34,19 +34,19 @@ export function List({ id, where, what, columns, rowId, empty, sort, onRows, pas
 	past?.(where, asked);
 	const { shown, hidden, toggle } = useColumns(id, columns);
 	const turn = (to) => amend({ page: to });
-	// A page that no longer exists, because rows went away: the first one does.
+	// The page went with its rows: show the first.
 	useEffect(() => {
 		if (page > 1 && poll.error?.status === 400) turn();
 	}, [poll.error]);
 	return html`
 		<${Card}><div class="tools">
-				<${Search} label="Filter ${what} by name" value=${name} onChange=${(v) => amend({ name: v, page: undefined })} />
+				<${Search} label="Filter ${what} by name" value=${name} onChange=${(v) => amend({ name: v })} />
 				<span class="spacer" /><${ColumnChoice} columns=${columns} hidden=${hidden} toggle=${toggle} />
 			</div>
 			<${Loaded} of=${poll} lines=${8}>${({ items: rows, total_count: total, filtered_count: filtered, page_count: pages }) => (rows.length
-				? html`<${Table} label=${what} columns=${shown} rows=${rows} id=${rowId} sort=${{ by, desc }} onSort=${(b, d) => amend({ sort: b, desc: d ? 1 : 0, page: undefined })} />
+				? html`<${Table} label=${what} columns=${shown} rows=${rows} id=${rowId} sort=${{ by, desc }} onSort=${(b, d) => amend({ sort: b, desc: d ? 1 : 0 })} />
 					<${Steps} what=${what} back=${page > 1 ? () => turn(page - 1) : undefined} on=${page < pages ? () => turn(page + 1) : undefined} between=${html`<span>${count(page)} of ${count(pages)}</span>`}>
 						<span class="muted">${filtered === total ? '' : `${count(filtered)} of `}${count(total)} ${what}</span>
-						${total > PAGE_SIZES[0] && html`<select aria-label="Rows on a page" value=${size} onChange=${(e) => amend({ size: e.currentTarget.value, page: undefined })}>${PAGE_SIZES.map((n) => html`<option value=${n} selected=${n === size}>${n} rows</option>`)}</select>`}<//>`
+						${total > PAGE_SIZES[0] && html`<select aria-label="Rows on a page" value=${size} onChange=${(e) => amend({ size: e.currentTarget.value })}>${PAGE_SIZES.map((n) => html`<option value=${n} selected=${n === size}>${n} rows</option>`)}</select>`}<//>`
 				: name ? html`<div class="empty"><h2>Nothing matches “${name}”</h2><button class="link" onClick=${() => amend({ name: undefined })}>Show all ${what}</button></div>` : empty)}<//><//>`;
 }

@@ -42,7 +42,7 @@ function asJson(text) {
 export function Message({ m, n }) {
 	const body = bodyOf(m);
 	const text = asText(body);
-	// A control character means that it is not text, even where the bytes happen to be valid UTF-8.
+	// A control character means binary, even in valid UTF-8.
 	const plain = text !== null && !body.some((b) => b < 9 || (b > 13 && b < 32)) ? text : null;
 	const json = asJson(plain);
 	const views = ([['JSON', json], ['Text', plain], ['Hex', hex(body)]].filter(([, v]) => v !== null));

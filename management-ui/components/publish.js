@@ -13,7 +13,7 @@ export function Publish({ vhost, exchange, routingKey = '', onClose, onDone }) {
 			expiration: v.expiration?.toString(),
 			priority: v.priority,
 		};
-		// The default exchange has no name, and an empty path segment gets lost: the API knows it as amq.default.
+		// An empty path segment gets lost.
 		const result = await post(`exchanges/${path(vhost, exchange || 'amq.default')}/publish`, {
 			properties, routing_key: v.routing_key, payload: v.payload, payload_encoding: v.base64 ? 'base64' : 'string',
 		});

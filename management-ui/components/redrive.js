@@ -1,4 +1,4 @@
-// Moves messages back to where they came from, or elsewhere. The broker does it and tells how far it is.
+// Moves messages back or elsewhere. The broker does it and reports progress.
 import { call, html, path, plural, useEffect, useRef, useState } from '../lib.js';
 import { Dialog } from './dialog.js';
 import { Form } from './form.js';

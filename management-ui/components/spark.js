@@ -7,7 +7,7 @@ const HEIGHT = 24;
 export function Spark({ values, label }) {
 	const list = values.slice(-60).map((v) => v ?? 0);
 	if (list.length < 2) return html`<svg class="spark" viewBox="0 0 ${WIDTH} ${HEIGHT}" aria-hidden="true"><path class="line" d="M0 ${HEIGHT - 1}H${WIDTH}" opacity="0.25" /></svg>`;
-	// Headroom, so that a level that stands still does not look like a full one.
+	// Headroom: a steady level is not to look full.
 	const top = (Math.max(...list) || 1) * 1.25;
 	const x = (i) => ((i * WIDTH) / (list.length - 1)).toFixed(1);
 	const y = (v) => (HEIGHT - 1.5 - (v / top) * (HEIGHT - 4)).toFixed(1);

@@ -34,7 +34,7 @@ export function Table({ columns, rows, id, label, sort, onSort, updating }) {
 	}
 	const press = (c) => {
 		const by = onSort ? String(c.sort) : c.key;
-		// Numbers are looked at from the top, names from the start.
+		// Numbers sort descending first, names ascending.
 		const desc = current?.by === by ? !current.desc : !!c.num;
 		if (onSort) onSort(by, desc);
 		else setOwn({ by, desc });

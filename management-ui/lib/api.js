@@ -33,7 +33,7 @@ async function reasonOf(answer) {
 	const text = await answer.text();
 	try {
 		const body = JSON.parse(text);
-		const reason = body.reason ?? body.error;
+		const reason = body.missing ?? body.reason ?? body.error;
 		if (reason) return String(reason).replace(/^(\w+)_not_found$/, 'There is no such $1.');
 	} catch {
 		// not JSON: a proxy's page, or nothing
@@ -83,7 +83,7 @@ export const call = async (method, where, { query, body, headers, signal: abort,
 	answered();
 	if (!answer.ok) {
 		const reason = await reasonOf(answer);
-		// RabbitMQ answers 401 both for "who are you" and for "not you": only the first ends the session.
+		// RabbitMQ answers 401 for forbidden, too: only a failed login ends the session.
 		if (answer.status === 401 && !login && /login failed|session has ended|bad credentials|invalid credentials|not_authenticated/i.test(reason)) {
 			endSession('The session has ended. Log in again.');
 		}

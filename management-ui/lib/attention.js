@@ -1,4 +1,4 @@
-// What deserves a look, worst first, by what the server said.
+// What needs attention, worst first.
 import { bytes, count, plural, rate, rateOf, signedRate } from './format.js';
 import { link } from './route.js';
 
@@ -13,7 +13,7 @@ const LARGEST = link(['queues'], { sort: 'message_bytes', desc: 1 });
 const page = (q) => link(['queue', q.vhost, q.name]);
 
 /** @param {Seen} seen @returns {Finding[]} */
-export function findings({ overview, drift, nodes = [], deepest = [], growing = [], unacked = [], looping = [], blocked = [] }) {
+export function findings({ overview, drift, nodes = [], deepest = [], growing = [], unacked = [], looping = [], blocked = [], lost = [] }) {
 	/** @type {Finding[]} */
 	const out = [];
 	/** @type {AddFinding} */
@@ -28,6 +28,12 @@ export function findings({ overview, drift, nodes = [], deepest = [], growing = 
 		if (n.fd_total && n.fd_used / n.fd_total > 0.9) add('warn', `${count(n.fd_used)} of ${count(n.fd_total)} file descriptors are used.`, 'New connections will be refused when they run out.');
 	}
 	if (blocked.length) add('bad', `${plural(blocked.length, 'connection is', 'connections are')} blocked.`, 'They may not publish until the alarm clears.', link(['connections'], { sort: 'state' }));
+
+	for (const q of lost) {
+		const was = q.last_known;
+		if (q.definition) add('bad', `Definition ${q.definition} cannot be read`, q.reason);
+		else add('bad', `${plural(q.messages, 'message')} of a lost queue`, `${was ? `It was ${was.name} in ${was.vhost}. ` : ''}leveret ctl lost adopt ${q.id} NAME, or discard ${q.id}.`);
+	}
 
 	const named = new Set();
 	for (const q of deepest) {

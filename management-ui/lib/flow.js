@@ -1,4 +1,4 @@
-// How much flows and waits, of a queue or of all: ten minutes, or up to a day as the server remembers it.
+// Flow and backlog of a queue or all: ten minutes, or up to a day from the server.
 import { useState } from './html.js';
 import { usePoll } from './poll.js';
 import { pref, setPref } from './prefs.js';

@@ -1,4 +1,4 @@
-// The one place that knows which rendering library is used.
+// The only module that knows the rendering library.
 import { h, render } from '../vendor/preact.js';
 import htm from '../vendor/htm.js';
 export { useState, useEffect, useRef, useMemo } from '../vendor/preact-hooks.js';

@@ -8,7 +8,7 @@ const SWEEPS = 4;
 export const layout = (things, edges, here) => {
 	const nodes = new Map(things.map((t) => [t.id, { ...t, x: 0, y: 0, column: 0 }]));
 	const exchangeEdges = edges.filter((e) => nodes.get(e.to)?.kind === 'exchange');
-	// Longest path, cut off after as many rounds as there are exchanges: exchanges may be bound in circles.
+	// Longest path, in as many rounds as exchanges: bindings may form circles.
 	const rounds = Math.min(12, exchangeEdges.length);
 	for (let round = 0; round < rounds; round++) {
 		let moved = false;
@@ -40,7 +40,7 @@ export const layout = (things, edges, here) => {
 	}));
 	used.forEach((column) => column.sort((a, b) => a.name.localeCompare(b.name)));
 	place();
-	// Each column in the order of what it is connected to, to and fro, so that fewer lines cross.
+	// Order columns by their neighbours, to and fro: fewer lines cross.
 	for (let sweep = 0; sweep < SWEEPS; sweep++) {
 		for (const column of sweep % 2 ? [...used].reverse() : used) {
 			const centre = new Map(column.map((n) => {

@@ -1,4 +1,4 @@
-// Asks once, and again where news do not come by themselves. On a failure the last answer stays, the error beside it.
+// Polls where no events come. After a failure the last answer stays, with the error.
 import { useState, useEffect, useRef } from './html.js';
 import { ApiError, get, queryString, answered } from './api.js';
 import { isLive, watch } from './live.js';
@@ -70,7 +70,7 @@ export const usePoll = (where, everyMs, query, onData) => {
 		};
 	}, [key, everyMs]);
 
-	// Another sort or page of a list keeps the old rows until the new ones are there; another thing does not.
+	// A new sort or page keeps the old rows until the new ones arrive.
 	const seen = state.where === where ? state : NOTHING;
 	return { ...seen, refresh: () => ask.current() };
 };

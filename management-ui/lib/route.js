@@ -30,10 +30,12 @@ export function go(parts, query) {
 	location.hash = link(parts, query);
 }
 
-/** Changes the query of this page without a new entry in the history. */
+/** Changes the query of this page, from its first rows. No new entry in the history. */
 export function amend(change) {
-	const { parts, query } = current.get();
-	history.replaceState(null, '', link(parts, { ...query, ...change }));
+	const { parts, query } = parse();
+	// A page that was just left has no say.
+	if (parts.join() !== current.get().parts.join()) return;
+	history.replaceState(null, '', link(parts, { ...query, page: undefined, ...change }));
 	current.set(parse());
 }
 

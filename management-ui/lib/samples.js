@@ -9,7 +9,7 @@ const rings = new Map();
 export const history = (name) => rings.get(name) ?? [];
 
 function keep(name, ring) {
-	// Set again, so that the map's first entry is the one that was not used for longest.
+	// Set again: the map's first entry is the least recently used.
 	rings.delete(name);
 	rings.set(name, ring.slice(-SAMPLES_MAX));
 	if (rings.size > NAMES_MAX) rings.delete(rings.keys().next().value);

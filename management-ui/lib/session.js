@@ -1,4 +1,4 @@
-// Who is logged in. The session is a cookie that scripts cannot read.
+// Who is logged in. Scripts cannot read the session's cookie.
 import { pref, setPref } from './prefs.js';
 import { signal } from './signal.js';
 

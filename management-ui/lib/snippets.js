@@ -1,5 +1,4 @@
-// Code to copy for empty pages. Names are JSON strings, which Python and Rust read alike. A line in `{?...}` is for the default
-// exchange only: it declares the queue.
+// Snippets for empty pages. Names are JSON strings, valid in Python and Rust. A `{?...}` line, for the default exchange only, declares the queue.
 import snippets from './snippets.json' with { type: 'json' };
 
 const fill = (/** @type {Record<string, string[]>} */ code, exchange, key) => Object.fromEntries(Object.entries(code).map(([language, lines]) => [language, [...snippets.connect[language], ...lines]

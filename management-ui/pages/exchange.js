@@ -1,7 +1,7 @@
 import { Arguments, Asks, Bindings, Card, del, Delayed, Empty, exchangeName, Facts, go, Graph, Head, html, Missing, Opens, path, plural, Publish, publishSnippet, Skeleton, usePoll, yes } from '../ui.js';
 
 export default function Exchange({ parts: [vhost, name] }) {
-	// The default exchange has no name; the API knows it as amq.default, and lists its implicit bindings under the queues.
+	// The API calls the default exchange amq.default, and lists its bindings under the queues.
 	const at = `exchanges/${path(vhost, name || 'amq.default')}`;
 	const poll = usePoll(at, 5000);
 	const outgoing = usePoll(name ? `${at}/bindings/source` : null, 15_000);

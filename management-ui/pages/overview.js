@@ -1,5 +1,5 @@
 // Is anything wrong? Then: how much flows, how much waits, and where.
-import { BACKLOG_MIN, bytes, capital, Card, count, duration, Empty, Facts, findings, Flow, html, Icon, isMonitoring, items, link, Live, Loaded, plural, publishSnippet, queueId, QUEUE_COLUMNS, QueueSpark, rateOf, recordQueue, Skeleton, Stale, Table, useDrift, useFlow, usePast, usePoll, useState, useWithin } from '../ui.js';
+import { BACKLOG_MIN, bytes, capital, Card, count, duration, Empty, Facts, findings, Flow, html, Icon, isAdministrator, isMonitoring, items, link, Live, Loaded, plural, publishSnippet, queueId, QUEUE_COLUMNS, QueueSpark, rateOf, recordQueue, Skeleton, Stale, Table, useDrift, useFlow, usePast, usePoll, useState, useWithin } from '../ui.js';
 
 const FINDINGS_SHOWN = 5;
 const ROWS = 8;
@@ -66,12 +66,13 @@ export default function Overview() {
 	const alarm = (nodes.data ?? []).some((n) => n.mem_alarm || n.disk_free_alarm);
 	const connections = usePoll(alarm ? 'connections' : null, 10_000, { page: 1, page_size: 500, columns: 'name,state' });
 	const [busy, deep, grown] = [busiest, deepest, growing].map((p) => items(p.data));
+	const [lost, unreadable] = ['queues', 'definitions'].map((what) => items(usePoll(isAdministrator() ? `lost/${what}` : null, 30_000, { page: 1, page_size: 20 }).data));
 	const blocked = items(connections.data).filter((c) => c.state === 'blocked' || c.state === 'blocking');
-	const found = findings({ overview: o, drift: useDrift().length, nodes: nodes.data, deepest: deep, growing: grown, unacked: items(unacked.data), looping: items(looping.data), blocked });
+	const found = findings({ overview: o, drift: useDrift().length, nodes: nodes.data, deepest: deep, growing: grown, unacked: items(unacked.data), looping: items(looping.data), blocked, lost: [...lost, ...unreadable] });
 	const totals = o?.object_totals;
 	const bare = totals?.queues === 0;
 	const flowing = busy.filter((q) => rateOf(q, 'publish') > 0 || rateOf(q, 'deliver_get') > 0);
-	// Growing backlogs first, then the deep ones that stand still.
+	// Growing backlogs first, then deep steady ones.
 	const seen = new Set();
 	const waiting = [...grown.filter((q) => q.messages_details?.rate > 0 && q.messages >= BACKLOG_MIN), ...deep]
 		.filter((q) => q.messages > 0 && !seen.has(queueId(q)) && seen.add(queueId(q))).slice(0, ROWS);

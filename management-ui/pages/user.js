@@ -34,7 +34,7 @@ export default function User({ parts: [name] }) {
 		return html`<${Missing} title=${name} error=${poll.error} gone=${`There is no user ${name}.`} all="users" />`;
 	}
 	const save = async (v) => {
-		// A PUT without password or hash would take the password away.
+		// A PUT without either takes the password away.
 		await put(at, v.password ? { tags: v.tags, password: v.password } : { tags: v.tags, password_hash: poll.data.password_hash, hashing_algorithm: poll.data.hashing_algorithm });
 		toast(`User ${name} is changed.`);
 		poll.refresh();

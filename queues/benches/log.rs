@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use leveret_queues::store::log::{LogStore, Options};
 use leveret_queues::store::{Broken, Record, SettleReason, Store, Synced, Waiter};
-use leveret_queues::{Message, MessageMeta, QueueId, Seq};
+use leveret_queues::{Message, MessageMeta, QueueId, Seq, Short};
 
 struct Told(Mutex<SyncSender<u64>>);
 
@@ -30,7 +30,7 @@ fn folder() -> tempfile::TempDir {
 
 fn message(body: &[u8]) -> Message {
     let meta = MessageMeta { persistent: true, ..MessageMeta::default() };
-    Message::new("", "queue", b"\x10\0\x02", body, meta)
+    Message::new(Short::EMPTY, Short::literal("queue"), b"\x10\0\x02", body, meta)
 }
 
 fn append_and_sync(c: &mut Criterion) {

@@ -11,7 +11,7 @@ use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use leveret_queues::queue::{
     ConsumerId, ConsumerSpec, Delivery, Effects, Outlet, Queue, Requeue, Settings, Token,
 };
-use leveret_queues::{Message, MessageMeta, Millis};
+use leveret_queues::{Message, MessageMeta, Millis, Short};
 
 const BATCH: usize = 1000;
 const NOW: Millis = Millis(1_000_000);
@@ -46,8 +46,8 @@ fn rig(settings: Settings, consumers: u32, no_ack: bool, prefetch: u32) -> Rig {
         sink: Sink::default(),
         fx: Effects::default(),
         message: Message::new(
-            "",
-            "queue",
+            Short::EMPTY,
+            Short::literal("queue"),
             b"\0\0",
             &[0; 16],
             MessageMeta { persistent: settings.durable, ..MessageMeta::default() },
@@ -132,7 +132,7 @@ fn backlog(c: &mut Criterion) {
                 .map(|n| {
                     let priority = priorities.then_some(n);
                     let meta = MessageMeta { priority, ..MessageMeta::default() };
-                    Message::new("", "queue", b"\0\0", &[0; 16], meta)
+                    Message::new(Short::EMPTY, Short::literal("queue"), b"\0\0", &[0; 16], meta)
                 })
                 .collect();
             b.iter_batched_ref(

@@ -11,7 +11,9 @@
 pub mod ids;
 pub mod message;
 pub mod queue;
+pub mod short;
 pub mod store;
 
 pub use ids::{Millis, QueueId, Seq};
 pub use message::{Message, MessageLayout, MessageMeta};
+pub use short::{Short, ShortRange, ShortText};

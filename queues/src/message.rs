@@ -2,10 +2,12 @@
 
 use std::fmt;
 use std::ops::Range;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 use bytes::Bytes;
 use triomphe::ThinArc;
+
+use crate::short::{Short, ShortRange};
 
 /// What queues and the store need to know of a message; read once from its properties.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -18,15 +20,18 @@ pub struct MessageMeta {
     pub expiration_ms: Option<u64>,
     /// It was dead-lettered here: the `x-death` in its headers is the broker's, not a publisher's.
     pub died: bool,
+    /// It may have been delivered from here before an end that was not orderly undid its way here, so that its first
+    /// delivery counts as one that comes again.
+    pub redelivered: bool,
 }
 
 /// Where the parts of a message lie in the bytes handed to [`Message::from_parts`].
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct MessageLayout {
-    /// The exchange's name, UTF-8, at most 255 bytes.
-    pub exchange: Range<u32>,
-    /// The routing key, UTF-8, at most 255 bytes.
-    pub routing_key: Range<u32>,
+    /// The exchange's name, UTF-8.
+    pub exchange: ShortRange,
+    /// The routing key, UTF-8.
+    pub routing_key: ShortRange,
     /// The raw basic properties (flags and values) as they came over the wire.
     pub properties: Range<u32>,
     /// The body; empty when the body is kept apart.
@@ -34,12 +39,21 @@ pub struct MessageLayout {
 }
 
 struct Head {
-    layout: MessageLayout,
+    /// See [`Message::written_at`].
+    written_at: AtomicU64,
     meta: MessageMeta,
     large_body: Option<Bytes>,
+    properties: Range<u32>,
+    body: Range<u32>,
+    exchange_at: u32,
+    routing_key_at: u32,
+    exchange_len: u8,
+    routing_key_len: u8,
     /// See [`Message::settle_unless_taken`].
     log_state: AtomicU8,
 }
+
+const _: () = assert!(size_of::<Head>() <= 96, "every message in memory has one");
 
 const LOG_PENDING: u8 = 0;
 const LOG_TAKEN: u8 = 1;
@@ -65,10 +79,22 @@ impl Message {
         meta: MessageMeta,
         large_body: Option<Bytes>,
     ) -> Self {
-        for range in [&layout.exchange, &layout.routing_key, &layout.properties, &layout.body] {
-            assert!(range.start <= range.end && range.end as usize <= bytes.len(), "layout");
-        }
-        let head = Head { layout, meta, large_body, log_state: AtomicU8::new(LOG_PENDING) };
+        let MessageLayout { exchange, routing_key, properties, body } = layout;
+        let inside = |range: &Range<u32>| range.start <= range.end && range.end as usize <= bytes.len();
+        let names_end = exchange.end().max(routing_key.end()) as usize;
+        assert!(names_end <= bytes.len() && inside(&properties) && inside(&body), "layout");
+        let head = Head {
+            written_at: AtomicU64::new(0),
+            meta,
+            large_body,
+            properties,
+            body,
+            exchange_at: exchange.start,
+            routing_key_at: routing_key.start,
+            exchange_len: exchange.count,
+            routing_key_len: routing_key.count,
+            log_state: AtomicU8::new(LOG_PENDING),
+        };
         Self(ThinArc::from_header_and_slice(head, bytes))
     }
 
@@ -77,8 +103,14 @@ impl Message {
     ///
     /// # Panics
     /// If the parts together are longer than 4 GiB.
-    pub fn new(exchange: &str, routing_key: &str, properties: &[u8], body: &[u8], meta: MessageMeta) -> Self {
-        Self::assemble([exchange.as_bytes(), routing_key.as_bytes(), properties, body], meta, None)
+    pub fn new(
+        exchange: Short<'_>,
+        routing_key: Short<'_>,
+        properties: &[u8],
+        body: &[u8],
+        meta: MessageMeta,
+    ) -> Self {
+        Self::assemble([exchange, routing_key], [properties, body], meta, None)
     }
 
     /// As [`Message::new`], with a body that is kept in its own buffer instead of being copied.
@@ -86,50 +118,57 @@ impl Message {
     /// # Panics
     /// If the other parts together are longer than 4 GiB.
     pub fn with_large_body(
-        exchange: &str,
-        routing_key: &str,
+        exchange: Short<'_>,
+        routing_key: Short<'_>,
         properties: &[u8],
         body: Bytes,
         meta: MessageMeta,
     ) -> Self {
-        let parts = [exchange.as_bytes(), routing_key.as_bytes(), properties, b""];
-        Self::assemble(parts, meta, Some(body))
+        Self::assemble([exchange, routing_key], [properties, b""], meta, Some(body))
     }
 
     /// The same message with other properties. A body kept apart is shared, not copied.
     #[must_use]
     pub fn with_properties(&self, properties: &[u8], meta: MessageMeta) -> Self {
         let body: &[u8] = if self.large_body().is_some() { b"" } else { self.body() };
-        let parts = [self.exchange(), self.routing_key(), properties, body];
-        Self::assemble(parts, meta, self.large_body().cloned())
+        let names = [self.short_exchange(), self.short_routing_key()];
+        Self::assemble(names, [properties, body], meta, self.large_body().cloned())
     }
 
     /// The same message as published anew: other exchange, key and properties.
     #[must_use]
     pub fn republished(
         &self,
-        exchange: &str,
-        routing_key: &[u8],
+        exchange: Short<'_>,
+        routing_key: Short<'_>,
         properties: &[u8],
         meta: MessageMeta,
     ) -> Self {
         let body: &[u8] = if self.large_body().is_some() { b"" } else { self.body() };
-        let parts = [exchange.as_bytes(), routing_key, properties, body];
-        Self::assemble(parts, meta, self.large_body().cloned())
+        Self::assemble([exchange, routing_key], [properties, body], meta, self.large_body().cloned())
     }
 
-    fn assemble(parts: [&[u8]; 4], meta: MessageMeta, large_body: Option<Bytes>) -> Self {
-        let mut bytes = Vec::with_capacity(parts.iter().map(|p| p.len()).sum());
-        let mut place = |part: &[u8]| {
-            let start = u32::try_from(bytes.len()).expect("message under 4 GiB");
+    fn assemble(
+        names: [Short<'_>; 2],
+        rest: [&[u8]; 2],
+        meta: MessageMeta,
+        large_body: Option<Bytes>,
+    ) -> Self {
+        let [exchange, key] = names;
+        let [properties, body] = rest;
+        let len = exchange.bytes().len() + key.bytes().len() + properties.len() + body.len();
+        let mut bytes = Vec::with_capacity(len);
+        for part in [exchange.bytes(), key.bytes(), properties, body] {
             bytes.extend_from_slice(part);
-            start..u32::try_from(bytes.len()).expect("message under 4 GiB")
-        };
+        }
+        let names_end = u32::from(exchange.count()) + u32::from(key.count());
+        let end = |part: &[u8], start: u32| start + u32::try_from(part.len()).expect("message under 4 GiB");
+        let properties_end = end(properties, names_end);
         let layout = MessageLayout {
-            exchange: place(parts[0]),
-            routing_key: place(parts[1]),
-            properties: place(parts[2]),
-            body: place(parts[3]),
+            exchange: ShortRange { start: 0, count: exchange.count() },
+            routing_key: ShortRange { start: exchange.count().into(), count: key.count() },
+            properties: names_end..properties_end,
+            body: properties_end..end(body, properties_end),
         };
         Self::from_parts(&bytes, layout, meta, large_body)
     }
@@ -138,29 +177,45 @@ impl Message {
         &self.0.slice[range.start as usize..range.end as usize]
     }
 
+    fn name(&self, at: u32, len: u8) -> Short<'_> {
+        let at = at as usize;
+        // Its length is one octet.
+        Short::new(&self.0.slice[at..at + usize::from(len)]).unwrap_or_default()
+    }
+
     fn head(&self) -> &Head {
         &self.0.header.header
     }
 
     /// The exchange it was published to; raw bytes, validated as UTF-8 where it entered.
     pub fn exchange(&self) -> &[u8] {
-        self.part(&self.head().layout.exchange)
+        self.short_exchange().bytes()
+    }
+
+    /// The same, known to be short.
+    pub fn short_exchange(&self) -> Short<'_> {
+        self.name(self.head().exchange_at, self.head().exchange_len)
     }
 
     /// The routing key it was published with.
     pub fn routing_key(&self) -> &[u8] {
-        self.part(&self.head().layout.routing_key)
+        self.short_routing_key().bytes()
+    }
+
+    /// The same, known to be short.
+    pub fn short_routing_key(&self) -> Short<'_> {
+        self.name(self.head().routing_key_at, self.head().routing_key_len)
     }
 
     /// The raw basic properties: property flags, then the values (spec 4.2.6.1).
     pub fn properties(&self) -> &[u8] {
-        self.part(&self.head().layout.properties)
+        self.part(&self.head().properties)
     }
 
     /// The body.
     pub fn body(&self) -> &[u8] {
         let head = self.head();
-        head.large_body.as_deref().unwrap_or_else(|| self.part(&head.layout.body))
+        head.large_body.as_deref().unwrap_or_else(|| self.part(&head.body))
     }
 
     /// The body's own shared buffer, if it is kept apart.
@@ -202,6 +257,23 @@ impl Message {
             .is_ok()
     }
 
+    /// Where it lies in memory: two messages at one time are the same if that is.
+    pub(crate) fn address(&self) -> usize {
+        self.0.slice.as_ptr().addr()
+    }
+
+    /// Where its record lies in the file that is being written, as the store noted it last; 0: nowhere. A
+    /// later record about the same message refers to it, so that the body is written once. The store's own:
+    /// nobody else can tell what the number means.
+    pub(crate) fn written_at(&self) -> u64 {
+        self.head().written_at.load(Ordering::Relaxed)
+    }
+
+    /// The store has put its record there.
+    pub(crate) fn set_written_at(&self, at: u64) {
+        self.head().written_at.store(at, Ordering::Relaxed);
+    }
+
     /// Marks it as certainly written, so that a settle record is always owed: for a message with
     /// several durable targets, and for one read back from the log.
     pub fn always_log(&self) {
@@ -226,7 +298,13 @@ mod tests {
 
     #[test]
     fn parts_come_back_as_they_went_in() {
-        let message = Message::new("x", "key", b"\0\0", b"body", MessageMeta::default());
+        let message = Message::new(
+            Short::literal("x"),
+            Short::literal("key"),
+            b"\0\0",
+            b"body",
+            MessageMeta::default(),
+        );
         assert_eq!(message.exchange(), b"x");
         assert_eq!(message.routing_key(), b"key");
         assert_eq!(message.properties(), b"\0\0");
@@ -236,14 +314,14 @@ mod tests {
 
     #[test]
     fn a_message_settled_before_its_turn_is_not_written() {
-        let message = Message::new("", "q", b"\0\0", b"", MessageMeta::default());
+        let message = Message::new(Short::EMPTY, Short::literal("q"), b"\0\0", b"", MessageMeta::default());
         assert!(message.settle_unless_taken());
         assert!(!message.take_for_log());
     }
 
     #[test]
     fn a_message_settled_after_its_turn_owes_a_settle_record() {
-        let message = Message::new("", "q", b"\0\0", b"", MessageMeta::default());
+        let message = Message::new(Short::EMPTY, Short::literal("q"), b"\0\0", b"", MessageMeta::default());
         assert!(message.take_for_log());
         assert!(!message.settle_unless_taken());
     }

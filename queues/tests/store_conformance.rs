@@ -11,8 +11,10 @@ use common::{PATIENCE, Told, ask, enqueue, message, seqs, settle, waiter, wish};
 use leveret_queues::store::fold::Fold;
 use leveret_queues::store::log::{LogStore, Options};
 use leveret_queues::store::memory::MemStore;
-use leveret_queues::store::{Broken, ReadWish, Record, RecoveredQueue, SettleReason, Store, Stored};
-use leveret_queues::{Message, MessageMeta, Millis, QueueId, Seq};
+use leveret_queues::store::{
+    Broken, NotAppended, ReadWish, Record, RecoveredQueue, SettleReason, Store, Stored,
+};
+use leveret_queues::{Message, MessageMeta, Millis, QueueId, Seq, Short};
 use proptest::prelude::*;
 
 /// A store that can be driven the same way whatever it is.
@@ -194,8 +196,14 @@ fn a_read_keeps_to_its_lane_and_limits<S: Subject>() {
 
 fn a_read_keeps_expiry_counts_and_properties<S: Subject>() {
     let subject = S::new();
-    let meta = MessageMeta { persistent: true, priority: Some(9), expiration_ms: Some(5000), died: false };
-    let one = Message::new("x", "k", b"\x18\0props", b"body", meta);
+    let meta = MessageMeta {
+        persistent: true,
+        priority: Some(9),
+        expiration_ms: Some(5000),
+        died: false,
+        redelivered: true,
+    };
+    let one = Message::new(Short::literal("x"), Short::literal("k"), b"\x18\0props", b"body", meta);
     let mut record = enqueue(1, 1, &one);
     if let Record::Enqueue { expires, .. } = &mut record {
         *expires = Some(Millis(77));
@@ -286,7 +294,7 @@ fn broken_is_final_and_told_to_all() {
     store.fail_sync(0);
     store.sync();
     assert_eq!(told.try_recv(), Ok((1, Err(Broken))));
-    assert_eq!(store.append(&mut vec![settle(1, 1, 1)]), Err(Broken));
+    assert_eq!(store.append(&mut vec![settle(1, 1, 1)]), Err(NotAppended::Broken));
     store.notify(&waiter, 2);
     assert_eq!(told.try_recv(), Ok((2, Err(Broken))));
 }

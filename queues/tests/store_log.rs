@@ -82,6 +82,29 @@ fn a_lost_index_is_rebuilt_from_the_log() {
 }
 
 #[test]
+fn an_index_that_met_a_full_disk_is_made_from_the_log_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let index = dir.path().join("index");
+    drop(open(dir.path()));
+    let older = std::fs::read(index.join("db")).unwrap();
+    {
+        let (store, _) = open(dir.path());
+        for seq in 1..=2000 {
+            store.append(&mut vec![enqueue(1, seq, &message(&[1; 2000]))]).unwrap();
+        }
+        store.append(&mut vec![settle(1, 1, 1500)]).unwrap();
+        sync(&store);
+    }
+    std::fs::write(index.join("db"), older).unwrap();
+    std::fs::write(index.join("distrusted"), "").unwrap();
+    let (store, recovered) = open(dir.path());
+    assert!(recovered.findings.is_empty(), "{:?}", recovered.findings);
+    assert_eq!(seqs(&read(&store, 1, 1, 2000)), (1501..=2000).collect::<Vec<_>>());
+    drop(store);
+    assert!(!index.join("distrusted").exists(), "the new one is relied on");
+}
+
+#[test]
 fn a_drained_log_gives_its_space_back() {
     let dir = tempfile::tempdir().unwrap();
     let (store, _) = open(dir.path());
@@ -183,7 +206,7 @@ fn a_damaged_index_is_moved_aside_and_rebuilt() {
 }
 
 #[test]
-fn queues_whose_definition_is_gone_are_dropped() {
+fn a_queue_that_is_gone_stays_away_and_no_other_goes_with_it() {
     let dir = tempfile::tempdir().unwrap();
     {
         let (store, _) = open(dir.path());
@@ -194,7 +217,7 @@ fn queues_whose_definition_is_gone_are_dropped() {
     {
         let (store, recovered) = open(dir.path());
         assert_eq!(recovered.queues.len(), 2);
-        store.retain_queues(&[QueueId(2)].into()).unwrap();
+        store.append(&mut vec![Record::Gone { queue: QueueId(1) }]).unwrap();
     }
     let (_, recovered) = open(dir.path());
     assert_eq!(recovered.queues.keys().copied().collect::<Vec<_>>(), [QueueId(2)]);
@@ -263,4 +286,74 @@ fn an_inspection_tells_what_is_there_and_changes_nothing() {
     let queue = report.queues[&QueueId(3)];
     assert_eq!((queue.messages, queue.bytes, queue.last_seq), (1000, 1_000_000, 1500));
     assert_eq!(inspect(dir.path()).unwrap(), report);
+}
+
+/// A folder that the release before wrote: `clean` was closed, `killed` copied while it was open.
+fn folder_of_format_1(end: &str) -> tempfile::TempDir {
+    fn copy(from: &std::path::Path, to: &std::path::Path) {
+        std::fs::create_dir_all(to).unwrap();
+        for entry in std::fs::read_dir(from).unwrap() {
+            let entry = entry.unwrap();
+            let to = to.join(entry.file_name());
+            if entry.file_type().unwrap().is_dir() {
+                copy(&entry.path(), &to);
+            } else {
+                std::fs::copy(entry.path(), to).unwrap();
+            }
+        }
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let made = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/format_1").join(end);
+    copy(&made, dir.path());
+    dir
+}
+
+#[test]
+fn a_folder_of_format_1_is_read_and_goes_on_in_format_2() {
+    let check = |store: &LogStore, more: &[u64]| {
+        let bodies = |queue| {
+            let stored = read(store, queue, 1, 1000).into_iter();
+            stored.map(|one| (one.seq.0, one.message.unwrap())).collect::<Vec<_>>()
+        };
+        let one = bodies(1);
+        let wanted: Vec<u64> = (11..=61).chain(more.iter().copied()).collect();
+        assert_eq!(one.iter().map(|(seq, _)| *seq).collect::<Vec<_>>(), wanted);
+        for (seq, message) in &one[..50] {
+            let body = format!("one {seq}").repeat(usize::try_from(*seq).unwrap());
+            assert_eq!(message.body(), body.as_bytes());
+        }
+        assert_eq!(one[50].1.body(), b"after the checkpoint");
+        let two: Vec<u64> = (1..=60).filter(|seq| *seq != 5).collect();
+        assert_eq!(bodies(2).iter().map(|(seq, _)| *seq).collect::<Vec<_>>(), two);
+        let three: Vec<u64> = [7].into_iter().chain(51..=60).collect();
+        assert_eq!(bodies(3).iter().map(|(seq, _)| *seq).collect::<Vec<_>>(), three);
+        assert!(bodies(3).iter().all(|(seq, m)| m.body() == format!("both {seq}").as_bytes()));
+        let four = read(store, 4, 1, 10);
+        assert_eq!(four[0].message.as_ref().unwrap().body(), vec![b'l'; 40_000]);
+        assert_eq!(four[1].expires.unwrap().0, 4_000_000_000_000);
+    };
+    for end in ["clean", "killed"] {
+        for keep_index in [true, false] {
+            let dir = folder_of_format_1(end);
+            if !keep_index {
+                std::fs::remove_dir_all(dir.path().join("index")).unwrap();
+            }
+            let mut more = Vec::new();
+            for round in 0..3 {
+                let (store, recovered) = open(dir.path());
+                assert!(recovered.findings.is_empty(), "{end}: {:?}", recovered.findings);
+                check(&store, &more);
+                let seq = 62 + round;
+                store.append(&mut vec![enqueue(1, seq, &message(b"in format 2"))]).unwrap();
+                more.push(seq);
+                sync(&store);
+                if round == 1 {
+                    store.close().unwrap();
+                    std::fs::remove_dir_all(dir.path().join("index")).unwrap();
+                }
+            }
+            let report = inspect(dir.path()).unwrap();
+            assert!(report.findings.is_empty(), "{:?}", report.findings);
+        }
+    }
 }

@@ -1,10 +1,23 @@
 //! Users and permissions are changed: durable first, then in force, for those who are connected too.
 
 use super::broker::Broker;
+use super::configured_limits::{ConfiguredLimits, LimitsOf};
 use super::definitions::{Changes, Key};
 use super::refusal::Refusal;
+use super::topic_permissions::TopicPermissionRecord;
 use super::users::{PermissionRecord, UserRecord, check_patterns};
 use super::vhosts::check_name;
+
+/// A user to be made or replaced.
+#[derive(Clone)]
+pub struct NewUser {
+    /// Its name.
+    pub name: String,
+    /// What is stored of it.
+    pub record: UserRecord,
+    /// All its limits, if they are to be set.
+    pub limits: Option<ConfiguredLimits>,
+}
 
 impl Broker {
     /// Creates or replaces a user. `true`: it is new.
@@ -19,6 +32,27 @@ impl Broker {
         Ok(new)
     }
 
+    /// Creates or replaces users with one commit.
+    pub fn put_users(&self, users: Vec<NewUser>) -> Result<(), Refusal> {
+        users.iter().try_for_each(|user| check_name("user", &user.name))?;
+        let _change = self.administration.lock();
+        let mut changes = Changes::default();
+        for NewUser { name, record, limits } in &users {
+            changes.put(Key::user(name), record);
+            if let Some(limits) = limits {
+                changes.put_or_remove(Key::user_limits(name), limits, limits.is_empty());
+            }
+        }
+        self.commit(&changes)?;
+        for NewUser { name, record, limits } in users {
+            self.users.put(&name, record);
+            if let Some(limits) = limits {
+                self.users.set_limits(&name, limits);
+            }
+        }
+        Ok(())
+    }
+
     /// Deletes a user with its permissions, and closes its connections. `false`: there is none.
     pub fn delete_user(&self, name: &str) -> Result<bool, Refusal> {
         let _change = self.administration.lock();
@@ -26,13 +60,14 @@ impl Broker {
             return Ok(false);
         }
         let mut changes = Changes::default();
-        for (_, vhost, _) in self.users.permissions().into_iter().filter(|(user, ..)| user == name) {
+        let [permitted, topics] = self.users.vhosts_of(name);
+        for vhost in permitted {
             changes.remove(Key::permission(name, &vhost));
         }
-        for (_, vhost, exchange, _) in
-            self.users.topic_permissions().into_iter().filter(|(user, ..)| user == name)
-        {
-            changes.remove(Key::topic_permission(name, &vhost, &exchange));
+        for vhost in topics {
+            for (exchange, _) in self.users.topic_permissions_of(name, &vhost) {
+                changes.remove(Key::topic_permission(name, &vhost, &exchange));
+            }
         }
         changes.remove(Key::user_limits(name));
         changes.remove(Key::user(name));
@@ -73,5 +108,79 @@ impl Broker {
         self.commit(&changes)?;
         self.users.forbid(user, vhost);
         Ok(true)
+    }
+
+    /// Sets a user's topic permission on an exchange, which need not exist. `true`: there was none.
+    pub fn set_topic_permission(
+        &self,
+        user: &str,
+        vhost: &str,
+        exchange: &str,
+        record: &TopicPermissionRecord,
+    ) -> Result<bool, Refusal> {
+        super::check_text("exchange", exchange)?;
+        let _change = self.administration.lock();
+        if self.vhost(vhost).is_none() {
+            return Err(Refusal::NoVhost(vhost.to_owned()));
+        }
+        if self.users.user(user).is_none() {
+            return Err(Refusal::Precondition(format!("user '{user}' does not exist")));
+        }
+        let all = self.users.topics(user, vhost);
+        let new = !all.concern(exchange);
+        let all = all
+            .with(user, vhost, exchange, record.clone())
+            .map_err(|error| Refusal::Precondition(error.to_string()))?;
+        let mut changes = Changes::default();
+        changes.put(Key::topic_permission(user, vhost, exchange), record);
+        self.commit(&changes)?;
+        self.users.set_topic_permissions(user, vhost, all);
+        Ok(new)
+    }
+
+    /// Takes a user's topic permissions in a vhost away, or only those on one exchange. `false`: there
+    /// are none.
+    pub fn clear_topic_permissions(
+        &self,
+        user: &str,
+        vhost: &str,
+        exchange: Option<&str>,
+    ) -> Result<bool, Refusal> {
+        let _change = self.administration.lock();
+        let all = self.users.topics(user, vhost);
+        let mut changes = Changes::default();
+        for (name, _) in all.records().filter(|(name, _)| exchange.is_none_or(|exchange| exchange == name)) {
+            changes.remove(Key::topic_permission(user, vhost, &name));
+        }
+        if changes.is_empty() {
+            return Ok(false);
+        }
+        self.commit(&changes)?;
+        self.users.set_topic_permissions(user, vhost, all.without(exchange));
+        Ok(true)
+    }
+
+    /// Sets one limit of a user, or with `None` takes it away. Durable when it returns.
+    pub fn set_user_limit(&self, user: &str, name: &str, value: Option<i64>) -> Result<(), Refusal> {
+        let _change = self.administration.lock();
+        let limits = self.users.limits(user).changed(LimitsOf::User, name, value)?;
+        self.keep_user_limits(user, limits)
+    }
+
+    /// Replaces all limits of a user.
+    pub fn set_user_limits(&self, user: &str, limits: ConfiguredLimits) -> Result<(), Refusal> {
+        let _change = self.administration.lock();
+        self.keep_user_limits(user, limits)
+    }
+
+    fn keep_user_limits(&self, user: &str, limits: ConfiguredLimits) -> Result<(), Refusal> {
+        if self.users.user(user).is_none() {
+            return Err(Refusal::Precondition(format!("user '{user}' does not exist")));
+        }
+        let mut changes = Changes::default();
+        changes.put_or_remove(Key::user_limits(user), &limits, limits.is_empty());
+        self.commit(&changes)?;
+        self.users.set_limits(user, limits);
+        Ok(())
     }
 }

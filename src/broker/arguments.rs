@@ -2,6 +2,7 @@
 //! error texts (rabbitmq-semantics 2c).
 
 use leveret_exchanges::{Args, OwnedValue};
+use leveret_queues::short::SHORT_BYTES_MAX;
 
 use crate::wire::method::DecimalValue;
 pub use crate::wire::method::{AMQPValue as Value, FieldTable};
@@ -81,6 +82,16 @@ pub fn same_value(a: &Value, b: &Value) -> bool {
     }
 }
 
+/// Why a text that ends in messages, as an exchange or a key, is refused.
+pub(super) fn too_long(text: &str) -> String {
+    format!("{{value_too_long,{}}}: at most {SHORT_BYTES_MAX} bytes", text.len())
+}
+
+/// Whether bindings that differ in nothing but these arguments are one: types count, as for `RabbitMQ`.
+pub fn same_binding(a: &FieldTable, b: &FieldTable) -> bool {
+    to_args(a) == to_args(b)
+}
+
 /// The argument `name`, if it is there.
 pub fn get<'a>(table: &'a FieldTable, name: &str) -> Option<&'a Value> {
     table.inner().get(name)
@@ -106,6 +117,11 @@ fn to_owned(value: &Value) -> OwnedValue {
             Ok(v) => int(b'T', v),
             Err(_) => OwnedValue::Other { kind: b'T', raw: v.to_be_bytes().into() },
         },
+        #[expect(clippy::cast_possible_truncation, reason = "whether that gives the same is the question")]
+        Value::Float(v) if (f64::from(*v) as f32).to_bits() != v.to_bits() => {
+            // A signalling NaN does not survive being widened.
+            OwnedValue::Other { kind: b'f', raw: v.to_be_bytes().into() }
+        }
         Value::Float(v) => OwnedValue::Float { kind: b'f', value: f64::from(*v) },
         Value::Double(v) => OwnedValue::Float { kind: b'd', value: *v },
         Value::ShortString(v) => OwnedValue::text(v.as_str()),
@@ -158,6 +174,9 @@ fn from_owned(value: &OwnedValue) -> Value {
             Value::FieldArray(values.iter().map(from_owned).collect::<Vec<_>>().into())
         }
         OwnedValue::Table(args) => Value::FieldTable(from_args(args)),
+        OwnedValue::Other { kind: b'f', raw } => {
+            Value::Float(raw.first_chunk().map_or(0.0, |raw| f32::from_be_bytes(*raw)))
+        }
         OwnedValue::Other { kind: b'T', raw } => {
             Value::Timestamp(raw.first_chunk().map_or(0, |raw| u64::from_be_bytes(*raw)))
         }

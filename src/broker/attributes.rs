@@ -3,10 +3,10 @@
 use leveret_exchanges::{Attributes, Property, Value};
 use leveret_queues::{Message, Millis};
 
-use super::queue_options::TTL_MS_MAX;
-use crate::wire::properties::{Field, Properties};
+use super::limits::TTL_MS_MAX;
+use crate::wire::properties::{Field, Properties, headers_in};
+use crate::wire::table::edit::rewrite;
 use crate::wire::table::{TableRef, ValueRef};
-use crate::wire::table_edit::rewrite;
 
 /// Looks into a message for the router.
 pub(super) struct MessageAttributes<'a> {
@@ -15,16 +15,9 @@ pub(super) struct MessageAttributes<'a> {
     pub(super) now: Millis,
 }
 
-impl MessageAttributes<'_> {
-    fn properties(&self) -> Option<Properties<'_>> {
-        // Checked where the message entered.
-        Properties::parse(self.message.properties()).ok()
-    }
-}
-
 /// The message's headers, if it has any.
 pub(super) fn headers(message: &Message) -> Option<TableRef<'_>> {
-    Properties::parse(message.properties()).ok()?.headers()
+    headers_in(message.properties())
 }
 
 fn routing_value(value: ValueRef<'_>) -> Value<'_> {
@@ -93,7 +86,7 @@ fn whole(value: f64) -> Option<i64> {
 
 impl Attributes for MessageAttributes<'_> {
     fn each_header(&self, each: &mut dyn FnMut(&[u8], Value<'_>)) {
-        if let Some(headers) = self.properties().and_then(|properties| properties.headers()) {
+        if let Some(headers) = headers(self.message) {
             for (name, value) in headers {
                 each(name, routing_value(value));
             }

@@ -6,16 +6,17 @@ use leveret_exchanges::{Args, Bound, Destination, Origin, Removed};
 use leveret_queues::Message;
 
 use super::Caller;
-use super::arguments::{FieldTable, from_args, to_args};
+use super::arguments::{FieldTable, to_args};
 use super::broker::Broker;
-use super::definitions::{BindingDefinition, Changes, DestinationKind, Key};
+use super::definitions::{BindingDefinition, DestinationKind, Key};
 use super::exchange_features::ExchangeFeatures;
 use super::exchanges::{not_found, translated};
 use super::names::{ExchangeName, QueueName};
 use super::publish::route;
-use super::queue_handle::{QueueHandle, move_message};
+use super::queue_handle::move_message;
 use super::refusal::{Access, Refusal, Resource};
 use super::reply_to::is_reply_name;
+use super::row::Row;
 use super::turn::Turn;
 use super::vhost::{Topology, Vhost};
 
@@ -62,10 +63,38 @@ impl BindingRequest {
         }
     }
 
+    fn no_destination(&self, vhost: &Vhost) -> Refusal {
+        Refusal::NotFound { resource: self.destination_resource(), vhost: vhost.name.clone() }
+    }
+
+    /// Whether the binding would survive a restart; `None`: it is there.
+    fn plan(&self, vhost: &Vhost, args: &Args) -> Result<Option<bool>, Refusal> {
+        let topology = vhost.topology.read();
+        if topology.router.exchange(self.source.as_str()).is_none() {
+            return Err(not_found(vhost, &self.source));
+        }
+        let end = self.end(&topology).ok_or_else(|| self.no_destination(vhost))?;
+        let planned = topology.router.plan_bind(self.source.as_str(), end, &self.routing_key, args);
+        planned.map_err(|refusal| translated(vhost, refusal))
+    }
+
+    /// Whether there is such a binding.
+    pub fn is_there(&self, vhost: &Vhost) -> bool {
+        self.is_bound(vhost, &to_args(&self.arguments))
+    }
+
     fn is_bound(&self, vhost: &Vhost, args: &Args) -> bool {
         let topology = vhost.topology.read();
         let end = self.end(&topology);
         end.is_some_and(|end| topology.router.is_bound(self.source.as_str(), end, &self.routing_key, args))
+    }
+
+    /// What unbinding would remove.
+    fn plan_unbind(&self, vhost: &Vhost, args: &Args) -> Result<Removed<u32>, Refusal> {
+        let topology = vhost.topology.read();
+        let Some(end) = self.end(&topology) else { return Ok(Removed::default()) };
+        let planned = topology.router.plan_unbind(self.source.as_str(), end, &self.routing_key, args);
+        Ok(planned.map_err(|refusal| translated(vhost, refusal))?.unwrap_or_default())
     }
 
     fn permit(&self, vhost: &Vhost, caller: &Caller<'_>) -> Result<(), Refusal> {
@@ -84,6 +113,13 @@ impl BindingRequest {
         vhost.check_topics(caller.rights, Access::Read, self.source.as_str(), [self.routing_key.as_bytes()])
     }
 
+    /// Whether the caller may make this binding.
+    fn permitted(&self, vhost: &Vhost, caller: &Caller<'_>) -> Result<(), Refusal> {
+        self.permit(vhost, caller)?;
+        self.unlocked(vhost, caller)?;
+        super::check_text("routing key", &self.routing_key)
+    }
+
     /// Refuses the exclusive queue of another connection.
     fn unlocked(&self, vhost: &Vhost, caller: &Caller<'_>) -> Result<(), Refusal> {
         if self.kind == DestinationKind::Queue
@@ -97,35 +133,50 @@ impl BindingRequest {
 }
 
 impl Broker {
-    /// Binds. A binding with two durable ends is on disk when this returns.
+    /// Binds. A binding with two durable ends is on disk before anything is routed through it.
     pub fn bind(&self, vhost: &Vhost, caller: &Caller<'_>, request: &BindingRequest) -> Result<(), Refusal> {
-        request.permit(vhost, caller)?;
-        request.unlocked(vhost, caller)?;
-        super::check_text("routing key", &request.routing_key)?;
-        let _change = vhost.change()?;
-        let args = to_args(&request.arguments);
-        let (bound, recalled) = {
+        self.bind_all(vhost, caller, std::slice::from_ref(request)).only()
+    }
+
+    /// Makes these bindings in their order, up to the first that is refused.
+    pub fn bind_all(&self, vhost: &Vhost, caller: &Caller<'_>, requests: &[BindingRequest]) -> Row<()> {
+        self.in_a_row(
+            vhost,
+            requests,
+            |broker, changes| broker.commit(&changes),
+            |request, staged| {
+                let args = to_args(&request.arguments);
+                request.permitted(vhost, caller)?;
+                let new = request.plan(vhost, &args)?;
+                if new.is_some() {
+                    self.has_room_for_arguments(&request.arguments)?;
+                }
+                if new == Some(true) {
+                    let definition = request.definition(vhost);
+                    staged.changes.put(Key::binding(&definition), &definition);
+                }
+                Ok(Some((request, new.map(|_| args))))
+            },
+            |(request, new)| new.map_or(Ok(()), |args| self.put_binding(vhost, request, args)),
+        )
+    }
+
+    fn put_binding(&self, vhost: &Vhost, request: &BindingRequest, args: Args) -> Result<(), Refusal> {
+        let recalled = {
             let mut topology = vhost.topology.write();
-            if topology.router.exchange(request.source.as_str()).is_none() {
-                return Err(not_found(vhost, &request.source));
-            }
-            let end = request.end(&topology).ok_or_else(|| Refusal::NotFound {
-                resource: request.destination_resource(),
-                vhost: vhost.name.clone(),
-            })?;
+            let end = request.end(&topology).ok_or_else(|| request.no_destination(vhost))?;
             let bound = topology
                 .router
-                .bind(request.source.as_str(), end, &request.routing_key, args.clone())
+                .bind(request.source.as_str(), end, &request.routing_key, args)
                 .map_err(|refusal| translated(vhost, refusal))?;
+            if matches!(bound, Bound::Existing) {
+                return Ok(());
+            }
             // Under the same lock: what comes later is routed through the binding.
             let features = topology.features.get(request.source.as_str().as_bytes());
-            (bound, features.map(ExchangeFeatures::recall).unwrap_or_default())
+            features.map(ExchangeFeatures::recall).unwrap_or_default()
         };
-        let Bound::New(binding) = bound else { return Ok(()) };
         vhost.changed();
-        if binding.durable {
-            self.keep_binding(vhost, request, &args)?;
-        }
         if !recalled.is_empty() {
             self.recall(vhost, request, &recalled);
         }
@@ -147,23 +198,9 @@ impl Broker {
                     });
                 }
             }
-            move_message(&mut turn, self.environment(), message, queues, |_| None);
+            move_message(&mut turn, self.environment(), message, queues, false, |_| None);
         }
         self.finish(&mut turn);
-    }
-
-    fn keep_binding(&self, vhost: &Vhost, request: &BindingRequest, args: &Args) -> Result<(), Refusal> {
-        let mut changes = Changes::default();
-        let definition = request.definition(vhost);
-        changes.put(Key::binding(&definition), &definition);
-        self.commit(&changes).inspect_err(|_| {
-            let mut topology = vhost.topology.write();
-            if let Some(end) = request.end(&topology) {
-                let source = request.source.as_str();
-                let _ = topology.router.unbind(source, end, &request.routing_key, args);
-            }
-            vhost.changed();
-        })
     }
 
     /// Unbinds. A binding that is not there is undone already.
@@ -173,67 +210,43 @@ impl Broker {
         caller: &Caller<'_>,
         request: &BindingRequest,
     ) -> Result<(), Refusal> {
-        request.permit(vhost, caller)?;
-        let _change = vhost.change()?;
-        let args = to_args(&request.arguments);
-        if !request.is_bound(vhost, &args) {
-            return Ok(());
-        }
-        request.unlocked(vhost, caller)?;
+        self.unbind_all(vhost, caller, std::slice::from_ref(request)).only()
+    }
+
+    /// Removes these bindings in their order, up to the first that is refused.
+    pub fn unbind_all(&self, vhost: &Vhost, caller: &Caller<'_>, requests: &[BindingRequest]) -> Row<()> {
+        self.in_a_row(
+            vhost,
+            requests,
+            Self::commit_removal,
+            |request, staged| {
+                request.permit(vhost, caller)?;
+                let args = to_args(&request.arguments);
+                if !request.is_bound(vhost, &args) {
+                    return Ok(Some(None));
+                }
+                request.unlocked(vhost, caller)?;
+                let planned = request.plan_unbind(vhost, &args)?;
+                if staged.keeps_apart(Self::may_orphan(vhost, &planned)) {
+                    return Ok(None);
+                }
+                Self::note_removed(vhost, &planned, None, &mut staged.changes);
+                staged.note(request.source.as_str());
+                Ok(Some(Some((request, args))))
+            },
+            |bound| bound.map_or(Ok(()), |(request, args)| self.remove_binding(vhost, request, &args)),
+        )
+    }
+
+    fn remove_binding(&self, vhost: &Vhost, request: &BindingRequest, args: &Args) -> Result<(), Refusal> {
         let removed = {
             let mut topology = vhost.topology.write();
             let Some(end) = request.end(&topology) else { return Ok(()) };
-            topology
-                .router
-                .unbind(request.source.as_str(), end, &request.routing_key, &args)
-                .map_err(|refusal| translated(vhost, refusal))?
+            let removed = topology.router.unbind(request.source.as_str(), end, &request.routing_key, args);
+            removed.map_err(|refusal| translated(vhost, refusal))?
         };
-        let Some(removed) = removed else { return Ok(()) };
         vhost.changed();
-        let mut changes = Changes::default();
-        self.forget_removed(vhost, &removed, None, &mut changes);
-        self.commit(&changes)
-    }
-
-    /// Notes what went from the topology and was durable. `queue`: the queue that went, which the
-    /// topology does not know any more.
-    pub(super) fn forget_removed(
-        &self,
-        vhost: &Vhost,
-        removed: &Removed<u32>,
-        queue: Option<&Arc<QueueHandle>>,
-        changes: &mut Changes,
-    ) {
-        let topology = vhost.topology.read();
-        for binding in removed.bindings.iter().filter(|binding| binding.durable) {
-            let (destination_kind, destination) = match &binding.destination {
-                Destination::Exchange(name) => (DestinationKind::Exchange, name.to_string()),
-                Destination::Queue(slot) => {
-                    let known = topology.queues.get(*slot as usize);
-                    let gone = queue.filter(|queue| queue.slot == *slot);
-                    let Some(queue) = gone.or(known) else { continue };
-                    (DestinationKind::Queue, queue.name.as_str().to_owned())
-                }
-            };
-            changes.remove(Key::binding(&BindingDefinition {
-                vhost: vhost.name.as_str().to_owned(),
-                source: binding.source.to_string(),
-                destination,
-                destination_kind,
-                routing_key: binding.key.to_string(),
-                arguments: from_args(&binding.args),
-            }));
-        }
-        drop(topology);
-        for exchange in &removed.exchanges {
-            let holds = self.close_features(vhost, &exchange.name);
-            if exchange.durable {
-                let name = ExchangeName::new(&exchange.name);
-                if holds {
-                    changes.remove(Key::delay(&vhost.name, &name));
-                }
-                changes.remove(Key::exchange(&vhost.name, &name));
-            }
-        }
+        self.close_removed(vhost, &removed.unwrap_or_default());
+        Ok(())
     }
 }

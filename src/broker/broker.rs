@@ -1,47 +1,36 @@
-//! The broker: vhosts, users, the store, and the end of every turn.
+//! The broker: vhosts, users, the store.
 
-use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Poll, Waker};
+use std::sync::{Arc, OnceLock};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use dashmap::DashMap;
-use leveret_exchanges::Origin;
-use leveret_queues::queue::Queue;
-use leveret_queues::store::{Pressure, Record, RecoveredQueue, Store};
+use leveret_queues::store::{Pressure, RecoveredQueue, Store};
 use leveret_queues::{Millis, QueueId};
 use parking_lot::{Mutex, RwLock};
 
 use super::alarms::Alarms;
-use super::arguments::to_args;
 use super::attempts::Attempts;
-use super::attributes::{held_until, released_headers};
-use super::copies;
-use super::dead_letter::dead_letter;
 use super::deadlines::Ticks;
-use super::deduplication::DeduplicationRule;
-use super::definitions::{
-    BindingDefinition, Changes, DefinitionStore, DelayDefinition, ExchangeDefinition, Key, QueueDefinition,
-    rank,
-};
-use super::global_parameters::GlobalParameters;
-use super::holder::Holder;
+use super::definitions::{Changes, DefinitionStore};
+use super::graves::Graves;
+use super::held::Held;
 use super::limits::Limits;
+use super::lost::Lost;
 use super::memory::Memory;
-use super::names::{ConnectionId, ExchangeName, QueueName};
-use super::policies::apply_to_exchange;
-use super::publish::route;
-use super::queue_handle::{Installed, QueueEnvironment, QueueHandle, QueueSpec, QueueStats, move_message};
-use super::queue_options;
+use super::names::ConnectionId;
+use super::product::Product;
+use super::queue_handle::{QueueEnvironment, QueueHandle, QueueStats};
 use super::refusal::Refusal;
 use super::registry::{ConnectionHandle, Registry};
 use super::security::Security;
 use super::token::Tokens;
-use super::turn::{Dead, Turn};
-use super::users::{PermissionRecord, UserRecord, Users};
+use super::turn::Turn;
+use super::users::Users;
 use super::vhost::{Vhost, VhostStats};
+use super::waiting::{PublishWait, Waiting};
 
 /// Everything that all connections share.
 pub struct Broker {
@@ -56,30 +45,30 @@ pub struct Broker {
     pub attempts: Attempts,
     /// Which tokens are taken in place of passwords, if any.
     pub tokens: Option<Arc<Tokens>>,
+    pub(super) product: OnceLock<Product>,
     pub(super) vhosts: DashMap<String, Arc<Vhost>>,
     /// Held while users, permissions or vhosts are changed.
     pub(super) administration: Mutex<()>,
-    pub(super) global_parameters: GlobalParameters,
+    pub(super) global_parameters: RwLock<BTreeMap<String, serde_json::Value>>,
     /// Counts of vhosts that are gone.
     pub retired_vhosts: VhostStats,
     definitions: Box<dyn DefinitionStore>,
+    /// Changes that are in force and could not be kept; the next commit takes them along.
+    owed: Mutex<Changes>,
+    pub(super) graves: Arc<Graves>,
+    pub(super) lost: Lost,
+    /// Queues that are to be deleted, once that can be kept.
+    pub(super) undeleted: Mutex<Vec<Arc<QueueHandle>>>,
     environment: Arc<QueueEnvironment>,
     next_consumer: AtomicU64,
     /// Publishing connections that wait for the store.
-    waiting: Mutex<Vec<Waker>>,
+    waiting: Arc<Waiting>,
+    held: Arc<Held>,
 }
 
 /// Why a broker cannot start on what it found.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// A stored definition cannot be understood.
-    #[error("stored definition {key:?} cannot be used: {why}")]
-    Definition {
-        /// Its key.
-        key: String,
-        /// What is wrong with it.
-        why: String,
-    },
     /// Stable storage failed.
     #[error("{0}")]
     Storage(String),
@@ -95,9 +84,12 @@ impl From<Refusal> for StartError {
 }
 
 /// What was found on stable storage.
+#[derive(Default)]
 pub struct Found {
     /// All definitions, by key.
     pub definitions: Vec<(Arc<str>, Arc<[u8]>)>,
+    /// Definitions that were found too, but are of an older or damaged state.
+    pub remnants: Vec<(Arc<str>, Arc<[u8]>)>,
     /// What the store holds of each queue.
     pub queues: HashMap<QueueId, RecoveredQueue>,
 }
@@ -112,11 +104,14 @@ impl Broker {
         found: Found,
         clock: fn() -> Millis,
     ) -> Result<Arc<Self>, StartError> {
+        let held = Held::new(limits.held_bytes_max, limits.message_bytes_max);
         let environment = Arc::new(QueueEnvironment {
             store,
             memory: Memory::new(limits.memory_bytes_max),
             deadlines: super::deadlines::Deadlines::default(),
+            unreadable: std::sync::atomic::AtomicUsize::new(0),
             retired: Mutex::default(),
+            adopted: RwLock::default(),
             clock,
             broker: std::sync::OnceLock::new(),
         });
@@ -129,131 +124,33 @@ impl Broker {
             tokens: security.tokens,
             vhosts: DashMap::new(),
             administration: Mutex::default(),
-            global_parameters: GlobalParameters::default(),
+            global_parameters: RwLock::default(),
             retired_vhosts: VhostStats::default(),
             definitions,
+            owed: Mutex::default(),
+            graves: Arc::default(),
+            lost: Lost::default(),
+            undeleted: Mutex::default(),
             environment,
             next_consumer: AtomicU64::new(1),
-            waiting: Mutex::default(),
+            product: OnceLock::new(),
+            waiting: Arc::default(),
+            held,
         });
-        let _ = broker.environment.broker.set(Arc::downgrade(&broker));
+        let _ = broker.environment.broker.set(Arc::<Self>::downgrade(&broker));
         broker.load(found, clock())?;
         broker.first_start(security.admin.as_ref())?;
         Ok(broker)
     }
 
-    fn load(&self, found: Found, now: Millis) -> Result<(), StartError> {
-        let Found { definitions, mut queues } = found;
-        // Ends before bindings, vhosts before all.
-        let mut sorted: Vec<_> =
-            definitions.iter().map(|(key, value)| (rank(key), &**key, &**value)).collect();
-        sorted.sort_by_key(|(rank, key, _)| (*rank, *key));
-        for (_, key, value) in sorted {
-            self.load_one(key, value, &mut queues, now)
-                .map_err(|why| StartError::Definition { key: key.replace('\0', " "), why })?;
-        }
-        Ok(())
+    /// Has it call itself so, from before the first client on. Once only.
+    pub fn announce_as(&self, product: Product) {
+        let _ = self.product.set(product);
     }
 
-    pub(super) fn load_one(
-        &self,
-        key: &str,
-        value: &[u8],
-        queues: &mut HashMap<QueueId, RecoveredQueue>,
-        now: Millis,
-    ) -> Result<(), String> {
-        fn read<'a, T: serde::Deserialize<'a>>(value: &'a [u8]) -> Result<T, String> {
-            serde_json::from_slice(value).map_err(|error| error.to_string())
-        }
-        match Key::kind(key) {
-            "vhost" => {
-                let name = Key::part(key, 0);
-                let vhost = Vhost::new(name);
-                *vhost.record.write() = read(value)?;
-                self.vhosts.insert(name.to_owned(), Arc::new(vhost));
-            }
-            "user" => self.users.put(Key::part(key, 0), read::<UserRecord>(value)?),
-            "permission" => {
-                let record = read::<PermissionRecord>(value)?;
-                self.users
-                    .permit(Key::part(key, 0), Key::part(key, 1), record)
-                    .map_err(|error| error.to_string())?;
-            }
-            "exchange" => {
-                let stored: ExchangeDefinition = read(value)?;
-                let vhost = self.vhost(&stored.vhost).ok_or("its vhost is missing")?;
-                let spec = leveret_exchanges::ExchangeSpec {
-                    kind: &stored.kind,
-                    durable: true,
-                    auto_delete: stored.auto_delete,
-                    internal: stored.internal,
-                    args: to_args(&stored.arguments),
-                };
-                let mut topology = vhost.topology.write();
-                topology.router.declare(&stored.name, spec).map_err(|refusal| refusal.to_string())?;
-                let rule = DeduplicationRule::read(&stored.arguments)
-                    .map_err(|(name, why)| format!("{name}: {why}"))?;
-                topology.install_features(&stored.name, rule, None);
-                apply_to_exchange(&mut topology, &vhost.policies(), &stored.name);
-            }
-            "queue" => {
-                let stored: QueueDefinition = read(value)?;
-                let vhost = self.vhost(&stored.vhost).ok_or("its vhost is missing")?;
-                let name = QueueName::new(&stored.name);
-                let id = stored.id();
-                let spec = QueueSpec {
-                    durable: true,
-                    auto_delete: stored.auto_delete,
-                    exclusive_owner: None,
-                    hidden: false,
-                    arguments: stored.arguments,
-                };
-                let options = queue_options::read(&name, &vhost.name, &spec, false)
-                    .map_err(|refusal| refusal.to_string())?;
-                let in_force = options.in_force(vhost.policies().matched(options.object(), name.as_str()));
-                let queue = match queues.remove(&id) {
-                    Some(found) => Queue::recover(in_force.settings, &found, now),
-                    None => Queue::new(in_force.settings, now),
-                };
-                let deduplication = options.deduplication;
-                self.install_queue(&vhost, id, &name, spec, Installed { in_force, deduplication, queue });
-            }
-            "delay" => {
-                let stored: DelayDefinition = read(value)?;
-                let vhost = self.vhost(&stored.vhost).ok_or("its vhost is missing")?;
-                let exchange = ExchangeName::new(&stored.exchange);
-                let id = QueueId(stored.id);
-                let holder = Holder::new(id, &vhost.name, &exchange, true, &self.environment);
-                if let Some(found) = queues.remove(&id) {
-                    let count = found.ranges.iter().map(|range| range.count).sum();
-                    holder.restore(found.last_seq, count, now);
-                }
-                let mut topology = vhost.topology.write();
-                let features = topology.features.entry(exchange.as_str().as_bytes().into());
-                features.or_default().holder = Some(holder);
-            }
-            "binding" => {
-                let stored: BindingDefinition = read(value)?;
-                let vhost = self.vhost(&stored.vhost).ok_or("its vhost is missing")?;
-                let mut topology = vhost.topology.write();
-                let end = match stored.destination_kind {
-                    super::definitions::DestinationKind::Queue => {
-                        let slot = topology.by_name.get(stored.destination.as_str());
-                        leveret_exchanges::Destination::Queue(*slot.ok_or("its queue is missing")?)
-                    }
-                    super::definitions::DestinationKind::Exchange => {
-                        leveret_exchanges::Destination::Exchange(stored.destination.as_str())
-                    }
-                };
-                let args = to_args(&stored.arguments);
-                topology
-                    .router
-                    .bind(&stored.source, end, &stored.routing_key, args)
-                    .map_err(|refusal| refusal.to_string())?;
-            }
-            _ => return self.load_rule(key, value),
-        }
-        Ok(())
+    /// How it calls itself.
+    pub fn product(&self) -> &Product {
+        self.product.get().unwrap_or(Product::ours())
     }
 
     /// Limits in force now.
@@ -264,6 +161,7 @@ impl Broker {
     /// Has other limits from now on. What concerns a single connection holds for those that come.
     pub fn set_limits(&self, limits: Limits) {
         self.memory().allow(limits.memory_bytes_max);
+        self.held.allow(limits.held_bytes_max, limits.message_bytes_max);
         *self.limits.write() = Arc::new(limits);
         self.relieve();
     }
@@ -273,7 +171,34 @@ impl Broker {
         if changes.is_empty() {
             return Ok(());
         }
-        self.definitions.commit(changes.as_slice()).map_err(Refusal::Storage)
+        if let Some(what) = changes.too_long(0) {
+            return Err(Refusal::Precondition(what));
+        }
+        let mut owed = self.owed.lock();
+        let (aside, replaced) = self.lost.keep_aside(changes);
+        if owed.is_empty() && aside.is_empty() {
+            drop(owed);
+            return self.definitions.commit(changes.as_slice()).map_err(Refusal::Storage);
+        }
+        let all = owed.and(changes).and(&aside);
+        self.definitions.commit(all.as_slice()).map_err(Refusal::Storage)?;
+        *owed = Changes::default();
+        self.lost.replaced(&replaced);
+        Ok(())
+    }
+
+    /// Commits what is in force already; if that fails, the next commit takes it along.
+    pub(super) fn commit_or_owe(&self, changes: &Changes) {
+        if let Err(error) = self.commit(changes) {
+            tracing::error!("what was found at the start is not kept yet: {error}");
+            self.owe(changes);
+        }
+    }
+
+    /// Has the next commit take these along: they are in force already, and could not be kept.
+    pub(super) fn owe(&self, changes: &Changes) {
+        let mut owed = self.owed.lock();
+        *owed = owed.and(changes);
     }
 
     pub(super) fn next_queue_id(&self) -> Result<u64, Refusal> {
@@ -294,14 +219,6 @@ impl Broker {
         let mut vhosts: Vec<_> = self.vhosts.iter().map(|vhost| Arc::clone(&vhost)).collect();
         vhosts.sort_by(|a, b| a.name.cmp(&b.name));
         vhosts
-    }
-
-    /// Ids of all durable queues and waiting rooms, whose messages the store has to keep.
-    pub fn durable_queue_ids(&self) -> HashSet<QueueId> {
-        let queues = self.vhosts.iter().flat_map(|vhost| vhost.queues());
-        let queues = queues.filter(|queue| queue.durable()).map(|queue| queue.id);
-        let holders = self.vhosts.iter().flat_map(|vhost| vhost.holders());
-        queues.chain(holders.filter(|holder| holder.durable()).map(|holder| holder.id)).collect()
     }
 
     /// Where messages are made to survive.
@@ -353,6 +270,11 @@ impl Broker {
         self.registry.ended(id);
     }
 
+    /// What peers make us hold besides queued messages.
+    pub fn held(&self) -> &Arc<Held> {
+        &self.held
+    }
+
     /// The wall clock.
     pub fn now(&self) -> Millis {
         (self.environment.clock)()
@@ -370,21 +292,15 @@ impl Broker {
             || self.environment.store.pressure() != Pressure::None
     }
 
-    /// Ready when publishers may go on; otherwise `waker` is woken when they may.
-    pub fn poll_publish(&self, waker: &Waker) -> Poll<()> {
-        if !self.publishers_must_wait() {
-            return Poll::Ready(());
-        }
-        self.waiting.lock().push(waker.clone());
-        // The relief may have come before the waker was noted.
-        if self.publishers_must_wait() { Poll::Pending } else { Poll::Ready(()) }
+    /// One more publisher that may have to wait.
+    pub fn publisher_waits(self: &Arc<Self>) -> PublishWait {
+        let broker = Arc::clone(self);
+        PublishWait::new(&self.waiting, Box::new(move || broker.publishers_must_wait()))
     }
 
     /// The store, or the memory of queues, has room again: publishers may go on.
     pub fn relieve(&self) {
-        for waker in std::mem::take(&mut *self.waiting.lock()) {
-            waker.wake();
-        }
+        self.waiting.wake_all();
     }
 
     /// Ticks whatever asked for an instant that has come.
@@ -411,137 +327,4 @@ impl Broker {
             self.relieve();
         }
     }
-
-    /// Ends a turn: sends dead letters on, deletes queues that nobody needs any more, wakes whoever
-    /// has something to write. No lock may be held.
-    pub fn finish(&self, turn: &mut Turn) {
-        while !turn.dead.is_empty() || !turn.deletable.is_empty() {
-            for dead in std::mem::take(&mut turn.dead) {
-                self.bury(turn, dead);
-            }
-            for queue in std::mem::take(&mut turn.deletable) {
-                self.delete_idle(turn, &queue);
-            }
-        }
-        turn.purged.clear();
-        for consumer in std::mem::take(&mut turn.cancelled) {
-            turn.owe_wake(consumer.sink.cancelled(&consumer));
-        }
-        turn.wake();
-    }
-
-    /// Moves a dead message from its queue to the targets of the dead-letter exchange, in one step
-    /// of the store.
-    fn bury(&self, turn: &mut Turn, dead: Dead) {
-        let Dead { source, message, reason, place } = dead;
-        let message = match (message, place) {
-            (Some(message), _) => message,
-            (None, Some((seq, lane))) => return source.read_dead(seq, lane, reason),
-            (None, None) => return,
-        };
-        let settle = place.map(|(seq, _)| source.settled(seq, reason));
-        let targets = self.dead_letter_targets(turn.now, &source, reason, &message);
-        match targets {
-            Some((message, targets)) => self.move_to(turn, &message, targets, |_| settle),
-            None => self.move_to(turn, &message, Targets::default(), |_| settle),
-        };
-    }
-
-    fn dead_letter_targets(
-        &self,
-        now: Millis,
-        source: &QueueHandle,
-        reason: leveret_queues::store::SettleReason,
-        message: &leveret_queues::Message,
-    ) -> Option<(leveret_queues::Message, Targets)> {
-        let rule = source.dead_letter_rule()?;
-        let vhost = self.vhost(source.vhost.as_str())?;
-        vhost.stats.count_dead(reason);
-        let letter = dead_letter(message, &source.name, reason, &rule, now);
-        let mut keys = vec![letter.message.routing_key()];
-        keys.extend(letter.more_keys.iter().map(Vec::as_slice));
-        let mut queues = Vec::new();
-        let exchange = rule.exchange.as_str().as_bytes();
-        // A missing exchange drops the message, as a missing binding does.
-        let routed = route(&vhost, now, &letter.message, exchange, &keys, Origin::Broker, |queue| {
-            if letter.is_cycle(&queue.name) {
-                tracing::warn!(
-                    vhost = %queue.vhost, queue = %queue.name,
-                    "message dropped: dead-lettering has come around to a queue that dropped it before"
-                );
-            } else {
-                queues.push(Arc::clone(queue));
-            }
-        });
-        let holders = routed.map(|routed| routed.holders).unwrap_or_default();
-        Some((letter.message.clone(), Targets { queues, holders }))
-    }
-
-    /// Routes a message whose delay is over, and moves it from its holder to its queues in one step
-    /// of the store.
-    pub(super) fn release(
-        &self,
-        turn: &mut Turn,
-        holder: &Holder,
-        due: Millis,
-        message: &leveret_queues::Message,
-        settle: Option<Record>,
-    ) {
-        let headers = released_headers(message);
-        // In any case a copy: whether a message is to be written is told by the message itself.
-        let mut message = match headers {
-            Some(headers) => copies::with_headers(message, &headers),
-            None => message.with_properties(message.properties(), message.meta()),
-        };
-        let copies = copies::keys(&message).ok().flatten();
-        let mut keys = vec![message.routing_key()];
-        keys.extend(copies.iter().flat_map(|copies| copies.keys.iter().map(Vec::as_slice)));
-        let mut queues = Vec::new();
-        if let Some(vhost) = self.vhost(holder.vhost.as_str()) {
-            // The clock may have been set back; the message does not wait again.
-            let now = turn.now.max(due);
-            let exchange = holder.exchange.as_str().as_bytes();
-            // An exchange that is gone meanwhile drops the message, as a missing binding does.
-            let _ = route(&vhost, now, &message, exchange, &keys, Origin::Broker, |queue| {
-                queues.push(Arc::clone(queue));
-            });
-        }
-        if let Some(without) = copies.and_then(|copies| copies.without_bcc) {
-            message = without;
-        }
-        self.move_to(turn, &message, Targets { queues, holders: Vec::new() }, |_| settle);
-    }
-
-    /// Moves a message to queues and waiting rooms, and out of where it was, in one step of the store.
-    /// `settle` hears whether any of them took it. Returns the same.
-    pub(super) fn move_to(
-        &self,
-        turn: &mut Turn,
-        message: &leveret_queues::Message,
-        targets: Targets,
-        settle: impl FnOnce(bool) -> Option<Record>,
-    ) -> bool {
-        let Targets { queues, mut holders } = targets;
-        // Holders' locks come before queues', in order of their ids.
-        holders.sort_by_key(|holder| holder.id);
-        let mut admissions = Vec::new();
-        for holder in &holders {
-            let due = held_until(message, turn.now).unwrap_or(turn.now);
-            let own = message.with_properties(message.properties(), message.meta());
-            admissions.extend(holder.admit(turn, own, due));
-        }
-        let held = !admissions.is_empty();
-        let taken = move_message(turn, &self.environment, message, queues, |taken| settle(taken || held));
-        for admission in admissions {
-            admission.done(true);
-        }
-        taken || held
-    }
-}
-
-/// Where the broker moves a message.
-#[derive(Default)]
-pub(super) struct Targets {
-    pub(super) queues: Vec<Arc<QueueHandle>>,
-    pub(super) holders: Vec<Arc<Holder>>,
 }

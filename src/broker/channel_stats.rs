@@ -19,6 +19,8 @@ pub struct ChannelStats {
     pub got: AtomicU64,
     /// Messages taken by `basic.get` without.
     pub got_no_ack: AtomicU64,
+    /// Gets that found nothing.
+    pub got_empty: AtomicU64,
     /// Deliveries of messages that had been delivered before, gets included.
     pub redelivered: AtomicU64,
     /// Deliveries acknowledged; in a transaction, when it is committed. Rejections are none.

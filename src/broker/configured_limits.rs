@@ -5,8 +5,6 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::broker::Broker;
-use super::definitions::{Changes, Key};
 use super::refusal::Refusal;
 
 /// What a limit can be set on.
@@ -69,62 +67,13 @@ impl ConfiguredLimits {
         self.0.is_empty()
     }
 
-    fn changed(&self, of: LimitsOf, name: &str, value: Option<i64>) -> Result<Self, Refusal> {
+    pub(super) fn changed(&self, of: LimitsOf, name: &str, value: Option<i64>) -> Result<Self, Refusal> {
         let mut limits = self.0.clone();
         match value {
             Some(value) => limits.insert(name.to_owned(), value),
             None => limits.remove(name),
         };
         Self::new(of, limits)
-    }
-}
-
-impl Broker {
-    /// Sets one limit of a vhost, or with `None` takes it away. Durable when it returns.
-    pub fn set_vhost_limit(&self, vhost: &str, name: &str, value: Option<i64>) -> Result<(), Refusal> {
-        let _change = self.administration.lock();
-        let found = self.vhost(vhost).ok_or_else(|| Refusal::NoVhost(vhost.to_owned()))?;
-        let limits = found.limits.read().changed(LimitsOf::Vhost, name, value)?;
-        self.keep_vhost_limits(vhost, limits)
-    }
-
-    /// Replaces all limits of a vhost.
-    pub fn set_vhost_limits(&self, vhost: &str, limits: ConfiguredLimits) -> Result<(), Refusal> {
-        let _change = self.administration.lock();
-        self.keep_vhost_limits(vhost, limits)
-    }
-
-    fn keep_vhost_limits(&self, vhost: &str, limits: ConfiguredLimits) -> Result<(), Refusal> {
-        let found = self.vhost(vhost).ok_or_else(|| Refusal::NoVhost(vhost.to_owned()))?;
-        let mut changes = Changes::default();
-        changes.put_or_remove(Key::vhost_limits(vhost), &limits, limits.is_empty());
-        self.commit(&changes)?;
-        *found.limits.write() = limits;
-        Ok(())
-    }
-
-    /// Sets one limit of a user, or with `None` takes it away. Durable when it returns.
-    pub fn set_user_limit(&self, user: &str, name: &str, value: Option<i64>) -> Result<(), Refusal> {
-        let _change = self.administration.lock();
-        let limits = self.users.limits(user).changed(LimitsOf::User, name, value)?;
-        self.keep_user_limits(user, limits)
-    }
-
-    /// Replaces all limits of a user.
-    pub fn set_user_limits(&self, user: &str, limits: ConfiguredLimits) -> Result<(), Refusal> {
-        let _change = self.administration.lock();
-        self.keep_user_limits(user, limits)
-    }
-
-    fn keep_user_limits(&self, user: &str, limits: ConfiguredLimits) -> Result<(), Refusal> {
-        if self.users.user(user).is_none() {
-            return Err(Refusal::Precondition(format!("user '{user}' does not exist")));
-        }
-        let mut changes = Changes::default();
-        changes.put_or_remove(Key::user_limits(user), &limits, limits.is_empty());
-        self.commit(&changes)?;
-        self.users.set_limits(user, limits);
-        Ok(())
     }
 }
 

@@ -1,12 +1,13 @@
 //! CC and BCC: more routing keys in a message's headers (rabbitmq-semantics 1b).
 
-use leveret_queues::Message;
+use leveret_queues::short::SHORT_BYTES_MAX;
+use leveret_queues::{Message, MessageMeta};
 
 use super::attributes::headers;
 use super::refusal::Refusal;
 use crate::wire::properties::PropertiesEdit;
+use crate::wire::table::edit::rewrite;
 use crate::wire::table::{TableRef, ValueRef};
-use crate::wire::table_edit::rewrite;
 
 /// The further routing keys of a message.
 #[derive(Debug)]
@@ -33,7 +34,12 @@ pub(super) fn keys(message: &Message) -> Result<Option<Copies>, Refusal> {
         let array = value.as_array().ok_or_else(unacceptable)?;
         for entry in array {
             match entry {
-                ValueRef::LongString(key) => keys.push(key.to_vec()),
+                ValueRef::LongString(key) if key.len() <= SHORT_BYTES_MAX => keys.push(key.to_vec()),
+                ValueRef::LongString(_) => {
+                    return Err(Refusal::Precondition(format!(
+                        "invalid message: a key in the header {name} is longer than {SHORT_BYTES_MAX} bytes"
+                    )));
+                }
                 _ => return Err(unacceptable()),
             }
         }
@@ -47,6 +53,11 @@ pub(super) fn with_headers(message: &Message, contents: &[u8]) -> Message {
     let mut edit = PropertiesEdit::new(message.properties()).unwrap_or_default();
     edit.set_headers(contents);
     message.with_properties(&edit.finish(), message.meta())
+}
+
+/// The same message, which may have been delivered from where it is moved to.
+pub(super) fn as_redelivered(message: &Message) -> Message {
+    message.with_properties(message.properties(), MessageMeta { redelivered: true, ..message.meta() })
 }
 
 /// The same message with `x-delivery-count` in its headers.

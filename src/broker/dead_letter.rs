@@ -2,13 +2,13 @@
 //! headers (rabbitmq-semantics 2k).
 
 use leveret_queues::store::SettleReason;
-use leveret_queues::{Message, MessageMeta, Millis};
+use leveret_queues::{Message, MessageMeta, Millis, ShortText};
 
 use super::attributes::headers;
 use super::names::{ExchangeName, QueueName};
 use crate::wire::properties::{Field, PropertiesEdit};
+use crate::wire::table::edit::{put_entry, put_value, rewrite};
 use crate::wire::table::{ArrayRef, TableRef, ValueRef};
-use crate::wire::table_edit::{put_entry, put_value, rewrite};
 
 /// Where the dead letters of a queue go.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -17,8 +17,16 @@ pub struct DeadLetterRule {
     /// are dropped.
     pub exchange: ExchangeName,
     /// Replaces the message's own routing keys.
-    pub routing_key: Option<String>,
+    pub routing_key: Option<ShortText>,
 }
+
+/// Bytes of `x-death`, at most: some hundred queues. Each death copies all of it, and headers have to fit in a frame. What
+/// happened before a client rejected the message last is forgotten beyond that. Without one it goes on by itself, as
+/// in a circle that is too long to be seen.
+const HISTORY_BYTES_MAX: usize = 64 * 1024;
+
+/// The key in the newest entry of `x-death` for how many copies were made of the message (`multiplying.rs`).
+pub(super) const COPIES: &str = "copies";
 
 /// A message ready to be published to a dead-letter exchange.
 pub(super) struct DeadLetter {
@@ -28,6 +36,8 @@ pub(super) struct DeadLetter {
     /// The contents of `x-death`.
     history: Vec<u8>,
     by_client: bool,
+    /// It has died more often than its history holds, and no client took part.
+    endless: bool,
 }
 
 /// The reason's name in `x-death`.
@@ -51,9 +61,20 @@ fn copies(table: TableRef<'_>) -> Vec<Vec<u8>> {
 }
 
 /// The entries of `x-death`, newest first.
-fn deaths(table: TableRef<'_>) -> Vec<TableRef<'_>> {
+pub(super) fn deaths(table: TableRef<'_>) -> Vec<TableRef<'_>> {
     let array = table.get("x-death").and_then(ValueRef::as_array);
     array.iter().flat_map(|array| array.iter()).filter_map(ValueRef::as_table).collect()
+}
+
+/// How many copies the newest entry of a history says were made.
+pub(super) fn copies_in(newest: TableRef<'_>) -> u64 {
+    let copies = newest.get(COPIES).and_then(ValueRef::as_i64).and_then(|copies| u64::try_from(copies).ok());
+    copies.unwrap_or(1).max(1)
+}
+
+/// The value of [`COPIES`]; none for one copy.
+pub(super) fn told(copies: u64) -> Option<ValueRef<'static>> {
+    (copies > 1).then(|| ValueRef::I64(i64::try_from(copies).unwrap_or(i64::MAX)))
 }
 
 /// One death: which queue dropped which message, and why.
@@ -64,6 +85,8 @@ struct Death<'a> {
     expiration: Option<&'a [u8]>,
     copies: &'a [Vec<u8>],
     now: Millis,
+    /// How many copies were made of it on its way (`multiplying.rs`).
+    made: u64,
 }
 
 impl Death<'_> {
@@ -84,11 +107,14 @@ impl Death<'_> {
         put_entry(&mut out, b"time", ValueRef::Timestamp(self.now.0 / 1000));
         put_entry(&mut out, b"exchange", ValueRef::LongString(self.message.exchange()));
         put_entry(&mut out, b"routing-keys", ValueRef::Array(ArrayRef::assume_valid(&keys)));
+        if let Some(made) = told(self.made) {
+            put_entry(&mut out, COPIES.as_bytes(), made);
+        }
         out
     }
 
-    /// `x-death` with this death in front.
-    fn history(&self, before: &[TableRef<'_>]) -> Vec<u8> {
+    /// `x-death` with this death in front, and whether it goes back to where a client last took part.
+    fn history(&self, before: &[TableRef<'_>]) -> (Vec<u8>, bool) {
         let known = before.iter().position(|entry| {
             names(*entry, "queue", self.queue.as_str()) && names(*entry, "reason", self.reason)
         });
@@ -96,34 +122,45 @@ impl Death<'_> {
             Some(at) => {
                 let count = before[at].get("count").and_then(ValueRef::as_i64).unwrap_or(0);
                 let count = ValueRef::I64(count.saturating_add(1));
-                rewrite(before[at], &[("count", Some(count))])
+                rewrite(before[at], &[("count", Some(count)), (COPIES, told(self.made))])
             }
             None => self.entry(),
         };
         let mut out = Vec::new();
         put_value(&mut out, ValueRef::Table(TableRef::assume_valid(&newest)));
-        for (at, entry) in before.iter().enumerate() {
-            if Some(at) != known {
-                put_value(&mut out, ValueRef::Table(*entry));
+        let mut rejected = self.reason == "rejected";
+        for (_, entry) in before.iter().enumerate().filter(|(at, _)| Some(*at) != known) {
+            let end = out.len();
+            put_value(&mut out, ValueRef::Table(*entry));
+            if out.len() > HISTORY_BYTES_MAX {
+                out.truncate(end);
+                return (out, rejected);
             }
+            rejected |= names(*entry, "reason", "rejected");
         }
-        out
+        (out, true)
     }
 }
 
-/// Makes the dead letter of a message that `queue` dropped.
+/// Makes the dead letter of a message that `queue` dropped. `redelivered`: as [`MessageMeta::redelivered`].
 pub(super) fn dead_letter(
     message: &Message,
     queue: &QueueName,
     reason: SettleReason,
     rule: &DeadLetterRule,
     now: Millis,
+    redelivered: bool,
 ) -> DeadLetter {
     let table = headers(message).unwrap_or_else(|| TableRef::assume_valid(&[]));
     let mut edit = PropertiesEdit::new(message.properties()).unwrap_or_default();
     let expiration = edit.before().text(Field::Expiration).map(<[u8]>::to_vec);
     let copies = copies(table);
     let reason_text = reason_name(reason);
+    // What a publisher sends as x-death is not history, and goes.
+    let died_before = message.meta().died;
+    let before = if died_before { deaths(table) } else { Vec::new() };
+    let by_client = reason == SettleReason::Rejected;
+    let made = before.first().filter(|_| !by_client).map_or(1, |newest| copies_in(*newest));
     let death = Death {
         message,
         queue,
@@ -131,11 +168,9 @@ pub(super) fn dead_letter(
         expiration: expiration.as_deref(),
         copies: &copies,
         now,
+        made,
     };
-    // What a publisher sends as x-death is not history, and goes.
-    let died_before = message.meta().died;
-    let before = if died_before { deaths(table) } else { Vec::new() };
-    let history = death.history(&before);
+    let (history, complete) = death.history(&before);
     let text = ValueRef::LongString;
     let queue_name = text(queue.as_str().as_bytes());
     let reason_value = text(reason_text.as_bytes());
@@ -156,18 +191,19 @@ pub(super) fn dead_letter(
     let (new_key, more_keys) = match &rule.routing_key {
         Some(replacement) => {
             changes.push(("CC", None));
-            (replacement.as_bytes(), Vec::new())
+            (replacement.short(), Vec::new())
         }
-        None => (message.routing_key(), copies.clone()),
+        None => (message.short_routing_key(), copies.clone()),
     };
     edit.set_headers(&rewrite(table, &changes));
     edit.remove(Field::Expiration);
-    let meta = MessageMeta { expiration_ms: None, died: true, ..message.meta() };
+    let meta = MessageMeta { expiration_ms: None, died: true, redelivered, ..message.meta() };
     DeadLetter {
-        message: message.republished(rule.exchange.as_str(), new_key, &edit.finish(), meta),
+        message: message.republished(rule.exchange.short(), new_key, &edit.finish(), meta),
         more_keys,
         history,
-        by_client: reason == SettleReason::Rejected,
+        by_client,
+        endless: !complete,
     }
 }
 
@@ -175,8 +211,8 @@ pub(super) fn dead_letter(
 pub(super) struct Birth {
     /// The queue that dropped it.
     pub(super) queue: String,
-    exchange: String,
-    pub(super) routing_key: Vec<u8>,
+    exchange: ShortText,
+    pub(super) routing_key: ShortText,
     /// Why, as `x-death` says it.
     pub(super) reason: String,
 }
@@ -188,8 +224,8 @@ pub(super) fn birth(message: &Message) -> Option<Birth> {
     let key = newest.get("routing-keys")?.as_array()?.iter().next()?.as_bytes()?;
     Some(Birth {
         queue: text("queue")?,
-        exchange: text("exchange")?,
-        routing_key: key.to_vec(),
+        exchange: ShortText::new(&text("exchange")?)?,
+        routing_key: ShortText::new(std::str::from_utf8(key).ok()?)?,
         reason: text("reason")?,
     })
 }
@@ -197,16 +233,29 @@ pub(super) fn birth(message: &Message) -> Option<Birth> {
 impl Birth {
     /// The message as it was published, its history kept.
     pub(super) fn restored(&self, message: &Message) -> Message {
-        message.republished(&self.exchange, &self.routing_key, message.properties(), message.meta())
+        message.republished(
+            self.exchange.short(),
+            self.routing_key.short(),
+            message.properties(),
+            message.meta(),
+        )
     }
 }
 
 impl DeadLetter {
+    /// It died without a client's doing, so that its copies are counted.
+    pub(super) const fn is_automatic(&self) -> bool {
+        !self.by_client
+    }
+
     /// Whether `target` would close a circle in which no client takes part: it dropped this message
-    /// before, and nobody has rejected it since.
+    /// before, and nobody has rejected it since; or the way is so long that nobody can tell.
     pub(super) fn is_cycle(&self, target: &QueueName) -> bool {
         if self.by_client {
             return false;
+        }
+        if self.endless {
+            return true;
         }
         for entry in ArrayRef::assume_valid(&self.history).iter().filter_map(ValueRef::as_table) {
             if names(entry, "reason", "rejected") {
@@ -217,5 +266,101 @@ impl DeadLetter {
             }
         }
         false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use leveret_queues::{MessageMeta, Short};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::broker::arguments::{FieldTable, Value};
+    use crate::broker::names::VhostName;
+    use crate::broker::policies::Matched;
+    use crate::broker::queue_options;
+    use crate::broker::queue_options::QueueSpec;
+    use crate::wire::frame::{Scan, scan};
+    use crate::wire::hot_out::{Content, Deliver, deliver_head};
+
+    fn text() -> impl Strategy<Value = String> {
+        // Around where one octet, and two, tell a length no more.
+        prop_oneof![0usize..300, 250usize..260, 65_530usize..65_540].prop_map(|len| "k".repeat(len))
+    }
+
+    proptest! {
+        #[test]
+        fn what_a_declaration_accepts_ends_in_frames_as_it_was_given(exchange in text(), key in text()) {
+            let mut arguments = FieldTable::default();
+            for (name, value) in [("x-dead-letter-exchange", &exchange), ("x-dead-letter-routing-key", &key)] {
+                arguments.insert(name.into(), Value::LongString(value.as_str().into()));
+            }
+            let spec =
+                QueueSpec { durable: true, auto_delete: false, exclusive_owner: None, hidden: false, arguments };
+            let (queue, vhost) = (QueueName::new("q"), VhostName::new("/"));
+            let options = queue_options::read(&queue, &vhost, &spec, false);
+            let fits = exchange.len() <= 255 && key.len() <= 255;
+            prop_assert_eq!(options.is_ok(), fits);
+            let Ok(options) = options else {
+                let why = options.unwrap_err().to_string();
+                let name = if exchange.len() > 255 { "exchange" } else { "routing-key" };
+                prop_assert!(why.contains(&format!("x-dead-letter-{name}")), "{}", why);
+                return Ok(());
+            };
+            let rule = options.in_force(Matched::default()).dead_letter.expect("a rule");
+            let message =
+                Message::new(Short::EMPTY, Short::literal("k"), b"\0\0", b"body", MessageMeta::default());
+            let letter = dead_letter(&message, &queue, SettleReason::Rejected, &rule, Millis(1), false).message;
+            prop_assert_eq!(letter.exchange(), exchange.as_bytes());
+            prop_assert_eq!(letter.routing_key(), key.as_bytes());
+            let mut frames = Vec::new();
+            let method = Deliver {
+                consumer_tag: b"t",
+                delivery_tag: 1,
+                redelivered: false,
+                exchange: letter.exchange(),
+                routing_key: letter.routing_key(),
+            };
+            let content = Content { body_size: 4, properties: letter.properties() };
+            deliver_head(&mut frames, 1, &method, &content);
+            let Ok(Scan::Frame(first)) = scan(&frames, u32::MAX) else { panic!("a whole frame") };
+            let arguments = &frames[first.payload];
+            let wanted = 4 + 2 + 8 + 1 + 1 + exchange.len() + 1 + key.len();
+            prop_assert_eq!(arguments.len(), wanted);
+            prop_assert!(arguments.ends_with(key.as_bytes()));
+        }
+    }
+
+    /// Dies in one queue after the other. The bytes of `x-death`, and after how many deaths it went no further.
+    fn wanders(queues: usize, reason: impl Fn(usize) -> SettleReason) -> (usize, usize) {
+        let rule = DeadLetterRule { exchange: ExchangeName::new("x"), routing_key: None };
+        let mut message =
+            Message::new(Short::EMPTY, Short::literal("k"), b"\0\0", b"body", MessageMeta::default());
+        for died in 0..queues {
+            let queue = QueueName::new(&format!("queue-{died}"));
+            let letter = dead_letter(&message, &queue, reason(died), &rule, Millis(1), false);
+            assert!(letter.history.len() <= HISTORY_BYTES_MAX, "{} bytes", letter.history.len());
+            if letter.is_cycle(&QueueName::new("another")) {
+                return (letter.history.len(), died);
+            }
+            message = letter.message;
+        }
+        (message.properties().len(), queues)
+    }
+
+    #[test]
+    fn a_history_is_bounded_and_what_goes_on_by_itself_ends_there() {
+        let (bytes, deaths) = wanders(5000, |_| SettleReason::Expired);
+        assert!(
+            (200..2000).contains(&deaths) && bytes > HISTORY_BYTES_MAX / 2,
+            "{bytes} bytes, {deaths} deaths"
+        );
+        // Where clients take part now and then it goes on for ever, with what happened last.
+        let now_and_then = |died: usize| match died % 100 {
+            0 => SettleReason::Rejected,
+            _ => SettleReason::Expired,
+        };
+        let (bytes, deaths) = wanders(2000, now_and_then);
+        assert!(deaths == 2000 && bytes < HISTORY_BYTES_MAX + 1000, "{bytes} bytes, {deaths} deaths");
     }
 }

@@ -14,10 +14,9 @@ use rustc_hash::FxHashMap;
 
 use super::arguments::{FieldTable, Value, integer, text, type_name};
 use super::attributes::headers;
-use super::limits::{DEDUPLICATION_IDS_DEFAULT, DEDUPLICATION_IDS_MAX};
-use super::queue_options::TTL_MS_MAX;
+use super::limits::{DEDUPLICATION_IDS_DEFAULT, DEDUPLICATION_IDS_MAX, TTL_MS_MAX};
 use crate::wire::table::ValueRef;
-use crate::wire::table_edit::put_value;
+use crate::wire::table::edit::put_value;
 
 /// How a queue or an exchange was told to deduplicate.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -147,11 +146,11 @@ impl Deduplication {
 
 #[cfg(test)]
 mod tests {
-    use leveret_queues::MessageMeta;
+    use leveret_queues::{MessageMeta, Short};
 
     use super::*;
     use crate::wire::properties::PropertiesEdit;
-    use crate::wire::table_edit::put_entry;
+    use crate::wire::table::edit::put_entry;
 
     fn message(id: &str, ttl: Option<i64>) -> Message {
         let mut table = Vec::new();
@@ -161,7 +160,7 @@ mod tests {
         }
         let mut edit = PropertiesEdit::default();
         edit.set_headers(&table);
-        Message::new("", "q", &edit.finish(), b"", MessageMeta::default())
+        Message::new(Short::EMPTY, Short::literal("q"), &edit.finish(), b"", MessageMeta::default())
     }
 
     fn cache(capacity: usize, ttl_ms: Option<u64>) -> Deduplication {

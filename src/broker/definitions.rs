@@ -6,12 +6,22 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use leveret_queues::QueueId;
+use leveret_queues::store::definitions::{KEY_BYTES_MAX, VALUE_BYTES_MAX};
 use serde::{Deserialize, Serialize};
 use sha2::Digest;
 
 use super::arguments::FieldTable;
 use super::names::{ExchangeName, QueueName, VhostName};
-use super::policies::PolicyKind;
+use super::stored_table;
+
+/// Who makes a policy.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PolicyKind {
+    /// Whoever runs the applications.
+    User,
+    /// Whoever runs the broker; bounds what users set.
+    Operator,
+}
 
 /// Where definitions are kept. Implemented by the store's database, and by a map in tests.
 pub trait DefinitionStore: Send + Sync {
@@ -33,6 +43,40 @@ impl DefinitionStore for Arc<leveret_queues::store::definitions::Definitions> {
     }
 }
 
+/// Deepest stored JSON, in brackets that are open at a time: tables may be nested 64 deep, and each level takes two.
+const STORED_DEPTH_MAX: usize = 400;
+
+/// Understands a stored definition.
+pub(super) fn read<'a, T: Deserialize<'a>>(value: &'a [u8]) -> Result<T, String> {
+    if depth(value) > STORED_DEPTH_MAX {
+        return Err(format!("it is nested deeper than {STORED_DEPTH_MAX}"));
+    }
+    let mut json = serde_json::Deserializer::from_slice(value);
+    json.disable_recursion_limit();
+    let read = T::deserialize(&mut json).map_err(|error| error.to_string())?;
+    json.end().map_err(|error| error.to_string())?;
+    Ok(read)
+}
+
+/// Brackets that are open at a time, at most.
+fn depth(json: &[u8]) -> usize {
+    let (mut open, mut most, mut in_text, mut escaped) = (0_usize, 0, false, false);
+    for byte in json {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_text => escaped = true,
+            b'"' => in_text = !in_text,
+            b'{' | b'[' if !in_text => {
+                open += 1;
+                most = most.max(open);
+            }
+            b'}' | b']' if !in_text => open = open.saturating_sub(1),
+            _ => {}
+        }
+    }
+    most
+}
+
 /// A durable queue.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct QueueDefinition {
@@ -41,7 +85,11 @@ pub(super) struct QueueDefinition {
     /// The incarnation, which the message store knows it by.
     pub(super) id: u64,
     pub(super) auto_delete: bool,
+    #[serde(with = "stored_table")]
     pub(super) arguments: FieldTable,
+    /// It was adopted without its definition: messages up to this place never expire.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) adopted_upto: Option<u64>,
 }
 
 /// A durable exchange.
@@ -52,6 +100,7 @@ pub(super) struct ExchangeDefinition {
     pub(super) kind: String,
     pub(super) auto_delete: bool,
     pub(super) internal: bool,
+    #[serde(with = "stored_table")]
     pub(super) arguments: FieldTable,
 }
 
@@ -82,6 +131,7 @@ pub(super) struct BindingDefinition {
     pub(super) destination: String,
     pub(super) destination_kind: DestinationKind,
     pub(super) routing_key: String,
+    #[serde(with = "stored_table")]
     pub(super) arguments: FieldTable,
 }
 
@@ -133,6 +183,21 @@ impl Key {
         Self::of(&["global_parameter", name])
     }
 
+    /// A deleted queue that the store may still know.
+    pub(super) fn grave(id: QueueId) -> Self {
+        Self::of(&["gone", &id.0.to_string()])
+    }
+
+    /// What is known of a queue whose definition is lost.
+    pub(super) fn orphan(id: QueueId) -> Self {
+        Self::of(&["orphan", &id.0.to_string()])
+    }
+
+    /// Where the bytes of a definition are kept that cannot be read, when another one takes its place.
+    pub(super) fn aside(key: &str) -> Self {
+        Self::of(&["aside", key])
+    }
+
     pub(super) fn queue(vhost: &VhostName, queue: &QueueName) -> Self {
         Self::of(&["queue", vhost.as_str(), queue.as_str()])
     }
@@ -151,7 +216,7 @@ impl Key {
             DestinationKind::Exchange => "e",
         };
         // The arguments' encoding is canonical: the table is sorted by name. It may be long.
-        let arguments = match serde_json::to_vec(&binding.arguments) {
+        let arguments = match serde_json::to_vec(&stored_table::Stored(&binding.arguments)) {
             Ok(encoded) if !binding.arguments.inner().is_empty() => {
                 URL_SAFE_NO_PAD.encode(sha2::Sha256::digest(encoded))
             }
@@ -166,6 +231,11 @@ impl Key {
             &binding.routing_key,
             &arguments,
         ])
+    }
+
+    /// Whether it is that stored key.
+    pub(super) fn is(&self, stored: &str) -> bool {
+        self.0 == stored
     }
 
     /// The kind of object that a stored key names.
@@ -198,7 +268,7 @@ pub(super) fn rank(key: &str) -> u8 {
 }
 
 /// Changes to be made durable together.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Changes(Vec<(String, Option<Vec<u8>>)>);
 
 impl Changes {
@@ -222,9 +292,40 @@ impl Changes {
         self.0.push((key.0, None));
     }
 
+    /// Puts bytes as they are.
+    pub(super) fn put_bytes(&mut self, key: Key, value: Vec<u8>) {
+        self.0.push((key.0, Some(value)));
+    }
+
+    /// Removes what lies under a key as it is stored.
+    pub(super) fn remove_stored(&mut self, key: &str) {
+        self.0.push((key.to_owned(), None));
+    }
+
     /// These and others.
     pub(super) fn and(&self, others: &Self) -> Self {
         Self([&*self.0, &*others.0].concat())
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Keeps the first `len`.
+    pub(super) fn truncate(&mut self, len: usize) {
+        self.0.truncate(len);
+    }
+
+    /// What behind the first `passed` is longer than can be stored, in words for whoever asked for it.
+    pub(super) fn too_long(&self, passed: usize) -> Option<String> {
+        let value_bytes = |value: &Option<Vec<u8>>| value.as_ref().map_or(0, Vec::len);
+        let (key, value) = self.0[passed..]
+            .iter()
+            .find(|(key, value)| key.len() > KEY_BYTES_MAX || value_bytes(value) > VALUE_BYTES_MAX)?;
+        let (what, bytes) = (key.replace('\0', " "), value_bytes(value));
+        Some(format!(
+            "the definition of {what:.200} is too long: it takes {bytes} bytes as JSON, {VALUE_BYTES_MAX} at most"
+        ))
     }
 
     pub(super) fn is_empty(&self) -> bool {

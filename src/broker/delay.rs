@@ -144,13 +144,19 @@ impl Pending {
 
 #[cfg(test)]
 mod tests {
-    use leveret_queues::MessageMeta;
+    use leveret_queues::{MessageMeta, Short};
     use proptest::prelude::*;
 
     use super::*;
 
     fn body(size: usize) -> Body {
-        let message = Message::new("x", "k", b"", &vec![0; size], MessageMeta::default());
+        let message = Message::new(
+            Short::literal("x"),
+            Short::literal("k"),
+            b"",
+            &vec![0; size],
+            MessageMeta::default(),
+        );
         Body { message, stored: false }
     }
 

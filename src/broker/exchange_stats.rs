@@ -6,8 +6,6 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::vhost::Vhost;
-
 /// Counts of one exchange since it was declared or the broker started.
 #[derive(Debug)]
 pub struct ExchangeStats {
@@ -18,7 +16,7 @@ pub struct ExchangeStats {
 }
 
 impl ExchangeStats {
-    fn new() -> Arc<Self> {
+    pub(super) fn new() -> Arc<Self> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
         Arc::new(Self { id, published_in: AtomicU64::new(0), published_out: AtomicU64::new(0) })
@@ -31,31 +29,8 @@ impl ExchangeStats {
     }
 }
 
-impl Vhost {
-    /// The counts of an exchange that something was published to.
-    pub fn exchange_stats(&self, exchange: &str) -> Option<Arc<ExchangeStats>> {
-        self.topology.read().stats.get(exchange.as_bytes()).cloned()
-    }
-
-    /// The counts of all exchanges that something was published to, in no order.
-    pub fn all_exchange_stats(&self) -> Vec<Arc<ExchangeStats>> {
-        self.topology.read().stats.values().cloned().collect()
-    }
-
-    /// The counts of an exchange that is about to be published to. Without an exchange nobody sees them.
-    pub(super) fn stats_for_publish(&self, exchange: &[u8]) -> Arc<ExchangeStats> {
-        if let Some(known) = self.topology.read().stats.get(exchange) {
-            return Arc::clone(known);
-        }
-        let mut topology = self.topology.write();
-        let exists = std::str::from_utf8(exchange).is_ok_and(|name| topology.router.exchange(name).is_some());
-        if exists {
-            Arc::clone(topology.stats.entry(exchange.into()).or_insert_with(ExchangeStats::new))
-        } else {
-            ExchangeStats::new()
-        }
-    }
-}
+/// Exchanges looked through for one message, at most: what a batch adds to more is written down in between.
+const SEARCHED_MAX: usize = 16;
 
 /// What a batch adds, so that it costs as many writes as it has exchanges.
 #[derive(Default)]
@@ -66,13 +41,15 @@ impl Counts {
     pub(super) fn add(&mut self, stats: &Arc<ExchangeStats>, queues: usize) {
         // Mostly the last one, or one of a few.
         let known = self.0.iter_mut().rev().find(|(known, _)| Arc::ptr_eq(known, stats));
-        match known {
-            Some((_, [published_in, published_out])) => {
-                *published_in += 1;
-                *published_out += queues as u64;
-            }
-            None => self.0.push((Arc::clone(stats), [1, queues as u64])),
+        if let Some((_, [published_in, published_out])) = known {
+            *published_in += 1;
+            *published_out += queues as u64;
+            return;
         }
+        if self.0.len() == SEARCHED_MAX {
+            self.settle();
+        }
+        self.0.push((Arc::clone(stats), [1, queues as u64]));
     }
 
     /// The batch is over.
@@ -98,5 +75,17 @@ mod tests {
         counts.settle();
         counts.settle();
         assert_eq!((one.read(), other.read()), ([2, 3], [1, 1]));
+    }
+
+    #[test]
+    fn a_message_is_looked_for_among_few_exchanges_however_many_a_batch_has() {
+        let all: Vec<_> = (0..1000).map(|_| ExchangeStats::new()).collect();
+        let mut counts = Counts::default();
+        for stats in all.iter().chain(&all) {
+            counts.add(stats, 2);
+            assert!(counts.0.len() <= SEARCHED_MAX);
+        }
+        counts.settle();
+        assert!(all.iter().all(|stats| stats.read() == [2, 4]));
     }
 }

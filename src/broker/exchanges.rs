@@ -1,17 +1,21 @@
 //! Exchanges come and go (rabbitmq-semantics 1d, 2a-2d).
 
+use std::sync::Arc;
+
 use leveret_exchanges::{ExchangeSpec, Kind, Router, names};
 use leveret_queues::QueueId;
+use leveret_queues::short::SHORT_BYTES_MAX;
 
 use super::Caller;
-use super::arguments::{FieldTable, get, text, to_args, type_name};
+use super::arguments::{FieldTable, get, text, to_args, too_long, type_name};
 use super::broker::Broker;
 use super::deduplication::DeduplicationRule;
 use super::definitions::{Changes, DelayDefinition, ExchangeDefinition, Key};
 use super::holder::Holder;
 use super::names::{ExchangeName, is_reserved};
-use super::policies::apply_to_exchange;
+use super::policy_changes::apply_to_exchange;
 use super::refusal::{Access, Refusal, Resource};
+use super::row::{Row, Staged};
 use super::turn::Turn;
 use super::vhost::Vhost;
 
@@ -60,21 +64,47 @@ impl Broker {
         name: &ExchangeName,
         request: &ExchangeRequest<'_>,
     ) -> Result<(), Refusal> {
+        self.declare_exchanges(vhost, caller, &[(name.clone(), *request)]).only()
+    }
+
+    /// Declares these exchanges in their order, up to the first that is refused.
+    pub fn declare_exchanges(
+        &self,
+        vhost: &Vhost,
+        caller: &Caller<'_>,
+        requests: &[(ExchangeName, ExchangeRequest<'_>)],
+    ) -> Row<()> {
+        self.in_a_row(
+            vhost,
+            requests,
+            |broker, changes| broker.commit(&changes),
+            |(name, request), staged| {
+                if staged.concerns(name.as_str()) {
+                    return Ok(None);
+                }
+                let planned = self.plan_exchange(vhost, caller, name, request, staged)?;
+                Ok(Some(planned.map(|planned| (name, planned))))
+            },
+            |new| new.map_or(Ok(()), |(name, planned)| Self::put_exchange(vhost, name, planned)),
+        )
+    }
+
+    /// What is to be made; `None`: it is there.
+    fn plan_exchange<'a>(
+        &self,
+        vhost: &Vhost,
+        caller: &Caller<'_>,
+        name: &ExchangeName,
+        request: &ExchangeRequest<'a>,
+        staged: &mut Staged,
+    ) -> Result<Option<PlannedExchange<'a>>, Refusal> {
         if names::is_default(name.as_str()) {
             return Err(Refusal::DefaultExchange);
         }
         super::check_text("exchange", name.as_str())?;
         let resource = Resource::Exchange(name.clone());
         caller.rights.check(Access::Configure, &resource)?;
-        let alternate = get(request.arguments, ALTERNATE).map(|value| {
-            text(value).ok_or_else(|| Refusal::ArgumentType {
-                argument: ALTERNATE,
-                given: type_name(value),
-                resource: resource.clone(),
-                vhost: vhost.name.clone(),
-            })
-        });
-        let alternate = alternate.transpose()?;
+        let alternate = alternate(vhost, &resource, request.arguments)?;
         let deduplication = DeduplicationRule::read(request.arguments).map_err(|(argument, why)| {
             Refusal::InvalidArgument {
                 argument: argument.to_owned(),
@@ -83,7 +113,6 @@ impl Broker {
                 why,
             }
         })?;
-        let _change = vhost.change()?;
         let spec = ExchangeSpec {
             kind: request.kind,
             durable: request.durable,
@@ -91,10 +120,11 @@ impl Broker {
             internal: request.internal,
             args: to_args(request.arguments),
         };
+        let refused = |refusal| translated(vhost, refusal);
         let exists = vhost.topology.read().router.exchange(name.as_str()).is_some();
         if exists {
             let same = vhost.topology.write().router.declare(name.as_str(), spec);
-            return same.map(|_| ()).map_err(|refusal| translated(vhost, refusal));
+            return same.map(|_| None).map_err(refused);
         }
         if is_reserved(name.as_str()) {
             return Err(Refusal::ReservedName(resource));
@@ -103,20 +133,25 @@ impl Broker {
             caller.rights.check(Access::Read, &resource)?;
             caller.rights.check(Access::Write, &Resource::Exchange(ExchangeName::new(alternate)))?;
         }
-        self.has_room_for_exchange(name)?;
+        self.has_room_for_arguments(request.arguments)?;
+        self.has_room_for_exchanges(name, staged.count())?;
         let holder = if request.kind == Kind::DELAYED {
             let id = QueueId(self.next_queue_id()?);
             Some(Holder::new(id, &vhost.name, name, request.durable, self.environment()))
         } else {
             None
         };
+        // A router of its own tells whether the declaration is sound before it is written.
+        Router::<u32>::new().declare(name.as_str(), spec.clone()).map_err(refused)?;
         if request.durable {
-            // A router of its own tells whether the declaration is sound before it is written.
-            Router::<u32>::new()
-                .declare(name.as_str(), spec.clone())
-                .map_err(|refusal| translated(vhost, refusal))?;
-            self.commit(&definitions_of(vhost, name, request, holder.as_deref()))?;
+            note_definitions(vhost, name, request, holder.as_deref(), &mut staged.changes);
         }
+        staged.note(name.as_str());
+        Ok(Some(PlannedExchange { spec, deduplication, holder }))
+    }
+
+    fn put_exchange(vhost: &Vhost, name: &ExchangeName, planned: PlannedExchange<'_>) -> Result<(), Refusal> {
+        let PlannedExchange { spec, deduplication, holder } = planned;
         let mut topology = vhost.topology.write();
         topology.router.declare(name.as_str(), spec).map_err(|refusal| translated(vhost, refusal))?;
         topology.install_features(name.as_str(), deduplication, holder);
@@ -134,34 +169,59 @@ impl Broker {
         name: &ExchangeName,
         if_unused: bool,
     ) -> Result<(), Refusal> {
-        if names::is_default(name.as_str()) {
-            return Err(Refusal::DefaultExchange);
-        }
-        if is_reserved(name.as_str()) {
-            return Err(Refusal::SystemExchange(name.clone(), vhost.name.clone()));
-        }
-        caller.rights.check(Access::Configure, &Resource::Exchange(name.clone()))?;
-        let _change = vhost.change()?;
-        let removed = vhost
-            .topology
-            .write()
-            .router
-            .delete(name.as_str(), if_unused)
-            .map_err(|refusal| translated(vhost, refusal))?;
-        let Some(removed) = removed else { return Ok(()) };
-        vhost.changed();
-        let mut changes = Changes::default();
-        self.forget_removed(vhost, &removed, None, &mut changes);
-        self.commit(&changes)
+        self.delete_exchanges(vhost, caller, &[(name.clone(), if_unused)]).only()
+    }
+
+    /// Deletes these exchanges in their order, some if they are unused, up to the first that is refused.
+    pub fn delete_exchanges(
+        &self,
+        vhost: &Vhost,
+        caller: &Caller<'_>,
+        requests: &[(ExchangeName, bool)],
+    ) -> Row<()> {
+        let refused = |refusal| translated(vhost, refusal);
+        self.in_a_row(
+            vhost,
+            requests,
+            Self::commit_removal,
+            |(name, if_unused), staged| {
+                if names::is_default(name.as_str()) {
+                    return Err(Refusal::DefaultExchange);
+                }
+                if is_reserved(name.as_str()) {
+                    return Err(Refusal::SystemExchange(name.clone(), vhost.name.clone()));
+                }
+                caller.rights.check(Access::Configure, &Resource::Exchange(name.clone()))?;
+                if staged.concerns(name.as_str()) || (*if_unused && staged.count() > 0) {
+                    return Ok(None);
+                }
+                let planned = vhost.topology.read().router.plan_delete(name.as_str(), *if_unused);
+                let Some(planned) = planned.map_err(refused)? else { return Ok(Some(None)) };
+                let takes_along = planned.exchanges.len() > 1 || Self::may_orphan(vhost, &planned);
+                if staged.keeps_apart(takes_along) {
+                    return Ok(None);
+                }
+                Self::note_removed(vhost, &planned, None, &mut staged.changes);
+                staged.note(name.as_str());
+                Ok(Some(Some(name)))
+            },
+            |there| {
+                let Some(name) = there else { return Ok(()) };
+                let removed = vhost.topology.write().router.delete(name.as_str(), false).map_err(refused)?;
+                vhost.changed();
+                self.close_removed(vhost, &removed.unwrap_or_default());
+                Ok(())
+            },
+        )
     }
 }
 
 impl Broker {
-    /// Refuses one more exchange when there are as many as there may be. Vhosts are counted one after the
-    /// other: declarations in several at the same instant may go over by as many.
-    pub(super) fn has_room_for_exchange(&self, name: &ExchangeName) -> Result<(), Refusal> {
+    /// Refuses one more exchange behind `more` that are going to be made, when there are as many as there may be.
+    /// Vhosts are counted one after the other: declarations in several at the same instant may go over by as many.
+    pub(super) fn has_room_for_exchanges(&self, name: &ExchangeName, more: usize) -> Result<(), Refusal> {
         let Some(max) = self.limits().exchanges_max else { return Ok(()) };
-        if self.vhosts().iter().map(|vhost| vhost.exchange_count()).sum::<usize>() < max {
+        if self.vhosts().iter().map(|vhost| vhost.exchange_count()).sum::<usize>() + more < max {
             return Ok(());
         }
         Err(Refusal::Precondition(format!(
@@ -169,27 +229,34 @@ impl Broker {
         )))
     }
 
-    /// What the exchange did besides routing ends, and its counts; its delayed messages go. `true`: it had a place for those.
-    pub(super) fn close_features(&self, vhost: &Vhost, exchange: &str) -> bool {
+    /// What the exchange did besides routing ends, and its counts; its delayed messages go.
+    pub(super) fn close_features(&self, vhost: &Vhost, exchange: &str) {
         let mut topology = vhost.topology.write();
         topology.stats.remove(exchange.as_bytes());
         let features = topology.features.remove(exchange.as_bytes());
         drop(topology);
-        let Some(holder) = features.and_then(|features| features.holder) else { return false };
+        let Some(holder) = features.and_then(|features| features.holder) else { return };
         let mut turn = Turn::at((self.environment().clock)());
         holder.close(&mut turn);
-        true
+        self.graves.bury(self.store(), holder.durable().then_some(holder.id));
     }
 }
 
-/// What is stored of a durable exchange.
-fn definitions_of(
+/// A new exchange that was checked.
+struct PlannedExchange<'a> {
+    spec: ExchangeSpec<'a>,
+    deduplication: Option<DeduplicationRule>,
+    holder: Option<Arc<Holder>>,
+}
+
+/// Notes what is stored of a durable exchange.
+fn note_definitions(
     vhost: &Vhost,
     name: &ExchangeName,
     request: &ExchangeRequest<'_>,
     holder: Option<&Holder>,
-) -> Changes {
-    let mut changes = Changes::default();
+    changes: &mut Changes,
+) {
     let definition = ExchangeDefinition {
         vhost: vhost.name.as_str().to_owned(),
         name: name.as_str().to_owned(),
@@ -207,11 +274,30 @@ fn definitions_of(
         };
         changes.put(Key::delay(&vhost.name, name), &definition);
     }
-    changes
 }
 
 pub(super) fn not_found(vhost: &Vhost, name: &ExchangeName) -> Refusal {
     Refusal::NotFound { resource: Resource::Exchange(name.clone()), vhost: vhost.name.clone() }
+}
+
+/// The exchange that gets what the one with these arguments does not route.
+pub(super) fn alternate<'a>(
+    vhost: &Vhost,
+    resource: &Resource,
+    arguments: &'a FieldTable,
+) -> Result<Option<&'a str>, Refusal> {
+    let Some(value) = get(arguments, ALTERNATE) else { return Ok(None) };
+    let (resource, vhost) = (resource.clone(), vhost.name.clone());
+    match text(value) {
+        Some(name) if name.len() <= SHORT_BYTES_MAX => Ok(Some(name)),
+        Some(name) => Err(Refusal::InvalidArgument {
+            argument: ALTERNATE.to_owned(),
+            resource,
+            vhost,
+            why: too_long(name),
+        }),
+        None => Err(Refusal::ArgumentType { argument: ALTERNATE, given: type_name(value), resource, vhost }),
+    }
 }
 
 /// The router's refusal in the broker's words.

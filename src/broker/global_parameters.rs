@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use parking_lot::RwLock;
 use serde_json::Value;
 
 use super::broker::Broker;
@@ -21,9 +20,6 @@ pub const CLUSTER_NAME: &str = "cluster_name";
 
 /// Longest name that is told: it is in the first frame to each client.
 const CLUSTER_NAME_BYTES_MAX: usize = 255;
-
-/// All global parameters, by name.
-pub(super) type GlobalParameters = RwLock<BTreeMap<String, Value>>;
 
 impl Broker {
     /// All global parameters, by name.

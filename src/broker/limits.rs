@@ -5,7 +5,7 @@
 pub struct Limits {
     /// Largest frame offered in `connection.tune`, in bytes, head and end octet included.
     pub frame_max: u32,
-    /// Highest channel number offered in `connection.tune`.
+    /// Channels of one connection, offered in `connection.tune`.
     pub channel_max: u16,
     /// Heartbeat interval offered in `connection.tune`, in seconds; the client's answer decides.
     pub heartbeat_s: u16,
@@ -23,8 +23,12 @@ pub struct Limits {
     pub exchanges_max: Option<usize>,
     /// Consumers on one channel.
     pub consumers_per_channel_max: usize,
+    /// Copies of one message that dead-lettering makes on its own, before it multiplies no further; 0 for no limit.
+    pub dead_letter_copies_max: u32,
     /// What an open transaction of one channel may hold, in bytes; more closes the channel with 406.
     pub transaction_bytes_max: usize,
+    /// What peers make us hold besides queued messages, in bytes: see `held.rs`.
+    pub held_bytes_max: u64,
     /// Bodies held in memory by all queues together, in bytes.
     pub memory_bytes_max: u64,
 }
@@ -42,7 +46,9 @@ impl Default for Limits {
             channels_max: None,
             exchanges_max: None,
             consumers_per_channel_max: 10_000,
+            dead_letter_copies_max: 1000,
             transaction_bytes_max: 64 * 1024 * 1024,
+            held_bytes_max: 256 * 1024 * 1024,
             memory_bytes_max: 1024 * 1024 * 1024,
         }
     }
@@ -50,6 +56,10 @@ impl Default for Limits {
 
 /// The spec's lower bound for `frame_max` (4.2.3): both sides must accept frames of this size.
 pub const FRAME_MIN: u32 = 4_096;
+
+/// Largest frame before `connection.tune-ok`, in bytes: who has not logged in cannot make us keep more. As `RabbitMQ` 4.1,
+/// which has raised it from 4,096 for the sake of tokens.
+pub const HANDSHAKE_FRAME_MAX: u32 = 8_192;
 
 /// Largest body size that may be declared in a content header at all (RabbitMQ's hard cap): a
 /// larger one is a framing error, not a refusal.
@@ -70,3 +80,10 @@ pub const DEDUPLICATION_IDS_MAX: u64 = 10_000_000;
 /// Bodies of delayed messages that one exchange keeps in memory, in bytes. Beyond that they are read
 /// back from the store when they are due.
 pub const DELAYED_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Longest time to live or lease in milliseconds: ten years, as `RabbitMQ`.
+pub const TTL_MS_MAX: u64 = 315_360_000_000;
+
+/// Failed deliveries after which a quorum queue drops or dead-letters a message, if nothing else is
+/// said (`RabbitMQ` since 4.0).
+pub(super) const QUORUM_DELIVERY_LIMIT: u32 = 20;

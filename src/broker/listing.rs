@@ -3,39 +3,12 @@
 use std::sync::Arc;
 
 use leveret_exchanges::{Binding, Destination, ExchangeInfo};
-use leveret_queues::queue::{Counts, Settings};
 
 use super::arguments::{FieldTable, from_args, get};
-use super::consumer::Consumer;
 use super::definitions::{BindingDefinition, DestinationKind};
 use super::names::VhostName;
-use super::policies::{Matched, Source, Sourced};
-use super::queue_handle::QueueStats;
+use super::policies::{Source, Sourced};
 use super::vhost::{Topology, Vhost};
-
-/// A queue's numbers, read under one lock.
-#[derive(Clone, Debug)]
-pub struct QueueView {
-    /// What it holds.
-    pub counts: Counts,
-    /// What it did.
-    pub stats: QueueStats,
-    /// The rules in force.
-    pub settings: Settings,
-    /// The policies that apply.
-    pub matched: Matched,
-}
-
-/// A consumer on a queue.
-#[derive(Clone, Debug)]
-pub struct ConsumerListed {
-    /// The consumer.
-    pub consumer: Arc<Consumer>,
-    /// It is served; `false` only for those who wait behind a single active consumer.
-    pub active: bool,
-    /// Messages it holds unacknowledged.
-    pub unacked: u32,
-}
 
 /// A binding.
 #[derive(Clone, Debug, PartialEq)]
@@ -122,7 +95,8 @@ impl Vhost {
 
     /// How many queues there are.
     pub fn queue_count(&self) -> usize {
-        self.topology.read().queues.iter().filter(|(_, queue)| !queue.hidden).count()
+        let topology = self.topology.read();
+        topology.queues.len() - topology.hidden
     }
 
     /// All bindings, the implicit ones of the default exchange first.

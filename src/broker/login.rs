@@ -2,10 +2,12 @@
 
 use std::net::IpAddr;
 
+use leveret_queues::Millis;
+
 use super::attempts::Protocol;
 use super::broker::Broker;
 use super::identity::Identity;
-use super::token::looks_like_token;
+use super::token::{Tokens, looks_like_token};
 use super::users::LoginRefused;
 
 /// Where a login comes from.
@@ -59,8 +61,7 @@ impl Broker {
         if let Some(tokens) = &self.tokens
             && looks_like_token(password)
         {
-            let outcome = tokens.verify(password, self.now()).map_err(LoginRefused::Token);
-            return Some(self.tried(origin, outcome));
+            return Some(self.tried(origin, verified(tokens, password, self.now())));
         }
         let outcome = self.users.login_again(name, password, origin.is_loopback())?;
         Some(self.tried(origin, outcome.map(Identity::stored)))
@@ -75,7 +76,7 @@ impl Broker {
             return Err(LoginRefused::TooManyFailures);
         }
         let tokens = self.tokens.as_ref().ok_or(LoginRefused::Credentials);
-        let outcome = tokens.and_then(|tokens| tokens.verify(token, self.now()).map_err(LoginRefused::Token));
+        let outcome = tokens.and_then(|tokens| verified(tokens, token, self.now()));
         self.tried(origin, outcome)
     }
 
@@ -102,4 +103,9 @@ impl Broker {
         }
         outcome
     }
+}
+
+fn verified(tokens: &Tokens, token: &[u8], now: Millis) -> Result<Identity, LoginRefused> {
+    let (user, grant) = tokens.verify(token, now).map_err(LoginRefused::Token)?;
+    Ok(Identity::granted(user, grant))
 }

@@ -3,7 +3,8 @@
 //!
 //! Absent: frames, reply codes, sockets, tasks. Time is read through the clock that was handed in.
 
-mod accounts;
+pub mod accounts;
+mod admission;
 pub mod alarms;
 pub mod arguments;
 pub mod attempts;
@@ -12,6 +13,7 @@ pub mod batch;
 pub mod bindings;
 #[expect(clippy::module_inception, reason = "the broker is the broker")]
 pub mod broker;
+mod burying;
 pub mod channel_stats;
 pub mod configured_limits;
 pub mod consumer;
@@ -25,19 +27,29 @@ mod exchange_features;
 pub mod exchange_stats;
 pub mod exchanges;
 mod futility;
+mod gather;
 pub mod global_parameters;
+mod graves;
+pub mod held;
 pub mod holder;
 pub mod identity;
 pub mod limits;
 pub mod listing;
+mod load;
 pub mod login;
+pub mod lost;
 pub mod memory;
 pub mod message_sizes;
+mod multiplying;
 pub mod names;
+pub mod orphans;
 mod paging;
 pub mod password;
 pub mod pattern;
 pub mod policies;
+mod policy_changes;
+pub mod prepared;
+pub mod product;
 pub mod publish;
 pub mod queue_handle;
 pub mod queue_options;
@@ -46,19 +58,31 @@ mod recent_history;
 pub mod redrive;
 pub mod refusal;
 pub mod registry;
+mod removal;
 pub mod reply_to;
+mod room_for_arguments;
+mod route;
+pub mod row;
 mod rules;
 mod seats;
 pub mod security;
+pub mod shared_credit;
+mod stored_table;
 pub mod token;
 pub mod topic_permissions;
+mod transfer;
 pub mod turn;
 pub mod users;
 pub mod vhost;
 pub mod vhosts;
+pub mod waiting;
+
+#[cfg(test)]
+mod tests;
 
 pub use broker::Broker;
 
+use leveret_queues::short::SHORT_BYTES_MAX;
 use names::ConnectionId;
 use refusal::Refusal;
 use users::AccessRights;
@@ -71,8 +95,11 @@ pub struct Caller<'a> {
     pub connection: Option<ConnectionId>,
 }
 
-/// Refuses names that the definitions cannot keep apart.
+/// Refuses names and keys that no frame has room for, and those that the definitions cannot keep apart.
 fn check_text(what: &str, text: &str) -> Result<(), Refusal> {
+    if text.len() > SHORT_BYTES_MAX {
+        return Err(Refusal::Precondition(format!("{what} is longer than {SHORT_BYTES_MAX} bytes")));
+    }
     if text.contains(definitions::KEY_SEPARATOR) {
         return Err(Refusal::Precondition(format!("{what} contains a NUL character")));
     }

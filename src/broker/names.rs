@@ -1,9 +1,14 @@
 //! Names of vhosts, exchanges, queues and consumers: at most 255 bytes of UTF-8, cheap to clone,
 //! impossible to mix up. Checked once where they enter; trusted afterwards.
+//!
+//! Invariant: none is longer than 255 bytes, so that no frame and no record can fail for its length.
 
 use std::borrow::Borrow;
 use std::fmt;
 use std::sync::Arc;
+
+use leveret_queues::Short;
+use leveret_queues::short::{SHORT_BYTES_MAX, cut};
 
 macro_rules! name {
     ($(#[$doc:meta])* $name:ident) => {
@@ -12,9 +17,16 @@ macro_rules! name {
         pub struct $name(Arc<str>);
 
         impl $name {
-            /// Wraps a name that was checked by the caller.
+            /// Wraps a name that was checked by the caller: one that is too long is refused where it enters, with
+            /// words of its own. What gets here all the same is cut.
             pub fn new(name: &str) -> Self {
-                Self(Arc::from(name))
+                debug_assert!(name.len() <= SHORT_BYTES_MAX, "a name of {} bytes came in", name.len());
+                Self(Arc::from(cut(name)))
+            }
+
+            /// The same as a message has it.
+            pub fn short(&self) -> Short<'_> {
+                Short::new(self.0.as_bytes()).unwrap_or_default()
             }
 
             /// The name as text.

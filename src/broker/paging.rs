@@ -17,6 +17,8 @@ pub(super) struct Paging {
     paged_upto: Seq,
     /// The queue has taken in messages that are not logged.
     pub(super) has_transients: bool,
+    /// Bytes that the queue held after the last page-out, or less since.
+    left: u64,
     /// Where transient messages were last appended.
     transients: Option<Position>,
 }
@@ -54,6 +56,18 @@ impl Paging {
         }
         self.paged_upto = self.written_upto;
         Some(self.written_upto)
+    }
+
+    /// Whether the queue, which holds `resident` bytes now, has taken in more than `by` since the last page-out: read back, if
+    /// nothing new was written.
+    pub(super) fn grown(&mut self, resident: u64, by: u64) -> bool {
+        self.left = self.left.min(resident);
+        resident - self.left > by
+    }
+
+    /// A page-out left `resident` bytes.
+    pub(super) const fn paged_out(&mut self, resident: u64) {
+        self.left = resident;
     }
 
     /// Up to where persistent messages were known to be written last.

@@ -4,30 +4,46 @@
 //! beyond one short lock per queue and batch, no allocation beside the message itself, no copy of
 //! the body.
 
-use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use leveret_exchanges::{Envelope, ExchangeId, Origin, RouteError, RouteInfo, Scratch};
-use leveret_queues::{Message, Millis};
+use leveret_exchanges::{Origin, RouteError};
+use leveret_queues::Message;
 use rustc_hash::FxHashMap;
 
-use super::attributes::{MessageAttributes, held_until};
+use super::attributes::held_until;
 use super::broker::Broker;
-use super::copies;
+use super::copies::{self, Copies};
 use super::exchange_stats::{Counts, ExchangeStats};
+use super::gather::Gather;
 use super::holder::Holder;
 use super::message_sizes::Tally;
 use super::names::{ExchangeName, VhostName};
 use super::queue_handle::{Member, QueueHandle};
 use super::refusal::{Access, Refusal, Resource};
 use super::reply_to::is_reply;
+pub(super) use super::route::route;
+use super::route::{Later, Routed, route_or_note};
 use super::turn::Turn;
 use super::users::AccessRights;
-use super::vhost::{Topology, Vhost};
+use super::vhost::Vhost;
 
 /// Routes that a connection remembers, at most.
 const CACHED_ROUTES_MAX: usize = 1024;
+
+/// Queues in them, at most: 512 KiB.
+const CACHED_QUEUES_MAX: usize = 64 * 1024;
+
+/// A message for more queues than this goes alone, and where it keeps no thread from other connections: a queue
+/// takes a fraction of a microsecond.
+const WIDE: usize = 1024;
+
+/// As many messages, each counted once for each of its queues, are carried out where they keep no thread from other
+/// connections: that takes milliseconds. What comes in one read for one queue is less.
+const MANY: usize = 4 * 1024;
+
+/// Messages gathered before they are carried out, each counted once for each of its queues: 256 KiB.
+const GATHERED_MAX: usize = 16 * 1024;
 
 /// A message to be published.
 pub struct Incoming {
@@ -37,6 +53,18 @@ pub struct Incoming {
     pub headers: bool,
     /// It is to be returned if no queue takes it.
     pub mandatory: bool,
+}
+
+/// A message on its way in, whatever is known of it besides.
+pub(super) trait HasBody {
+    /// Bytes of its body.
+    fn body_bytes(&self) -> usize;
+}
+
+impl HasBody for Incoming {
+    fn body_bytes(&self) -> usize {
+        self.message.body_len()
+    }
 }
 
 /// What became of a publish.
@@ -52,15 +80,38 @@ pub enum Fate {
 }
 
 /// The queues that messages of one exchange and key go to.
-struct Route {
-    queues: Box<[Arc<QueueHandle>]>,
-    durable: usize,
-    stats: Arc<ExchangeStats>,
+pub(super) struct Route {
+    pub(super) queues: Box<[Arc<QueueHandle>]>,
+    pub(super) durable: usize,
+    pub(super) stats: Arc<ExchangeStats>,
 }
 
-struct Group {
-    queue: Arc<QueueHandle>,
-    members: Vec<Member>,
+/// Where a message goes.
+pub(super) enum Found {
+    /// Where all of its exchange and key go.
+    Known(Arc<Route>),
+    /// Where it alone goes.
+    Own(Box<Own>),
+}
+
+/// See [`Found`].
+pub(super) struct Own {
+    pub(super) queues: Vec<Arc<QueueHandle>>,
+    pub(super) stats: Arc<ExchangeStats>,
+    /// Where it waits before it is routed further.
+    pub(super) holders: Vec<Arc<Holder>>,
+    /// Its exchange has seen it before.
+    pub(super) duplicate: bool,
+    /// The message with the BCC header that it has lost since.
+    pub(super) whole: Option<Message>,
+}
+
+/// What is to be done on the way, and what was done when permissions were looked at.
+pub(super) struct Looks<'a> {
+    /// Permissions were looked at when it was published.
+    pub(super) permitted: bool,
+    /// Given if the message may still be rolled back.
+    pub(super) later: Option<&'a mut Later>,
 }
 
 /// The publishing side of one connection: its route cache and the scratch of a batch.
@@ -76,88 +127,11 @@ pub struct Publisher {
     key: Vec<u8>,
     batch: Vec<Option<Message>>,
     fates: Vec<Fate>,
-    groups: Vec<Group>,
+    gather: Gather<Arc<QueueHandle>>,
     counts: Counts,
-    spare: Vec<Vec<Member>>,
     refused: Vec<u32>,
-}
-
-thread_local! {
-    static SCRATCH: RefCell<(Scratch<u32>, Vec<u32>)> =
-        RefCell::new((Scratch::new(rand::random()), Vec::new()));
-}
-
-/// What routing told besides the queues.
-#[derive(Default)]
-pub(super) struct Routed {
-    /// The same for all messages with this exchange and key.
-    cacheable: bool,
-    /// The exchange has seen the message's id before.
-    duplicate: bool,
-    /// Where it has to wait before it is routed further.
-    pub(super) holders: Vec<Arc<Holder>>,
-}
-
-/// Routes one message through the vhost's exchanges. `found` gets the queues.
-pub(super) fn route(
-    vhost: &Vhost,
-    now: Millis,
-    message: &Message,
-    exchange: &[u8],
-    keys: &[&[u8]],
-    origin: Origin,
-    mut found: impl FnMut(&Arc<QueueHandle>),
-) -> Result<Routed, RouteError> {
-    SCRATCH.with_borrow_mut(|(scratch, slots)| {
-        let topology = vhost.topology.read();
-        let envelope = Envelope { exchange, keys, attributes: &MessageAttributes { message, now }, origin };
-        let info = topology.router.route(&envelope, scratch, slots)?;
-        let mut routed = Routed { cacheable: info.cacheable, ..Routed::default() };
-        if !topology.features.is_empty()
-            && !topology.beside_routing(&mut routed, message, &envelope, now, info, scratch)
-        {
-            return Ok(routed);
-        }
-        for slot in slots.iter() {
-            if let Some(queue) = topology.queues.get(*slot as usize) {
-                found(queue);
-            }
-        }
-        Ok(routed)
-    })
-}
-
-impl Topology {
-    /// Does what the exchanges on a message's way do besides routing. `false`: it goes nowhere.
-    fn beside_routing(
-        &self,
-        routed: &mut Routed,
-        message: &Message,
-        envelope: &Envelope<'_>,
-        now: Millis,
-        info: RouteInfo,
-        scratch: &Scratch<u32>,
-    ) -> bool {
-        if envelope.origin == Origin::Client
-            && let Some(entry) = self.features.get(envelope.exchange)
-            && entry.deduplicates()
-        {
-            routed.cacheable = false;
-            if entry.is_duplicate(message, now) {
-                routed.duplicate = true;
-                return false;
-            }
-        }
-        let features = |id: &ExchangeId| self.features.get(self.router.exchange_at(*id)?.name.as_bytes());
-        if info.remembered {
-            scratch.histories().iter().filter_map(features).for_each(|features| features.remember(message));
-        }
-        if info.delayed {
-            let delaying = scratch.delayed().iter().filter_map(features);
-            routed.holders.extend(delaying.filter_map(|features| features.holder.clone()));
-        }
-        true
-    }
+    /// Queues in `routes`.
+    cached_queues: usize,
 }
 
 impl Publisher {
@@ -172,12 +146,23 @@ impl Publisher {
         incoming: impl Iterator<Item = Incoming>,
     ) -> (&mut Vec<Fate>, Option<Refusal>) {
         self.catch_up(broker, vhost, rights);
+        self.each(vhost, turn, incoming, |this, turn, next| this.assign(vhost, rights, turn, next))
+    }
+
+    /// Does `assign` with each of `incoming` in order, until it refuses one; then what they were assigned to.
+    pub(super) fn each<I: HasBody>(
+        &mut self,
+        vhost: &Vhost,
+        turn: &mut Turn,
+        incoming: impl Iterator<Item = I>,
+        mut assign: impl FnMut(&mut Self, &mut Turn, I) -> Result<Fate, Refusal>,
+    ) -> (&mut Vec<Fate>, Option<Refusal>) {
         self.fates.clear();
         self.batch.clear();
         let (mut refusal, mut sizes) = (None, Tally::default());
         for next in incoming {
-            let bytes = next.message.body_len();
-            match self.assign(vhost, rights, turn, next) {
+            let bytes = next.body_bytes();
+            match assign(self, turn, next) {
                 Ok(fate) => {
                     self.fates.push(fate);
                     sizes.add(bytes);
@@ -187,16 +172,14 @@ impl Publisher {
                     break;
                 }
             }
+            if self.gather.members() > GATHERED_MAX {
+                self.carry_out(turn);
+            }
         }
         vhost.stats.published.fetch_add(self.fates.len() as u64, Ordering::Relaxed);
         vhost.stats.sizes.count(&sizes);
         self.counts.settle();
-        for group in self.groups.drain(..) {
-            group.queue.publish(turn, &mut self.batch, &group.members, &mut self.refused);
-            let mut members = group.members;
-            members.clear();
-            self.spare.push(members);
-        }
+        self.carry_out(turn);
         // What went to several queues is still here; the next batch may be long in coming.
         self.batch.clear();
         for index in self.refused.drain(..) {
@@ -207,45 +190,40 @@ impl Publisher {
         (&mut self.fates, refusal)
     }
 
+    /// Has the queues take what was gathered for them.
+    fn carry_out(&mut self, turn: &mut Turn) {
+        if self.gather.members() > MANY {
+            let aside = turn.aside;
+            aside.run(&mut || self.carry_out_here(turn));
+            // What comes next may take as long.
+            turn.wake();
+        } else {
+            self.carry_out_here(turn);
+        }
+    }
+
+    fn carry_out_here(&mut self, turn: &mut Turn) {
+        let groups = self.gather.take();
+        for group in &groups {
+            group.queue.publish(turn, &mut self.batch, &group.members, &mut self.refused);
+        }
+        self.gather.done(groups);
+    }
+
     /// Forgets what was found under other permissions or another topology.
-    fn catch_up(&mut self, broker: &Broker, vhost: &Vhost, rights: &mut AccessRights) {
+    pub(super) fn catch_up(&mut self, broker: &Broker, vhost: &Vhost, rights: &mut AccessRights) {
         let valid_for = (vhost.generation.load(Ordering::Acquire), broker.users.revision());
         if self.valid_for != valid_for {
             rights.refresh(&broker.users);
             self.routes.clear();
+            self.cached_queues = 0;
             self.permitted.clear();
             self.last = None;
             self.valid_for = valid_for;
         }
     }
 
-    /// Refuses a message that will be published later, as a publish would be now.
-    pub fn check(
-        &mut self,
-        broker: &Broker,
-        vhost: &Vhost,
-        rights: &mut AccessRights,
-        message: &Message,
-        headers: bool,
-    ) -> Result<(), Refusal> {
-        self.catch_up(broker, vhost, rights);
-        let copies = if headers { copies::keys(message)? } else { None };
-        if copies.is_none() && self.known_route(message).is_some() {
-            return Ok(());
-        }
-        self.permit(vhost, rights, message.exchange())?;
-        let name = String::from_utf8_lossy(message.exchange());
-        let found = match vhost.topology.read().router.exchange(&name) {
-            None => Err(RouteError::NoSuchExchange),
-            Some(exchange) if exchange.internal => Err(RouteError::Internal),
-            Some(_) => Ok(()),
-        };
-        found.map_err(|error| not_routed(error, message, &vhost.name))?;
-        let more = copies.iter().flat_map(|copies| copies.keys.iter().map(Vec::as_slice));
-        vhost.check_topics(rights, Access::Write, &name, std::iter::once(message.routing_key()).chain(more))
-    }
-
-    /// Finds the queues of a message and adds it to their groups.
+    /// Finds the queues of a message and adds it to what they get.
     fn assign(
         &mut self,
         vhost: &Arc<Vhost>,
@@ -254,117 +232,143 @@ impl Publisher {
         incoming: Incoming,
     ) -> Result<Fate, Refusal> {
         let Incoming { mut message, headers, mandatory } = incoming;
-        let index = u32::try_from(self.batch.len()).unwrap_or(u32::MAX);
-        let copies = if headers { copies::keys(&message)? } else { None };
-        let known = if copies.is_some() { None } else { self.known_route(&message) };
-        let (total, durable, first_group);
-        let mut settled = false;
-        if let Some(route) = known {
-            total = route.queues.len();
-            durable = route.durable;
-            self.counts.add(&route.stats, total);
-            first_group = (total == 1).then(|| self.group_of(&route.queues[0]));
-            if total > 1 {
-                for queue in &route.queues {
-                    let group = self.group_of(queue);
-                    self.join(group, index, false, durable == 1);
-                }
-            }
+        let looks = Looks { permitted: false, later: None };
+        let found = self.find(vhost, rights, turn.now, &mut message, headers, looks)?;
+        Ok(self.enlist(vhost, turn, message, mandatory, &found))
+    }
+
+    /// Where a message goes. It loses its BCC header on the way.
+    #[inline]
+    pub(super) fn find(
+        &mut self,
+        vhost: &Vhost,
+        rights: &AccessRights,
+        now: leveret_queues::Millis,
+        message: &mut Message,
+        headers: bool,
+        looks: Looks<'_>,
+    ) -> Result<Found, Refusal> {
+        let copies = if headers { copies::keys(message)? } else { None };
+        if copies.is_none()
+            && let Some(route) = self.known_route(message)
+        {
+            return Ok(Found::Known(route));
+        }
+        self.find_anew(vhost, rights, now, message, copies, looks)
+    }
+
+    fn find_anew(
+        &mut self,
+        vhost: &Vhost,
+        rights: &AccessRights,
+        now: leveret_queues::Millis,
+        message: &mut Message,
+        copies: Option<Copies>,
+        looks: Looks<'_>,
+    ) -> Result<Found, Refusal> {
+        let keys: Vec<&[u8]> = std::iter::once(message.routing_key())
+            .chain(copies.iter().flat_map(|copies| copies.keys.iter().map(Vec::as_slice)))
+            .collect();
+        let stats = if looks.permitted {
+            vhost.stats_for_publish(message.exchange())
         } else {
             let stats = self.permit(vhost, rights, message.exchange())?;
-            let more = copies.iter().flat_map(|copies| copies.keys.iter().map(Vec::as_slice));
-            let keys = std::iter::once(message.routing_key()).chain(more);
-            vhost.check_topics(rights, Access::Write, &String::from_utf8_lossy(message.exchange()), keys)?;
-            let mut queues = Vec::new();
-            let first = message.routing_key();
-            let routed = match &copies {
-                None => self::route(
-                    vhost,
-                    turn.now,
-                    &message,
-                    message.exchange(),
-                    &[first],
-                    Origin::Client,
-                    |queue| {
-                        queues.push(Arc::clone(queue));
-                    },
-                ),
-                Some(copies) => {
-                    let keys: Vec<&[u8]> =
-                        std::iter::once(first).chain(copies.keys.iter().map(Vec::as_slice)).collect();
-                    self::route(
-                        vhost,
-                        turn.now,
-                        &message,
-                        message.exchange(),
-                        &keys,
-                        Origin::Client,
-                        |queue| {
-                            queues.push(Arc::clone(queue));
-                        },
-                    )
-                    .map(|routed| Routed { cacheable: false, ..routed })
-                }
-            }
-            .map_err(|error| not_routed(error, &message, &vhost.name))?;
-            let only = queues.is_empty() && routed.holders.len() == 1;
-            for holder in &routed.holders {
-                hold(turn, holder, &message, only);
-            }
-            settled = routed.duplicate || !routed.holders.is_empty();
-            total = queues.len();
-            durable = queues.iter().filter(|queue| queue.durable()).count();
-            self.counts.add(&stats, total);
-            if let Some(without) = copies.and_then(|copies| copies.without_bcc) {
-                message = without;
-            }
-            first_group = (total == 1).then(|| self.group_of(&queues[0]));
-            if total > 1 {
-                for queue in &queues {
-                    let group = self.group_of(queue);
-                    self.join(group, index, false, durable == 1);
-                }
-            }
-            if routed.cacheable {
-                self.remember(&message, Route { queues: queues.into(), durable, stats });
-            }
+            let exchange = String::from_utf8_lossy(message.exchange());
+            vhost.check_topics(rights, Access::Write, &exchange, keys.iter().copied())?;
+            stats
+        };
+        let mut queues = Vec::new();
+        let (exchange, origin) = (message.exchange(), Origin::Client);
+        let routed = route_or_note(vhost, now, message, exchange, &keys, origin, looks.later, |queue| {
+            queues.push(Arc::clone(queue));
+        });
+        let Routed { cacheable, duplicate, holders } =
+            routed.map_err(|error| not_routed(error, message, &vhost.name))?;
+        if cacheable && copies.is_none() {
+            return Ok(Found::Known(self.remember(message, queues, stats)));
         }
-        if total == 0 {
-            self.batch.push(None);
-            let stats = &vhost.stats;
-            if settled {
-                return Ok(Fate::Accepted);
+        let without = copies.and_then(|copies| copies.without_bcc);
+        let whole = without.map(|without| std::mem::replace(message, without));
+        Ok(Found::Own(Box::new(Own { queues, stats, holders, duplicate, whole })))
+    }
+
+    /// Adds a message to what its queues get.
+    pub(super) fn enlist(
+        &mut self,
+        vhost: &Vhost,
+        turn: &mut Turn,
+        message: Message,
+        mandatory: bool,
+        found: &Found,
+    ) -> Fate {
+        let (queues, durable, stats, settled) = match found {
+            Found::Known(route) => (&*route.queues, route.durable, &route.stats, false),
+            Found::Own(own) => {
+                for holder in &own.holders {
+                    // What waits is routed again, by BCC too.
+                    let message = own.whole.as_ref().unwrap_or(&message);
+                    // Whether the message is to be written is asked no more: it is, once for all of them.
+                    message.always_log();
+                    let due = held_until(message, turn.now).unwrap_or(turn.now);
+                    holder.hold(turn, message.clone(), due);
+                }
+                let durable = own.queues.iter().filter(|queue| queue.durable()).count() + own.holders.len();
+                let settled = own.duplicate || !own.holders.is_empty();
+                (own.queues.as_slice(), durable, &own.stats, settled)
             }
-            if mandatory && !is_reply(&message) {
-                stats.returned.fetch_add(1, Ordering::Relaxed);
-                return Ok(Fate::Returned(message));
-            }
-            stats.dropped.fetch_add(1, Ordering::Relaxed);
-            return Ok(Fate::Accepted);
-        }
-        if let Some(group) = first_group {
-            self.join(group, index, true, true);
-        } else if durable > 1 {
+        };
+        self.counts.add(stats, queues.len());
+        let index = u32::try_from(self.batch.len()).unwrap_or(u32::MAX);
+        if durable > 1 {
             message.always_log();
         }
-        self.batch.push(Some(message));
-        Ok(Fate::Accepted)
+        match queues {
+            [] => {
+                self.batch.push(None);
+                if settled {
+                    return Fate::Accepted;
+                }
+                if mandatory && !is_reply(&message) {
+                    vhost.stats.returned.fetch_add(1, Ordering::Relaxed);
+                    return Fate::Returned(message);
+                }
+                vhost.stats.dropped.fetch_add(1, Ordering::Relaxed);
+            }
+            [queue] => {
+                self.batch.push(Some(message));
+                self.gather.add(queue.id, queue, Member { index, only: true, sole: durable <= 1 });
+            }
+            queues => {
+                self.batch.push(Some(message));
+                let member = Member { index, only: false, sole: durable == 1 };
+                if queues.len() > WIDE {
+                    self.spread(turn, queues, member);
+                } else {
+                    for queue in queues {
+                        self.gather.add(queue.id, queue, member);
+                    }
+                }
+            }
+        }
+        Fate::Accepted
     }
 
-    fn join(&mut self, group: usize, index: u32, only: bool, sole: bool) {
-        self.groups[group].members.push(Member { index, only, sole });
+    /// Has very many queues take one message, after what was published before it.
+    fn spread(&mut self, turn: &mut Turn, queues: &[Arc<QueueHandle>], member: Member) {
+        self.carry_out(turn);
+        let aside = turn.aside;
+        aside.run(&mut || {
+            for some in queues.chunks(WIDE) {
+                for queue in some {
+                    queue.publish(turn, &mut self.batch, &[member], &mut self.refused);
+                }
+                // Their consumers do not wait for the others'.
+                turn.wake();
+            }
+        });
     }
 
-    fn group_of(&mut self, queue: &Arc<QueueHandle>) -> usize {
-        // Mostly the last one, or one of a few.
-        let found = self.groups.iter().rposition(|group| Arc::ptr_eq(&group.queue, queue));
-        found.unwrap_or_else(|| {
-            let members = self.spare.pop().unwrap_or_default();
-            self.groups.push(Group { queue: Arc::clone(queue), members });
-            self.groups.len() - 1
-        })
-    }
-
+    #[inline]
     fn known_route(&mut self, message: &Message) -> Option<Arc<Route>> {
         write_key(&mut self.key, message);
         if let Some(last) = &self.last
@@ -378,12 +382,22 @@ impl Publisher {
         Some(route)
     }
 
-    fn remember(&mut self, message: &Message, route: Route) {
-        if self.routes.len() >= CACHED_ROUTES_MAX {
+    fn remember(
+        &mut self,
+        message: &Message,
+        queues: Vec<Arc<QueueHandle>>,
+        stats: Arc<ExchangeStats>,
+    ) -> Arc<Route> {
+        self.cached_queues += queues.len();
+        if self.routes.len() >= CACHED_ROUTES_MAX || self.cached_queues > CACHED_QUEUES_MAX {
             self.routes.clear();
+            self.cached_queues = queues.len();
         }
+        let durable = queues.iter().filter(|queue| queue.durable()).count();
+        let route = Arc::new(Route { queues: queues.into(), durable, stats });
         write_key(&mut self.key, message);
-        self.routes.insert(self.key.as_slice().into(), Arc::new(route));
+        self.routes.insert(self.key.as_slice().into(), Arc::clone(&route));
+        route
     }
 
     fn permit(
@@ -405,14 +419,6 @@ impl Publisher {
         self.permitted.insert(exchange.into(), Arc::clone(&stats));
         Ok(stats)
     }
-}
-
-/// Has the message wait. A copy of its own: whether a message is to be written at all is told by the
-/// message itself, and queues that get it at once may be done with it first.
-fn hold(turn: &mut Turn, holder: &Arc<Holder>, message: &Message, only: bool) {
-    let due = held_until(message, turn.now).unwrap_or(turn.now);
-    let anew = || message.with_properties(message.properties(), message.meta());
-    holder.hold(turn, if only { message.clone() } else { anew() }, due);
 }
 
 fn write_key(key: &mut Vec<u8>, message: &Message) {

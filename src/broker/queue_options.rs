@@ -3,22 +3,32 @@
 
 use std::sync::Arc;
 
+use leveret_queues::ShortText;
 use leveret_queues::queue::Settings;
+use leveret_queues::short::SHORT_BYTES_MAX;
 
-use super::arguments::{FieldTable, Value, integer, same_value, text, type_name, value_text};
+use super::arguments::{FieldTable, Value, integer, same_value, text, too_long, type_name, value_text};
 use super::dead_letter::DeadLetterRule;
 use super::deduplication::DeduplicationRule;
-use super::names::{ExchangeName, QueueName, VhostName};
+use super::limits::TTL_MS_MAX;
+use super::names::{ConnectionId, ExchangeName, QueueName, VhostName};
 use super::policies::{Effective, Matched, Object, OverflowName, PolicyDefinition};
-use super::queue_handle::QueueSpec;
 use super::refusal::{Refusal, Resource};
 
-/// Longest time to live or lease in milliseconds: ten years, as `RabbitMQ`.
-pub const TTL_MS_MAX: u64 = 315_360_000_000;
-
-/// Failed deliveries after which a quorum queue drops or dead-letters a message, if nothing else is
-/// said (`RabbitMQ` since 4.0).
-pub(super) const QUORUM_DELIVERY_LIMIT: u32 = 20;
+/// How a queue was declared.
+#[derive(Clone, Debug)]
+pub struct QueueSpec {
+    /// Survives a restart.
+    pub durable: bool,
+    /// Deleted with its last consumer.
+    pub auto_delete: bool,
+    /// Belongs to this connection only.
+    pub exclusive_owner: Option<ConnectionId>,
+    /// In no list, and reached through the default exchange only.
+    pub hidden: bool,
+    /// As given, unknown ones too.
+    pub arguments: FieldTable,
+}
 
 /// What the arguments of a queue come to.
 #[derive(Clone, Debug, Default)]
@@ -56,7 +66,7 @@ impl QueueOptions {
     /// What the queue keeps to under these policies.
     pub fn in_force(&self, matched: Matched) -> InForce {
         let said = Effective::of(&self.rules, self.quorum, &matched);
-        let routing_key = said.dead_letter_routing_key.value;
+        let routing_key = said.dead_letter_routing_key.value.and_then(|key| ShortText::new(&key));
         let dead_letter = said
             .dead_letter_exchange
             .value
@@ -140,6 +150,14 @@ impl Reader<'_> {
         }
     }
 
+    /// A text that ends in messages, as an exchange or a key.
+    fn short(&self, name: &str, text: &str) -> Result<(), Refusal> {
+        match text.len() {
+            0..=SHORT_BYTES_MAX => Ok(()),
+            _ => Err(self.invalid(name, too_long(text))),
+        }
+    }
+
     fn flag(&self, name: &str) -> Result<Option<bool>, Refusal> {
         match self.value(name) {
             None => Ok(None),
@@ -204,6 +222,9 @@ pub fn read(
         })?),
     };
     let routing_key = reader.string("x-dead-letter-routing-key")?;
+    for (name, value) in [(DEAD_LETTER_EXCHANGE, exchange), ("x-dead-letter-routing-key", routing_key)] {
+        value.map_or(Ok(()), |text| reader.short(name, text))?;
+    }
     if routing_key.is_some() && exchange.is_none() {
         return Err(reader.invalid("x-dead-letter-routing-key", "routing_key_but_no_dlx_defined".to_owned()));
     }

@@ -9,11 +9,12 @@ use leveret_queues::queue::Queue;
 use super::Caller;
 use super::arguments::{FieldTable, Value, get, text, type_name};
 use super::broker::Broker;
-use super::definitions::{Changes, Key, QueueDefinition};
+use super::definitions::{Key, QueueDefinition};
 use super::names::{ConnectionId, ExchangeName, QueueName, is_reserved};
-use super::queue_handle::{Installed, QueueHandle, QueueSpec};
-use super::queue_options;
+use super::queue_handle::{Installed, QueueHandle};
+use super::queue_options::{self, QueueOptions, QueueSpec};
 use super::refusal::{Access, Refusal, Resource};
+use super::row::{Row, Staged};
 use super::turn::Turn;
 use super::vhost::Vhost;
 
@@ -49,6 +50,31 @@ pub struct DeclaredQueue {
     pub consumers: u64,
 }
 
+/// `queue.delete`.
+#[derive(Clone, Debug)]
+pub struct QueueDeletion {
+    /// Its name.
+    pub name: QueueName,
+    /// Only without consumers.
+    pub if_unused: bool,
+    /// Only without messages.
+    pub if_empty: bool,
+}
+
+/// What a declaration comes to.
+enum PlannedQueue {
+    There(DeclaredQueue),
+    New(Box<NewQueue>),
+}
+
+/// A new queue that was checked.
+struct NewQueue {
+    id: QueueId,
+    name: QueueName,
+    spec: QueueSpec,
+    options: QueueOptions,
+}
+
 impl DeclaredQueue {
     fn of(queue: Arc<QueueHandle>, created: bool) -> Self {
         let counts = queue.counts();
@@ -74,6 +100,43 @@ impl Broker {
             queue.touch(turn.now);
             return Ok(DeclaredQueue::of(queue, false));
         }
+        self.declare_queues(vhost, caller, turn, &[(name.clone(), *request)]).only()
+    }
+
+    /// Declares these queues in their order, none of them passively, up to the first that is refused.
+    pub fn declare_queues(
+        &self,
+        vhost: &Vhost,
+        caller: &Caller<'_>,
+        turn: &Turn,
+        requests: &[(QueueName, QueueRequest<'_>)],
+    ) -> Row<DeclaredQueue> {
+        self.in_a_row(
+            vhost,
+            requests,
+            |broker, changes| broker.commit(&changes),
+            |(name, request), staged| {
+                if staged.concerns(name.as_str()) {
+                    return Ok(None);
+                }
+                self.plan_queue(vhost, caller, turn, name, request, staged).map(Some)
+            },
+            |planned| match planned {
+                PlannedQueue::There(declared) => Ok(declared),
+                PlannedQueue::New(new) => Ok(self.put_queue(vhost, turn, *new)),
+            },
+        )
+    }
+
+    fn plan_queue(
+        &self,
+        vhost: &Vhost,
+        caller: &Caller<'_>,
+        turn: &Turn,
+        name: &QueueName,
+        request: &QueueRequest<'_>,
+        staged: &mut Staged,
+    ) -> Result<PlannedQueue, Refusal> {
         let server_named = name.as_str().is_empty();
         let name = if server_named {
             self.server_name(vhost, request.arguments)?
@@ -90,7 +153,6 @@ impl Broker {
             hidden: false,
             arguments: request.arguments.clone(),
         };
-        let _change = vhost.change()?;
         self.registry.churn.queues_declared.fetch_add(1, Ordering::Relaxed);
         let existing = vhost.queue(name.as_str());
         give_default_type(vhost, &mut spec, server_named, existing.as_deref());
@@ -101,7 +163,7 @@ impl Broker {
             }
             queue_options::same(&name, &vhost.name, &queue.spec(), &spec)?;
             queue.touch(turn.now);
-            return Ok(DeclaredQueue::of(queue, false));
+            return Ok(PlannedQueue::There(DeclaredQueue::of(queue, false)));
         }
         let options = queue_options::read(&name, &vhost.name, &spec, server_named)?;
         if let Some(exchange) = &options.rules.dead_letter_exchange {
@@ -109,26 +171,32 @@ impl Broker {
             caller.rights.check(Access::Read, &Resource::Queue(name.clone()))?;
             caller.rights.check(Access::Write, &Resource::Exchange(ExchangeName::new(exchange)))?;
         }
-        vhost.has_room_for_queue(&name)?;
+        self.has_room_for_arguments(&spec.arguments)?;
+        vhost.has_room_for_queue_behind(&name, staged.count(), None)?;
         let id = QueueId(self.next_queue_id()?);
         if spec.durable {
-            let mut changes = Changes::default();
             let definition = QueueDefinition {
                 vhost: vhost.name.as_str().to_owned(),
                 name: name.as_str().to_owned(),
                 id: id.0,
                 auto_delete: spec.auto_delete,
                 arguments: spec.arguments.clone(),
+                adopted_upto: None,
             };
-            changes.put(Key::queue(&vhost.name, &name), &definition);
-            self.commit(&changes)?;
+            staged.changes.put(Key::queue(&vhost.name, &name), &definition);
         }
+        staged.note(name.as_str());
+        Ok(PlannedQueue::New(Box::new(NewQueue { id, name, spec, options })))
+    }
+
+    fn put_queue(&self, vhost: &Vhost, turn: &Turn, new: NewQueue) -> DeclaredQueue {
+        let NewQueue { id, name, spec, options } = new;
         let in_force = options.in_force(vhost.policies().matched(options.object(), name.as_str()));
         let queue = Queue::new(in_force.settings, turn.now);
         let deduplication = options.deduplication;
         let queue = self.install_queue(vhost, id, &name, spec, Installed { in_force, deduplication, queue });
         self.registry.churn.queues_created.fetch_add(1, Ordering::Relaxed);
-        Ok(DeclaredQueue::of(queue, true))
+        DeclaredQueue::of(queue, true)
     }
 
     /// A name for a queue without one: `amq.gen-` or what `x-name-prefix` says, and randomness.
@@ -152,6 +220,11 @@ impl Broker {
         Ok(name)
     }
 
+    /// The arguments with which a queue is declared in this vhost, where `spec` says none of its type.
+    pub fn give_default_type(&self, vhost: &Vhost, spec: &mut QueueSpec) {
+        give_default_type(vhost, spec, false, None);
+    }
+
     /// Makes a queue visible.
     pub(super) fn install_queue(
         &self,
@@ -169,6 +242,7 @@ impl Broker {
         let place = super::queue_handle::Place { id, slot, name: name.clone(), vhost: vhost.name.clone() };
         let handle = QueueHandle::new(place, spec, installed, environment);
         entry.insert(Arc::clone(&handle));
+        topology.hidden += usize::from(handle.hidden);
         topology.by_name.insert(name.clone(), slot);
         topology.router.queue_named(name.shared(), slot, durable);
         drop(topology);
@@ -232,63 +306,93 @@ impl Broker {
         if_unused: bool,
         if_empty: bool,
     ) -> Result<u64, Refusal> {
-        caller.rights.check(Access::Configure, &Resource::Queue(name.clone()))?;
-        let found = vhost.queue(name.as_str()).filter(|queue| !queue.hidden);
-        let Some(queue) = found else { return Ok(0) };
-        exclusive_to(&queue, caller.connection)?;
-        let _change = vhost.change()?;
-        match queue.close(turn, if_unused, if_empty) {
-            // Somebody else was faster.
-            Err(Refusal::NotFound { .. }) => Ok(0),
-            Err(refusal) => Err(refusal),
-            Ok(closed) => {
-                turn.cancelled.extend(closed.consumers);
-                self.forget_queue(vhost, &queue)?;
-                Ok(closed.messages)
-            }
-        }
+        let request = QueueDeletion { name: name.clone(), if_unused, if_empty };
+        self.delete_queues(vhost, caller, turn, &[request]).only()
+    }
+
+    /// Deletes these queues in their order, up to the first that is refused; returns how many messages were ready in
+    /// each.
+    pub fn delete_queues(
+        &self,
+        vhost: &Vhost,
+        caller: &Caller<'_>,
+        turn: &mut Turn,
+        requests: &[QueueDeletion],
+    ) -> Row<u64> {
+        self.in_a_row(
+            vhost,
+            requests,
+            Self::commit_removal,
+            |request, staged| {
+                let name = &request.name;
+                caller.rights.check(Access::Configure, &Resource::Queue(name.clone()))?;
+                if staged.concerns(name.as_str()) {
+                    return Ok(None);
+                }
+                let found = vhost.queue(name.as_str()).filter(|queue| !queue.hidden);
+                let Some(queue) = found else { return Ok(Some(None)) };
+                exclusive_to(&queue, caller.connection)?;
+                let removal = Self::plan_removal(vhost, &queue, request.if_unused, request.if_empty)?;
+                // What comes in between may have a queue kept that is to go under a condition.
+                let conditional = request.if_unused || request.if_empty;
+                if staged.keeps_apart(conditional || Self::may_orphan(vhost, &removal.planned)) {
+                    return Ok(None);
+                }
+                removal.note(vhost, &mut staged.changes);
+                staged.note(name.as_str());
+                Ok(Some(Some(removal)))
+            },
+            |removal| {
+                let Some(removal) = removal else { return Ok(0) };
+                match self.close_queue(vhost, turn, &removal) {
+                    // Somebody else was faster.
+                    Err(Refusal::NotFound { .. }) => Ok(0),
+                    Err(refusal) => Err(refusal),
+                    Ok(closed) => {
+                        turn.cancelled.extend(closed.consumers);
+                        Ok(closed.messages)
+                    }
+                }
+            },
+        )
     }
 
     /// Deletes a queue with the connection that it belongs to.
     pub fn delete_exclusive(&self, turn: &mut Turn, queue: &Arc<QueueHandle>) {
         let Some(vhost) = self.vhost(queue.vhost.as_str()) else { return };
         let _change = vhost.changes.lock();
-        if queue.close(turn, false, false).is_ok()
-            && let Err(refusal) = self.forget_queue(&vhost, queue)
-        {
-            tracing::error!(queue = %queue.name, "deleting an exclusive queue: {refusal}");
-        }
+        self.force_out(&vhost, turn, queue);
     }
 
     /// Deletes a queue that nobody needs any more, if that is still so.
     pub(super) fn delete_idle(&self, turn: &mut Turn, queue: &Arc<QueueHandle>) {
         let Some(vhost) = self.vhost(queue.vhost.as_str()) else { return };
         let _change = vhost.changes.lock();
-        if queue.may_go(turn.now)
-            && queue.close(turn, true, false).is_ok()
-            && let Err(refusal) = self.forget_queue(&vhost, queue)
-        {
-            tracing::error!(queue = %queue.name, "deleting an unused queue: {refusal}");
+        if !queue.may_go(turn.now) {
+            return;
+        }
+        match self.remove_queue(&vhost, turn, queue, true, false) {
+            Ok(closed) => turn.cancelled.extend(closed.consumers),
+            Err(refusal @ Refusal::Storage(_)) => {
+                tracing::error!(queue = %queue.name, "deleting an unused queue, to be tried again: {refusal}");
+                if queue.put_deletion_off() {
+                    self.undeleted.lock().push(Arc::clone(queue));
+                }
+            }
+            // It is gone, or in use again.
+            Err(_) => {}
         }
     }
 
-    /// Takes a closed queue out of the topology, with its bindings and what auto-delete takes along.
-    fn forget_queue(&self, vhost: &Vhost, queue: &Arc<QueueHandle>) -> Result<(), Refusal> {
-        let removed = {
-            let mut topology = vhost.topology.write();
-            let removed = topology.router.queue_gone(queue.slot);
-            topology.by_name.remove(&queue.name);
-            topology.queues.try_remove(queue.slot as usize);
-            removed
-        };
-        vhost.changed();
-        self.registry.churn.queues_deleted.fetch_add(1, Ordering::Relaxed);
-        let mut changes = Changes::default();
-        if queue.durable() {
-            changes.remove(Key::queue(&vhost.name, &queue.name));
+    /// Tries again to delete what could not be forgotten on disk. Called now and then.
+    pub fn delete_again(&self) {
+        let queues = std::mem::take(&mut *self.undeleted.lock());
+        let mut turn = Turn::at(self.now());
+        for queue in queues {
+            queue.take_deletion_up();
+            self.delete_idle(&mut turn, &queue);
+            self.finish(&mut turn);
         }
-        self.forget_removed(vhost, &removed, Some(queue), &mut changes);
-        self.commit(&changes)
     }
 }
 

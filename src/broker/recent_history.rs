@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use leveret_queues::Message;
+use leveret_queues::{Message, MessageMeta};
 
 use super::attributes::headers;
 use super::copies;
@@ -44,20 +44,22 @@ impl RecentHistory {
 
     /// Copies of what is remembered, as if published anew.
     pub(super) fn recall(&self) -> Vec<Message> {
-        let anew = |message: &Message| message.with_properties(message.properties(), message.meta());
+        let meta = |message: &Message| MessageMeta { redelivered: false, ..message.meta() };
+        let anew = |message: &Message| message.with_properties(message.properties(), meta(message));
         self.messages.iter().map(anew).collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use leveret_queues::MessageMeta;
+    use leveret_queues::{MessageMeta, Short};
 
     use super::*;
 
     #[test]
     fn the_oldest_go_when_there_are_too_many_or_they_are_too_large() {
-        let message = |body: &[u8]| Message::new("x", "", b"", body, MessageMeta::default());
+        let message =
+            |body: &[u8]| Message::new(Short::literal("x"), Short::EMPTY, b"", body, MessageMeta::default());
         let mut history = RecentHistory::new(2);
         for body in [b"a", b"b", b"c"] {
             history.remember(&message(body));

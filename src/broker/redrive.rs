@@ -7,14 +7,16 @@
 use std::sync::Arc;
 
 use leveret_exchanges::Origin;
-use leveret_queues::Message;
 use leveret_queues::queue::Delivery;
+use leveret_queues::{Message, ShortText};
 
-use super::broker::{Broker, Targets};
+use super::broker::Broker;
+use super::copies::as_redelivered;
 use super::dead_letter::{Birth, birth};
 use super::names::{ExchangeName, QueueName};
 use super::publish::route;
 use super::queue_handle::QueueHandle;
+use super::transfer::Targets;
 use super::turn::Turn;
 use super::vhost::Vhost;
 
@@ -26,7 +28,7 @@ pub enum Destination {
     /// To one queue.
     Queue(QueueName),
     /// Through an exchange, with this key or the one it was published with.
-    Exchange(ExchangeName, Option<String>),
+    Exchange(ExchangeName, Option<ShortText>),
 }
 
 /// Which dead letters are meant, by their last death: what is not said is all the same.
@@ -52,7 +54,7 @@ impl Only {
         birth(message).is_some_and(|last| {
             fits(&self.queue, last.queue.as_bytes())
                 && fits(&self.reason, last.reason.as_bytes())
-                && fits(&self.routing_key, &last.routing_key)
+                && fits(&self.routing_key, last.routing_key.as_str().as_bytes())
         })
     }
 }
@@ -115,10 +117,11 @@ impl Broker {
                 (message, queue)
             }
             Destination::Exchange(name, key) => {
-                through(vhost, turn, source, &delivery.message, origin.as_ref(), name, key.as_deref())?
+                through(vhost, turn, source, &delivery.message, origin.as_ref(), name, key.as_ref())?
             }
         };
-        let settled = source.settled_if_stored(token);
+        let (settled, may_have_left) = source.to_move(token);
+        let message = if may_have_left { as_redelivered(&message) } else { message };
         if self.move_to(turn, &message, targets, |taken| settled.filter(|_| taken)) {
             source.forget(turn, token);
             Ok(())
@@ -149,14 +152,14 @@ fn through(
     message: &Message,
     origin: Option<&Birth>,
     exchange: &ExchangeName,
-    key: Option<&str>,
+    key: Option<&ShortText>,
 ) -> Result<(Message, Targets), Stays> {
-    let own = origin.map_or_else(|| message.routing_key(), |origin| origin.routing_key.as_slice());
-    let key = key.map_or(own, str::as_bytes);
-    let message = message.republished(exchange.as_str(), key, message.properties(), message.meta());
+    let own = origin.map_or_else(|| message.short_routing_key(), |origin| origin.routing_key.short());
+    let key = key.map_or(own, ShortText::short);
+    let message = message.republished(exchange.short(), key, message.properties(), message.meta());
     let mut targets = Targets::default();
     let name = exchange.as_str().as_bytes();
-    let routed = route(vhost, turn.now, &message, name, &[key], Origin::Broker, |queue| {
+    let routed = route(vhost, turn.now, &message, name, &[key.bytes()], Origin::Broker, |queue| {
         targets.queues.push(Arc::clone(queue));
     });
     targets.holders = routed.map_err(|_| Stays::NoExchange(exchange.clone()))?.holders;
@@ -164,7 +167,7 @@ fn through(
         return Err(Stays::SameQueue);
     }
     if targets.queues.is_empty() && targets.holders.is_empty() {
-        return Err(Stays::Unroutable(exchange.clone(), String::from_utf8_lossy(key).into_owned()));
+        return Err(Stays::Unroutable(exchange.clone(), String::from_utf8_lossy(key.bytes()).into_owned()));
     }
     Ok((message, targets))
 }

@@ -27,6 +27,9 @@ pub trait Remote: Send + Sync {
 
     /// Has its channels keep to the consumer timeouts that their queues have now.
     fn retime(&self);
+
+    /// Has it let go of what it holds: all together hold too much, and it most.
+    fn give_way(&self);
 }
 
 /// What a connection's outgoing side knows of its channels.
@@ -176,6 +179,11 @@ impl ConnectionHandle {
     /// Consumer timeouts of queues that it consumes from have changed.
     pub fn retime(&self) {
         self.remote.retime();
+    }
+
+    /// It holds more than others can bear.
+    pub fn give_way(&self) {
+        self.remote.give_way();
     }
 
     /// `running`, `blocked` or `closing`.
@@ -343,6 +351,19 @@ impl Registry {
         all
     }
 
+    /// The open connection of that name; of several behind a proxy, which may have one, the first.
+    pub fn connection_named(&self, name: &str) -> Option<Arc<ConnectionHandle>> {
+        let named = self.connections.iter().filter(|handle| handle.name == name);
+        named.map(|handle| Arc::clone(&handle)).min_by_key(|handle| handle.facts.id)
+    }
+
+    /// What waits for each connection to be read, in bytes.
+    pub fn each_waiting(&self, mut each: impl FnMut(&Arc<ConnectionHandle>, usize)) {
+        for handle in &self.connections {
+            each(handle.value(), handle.waiting_bytes());
+        }
+    }
+
     /// Closes the connections for which `which` holds.
     pub fn close_where(&self, reason: &str, which: impl Fn(&ConnectionHandle) -> bool) {
         for handle in self.connections().into_iter().filter(|handle| which(handle)) {
@@ -366,6 +387,7 @@ mod tests {
     impl Remote for Nothing {
         fn close(&self, _text: &str) {}
         fn retime(&self) {}
+        fn give_way(&self) {}
     }
     impl Gauge for Nothing {
         fn unacked(&self, _channel: u16) -> usize {

@@ -12,8 +12,9 @@ use leveret_queues::{Message, Millis, QueueId};
 use super::arguments::FieldTable;
 use super::broker::Broker;
 use super::names::QueueName;
-use super::queue_handle::{Installed, QueueHandle, QueueSpec};
+use super::queue_handle::{Installed, QueueHandle};
 use super::queue_options::InForce;
+use super::queue_options::QueueSpec;
 use super::refusal::{Refusal, Resource};
 use super::vhost::Vhost;
 use crate::wire::properties::{Field, PropertiesEdit};
@@ -43,7 +44,9 @@ impl Broker {
     /// Makes the hidden queue of a requester. It goes with its consumer, so one must be attached.
     pub fn open_reply_queue(&self, vhost: &Vhost, now: Millis) -> Result<Arc<QueueHandle>, Refusal> {
         let id = QueueId(self.next_queue_id()?);
-        let name = QueueName::new(&self.generated_name(&format!("{REPLY_TO}.")));
+        // In two parts, as RabbitMQ's, where the first names the channel and the second is the secret; clients take them apart.
+        let channel = self.generated_name(&format!("{REPLY_TO}."));
+        let name = QueueName::new(&self.generated_name(&format!("{channel}.")));
         let spec = QueueSpec {
             durable: false,
             auto_delete: true,

@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use super::broker::Broker;
 use super::definitions::Key;
 use super::policies::{Policy, PolicyKind, PolicySet};
-use super::topic_permissions::{TopicPermissionRecord, TopicPermissions};
+use super::topic_permissions::TopicPermissionRecord;
 
 fn read<T: DeserializeOwned>(value: &[u8]) -> Result<T, String> {
     serde_json::from_slice(value).map_err(|error| error.to_string())
@@ -20,10 +20,9 @@ impl Broker {
         match Key::kind(key) {
             "topic_permission" => {
                 let (user, vhost) = (part(0), part(1));
-                let mut all = self.users.topic_permissions_of(user, vhost);
-                all.push((part(2).to_owned(), read::<TopicPermissionRecord>(value)?));
-                let topics = TopicPermissions::of(user, vhost, all).map_err(|error| error.to_string())?;
-                self.users.set_topic_permissions(user, vhost, topics);
+                let record = read::<TopicPermissionRecord>(value)?;
+                let topics = self.users.topics(user, vhost).with(user, vhost, part(2), record);
+                self.users.set_topic_permissions(user, vhost, topics.map_err(|error| error.to_string())?);
             }
             "vhost_limits" => {
                 let vhost = self.vhost(part(0)).ok_or("its vhost is missing")?;

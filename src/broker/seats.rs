@@ -1,4 +1,4 @@
-//! How many connections and channels each user has, and may have; who is let in.
+//! How many connections and channels each user has, and may have.
 //!
 //! Invariants: who has a [`Seat`] is counted until it is dropped, whether a limit is set or not, so that a
 //! limit that comes later counts what was there before; a user without seats is not remembered.
@@ -7,12 +7,7 @@ use std::sync::Arc;
 
 use dashmap::DashMap;
 
-use super::broker::Broker;
-use super::configured_limits::{MAX_CHANNELS, MAX_CONNECTIONS};
-use super::names::{ConnectionId, UserName};
-use super::refusal::Refusal;
-use super::registry::ChannelHandle;
-use super::vhost::Vhost;
+use super::names::UserName;
 
 /// What is counted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -73,55 +68,6 @@ impl Drop for Seat {
             *taken.of(self.kind) -= 1;
             taken.none()
         });
-    }
-}
-
-impl Broker {
-    /// Lets a connection into a vhost, if nobody's limit is reached. It is counted until
-    /// [`Vhost::connection_ended`] and until the seat is dropped.
-    pub fn admit(&self, vhost: &Vhost, user: &UserName, id: ConnectionId) -> Result<Seat, Refusal> {
-        let max = self.limits().connections_max;
-        if self.open_connections() >= max {
-            return Err(Refusal::NotAllowed(format!("connection limit ({max}) is reached")));
-        }
-        let max = self.users.limit(user.as_str(), MAX_CONNECTIONS);
-        let seat = self.registry.seat(user, max).ok_or_else(|| {
-            let max = max.unwrap_or_default();
-            Refusal::NotAllowed(format!(
-                "connection refused for user '{user}': user connection limit ({max}) is reached"
-            ))
-        })?;
-        vhost.connection_comes(id).map_err(|max| {
-            Refusal::NotAllowed(format!(
-                "access to vhost '{}' refused for user '{user}': connection limit ({max}) is reached",
-                vhost.name
-            ))
-        })?;
-        Ok(seat)
-    }
-
-    /// A channel of a user is opened, if no limit is reached. Those that open at the same instant may go over that of
-    /// all channels by as many.
-    pub fn open_channel(
-        &self,
-        connection: ConnectionId,
-        user: &UserName,
-        number: u16,
-    ) -> Result<Arc<ChannelHandle>, Refusal> {
-        if let Some(max) =
-            self.limits().channels_max.filter(|max| self.registry.churn.open_channels() >= *max)
-        {
-            return Err(Refusal::NotAllowed(format!(
-                "number of channels opened on this node has reached the maximum allowed limit of ({max})"
-            )));
-        }
-        let max = self.users.limit(user.as_str(), MAX_CHANNELS);
-        self.registry.channel_opened(connection, user, number, max).ok_or_else(|| {
-            let max = max.unwrap_or_default();
-            Refusal::NotAllowed(format!(
-                "number of channels opened for user '{user}' has reached the maximum allowed user limit of ({max})"
-            ))
-        })
     }
 }
 

@@ -6,16 +6,12 @@
 //! `x-delayed-message` exchange that routes by topic is one, too.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use leveret_exchanges::InnerKind;
 use serde::{Deserialize, Serialize};
 
-use super::broker::Broker;
-use super::definitions::{Changes, Key};
 use super::pattern::{BadPattern, Permitting};
-use super::refusal::{Access, Refusal};
-use super::users::AccessRights;
-use super::vhost::Vhost;
+use super::refusal::Access;
 
 /// A user's topic permission on one exchange, as stored. An empty pattern permits the empty key only.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,9 +22,10 @@ pub struct TopicPermissionRecord {
     pub read: String,
 }
 
-/// The topic permissions of one user in one vhost, by exchange.
-#[derive(Debug, Default)]
-pub(super) struct TopicPermissions(BTreeMap<String, Compiled>);
+/// The topic permissions of one user in one vhost, by exchange. What is compiled is shared with those that they were
+/// made from.
+#[derive(Clone, Debug, Default)]
+pub(super) struct TopicPermissions(BTreeMap<Arc<str>, Arc<Compiled>>);
 
 #[derive(Debug)]
 struct Compiled {
@@ -54,26 +51,23 @@ impl Compiled {
 impl TopicPermissions {
     /// These, and one more or another one.
     pub(super) fn with(
-        self,
+        mut self,
         user: &str,
         vhost: &str,
         exchange: &str,
         record: TopicPermissionRecord,
     ) -> Result<Self, BadPattern> {
-        let mut all = self.0;
-        all.insert(exchange.to_owned(), Compiled::new(user, vhost, record)?);
-        Ok(Self(all))
+        self.0.insert(exchange.into(), Arc::new(Compiled::new(user, vhost, record)?));
+        Ok(self)
     }
 
-    /// Compiles records.
-    pub(super) fn of(
-        user: &str,
-        vhost: &str,
-        records: impl IntoIterator<Item = (String, TopicPermissionRecord)>,
-    ) -> Result<Self, BadPattern> {
-        records
-            .into_iter()
-            .try_fold(Self::default(), |all, (exchange, record)| all.with(user, vhost, &exchange, record))
+    /// These without that on one exchange, or without any.
+    pub(super) fn without(mut self, exchange: Option<&str>) -> Self {
+        match exchange {
+            Some(exchange) => drop(self.0.remove(exchange)),
+            None => self.0.clear(),
+        }
+        self
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -82,7 +76,12 @@ impl TopicPermissions {
 
     /// By exchange.
     pub(super) fn records(&self) -> impl Iterator<Item = (String, TopicPermissionRecord)> {
-        self.0.iter().map(|(exchange, compiled)| (exchange.clone(), compiled.record.clone()))
+        self.0.iter().map(|(exchange, compiled)| (exchange.to_string(), compiled.record.clone()))
+    }
+
+    /// What is said of the exchange.
+    pub(super) fn record(&self, exchange: &str) -> Option<TopicPermissionRecord> {
+        self.0.get(exchange).map(|compiled| compiled.record.clone())
     }
 
     /// Whether anything is said about the exchange.
@@ -99,91 +98,16 @@ impl TopicPermissions {
     }
 }
 
-impl Vhost {
-    /// Refuses keys that the caller may not use on an exchange, if it routes by topic. Costs nothing where
-    /// nothing is set.
-    pub(super) fn check_topics<'a>(
-        &self,
-        rights: &AccessRights,
-        access: Access,
-        exchange: &str,
-        keys: impl IntoIterator<Item = &'a [u8]>,
-    ) -> Result<(), Refusal> {
-        if !rights.restrict_topics_of(exchange) {
-            return Ok(());
-        }
-        let topology = self.topology.read();
-        let found = topology.router.exchange(exchange);
-        if found.is_none_or(|exchange| exchange.kind.inner != InnerKind::Topic) {
-            return Ok(());
-        }
-        drop(topology);
-        keys.into_iter().try_for_each(|key| rights.check_topic(access, exchange, key))
-    }
-}
-
-impl Broker {
-    /// Sets a user's topic permission on an exchange, which need not exist. `true`: there was none.
-    pub fn set_topic_permission(
-        &self,
-        user: &str,
-        vhost: &str,
-        exchange: &str,
-        record: &TopicPermissionRecord,
-    ) -> Result<bool, Refusal> {
-        super::check_text("exchange", exchange)?;
-        let _change = self.administration.lock();
-        if self.vhost(vhost).is_none() {
-            return Err(Refusal::NoVhost(vhost.to_owned()));
-        }
-        if self.users.user(user).is_none() {
-            return Err(Refusal::Precondition(format!("user '{user}' does not exist")));
-        }
-        let mut all: BTreeMap<_, _> = self.users.topic_permissions_of(user, vhost).into_iter().collect();
-        let new = all.insert(exchange.to_owned(), record.clone()).is_none();
-        let compiled = TopicPermissions::of(user, vhost, all)
-            .map_err(|error| Refusal::Precondition(error.to_string()))?;
-        let mut changes = Changes::default();
-        changes.put(Key::topic_permission(user, vhost, exchange), record);
-        self.commit(&changes)?;
-        self.users.set_topic_permissions(user, vhost, compiled);
-        Ok(new)
-    }
-
-    /// Takes a user's topic permissions in a vhost away, or only those on one exchange. `false`: there
-    /// are none.
-    pub fn clear_topic_permissions(
-        &self,
-        user: &str,
-        vhost: &str,
-        exchange: Option<&str>,
-    ) -> Result<bool, Refusal> {
-        let _change = self.administration.lock();
-        let all = self.users.topic_permissions_of(user, vhost);
-        let (gone, kept): (Vec<_>, Vec<_>) =
-            all.into_iter().partition(|(name, _)| exchange.is_none_or(|exchange| exchange == name));
-        if gone.is_empty() {
-            return Ok(false);
-        }
-        let mut changes = Changes::default();
-        for (name, _) in &gone {
-            changes.remove(Key::topic_permission(user, vhost, name));
-        }
-        let compiled = TopicPermissions::of(user, vhost, kept)
-            .map_err(|error| Refusal::Precondition(error.to_string()))?;
-        self.commit(&changes)?;
-        self.users.set_topic_permissions(user, vhost, compiled);
-        Ok(true)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn record(write: &str) -> TopicPermissionRecord {
+        TopicPermissionRecord { write: write.to_owned(), read: String::new() }
+    }
+
     fn permits(user: &str, vhost: &str, write: &str, key: &str) -> bool {
-        let record = TopicPermissionRecord { write: write.to_owned(), read: String::new() };
-        let all = TopicPermissions::of(user, vhost, [("x".to_owned(), record)]).expect("a pattern");
+        let all = TopicPermissions::default().with(user, vhost, "x", record(write)).expect("a pattern");
         all.permit(Access::Write, "x", key.as_bytes())
     }
 
@@ -208,5 +132,28 @@ mod tests {
     #[test]
     fn an_exchange_without_one_is_open() {
         assert!(TopicPermissions::default().permit(Access::Write, "x", b"anything"));
+    }
+
+    /// Patterns that were compiled for the second of two.
+    fn compiled_for(before: &TopicPermissions, after: &TopicPermissions) -> usize {
+        let there = |exchange: &Arc<str>, compiled| {
+            before.0.get(exchange).is_some_and(|before| Arc::ptr_eq(before, compiled))
+        };
+        after.0.iter().filter(|(exchange, compiled)| !there(exchange, compiled)).count()
+    }
+
+    #[test]
+    fn one_more_or_less_compiles_no_other_however_many_there_are() {
+        let mut all = TopicPermissions::default();
+        for exchange in 0..1000 {
+            let before = all.clone();
+            all = all.with("u", "/", &format!("x{exchange}"), record("^a")).expect("a pattern");
+            assert_eq!(compiled_for(&before, &all), 1);
+        }
+        let before = all.clone();
+        assert!(all.clone().with("u", "/", "x5", record("(")).is_err());
+        let fewer = all.without(Some("x5"));
+        assert_eq!((compiled_for(&before, &fewer), fewer.0.len()), (0, 999));
+        assert!(fewer.without(None).is_empty());
     }
 }

@@ -35,6 +35,31 @@ pub struct Turn {
     pub(super) purged: Vec<PurgeMark>,
     /// Whether anything was appended to the store, so that a confirm has to wait for it.
     pub(crate) appended: bool,
+    /// Something that was to be appended never can be: whoever published it is refused.
+    pub(crate) unstorable: bool,
+    /// How long work is done.
+    pub(super) aside: Aside,
+}
+
+/// Nothing of what was published was appended to the store, so that its confirm has nothing to wait for.
+#[derive(Clone, Copy, Debug)]
+pub struct NothingAppended(());
+
+/// Runs work that takes long, so that whoever waits for the same thread is not kept waiting. The owner of the thread
+/// says how; else it is simply done.
+#[derive(Clone, Copy)]
+pub struct Aside(pub fn(&mut dyn FnMut()));
+
+impl Aside {
+    pub(super) fn run(self, work: &mut dyn FnMut()) {
+        self.0(work);
+    }
+}
+
+impl Default for Aside {
+    fn default() -> Self {
+        Self(|work| work())
+    }
 }
 
 /// A message that left its queue for a dead-letter exchange. It stays in the store under its
@@ -46,6 +71,8 @@ pub(super) struct Dead {
     pub(super) reason: SettleReason,
     /// Where the store knows it to be: place and lane in its source.
     pub(super) place: Option<(Seq, u8)>,
+    /// It may have been moved before the broker's last end.
+    pub(super) may_have_left: bool,
 }
 
 impl Turn {
@@ -54,11 +81,22 @@ impl Turn {
         Self { now, ..Self::default() }
     }
 
+    /// From now on long work is done so.
+    pub fn does_aside(&mut self, aside: Aside) {
+        self.aside = aside;
+    }
+
     /// Begins the next turn with the same scratch.
     pub fn restart(&mut self, now: Millis) {
         debug_assert!(self.dead.is_empty() && self.wakers.is_empty(), "the last turn was finished");
         self.now = now;
         self.appended = false;
+        self.unstorable = false;
+    }
+
+    /// Proof that nothing was appended, if so.
+    pub(crate) fn nothing_appended(&self) -> Option<NothingAppended> {
+        (!self.appended).then_some(NothingAppended(()))
     }
 
     /// Wakes everyone who has something to write.

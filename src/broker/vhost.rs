@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use leveret_exchanges::{ExchangeInfo, Router};
+use leveret_exchanges::{ExchangeInfo, InnerKind, Router};
 use leveret_queues::store::SettleReason;
 use parking_lot::{Mutex, MutexGuard, RwLock};
 use rustc_hash::{FxHashMap, FxHashSet};
+use serde::{Deserialize, Serialize};
 use slab::Slab;
 
 use super::configured_limits::{ConfiguredLimits, MAX_CONNECTIONS, MAX_QUEUES};
@@ -18,8 +19,24 @@ use super::message_sizes::MessageSizes;
 use super::names::{ConnectionId, QueueName, VhostName};
 use super::policies::PolicySet;
 use super::queue_handle::QueueHandle;
-use super::refusal::Refusal;
-use super::vhosts::VhostRecord;
+use super::refusal::{Access, Refusal};
+use super::users::AccessRights;
+
+/// What a vhost says of itself, as stored.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct VhostRecord {
+    /// For people.
+    pub description: String,
+    /// For people.
+    pub tags: Vec<String>,
+    /// Of queues that are declared without one; `classic` if nothing is said.
+    pub default_queue_type: Option<String>,
+    /// It cannot be deleted.
+    pub protected: bool,
+    /// Whether messages are to be traced: kept and told, nothing more.
+    pub tracing: bool,
+}
 
 /// Counts of publishes since the start.
 #[derive(Debug, Default)]
@@ -36,6 +53,8 @@ pub struct VhostStats {
     pub sizes: MessageSizes,
     /// Messages dead-lettered: expired, rejected, beyond a length, given back too often.
     pub dead_lettered: [AtomicU64; 4],
+    /// Copies of dead letters that were not made, as they had multiplied too often.
+    pub copies_left_out: AtomicU64,
 }
 
 impl VhostStats {
@@ -61,6 +80,7 @@ impl VhostStats {
             (&self.returned, &other.returned),
             (&self.dropped, &other.dropped),
             (&self.published_confirm, &other.published_confirm),
+            (&self.copies_left_out, &other.copies_left_out),
         ] {
             sum.fetch_add(more.load(Ordering::Relaxed), Ordering::Relaxed);
         }
@@ -97,6 +117,8 @@ pub(super) struct Topology {
     pub(super) router: Router<u32>,
     /// By slot, which is what the router knows a queue by.
     pub(super) queues: Slab<Arc<QueueHandle>>,
+    /// So many of them are hidden.
+    pub(super) hidden: usize,
     pub(super) by_name: FxHashMap<QueueName, u32>,
     /// By exchange, for the few that do more than route.
     pub(super) features: FxHashMap<Box<[u8]>, ExchangeFeatures>,
@@ -126,7 +148,8 @@ impl Topology {
 }
 
 impl Vhost {
-    pub(super) fn new(name: &str) -> Self {
+    /// An empty one, which nobody knows yet.
+    pub fn new(name: &str) -> Self {
         Self {
             name: VhostName::new(name),
             stats: VhostStats::default(),
@@ -196,11 +219,17 @@ impl Vhost {
         }
     }
 
-    /// Refuses one more queue when there are as many as there may be.
-    pub(super) fn has_room_for_queue(&self, name: &QueueName) -> Result<(), Refusal> {
-        let Some(max) = self.limits.read().get(MAX_QUEUES) else { return Ok(()) };
-        // Hidden ones need counting only near the limit.
-        if (self.topology.read().queues.len() as u64) < max || (self.queue_count() as u64) < max {
+    /// Refuses one more queue behind `more` that are going to be made, when there are as many as there may be; under
+    /// other limits than the vhost's if some are given.
+    pub(super) fn has_room_for_queue_behind(
+        &self,
+        name: &QueueName,
+        more: usize,
+        limits: Option<&ConfiguredLimits>,
+    ) -> Result<(), Refusal> {
+        let max = limits.map_or_else(|| self.limits.read().get(MAX_QUEUES), |limits| limits.get(MAX_QUEUES));
+        let Some(max) = max else { return Ok(()) };
+        if ((self.queue_count() + more) as u64) < max {
             return Ok(());
         }
         Err(Refusal::Precondition(format!(
@@ -209,7 +238,7 @@ impl Vhost {
         )))
     }
 
-    /// [`Vhost::has_room_for_queue`] for many at once, under other limits if some are given.
+    /// The same for many at once.
     pub(super) fn has_room_for_queues(
         &self,
         more: usize,
@@ -229,6 +258,51 @@ impl Vhost {
     /// A connection is not there any more.
     pub fn connection_ended(&self, id: ConnectionId) {
         self.connections.lock().remove(&id);
+    }
+
+    /// The counts of an exchange that something was published to.
+    pub fn exchange_stats(&self, exchange: &str) -> Option<Arc<ExchangeStats>> {
+        self.topology.read().stats.get(exchange.as_bytes()).cloned()
+    }
+
+    /// The counts of all exchanges that something was published to, in no order.
+    pub fn all_exchange_stats(&self) -> Vec<Arc<ExchangeStats>> {
+        self.topology.read().stats.values().cloned().collect()
+    }
+
+    /// The counts of an exchange that is about to be published to. Without an exchange nobody sees them.
+    pub(super) fn stats_for_publish(&self, exchange: &[u8]) -> Arc<ExchangeStats> {
+        if let Some(known) = self.topology.read().stats.get(exchange) {
+            return Arc::clone(known);
+        }
+        let mut topology = self.topology.write();
+        let exists = std::str::from_utf8(exchange).is_ok_and(|name| topology.router.exchange(name).is_some());
+        if exists {
+            Arc::clone(topology.stats.entry(exchange.into()).or_insert_with(ExchangeStats::new))
+        } else {
+            ExchangeStats::new()
+        }
+    }
+
+    /// Refuses keys that the caller may not use on an exchange, if it routes by topic. Costs nothing where
+    /// nothing is set.
+    pub(super) fn check_topics<'a>(
+        &self,
+        rights: &AccessRights,
+        access: Access,
+        exchange: &str,
+        keys: impl IntoIterator<Item = &'a [u8]>,
+    ) -> Result<(), Refusal> {
+        if !rights.restrict_topics_of(exchange) {
+            return Ok(());
+        }
+        let topology = self.topology.read();
+        let found = topology.router.exchange(exchange);
+        if found.is_none_or(|exchange| exchange.kind.inner != InnerKind::Topic) {
+            return Ok(());
+        }
+        drop(topology);
+        keys.into_iter().try_for_each(|key| rights.check_topic(access, exchange, key))
     }
 }
 

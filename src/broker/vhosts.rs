@@ -5,29 +5,16 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use leveret_queues::Millis;
-use serde::{Deserialize, Serialize};
 
 use super::broker::Broker;
+use super::configured_limits::{ConfiguredLimits, LimitsOf};
 use super::definitions::{Changes, Key};
 use super::names::{ExchangeName, QueueName};
 use super::policies::PolicyKind;
 use super::refusal::Refusal;
+use super::removal::{grave, grave_of};
 use super::turn::Turn;
-use super::vhost::Vhost;
-
-/// What a vhost says of itself, as stored.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct VhostRecord {
-    /// For people.
-    pub description: String,
-    /// For people.
-    pub tags: Vec<String>,
-    /// Of queues that are declared without one; `classic` if nothing is said.
-    pub default_queue_type: Option<String>,
-    /// It cannot be deleted.
-    pub protected: bool,
-}
+use super::vhost::{Vhost, VhostRecord};
 
 impl Broker {
     /// Creates a vhost or changes what it says of itself. `true`: it is new. Durable when it returns.
@@ -67,6 +54,7 @@ impl Broker {
                 changes.remove(Key::topic_permission(&user, name, &exchange));
             }
             forget_topology(&vhost, &mut changes);
+            self.lost.forget_vhost(name, &mut changes);
             for kind in [PolicyKind::User, PolicyKind::Operator] {
                 for policy in vhost.policies().of(kind) {
                     changes.remove(Key::policy(kind, name, &policy.name));
@@ -74,7 +62,7 @@ impl Broker {
             }
             changes.remove(Key::vhost_limits(name));
             changes.remove(Key::vhost(name));
-            self.commit(&changes)?;
+            self.commit_removal(changes)?;
             vhost.gone.store(true, Ordering::Release);
         }
         self.vhosts.remove(name);
@@ -91,10 +79,34 @@ impl Broker {
             if let Ok(closed) = queue.close(&mut turn, false, false) {
                 turn.cancelled.extend(closed.consumers);
                 self.registry.churn.queues_deleted.fetch_add(1, Ordering::Relaxed);
+                self.graves.bury(self.store(), queue.durable().then_some(queue.id));
             }
             self.finish(&mut turn);
         }
         Ok(true)
+    }
+
+    /// Sets one limit of a vhost, or with `None` takes it away. Durable when it returns.
+    pub fn set_vhost_limit(&self, vhost: &str, name: &str, value: Option<i64>) -> Result<(), Refusal> {
+        let _change = self.administration.lock();
+        let found = self.vhost(vhost).ok_or_else(|| Refusal::NoVhost(vhost.to_owned()))?;
+        let limits = found.limits.read().changed(LimitsOf::Vhost, name, value)?;
+        self.keep_vhost_limits(vhost, limits)
+    }
+
+    /// Replaces all limits of a vhost.
+    pub fn set_vhost_limits(&self, vhost: &str, limits: ConfiguredLimits) -> Result<(), Refusal> {
+        let _change = self.administration.lock();
+        self.keep_vhost_limits(vhost, limits)
+    }
+
+    fn keep_vhost_limits(&self, vhost: &str, limits: ConfiguredLimits) -> Result<(), Refusal> {
+        let found = self.vhost(vhost).ok_or_else(|| Refusal::NoVhost(vhost.to_owned()))?;
+        let mut changes = Changes::default();
+        changes.put_or_remove(Key::vhost_limits(vhost), &limits, limits.is_empty());
+        self.commit(&changes)?;
+        *found.limits.write() = limits;
+        Ok(())
     }
 }
 
@@ -103,13 +115,15 @@ fn forget_topology(vhost: &Vhost, changes: &mut Changes) {
     for exchange in vhost.exchanges() {
         let name = ExchangeName::new(&exchange.name);
         changes.remove(Key::exchange(&vhost.name, &name));
-        if vhost.holder(&exchange.name).is_some() {
+        if let Some(holder) = vhost.holder(&exchange.name) {
             changes.remove(Key::delay(&vhost.name, &name));
+            changes.put(Key::grave(holder.id), &grave_of(vhost, &exchange.name));
         }
     }
     for queue in vhost.queues() {
         if queue.durable() {
             changes.remove(Key::queue(&vhost.name, &QueueName::new(queue.name.as_str())));
+            changes.put(Key::grave(queue.id), &grave(&queue));
         }
     }
     for binding in vhost.bindings().into_iter().filter(|binding| !binding.source.is_empty()) {

@@ -9,6 +9,8 @@ pub mod healthcheck;
 pub mod logging;
 pub mod notify;
 pub mod perf;
+pub mod private;
+pub mod rabbitmq;
 pub mod reload;
 pub mod serve;
 pub mod topology;
@@ -79,8 +81,14 @@ const EXIT_CODES: &str = "Exit codes: 0 done; 1 the broker refused, or it failed
      3 nothing was asked of the broker: wrong usage, unreadable file, no connection, no login.";
 
 /// Runs what the command line asks for. A failure is one line on standard error, and a non-zero
-/// exit code.
-pub fn main() -> ExitCode {
+/// exit code. `give_back` returns memory that is free to the system; it may be called from any thread.
+pub fn main(give_back: fn()) -> ExitCode {
+    crate::platform::gives_back_with(give_back);
+    let mut given = std::env::args_os();
+    if let Some(tool) = given.next().and_then(|name| rabbitmq::Tool::named(&name)) {
+        let arguments: Vec<_> = given.map(|argument| argument.to_string_lossy().into_owned()).collect();
+        return rabbitmq::run(tool, &arguments);
+    }
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {

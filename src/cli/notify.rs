@@ -3,10 +3,11 @@
 
 use std::ffi::OsString;
 use std::io;
-use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::Duration;
+
+use crate::platform;
 
 /// Who wants to be told.
 #[derive(Clone, Debug, Default)]
@@ -58,7 +59,7 @@ impl Notify {
 /// An address that begins with `@` is in the abstract namespace.
 fn send(to: &[u8], state: &str) -> io::Result<()> {
     let address = match to.strip_prefix(b"@") {
-        Some(name) => SocketAddr::from_abstract_name(name)?,
+        Some(name) => platform::abstract_address(name)?,
         None => SocketAddr::from_pathname(std::ffi::OsStr::from_bytes(to))?,
     };
     let socket = UnixDatagram::unbound()?;

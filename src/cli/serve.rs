@@ -1,14 +1,17 @@
 //! `leveret serve`: puts the parts together, waits for the signal to stop, takes them apart.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use leveret_queues::QueueId;
-use leveret_queues::store::definitions::Definitions;
+use leveret_queues::store::RecoveredQueue;
+use leveret_queues::store::definitions::{Definitions, DefinitionsError};
 use leveret_queues::store::folder::Folder;
 use leveret_queues::store::log::{LogStore, Options};
+use leveret_queues::store::watch::Unclean;
+use rustix::fs::Mode;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::config::{self, Config, ServeArgs};
@@ -21,10 +24,15 @@ use crate::broker::security::Security;
 use crate::broker::token::Tokens;
 use crate::management;
 use crate::net::proxied::Proxies;
+use crate::net::tasks::Tasks;
 use crate::net::tls::Tls;
-use crate::net::{Server, jwks, now};
+use crate::net::{Server, descriptors, jwks, now};
 
 type Failure = Box<dyn std::error::Error>;
+
+/// For how long a thread beside the workers waits for more to do. Each keeps memory for what it did, which the system gets back
+/// when it ends: after a burst of requests that was hundreds of megabytes for as long as tokio's ten seconds and more.
+const THREAD_KEEP_ALIVE: Duration = Duration::from_secs(1);
 
 /// Runs the broker until it is told to stop. `unknown`: variables that mean nothing, for the log.
 pub fn run(args: &ServeArgs, unknown: &[config::Problem]) -> Result<(), Failure> {
@@ -33,11 +41,34 @@ pub fn run(args: &ServeArgs, unknown: &[config::Problem]) -> Result<(), Failure>
     for variable in unknown {
         tracing::warn!("configuration: {variable}");
     }
+    std::panic::set_hook(Box::new(|panic| tracing::error!("{panic}")));
+    descriptors::raise_limit();
+    // Messages and password hashes: what the broker writes is for its own user alone.
+    rustix::process::umask(Mode::from_raw_mode(0o077));
     let folder = Folder::open(&config.data_dir)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    keep_private(&folder);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_keep_alive(THREAD_KEEP_ALIVE)
+        .build()?;
     let served = runtime.block_on(serve(args, &config, &folder, log));
     runtime.shutdown_timeout(Duration::from_secs(1));
     served
+}
+
+/// Narrows the permissions of files that an earlier version left readable to others.
+fn keep_private(folder: &Folder) {
+    let narrowed = folder.keep_private();
+    if let Some(first) = narrowed.done.first() {
+        let count = narrowed.done.len();
+        tracing::warn!(
+            "data folder: {count} files could be read by others, and cannot any more: {} first",
+            first.display()
+        );
+    }
+    for (path, error) in &narrowed.failed {
+        tracing::warn!("data folder: others may read {}: {error}", path.display());
+    }
 }
 
 async fn serve(args: &ServeArgs, config: &Config, folder: &Folder, log: Log) -> Result<(), Failure> {
@@ -49,17 +80,22 @@ async fn serve(args: &ServeArgs, config: &Config, folder: &Folder, log: Log) -> 
     let started = tokio::time::Instant::now();
     let relieved: Arc<OnceLock<Weak<Broker>>> = Arc::default();
     let options = relieving(&relieved);
-    let (definitions, mut findings) = Definitions::open(folder.path())?;
-    let (store, recovered) = LogStore::open(folder.path(), &options)?;
-    findings.extend(recovered.findings);
-    for finding in findings {
+    folder.release_reserve();
+    // First, as it may have room to give back.
+    let (store, mut recovered) =
+        LogStore::open(folder.path(), &options).map_err(|error| explained(error, folder))?;
+    let (definitions, findings) =
+        Definitions::open(folder.path()).map_err(|error| explained(error, folder))?;
+    for finding in findings.into_iter().chain(std::mem::take(&mut recovered.findings)) {
         tracing::error!("data folder: {finding}");
     }
     let store = Arc::new(store);
     let definitions = Arc::new(definitions);
+    store.watch_also(definitions.pulses());
     let tls = config.tls()?.map(Tls::open).transpose()?;
-    let tokens = tokens(config)?;
-    let found = Found { definitions: definitions.all(), queues: recovered.queues };
+    let tasks = Tasks::new();
+    let tokens = tokens(config, &tasks)?;
+    let found = found(&definitions, recovered.queues)?;
     let broker = Broker::start(
         config.limits(),
         Security {
@@ -72,15 +108,13 @@ async fn serve(args: &ServeArgs, config: &Config, folder: &Folder, log: Log) -> 
         found,
         now,
     )?;
+    broker.announce_as(config.product.clone());
     let limited = Arc::clone(&broker);
     reload.on("limits", move |config| {
         limited.set_limits(config.limits());
         Ok(())
     });
     let _ = relieved.set(Arc::downgrade(&broker));
-    let known: HashSet<QueueId> = broker.durable_queue_ids();
-    store.retain_queues(&known)?;
-
     broker.alarms.set_limits(config.alarms());
     let watched = Arc::clone(&broker);
     reload.on("alarms", move |config| {
@@ -91,6 +125,7 @@ async fn serve(args: &ServeArgs, config: &Config, folder: &Folder, log: Log) -> 
         Arc::clone(&broker),
         folder.path(),
         Proxies::new(config.proxy_protocol_trusted.clone()),
+        &tasks,
     );
     let amqp = server.listen(config.amqp_listen, None).await?;
     let amqps = match (config.amqps_listen, &tls) {
@@ -98,7 +133,7 @@ async fn serve(args: &ServeArgs, config: &Config, folder: &Folder, log: Log) -> 
         _ => None,
     };
     if let Some(tls) = &tls {
-        tokio::spawn(Arc::clone(tls).watch());
+        tasks.spawn("the watch over certificates", Arc::clone(tls).watch());
         let tls = Arc::clone(tls);
         reload.on("TLS certificate", move |_| tls.reload().map_err(|error| error.to_string()));
     }
@@ -109,8 +144,11 @@ async fn serve(args: &ServeArgs, config: &Config, folder: &Folder, log: Log) -> 
         data_dir: folder.path().to_owned(),
         http_timeout: Duration::from_millis(config.http_timeout_ms),
         http_proxies: Proxies::new(config.http_proxy_protocol_trusted.clone()),
+        allowed_hosts: config.http_allowed_hosts.clone(),
         ui_dir: config.ui_dir.clone(),
+        node_name: config.node_name.clone().map(|name| name.0),
         topology: config.topology.clone(),
+        tasks: Arc::clone(&tasks),
         log: log.recent(),
         store: store.metrics(),
     };
@@ -126,26 +164,56 @@ async fn serve(args: &ServeArgs, config: &Config, folder: &Folder, log: Log) -> 
     );
     tell(amqp, amqps, listening);
 
-    until_stopped(reload, hangup).await?;
+    let failed = tokio::select! {
+        stopped = until_stopped(reload, hangup) => stopped.map(|()| None)?,
+        failed = tasks.failed() => Some(failed),
+    };
     tracing::info!("stopping: closing connections");
     server.shut_down().await;
-    tokio::task::block_in_place(|| {
-        store.close();
-        definitions.close();
-    });
-    tracing::info!("stopped");
-    Ok(())
+    take_apart(&tasks, &store, &definitions).await?;
+    failed.map_or(Ok(()), |task| Err(format!("{task} has failed; the log says why").into()))
+}
+
+/// Why something in the folder cannot be opened.
+fn explained(error: impl std::error::Error + 'static, folder: &Folder) -> Failure {
+    match folder.lacks_room() {
+        None => format!("the data folder {}: {error}", folder.path().display()).into(),
+        Some(why) => format!("{error}; {why}").into(),
+    }
+}
+
+/// Ends what runs, and then what that uses.
+async fn take_apart(tasks: &Tasks, store: &LogStore, definitions: &Definitions) -> Result<(), Unclean> {
+    // Whatever still ran would meet a store that is closed, and timers that are gone.
+    tasks.stop().await;
+    let ended = tokio::task::block_in_place(|| store.close().and(definitions.close()));
+    match &ended {
+        Ok(()) => tracing::info!("stopped"),
+        Err(unclean) => tracing::error!("stopped: {unclean}"),
+    }
+    ended
 }
 
 /// What verifies tokens, if they are configured; its keys come soon.
-fn tokens(config: &Config) -> Result<Option<Arc<Tokens>>, Failure> {
+fn tokens(config: &Config, tasks: &Arc<Tasks>) -> Result<Option<Arc<Tokens>>, Failure> {
     let Some((settings, source)) = config.tokens()? else { return Ok(None) };
     let tokens = Arc::new(Tokens::new(settings));
     if let Some(source) = source {
         let refresh = Duration::from_secs(config.oauth_jwks_refresh.into());
-        tokio::spawn(jwks::keep(Arc::clone(&tokens), source, refresh));
+        tasks.spawn("keeping the keys of tokens", jwks::keep(Arc::clone(&tokens), source, refresh));
     }
     Ok(Some(tokens))
+}
+
+/// What the broker starts on. No id is given again, whatever was lost.
+fn found(
+    definitions: &Definitions,
+    queues: HashMap<QueueId, RecoveredQueue>,
+) -> Result<Found, DefinitionsError> {
+    if let Some(last) = queues.keys().map(|queue| queue.0).max() {
+        definitions.raise_ids(last)?;
+    }
+    Ok(Found { definitions: definitions.all(), remnants: definitions.remnants(), queues })
 }
 
 /// How the store tells the broker that there is room again.

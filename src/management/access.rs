@@ -14,10 +14,12 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
 use super::error::{Refused, Result};
-use super::server::From;
+use super::server::{From, FromThisMachine};
+use super::visitors::Visitor;
 use super::{Api, Shared, sessions};
 use crate::broker::Caller;
 use crate::broker::identity::Identity;
@@ -37,6 +39,17 @@ pub(super) const PUBLIC: [&str; 8] = [
     "/api/health/checks/ready-to-serve-clients",
     "/api/health/checks/below-node-connection-limit",
 ];
+
+/// Whether a path answers without a login.
+pub(super) fn is_public(path: &str) -> bool {
+    PUBLIC.contains(&path)
+}
+
+/// Whether a path is answered also when there is room for nothing else: what probes and logins need.
+pub(super) fn is_always_answered(path: &str) -> bool {
+    let needed = ["/api/health/", "/api/healthchecks/", "/api/aliveness-test/", "/api/whoami", "/api/auth/"];
+    is_public(path) || needed.iter().any(|start| path.starts_with(start))
+}
 
 /// Passwords checked at a time: each takes a core and 19 MiB for some tens of milliseconds.
 const CHECKS_MAX: usize = 1;
@@ -185,7 +198,7 @@ impl Shared {
             }
         } else {
             let secret = sessions::secret(headers).ok_or_else(|| Refused::who("Login failed"))?;
-            let found = self.sessions.find(secret, &self.broker.users, self.broker.now());
+            let found = self.sessions.find(secret, &self.broker.users, self.broker.now(), host(headers));
             found.ok_or_else(|| Refused::who("The session has ended"))?
         };
         self.admitted(identity)
@@ -224,11 +237,17 @@ fn refused(name: &str, from: From, why: &LoginRefused) -> Refused {
     }
     match why {
         LoginRefused::Credentials | LoginRefused::Token(_) => Refused::who("Login failed"),
+        LoginRefused::LoopbackOnly if from.led_here => Refused::misdirected(),
         LoginRefused::LoopbackOnly => Refused::who("User can only log in via localhost"),
         LoginRefused::TooManyFailures => {
             Refused::too_often("too many logins from this address have failed; try again in a minute")
         }
     }
+}
+
+/// The host that a request is for; empty if it says none.
+pub(super) fn host(headers: &HeaderMap) -> &str {
+    headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default()
 }
 
 fn bearer(header: &[u8]) -> Option<&[u8]> {
@@ -255,13 +274,30 @@ pub(super) async fn guard(State(api): State<Api>, mut request: Request, next: Ne
     if api_path && !request.method().is_safe() && crossed(request.headers()) {
         return Refused::forbidden("a page of another site made this request").into_response();
     }
-    if request.method() == Method::OPTIONS || !api_path || PUBLIC.contains(&path) {
+    if request.method() == Method::OPTIONS || !api_path || is_public(path) {
         return next.run(request).await;
     }
-    match api.logged_in(request.headers(), request.extensions().get().copied()).await {
+    let login = match request.extensions().get() {
+        Some(FromThisMachine) => api.admitted(Identity::of_this_machine()),
+        None => api.logged_in(request.headers(), request.extensions().get().copied()).await,
+    };
+    match login {
         Ok(login) => {
+            if let Some(visitor) = request.extensions().get::<Arc<Visitor>>() {
+                visitor.is_known(login.user.as_str());
+            }
+            let takes_turns = request.method().is_safe() && !is_always_answered(request.uri().path());
+            let turn = if takes_turns { api.turns.take(login.user.as_str()).await } else { None };
             request.extensions_mut().insert(login);
-            next.run(request).await
+            match turn {
+                // A long list takes its time, and a worker of the runtime that is at it would not even look at sockets.
+                Some(turn) => tokio::task::block_in_place(|| {
+                    let response = Handle::current().block_on(next.run(request));
+                    drop(turn);
+                    response
+                }),
+                None => next.run(request).await,
+            }
         }
         Err(refused) if by_script(request.headers()) => refused.quietly().into_response(),
         Err(refused) => refused.into_response(),

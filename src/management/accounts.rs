@@ -45,9 +45,7 @@ pub(super) async fn without_permissions(
     query: Query,
 ) -> Result<Response> {
     login.administrator()?;
-    let permissions = api.broker.users.permissions();
-    let mut users = api.broker.users.all();
-    users.retain(|(name, _)| !permissions.iter().any(|(user, ..)| user == name));
+    let users = api.broker.users.without_permissions();
     answer::list(&query, users.iter().map(|(name, record)| shown(&api, name, record)).collect())
 }
 
@@ -241,7 +239,7 @@ pub(super) async fn put_permission(
     Body(record): Body<PermissionRecord>,
 ) -> Result<Response> {
     login.administrator()?;
-    both(&api, &vhost, &user)?;
+    both(&api, &vhost, &user).map_err(|missing| Refused::bad_request(missing.reason()))?;
     let new = tokio::task::block_in_place(|| api.broker.set_permission(&user, &vhost, record))?;
     Ok(answer::put(new))
 }

@@ -2,7 +2,6 @@
 //! columns (rabbitmq-semantics 3).
 
 use std::cmp::Ordering;
-use std::collections::HashMap;
 
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
@@ -12,9 +11,7 @@ use serde_json::{Map, Value};
 
 use super::error::{Refused, Result};
 use super::history;
-
-/// A query as it came.
-pub(super) type Query = axum::extract::Query<HashMap<String, String>>;
+pub(super) use super::paths::Query;
 
 /// Items of a page if nothing is said, and at most.
 const PAGE_SIZE: usize = 100;
@@ -286,6 +283,36 @@ mod tests {
 
     fn items() -> Vec<Value> {
         [("b", 2), ("a", 10), ("c", 1)].map(|(name, n)| json!({"name": name, "s": {"n": n}})).to_vec()
+    }
+
+    /// Counts how often items are written down.
+    struct Costly<'a>(u32, &'a std::cell::Cell<u32>);
+
+    impl Serialize for Costly<'_> {
+        fn serialize<S: serde::Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+            self.1.set(self.1.get() + 1);
+            json!({"n": self.0}).serialize(serializer)
+        }
+    }
+
+    impl Item for Costly<'_> {
+        fn name(&self) -> &'static str {
+            ""
+        }
+
+        fn sort_key(&self, path: &str) -> Option<Value> {
+            (path == "n").then(|| self.0.into())
+        }
+    }
+
+    #[test]
+    fn of_a_page_only_its_items_are_written_down() {
+        for text in ["page=3&page_size=20", "page=3&page_size=20&sort=n", "page=1&page_size=20&columns=n"] {
+            let written = std::cell::Cell::new(0);
+            let items = (0..10_000).map(|n| Costly(n * 7919 % 10_000, &written)).collect();
+            assert!(list(&query(text), items).is_ok());
+            assert_eq!(written.get(), 20, "{text}");
+        }
     }
 
     #[tokio::test]

@@ -4,7 +4,7 @@ use super::node::NOT_COUNTED;
 use super::rates::{
     BYTE_NAMES, CHANNEL_NAMES, CHURN_NAMES, EXCHANGE_NAMES, GLOBAL_NAMES, LENGTH_NAMES, MESSAGE_NAMES,
 };
-use super::shape::Kind::{Any, Flag, List, Map, Of, OrNull, Text, Whole};
+use super::shape::Kind::{Any, Flag, List, Map, Number, Of, OrNull, Text, Whole};
 use super::shape::Part::{May, MayBeRated, Must, Rated};
 use super::shape::{Kind, RATE, Shape};
 
@@ -84,13 +84,16 @@ static LOG_LINE: Shape = Shape {
 pub(super) static NODE: Shape = Shape {
     name: "Node",
     parts: &[
-        Must("name type os_pid rates_mode db_dir", Text),
+        Must("name type os_pid rates_mode db_dir mem_calculation_strategy", Text),
         Must("running being_drained mem_alarm disk_free_alarm", Flag),
         Must(
             "uptime run_queue processors fd_used fd_total sockets_used sockets_total proc_used proc_total \
-             mem_used mem_limit disk_free disk_free_limit net_ticktime",
+             mem_used mem_limit disk_free disk_free_limit net_ticktime io_read_count io_read_bytes \
+             io_write_count io_write_bytes io_sync_count",
             Whole,
         ),
+        Must("io_sync_avg_time", Number),
+        Rated(&CHURN_NAMES),
         Must("enabled_plugins log_files config_files", TEXTS),
         Must("applications", List(&Of(&APPLICATION))),
         Must("exchange_types auth_mechanisms", List(&Of(&EXCHANGE_TYPE))),
@@ -124,6 +127,7 @@ pub(super) static VHOST: Shape = Shape {
         Must("metadata", Of(&VHOST_METADATA)),
         Must("protected_from_deletion tracing", Flag),
         Must("cluster_state", Map(&Text)),
+        Must("message_stats", Of(&MESSAGE_STATS)),
         Rated(&LENGTH_NAMES),
         Rated(&BYTE_NAMES),
     ],
@@ -177,6 +181,7 @@ pub(super) static EXCHANGE: Shape = Shape {
         Must("policy operator_policy", MAYBE_TEXT),
         Must("message_stats", Of(&EXCHANGE_STATS)),
         May("messages_delayed", Whole),
+        May("incoming outgoing", List(&Any)),
     ],
 };
 
@@ -196,9 +201,11 @@ pub(super) static QUEUE: Shape = Shape {
         May(
             "consumers messages_persistent messages_ram messages_ready_ram messages_unacknowledged_ram \
              messages_paged_out message_bytes message_bytes_ready message_bytes_unacknowledged \
-             message_bytes_persistent message_bytes_ram memory",
+             message_bytes_persistent message_bytes_ram message_bytes_paged_out consumer_utilisation \
+             consumer_capacity memory",
             Whole,
         ),
+        May("head_message_timestamp", OrNull(&Whole)),
         May("policy operator_policy exclusive_consumer_tag single_active_consumer_tag", MAYBE_TEXT),
         May("effective_policy_definition", TABLE),
         May("consumer_details", List(&Of(&CONSUMER))),
@@ -256,6 +263,8 @@ pub(super) static CHANNEL: Shape = Shape {
         Must("confirm transactional", Flag),
         Must("message_stats", Of(&CHANNEL_STATS)),
         May("idle_since", Text),
+        May("consumer_details", List(&Of(&CONSUMER))),
+        May("publishes deliveries", List(&Any)),
     ],
 };
 
@@ -291,6 +300,17 @@ pub(super) static ATTEMPTS: Shape = Shape {
         May("remote_address username", Text),
     ],
 };
+
+pub(super) static LOST_QUEUE: Shape = Shape {
+    name: "LostQueue",
+    parts: &[Must("id messages message_bytes", Whole), May("last_known", Of(&LAST_KNOWN))],
+};
+
+static LAST_KNOWN: Shape =
+    Shape { name: "LastKnown", parts: &[Must("kind vhost name", Text), Must("arguments", TABLE)] };
+
+pub(super) static LOST_DEFINITION: Shape =
+    Shape { name: "LostDefinition", parts: &[Must("definition reason", Text)] };
 
 pub(super) static HASH: Shape = Shape { name: "PasswordHash", parts: &[Must("ok", Text)] };
 
@@ -369,6 +389,7 @@ static DEFINED_VHOST: Shape = Shape {
         Must("default_queue_type", MAYBE_TEXT),
         Must("metadata", Of(&VHOST_METADATA)),
         Must("limits", Map(&Whole)),
+        Must("tracing", Flag),
     ],
 };
 

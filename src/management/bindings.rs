@@ -1,5 +1,5 @@
 //! Bindings: list, look at, make, undo. One binding among those with the same two ends is named by
-//! its key of properties ([`paths::properties_key`]).
+//! its key of properties (`binding_key`).
 
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
@@ -13,7 +13,7 @@ use super::answer::{self, Query};
 use super::body::{Body, object};
 use super::error::{Refused, Result};
 use super::tables::Table;
-use super::{Api, paths, tables};
+use super::{Api, binding_key, paths, tables};
 use crate::broker::bindings::BindingRequest;
 use crate::broker::definitions::DestinationKind;
 use crate::broker::listing::BindingView;
@@ -35,12 +35,25 @@ fn shown(vhost: &Vhost, binding: &BindingView) -> Value {
         "destination_type": kind_name(binding.kind),
         "routing_key": &*binding.routing_key,
         "arguments": Table(&binding.arguments),
-        "properties_key": paths::properties_key(binding),
+        "properties_key": binding_key::of(binding),
     })
 }
 
-fn answer_with(query: &Query, vhost: &Vhost, bindings: &[BindingView]) -> Result<Response> {
-    answer::list(query, bindings.iter().map(|binding| shown(vhost, binding)).collect())
+/// Bindings of what may not be there: then there are none, as `RabbitMQ` has it, even of a vhost. Who may not look
+/// into a vhost is not told whether it is there.
+fn bindings_of(
+    api: &Api,
+    login: &Login,
+    vhost: &str,
+    query: &Query,
+    bindings: impl FnOnce(&Vhost) -> Vec<BindingView>,
+) -> Result<Response> {
+    let rows = match api.seen(login, vhost) {
+        Ok(vhost) => bindings(&vhost).iter().map(|binding| shown(&vhost, binding)).collect(),
+        Err(refused) if refused.is_missing() => Vec::new(),
+        Err(refused) => return Err(refused),
+    };
+    answer::list(query, rows)
 }
 
 fn rows(api: &Api, login: &Login, vhost: &OneOrAll) -> Result<Vec<Value>> {
@@ -68,9 +81,7 @@ pub(super) async fn of_queue(
     Path((vhost, name)): Path<(String, String)>,
     query: Query,
 ) -> Result<Response> {
-    let vhost = api.seen(&login, &vhost)?;
-    vhost.queue(&name).ok_or_else(|| Refused::not_found("queue_not_found"))?;
-    answer_with(&query, &vhost, &vhost.bindings_to(DestinationKind::Queue, &name))
+    bindings_of(&api, &login, &vhost, &query, |vhost| vhost.bindings_to(DestinationKind::Queue, &name))
 }
 
 fn known(vhost: &Vhost, name: &str) -> Result<ExchangeName> {
@@ -88,9 +99,8 @@ pub(super) async fn from_exchange(
     Path((vhost, name)): Path<(String, String)>,
     query: Query,
 ) -> Result<Response> {
-    let vhost = api.seen(&login, &vhost)?;
-    let name = known(&vhost, &name)?;
-    answer_with(&query, &vhost, &vhost.bindings_from(name.as_str()))
+    let name = paths::exchange(&name)?;
+    bindings_of(&api, &login, &vhost, &query, |vhost| vhost.bindings_from(name.as_str()))
 }
 
 /// `GET exchanges/:vhost/:exchange/bindings/destination`.
@@ -100,9 +110,10 @@ pub(super) async fn to_exchange(
     Path((vhost, name)): Path<(String, String)>,
     query: Query,
 ) -> Result<Response> {
-    let vhost = api.seen(&login, &vhost)?;
-    let name = known(&vhost, &name)?;
-    answer_with(&query, &vhost, &vhost.bindings_to(DestinationKind::Exchange, name.as_str()))
+    let name = paths::exchange(&name)?;
+    bindings_of(&api, &login, &vhost, &query, |vhost| {
+        vhost.bindings_to(DestinationKind::Exchange, name.as_str())
+    })
 }
 
 /// Both ends, as they stand in a path.
@@ -114,16 +125,23 @@ struct Ends {
 
 fn ends(vhost: &Vhost, source: &str, kind: &str, destination: &str) -> Result<Ends> {
     let source = known(vhost, source)?;
-    match kind {
-        "q" => {
+    match kind_of(kind)? {
+        DestinationKind::Queue => {
             let name = paths::queue(destination)?.as_str().to_owned();
             vhost.queue(&name).ok_or_else(|| Refused::not_found("queue_not_found"))?;
             Ok(Ends { source, kind: DestinationKind::Queue, destination: name })
         }
-        "e" => {
+        DestinationKind::Exchange => {
             let name = known(vhost, destination)?.as_str().to_owned();
             Ok(Ends { source, kind: DestinationKind::Exchange, destination: name })
         }
+    }
+}
+
+fn kind_of(letter: &str) -> Result<DestinationKind> {
+    match letter {
+        "q" => Ok(DestinationKind::Queue),
+        "e" => Ok(DestinationKind::Exchange),
         _ => Err(Refused::not_found("the destination is of type q or e")),
     }
 }
@@ -136,9 +154,7 @@ impl Ends {
     }
 
     fn named(&self, vhost: &Vhost, key: &str) -> Result<BindingView> {
-        let mut bindings = self.between(vhost).into_iter();
-        let found = bindings.find(|binding| paths::names_binding(key, binding));
-        found.ok_or_else(|| Refused::not_found("binding_not_found"))
+        binding_key::find(self.between(vhost), key).ok_or_else(|| Refused::not_found("binding_not_found"))
     }
 
     fn request(&self, binding: BindingView) -> BindingRequest {
@@ -162,9 +178,13 @@ pub(super) async fn between(
     Path((vhost, source, kind, destination)): FourNames,
     query: Query,
 ) -> Result<Response> {
-    let vhost = api.seen(&login, &vhost)?;
-    let ends = ends(&vhost, &source, &kind, &destination)?;
-    answer_with(&query, &vhost, &ends.between(&vhost))
+    let (source, kind) = (paths::exchange(&source)?, kind_of(&kind)?);
+    let destination = match kind {
+        DestinationKind::Queue => destination,
+        DestinationKind::Exchange => paths::exchange(&destination)?.as_str().to_owned(),
+    };
+    let ends = Ends { source, kind, destination };
+    bindings_of(&api, &login, &vhost, &query, |vhost| ends.between(vhost))
 }
 
 #[derive(Deserialize, utoipa::ToSchema)]
@@ -192,7 +212,7 @@ pub(super) async fn post(
         arguments: tables::table(&body.arguments)?,
         durable: false,
     };
-    let key = paths::properties_key(&binding);
+    let key = binding_key::of(&binding);
     tokio::task::block_in_place(|| {
         api.broker.bind(&entered.vhost, &entered.caller(), &ends.request(binding))
     })?;

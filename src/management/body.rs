@@ -14,8 +14,9 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
 use super::error::Refused;
+use super::weighed::Counted;
 
-/// A JSON object. An empty body is an empty object.
+/// A JSON object. An empty body is an empty object, and so is `null`.
 pub(super) struct Body<T>(pub(super) T);
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
@@ -41,11 +42,14 @@ impl<S: Send + Sync> FromRequest<S> for Unread {
 impl Unread {
     /// The bytes, up to the limit of the route.
     pub(super) async fn bytes(self) -> Result<Bytes, Refused> {
+        let counted = self.0.extensions().get().cloned();
         let read = Bytes::from_request(self.0, &()).await;
-        read.map_err(|rejection| match rejection.status() {
+        let bytes = read.map_err(|rejection| match rejection.status() {
             StatusCode::PAYLOAD_TOO_LARGE => Refused::too_large(rejection.body_text()),
             _ => Refused::bad_request(rejection.body_text()),
-        })
+        })?;
+        weigh(counted, &bytes)?;
+        Ok(bytes)
     }
 
     /// The bytes, or those of the part `file` where a form is sent, as `RabbitMQ`'s dashboard sends it.
@@ -54,11 +58,14 @@ impl Unread {
         if !kind.is_some_and(|kind| kind.as_bytes().starts_with(b"multipart/form-data")) {
             return self.bytes().await;
         }
+        let counted = self.0.extensions().get().cloned();
         let form = Multipart::from_request(self.0, &()).await;
         let mut form = form.map_err(|rejection| Refused::bad_request(rejection.body_text()))?;
         while let Some(part) = form.next_field().await.map_err(|error| cut(&error))? {
             if part.name() == Some("file") {
-                return part.bytes().await.map_err(|error| cut(&error));
+                let bytes = part.bytes().await.map_err(|error| cut(&error))?;
+                weigh(counted, &bytes)?;
+                return Ok(bytes);
             }
         }
         Err(Refused::bad_request("the form has no part `file`"))
@@ -70,6 +77,18 @@ impl Unread {
     }
 }
 
+/// Memory of one value that a text holds, near enough: it may have as little as two bytes there.
+const VALUE_BYTES: u64 = 64;
+
+/// Counts what reading a large text will take: values that are many and short take many times their text.
+fn weigh(counted: Option<Counted>, text: &[u8]) -> Result<(), Refused> {
+    let values = text.iter().filter(|byte| matches!(byte, b',' | b'[' | b'{' | b':' | b'\n')).count() as u64;
+    let bytes = text.len() as u64 + values * VALUE_BYTES;
+    counted
+        .map_or(Ok(()), |counted| counted.takes(bytes))
+        .map_err(|why| Refused::unavailable(why.to_string()))
+}
+
 fn cut(error: &MultipartError) -> Refused {
     match error.status() {
         StatusCode::PAYLOAD_TOO_LARGE => Refused::too_large(error.body_text()),
@@ -79,7 +98,7 @@ fn cut(error: &MultipartError) -> Refused {
 
 /// Reads a JSON object.
 pub(super) fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refused> {
-    let bytes = if bytes.trim_ascii().is_empty() { b"{}" } else { bytes };
+    let bytes = if [&b""[..], b"null"].contains(&bytes.trim_ascii()) { b"{}" } else { bytes };
     let value: Value =
         serde_json::from_slice(bytes).map_err(|error| Refused::bad_request(format!("not_json: {error}")))?;
     if !value.is_object() {
@@ -109,6 +128,11 @@ pub(super) fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D
         Value::String(text) if text == "false" || text.is_empty() => Ok(false),
         other => Err(serde::de::Error::custom(format!("not a boolean: {other}"))),
     }
+}
+
+/// [`flag`], where nothing said is not `false`.
+pub(super) fn maybe_flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<bool>, D::Error> {
+    flag(deserializer).map(Some)
 }
 
 /// What a flag is that nobody speaks of, where that is not [`flag`]'s.

@@ -17,6 +17,7 @@ use super::queue_row::date;
 use super::rates::Snapshot;
 use super::tables::Table;
 use crate::broker::names::ConnectionId;
+use crate::broker::queue_handle::ConsumerListed;
 use crate::broker::registry::{ChannelHandle, ConnectionHandle};
 
 /// Longest reason for closing that is passed on, in bytes.
@@ -111,8 +112,7 @@ pub(super) async fn of_user(
 }
 
 fn named(api: &Api, login: &Login, name: &str) -> Result<Arc<ConnectionHandle>> {
-    let all = api.broker.registry.connections();
-    let found = all.into_iter().find(|connection| connection.name == name);
+    let found = api.broker.registry.connection_named(name);
     let found = found.ok_or_else(|| Refused::not_found("connection_not_found"))?;
     if !login.is(Level::Monitoring) && found.facts.user != login.user {
         return Err(Refused::not_authorized("User not authorized to access object"));
@@ -181,6 +181,17 @@ fn consumers(api: &Api) -> HashMap<(ConnectionId, u16), usize> {
         }
     }
     counts
+}
+
+/// The consumers of a channel. Asks every queue.
+fn consumers_of(api: &Api, connection: ConnectionId, channel: u16) -> Vec<Value> {
+    let queues = api.broker.vhosts().into_iter().flat_map(|vhost| vhost.queues());
+    let served = queues.filter(|queue| queue.counts().consumers > 0);
+    let listed = served.flat_map(|queue| queue.consumers());
+    let own = |listed: &ConsumerListed| {
+        listed.consumer.connection == connection && listed.consumer.channel == channel
+    };
+    listed.filter(own).map(|listed| super::consumers::shown(api, &listed)).collect()
 }
 
 fn channel(
@@ -268,6 +279,11 @@ pub(super) async fn get_channel(
     let number: u16 = number.parse().map_err(|_| missing())?;
     let connection = named(&api, &login, connection).map_err(|_| missing())?;
     let open = connection.channels().into_iter().find(|open| open.number == number).ok_or_else(missing)?;
-    let count = consumers(&api).get(&(connection.facts.id, number)).copied().unwrap_or_default();
-    answer::one(&query, &channel(&api, &api.rates.snapshot(), &connection, &open, count))
+    let consumers = consumers_of(&api, connection.facts.id, number);
+    let mut shown = channel(&api, &api.rates.snapshot(), &connection, &open, consumers.len());
+    shown["consumer_details"] = json!(consumers);
+    // Which channel publishes to which exchange, and is given what of which queue, is not counted.
+    shown["publishes"] = json!([]);
+    shown["deliveries"] = json!([]);
+    answer::one(&query, &shown)
 }

@@ -2,14 +2,25 @@
 
 use axum::extract::State;
 use axum::response::Response;
+use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
 use super::Api;
 use super::access::{Login, OneOrAll};
-use super::answer::{self, Query};
+use super::answer::{self, Item, Query};
 use super::error::Result;
 use super::tables::Table;
-use crate::broker::listing::ConsumerListed;
+use crate::broker::queue_handle::ConsumerListed;
+
+/// What `RabbitMQ` calls what a consumer does: one of several that take turns, the only one that is served, or one that
+/// waits behind it.
+fn activity(listed: &ConsumerListed) -> &'static str {
+    match (listed.active, listed.consumer.queue.view().settings.single_active_consumer) {
+        (true, true) => "single_active",
+        (true, false) => "up",
+        (false, _) => "waiting",
+    }
+}
 
 /// A consumer as lists and queues show it.
 pub(super) fn shown(api: &Api, listed: &ConsumerListed) -> Value {
@@ -37,7 +48,7 @@ pub(super) fn shown(api: &Api, listed: &ConsumerListed) -> Value {
         "queue": { "name": queue.name.as_str(), "vhost": queue.vhost.as_str() },
         "channel_details": channel,
         "active": listed.active,
-        "activity_status": if listed.active { "up" } else { "waiting" },
+        "activity_status": activity(listed),
         "ack_required": !consumer.no_ack,
         "exclusive": consumer.exclusive,
         "prefetch_count": consumer.prefetch,
@@ -47,14 +58,48 @@ pub(super) fn shown(api: &Api, listed: &ConsumerListed) -> Value {
     })
 }
 
-fn rows(api: &Api, login: &Login, vhost: &OneOrAll) -> Result<Vec<Value>> {
+/// A row of the list, written down only if it is shown: there may be tens of thousands, and a page has fifty.
+struct Row<'a> {
+    api: &'a Api,
+    listed: ConsumerListed,
+}
+
+impl Serialize for Row<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        shown(self.api, &self.listed).serialize(serializer)
+    }
+}
+
+impl Item for Row<'_> {
+    /// Consumers are not filtered by a name.
+    fn name(&self) -> &'static str {
+        ""
+    }
+
+    fn sort_key(&self, path: &str) -> Option<Value> {
+        let consumer = &self.listed.consumer;
+        Some(match path {
+            "consumer_tag" => consumer.tag.as_str().into(),
+            "queue.name" => consumer.queue.name.as_str().into(),
+            "queue.vhost" => consumer.queue.vhost.as_str().into(),
+            "prefetch_count" => consumer.prefetch.into(),
+            "ack_required" => (!consumer.no_ack).into(),
+            "active" => self.listed.active.into(),
+            "exclusive" => consumer.exclusive.into(),
+            "messages_unacknowledged" => self.listed.unacked.into(),
+            _ => return None,
+        })
+    }
+}
+
+fn rows<'a>(api: &'a Api, login: &Login, vhost: &OneOrAll) -> Result<Vec<Row<'a>>> {
     let mut rows = Vec::new();
     for vhost in api.one_or_all(login, vhost)? {
         let mut queues = vhost.queues();
         queues.retain(|queue| queue.counts().consumers > 0);
         queues.sort_unstable_by(|a, b| a.name.cmp(&b.name));
         for queue in queues {
-            rows.extend(queue.consumers().iter().map(|listed| shown(api, listed)));
+            rows.extend(queue.consumers().into_iter().map(|listed| Row { api, listed }));
         }
     }
     Ok(rows)

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::body::{flag, object, words, yes};
+use super::body::{flag, maybe_flag, object, words, yes};
 use super::error::Result;
 use super::policies::PolicyBody;
 use super::tables;
@@ -12,7 +12,7 @@ use crate::broker::arguments::FieldTable;
 use crate::broker::definitions::DestinationKind;
 use crate::broker::topic_permissions::TopicPermissionRecord;
 use crate::broker::users::PermissionRecord;
-use crate::broker::vhosts::VhostRecord;
+use crate::broker::vhost::VhostRecord;
 
 #[derive(Deserialize)]
 pub(super) struct VhostBody {
@@ -25,6 +25,8 @@ pub(super) struct VhostBody {
     default_queue_type: Option<String>,
     #[serde(default, deserialize_with = "object")]
     metadata: Map<String, Value>,
+    #[serde(default, deserialize_with = "maybe_flag")]
+    tracing: Option<bool>,
 }
 
 impl VhostBody {
@@ -37,6 +39,7 @@ impl VhostBody {
         let kind = self.default_queue_type.or_else(|| of_metadata("default_queue_type"));
         record.default_queue_type = queue_type(kind)?.or(record.default_queue_type);
         record.tags = self.tags.unwrap_or(record.tags);
+        record.tracing = self.tracing.unwrap_or(record.tracing);
         Ok((self.name, record))
     }
 }

@@ -391,6 +391,7 @@ fn refused(text: &str) -> Response {
         .schema_type(Type::Object)
         .property("error", text_schema().description(Some("A word for programs.")))
         .property("reason", text_schema().description(Some("What is wrong, for people.")))
+        .property("missing", text_schema().description(Some("What is not there, where nothing is found.")))
         .required("error")
         .required("reason")
         .build();

@@ -22,13 +22,15 @@ pub(super) struct Refused {
     object: Option<String>,
     /// Who is it? Asks for a login.
     challenge: bool,
+    /// The path leads to nothing; `reason` says what is missing.
+    missing: bool,
 }
 
 pub(super) type Result<T> = std::result::Result<T, Refused>;
 
 impl Refused {
     fn new(status: StatusCode, error: &'static str, reason: impl Into<String>) -> Self {
-        Self { status, error, reason: reason.into(), object: None, challenge: false }
+        Self { status, error, reason: reason.into(), object: None, challenge: false, missing: false }
     }
 
     pub(super) fn bad_request(reason: impl Into<String>) -> Self {
@@ -39,8 +41,9 @@ impl Refused {
         Self::new(StatusCode::BAD_REQUEST, error, reason)
     }
 
+    /// What the path names is not there. `RabbitMQ` says the same for anything; what is missing stands beside it.
     pub(super) fn not_found(reason: impl Into<String>) -> Self {
-        Self::new(StatusCode::NOT_FOUND, "not_found", reason)
+        Self { missing: true, ..Self::new(StatusCode::NOT_FOUND, "Object Not Found", reason) }
     }
 
     /// Nobody, or not with this password.
@@ -48,13 +51,22 @@ impl Refused {
         Self { challenge: true, ..Self::new(StatusCode::UNAUTHORIZED, "not_authorized", reason) }
     }
 
-    /// Known, but not allowed to. `RabbitMQ` answers 401 here too.
+    /// Known, but not allowed to. `RabbitMQ` answers 401 here too, in the other spelling.
     pub(super) fn not_authorized(reason: impl Into<String>) -> Self {
-        Self::new(StatusCode::UNAUTHORIZED, "not_authorized", reason)
+        Self::new(StatusCode::UNAUTHORIZED, "not_authorised", reason)
     }
 
     pub(super) fn forbidden(reason: impl Into<String>) -> Self {
         Self::new(StatusCode::FORBIDDEN, "forbidden", reason)
+    }
+
+    /// The request is for somebody else.
+    pub(super) fn misdirected() -> Self {
+        let reason = format!(
+            "the request is for a host that this broker is not known to be; if it is, name it in {}",
+            super::hosts::KEY
+        );
+        Self::new(StatusCode::MISDIRECTED_REQUEST, "misdirected_request", reason)
     }
 
     pub(super) fn unavailable(reason: impl Into<String>) -> Self {
@@ -104,6 +116,11 @@ impl Refused {
         self.object.as_deref()
     }
 
+    /// Whether something is refused for not being there.
+    pub(super) fn is_missing(&self) -> bool {
+        self.missing
+    }
+
     /// The text for people.
     pub(super) fn reason(&self) -> &str {
         &self.reason
@@ -118,7 +135,15 @@ impl From<Refusal> for Refused {
             Refusal::NotFound { resource: Resource::Queue(_), .. } => Self::not_found("queue_not_found"),
             Refusal::NotFound { .. } => Self::not_found("exchange_not_found"),
             Refusal::NoVhost(_) => Self::not_found("vhost_not_found"),
-            Refusal::Denied { .. } | Refusal::VhostDenied { .. } => Self::not_authorized(reason),
+            // What closes a channel with 403, too.
+            Refusal::Denied { .. }
+            | Refusal::VhostDenied { .. }
+            | Refusal::ExclusiveUse { .. }
+            | Refusal::ReservedName(_)
+            | Refusal::DefaultExchange
+            | Refusal::SystemExchange(..)
+            | Refusal::InternalExchange(..)
+            | Refusal::Forbidden(_) => Self::not_authorized(reason),
             Refusal::Storage(_) => Self::unavailable(reason),
             _ => Self::bad_request(reason),
         }
@@ -128,17 +153,33 @@ impl From<Refusal> for Refused {
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
         let mut body = json!({ "error": self.error, "reason": self.reason });
+        let missing = self.missing.then(|| Missing(self.reason.clone()));
+        if self.missing {
+            body["reason"] = NOT_FOUND.into();
+            body["missing"] = self.reason.into();
+        }
         if let Some(object) = self.object {
             body["object"] = object.into();
         }
         let mut response = (self.status, Json(body)).into_response();
+        if let Some(missing) = missing {
+            response.extensions_mut().insert(missing);
+        }
         if self.challenge {
-            let realm = HeaderValue::from_static("Basic realm=\"Leveret Management\"");
+            // Clients may look for it: curl's netrc and browsers' stores keep passwords by realm.
+            let realm = HeaderValue::from_static("Basic realm=\"RabbitMQ Management\"");
             response.headers_mut().insert(WWW_AUTHENTICATE, realm);
         }
         response
     }
 }
+
+/// What is not there, in an answer that says so.
+#[derive(Clone)]
+struct Missing(String);
+
+/// The reason of every answer about something that is missing.
+const NOT_FOUND: &str = "Not Found";
 
 /// Longest text of a refusal that is not ours, in bytes.
 const REASON_BYTES_MAX: usize = 4096;
@@ -147,7 +188,12 @@ const REASON_BYTES_MAX: usize = 4096;
 /// form as ours, and answers OPTIONS with the methods that the path knows.
 pub(super) async fn uniform(request: Request, next: Next) -> Response {
     let options = request.method() == Method::OPTIONS;
+    let makes = [Method::PUT, Method::POST].contains(request.method());
     let response = next.run(request).await;
+    // Whoever is to make something is told what it lacks; whoever looks for something, that it is not there.
+    if let Some(Missing(what)) = response.extensions().get().filter(|_| makes) {
+        return Refused::new(StatusCode::NOT_FOUND, "not_found", what.clone()).into_response();
+    }
     let status = response.status();
     if options && status == StatusCode::METHOD_NOT_ALLOWED {
         // The path's own Allow is added behind us.
@@ -164,7 +210,7 @@ pub(super) async fn uniform(request: Request, next: Next) -> Response {
         text => text.into_owned(),
     };
     let error = match status {
-        StatusCode::NOT_FOUND => "not_found",
+        StatusCode::NOT_FOUND => "Object Not Found",
         StatusCode::METHOD_NOT_ALLOWED => "method_not_allowed",
         StatusCode::PAYLOAD_TOO_LARGE => "payload_too_large",
         _ if status.is_server_error() => "internal_error",

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::access::{Login, OneOrAll};
 use super::answer::{self, Query};
-use super::body::{Body, flag, object, yes};
+use super::body::{Body, flag, object};
 use super::error::{Refused, Result};
 use super::rates::Snapshot;
 use super::tables::Table;
@@ -67,7 +67,11 @@ pub(super) async fn get(
     let vhost = api.seen(&login, &vhost)?;
     let name = paths::exchange(&name)?;
     let exchange = vhost.exchange(name.as_str()).ok_or_else(|| Refused::not_found("exchange_not_found"))?;
-    answer::one(&query, &shown(&vhost, &api.rates.snapshot(), &exchange))
+    let mut shown = shown(&vhost, &api.rates.snapshot(), &exchange);
+    // Which channel publishes to which exchange, and on to which queue, is not counted.
+    shown["incoming"] = json!([]);
+    shown["outgoing"] = json!([]);
+    answer::one(&query, &shown)
 }
 
 fn direct() -> String {
@@ -78,8 +82,7 @@ fn direct() -> String {
 pub(super) struct Declaration {
     #[serde(rename = "type", default = "direct")]
     kind: String,
-    /// `RabbitMQ`'s default over HTTP, unlike over AMQP.
-    #[serde(default = "yes", deserialize_with = "flag")]
+    #[serde(default, deserialize_with = "flag")]
     durable: bool,
     #[serde(default, deserialize_with = "flag")]
     auto_delete: bool,

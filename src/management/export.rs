@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::access::{Level, Login};
 use super::answer::{self, Query};
 use super::error::{Refused, Result};
-use super::facts::{COMPATIBLE_WITH, PRODUCT, VERSION};
+use super::facts::COMPATIBLE_WITH;
 use super::tables::Table;
 use super::{Api, Shared, accounts};
 use crate::broker::definitions::DestinationKind;
@@ -59,13 +59,15 @@ pub(super) fn may_manage(api: &Shared, login: &Login, vhost: &str) -> Result<()>
 
 fn head(api: &Shared, format: &str) -> Map<String, Value> {
     let cluster = api.broker.cluster_name();
+    let product = api.broker.product();
+    let compatible_with = product.rabbitmq_version().unwrap_or(COMPATIBLE_WITH);
     let explanation = format!("Definitions of cluster '{cluster}'");
     let mut shown = Map::new();
     for (name, value) in [
-        ("rabbit_version", COMPATIBLE_WITH),
-        ("rabbitmq_version", COMPATIBLE_WITH),
-        ("product_name", PRODUCT),
-        ("product_version", VERSION),
+        ("rabbit_version", compatible_with),
+        ("rabbitmq_version", compatible_with),
+        ("product_name", &product.name),
+        ("product_version", &product.version),
         ("rabbitmq_definition_format", format),
         ("original_cluster_name", &cluster),
         ("explanation", &explanation),
@@ -179,6 +181,7 @@ pub(super) fn everything(api: &Shared) -> Value {
             "default_queue_type": record.default_queue_type,
             "metadata": { "description": record.description, "tags": record.tags },
             "limits": &*vhost.limits.read(),
+            "tracing": record.tracing,
         }));
         declared.add(&vhost, true);
     }

@@ -6,21 +6,21 @@ use std::sync::Arc;
 use leveret_queues::Millis;
 use serde_json::{Value, json};
 
+use super::node_names::NodeNames;
 use super::{Listening, Process};
 
 /// The version of `RabbitMQ` whose API this is; tools decide by it what they may ask for.
-pub(super) const COMPATIBLE_WITH: &str = "4.1.0";
+pub(crate) const COMPATIBLE_WITH: &str = "4.1.0";
 
 /// Ours.
 pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// The name in answers.
-pub(super) const PRODUCT: &str = "Leveret";
-
 /// What stays the same while the process runs.
 pub(super) struct Facts {
-    /// `leveret@host`.
+    /// What the node is called.
     pub(super) node: Arc<str>,
+    /// All that it answers to.
+    pub(super) names: NodeNames,
     pub(super) started: Millis,
     pub(super) process: Process,
     listening: Listening,
@@ -28,12 +28,8 @@ pub(super) struct Facts {
 
 impl Facts {
     pub(super) fn new(process: Process, listening: Listening, started: Millis) -> Self {
-        let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-        let host = match host.trim() {
-            "" => "localhost",
-            host => host,
-        };
-        Self { node: format!("leveret@{host}").into(), started, process, listening }
+        let names = NodeNames::of(process.node_name.as_deref(), &process.data_dir);
+        Self { node: names.current.as_str().into(), names, started, process, listening }
     }
 
     /// Protocol, address and whether it is over TLS, of each listener.

@@ -22,6 +22,7 @@ use super::{Api, paths};
 use crate::broker::Broker;
 use crate::broker::queue_handle::{GetOutcome, Look, QueueHandle, Seen};
 use crate::broker::turn::Turn;
+use crate::net::tasks::ASIDE;
 use crate::wire::properties::Properties;
 
 /// Bodies in one answer, in bytes: what goes beyond waits for the next request.
@@ -78,6 +79,7 @@ impl Drop for Taken {
             return;
         }
         let mut turn = Turn::at(self.broker.now());
+        turn.does_aside(ASIDE);
         match self.end {
             AckMode::AckRequeueFalse => self.queue.settle(&mut turn, &self.tokens),
             AckMode::RejectRequeueFalse => self.queue.reject(&mut turn, &self.tokens),
@@ -115,6 +117,7 @@ pub(super) async fn get(
     let count = wish.count.min(ANSWER_MESSAGES_MAX);
     while (shown.len() as u64) < count && bytes < ANSWER_BYTES_MAX {
         let mut turn = Turn::at(api.broker.now());
+        turn.does_aside(ASIDE);
         let got = queue.get(&mut turn, false);
         api.broker.finish(&mut turn);
         match got? {

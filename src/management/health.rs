@@ -5,7 +5,7 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use leveret_queues::store::Pressure;
-use leveret_queues::{Message, MessageMeta};
+use leveret_queues::{Message, MessageMeta, Short};
 use serde_json::{Value, json};
 
 use super::access::Login;
@@ -17,11 +17,11 @@ use crate::broker::publish::{Incoming, Publisher};
 use crate::broker::queues::QueueRequest;
 use crate::broker::turn::Turn;
 
-fn well() -> Response {
+pub(super) fn well() -> Response {
     Json(json!({ "status": "ok" })).into_response()
 }
 
-fn ill(reason: &str, more: Value) -> Response {
+pub(super) fn ill(reason: &str, more: Value) -> Response {
     let mut body = json!({ "status": "failed", "reason": reason });
     if let (Some(body), Value::Object(more)) = (body.as_object_mut(), more) {
         body.extend(more);
@@ -39,13 +39,22 @@ pub(super) async fn well_for_users(_: Login) -> Response {
     well()
 }
 
+/// `healthchecks/node`.
+pub(super) async fn this_node(State(api): State<Api>, _: Login) -> Response {
+    takes_messages(&api)
+}
+
 /// `healthchecks/node/:name`.
 pub(super) async fn node(State(api): State<Api>, _: Login, Path(name): Path<String>) -> Result<Response> {
-    node::named(&api, &name).map(|()| well())
+    node::named(&api, &name).map(|()| takes_messages(&api))
 }
 
 /// `is-in-service`, `ready-to-serve-clients`: the store takes messages.
 pub(super) async fn in_service(State(api): State<Api>) -> Response {
+    takes_messages(&api)
+}
+
+fn takes_messages(api: &Shared) -> Response {
     match api.broker.store().pressure() {
         Pressure::Blocked(reason) => ill(&reason, json!({})),
         Pressure::None | Pressure::Full => well(),
@@ -143,6 +152,10 @@ pub(super) async fn aliveness(
 
 fn test(api: &Shared, login: &Login, vhost: &str) -> Result<Response> {
     let mut entered = api.enter(login, vhost)?;
+    // The message of the test is transient, and would get through when no other does.
+    if let Pressure::Blocked(reason) = api.broker.store().pressure() {
+        return Ok(ill(&reason, json!({})));
+    }
     let mut turn = Turn::at(api.broker.now());
     let request = QueueRequest {
         passive: false,
@@ -156,7 +169,7 @@ fn test(api: &Shared, login: &Login, vhost: &str) -> Result<Response> {
         api.broker.declare_queue(vhost, &entered.caller(), &mut turn, &name, &request)?
     };
     let name = declared.queue.name.clone();
-    let message = Message::new("", name.as_str(), b"\0\0", b"test_message", MessageMeta::default());
+    let message = Message::new(Short::EMPTY, name.short(), b"\0\0", b"test_message", MessageMeta::default());
     let incoming = std::iter::once(Incoming { message, headers: false, mandatory: false });
     let (_, refusal) =
         Publisher::default().publish(&api.broker, &entered.vhost, &mut entered.rights, &mut turn, incoming);

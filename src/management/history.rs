@@ -9,7 +9,7 @@ use leveret_queues::{Millis, QueueId};
 use rustc_hash::FxHashMap;
 use serde_json::{Map, Value, json};
 
-use super::answer::Query;
+use super::paths::Query;
 use super::rated::Numbers;
 use super::series::{Point, Series};
 

@@ -1,6 +1,9 @@
-//! Definitions are taken in one by one: what is new is made, what is there and the same is left alone,
-//! and whatever cannot be taken is told with its reason, never left out in silence.
+//! Definitions are taken in: what is new is made, what is there and the same is left alone, and whatever cannot
+//! be taken is told with its reason, never left out in silence. All users are made with one commit, and the rules, the
+//! durable exchanges, queues and bindings of a vhost with another; a dry run checks them in the same way. Vhosts and
+//! global parameters, which are few, are made one by one.
 
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use axum::Json;
@@ -19,13 +22,20 @@ use super::definitions::{
 };
 use super::error::{Refused, Result};
 use super::export::may_manage;
+use super::pending::Pending;
 use super::{Api, Shared, body, parameters, tables};
 use crate::broker::Caller;
+use crate::broker::accounts::NewUser;
+use crate::broker::arguments::FieldTable;
+use crate::broker::batch::{Batch, NewExchange, NewQueue, Part, Rule};
 use crate::broker::bindings::BindingRequest;
+use crate::broker::definitions::DestinationKind;
 use crate::broker::exchanges::ExchangeRequest;
 use crate::broker::names::{ExchangeName, QueueName};
 use crate::broker::policies::PolicyKind;
+use crate::broker::queue_options::QueueSpec;
 use crate::broker::queues::QueueRequest;
+use crate::broker::refusal::Refusal;
 use crate::broker::turn::Turn;
 use crate::broker::users::AccessRights;
 use crate::broker::vhost::Vhost;
@@ -58,15 +68,23 @@ struct Import<'a> {
     vhost: Option<&'a str>,
     /// Nothing is changed.
     dry: bool,
-    created: Vec<Value>,
-    unchanged: usize,
-    conflicts: Vec<Value>,
+    /// What was named in the file, and what became of it, in its order.
+    outcomes: Vec<(Value, Result<Taken>)>,
+    /// Users that are to be made, and which definitions of the file they are.
+    users: Vec<(usize, NewUser)>,
+    /// What is to be made, by vhost.
+    pending: BTreeMap<String, Pending>,
+    /// Vhosts and users that the file would make, in a dry run.
+    planned: HashSet<(&'static str, String)>,
 }
 
 /// What became of one definition.
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Taken {
     New,
     Same,
+    /// It is decided together with others.
+    Later,
 }
 
 /// `POST definitions`.
@@ -96,42 +114,57 @@ pub(super) async fn of_vhost(
 fn import(api: &Shared, login: &Login, vhost: Option<&str>, query: &Query, bytes: &[u8]) -> Result<Response> {
     let mut given: Map<String, Value> = body::read(bytes)?;
     let dry = answer::asked(query, "dry_run") || query.get("dry_run").is_some_and(String::is_empty);
-    let mut import =
-        Import { api, login, vhost, dry, created: Vec::new(), unchanged: 0, conflicts: Vec::new() };
+    let mut import = Import::new(api, login, vhost, dry);
     tokio::task::block_in_place(|| import.run(&mut given))?;
+    let Report { created, unchanged, conflicts } = import.report();
     if dry {
-        let conflicts = import.conflicts;
-        let report = json!({
-            "dry_run": true, "create": import.created, "unchanged": import.unchanged, "conflicts": conflicts,
-        });
+        let report =
+            json!({ "dry_run": true, "create": created, "unchanged": unchanged, "conflicts": conflicts });
         return Ok(Json(report).into_response());
     }
-    if import.conflicts.is_empty() {
+    if conflicts.is_empty() {
         return Ok(answer::done());
     }
-    let (count, first) = (import.conflicts.len(), import.conflicts[0]["reason"].clone());
+    let (count, first) = (conflicts.len(), conflicts[0]["reason"].clone());
     let report = json!({
         "error": "bad_request",
         "reason": format!("{count} definitions were not taken; the first: {}", first.as_str().unwrap_or("")),
-        "conflicts": import.conflicts,
-        "created": import.created.len(),
-        "unchanged": import.unchanged,
+        "conflicts": conflicts,
+        "created": created.len(),
+        "unchanged": unchanged,
     });
     Ok((StatusCode::BAD_REQUEST, Json(report)).into_response())
 }
 
 /// Takes one definition of a kind, changing what can be changed.
 pub(super) fn one(api: &Shared, login: &Login, kind: &str, definition: Value) -> Result<()> {
-    let import = Import {
-        api,
-        login,
-        vhost: None,
-        dry: false,
-        created: Vec::new(),
-        unchanged: 0,
-        conflicts: Vec::new(),
-    };
-    import.take(kind, definition).map(|_| ())
+    let mut import = Import::new(api, login, None, false);
+    import.define(kind, definition);
+    import.settle_users();
+    import.settle();
+    import.outcomes.pop().map_or(Ok(()), |(_, outcome)| outcome.map(|_| ()))
+}
+
+/// What became of all definitions.
+struct Report {
+    created: Vec<Value>,
+    unchanged: usize,
+    conflicts: Vec<Value>,
+}
+
+impl<'a> Import<'a> {
+    fn new(api: &'a Shared, login: &'a Login, vhost: Option<&'a str>, dry: bool) -> Self {
+        Self {
+            api,
+            login,
+            vhost,
+            dry,
+            outcomes: Vec::new(),
+            users: Vec::new(),
+            pending: BTreeMap::new(),
+            planned: HashSet::new(),
+        }
+    }
 }
 
 impl Import<'_> {
@@ -144,63 +177,151 @@ impl Import<'_> {
                 if let (Some(vhost), Some(object)) = (self.vhost, object.as_object_mut()) {
                     object.insert("vhost".to_owned(), json!(vhost));
                 }
-                let named = json!({
-                    "kind": kind,
-                    "vhost": object.get("vhost"),
-                    "name": object.get("name").or_else(|| object.get("user")),
-                    "source": object.get("source"),
-                    "destination": object.get("destination"),
-                });
-                let taken = self.take(kind, object);
-                self.note(named, taken);
+                self.define(kind, object);
             }
+            // What comes next may name them.
+            self.settle_users();
         }
+        self.settle();
         Ok(())
     }
 
-    fn note(&mut self, mut named: Value, taken: Result<Taken>) {
+    fn define(&mut self, kind: &str, object: Value) {
+        let mut named = json!({
+            "kind": kind,
+            "vhost": object.get("vhost"),
+            "name": object.get("name").or_else(|| object.get("user")),
+            "source": object.get("source"),
+            "destination": object.get("destination"),
+        });
         if let Some(object) = named.as_object_mut() {
             object.retain(|_, value| !value.is_null());
         }
-        match taken {
-            Ok(Taken::Same) => self.unchanged += 1,
-            Ok(Taken::New) => self.created.push(named),
-            Err(refused) => {
-                named["reason"] = json!(refused.reason());
-                self.conflicts.push(named);
+        let taken = self.take(kind, object);
+        self.outcomes.push((named, taken));
+    }
+
+    fn report(self) -> Report {
+        let mut report = Report { created: Vec::new(), unchanged: 0, conflicts: Vec::new() };
+        for (mut named, outcome) in self.outcomes {
+            match outcome {
+                Ok(Taken::Same) => report.unchanged += 1,
+                Ok(Taken::New | Taken::Later) => report.created.push(named),
+                Err(refused) => {
+                    named["reason"] = json!(refused.reason());
+                    report.conflicts.push(named);
+                }
+            }
+        }
+        report
+    }
+
+    fn settle_users(&mut self) {
+        if self.users.is_empty() {
+            return;
+        }
+        let (places, users): (Vec<_>, Vec<_>) = std::mem::take(&mut self.users).into_iter().unzip();
+        if let Err(refusal) = self.api.broker.put_users(users) {
+            let reason = Refused::from(refusal);
+            for at in places {
+                self.outcomes[at].1 = Err(reason.clone());
             }
         }
     }
 
-    fn take(&self, kind: &str, value: Value) -> Result<Taken> {
+    /// Makes what is decided together, or finds out what of it would be refused.
+    fn settle(&mut self) {
+        let broker = &self.api.broker;
+        for (name, mut pending) in std::mem::take(&mut self.pending) {
+            if self.dry {
+                pending.all_in_batch();
+            }
+            // In a dry run it may be one that would be made.
+            let vhost = broker.vhost(&name).unwrap_or_else(|| Arc::new(Vhost::new(&name)));
+            match broker.declare_what_can(&vhost, &pending.batch, self.dry) {
+                Ok(refused) => {
+                    for (part, refusal) in refused {
+                        if let Some(at) = pending.places.get(&part) {
+                            self.outcomes[*at].1 = Err(refusal.into());
+                        }
+                    }
+                }
+                Err(refusal) => {
+                    let reason = Refused::from(refusal);
+                    for at in pending.places.values() {
+                        self.outcomes[*at].1 = Err(reason.clone());
+                    }
+                }
+            }
+            for (at, made) in pending.make_transient(broker, &vhost, &self.login.user) {
+                self.outcomes[at].1 = made.map(|()| Taken::New).map_err(Refused::from);
+            }
+        }
+    }
+
+    /// Notes a part of what is decided together.
+    fn later(&mut self, vhost: &str, part: impl FnOnce(&mut Batch) -> Part) -> Taken {
+        let pending = self.pending.entry(vhost.to_owned()).or_default();
+        let part = part(&mut pending.batch);
+        pending.places.insert(part, self.outcomes.len());
+        Taken::Later
+    }
+
+    /// Whether the file has said this of the same name before; refused if it said something else.
+    fn said(&mut self, kind: &'static str, vhost: &str, name: &str, value: &Value) -> Result<bool> {
+        let said = &mut self.pending.entry(vhost.to_owned()).or_default().said;
+        match said.get(&(kind, name.to_owned())) {
+            Some(before) if before == value => Ok(true),
+            Some(_) => Err(Refused::bad_request(format!("the file says two things of {kind} '{name}'"))),
+            None => {
+                said.insert((kind, name.to_owned()), value.clone());
+                Ok(false)
+            }
+        }
+    }
+
+    /// Whether the file makes something of that name that does not survive a restart.
+    fn said_transient(&self, kind: &'static str, vhost: &str, name: &str) -> bool {
+        let said = self.pending.get(vhost).and_then(|pending| pending.said.get(&(kind, name.to_owned())));
+        said.is_some_and(|value| value["durable"] == json!(false))
+    }
+
+    fn is_planned(&self, kind: &'static str, name: &str) -> bool {
+        self.dry && self.planned.contains(&(kind, name.to_owned()))
+    }
+
+    fn take(&mut self, kind: &str, value: Value) -> Result<Taken> {
         match kind {
             "vhosts" => self.vhost(body::object_of(value)?),
             "users" => self.user(body::object_of(value)?),
             "permissions" => self.permission(body::object_of(value)?),
-            "topic_permissions" => self.topic_permission(&body::object_of(value)?),
+            "topic_permissions" => self.topic_permission(body::object_of(value)?),
             "global_parameters" => self.global_parameter(body::object_of(value)?),
             "parameters" => self.parameter(body::object_of(value)?),
-            "policies" => self.policy(&body::object_of(value)?),
-            "exchanges" => self.exchange(&body::object_of(value)?),
-            "queues" => self.queue(&body::object_of(value)?),
+            "policies" => self.policy(body::object_of(value)?),
+            "exchanges" => self.exchange(&body::object_of(value.clone())?, &value),
+            "queues" => self.queue(&body::object_of(value.clone())?, &value),
             _ => self.binding(&body::object_of(value)?),
         }
     }
 
-    fn vhost(&self, body: VhostBody) -> Result<Taken> {
+    fn vhost(&mut self, body: VhostBody) -> Result<Taken> {
         let broker = &self.api.broker;
         let old = broker.vhost(&body.name).map(|vhost| vhost.record.read().clone());
         let (name, record) = body.applied_to(old.clone().unwrap_or_default())?;
         if old.as_ref() == Some(&record) {
             return Ok(Taken::Same);
         }
-        if !self.dry {
+        if self.dry {
+            broker.check_new_name("vhost", &name)?;
+            self.planned.insert(("vhost", name));
+        } else {
             broker.put_vhost(&name, record)?;
         }
         Ok(Taken::New)
     }
 
-    fn user(&self, mut body: UserBody) -> Result<Taken> {
+    fn user(&mut self, mut body: UserBody) -> Result<Taken> {
         let broker = &self.api.broker;
         let name = body.name.clone().ok_or_else(|| Refused::bad_request("a user without a name"))?;
         let limits = body.limits()?;
@@ -209,35 +330,51 @@ impl Import<'_> {
         if broker.users.user(&name).as_ref() == Some(&record) && same_limits {
             return Ok(Taken::Same);
         }
-        if !self.dry {
-            broker.put_user(&name, record)?;
-            if let Some(limits) = limits {
-                broker.set_user_limits(&name, limits)?;
-            }
+        broker.check_new_name("user", &name)?;
+        if self.dry {
+            self.planned.insert(("user", name));
+            return Ok(Taken::New);
         }
-        Ok(Taken::New)
+        self.users.push((self.outcomes.len(), NewUser { name, record, limits }));
+        Ok(Taken::Later)
     }
 
-    fn permission(&self, body: PermissionBody) -> Result<Taken> {
+    fn permission(&mut self, body: PermissionBody) -> Result<Taken> {
         let broker = &self.api.broker;
         if broker.users.permission(&body.user, &body.vhost).as_ref() == Some(&body.record) {
             return Ok(Taken::Same);
         }
-        if !self.dry {
-            broker.set_permission(&body.user, &body.vhost, body.record)?;
-        }
-        Ok(Taken::New)
+        self.known(&body.user, &body.vhost)?;
+        broker.check_permission(&body.record)?;
+        Ok(self.rule(&body.vhost, Rule::Permission(body.user, body.record)))
     }
 
-    fn topic_permission(&self, body: &TopicPermissionBody) -> Result<Taken> {
-        let (broker, same) = (&self.api.broker, (body.exchange.clone(), body.record.clone()));
-        if broker.users.topic_permissions_of(&body.user, &body.vhost).contains(&same) {
+    /// A rule of a vhost, which is decided together with what else is said of it.
+    fn rule(&mut self, vhost: &str, rule: Rule) -> Taken {
+        self.later(vhost, |batch| {
+            batch.rules.push(rule);
+            Part::Rule(batch.rules.len() - 1)
+        })
+    }
+
+    /// Refuses what is of a user or a vhost that neither there nor in the file is.
+    fn known(&self, user: &str, vhost: &str) -> Result<()> {
+        if self.api.broker.vhost(vhost).is_none() && !self.is_planned("vhost", vhost) {
+            return Err(Refusal::NoVhost(vhost.to_owned()).into());
+        }
+        if self.api.broker.users.user(user).is_none() && !self.is_planned("user", user) {
+            return Err(Refused::bad_request(format!("user '{user}' does not exist")));
+        }
+        Ok(())
+    }
+
+    fn topic_permission(&mut self, body: TopicPermissionBody) -> Result<Taken> {
+        let users = &self.api.broker.users;
+        if users.topic_permission(&body.user, &body.vhost, &body.exchange).as_ref() == Some(&body.record) {
             return Ok(Taken::Same);
         }
-        if !self.dry {
-            broker.set_topic_permission(&body.user, &body.vhost, &body.exchange, &body.record)?;
-        }
-        Ok(Taken::New)
+        self.known(&body.user, &body.vhost)?;
+        Ok(self.rule(&body.vhost, Rule::TopicPermission(body.user, body.exchange, body.record)))
     }
 
     fn global_parameter(&self, body: GlobalParameterBody) -> Result<Taken> {
@@ -245,35 +382,31 @@ impl Import<'_> {
         if broker.global_parameter(&body.name).as_ref() == Some(&body.value) {
             return Ok(Taken::Same);
         }
-        if !self.dry {
+        if self.dry {
+            broker.check_new_name("global parameter", &body.name)?;
+        } else {
             broker.set_global_parameter(&body.name, body.value)?;
         }
         Ok(Taken::New)
     }
 
-    fn parameter(&self, body: ParameterBody) -> Result<Taken> {
+    fn parameter(&mut self, body: ParameterBody) -> Result<Taken> {
         let ParameterBody { vhost, component, name, value } = body;
-        let Some((place, _)) = self.entered(&vhost)? else { return Ok(Taken::New) };
-        let same =
-            |row: &Value| row["component"] == component && row["name"] == name && row["value"] == value;
-        if parameters::of_vhost(&place).iter().any(same) {
+        let there = self.entered(&vhost)?;
+        let rule = parameters::rule(self.login, &component, &name, value)?;
+        if there.is_some_and(|(place, _)| parameters::is_said(&place, &rule)) {
             return Ok(Taken::Same);
         }
-        parameters::set(self.api, self.login, &component, &vhost, &name, Some(value), self.dry)?;
-        Ok(Taken::New)
+        Ok(self.rule(&vhost, rule))
     }
 
-    fn policy(&self, body: &NamedPolicyBody) -> Result<Taken> {
-        let record = body.policy.record(PolicyKind::User)?;
-        let Some((vhost, _)) = self.entered(&body.vhost)? else { return Ok(Taken::New) };
-        let old = vhost.policies().get(PolicyKind::User, &body.name).map(|policy| policy.record.clone());
-        if old.as_ref() == Some(&record) {
+    fn policy(&mut self, body: NamedPolicyBody) -> Result<Taken> {
+        let rule = Rule::Policy(PolicyKind::User, body.name, body.policy.record(PolicyKind::User)?);
+        let there = self.entered(&body.vhost)?;
+        if there.is_some_and(|(place, _)| parameters::is_said(&place, &rule)) {
             return Ok(Taken::Same);
         }
-        if !self.dry {
-            self.api.broker.put_policy(&body.vhost, PolicyKind::User, &body.name, record)?;
-        }
-        Ok(Taken::New)
+        Ok(self.rule(&body.vhost, rule))
     }
 
     /// The vhost, to be changed with all rights. `None`: it would be made, were this not a dry run.
@@ -283,19 +416,38 @@ impl Import<'_> {
                 let rights = AccessRights::unlimited(&self.login.user, &vhost.name);
                 Ok(Some((vhost, rights)))
             }
-            None if self.dry => Ok(None),
+            None if self.is_planned("vhost", name) => Ok(None),
             None => Err(Refused::not_found(format!("no vhost '{name}'"))),
         }
     }
 
-    fn exchange(&self, body: &ExchangeBody) -> Result<Taken> {
-        let Some((vhost, rights)) = self.entered(&body.vhost)? else { return Ok(Taken::New) };
+    fn exchange(&mut self, body: &ExchangeBody, value: &Value) -> Result<Taken> {
+        let there = self.entered(&body.vhost)?;
         let name = super::paths::short("exchange name", &body.name)?;
-        let old = vhost.exchange(&name).is_some();
         let arguments = tables::table(&body.arguments)?;
-        if !old && self.dry {
-            return Ok(Taken::New);
+        let old = there.as_ref().and_then(|(vhost, _)| vhost.exchange(&name)).is_some();
+        if !old && self.said("exchange", &body.vhost, &name, value)? {
+            return Ok(Taken::Same);
         }
+        if !old {
+            let exchange = NewExchange {
+                name: ExchangeName::new(&name),
+                kind: body.kind.clone(),
+                auto_delete: body.auto_delete,
+                internal: body.internal,
+                arguments,
+            };
+            if !body.durable {
+                let at = self.outcomes.len();
+                self.pending.entry(body.vhost.clone()).or_default().exchanges.push((at, exchange));
+                return Ok(Taken::Later);
+            }
+            return Ok(self.later(&body.vhost, |batch| {
+                batch.exchanges.push(exchange);
+                Part::Exchange(batch.exchanges.len() - 1)
+            }));
+        }
+        let Some((vhost, rights)) = there else { return Ok(Taken::New) };
         let request = ExchangeRequest {
             kind: &body.kind,
             durable: body.durable,
@@ -306,20 +458,24 @@ impl Import<'_> {
         let caller = Caller { rights: &rights, connection: None };
         // One that is there is only compared.
         self.api.broker.declare_exchange(&vhost, &caller, &ExchangeName::new(&name), &request)?;
-        Ok(if old { Taken::Same } else { Taken::New })
+        Ok(Taken::Same)
     }
 
-    fn queue(&self, body: &QueueBody) -> Result<Taken> {
-        let Some((vhost, rights)) = self.entered(&body.vhost)? else { return Ok(Taken::New) };
+    fn queue(&mut self, body: &QueueBody, value: &Value) -> Result<Taken> {
+        let there = self.entered(&body.vhost)?;
         let name = super::paths::short("queue name", &body.name)?;
-        let old = vhost.queue(&name).is_some();
         let arguments = body.arguments()?;
         if name.is_empty() {
             return Err(Refused::bad_request("a queue without a name"));
         }
-        if !old && self.dry {
-            return Ok(Taken::New);
+        let old = there.as_ref().is_some_and(|(vhost, _)| vhost.queue(&name).is_some());
+        if !old && self.said("queue", &body.vhost, &name, value)? {
+            return Ok(Taken::Same);
         }
+        if !old {
+            return self.new_queue(body, there.map(|(vhost, _)| vhost), &QueueName::new(&name), arguments);
+        }
+        let Some((vhost, rights)) = there else { return Ok(Taken::New) };
         let request = QueueRequest {
             passive: false,
             durable: body.durable,
@@ -335,8 +491,39 @@ impl Import<'_> {
         Ok(if declared?.created { Taken::New } else { Taken::Same })
     }
 
-    fn binding(&self, body: &BindingBody) -> Result<Taken> {
-        let Some((vhost, rights)) = self.entered(&body.vhost)? else { return Ok(Taken::New) };
+    fn new_queue(
+        &mut self,
+        body: &QueueBody,
+        vhost: Option<Arc<Vhost>>,
+        name: &QueueName,
+        arguments: FieldTable,
+    ) -> Result<Taken> {
+        let vhost = vhost.unwrap_or_else(|| Arc::new(Vhost::new(&body.vhost)));
+        let mut spec = QueueSpec {
+            durable: body.durable,
+            auto_delete: body.auto_delete,
+            exclusive_owner: None,
+            hidden: false,
+            arguments,
+        };
+        let broker = &self.api.broker;
+        broker.give_default_type(&vhost, &mut spec);
+        broker.check_new_queue(&vhost, name, &spec)?;
+        let QueueSpec { auto_delete, arguments, .. } = spec;
+        let queue = NewQueue { name: name.clone(), auto_delete, arguments };
+        if !body.durable {
+            let at = self.outcomes.len();
+            self.pending.entry(body.vhost.clone()).or_default().queues.push((at, queue));
+            return Ok(Taken::Later);
+        }
+        Ok(self.later(&body.vhost, |batch| {
+            batch.queues.push(queue);
+            Part::Queue(batch.queues.len() - 1)
+        }))
+    }
+
+    fn binding(&mut self, body: &BindingBody) -> Result<Taken> {
+        let there = self.entered(&body.vhost)?.map(|(vhost, _)| vhost);
         let request = BindingRequest {
             source: ExchangeName::new(&super::paths::short("source", &body.source)?),
             kind: body.destination_type,
@@ -344,19 +531,35 @@ impl Import<'_> {
             routing_key: super::paths::short("routing_key", &body.routing_key)?,
             arguments: tables::table(&body.arguments)?,
         };
-        let old = vhost.bindings_to(request.kind, &request.destination).iter().any(|binding| {
-            *binding.source == *request.source.as_str()
-                && *binding.routing_key == *request.routing_key
-                && binding.arguments == request.arguments
-        });
-        if old {
+        if there.as_ref().is_some_and(|vhost| request.is_there(vhost)) {
             return Ok(Taken::Same);
         }
-        if !self.dry {
-            let caller = Caller { rights: &rights, connection: None };
-            self.api.broker.bind(&vhost, &caller, &request)?;
+        if self.is_transient(&body.vhost, there.as_deref(), &request) {
+            let at = self.outcomes.len();
+            self.pending.entry(body.vhost.clone()).or_default().bindings.push((at, request));
+            return Ok(Taken::Later);
         }
-        Ok(Taken::New)
+        Ok(self.later(&body.vhost, |batch| {
+            batch.bindings.push(request);
+            Part::Binding(batch.bindings.len() - 1)
+        }))
+    }
+
+    /// Whether one end of a binding is there, or is made by the file, and does not survive a restart.
+    fn is_transient(&self, name: &str, vhost: Option<&Vhost>, request: &BindingRequest) -> bool {
+        let exchange = |exchange: &str| {
+            let there = vhost.and_then(|vhost| vhost.exchange(exchange));
+            there.is_some_and(|there| !there.durable) || self.said_transient("exchange", name, exchange)
+        };
+        let destination = match request.kind {
+            DestinationKind::Exchange => exchange(&request.destination),
+            DestinationKind::Queue => {
+                let there = vhost.and_then(|vhost| vhost.queue(&request.destination));
+                there.is_some_and(|there| !there.durable())
+                    || self.said_transient("queue", name, &request.destination)
+            }
+        };
+        destination || exchange(request.source.as_str())
     }
 }
 

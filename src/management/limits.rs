@@ -120,7 +120,9 @@ fn change_user(
 ) -> Result<Response> {
     login.administrator()?;
     if api.broker.users.user(user).is_none() {
-        return Err(Refused::not_found("user_not_found"));
+        let missing = "user_not_found";
+        let said = |_: &LimitBody| Refused::bad_request(missing);
+        return Err(value.map_or_else(|| Refused::not_found(missing), said));
     }
     let value = value.map(|value| value.number(name)).transpose()?;
     tokio::task::block_in_place(|| api.broker.set_user_limit(user, name, value))?;

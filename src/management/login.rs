@@ -11,10 +11,10 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::Api;
-use super::answer;
 use super::error::{Refused, Result};
 use super::server::From;
 use super::sessions;
+use super::{access, answer};
 
 /// Who logs in: JSON, or a form as `RabbitMQ` takes it.
 #[derive(Default, Deserialize, utoipa::ToSchema)]
@@ -59,12 +59,13 @@ impl FromRequest<Api> for Credentials {
 pub(super) async fn login(
     State(api): State<Api>,
     Extension(from): Extension<From>,
+    headers: HeaderMap,
     credentials: Credentials,
 ) -> Result<Response> {
     let password = credentials.password.as_bytes();
     let identity = api.by_password(&credentials.username, password, from).await.map_err(Refused::quietly)?;
     let login = api.admitted(identity.clone())?;
-    let secret = api.sessions.open(identity, &api.broker.users, api.broker.now());
+    let secret = api.sessions.open(identity, &api.broker.users, api.broker.now(), access::host(&headers));
     let cookie = sessions::cookie(Some(&secret), from.encrypted);
     let body = Json(json!({ "name": login.user.as_str(), "tags": &*login.tags }));
     Ok((StatusCode::OK, [(SET_COOKIE, cookie)], body).into_response())
@@ -77,7 +78,7 @@ pub(super) async fn logout(
     headers: HeaderMap,
 ) -> Response {
     if let Some(secret) = sessions::secret(&headers) {
-        api.sessions.close(secret);
+        api.sessions.close(secret, access::host(&headers));
     }
     let mut response = answer::done();
     if let Ok(cookie) = sessions::cookie(None, from.encrypted).parse() {

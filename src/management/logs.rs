@@ -5,11 +5,11 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use futures_util::stream;
 use serde_json::{Map, Value, json};
 use tokio::sync::{Semaphore, SemaphorePermit, watch};
@@ -19,6 +19,7 @@ use super::Api;
 use super::access::{self, Login};
 use super::answer::Query;
 use super::error::{Refused, Result};
+use super::server::From;
 use crate::recent_log::{Line, RecentLog};
 
 /// Clients that follow the log at one time.
@@ -26,6 +27,9 @@ const FOLLOWERS_MAX: usize = 32;
 
 /// How long one answer goes on; then the client comes again, and its login is checked anew.
 const FOLLOWING_MAX: Duration = Duration::from_mins(10);
+
+/// How often it is looked whether whoever follows still may, while there are no lines; with a line it is looked at once.
+const LOOK_INTERVAL: Duration = Duration::from_secs(2);
 
 static FOLLOWERS: Semaphore = Semaphore::const_new(FOLLOWERS_MAX);
 
@@ -44,6 +48,7 @@ pub(super) async fn all(State(api): State<Api>, login: Login, query: Query) -> R
 pub(super) async fn follow(
     State(api): State<Api>,
     login: Login,
+    from: Option<Extension<From>>,
     headers: HeaderMap,
     query: Query,
 ) -> Result<Response> {
@@ -55,10 +60,16 @@ pub(super) async fn follow(
     let log = Arc::clone(&api.facts.process.log);
     // A number from before a restart: all lines are new to this client.
     let after = if after > *log.latest().borrow() { 0 } else { after };
-    let follower = Follower { latest: log.latest(), log, after, level, lines: VecDeque::new(), _room: room };
+    let viewer =
+        Viewer { revision: api.broker.users.revision(), api, from: from.map(|from| from.0), headers };
+    let follower =
+        Follower { latest: log.latest(), log, after, level, lines: VecDeque::new(), viewer, _room: room };
     let end = tokio::time::Instant::now() + FOLLOWING_MAX;
     let events = stream::unfold(follower, move |mut follower| async move {
         let line = tokio::time::timeout_at(end, follower.next()).await.ok()??;
+        if !follower.viewer.may_look(false).await {
+            return None;
+        }
         let event = Event::default().id(line.seq.to_string()).data(shown(&line).to_string());
         Some((Ok::<_, Infallible>(event), follower))
     });
@@ -71,6 +82,7 @@ struct Follower {
     after: u64,
     level: Level,
     lines: VecDeque<Arc<Line>>,
+    viewer: Viewer,
     _room: SemaphorePermit<'static>,
 }
 
@@ -85,9 +97,36 @@ impl Follower {
                 self.lines.extend(self.log.after(self.after, self.level));
                 self.after = self.lines.back().map_or(latest, |line| line.seq.max(latest));
             } else {
-                self.latest.changed().await.ok()?;
+                match tokio::time::timeout(LOOK_INTERVAL, self.latest.changed()).await {
+                    Ok(changed) => changed.ok()?,
+                    Err(_) if self.viewer.may_look(true).await => {}
+                    Err(_) => return None,
+                }
             }
         }
+    }
+}
+
+/// Who follows.
+struct Viewer {
+    api: Api,
+    from: Option<From>,
+    headers: HeaderMap,
+    /// That of the users when it was last looked whether they may.
+    revision: u64,
+}
+
+impl Viewer {
+    /// Whether they still may: are known, and monitors. `always`: look even if no user was changed, as sessions and tokens
+    /// end by themselves.
+    async fn may_look(&mut self, always: bool) -> bool {
+        let revision = self.api.broker.users.revision();
+        if !always && revision == self.revision {
+            return true;
+        }
+        self.revision = revision;
+        let login = self.api.logged_in(&self.headers, self.from).await;
+        login.is_ok_and(|login| login.is(access::Level::Monitoring))
     }
 }
 

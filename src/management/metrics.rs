@@ -2,17 +2,16 @@
 //! A scrape costs as many short locks as there are queues, however many messages they hold.
 
 use std::collections::HashSet;
-use std::fmt::{Display, Write};
 use std::sync::atomic::Ordering;
 
 use axum::Router;
 use axum::extract::{RawQuery, State};
-use axum::http::header::CONTENT_TYPE;
 use axum::middleware;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::routing::get;
 
-use super::facts::{COMPATIBLE_WITH, VERSION};
+use super::exposition::Text;
+use super::facts::COMPATIBLE_WITH;
 use super::node::{Usage, alarms};
 use super::rates::Totals;
 use super::{Api, Shared, server, store_metrics};
@@ -27,38 +26,6 @@ pub(super) fn router(api: Api) -> Router {
         .route("/metrics/detailed", get(detailed))
         .with_state(api)
         .layer(middleware::from_fn(server::secure))
-}
-
-/// Text in the exposition format.
-#[derive(Default)]
-pub(super) struct Text(String);
-
-impl Text {
-    pub(super) fn kind(&mut self, kind: &str, name: &str) {
-        let _ = writeln!(self.0, "# TYPE {name} {kind}");
-    }
-
-    pub(super) fn value(&mut self, name: &str, labels: &str, value: impl Display) {
-        let _ = if labels.is_empty() {
-            writeln!(self.0, "{name} {value}")
-        } else {
-            writeln!(self.0, "{name}{{{labels}}} {value}")
-        };
-    }
-
-    pub(super) fn gauge(&mut self, name: &str, value: impl Display) {
-        self.kind("gauge", name);
-        self.value(name, "", value);
-    }
-
-    pub(super) fn counter(&mut self, name: &str, labels: &str, value: u64) {
-        self.kind("counter", name);
-        self.value(name, labels, value);
-    }
-
-    fn response(self) -> Response {
-        ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], self.0).into_response()
-    }
 }
 
 /// A label's value, quoted.
@@ -160,12 +127,15 @@ fn queues(api: &Shared, text: &mut Text, prefix: &str, families: &[Family], vhos
 
 /// What all else is joined with; `endpoint` tells apart what the same broker says at several paths.
 fn identity(api: &Shared, text: &mut Text, endpoint: &str) {
+    let product = api.broker.product();
+    let (name, version) = (quoted(&product.name), quoted(&product.version));
+    let compatible_with = quoted(product.rabbitmq_version().unwrap_or(COMPATIBLE_WITH));
     let (node, cluster) = (quoted(&api.facts.node), quoted(&api.broker.cluster_name()));
     text.kind("untyped", "rabbitmq_build_info");
     text.value(
         "rabbitmq_build_info",
         &format!(
-            "rabbitmq_version=\"{COMPATIBLE_WITH}\",product_name=\"Leveret\",product_version=\"{VERSION}\",erlang_version=\"none\""
+            "rabbitmq_version=\"{compatible_with}\",product_name=\"{name}\",product_version=\"{version}\",erlang_version=\"none\""
         ),
         1,
     );
@@ -277,6 +247,7 @@ fn global(api: &Shared, totals: &Totals, text: &mut Text) {
     ] {
         text.counter(&format!("rabbitmq_global_messages_dead_lettered_{name}_total"), by_strategy, value);
     }
+    text.counter("leveret_dead_letter_copies_left_out_total", "", totals.copies_left_out);
     for (name, value) in
         [("rabbitmq_global_consumers", totals.consumers), ("rabbitmq_global_publishers", publishers as u64)]
     {

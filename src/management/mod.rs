@@ -11,6 +11,7 @@ mod accounts;
 mod answer;
 mod answers;
 mod attempts;
+mod binding_key;
 mod bindings;
 mod body;
 mod connections;
@@ -22,21 +23,27 @@ mod error;
 mod events;
 mod exchanges;
 mod export;
+mod exposition;
 mod facts;
 mod get;
 mod health;
 mod history;
+mod hosts;
 mod import;
 mod limits;
+mod local;
 mod login;
 mod logs;
+mod lost;
 mod metrics;
 mod node;
+mod node_names;
 mod not_here;
 mod overview;
 mod parameters;
 mod paths;
 mod patient;
+mod pending;
 mod policies;
 mod publish;
 mod queue_row;
@@ -53,8 +60,11 @@ mod store_metrics;
 mod tables;
 mod topic_permissions;
 mod topology;
+mod turns;
 mod ui;
 mod vhosts;
+mod visitors;
+mod weighed;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -65,8 +75,11 @@ use tokio::net::TcpListener;
 
 use crate::broker::Broker;
 use crate::net::proxied::Proxies;
+use crate::net::tasks::Tasks;
 use crate::net::tls::Tls;
 use crate::recent_log::RecentLog;
+pub(crate) use facts::COMPATIBLE_WITH;
+pub use local::socket_of;
 pub use server::ListenError;
 pub use topology::DeclaredTopology;
 
@@ -85,8 +98,14 @@ pub struct Process {
     pub http_timeout: Duration,
     /// Who connects for others to the API.
     pub http_proxies: Proxies,
+    /// Names beside those that are always ours.
+    pub allowed_hosts: Vec<String>,
     /// Where the dashboard's files are; those in the binary without it.
     pub ui_dir: Option<PathBuf>,
+    /// What serves for as long as the broker runs.
+    pub tasks: Arc<Tasks>,
+    /// What the node is called; `leveret@` and the host's name without it.
+    pub node_name: Option<String>,
     /// The last lines of the log.
     pub log: Arc<RecentLog>,
     /// What the message store counts.
@@ -113,6 +132,7 @@ struct Shared {
     rates: Arc<rates::Rates>,
     logins: access::Logins,
     streams: events::Streams,
+    turns: turns::Turns,
     sessions: sessions::Sessions,
     topology: topology::Declared,
 }
@@ -149,10 +169,12 @@ pub async fn listen(
     let https = encrypted.as_ref().map(|(_, address, _)| *address);
     let metrics_tls = encrypted_metrics.as_ref().map(|(_, address, _)| *address);
     let listening = Listening { http, https, metrics, metrics_tls };
-    let rates = rates::start(Arc::clone(&broker));
+    let tasks = Arc::clone(&process.tasks);
+    let rates = rates::start(Arc::clone(&broker), &tasks);
     let ui = ui::router(process.ui_dir.clone());
     let declared = process.topology.clone();
     let (timeout, http_proxies) = (process.http_timeout, process.http_proxies.clone());
+    let allowed_hosts = process.allowed_hosts.clone();
     let facts = facts::Facts::new(process, listening, broker.now());
     let api = Arc::new(Shared {
         broker,
@@ -160,21 +182,37 @@ pub async fn listen(
         rates,
         logins: access::Logins::default(),
         streams: events::Streams::default(),
+        turns: turns::Turns::default(),
         sessions: sessions::Sessions::default(),
         topology: topology::Declared::default(),
     });
     topology::start(&api, declared.as_deref()).map_err(StartError::Topology)?;
     let router = routes::all(&api, ui);
-    let serving = |tls, proxies: &Proxies| server::Serving { tls, proxies: proxies.clone(), timeout };
+    tasks.spawn("the watch over streams of events", events::cut_off_slow(Arc::clone(&api)));
+    let serving = |tls, address| server::Serving {
+        broker: Arc::clone(&api.broker),
+        tasks: Arc::clone(&tasks),
+        tls,
+        proxies: http_proxies.clone(),
+        hosts: hosts::Hosts::new(&allowed_hosts, address),
+        always: access::is_always_answered,
+        timeout,
+    };
+    let of_metrics = |tls, address| server::Serving {
+        proxies: Proxies::default(),
+        always: |_| true,
+        ..serving(tls, address)
+    };
+    local::start(&api.facts.process.data_dir, router.clone(), timeout, &tasks);
     let metrics = metrics::router(Arc::clone(&api));
-    if let Some((listener, _, tls)) = encrypted_metrics {
-        server::start(listener, metrics.clone(), serving(Some(tls), &Proxies::default()));
+    if let Some((listener, address, tls)) = encrypted_metrics {
+        server::start(listener, metrics.clone(), of_metrics(Some(tls), address));
     }
-    server::start(metrics_listener, metrics, serving(None, &Proxies::default()));
-    if let Some((listener, _, tls)) = encrypted {
-        server::start(listener, router.clone(), serving(Some(tls), &http_proxies));
+    server::start(metrics_listener, metrics, of_metrics(None, listening.metrics));
+    if let Some((listener, address, tls)) = encrypted {
+        server::start(listener, router.clone(), serving(Some(tls), address));
     }
-    server::start(http_listener, router, serving(None, &http_proxies));
+    server::start(http_listener, router, serving(None, http));
     Ok((listening, DeclaredTopology(api)))
 }
 

@@ -1,8 +1,11 @@
 //! The one node: what the process and the machine have, read when asked for.
 
+use std::time::Duration;
+
 use axum::extract::{Path, State};
 use axum::response::Response;
 use leveret_queues::store::Pressure;
+use leveret_queues::store::metrics::Metrics;
 use serde_json::{Map, Value, json};
 
 use super::access::{Level, Login};
@@ -10,8 +13,10 @@ use super::answer::{self, Query};
 use super::error::{Refused, Result};
 use super::facts::{COMPATIBLE_WITH, VERSION};
 use super::overview::exchange_types;
+use super::rates::Totals;
 use super::{Api, Shared};
 use crate::broker::alarms::Resource;
+use crate::platform;
 
 /// What the operating system says of the process.
 #[derive(Clone, Copy, Debug, Default)]
@@ -23,7 +28,7 @@ pub(super) struct Usage {
 impl Usage {
     /// Reads it; zeros for what cannot be read.
     pub(super) fn read() -> Self {
-        let files = std::fs::read_dir("/proc/self/fd").map_or(0, |entries| entries.count() as u64);
+        let files = platform::open_files().unwrap_or(0);
         let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
         Self { files, files_max: limit.current.unwrap_or(u64::MAX >> 1) }
     }
@@ -37,13 +42,19 @@ pub(super) fn alarms(api: &Shared) -> Vec<Resource> {
     [Resource::Memory, Resource::Disk].into_iter().filter(raised).collect()
 }
 
-/// Why publishers are held up, in words.
+/// What an operator has to look at, in words: why publishers are held up, what cannot be read.
 pub(super) fn reasons(api: &Shared) -> Option<String> {
     let blocked = match api.broker.store().pressure() {
         Pressure::Blocked(reason) => Some(reason),
         Pressure::None | Pressure::Full => None,
     };
-    let reasons: Vec<_> = api.broker.alarms.reason().into_iter().chain(blocked).collect();
+    let unreadable = match api.broker.unreadable() {
+        0 => None,
+        count => {
+            Some(format!("{count} queues wait for messages that the disk does not give; the log names them"))
+        }
+    };
+    let reasons: Vec<_> = api.broker.alarms.reason().into_iter().chain(blocked).chain(unreadable).collect();
     (!reasons.is_empty()).then(|| reasons.join("; "))
 }
 
@@ -52,8 +63,9 @@ fn shown(api: &Shared) -> Value {
     let uptime = api.broker.now().0.saturating_sub(api.facts.started.0);
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let (raised, limits) = (alarms(api), api.broker.alarms.limits());
+    let totals = Totals::of(&api.broker);
     let mechanism = |name: &str| json!({ "name": name, "description": name, "enabled": true });
-    json!({
+    let mut shown = json!({
         "name": &*api.facts.node,
         "type": "disc",
         "running": true,
@@ -64,9 +76,11 @@ fn shown(api: &Shared) -> Value {
         "os_pid": std::process::id().to_string(),
         "fd_used": usage.files,
         "fd_total": usage.files_max,
-        "sockets_used": api.broker.open_connections(),
+        // Those of AMQP, and the one that asks: checks take 0 for 'not told'.
+        "sockets_used": api.broker.open_connections() + 1,
         "sockets_total": api.broker.limits().connections_max,
-        "proc_used": 0,
+        // What is to tokio what processes are to Erlang.
+        "proc_used": tokio::runtime::Handle::current().metrics().num_alive_tasks(),
         "proc_total": 1_048_576,
         "mem_used": api.broker.alarms.resident(),
         "mem_limit": limits.resident_max,
@@ -90,7 +104,25 @@ fn shown(api: &Shared) -> Value {
         "partitions": [],
         "cluster_links": [],
         "ra_open_file_metrics": {},
-    })
+        "mem_calculation_strategy": "rss",
+    });
+    api.rates.snapshot().totals(&api.broker, &totals).churn.write_into(&mut shown);
+    add_io(&api.facts.process.store, &mut shown);
+    shown
+}
+
+/// What the message store did with its files. The system counts neither seeks nor files opened again.
+fn add_io(store: &Metrics, shown: &mut Value) {
+    let syncs = store.syncs.get();
+    let all_us = store.sync_latency_us.sum();
+    shown["io_write_count"] = store.commits.get().into();
+    shown["io_write_bytes"] = store.bytes_written.get().into();
+    shown["io_read_count"] = store.paged_reads.get().into();
+    shown["io_read_bytes"] = store.paged_read_bytes.get().into();
+    shown["io_sync_count"] = syncs.into();
+    // In milliseconds, as RabbitMQ has it.
+    let average = Duration::from_micros(all_us.checked_div(syncs).unwrap_or_default());
+    shown["io_sync_avg_time"] = json!(average.as_secs_f64() * 1000.0);
 }
 
 /// `GET nodes`.
@@ -101,7 +133,7 @@ pub(super) async fn all(State(api): State<Api>, login: Login, query: Query) -> R
 
 /// Whether there is a node of that name.
 pub(super) fn named(api: &Shared, name: &str) -> Result<()> {
-    if *name == *api.facts.node { Ok(()) } else { Err(Refused::not_found("node_not_found")) }
+    if api.facts.names.has(name) { Ok(()) } else { Err(Refused::not_found("node_not_found")) }
 }
 
 /// `GET nodes/:name`.

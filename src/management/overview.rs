@@ -11,7 +11,7 @@ use super::access::{Level, Login};
 use super::answer::{self, Query};
 use super::body::Body;
 use super::error::{Refused, Result};
-use super::facts::{COMPATIBLE_WITH, PRODUCT, VERSION};
+use super::facts::{COMPATIBLE_WITH, VERSION};
 use super::rates::Totals;
 use super::{Api, paths};
 use crate::broker::global_parameters::CLUSTER_NAME;
@@ -25,14 +25,15 @@ pub(super) fn exchange_types() -> Value {
 
 /// `GET overview`. What tells of all vhosts together is for monitors.
 pub(super) async fn get(State(api): State<Api>, login: Login, query: Query) -> Result<Response> {
+    let product = api.broker.product();
     let mut shown = json!({
-        "management_version": VERSION,
+        "management_version": product.rabbitmq_version().unwrap_or(VERSION),
         "rates_mode": "basic",
         "sample_retention_policies": { "global": [600, 86_400], "basic": [600, 86_400], "detailed": [600, 86_400] },
         "exchange_types": exchange_types(),
-        "product_version": VERSION,
-        "product_name": PRODUCT,
-        "rabbitmq_version": COMPATIBLE_WITH,
+        "product_version": product.version,
+        "product_name": product.name,
+        "rabbitmq_version": product.rabbitmq_version().unwrap_or(COMPATIBLE_WITH),
         "cluster_name": api.broker.cluster_name(),
         "cluster_tags": {},
         "node_tags": {},

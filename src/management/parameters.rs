@@ -16,6 +16,7 @@ use super::body::{self, Body};
 use super::error::{Refused, Result};
 use super::policies::{OPERATOR_POLICY, PolicyBody};
 use super::{Api, Shared};
+use crate::broker::batch::Rule;
 use crate::broker::configured_limits::{ConfiguredLimits, LimitsOf};
 use crate::broker::policies::PolicyKind;
 use crate::broker::vhost::Vhost;
@@ -89,16 +90,8 @@ pub(super) struct ParameterBody {
     value: Value,
 }
 
-/// Sets a parameter of a vhost; `None` takes it away. `dry`: only says whether it could be.
-pub(super) fn set(
-    api: &Shared,
-    login: &Login,
-    component: &str,
-    vhost: &str,
-    name: &str,
-    value: Option<Value>,
-    dry: bool,
-) -> Result<()> {
+/// What a parameter of a vhost says.
+pub(super) fn rule(login: &Login, component: &str, name: &str, value: Value) -> Result<Rule> {
     match component {
         VHOST_LIMITS => {
             login.administrator()?;
@@ -106,29 +99,55 @@ pub(super) fn set(
                 let why = format!("Validation failed\n\nparameter {VHOST_LIMITS} is called {LIMITS}\n");
                 return Err(Refused::bad_request(why));
             }
-            let limits: BTreeMap<String, i64> = body::object_of(value.unwrap_or_else(|| json!({})))?;
-            let limits = ConfiguredLimits::new(LimitsOf::Vhost, limits)?;
-            if !dry {
-                api.broker.set_vhost_limits(vhost, limits)?;
-            }
-            Ok(())
+            let limits: BTreeMap<String, i64> = body::object_of(value)?;
+            Ok(Rule::Limits(ConfiguredLimits::new(LimitsOf::Vhost, limits)?))
         }
         OPERATOR_POLICY => {
             login.administrator()?;
-            let kind = PolicyKind::Operator;
-            let Some(value) = value else {
-                api.broker.delete_policy(vhost, kind, name)?;
-                return Ok(());
-            };
-            let record = body::object_of::<PolicyBody>(value)?.record(kind)?;
-            if !dry {
-                api.broker.put_policy(vhost, kind, name, record)?;
-            }
-            Ok(())
+            let record = body::object_of::<PolicyBody>(value)?.record(PolicyKind::Operator)?;
+            Ok(Rule::Policy(PolicyKind::Operator, name.to_owned(), record))
         }
         "policy" => Err(Refused::bad_request("policies may not be set using this method")),
         other => Err(Refused::bad_request(format!("Validation failed\n\ncomponent {other} not found\n"))),
     }
+}
+
+/// Whether the vhost keeps to a policy or to limits like these already.
+pub(super) fn is_said(vhost: &Vhost, rule: &Rule) -> bool {
+    match rule {
+        Rule::Policy(kind, name, record) => {
+            vhost.policies().get(*kind, name).is_some_and(|policy| policy.record == *record)
+        }
+        Rule::Limits(limits) => *vhost.limits.read() == *limits,
+        Rule::Permission(..) | Rule::TopicPermission(..) => false,
+    }
+}
+
+/// Sets a parameter of a vhost; `None` takes it away.
+pub(super) fn set(
+    api: &Shared,
+    login: &Login,
+    component: &str,
+    vhost: &str,
+    name: &str,
+    value: Option<Value>,
+) -> Result<()> {
+    let Some(value) = value else {
+        if component == OPERATOR_POLICY {
+            login.administrator()?;
+            api.broker.delete_policy(vhost, PolicyKind::Operator, name)?;
+            return Ok(());
+        }
+        return set(api, login, component, vhost, name, Some(json!({})));
+    };
+    match rule(login, component, name, value)? {
+        Rule::Limits(limits) => api.broker.set_vhost_limits(vhost, limits)?,
+        Rule::Policy(kind, name, record) => {
+            api.broker.put_policy(vhost, kind, &name, record)?;
+        }
+        Rule::Permission(..) | Rule::TopicPermission(..) => {}
+    }
+    Ok(())
 }
 
 /// `PUT parameters/:component/:vhost/:name`.
@@ -141,7 +160,7 @@ pub(super) async fn put(
     login.must_be(Level::Policymaker)?;
     api.seen(&login, &vhost)?;
     let new = found(&api, &login, &component, &vhost, &name).is_err();
-    tokio::task::block_in_place(|| set(&api, &login, &component, &vhost, &name, Some(body.value), false))?;
+    tokio::task::block_in_place(|| set(&api, &login, &component, &vhost, &name, Some(body.value)))?;
     Ok(answer::put(new))
 }
 
@@ -152,7 +171,7 @@ pub(super) async fn delete(
     Path((component, vhost, name)): Path<(String, String, String)>,
 ) -> Result<Response> {
     found(&api, &login, &component, &vhost, &name)?;
-    tokio::task::block_in_place(|| set(&api, &login, &component, &vhost, &name, None, false))?;
+    tokio::task::block_in_place(|| set(&api, &login, &component, &vhost, &name, None))?;
     Ok(answer::done())
 }
 

@@ -20,14 +20,14 @@ use super::access::Login;
 use super::body::{Unread, object};
 use super::error::{Refused, Result};
 use super::{Api, Shared, paths, tables};
+use crate::broker::limits::TTL_MS_MAX;
 use crate::broker::names::ExchangeName;
 use crate::broker::publish::{Fate, Incoming, Publisher};
-use crate::broker::queue_options::TTL_MS_MAX;
 use crate::broker::refusal::{Access, Refusal, Resource};
 use crate::broker::turn::Turn;
 use crate::wire::properties::{Field, PropertiesEdit};
 use crate::wire::table::TableRef;
-use crate::wire::table_edit::table_contents;
+use crate::wire::table::edit::table_contents;
 
 /// The properties that are texts, by their names in JSON.
 pub(super) const TEXTS: [(&str, Field); 10] = [
@@ -87,7 +87,8 @@ pub(super) async fn publish(
     // Said before anything is asked of the queues, so that it does not depend on the key.
     entered.rights.check(Access::Write, &Resource::Exchange(exchange.clone()))?;
     let (message, headers) = api.message(&login, &exchange, body.object().await?)?;
-    let room = poll_fn(|context| api.broker.poll_publish(context.waker()));
+    let waiting = api.broker.publisher_waits();
+    let room = poll_fn(|context| waiting.poll(context.waker()));
     if tokio::time::timeout(PATIENCE, room).await.is_err() {
         return Err(Refused::unavailable("publishing is blocked; see health/checks/alarms"));
     }
@@ -99,7 +100,9 @@ pub(super) async fn publish(
         let (fates, refusal) =
             publisher.publish(&api.broker, &entered.vhost, &mut entered.rights, &mut turn, incoming);
         let fate = fates.pop();
-        if turn.appended {
+        if turn.unstorable {
+            let _ = done.send(false);
+        } else if turn.appended {
             let waiter: Arc<dyn Waiter> = Arc::new(Done(Mutex::new(Some(done))));
             api.broker.store().notify(&waiter, 1);
         } else {
@@ -109,7 +112,7 @@ pub(super) async fn publish(
         (fate, refusal)
     };
     if let Some(refusal) = refusal {
-        return Err(refusal.into());
+        return Err(unpublished(refusal));
     }
     let routed = match fate {
         Some(Fate::Accepted) => true,
@@ -132,6 +135,15 @@ impl Shared {
     }
 }
 
+/// For `RabbitMQ` the exchange is no part of the path, but what a channel was closed for.
+fn unpublished(refusal: Refusal) -> Refused {
+    match refusal {
+        Refusal::NotFound { .. } => Refused::bad_request(format!("404 NOT_FOUND - {refusal}")),
+        Refusal::InternalExchange(..) => Refused::bad_request(format!("403 ACCESS_REFUSED - {refusal}")),
+        other => other.into(),
+    }
+}
+
 fn unable() -> Refused {
     Refused::bad_request("Unable to publish message. Check queue limits.")
 }
@@ -143,9 +155,7 @@ impl Shared {
         exchange: &ExchangeName,
         publication: Publication,
     ) -> Result<(Message, bool)> {
-        if publication.routing_key.len() > 255 {
-            return Err(Refused::bad_request("routing_key is longer than 255 bytes"));
-        }
+        let key = paths::short_text("routing_key", &publication.routing_key)?;
         let body = match publication.payload_encoding {
             Encoding::String => publication.payload.into_bytes(),
             Encoding::Base64 => STANDARD
@@ -159,7 +169,7 @@ impl Shared {
         }
         let (raw, meta) = properties(&publication.properties, login)?;
         let headers = publication.properties.contains_key("headers");
-        let (exchange, key) = (exchange.as_str(), &publication.routing_key);
+        let (exchange, key) = (exchange.short(), key.short());
         let message = if body.len() < APART_BYTES {
             Message::new(exchange, key, &raw, &body, meta)
         } else {
@@ -192,14 +202,15 @@ fn properties(given: &Map<String, Value>, login: &Login) -> Result<(Vec<u8>, Mes
     for (name, value) in given {
         match name.as_str() {
             "headers" => {
-                let Value::Object(object) = value else {
-                    return Err(Refused::bad_request("headers is not an object"));
-                };
-                headers = table_contents(&tables::table(object)?);
+                let given = object(value).map_err(|why| Refused::bad_request(format!("headers: {why}")))?;
+                headers = table_contents(&tables::table(&given)?);
                 TableRef::new(&headers).map_err(|error| unreadable(&error))?;
             }
             "delivery_mode" => {
                 let mode = octet(name, value)?;
+                if ![1, 2].contains(&mode) {
+                    return Err(Refused::bad_request(format!("delivery_mode is 1 or 2, not {mode}")));
+                }
                 meta.persistent = mode == 2;
                 edit.set_delivery_mode(mode);
             }
@@ -213,9 +224,8 @@ fn properties(given: &Map<String, Value>, login: &Login) -> Result<(Vec<u8>, Mes
             }
             _ => {
                 let field = TEXTS.iter().find(|(known, _)| known == name).map(|(_, field)| *field);
-                let Some(field) = field else {
-                    return Err(Refused::bad_request(format!("unknown property {name}")));
-                };
+                // As RabbitMQ: properties that it does not know are no properties.
+                let Some(field) = field else { continue };
                 let text = match value {
                     Value::String(text) => text.clone(),
                     Value::Number(number) => number.to_string(),

@@ -14,7 +14,8 @@ use super::rates::Snapshot;
 use super::tables::Table;
 use crate::broker::arguments::{get, text};
 use crate::broker::policies::Policy;
-use crate::broker::queue_handle::QueueHandle;
+use crate::broker::queue_handle::{Look, QueueHandle};
+use crate::wire::properties::Properties;
 
 /// How much of a queue is shown.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -63,7 +64,7 @@ impl Item for QueueRow<'_> {
             "message_bytes" => (counts.ready_bytes + counts.unacked_bytes).into(),
             "memory" => counts.resident_bytes.into(),
             "vhost" => self.queue.vhost.as_str().into(),
-            "state" => STATE.into(),
+            "state" => state(&self.queue).into(),
             _ => return None,
         })
     }
@@ -78,8 +79,10 @@ impl Item for QueueRow<'_> {
     }
 }
 
-/// What all queues are in.
-const STATE: &str = "running";
+/// `running`, or `unreadable` while the disk does not give what comes next.
+fn state(queue: &QueueHandle) -> &'static str {
+    if queue.read_problem().is_some() { "unreadable" } else { "running" }
+}
 
 /// `classic` or `quorum`, as it was declared.
 pub(super) fn kind(queue: &QueueHandle) -> &'static str {
@@ -91,6 +94,18 @@ pub(super) fn kind(queue: &QueueHandle) -> &'static str {
 
 fn name_of(policy: Option<&Policy>) -> Option<&str> {
     policy.map(|policy| policy.name.as_str())
+}
+
+impl QueueRow<'_> {
+    /// The timestamp that the oldest ready message bears, in seconds; none if it bears none or is on disk only.
+    fn head_timestamp(&self) -> Option<u64> {
+        if self.queue.counts().ready == 0 {
+            return None;
+        }
+        let (looks, _) = self.queue.look(self.rows.api.broker.now(), 0, 1).ok()?;
+        let Some(Look::Here(seen)) = looks.first() else { return None };
+        Properties::parse(seen.message.properties()).ok()?.timestamp()
+    }
 }
 
 impl Serialize for QueueRow<'_> {
@@ -107,7 +122,7 @@ impl Serialize for QueueRow<'_> {
         map.serialize_entry("exclusive", &spec.exclusive_owner.is_some())?;
         map.serialize_entry("arguments", &Table(&spec.arguments))?;
         map.serialize_entry("node", node)?;
-        map.serialize_entry("state", STATE)?;
+        map.serialize_entry("state", state(&self.queue))?;
         if kind(&self.queue) == "quorum" {
             map.serialize_entry("leader", node)?;
             map.serialize_entry("members", &[node])?;
@@ -140,6 +155,12 @@ impl Serialize for QueueRow<'_> {
         map.serialize_entry("message_bytes_unacknowledged", &counts.unacked_bytes)?;
         map.serialize_entry("message_bytes_persistent", &counts.persistent_bytes)?;
         map.serialize_entry("message_bytes_ram", &counts.resident_bytes)?;
+        let away = (counts.ready_bytes + counts.unacked_bytes).saturating_sub(counts.resident_bytes);
+        map.serialize_entry("message_bytes_paged_out", &away)?;
+        let keeps_up = u8::from(counts.consumers > 0 && counts.ready == 0);
+        map.serialize_entry("consumer_utilisation", &keeps_up)?;
+        map.serialize_entry("consumer_capacity", &keeps_up)?;
+        map.serialize_entry("head_message_timestamp", &self.head_timestamp())?;
         map.serialize_entry("memory", &counts.resident_bytes)?;
         if let Some(since) = rates.still {
             map.serialize_entry("idle_since", &date(since))?;

@@ -12,7 +12,7 @@ use super::consumers;
 use super::error::{Refused, Result};
 use super::queue_row::{Detail, QueueRow, Rows};
 use super::{Api, paths, tables};
-use crate::broker::queue_handle::QueueHandle;
+use crate::broker::queue_handle::{ConsumerListed, QueueHandle};
 use crate::broker::queues::QueueRequest;
 use crate::broker::turn::Turn;
 
@@ -63,13 +63,13 @@ pub(super) async fn get(
 
 fn add_consumers(api: &Api, queue: &QueueHandle, shown: &mut Map<String, Value>) {
     let listed = queue.consumers();
-    let tag_of = |wanted: fn(&crate::broker::listing::ConsumerListed) -> bool| {
+    let tag_of = |wanted: fn(&ConsumerListed) -> bool| {
         listed.iter().find(|listed| wanted(listed)).map(|listed| listed.consumer.tag.as_str().to_owned())
     };
     shown.insert("exclusive_consumer_tag".to_owned(), json!(tag_of(|listed| listed.consumer.exclusive)));
-    if queue.view().settings.single_active_consumer {
-        shown.insert("single_active_consumer_tag".to_owned(), json!(tag_of(|listed| listed.active)));
-    }
+    let only =
+        if queue.view().settings.single_active_consumer { tag_of(|listed| listed.active) } else { None };
+    shown.insert("single_active_consumer_tag".to_owned(), json!(only));
     let details: Vec<_> = listed.iter().map(|listed| consumers::shown(api, listed)).collect();
     shown.insert("consumer_details".to_owned(), json!(details));
     shown.insert("incoming".to_owned(), json!([]));

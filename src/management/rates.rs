@@ -17,12 +17,12 @@ use super::rated::{Numbers, Rated};
 use crate::broker::Broker;
 use crate::broker::channel_stats::ChannelStats;
 use crate::broker::exchange_stats::ExchangeStats;
-use crate::broker::listing::QueueView;
 use crate::broker::message_sizes::MessageSizes;
 use crate::broker::names::ConnectionId;
-use crate::broker::queue_handle::QueueStats;
+use crate::broker::queue_handle::{QueueStats, QueueView};
 use crate::broker::registry::{ChannelHandle, Churn};
 use crate::broker::vhost::VhostStats;
+use crate::net::tasks::Tasks;
 
 /// Names of the messages counters of queues, and of their details.
 pub(super) const MESSAGE_NAMES: [(&str, &str); 9] = [
@@ -58,7 +58,7 @@ pub(super) const CHURN_NAMES: [(&str, &str); 7] = [
     ("queue_deleted", "queue_deleted_details"),
 ];
 
-pub(super) const CHANNEL_NAMES: [(&str, &str); 10] = [
+pub(super) const CHANNEL_NAMES: [(&str, &str); 11] = [
     ("publish", "publish_details"),
     ("confirm", "confirm_details"),
     ("return_unroutable", "return_unroutable_details"),
@@ -66,6 +66,7 @@ pub(super) const CHANNEL_NAMES: [(&str, &str); 10] = [
     ("deliver_no_ack", "deliver_no_ack_details"),
     ("get", "get_details"),
     ("get_no_ack", "get_no_ack_details"),
+    ("get_empty", "get_empty_details"),
     ("deliver_get", "deliver_get_details"),
     ("redeliver", "redeliver_details"),
     ("ack", "ack_details"),
@@ -95,7 +96,7 @@ pub(super) fn lengths(view: &QueueView) -> Numbers<3> {
     [counts.ready + counts.unacked, counts.ready, counts.unacked]
 }
 
-fn channel(stats: &ChannelStats) -> Numbers<10> {
+fn channel(stats: &ChannelStats) -> Numbers<11> {
     let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
     let given = [&stats.delivered, &stats.delivered_no_ack, &stats.got, &stats.got_no_ack].map(read);
     let [delivered, delivered_no_ack, got, got_no_ack] = given;
@@ -107,6 +108,7 @@ fn channel(stats: &ChannelStats) -> Numbers<10> {
         delivered_no_ack,
         got,
         got_no_ack,
+        read(&stats.got_empty),
         given.iter().sum(),
         read(&stats.redelivered),
         read(&stats.acked),
@@ -168,7 +170,7 @@ impl QueueReading {
 /// What is known of one channel.
 #[derive(Clone, Copy, Debug)]
 struct ChannelReading {
-    messages: Reading<10>,
+    messages: Reading<11>,
     /// Since when nothing has moved.
     still: Millis,
 }
@@ -211,6 +213,7 @@ pub(super) struct Totals {
     pub(super) confirmed: u64,
     /// By reason, as [`VhostStats::dead_lettered`] has them.
     pub(super) dead_lettered: [u64; 4],
+    pub(super) copies_left_out: u64,
     pub(super) sizes: MessageSizes,
 }
 
@@ -240,6 +243,7 @@ impl Totals {
         self.published_confirm += read(&stats.published_confirm);
         self.returned += read(&stats.returned);
         self.dropped += read(&stats.dropped);
+        self.copies_left_out += read(&stats.copies_left_out);
     }
 
     fn add(&mut self, view: &QueueView) {
@@ -376,7 +380,7 @@ impl Snapshot {
     }
 
     /// What a channel did, and since when nothing has moved on it, if nothing does.
-    pub(super) fn channel(&self, handle: &ChannelHandle) -> (Rated<10>, Option<Millis>) {
+    pub(super) fn channel(&self, handle: &ChannelHandle) -> (Rated<11>, Option<Millis>) {
         let (now, reading) = (channel(&handle.stats), self.0.channels.get(&handle.id));
         let still = reading.filter(|reading| reading.still < self.0.at && reading.messages.last == now);
         (
@@ -508,10 +512,10 @@ fn follow<const N: usize>(before: Option<Reading<N>>, now: Numbers<N>, seconds: 
 }
 
 /// Starts the task that reads counters.
-pub(super) fn start(broker: Arc<Broker>) -> Arc<Rates> {
+pub(super) fn start(broker: Arc<Broker>, tasks: &Arc<Tasks>) -> Arc<Rates> {
     let rates = Arc::new(Rates::default());
     let reader = Arc::clone(&rates);
-    tokio::spawn(async move {
+    tasks.spawn("reading the counters", async move {
         loop {
             tokio::task::block_in_place(|| reader.read(&broker));
             // At whole steps, so that samples are as far apart as they say.

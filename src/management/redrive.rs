@@ -100,7 +100,7 @@ fn destination(entered: &Entered, wish: Wish) -> Result<Destination> {
             let name = paths::exchange(&exchange)?;
             entered.vhost.exchange(name.as_str()).ok_or_else(|| Refused::not_found("exchange_not_found"))?;
             write(&name)?;
-            let key = key.map(|key| paths::short("routing_key", &key)).transpose()?;
+            let key = key.map(|key| paths::short_text("routing_key", &key)).transpose()?;
             Destination::Exchange(name, key)
         }
         _ => return Err(Refused::bad_request("say queue, or exchange and maybe routing_key, or nothing")),
@@ -193,7 +193,7 @@ impl Run {
         json!({
             "moved": self.moved,
             "stayed": self.stayed,
-            "reason": self.why,
+            "reason": self.why.clone().or_else(|| self.source.read_problem()),
             "messages_ready": self.source.counts().ready,
             "done": self.done,
         })

@@ -16,7 +16,7 @@ use super::documented::{
 use super::error::Refused;
 use super::{
     Api, Shared, access, accounts, answers, attempts, bindings, connections, consumers, delayed, error,
-    events, exchanges, export, facts, get as got, health, import, limits, login, logs, node, not_here,
+    events, exchanges, export, facts, get as got, health, import, limits, login, logs, lost, node, not_here,
     overview, parameters, policies, publish, queues, redrive, server, topic_permissions, topology, vhosts,
 };
 
@@ -36,7 +36,7 @@ pub(super) fn all(api: &Api, ui: Router) -> Router {
     };
     api.streams.answer_with(routes.clone().with_state(Arc::clone(api)));
     let routes =
-        routes.route("/openapi.json", get(shown)).fallback(|| async { Refused::not_found("Not Found") });
+        routes.route("/openapi.json", get(shown)).fallback(|| async { Refused::not_found("path_not_found") });
     Router::new()
         .nest("/api", routes)
         .fallback_service(ui)
@@ -73,6 +73,7 @@ fn described(api: &Api) -> Routes {
         .merge(definitions())
         .merge(topologies())
         .merge(checks())
+        .merge(lost::routes())
         .merge(rules())
         .merge(policies())
         .merge(not_here())
@@ -432,6 +433,7 @@ fn checks() -> Routes {
         )
         .at(&path("alarms"), check("Whether an alarm is on", health::alarms))
         .at(&path("local-alarms"), check("The same", health::alarms))
+        .at(&path("lost"), check("Whether nothing has lost its definition", lost::check))
         .at(&path("virtual-hosts"), check("Whether there are virtual hosts", health::vhosts))
         .at(&path("port-listener/{port}"), check("Whether this port is listened on", health::port))
         .at(&path("protocol-listener/{protocol}"), check("Whether this protocol is spoken", health::protocol))
@@ -451,8 +453,11 @@ fn checks() -> Routes {
             &path("quorum-queues-without-elected-leaders/all-vhosts/pattern/{pattern}"),
             check("Always well", health::well_for_users),
         )
-        .at("/healthchecks/node", check("Always well", health::well_for_users))
-        .at("/healthchecks/node/{name}", check("Well if it is this node", health::node))
+        .at("/healthchecks/node", check("Whether messages are taken", health::this_node))
+        .at(
+            "/healthchecks/node/{name}",
+            check("Whether messages are taken, if it is this node", health::node),
+        )
         .at("/aliveness-test/{vhost}", check("Declares a queue, publishes, gets", health::aliveness))
 }
 

@@ -1,7 +1,8 @@
 //! HTTP connections: how many, how long they may take, and what every answer carries.
 
+use std::convert::Infallible;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +11,8 @@ use axum::body::{Body, HttpBody};
 use axum::extract::Request;
 use axum::http::HeaderValue;
 use axum::http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+    CACHE_CONTROL, CONNECTION, CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+    X_FRAME_OPTIONS,
 };
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -20,22 +22,25 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tower_service::Service;
 
 use super::error::Refused;
+use super::hosts::{self, Hosts};
 use super::paths;
 use super::patient::Patient;
+use super::visitors::{Answering, Visitor, Visitors};
+use super::weighed::{Received, Sent};
+use crate::broker::Broker;
 use crate::broker::attempts::Protocol;
+use crate::broker::held::Overdrawn;
 use crate::broker::login::Origin;
+use crate::net::descriptors;
 use crate::net::proxied::{self, Proxies};
+use crate::net::tasks::{Here, Tasks};
 use crate::net::tls::Tls;
 
-/// HTTP connections at one time, per listener. Those beyond wait to be accepted.
-const CONNECTIONS_MAX: usize = 512;
-
 /// Bytes that the head of a request may have.
-const HEAD_BYTES_MAX: usize = 64 * 1024;
+pub(super) const HEAD_BYTES_MAX: usize = 64 * 1024;
 
 /// How long to wait after a failed accept, which is mostly for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -54,22 +59,37 @@ pub(super) struct From {
     pub(super) address: SocketAddr,
     /// Over TLS.
     pub(super) encrypted: bool,
+    /// It is for a name that is not known to be ours.
+    pub(super) led_here: bool,
 }
 
 impl From {
-    /// For logins.
+    /// For logins. A page that led a browser of this machine here under another name is a stranger's.
     pub(super) fn origin(self) -> Origin {
-        Origin { address: self.address.ip(), protocol: Protocol::Http }
+        let elsewhere = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+        let here = self.address.ip().to_canonical().is_loopback();
+        let address = if self.led_here && here { elsewhere } else { self.address.ip() };
+        Origin { address, protocol: Protocol::Http }
     }
 }
+
+/// What a request carries that came over the socket for this machine's own commands.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct FromThisMachine;
 
 /// How clients are served.
 #[derive(Clone)]
 pub(super) struct Serving {
+    pub(super) broker: Arc<Broker>,
+    pub(super) tasks: Arc<Tasks>,
     /// Over TLS only, when there is one.
     pub(super) tls: Option<Arc<Tls>>,
     /// Who connects for others.
     pub(super) proxies: Proxies,
+    /// What we are called.
+    pub(super) hosts: Hosts,
+    /// What is answered when there is room for nothing else.
+    pub(super) always: fn(&str) -> bool,
     /// How long a client may take for a handshake or the head of a request, stay idle between two, and not read on
     /// an answer.
     pub(super) timeout: Duration,
@@ -77,16 +97,25 @@ pub(super) struct Serving {
 
 /// Serves until the process ends.
 pub(super) fn start(listener: TcpListener, router: Router, serving: Serving) {
-    tokio::spawn(accept(listener, router, Arc::new(serving)));
+    let tasks = Arc::clone(&serving.tasks);
+    tasks.spawn("accepting HTTP connections", accept(listener, router, Arc::new(serving)));
 }
 
 async fn accept(listener: TcpListener, router: Router, serving: Arc<Serving>) {
-    let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let visitors = Visitors::new(Arc::clone(serving.broker.held()));
     loop {
-        let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return };
         match listener.accept().await {
+            Ok((socket, address)) if descriptors::too_many(&socket) => {
+                tracing::warn!(peer = %address, "http: connection refused: too few file descriptors are left");
+            }
             Ok((socket, address)) => {
-                tokio::spawn(serve(socket, address, router.clone(), Arc::clone(&serving), permit));
+                let known = (!serving.proxies.trust(address)).then_some(address.ip());
+                // Whoever finds no room is hung up on: nothing can be said before the request.
+                let Some(visitor) = visitors.comes(known) else { continue };
+                let here = serving.tasks.here();
+                let (visitors, serving) = (Arc::clone(&visitors), Arc::clone(&serving));
+                let guest = Guest { visitor, visitors, serving, _here: here };
+                tokio::spawn(guest.serve(socket, address, router.clone()));
             }
             Err(error) => {
                 tracing::warn!("http: accepting a connection: {error}");
@@ -96,50 +125,121 @@ async fn accept(listener: TcpListener, router: Router, serving: Arc<Serving>) {
     }
 }
 
-async fn serve(
-    mut socket: TcpStream,
-    mut address: SocketAddr,
-    router: Router,
+/// A connection that is there until this is dropped.
+struct Guest {
+    visitor: Arc<Visitor>,
+    visitors: Arc<Visitors>,
     serving: Arc<Serving>,
-    _room: OwnedSemaphorePermit,
-) {
-    let timeout = serving.timeout;
-    if serving.proxies.trust(address) {
-        match tokio::time::timeout(timeout, proxied::header(&mut socket)).await {
-            Ok(Ok(Some((client, _)))) => address = client,
-            Ok(Ok(None)) => {}
-            Ok(Err(error)) => return tracing::warn!(peer = %address, "http: no PROXY header: {error}"),
-            Err(_) => return tracing::warn!(peer = %address, "http: PROXY header took too long"),
-        }
-    }
-    let Some(tls) = &serving.tls else {
-        return speak(socket, From { address, encrypted: false }, router, timeout).await;
-    };
-    match tokio::time::timeout(timeout, tls.accept_https(socket)).await {
-        Ok(Ok(stream)) => speak(stream, From { address, encrypted: true }, router, timeout).await,
-        Ok(Err(error)) => tracing::debug!(peer = %address, "http: no TLS: {error}"),
-        Err(_) => tracing::debug!(peer = %address, "http: TLS handshake took too long"),
+    _here: Here,
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        self.visitors.left(&self.visitor);
     }
 }
 
-async fn speak<S>(stream: S, from: From, router: Router, timeout: Duration)
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let service = service_fn(move |mut request: hyper::Request<Incoming>| {
-        request.extensions_mut().insert(from);
-        paths::without_last_slash(request.uri_mut());
-        router.clone().call(request)
-    });
-    let served = hyper::server::conn::http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(timeout)
-        .max_buf_size(HEAD_BYTES_MAX)
-        .serve_connection(TokioIo::new(Patient::new(stream, timeout)), service)
-        .await;
-    if let Err(error) = served {
-        tracing::debug!(peer = %from.address, "http: {error}");
+impl Guest {
+    async fn serve(self, socket: TcpStream, address: SocketAddr, router: Router) {
+        tokio::select! {
+            () = self.converse(socket, address, router) => {}
+            () = self.serving.tasks.stopping() => {}
+            () = self.visitor.ended() => tracing::debug!(peer = %address, "http: made room for others"),
+        }
     }
+
+    async fn converse(&self, mut socket: TcpStream, mut address: SocketAddr, router: Router) {
+        let timeout = self.serving.timeout;
+        if self.serving.proxies.trust(address) {
+            match tokio::time::timeout(timeout, proxied::header(&mut socket)).await {
+                Ok(Ok(Some((client, _)))) => address = client,
+                Ok(Ok(None)) => {}
+                Ok(Err(error)) => return tracing::warn!(peer = %address, "http: no PROXY header: {error}"),
+                Err(_) => return tracing::warn!(peer = %address, "http: PROXY header took too long"),
+            }
+            if !self.visitors.introduced(&self.visitor, address.ip()) {
+                return tracing::debug!(peer = %address, "http: too many connections");
+            }
+        }
+        let Some(tls) = &self.serving.tls else {
+            return self.speak(socket, address, router).await;
+        };
+        match tokio::time::timeout(timeout, tls.accept_https(socket)).await {
+            Ok(Ok(stream)) => self.speak(stream, address, router).await,
+            Ok(Err(error)) => tracing::debug!(peer = %address, "http: no TLS: {error}"),
+            Err(_) => tracing::debug!(peer = %address, "http: TLS handshake took too long"),
+        }
+    }
+
+    async fn speak<S>(&self, stream: S, address: SocketAddr, router: Router)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let (visitor, serving) = (Arc::clone(&self.visitor), Arc::clone(&self.serving));
+        let service = service_fn(move |request| {
+            let (visitor, serving, router) = (Arc::clone(&visitor), Arc::clone(&serving), router.clone());
+            async move { Ok::<_, Infallible>(answer(request, address, &visitor, &serving, router).await) }
+        });
+        let served = hyper::server::conn::http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(self.serving.timeout)
+            .max_buf_size(HEAD_BYTES_MAX)
+            .serve_connection(TokioIo::new(Patient::new(stream, self.serving.timeout)), service)
+            .await;
+        if let Err(error) = served {
+            tracing::debug!(peer = %address, "http: {error}");
+        }
+    }
+}
+
+/// Answers a request, unless what it is for, or what is held for it, is too much.
+async fn answer(
+    mut request: hyper::Request<Incoming>,
+    address: SocketAddr,
+    visitor: &Arc<Visitor>,
+    serving: &Serving,
+    mut router: Router,
+) -> hyper::Response<Sent> {
+    visitor.asks();
+    let answering = Answering(Arc::clone(visitor));
+    paths::without_last_slash(request.uri_mut());
+    let led_here = hosts::host_of(&request).is_some_and(|host| !serving.hosts.has(host));
+    if led_here && serving.hosts.is_strict() {
+        return told(Refused::misdirected(), answering);
+    }
+    if visitor.is_reserved() && !(serving.always)(request.uri().path()) {
+        let refused =
+            Refused::unavailable("too many connections; only checks of health and logins are answered");
+        return told(refused, answering);
+    }
+    let from = From { address, encrypted: serving.tls.is_some(), led_here };
+    request.extensions_mut().insert(from);
+    request.extensions_mut().insert(Arc::clone(visitor));
+    let (mut parts, body) = request.into_parts();
+    let (body, counted) = match Received::new(body, visitor) {
+        Ok(received) => received,
+        Err(overdrawn) => return told(Refused::unavailable(overdrawn.to_string()), answering),
+    };
+    parts.extensions.insert(counted.clone());
+    let Ok(response) = router.call(Request::from_parts(parts, Body::new(body))).await;
+    if counted.is_refused() {
+        let limit = serving.broker.held().limit();
+        return told(Refused::unavailable(Overdrawn { limit }.to_string()), answering);
+    }
+    drop(counted);
+    let (parts, body) = response.into_parts();
+    match Sent::new(body, answering) {
+        Ok(body) => hyper::Response::from_parts(parts, body),
+        Err((overdrawn, answering)) => told(Refused::unavailable(overdrawn.to_string()), answering),
+    }
+}
+
+/// A refusal after which the connection ends.
+fn told(refused: Refused, answering: Answering) -> hyper::Response<Sent> {
+    let mut response = refused.into_response();
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    protect(&mut response);
+    response.map(|body| Sent::small(body, answering))
 }
 
 /// Bytes of a body that is read before anybody asks for it.
@@ -162,6 +262,11 @@ pub(super) async fn read_ahead(request: Request, next: Next) -> Response {
 /// Headers that keep browsers from doing anything with an answer but show it to its own page.
 pub(super) async fn secure(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
+    protect(&mut response);
+    response
+}
+
+fn protect(response: &mut Response) {
     let headers = response.headers_mut();
     for (name, value) in [
         (X_CONTENT_TYPE_OPTIONS, "nosniff"),
@@ -174,5 +279,4 @@ pub(super) async fn secure(request: Request, next: Next) -> Response {
     headers
         .entry(CONTENT_SECURITY_POLICY)
         .or_insert(HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"));
-    response
 }

@@ -1,7 +1,8 @@
 //! Logins that outlast a request: the dashboard's page keeps a cookie that scripts cannot read, and no
 //! password.
 //!
-//! Invariants: an id is 256 random bits, and only its digest is kept; sessions end when idle, when old,
+//! Invariants: an id is 256 random bits, and only its digest is kept; a session counts only at the host that it was
+//! opened for; sessions end when idle, when old,
 //! when their token ends, and as soon as their user is changed or deleted; they are bounded in number;
 //! a restart ends all.
 
@@ -42,15 +43,19 @@ struct Session {
 #[derive(Default)]
 pub(super) struct Sessions(Mutex<FxHashMap<Id, Session>>);
 
-fn digest(secret: &str) -> Id {
-    Sha256::digest(secret).into()
+/// What a secret is known by at a host.
+fn digest(secret: &str, host: &str) -> Id {
+    let mut digest = Sha256::new_with_prefix(secret);
+    digest.update([0]);
+    digest.update(host.to_ascii_lowercase());
+    digest.finalize().into()
 }
 
 impl Sessions {
-    /// Opens a session. Returns its secret.
-    pub(super) fn open(&self, identity: Identity, users: &Users, now: Millis) -> String {
+    /// Opens a session at this host. Returns its secret.
+    pub(super) fn open(&self, identity: Identity, users: &Users, now: Millis, host: &str) -> String {
         let secret = URL_SAFE_NO_PAD.encode(rand::random::<Id>());
-        let record = users.user(identity.user.as_str()).filter(|_| !identity.has_token());
+        let record = users.user(identity.user.as_str()).filter(|_| identity.is_stored());
         let ends = Millis(now.0 + AGE_MS).min(identity.expires().unwrap_or(Millis(u64::MAX)));
         let mut sessions = self.0.lock();
         if sessions.len() >= SESSIONS_MAX {
@@ -60,13 +65,13 @@ impl Sessions {
                 sessions.remove(&id);
             }
         }
-        sessions.insert(digest(&secret), Session { identity, record, ends, used: now });
+        sessions.insert(digest(&secret, host), Session { identity, record, ends, used: now });
         secret
     }
 
-    /// Whose session it is, if it is one.
-    pub(super) fn find(&self, secret: &str, users: &Users, now: Millis) -> Option<Identity> {
-        let id = digest(secret);
+    /// Whose session it is, if it is one at this host.
+    pub(super) fn find(&self, secret: &str, users: &Users, now: Millis, host: &str) -> Option<Identity> {
+        let id = digest(secret, host);
         let mut sessions = self.0.lock();
         let session = sessions.get_mut(&id)?;
         if session.is_alive(now) && session.is_of(users) {
@@ -78,8 +83,8 @@ impl Sessions {
     }
 
     /// Ends a session.
-    pub(super) fn close(&self, secret: &str) {
-        self.0.lock().remove(&digest(secret));
+    pub(super) fn close(&self, secret: &str, host: &str) {
+        self.0.lock().remove(&digest(secret, host));
     }
 }
 
@@ -90,7 +95,7 @@ impl Session {
 
     /// Whether the user is still who logged in.
     fn is_of(&self, users: &Users) -> bool {
-        self.identity.has_token() || users.user(self.identity.user.as_str()) == self.record
+        !self.identity.is_stored() || users.user(self.identity.user.as_str()) == self.record
     }
 }
 
@@ -129,47 +134,49 @@ mod tests {
     #[test]
     fn a_session_is_found_by_its_secret_until_it_is_closed() {
         let (sessions, users) = (Sessions::default(), users());
-        let secret = sessions.open(ann(), &users, Millis(0));
+        let secret = sessions.open(ann(), &users, Millis(0), "h");
         assert_eq!(secret.len(), 43);
-        assert!(sessions.find(&secret, &users, Millis(1)).is_some());
-        assert!(sessions.find("guess", &users, Millis(1)).is_none());
-        sessions.close(&secret);
-        assert!(sessions.find(&secret, &users, Millis(1)).is_none());
+        assert!(sessions.find(&secret, &users, Millis(1), "h").is_some());
+        assert!(sessions.find("guess", &users, Millis(1), "h").is_none());
+        assert!(sessions.find(&secret, &users, Millis(1), "other").is_none(), "it is for one host");
+        assert!(sessions.find(&secret, &users, Millis(1), "H").is_some(), "in any case of letters");
+        sessions.close(&secret, "h");
+        assert!(sessions.find(&secret, &users, Millis(1), "h").is_none());
     }
 
     #[test]
     fn a_session_ends_when_idle_and_when_old() {
         let (sessions, users) = (Sessions::default(), users());
-        let idle = sessions.open(ann(), &users, Millis(0));
-        assert!(sessions.find(&idle, &users, Millis(IDLE_MS)).is_none());
-        let busy = sessions.open(ann(), &users, Millis(0));
+        let idle = sessions.open(ann(), &users, Millis(0), "h");
+        assert!(sessions.find(&idle, &users, Millis(IDLE_MS), "h").is_none());
+        let busy = sessions.open(ann(), &users, Millis(0), "h");
         let mut now = 0;
         while now + IDLE_MS / 2 < AGE_MS {
             now += IDLE_MS / 2;
-            assert!(sessions.find(&busy, &users, Millis(now)).is_some(), "{now}");
+            assert!(sessions.find(&busy, &users, Millis(now), "h").is_some(), "{now}");
         }
-        assert!(sessions.find(&busy, &users, Millis(AGE_MS)).is_none());
+        assert!(sessions.find(&busy, &users, Millis(AGE_MS), "h").is_none());
     }
 
     #[test]
     fn a_session_ends_with_any_change_of_its_user() {
         let (sessions, users) = (Sessions::default(), users());
-        let secret = sessions.open(ann(), &users, Millis(0));
+        let secret = sessions.open(ann(), &users, Millis(0), "h");
         users.put("ann", UserRecord { password_hash: "y".to_owned(), tags: vec!["management".to_owned()] });
-        assert!(sessions.find(&secret, &users, Millis(1)).is_none());
+        assert!(sessions.find(&secret, &users, Millis(1), "h").is_none());
     }
 
     #[test]
     fn sessions_are_bounded_and_the_idlest_goes() {
         let (sessions, users) = (Sessions::default(), users());
-        let first = sessions.open(ann(), &users, Millis(0));
-        let second = sessions.open(ann(), &users, Millis(1));
+        let first = sessions.open(ann(), &users, Millis(0), "h");
+        let second = sessions.open(ann(), &users, Millis(1), "h");
         for number in 2..=SESSIONS_MAX {
-            sessions.open(ann(), &users, Millis(number as u64));
+            sessions.open(ann(), &users, Millis(number as u64), "h");
         }
         assert_eq!(sessions.0.lock().len(), SESSIONS_MAX);
-        assert!(sessions.find(&first, &users, Millis(SESSIONS_MAX as u64)).is_none());
-        assert!(sessions.find(&second, &users, Millis(SESSIONS_MAX as u64)).is_some());
+        assert!(sessions.find(&first, &users, Millis(SESSIONS_MAX as u64), "h").is_none());
+        assert!(sessions.find(&second, &users, Millis(SESSIONS_MAX as u64), "h").is_some());
     }
 
     #[test]

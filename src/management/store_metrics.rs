@@ -3,7 +3,7 @@
 use leveret_queues::store::metrics::{Histogram, Metrics};
 
 use super::Shared;
-use super::metrics::Text;
+use super::exposition::Text;
 use super::rates::Totals;
 use crate::broker::alarms::Resource;
 
@@ -24,6 +24,13 @@ pub(super) fn write(api: &Shared, totals: &Totals, text: &mut Text) {
     ] {
         text.gauge(name, value);
     }
+    let held = api.broker.held();
+    text.gauge("leveret_held_bytes", held.bytes());
+    text.gauge("leveret_held_limit_bytes", held.limit());
+    let (ended, refused) = held.ended_and_refused();
+    text.kind("counter", "leveret_held_given_up_total");
+    text.value("leveret_held_given_up_total", "how=\"closed\"", ended);
+    text.value("leveret_held_given_up_total", "how=\"refused\"", refused);
     text.gauge("leveret_store_live_ratio", ratio(store.live_bytes.get(), store.log_bytes.get()));
     let (ahead, late) = api.broker.memory().reads();
     text.kind("counter", "leveret_read_ahead_total");
@@ -31,6 +38,10 @@ pub(super) fn write(api: &Shared, totals: &Totals, text: &mut Text) {
     text.value("leveret_read_ahead_total", "result=\"miss\"", late);
     let held_up = api.broker.publishers_must_wait();
     text.gauge("leveret_publishers_held_up", u8::from(held_up));
+    let orphans = api.broker.orphans();
+    text.gauge("leveret_lost_queues", orphans.len());
+    text.gauge("leveret_lost_messages", orphans.iter().map(|orphan| orphan.messages).sum::<u64>());
+    text.gauge("leveret_lost_definitions", api.broker.unreadable_definitions().len());
     text.kind("gauge", "leveret_alarm");
     for resource in [Resource::Memory, Resource::Disk] {
         let raised = api.broker.alarms.has(resource);
@@ -52,6 +63,7 @@ fn counters(store: &Metrics, text: &mut Text) {
         ("retired_segments", &store.retired_segments),
         ("read_messages", &store.paged_reads),
         ("read_bytes", &store.paged_read_bytes),
+        ("read_failures", &store.read_failures),
         ("damaged_messages", &store.damaged),
     ] {
         text.counter(&format!("leveret_store_{name}_total"), "", counter.get());

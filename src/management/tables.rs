@@ -5,9 +5,7 @@ use serde_json::{Map, Value as Json};
 
 use super::error::{Refused, Result};
 use crate::broker::arguments::{FieldTable, Value};
-
-/// How deep tables from requests may be nested: as deep as those from AMQP.
-const DEPTH_MAX: usize = 16;
+use crate::wire::table::DEPTH_MAX;
 
 /// A table, to be written as a JSON object.
 pub(super) struct Table<'a>(pub(super) &'a FieldTable);
@@ -29,6 +27,8 @@ impl Serialize for Field<'_> {
         match self.0 {
             Value::Void => serializer.serialize_unit(),
             Value::Boolean(value) => serializer.serialize_bool(*value),
+            Value::Float(value) if !value.is_finite() => serializer.serialize_str(no_number((*value).into())),
+            Value::Double(value) if !value.is_finite() => serializer.serialize_str(no_number(*value)),
             Value::Float(value) => serializer.serialize_f32(*value),
             Value::Double(value) => serializer.serialize_f64(*value),
             Value::Timestamp(value) => serializer.serialize_u64(*value),
@@ -54,9 +54,20 @@ impl Serialize for Field<'_> {
     }
 }
 
+/// What JSON has no number for is shown as text, as which it is taken when it comes back.
+fn no_number(value: f64) -> &'static str {
+    if value.is_nan() {
+        "NaN"
+    } else if value > 0.0 {
+        "Infinity"
+    } else {
+        "-Infinity"
+    }
+}
+
 /// A JSON object as a table.
 pub(super) fn table(object: &Map<String, Json>) -> Result<FieldTable> {
-    table_at(object, 0)
+    table_at(object, 1)
 }
 
 fn table_at(object: &Map<String, Json>, depth: usize) -> Result<FieldTable> {
@@ -111,12 +122,21 @@ mod tests {
     }
 
     #[test]
+    fn what_is_no_number_is_shown_as_text_which_is_taken_back() {
+        let mut table = FieldTable::default();
+        table.insert("a".into(), Value::Double(f64::NAN));
+        table.insert("b".into(), Value::Float(f32::INFINITY));
+        table.insert("c".into(), Value::FieldArray(vec![Value::Double(f64::NEG_INFINITY)].into()));
+        let shown = serde_json::to_value(Table(&table)).unwrap();
+        assert_eq!(shown, json!({"a": "NaN", "b": "Infinity", "c": ["-Infinity"]}));
+        assert_eq!(there_and_back(&shown), shown);
+    }
+
+    #[test]
     fn what_no_table_can_hold_is_refused() {
-        let mut deep = json!(1);
-        for _ in 0..40 {
-            deep = json!({ "a": deep });
-        }
-        assert!(table(deep.as_object().unwrap()).is_err());
+        let nested = |levels| (0..levels).fold(json!(1), |deep, _| json!({ "a": deep }));
+        assert!(table(nested(DEPTH_MAX).as_object().unwrap()).is_ok());
+        assert!(table(nested(DEPTH_MAX + 1).as_object().unwrap()).is_err());
         let long = json!({ "k".repeat(256): 1 });
         assert!(table(long.as_object().unwrap()).is_err());
     }

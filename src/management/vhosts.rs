@@ -11,14 +11,14 @@ use serde_json::{Value, json};
 use super::Api;
 use super::access::Login;
 use super::answer::{self, Query};
-use super::body::{Body, words};
+use super::body::{Body, maybe_flag, words};
 use super::error::{Refused, Result};
 use super::rated::Rated;
-use super::rates::{BYTE_NAMES, LENGTH_NAMES, Snapshot};
+use super::rates::{BYTE_NAMES, LENGTH_NAMES, MESSAGE_NAMES, Snapshot};
 use crate::broker::names::VhostName;
 use crate::broker::refusal::Refusal;
 use crate::broker::vhost::Vhost;
-use crate::broker::vhosts::VhostRecord;
+use crate::broker::vhost::VhostRecord;
 
 /// What answers about vhosts share.
 struct Readings<'a> {
@@ -46,9 +46,11 @@ impl<'a> Readings<'a> {
 
 fn shown(readings: &Readings<'_>, vhost: &Vhost) -> Value {
     let record = vhost.record.read().clone();
-    let mut lengths = Rated::none(&LENGTH_NAMES);
+    let (mut lengths, mut messages) = (Rated::none(&LENGTH_NAMES), Rated::none(&MESSAGE_NAMES));
     for queue in vhost.queues() {
-        lengths.add(&readings.snapshot.queue(queue.id, &queue.view()).lengths);
+        let rates = readings.snapshot.queue(queue.id, &queue.view());
+        lengths.add(&rates.lengths);
+        messages.add(&rates.messages);
     }
     let bytes = readings.bytes.get(&vhost.name).copied().unwrap_or(Rated::none(&BYTE_NAMES));
     let mut shown = json!({
@@ -62,7 +64,8 @@ fn shown(readings: &Readings<'_>, vhost: &Vhost) -> Value {
             "default_queue_type": record.default_queue_type,
         },
         "protected_from_deletion": record.protected,
-        "tracing": false,
+        "tracing": record.tracing,
+        "message_stats": messages,
         "cluster_state": { (&*readings.api.facts.node): "running" },
     });
     lengths.write_into(&mut shown);
@@ -95,6 +98,8 @@ pub(super) struct Metadata {
     tags: Option<Vec<String>>,
     default_queue_type: Option<String>,
     protected_from_deletion: Option<bool>,
+    #[serde(default, deserialize_with = "maybe_flag")]
+    tracing: Option<bool>,
 }
 
 /// A vhost's default type of queues, if one is said that is one.
@@ -115,6 +120,7 @@ impl Metadata {
         record.tags = self.tags.unwrap_or(record.tags);
         record.default_queue_type = queue_type(self.default_queue_type)?.or(record.default_queue_type);
         record.protected = self.protected_from_deletion.unwrap_or(record.protected);
+        record.tracing = self.tracing.unwrap_or(record.tracing);
         Ok(record)
     }
 }
@@ -131,7 +137,7 @@ pub(super) async fn put(
     let record = body.applied_to(record)?;
     let new = tokio::task::block_in_place(|| {
         let new = api.broker.put_vhost(&name, record)?;
-        if new && !login.identity.has_token() {
+        if new && login.identity.is_stored() {
             let all = crate::broker::users::PermissionRecord::all();
             api.broker.set_permission(login.user.as_str(), &name, all)?;
         }

@@ -1,33 +1,40 @@
 //! The reading half of a connection, and its timers: handshake, heartbeats, closing.
 
+mod pause;
+
 use std::future::poll_fn;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use leveret_queues::Millis;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::clock::now;
 use super::control::{Control, Order};
+use super::farewell::{Farewell, First};
+use super::handshakes::Handshake;
 use super::reader::poll_receive;
+use super::tasks::{contained, contained_now};
+use super::watch::Watched;
 use super::writer;
 use crate::broker::Broker;
+use crate::broker::waiting::PublishWait;
 use crate::session::error::{AmqpError, MethodId, ReplyCode};
 use crate::session::outbox::Outbox;
 use crate::session::tell::tell;
 use crate::session::{Connection, Outcome};
 use crate::wire::hot_out::HEARTBEAT;
 
-/// How long a client may take to answer our `connection.close`, and to read what was written before.
-const CLOSING: Duration = Duration::from_secs(3);
+/// How long a client may take to answer our `connection.close`: it may be busy with what came before (as `RabbitMQ`). Who
+/// has not logged in has no more than the handshake's time.
+const CLOSING: Duration = Duration::from_secs(30);
 
-/// Unread bytes taken from a socket before it is closed, so that the client gets our last words
-/// instead of a reset.
-const LINGER_BYTES: usize = 1024 * 1024;
+/// How long a client may take to read our last words.
+const LAST_WORDS: Duration = Duration::from_secs(3);
 
 /// Tokens that last longer last as long as this: instants have an end.
 const EXPIRES_MAX: Duration = Duration::from_hours(24 * 365 * 100);
@@ -40,12 +47,14 @@ struct Reading<R> {
     socket: R,
     connection: Box<Connection>,
     outbox: Arc<Outbox>,
-    broker: Arc<Broker>,
+    publishing: Arc<PublishWait>,
     control: Arc<Control>,
     /// Bytes of a frame that has not come in whole.
     left: Vec<u8>,
     /// Bytes read since others were last let run.
     turn_bytes: usize,
+    /// Until it is open.
+    handshake: Option<Handshake>,
     timer: Timer,
 }
 
@@ -54,6 +63,8 @@ struct Timer {
     at: Instant,
     stage: Stage,
     last_heard: Instant,
+    /// Until when we wait for the answer to our `connection.close`.
+    closing: Option<Instant>,
     /// Bytes that had been written when the timer was set.
     written: u64,
     /// When the client's token ends: as it says, and by our clock.
@@ -63,12 +74,15 @@ struct Timer {
 impl Timer {
     /// When something is to be done.
     fn next(&self) -> Instant {
-        let expires = self.expires.filter(|_| self.stage != Stage::Closing);
-        expires.map_or(self.at, |(_, expires)| expires.min(self.at))
+        let also = match self.closing {
+            Some(closing) => Some(closing),
+            None => self.expires.map(|(_, expires)| expires),
+        };
+        also.map_or(self.at, |also| also.min(self.at))
     }
 
     fn has_expired(&self, now: Instant) -> bool {
-        self.stage != Stage::Closing && self.expires.is_some_and(|(_, expires)| expires <= now)
+        self.closing.is_none() && self.expires.is_some_and(|(_, expires)| expires <= now)
     }
 }
 
@@ -77,7 +91,6 @@ enum Stage {
     Handshake,
     Heartbeat(Duration),
     Idle,
-    Closing,
 }
 
 /// Why the reading ended.
@@ -92,7 +105,15 @@ enum End {
 /// wait must not do it in threads, which are for those that are logged in.
 static PASSWORDS: Semaphore = Semaphore::const_new(1);
 
-/// Serves one connection until it ends. `deadline`: of the handshake.
+/// What is known of a handshake.
+pub(super) struct Opening {
+    /// Counts it.
+    pub(super) handshake: Handshake,
+    /// When it has to be over.
+    pub(super) deadline: Instant,
+}
+
+/// Serves one connection until its conversation is over. Returns the socket if that ended in order.
 pub(super) async fn serve<R, W>(
     read: R,
     write: W,
@@ -100,28 +121,51 @@ pub(super) async fn serve<R, W>(
     outbox: Arc<Outbox>,
     broker: Arc<Broker>,
     control: Arc<Control>,
-    deadline: Instant,
-) where
-    R: AsyncRead + Unpin + Send + 'static,
+    opening: Opening,
+) -> Option<Farewell<R, W>>
+where
+    R: AsyncRead + Watched + Unpin + Send + 'static,
     W: AsyncWrite + Unpin + Send + 'static,
 {
-    let writing = writer::run(write, Arc::clone(&outbox), Arc::clone(&broker), Arc::clone(&control));
-    let writer = tokio::spawn(writing);
+    let publishing = Arc::new(broker.publisher_waits());
+    let writing = writer::run(write, Arc::clone(&outbox), broker, Arc::clone(&control));
+    let (unwritten, reader) = (Arc::clone(&outbox), Arc::clone(&control));
+    let writer = tokio::spawn(async move {
+        let written = contained("writing to a connection", writing).await;
+        if written.is_none() {
+            unwritten.close();
+            reader.close(Order::AtOnce);
+        }
+        written.flatten()
+    });
     let timer = Timer {
-        at: deadline,
+        at: opening.deadline,
         stage: Stage::Handshake,
         last_heard: Instant::now(),
+        closing: None,
         written: 0,
         expires: None,
     };
-    let mut reading =
-        Reading { socket: read, connection, outbox, broker, control, left: Vec::new(), turn_bytes: 0, timer };
-    let end = reading.run().await;
-    tokio::task::block_in_place(|| reading.connection.lost());
-    reading.finish(end, writer).await;
+    let mut reading = Reading {
+        socket: read,
+        connection,
+        outbox,
+        publishing,
+        control,
+        left: Vec::new(),
+        turn_bytes: 0,
+        handshake: Some(opening.handshake),
+        timer,
+    };
+    let end = contained("a connection", reading.run()).await.unwrap_or(End::Lost);
+    reading.handshake = None;
+    tokio::task::block_in_place(|| {
+        contained_now("giving back what a connection had", || reading.connection.lost(now()));
+    });
+    reading.finish(end, writer).await
 }
 
-impl<R: AsyncRead + Unpin> Reading<R> {
+impl<R: AsyncRead + Watched + Unpin> Reading<R> {
     async fn run(&mut self) -> End {
         let mut outcome = Outcome::More;
         loop {
@@ -136,36 +180,20 @@ impl<R: AsyncRead + Unpin> Reading<R> {
                     Err(end) => return end,
                 },
                 Outcome::Head(queue) => {
-                    let ready = poll_fn(|context| queue.poll_head(context.waker()));
-                    match Self::pause(&mut self.timer, &self.outbox, &self.connection, &self.control, ready)
-                        .await
-                    {
-                        None => self.again(false),
-                        Some(order) => match self.obey(order) {
-                            Ok(outcome) => outcome,
-                            Err(end) => return end,
-                        },
+                    let ready = poll_fn(move |context| queue.poll_head(context.waker()));
+                    match self.resume_after(ready).await {
+                        Ok(outcome) => outcome,
+                        Err(end) => return end,
                     }
                 }
-                Outcome::Throttled => {
-                    let (broker, outbox) = (&self.broker, &self.outbox);
-                    let ready = poll_fn(|context| {
-                        std::task::ready!(broker.poll_publish(context.waker()));
-                        outbox.poll_room(context.waker())
-                    });
-                    match Self::pause(&mut self.timer, &self.outbox, &self.connection, &self.control, ready)
-                        .await
-                    {
-                        None => {
-                            self.timer.last_heard = Instant::now();
-                            self.again(false)
-                        }
-                        Some(order) => match self.obey(order) {
-                            Ok(outcome) => outcome,
-                            Err(end) => return end,
-                        },
-                    }
-                }
+                Outcome::Throttled => match self.throttled().await {
+                    Ok(outcome) => outcome,
+                    Err(end) => return end,
+                },
+                Outcome::Waiting => match self.waiting().await {
+                    Ok(outcome) => outcome,
+                    Err(end) => return end,
+                },
                 Outcome::Over => return End::Over,
             };
         }
@@ -180,7 +208,8 @@ impl<R: AsyncRead + Unpin> Reading<R> {
 
     /// Has a password checked when it is its turn, which is to come before the handshake has to be over.
     async fn in_turn(&mut self) -> Result<Outcome, End> {
-        tokio::select! {
+        self.waits(true);
+        let outcome = tokio::select! {
             biased;
             order = self.control.ordered() => self.obey(order),
             _turn = PASSWORDS.acquire() => Ok(tokio::task::block_in_place(|| self.again(true))),
@@ -189,13 +218,26 @@ impl<R: AsyncRead + Unpin> Reading<R> {
                 self.timer.last_heard = Instant::now();
                 self.timer_fired().map(|()| Outcome::Password)
             }
+        };
+        self.waits(false);
+        outcome
+    }
+
+    fn waits(&self, waits: bool) {
+        if let Some(handshake) = &self.handshake {
+            handshake.waits(waits);
         }
     }
 
     async fn next_bytes(&mut self) -> Result<Outcome, End> {
         loop {
             self.set_timer();
-            let Self { socket, connection, left, control, timer, .. } = self;
+            let held_up = self.connection.is_held_up();
+            let Self { socket, connection, left, control, timer, publishing, outbox, .. } = self;
+            let may_publish = poll_fn(|context| {
+                std::task::ready!(publishing.poll(context.waker()));
+                outbox.poll_room(context.waker())
+            });
             let received = poll_fn(|context| poll_receive(context, socket, connection, left));
             tokio::select! {
                 biased;
@@ -215,39 +257,8 @@ impl<R: AsyncRead + Unpin> Reading<R> {
                         Err(error) => Err(self.disconnected(Some(&error))),
                     };
                 }
+                () = may_publish, if held_up => return Ok(self.again(false)),
                 () = tokio::time::sleep_until(timer.next()) => self.timer_fired()?,
-            }
-        }
-    }
-
-    /// Waits for `ready` while heartbeats go on and the client is not expected to be heard.
-    async fn pause(
-        timer: &mut Timer,
-        outbox: &Outbox,
-        connection: &Connection,
-        control: &Control,
-        ready: impl Future<Output = ()>,
-    ) -> Option<Order> {
-        tokio::pin!(ready);
-        let heartbeat = heartbeat_of(connection);
-        loop {
-            let now = Instant::now();
-            if timer.has_expired(now) {
-                timer.expires = None;
-                return Some(expired());
-            }
-            let at = now + heartbeat.unwrap_or(Duration::from_hours(1)) / 2;
-            let at = timer.expires.map_or(at, |(_, expires)| expires.min(at));
-            tokio::select! {
-                biased;
-                order = control.ordered() => return Some(order),
-                () = &mut ready => return None,
-                () = tokio::time::sleep_until(at) => {
-                    if heartbeat.is_some() {
-                        wake(outbox.put_bytes(&HEARTBEAT));
-                    }
-                    timer.last_heard = Instant::now();
-                }
             }
         }
     }
@@ -258,23 +269,26 @@ impl<R: AsyncRead + Unpin> Reading<R> {
             let left = |at: Millis| Duration::from_millis(at.0.saturating_sub(now().0)).min(EXPIRES_MAX);
             self.timer.expires = expires.map(|at| (at, Instant::now() + left(at)));
         }
-        let stage = if self.connection.is_closing() {
-            Stage::Closing
-        } else if !self.connection.is_open() {
-            Stage::Handshake
-        } else {
+        if self.connection.is_closing() && self.timer.closing.is_none() {
+            let wait = Instant::now() + CLOSING;
+            let in_handshake = self.timer.stage == Stage::Handshake;
+            self.timer.closing = Some(if in_handshake { wait.min(self.timer.at) } else { wait });
+        }
+        let stage = if self.connection.is_open() {
             heartbeat_of(&self.connection).map_or(Stage::Idle, Stage::Heartbeat)
+        } else {
+            Stage::Handshake
         };
         if stage == self.timer.stage {
             return;
         }
         let now = Instant::now();
         self.timer.stage = stage;
+        self.handshake = None;
         self.timer.at = match stage {
             Stage::Handshake => return,
             Stage::Heartbeat(interval) => now + interval / 2,
             Stage::Idle => now + Duration::from_hours(24),
-            Stage::Closing => now + CLOSING,
         };
     }
 
@@ -283,12 +297,14 @@ impl<R: AsyncRead + Unpin> Reading<R> {
         if self.timer.has_expired(now) {
             return self.obey(expired()).map(|_| ());
         }
+        if self.timer.closing.is_some_and(|closing| closing <= now) {
+            return Err(End::Over);
+        }
         match self.timer.stage {
             Stage::Handshake => {
                 tell!(warn, self.connection, "closing: handshake took too long");
                 Err(End::Lost)
             }
-            Stage::Closing => Err(End::Lost),
             Stage::Idle => {
                 self.timer.at = now + Duration::from_hours(24);
                 Ok(())
@@ -319,12 +335,18 @@ impl<R: AsyncRead + Unpin> Reading<R> {
             Order::AtOnce => Err(End::Lost),
             Order::Politely(_) if !self.connection.is_open() => Err(End::Lost),
             Order::Politely(error) => {
-                tokio::task::block_in_place(|| self.connection.shut(&error));
+                tokio::task::block_in_place(|| self.connection.shut(now(), &error));
                 Ok(Outcome::More)
             }
             Order::Channel { number, incarnation, error } => {
-                tokio::task::block_in_place(|| self.connection.shut_channel(number, incarnation, &error));
+                tokio::task::block_in_place(|| {
+                    self.connection.shut_channel(now(), number, incarnation, &error);
+                });
                 // What was waited for may concern other channels.
+                Ok(self.again(false))
+            }
+            Order::GiveWay => {
+                tokio::task::block_in_place(|| self.connection.give_way());
                 Ok(self.again(false))
             }
             Order::Retime => {
@@ -343,30 +365,18 @@ impl<R: AsyncRead + Unpin> Reading<R> {
     }
 
     /// Lets the writer write what there is, for a while.
-    async fn finish(mut self, end: End, mut writer: JoinHandle<()>) {
+    async fn finish<W>(self, end: End, mut writer: JoinHandle<Option<W>>) -> Option<Farewell<R, W>> {
         match end {
             End::Over => wake(self.outbox.finish()),
             End::Lost => wake(self.outbox.close()),
         }
-        let finished = tokio::time::timeout(CLOSING, &mut writer).await;
-        if finished.is_err() {
+        let Ok(written) = tokio::time::timeout(LAST_WORDS, &mut writer).await else {
             writer.abort();
-            return;
-        }
-        if matches!(end, End::Over) {
-            let _ = tokio::time::timeout(CLOSING, self.linger()).await;
-        }
-    }
-
-    async fn linger(&mut self) {
-        let mut scrap = vec![0; 16 * 1024];
-        let mut taken = 0;
-        while taken < LINGER_BYTES {
-            match self.socket.read(&mut scrap).await {
-                Ok(count) if count > 0 => taken += count,
-                _ => return,
-            }
-        }
+            return None;
+        };
+        let write = written.ok().flatten().filter(|_| matches!(end, End::Over))?;
+        let first = if self.connection.client_closes() { First::Client } else { First::Broker };
+        Some(Farewell { read: self.socket, write, first })
     }
 }
 
@@ -389,7 +399,6 @@ fn wake(writer: Option<std::task::Waker>) {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashMap;
     use std::net::SocketAddr;
     use std::pin::Pin;
     use std::sync::atomic::{AtomicUsize, Ordering};
@@ -404,6 +413,7 @@ mod tests {
     use crate::broker::limits::Limits;
     use crate::broker::names::ConnectionId;
     use crate::broker::security::Security;
+    use crate::net::handshakes::Handshakes;
     use crate::session::connection::Peer;
     use crate::wire::control::write_method;
     use crate::wire::hot_out::put_body;
@@ -455,6 +465,12 @@ mod tests {
                 room.put_slice(&publishes);
             }
             Poll::Ready(Ok(()))
+        }
+    }
+
+    impl Watched for Flood {
+        fn socket(&self) -> Option<&tokio::net::TcpStream> {
+            None
         }
     }
 
@@ -512,7 +528,7 @@ mod tests {
 
     #[test]
     fn a_writer_has_its_turn_while_there_is_always_more_to_read() {
-        let found = Found { definitions: Vec::new(), queues: HashMap::new() };
+        let found = Found::default();
         let (store, definitions) = (Arc::new(MemStore::new()), Box::new(Nowhere));
         let broker =
             Broker::start(Limits::default(), Security::default(), store, definitions, found, now).unwrap();
@@ -534,7 +550,11 @@ mod tests {
         let (read, write) = (socket.clone(), socket);
         runtime.block_on(async {
             let deadline = Instant::now() + Duration::from_mins(1);
-            let serving = serve(read, write, Box::new(session), outbox, broker, Control::new(), deadline);
+            let control = Control::new();
+            let handshake =
+                Arc::new(Handshakes::default()).begin(Instant::now(), None, &control).expect("room");
+            let opening = Opening { handshake, deadline };
+            let serving = serve(read, write, Box::new(session), outbox, broker, control, opening);
             tokio::spawn(serving).await.unwrap();
         });
         let before = before.load(Ordering::Relaxed);

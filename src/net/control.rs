@@ -15,6 +15,7 @@ use crate::session::overdue::Ender;
 pub(super) struct Control {
     close: Mutex<Option<Order>>,
     retime: AtomicBool,
+    give_way: AtomicBool,
     changed: Notify,
 }
 
@@ -27,6 +28,8 @@ pub(super) enum Order {
     Channel { number: u16, incarnation: u64, error: AmqpError },
     /// The socket is of no use any more.
     AtOnce,
+    /// It holds more than others can bear.
+    GiveWay,
     /// Its channels are to keep to the consumer timeouts of now.
     Retime,
 }
@@ -34,6 +37,11 @@ pub(super) enum Order {
 impl Ender for Control {
     fn end_channel(&self, channel: u16, incarnation: u64, error: AmqpError) {
         self.close(Order::Channel { number: channel, incarnation, error });
+    }
+
+    fn give_way(&self) {
+        self.give_way.store(true, Ordering::Release);
+        self.changed.notify_one();
     }
 }
 
@@ -58,6 +66,9 @@ impl Control {
             if let Some(close) = self.close.lock().take() {
                 return close;
             }
+            if self.give_way.swap(false, Ordering::AcqRel) {
+                return Order::GiveWay;
+            }
             if self.retime.swap(false, Ordering::AcqRel) {
                 return Order::Retime;
             }
@@ -70,6 +81,10 @@ impl Remote for Control {
     fn close(&self, text: &str) {
         let error = AmqpError::new(ReplyCode::ConnectionForced, MethodId::default(), text);
         Self::close(self, Order::Politely(error));
+    }
+
+    fn give_way(&self) {
+        Ender::give_way(self);
     }
 
     fn retime(&self) {

@@ -4,8 +4,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use leveret_queues::store::folder::keep_reserve;
+
+use super::tasks::Tasks;
 use crate::broker::Broker;
-use crate::broker::alarms::Seen;
+use crate::broker::alarms::{Resource, Seen};
+use crate::platform;
 
 /// How often it looks. The log may grow by some hundred megabytes meanwhile, and makes its files ahead.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -13,22 +17,41 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// The same while the disk's free space or the messages' memory is near its limit.
 const CLOSE_INTERVAL: Duration = Duration::from_millis(100);
 
+/// While the process takes much of what it may, memory that is free is returned to the system at each so many looks.
+const GIVE_BACK_EVERY: u64 = 5;
+
 /// Looks for as long as the broker lives. The first look is made before anyone is listened to.
-pub(super) fn start(broker: Arc<Broker>, folder: &Path) {
+pub(super) fn start(broker: Arc<Broker>, folder: &Path, tasks: &Arc<Tasks>) {
     let folder = folder.to_owned();
-    broker.alarms.observe(look(&folder));
-    tokio::spawn(run(broker, folder));
+    let seen = look(&folder);
+    keep_reserve(&folder, seen.disk_free.unwrap_or_default());
+    broker.alarms.observe(seen);
+    tasks.spawn("the watch over disk and memory", run(broker, folder));
 }
 
 async fn run(broker: Arc<Broker>, folder: PathBuf) {
+    let (mut looks, mut much) = (0_u64, false);
     loop {
-        let close = broker.alarms.is_disk_close() || broker.alarms.is_raised() || broker.memory().is_close();
+        let close =
+            much || broker.alarms.is_disk_close() || broker.alarms.is_raised() || broker.memory().is_close();
         tokio::time::sleep(if close { CLOSE_INTERVAL } else { INTERVAL }).await;
-        let seen = tokio::task::block_in_place(|| look(&folder));
+        let seen = tokio::task::block_in_place(|| {
+            let seen = look(&folder);
+            keep_reserve(&folder, seen.disk_free.unwrap_or_default());
+            looks += 1;
+            much =
+                seen.resident.is_some_and(|resident| resident > broker.alarms.limits().resident_max / 4 * 3);
+            if much && looks.is_multiple_of(GIVE_BACK_EVERY) {
+                platform::give_back();
+            }
+            seen
+        });
         if let Some(resident) = seen.resident {
             broker.memory().observe(resident);
         }
-        if broker.alarms.observe(seen) {
+        let relieved = broker.alarms.observe(seen);
+        broker.store().save_space(broker.alarms.has(Resource::Disk));
+        if relieved {
             broker.relieve();
         }
     }
@@ -36,10 +59,5 @@ async fn run(broker: Arc<Broker>, folder: PathBuf) {
 
 fn look(folder: &Path) -> Seen {
     let disk = rustix::fs::statvfs(folder).ok();
-    let pages = std::fs::read_to_string("/proc/self/statm").ok();
-    let pages = pages.and_then(|text| text.split(' ').nth(1)?.parse::<u64>().ok());
-    Seen {
-        disk_free: disk.map(|disk| disk.f_bavail * disk.f_frsize),
-        resident: pages.map(|pages| pages * rustix::param::page_size() as u64),
-    }
+    Seen { disk_free: disk.map(|disk| disk.f_bavail * disk.f_frsize), resident: platform::resident() }
 }

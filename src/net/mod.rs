@@ -4,13 +4,19 @@
 mod clock;
 mod connection;
 mod control;
+pub mod descriptors;
+mod farewell;
+mod handshakes;
 pub mod jwks;
 mod machine;
+mod outboxes;
 pub mod proxied;
 mod reader;
 pub mod server;
+pub mod tasks;
 mod timer;
 pub mod tls;
+mod watch;
 mod writer;
 
 pub use clock::now;

@@ -43,6 +43,7 @@ pub(super) fn poll_receive<R: AsyncRead + Unpin>(
         let (used, outcome) = connection.receive(now(), bytes, false);
         left.clear();
         left.extend_from_slice(&bytes[used..]);
+        connection.keeps(left.len());
         if left.capacity() > LEFT_KEPT_BYTES && left.len() < LEFT_KEPT_BYTES {
             left.shrink_to(LEFT_KEPT_BYTES);
         }

@@ -10,16 +10,22 @@ use std::time::Duration;
 use dashmap::DashMap;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::watch as told;
 use tokio::time::Instant;
 use tokio_rustls::server::TlsStream;
 
 use super::connection;
 use super::control::{Control, Order};
+use super::descriptors;
+use super::farewell::{Farewell, First};
+use super::handshakes::{Handshake, Handshakes};
 use super::machine;
+use super::outboxes;
 use super::proxied::{self, Proxies};
+use super::tasks::{self, Here, Tasks};
 use super::timer;
 use super::tls::Tls;
+use super::watch::{self, SharedSocket, Watched};
 use crate::broker::Broker;
 use crate::broker::names::ConnectionId;
 use crate::session::error::{AmqpError, MethodId, ReplyCode};
@@ -31,9 +37,6 @@ const SHUTDOWN: Duration = Duration::from_secs(5);
 
 /// How long to wait after a failed accept, which is mostly for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
-/// Connections in their handshake beyond the limit on open ones.
-const HANDSHAKES_MAX: usize = 1000;
 
 /// Why the server cannot listen.
 #[derive(Debug, thiserror::Error)]
@@ -48,29 +51,39 @@ pub struct ServerError {
 /// The AMQP side of a running broker.
 pub struct Server {
     shared: Arc<Shared>,
-    stop: watch::Sender<bool>,
+    stop: told::Sender<bool>,
     /// Clients are let in.
-    opened: watch::Sender<bool>,
+    opened: told::Sender<bool>,
 }
 
 struct Shared {
     broker: Arc<Broker>,
     next_id: AtomicU64,
     connections: DashMap<ConnectionId, Arc<Control>>,
+    handshakes: Arc<Handshakes>,
     /// Proxies that say for whom they connect.
     proxies: Proxies,
+    tasks: Arc<Tasks>,
 }
 
 impl Server {
     /// Starts what runs beside connections; the space for `data_dir` is watched. Whoever connects from one of the networks of `proxies` has to
     /// say for whom, in a PROXY header; nobody else may.
-    pub fn start(broker: Arc<Broker>, data_dir: &Path, proxies: Proxies) -> Self {
-        machine::start(Arc::clone(&broker), data_dir);
-        tokio::spawn(timer::run(Arc::clone(&broker)));
-        tokio::spawn(timer::relieve_memory(Arc::clone(&broker)));
-        tokio::spawn(timer::rest_queues(Arc::clone(&broker)));
-        let shared = Shared { broker, next_id: AtomicU64::new(1), connections: DashMap::new(), proxies };
-        Self { shared: Arc::new(shared), stop: watch::Sender::new(false), opened: watch::Sender::new(false) }
+    pub fn start(broker: Arc<Broker>, data_dir: &Path, proxies: Proxies, tasks: &Arc<Tasks>) -> Self {
+        machine::start(Arc::clone(&broker), data_dir, tasks);
+        tasks.spawn("the queues' timer", timer::run(Arc::clone(&broker)));
+        tasks.spawn("the memory's timer", timer::relieve_memory(Arc::clone(&broker)));
+        tasks.spawn("the timer of idle queues", timer::rest_queues(Arc::clone(&broker)));
+        tasks.spawn("the watch over outboxes", outboxes::watch(Arc::clone(&broker)));
+        let shared = Shared {
+            broker,
+            next_id: AtomicU64::new(1),
+            connections: DashMap::new(),
+            handshakes: Arc::default(),
+            proxies,
+            tasks: Arc::clone(tasks),
+        };
+        Self { shared: Arc::new(shared), stop: told::Sender::new(false), opened: told::Sender::new(false) }
     }
 
     /// Lets clients in; those that have come meanwhile waited.
@@ -90,7 +103,7 @@ impl Server {
         let local = listener.local_addr().map_err(failed)?;
         let (shared, stopped) = (Arc::clone(&self.shared), self.stop.subscribe());
         let mut opened = self.opened.subscribe();
-        tokio::spawn(async move {
+        self.shared.tasks.spawn("accepting AMQP connections", async move {
             if opened.wait_for(|opened| *opened).await.is_ok() {
                 accept(listener, shared, tls, stopped).await;
             }
@@ -117,7 +130,7 @@ async fn accept(
     listener: TcpListener,
     shared: Arc<Shared>,
     tls: Option<Arc<Tls>>,
-    mut stopped: watch::Receiver<bool>,
+    mut stopped: told::Receiver<bool>,
 ) {
     loop {
         let accepted = tokio::select! {
@@ -125,8 +138,8 @@ async fn accept(
             _ = stopped.wait_for(|stopped| *stopped) => return,
         };
         match accepted {
-            Ok(_) if shared.connections.len() >= shared.broker.limits().connections_max + HANDSHAKES_MAX => {
-                // Closing the socket is all that can be said before the handshake.
+            Ok((socket, address)) if descriptors::too_many(&socket) => {
+                tracing::warn!(peer = %address, "connection refused: too few file descriptors are left");
             }
             Ok((socket, address)) => {
                 if let Err(error) = admit(socket, address, &shared, tls.as_ref()) {
@@ -149,29 +162,63 @@ fn admit(
 ) -> io::Result<()> {
     socket.set_nodelay(true)?;
     let local = socket.local_addr()?;
-    let handshake = Duration::from_millis(shared.broker.limits().handshake_timeout_ms);
+    let timeout = Duration::from_millis(shared.broker.limits().handshake_timeout_ms);
+    let control = Control::new();
+    // Closing the socket is all that can be said before the handshake.
+    let known = (!shared.proxies.trust(address)).then_some(address.ip());
+    let Some(handshake) = shared.handshakes.begin(Instant::now(), known, &control) else { return Ok(()) };
     let guest = Guest {
         id: ConnectionId(shared.next_id.fetch_add(1, Ordering::Relaxed)),
         peer: Peer { address, local, tls: None },
-        control: Control::new(),
-        deadline: Instant::now() + handshake,
+        control,
+        handshake,
+        deadline: Instant::now() + timeout,
     };
     let id = guest.id;
     shared.connections.insert(id, Arc::clone(&guest.control));
-    let shared = Arc::clone(shared);
+    let present = Present { id, shared: Arc::clone(shared), _here: shared.tasks.here() };
     let proxied = shared.proxies.trust(address);
     match (proxied, tls.cloned()) {
         (false, None) => tokio::spawn(async move {
             let (read, write) = socket.into_split();
-            guest.serve(read, write, &shared.broker).await;
-            shared.connections.remove(&id);
+            let served = guest.serve(read, write, &present.shared.broker);
+            let farewell = tasks::contained("a connection", served).await.flatten();
+            present.part(farewell).await;
         }),
         (_, tls) => tokio::spawn(async move {
-            prepare(guest, socket, proxied, tls, &shared.broker).await;
-            shared.connections.remove(&id);
+            let shared = Arc::clone(&present.shared);
+            let served = prepare(guest, socket, proxied, tls, present, &shared.broker);
+            tasks::contained("a connection", served).await;
         }),
     };
     Ok(())
+}
+
+/// A connection that is there until this is dropped.
+struct Present {
+    id: ConnectionId,
+    shared: Arc<Shared>,
+    _here: Here,
+}
+
+impl Present {
+    /// The connection is none any more; its socket is closed when the client has closed its side.
+    async fn part<R, W>(self, farewell: Option<Farewell<R, W>>)
+    where
+        R: AsyncRead + Unpin,
+        W: AsyncWrite + Unpin,
+    {
+        drop(self);
+        if let Some(farewell) = farewell {
+            farewell.take().await;
+        }
+    }
+}
+
+impl Drop for Present {
+    fn drop(&mut self) {
+        self.shared.connections.remove(&self.id);
+    }
 }
 
 /// Serves a client after whatever comes before AMQP.
@@ -180,6 +227,7 @@ async fn prepare(
     mut socket: TcpStream,
     proxied: bool,
     tls: Option<Arc<Tls>>,
+    present: Present,
     broker: &Arc<Broker>,
 ) {
     if proxied && !guest.introduced(&mut socket).await {
@@ -187,11 +235,23 @@ async fn prepare(
     }
     let Some(tls) = tls else {
         let (read, write) = socket.into_split();
-        return guest.serve(read, write, broker).await;
+        let farewell = guest.serve(read, write, broker).await;
+        return present.part(farewell).await;
     };
-    if let Some((stream, guest)) = guest.encrypted(&tls, socket).await {
-        let (read, write) = tokio::io::split(stream);
-        guest.serve(read, write, broker).await;
+    match guest.encrypted(&tls, socket).await {
+        Ok((stream, guest)) => {
+            let (read, write) = watch::split(stream);
+            let farewell = guest.serve(read, write, broker).await;
+            present.part(farewell).await;
+        }
+        Err(refused) => {
+            // What is wrong was said in TLS's own terms.
+            let farewell = refused.map(|socket| {
+                let (read, write) = tokio::io::split(socket);
+                Farewell { read, write, first: First::Broker }
+            });
+            present.part(farewell).await;
+        }
     }
 }
 
@@ -200,6 +260,7 @@ struct Guest {
     id: ConnectionId,
     peer: Peer,
     control: Arc<Control>,
+    handshake: Handshake,
     deadline: Instant,
 }
 
@@ -214,6 +275,7 @@ impl Guest {
         match read {
             Ok(Ok(Some((client, local)))) => {
                 (self.peer.address, self.peer.local) = (client, local);
+                self.handshake.comes_from(client.ip());
                 return true;
             }
             Ok(Ok(None)) => return true,
@@ -223,38 +285,60 @@ impl Guest {
         false
     }
 
-    /// Makes TLS of the socket, in time. `None`: the client is gone, and the log says why.
-    async fn encrypted(mut self, tls: &Tls, socket: TcpStream) -> Option<(TlsStream<TcpStream>, Self)> {
+    /// Makes TLS of the socket, in time. Otherwise the log says why, and the socket is returned if the client was told.
+    async fn encrypted(
+        mut self,
+        tls: &Tls,
+        socket: TcpStream,
+    ) -> Result<(TlsStream<SharedSocket>, Self), Option<SharedSocket>> {
         // On the heap, and gone when it is done: an open connection shall not keep room for it.
-        let accepting = Box::pin(tokio::time::timeout_at(self.deadline, tls.accept(socket)));
+        let accepting =
+            Box::pin(tokio::time::timeout_at(self.deadline, tls.accept(SharedSocket::new(socket))));
         let accepted = tokio::select! {
             accepted = accepting => accepted,
-            _ = self.control.ordered() => return None,
+            _ = self.control.ordered() => return Err(None),
         };
         match accepted {
             Ok(Ok((stream, facts))) => {
                 self.peer.tls = Some(Arc::new(facts));
-                return Some((stream, self));
+                Ok((stream, self))
             }
-            Ok(Err(error)) => {
+            Ok(Err((error, socket))) => {
                 tracing::warn!(peer = %self.peer.address, "closing: no TLS: {error}");
+                Err(Some(socket))
             }
-            Err(_) => tracing::warn!(peer = %self.peer.address, "closing: TLS handshake took too long"),
+            Err(_) => {
+                tracing::warn!(peer = %self.peer.address, "closing: TLS handshake took too long");
+                Err(None)
+            }
         }
-        None
     }
 
-    fn serve<R, W>(self, read: R, write: W, broker: &Arc<Broker>) -> impl Future<Output = ()> + use<R, W>
+    fn serve<R, W>(
+        self,
+        read: R,
+        write: W,
+        broker: &Arc<Broker>,
+    ) -> impl Future<Output = Option<Farewell<R, W>>> + use<R, W>
     where
-        R: AsyncRead + Unpin + Send + 'static,
+        R: AsyncRead + Watched + Unpin + Send + 'static,
         W: AsyncWrite + Unpin + Send + 'static,
     {
-        let Self { id, peer, control, deadline } = self;
+        let Self { id, peer, control, handshake, deadline } = self;
         let broker = Arc::clone(broker);
         let outbox = Outbox::new(broker.limits().outbox_bytes_max);
         let mut connection = Box::new(Connection::new(Arc::clone(&broker), id, peer, Arc::clone(&outbox)));
+        connection.does_aside(tasks::ASIDE);
         connection.reached_by(Arc::clone(&control) as _);
         connection.ended_by(Arc::clone(&control) as _);
-        connection::serve(read, write, connection, outbox, broker, control, deadline)
+        connection::serve(
+            read,
+            write,
+            connection,
+            outbox,
+            broker,
+            control,
+            connection::Opening { handshake, deadline },
+        )
     }
 }

@@ -37,11 +37,14 @@ pub(super) async fn relieve_memory(broker: Arc<Broker>) {
     }
 }
 
-/// Has queues that nobody uses any more give back the room that they took at work.
+/// Has queues that nobody uses any more give back the room that they took at work, or go if they could not before.
 pub(super) async fn rest_queues(broker: Arc<Broker>) {
     loop {
         tokio::time::sleep(REST_INTERVAL).await;
-        tokio::task::block_in_place(|| broker.rest_queues());
+        tokio::task::block_in_place(|| {
+            broker.rest_queues();
+            broker.delete_again();
+        });
     }
 }
 

@@ -9,6 +9,7 @@ use tokio::io::{AsyncWrite, AsyncWriteExt};
 
 use super::clock::now;
 use super::control::{Control, Order};
+use super::tasks::ASIDE;
 use crate::broker::Broker;
 use crate::broker::turn::Turn;
 use crate::session::outbox::{Next, Outbox, Writing};
@@ -16,13 +17,13 @@ use crate::session::outbox::{Next, Outbox, Writing};
 /// Slices in one write, at most.
 const SLICES_MAX: usize = 64;
 
-/// Writes until the outbox is finished or the socket fails.
+/// Writes until the outbox is finished or the socket fails. Returns the socket when everything is written.
 pub(super) async fn run<W: AsyncWrite + Unpin>(
     mut socket: W,
     outbox: Arc<Outbox>,
     broker: Arc<Broker>,
     control: Arc<Control>,
-) {
+) -> Option<W> {
     let mut writing = Writing::default();
     loop {
         match poll_fn(|context| outbox.poll_next(context, &mut writing)).await {
@@ -33,19 +34,19 @@ pub(super) async fn run<W: AsyncWrite + Unpin>(
             tracing::debug!("writing: {error}");
             outbox.close();
             control.close(Order::AtOnce);
-            return;
+            return None;
         }
         let resumed = outbox.written(&mut writing);
         if !resumed.is_empty() {
             let mut turn = Turn::at(now());
+            turn.does_aside(ASIDE);
             for consumer in resumed {
-                consumer.queue.unblock(&mut turn, consumer.id);
+                consumer.queue.unblock(&mut turn, std::slice::from_ref(&consumer));
             }
             broker.finish(&mut turn);
         }
     }
-    // The client may be gone already.
-    let _ = socket.shutdown().await;
+    Some(socket)
 }
 
 async fn write<W: AsyncWrite + Unpin>(socket: &mut W, writing: &Writing) -> io::Result<()> {

@@ -6,7 +6,7 @@ use super::closing::by_queue;
 use super::connection::Connection;
 use super::error::{AmqpError, MethodId, ReplyCode};
 use super::transaction::How;
-use super::unacked::{AckSet, UnknownTag};
+use super::unacked::{AckSet, Unacked, UnknownTag};
 use crate::broker::channel_stats;
 
 const ACK: MethodId = MethodId(60, 80);
@@ -37,10 +37,11 @@ impl Connection {
             self.acked = acked;
             return;
         }
+        let freed = self.credit_used(number, acked.iter());
         by_queue(&mut acked, |queue, tokens| queue.settle(&mut self.turn, tokens));
         self.acked = acked;
         self.count_acked(number, count);
-        self.credit(number, count);
+        self.credit(number, freed);
     }
 
     pub(super) fn count_acked(&self, number: u16, count: usize) {
@@ -49,11 +50,18 @@ impl Connection {
         }
     }
 
+    /// What these use of the channel-wide limit, if there is one.
+    pub(super) fn credit_used<'a>(&self, number: u16, unacked: impl Iterator<Item = &'a Unacked>) -> usize {
+        let limited = self.channels.get(&number).is_some_and(|open| open.shared_credit.limit() > 0);
+        if limited { unacked.filter(|entry| entry.token.is_with_consumer()).count() } else { 0 }
+    }
+
     /// The channel-wide limit has room for `count` more: consumers that waited for it go on.
     pub(super) fn credit(&mut self, number: u16, count: usize) {
-        let Some(open) = self.channels.get(&number) else { return };
-        for consumer in open.shared_credit.give_back(count) {
-            consumer.queue.unblock(&mut self.turn, consumer.id);
+        if count > 0
+            && let Some(open) = self.channels.get(&number)
+        {
+            open.shared_credit.give_back(&mut self.turn, count);
         }
     }
 
@@ -65,7 +73,7 @@ impl Connection {
             self.unknown_tag(number, unknown, method);
             return;
         }
-        let count = taken.len();
+        let freed = self.credit_used(number, taken.iter());
         let cause = if method == MethodId(60, 90) { Requeue::Reject } else { Requeue::Nack };
         let how = if requeue { How::Requeue(cause) } else { How::Reject };
         if self.put_settles_aside(number, how, &mut taken) {
@@ -76,7 +84,7 @@ impl Connection {
         } else {
             by_queue(&mut taken, |queue, tokens| queue.reject(&mut self.turn, tokens));
         }
-        self.credit(number, count);
+        self.credit(number, freed);
     }
 
     /// `basic.recover`: everything out on the channel goes back to its queues.
@@ -84,9 +92,9 @@ impl Connection {
         let mut taken = Vec::new();
         // Taking all never meets an unknown tag.
         let _ = self.outbox.take_acked(number, AckSet::All, &mut taken);
-        let count = taken.len();
+        let freed = self.credit_used(number, taken.iter());
         self.requeue(taken, Requeue::Recover);
-        self.credit(number, count);
+        self.credit(number, freed);
     }
 
     fn unknown_tag(&mut self, number: u16, unknown: UnknownTag, method: MethodId) {

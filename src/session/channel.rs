@@ -3,16 +3,21 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use leveret_queues::store::{Broken, Synced, Waiter};
+use leveret_queues::store::{Broken, Store, Synced, Waiter};
 use rustc_hash::FxHashMap;
 
 use super::content::Content;
-use super::outbox::Outbox;
+use super::outbox::{Durable, Outbox};
 use super::overdue::Watch;
 use super::transaction::Transaction;
-use crate::broker::consumer::{Consumer, SharedCredit};
+use crate::broker::consumer::Consumer;
 use crate::broker::names::{ConsumerTag, QueueName};
 use crate::broker::registry::ChannelHandle;
+use crate::broker::shared_credit::SharedCredit;
+use crate::broker::turn::{NothingAppended, Turn};
+
+/// From this many consumers of a channel on, those whose queue was deleted are looked for when another one starts.
+pub(super) const CONSUMERS_SWEPT: usize = 64;
 
 /// One open channel.
 pub(super) struct Channel {
@@ -21,7 +26,10 @@ pub(super) struct Channel {
     pub(super) closing: bool,
     /// For `basic.*` and `queue.*` with an empty queue name.
     pub(super) last_queue: Option<QueueName>,
+    /// Those whose queue was deleted stay until their tag is used again, or until there are many.
     pub(super) consumers: FxHashMap<ConsumerTag, Arc<Consumer>>,
+    /// How many there are when those are looked for next.
+    pub(super) consumers_swept: usize,
     /// Limit of consumers that start from now on; 0 for none.
     pub(super) prefetch: u32,
     pub(super) shared_credit: Arc<SharedCredit>,
@@ -47,6 +55,31 @@ pub(super) struct Confirms {
     /// The highest publish whose confirm waits for the store.
     pub(super) registered: u64,
     pub(super) waiter: Arc<dyn Waiter>,
+    channel: u16,
+    incarnation: u64,
+}
+
+impl Confirms {
+    /// Confirms all publishes up to `upto`: at once, or with the store when it has some of them.
+    pub(super) fn upto(
+        &mut self,
+        upto: u64,
+        nothing_appended: Option<NothingAppended>,
+        store: &dyn Store,
+        outbox: &Outbox,
+        turn: &mut Turn,
+    ) {
+        match nothing_appended {
+            Some(proof) if outbox.confirmed(self.channel) >= self.registered => {
+                let proof = Ok(Durable::NothingAppended(proof));
+                turn.owe_wake(outbox.confirm(self.channel, self.incarnation, upto, proof));
+            }
+            _ => {
+                self.registered = upto;
+                store.notify(&self.waiter, upto);
+            }
+        }
+    }
 }
 
 impl Channel {
@@ -56,6 +89,7 @@ impl Channel {
             closing: false,
             last_queue: None,
             consumers: FxHashMap::default(),
+            consumers_swept: CONSUMERS_SWEPT,
             prefetch: 0,
             shared_credit: Arc::default(),
             confirms: None,
@@ -68,12 +102,20 @@ impl Channel {
         }
     }
 
+    /// What is put aside on it, in bytes: a publish that is not whole, an open transaction.
+    pub(super) fn held_bytes(&self) -> usize {
+        let content = self.content.as_ref().map_or(0, Content::memory);
+        content + self.tx.as_ref().map_or(0, |tx| tx.bytes())
+    }
+
     /// From now on every publish is confirmed.
     pub(super) fn select_confirms(&mut self, outbox: &Arc<Outbox>) {
         self.handle.confirm.store(true, Ordering::Relaxed);
-        let waiter =
-            ConfirmWaiter { outbox: Arc::clone(outbox), channel: self.number, incarnation: self.incarnation };
-        self.confirms.get_or_insert_with(|| Confirms { next: 1, registered: 0, waiter: Arc::new(waiter) });
+        let (channel, incarnation) = (self.number, self.incarnation);
+        self.confirms.get_or_insert_with(|| {
+            let waiter = Arc::new(ConfirmWaiter { outbox: Arc::clone(outbox), channel, incarnation });
+            Confirms { next: 1, registered: 0, waiter, channel, incarnation }
+        });
     }
 }
 
@@ -86,7 +128,7 @@ struct ConfirmWaiter {
 
 impl Waiter for ConfirmWaiter {
     fn synced(&self, token: u64, outcome: Result<Synced, Broken>) {
-        let writer = self.outbox.confirm(self.channel, self.incarnation, token, outcome.is_ok());
+        let writer = self.outbox.confirm(self.channel, self.incarnation, token, outcome.map(Durable::Synced));
         if let Some(writer) = writer {
             writer.wake();
         }

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use leveret_queues::Millis;
 use leveret_queues::queue::Requeue;
 
 use super::connection::{Connection, Phase};
 use super::error::AmqpError;
 use super::handshake::close_of;
+use super::holding::Holding;
 use super::tell::tell;
 use super::unacked::Unacked;
 use crate::wire::method::{AMQPClass, channel, connection, short_string};
@@ -35,6 +37,17 @@ impl Connection {
 
     /// An error that ends the connection.
     pub(super) fn fail(&mut self, error: &AmqpError) {
+        if matches!(self.phase, Phase::StartOk | Phase::TuneOk) {
+            // As RabbitMQ. Clients that publish while they connect again try once more then; an error stops them.
+            tell!(warn, self, "connection closed without a word before it was tuned: {error}");
+            self.phase = Phase::Closed;
+            return;
+        }
+        self.fail_aloud(error);
+    }
+
+    /// The same, and the client hears of it even before it has tuned.
+    pub(super) fn fail_aloud(&mut self, error: &AmqpError) {
         if matches!(self.phase, Phase::Closing | Phase::Closed) {
             return;
         }
@@ -50,22 +63,28 @@ impl Connection {
     }
 
     /// The broker closes the connection: shutting down, or told to by an operator.
-    pub fn shut(&mut self, error: &AmqpError) {
+    pub fn shut(&mut self, now: Millis, error: &AmqpError) {
+        self.turn.now = now;
         self.flush();
+        self.end_all_held();
         self.fail(error);
         self.broker.finish(&mut self.turn);
     }
 
-    /// The client closes the connection.
+    /// The client closes the connection, or does so while it has our own close to answer.
     pub(super) fn closed_by_client(&mut self) {
+        self.end_all_held();
         self.end_all();
+        self.client_closes = true;
         self.send_connection(connection::AMQPMethod::CloseOk(connection::CloseOk {}));
         self.phase = Phase::Closed;
     }
 
     /// The socket is gone, or the conversation over: whatever the client had is given back.
-    pub fn lost(&mut self) {
+    pub fn lost(&mut self, now: Millis) {
+        self.turn.now = now;
         self.batch.messages.clear();
+        self.end_all_held();
         self.end_all();
         self.phase = Phase::Closed;
         self.broker.finish(&mut self.turn);
@@ -80,11 +99,10 @@ impl Connection {
 
     fn end_all(&mut self) {
         let numbers: Vec<_> = self.channels.keys().copied().collect();
-        for number in numbers {
-            self.end_channel(number);
-        }
+        self.end_channels(&numbers);
         self.channels.clear();
-        for queue in std::mem::take(&mut self.exclusive) {
+        self.holding = Holding::default();
+        for queue in self.exclusive.take() {
             self.broker.delete_exclusive(&mut self.turn, &queue);
         }
         if let Some(vhost) = self.vhost.take() {
@@ -94,20 +112,34 @@ impl Connection {
         }
     }
 
-    /// Takes the channel's consumers from their queues and gives its messages back to them.
     fn end_channel(&mut self, number: u16) {
-        let Some(open) = self.channels.get_mut(&number) else { return };
-        self.outbox.mute_channel(number);
-        let consumers: Vec<_> = open.consumers.drain().map(|(_, consumer)| consumer).collect();
+        self.end_channels(&[number]);
+    }
+
+    /// Takes the channels' consumers from their queues and gives their messages back to them. All consumers go first:
+    /// what one channel held would go to the next one that ends, and count as a failed delivery for each. All that was
+    /// out of a queue comes back before any of it is delivered again, so that it is in order.
+    fn end_channels(&mut self, numbers: &[u16]) {
+        let mut consumers = Vec::new();
+        for &number in numbers {
+            self.end_held(number);
+            let Some(open) = self.channels.get_mut(&number) else { continue };
+            self.outbox.mute_channel(number);
+            consumers.extend(open.consumers.drain().map(|(_, consumer)| consumer));
+        }
         for consumer in &consumers {
             consumer.shared_credit.forget(consumer.id);
             consumer.queue.detach(&mut self.turn, consumer.id);
         }
-        let tx = open.tx.take();
-        let mut unacked = self.outbox.close_channel(number);
-        if let Some(tx) = tx {
-            unacked.extend(tx.into_unacked());
-            unacked.sort_unstable_by_key(|entry| entry.tag);
+        let mut unacked = Vec::new();
+        for &number in numbers {
+            let of_channel = unacked.len();
+            unacked.extend(self.outbox.close_channel(number));
+            let tx = self.channels.get_mut(&number).and_then(|open| open.tx.take());
+            if let Some(tx) = tx {
+                unacked.extend(tx.into_unacked());
+                unacked[of_channel..].sort_unstable_by_key(|entry| entry.tag);
+            }
         }
         self.requeue(unacked, Requeue::ChannelClosed);
         for consumer in consumers {

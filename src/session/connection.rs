@@ -14,24 +14,27 @@ use leveret_queues::Millis;
 use rustc_hash::FxHashMap;
 
 use super::channel::Channel;
-use super::content::{Outgoing, Rules};
-use super::content_frames::STREAMED_BYTES;
+use super::content::{Outgoing, Rules, STREAMED_BYTES};
 use super::error::{AmqpError, MethodId, ReplyCode, bad_frame, bad_method};
+use super::exclusive::Exclusive;
+use super::held_up::HeldUp;
+use super::holding::Holding;
+use super::left::{Left, Standing};
 use super::outbox::Outbox;
 use super::overdue::Ender;
 use super::tell::tell;
 use super::unacked::Unacked;
 use crate::broker::Broker;
 use crate::broker::identity::Identity;
-use crate::broker::limits::Limits;
+use crate::broker::limits::{HANDSHAKE_FRAME_MAX, Limits};
 use crate::broker::names::{ConnectionId, UserName};
 use crate::broker::publish::Publisher;
 use crate::broker::queue_handle::QueueHandle;
 use crate::broker::registry::{ConnectionFacts, ConnectionHandle, Remote, Seat, TlsFacts};
-use crate::broker::turn::Turn;
+use crate::broker::turn::{Aside, Turn};
 use crate::broker::users::AccessRights;
 use crate::broker::vhost::Vhost;
-use crate::wire::control::{method_id, parse_method};
+use crate::wire::control::{MethodError, method_id, parse_method};
 use crate::wire::frame::{FRAME_HEAD_BYTES, Frame, FrameKind, Scan, partial_body, scan};
 use crate::wire::hot_in::{HotMethod, hot_method};
 use crate::wire::method::{AMQPClass, FieldTable};
@@ -86,8 +89,10 @@ pub enum Outcome {
     /// The next frame needs a message that is being read from disk: call again when
     /// [`QueueHandle::poll_head`] is ready.
     Head(Arc<QueueHandle>),
-    /// Publishers are to be slowed down: read on when [`Broker::poll_publish`] is ready.
+    /// Publishers are to be slowed down: read on when the store has room and no alarm holds.
     Throttled,
+    /// The next frame cannot be dealt with while publishes wait: nothing is read until they may go on.
+    Waiting,
     /// The conversation is over: write out what is in the outbox, then close the socket.
     Over,
 }
@@ -97,7 +102,7 @@ pub enum Outcome {
 pub struct Negotiated {
     /// Largest frame in bytes, either way.
     pub frame_max: u32,
-    /// Highest channel number.
+    /// Channels at one time, whatever their numbers.
     pub channel_max: u16,
     /// Seconds; 0 for none.
     pub heartbeat_s: u16,
@@ -119,6 +124,7 @@ pub(super) struct OpenBody {
 }
 
 /// See the module's documentation.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, not a state")]
 pub struct Connection {
     /// Unique in the process.
     pub id: ConnectionId,
@@ -141,18 +147,25 @@ pub struct Connection {
     /// Counts it for its user.
     pub(super) seat: Option<Seat>,
     pub(super) channels: FxHashMap<u16, Channel>,
+    pub(super) left: Left,
     pub(super) publisher: Publisher,
     pub(super) batch: Batch,
     pub(super) acked: Vec<Unacked>,
     pub(super) acked_on: u16,
-    pub(super) exclusive: Vec<Arc<QueueHandle>>,
+    pub(super) exclusive: Exclusive,
     pub(super) throttled: bool,
+    pub(super) held_up: HeldUp,
+    pub(super) holding: Holding,
     /// `connection.blocked` was sent.
     pub(super) blocked: bool,
     /// What others see of it; from `connection.open-ok` on.
     pub(super) handle: Option<Arc<ConnectionHandle>>,
     remote: Option<Arc<dyn Remote>>,
     pub(super) open_body: Option<OpenBody>,
+    /// The client is one that needs `basic.qos` to mean something else, and its deliveries later.
+    pub(super) py_amqp: bool,
+    /// The client has closed the connection, and was answered.
+    pub(super) client_closes: bool,
 }
 
 /// Publishes of one channel that are carried out together.
@@ -169,7 +182,7 @@ impl Connection {
         Self {
             id,
             peer,
-            negotiated: Negotiated { frame_max: limits.frame_max, ..Negotiated::default() },
+            negotiated: Negotiated { frame_max: HANDSHAKE_FRAME_MAX, ..Negotiated::default() },
             client: ClientInfo::default(),
             broker,
             limits,
@@ -182,17 +195,27 @@ impl Connection {
             rights: None,
             seat: None,
             channels: FxHashMap::default(),
+            left: Left::default(),
             publisher: Publisher::default(),
             batch: Batch::default(),
             acked: Vec::new(),
             acked_on: 0,
-            exclusive: Vec::new(),
+            exclusive: Exclusive::default(),
             throttled: false,
+            held_up: HeldUp::default(),
+            holding: Holding::default(),
             blocked: false,
             handle: None,
             remote: None,
             open_body: None,
+            py_amqp: false,
+            client_closes: false,
         }
+    }
+
+    /// How its long work is done.
+    pub fn does_aside(&mut self, aside: Aside) {
+        self.turn.does_aside(aside);
     }
 
     /// How others can reach it.
@@ -248,13 +271,20 @@ impl Connection {
         self.phase == Phase::Closing
     }
 
+    /// Whether the client has closed the connection, so that it closes the socket, too, when it has our answer.
+    pub fn client_closes(&self) -> bool {
+        self.client_closes
+    }
+
     /// Works through the complete frames in `bytes`. Returns how many bytes are used up; the rest
     /// must come again, with more behind it.
     pub fn receive(&mut self, now: Millis, bytes: &[u8], may_block: bool) -> (usize, Outcome) {
         self.turn.restart(now);
         self.tell_unblocked();
-        let (used, outcome) = self.work_through(bytes, may_block);
+        let (used, outcome) =
+            if self.go_on() { self.work_through(bytes, may_block) } else { (0, Outcome::More) };
         self.flush();
+        self.count_if_due();
         self.broker.finish(&mut self.turn);
         match outcome {
             Outcome::More if self.phase == Phase::Closed => (used, Outcome::Over),
@@ -282,7 +312,7 @@ impl Connection {
             match scan(&bytes[at..], self.negotiated.frame_max) {
                 Err(error) => {
                     self.flush();
-                    self.fail(&bad_frame(&error));
+                    self.fail_aloud(&bad_frame(&error));
                     // Where the next frame starts is not known any more.
                     self.phase = Phase::Closed;
                 }
@@ -299,6 +329,11 @@ impl Connection {
                         return (bytes.len(), Outcome::More);
                     }
                     return (at, Outcome::More);
+                }
+                Ok(Scan::Frame(frame))
+                    if self.held_up.on && self.has_to_wait(&frame, &bytes[at..][frame.payload.clone()]) =>
+                {
+                    return (at, Outcome::Waiting);
                 }
                 Ok(Scan::Frame(frame)) => match self.frame(&bytes[at..], &frame, may_block) {
                     Step::Used(used) => at += used,
@@ -333,7 +368,7 @@ impl Connection {
     }
 
     fn frame(&mut self, bytes: &[u8], frame: &Frame, may_block: bool) -> Step {
-        if self.phase == Phase::Closing && frame.kind != FrameKind::Method {
+        if self.phase != Phase::Running && self.out_of_turn(frame) {
             return Step::Used(frame.end);
         }
         let payload = &bytes[frame.payload.clone()];
@@ -354,6 +389,17 @@ impl Connection {
                 Step::Used(frame.end)
             }
         }
+    }
+
+    /// Whether a frame is not looked at because the connection is not open yet, or not any more.
+    fn out_of_turn(&mut self, frame: &Frame) -> bool {
+        if self.phase == Phase::Closing {
+            return frame.kind != FrameKind::Method;
+        }
+        if frame.channel != 0 {
+            self.fail(&unexpected("frame on a channel before the connection is open"));
+        }
+        frame.channel != 0
     }
 
     fn method_frame(&mut self, bytes: &[u8], frame: &Frame, payload: &[u8], may_block: bool) -> Step {
@@ -407,8 +453,12 @@ impl Connection {
                     Some(outcome) if !may_block => return Step::Blocked(outcome),
                     blocks => blocks.is_some(),
                 };
-                let id = method_id(payload).map(|(class, method)| MethodId(class, method));
-                match self.method(channel, method, id.unwrap_or_default(), payload) {
+                let id =
+                    method_id(payload).map(|(class, method)| MethodId(class, method)).unwrap_or_default();
+                if let Some(used) = self.row(bytes, frame, &method, id) {
+                    return Step::Blocking(used);
+                }
+                match self.method(channel, method, id, payload) {
                     Some(queue) => Step::Head(queue),
                     None if blocking => Step::Blocking(frame.end),
                     None => Step::Used(frame.end),
@@ -416,10 +466,25 @@ impl Connection {
             }
             Err(error) => {
                 if self.phase != Phase::Closing {
-                    self.fail(&bad_method(&error, payload));
+                    self.unreadable(channel, error, payload);
                 }
                 Step::Used(frame.end)
             }
+        }
+    }
+
+    /// A method that cannot be read. Arguments that are only more than we take end its channel alone.
+    fn unreadable(&mut self, channel: u16, error: MethodError, payload: &[u8]) {
+        let error = bad_method(&error, payload);
+        if error.closes_connection {
+            return self.fail(&error);
+        }
+        match self.channels.get(&channel) {
+            Some(open) if open.closing => {}
+            Some(open) if open.content.is_some() => self.fail(&cut_short()),
+            Some(_) => self.fail_on(channel, &error),
+            None if channel == 0 => self.fail(&error),
+            None => self.no_channel(channel, payload),
         }
     }
 
@@ -440,12 +505,15 @@ impl Connection {
         self.turn.owe_wake(writer);
     }
 
+    /// A frame on a channel that is not open.
     pub(super) fn no_channel(&mut self, channel: u16, payload: &[u8]) {
+        if self.left.standing(channel) == Some(Standing::Owed) {
+            return;
+        }
         let (class, method) = method_id(payload).unwrap_or_default();
-        let text = if channel == 0 || self.phase != Phase::Running {
-            "unexpected method in connection state".to_owned()
-        } else {
-            format!("expected 'channel.open' on channel {channel}")
+        let text = match channel {
+            0 => "unexpected method in connection state".to_owned(),
+            _ => format!("expected 'channel.open' on channel {channel}"),
         };
         self.fail(&AmqpError::new(ReplyCode::ChannelError, MethodId(class, method), text));
     }

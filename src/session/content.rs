@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use bytes::Bytes;
-use leveret_queues::{Message, MessageLayout, MessageMeta};
+use leveret_queues::{Message, MessageLayout, MessageMeta, ShortRange, ShortText};
 
 use super::error::{AmqpError, MethodId, ReplyCode};
 use crate::broker::limits::BODY_BYTES_CAP;
@@ -11,6 +11,9 @@ use crate::broker::reply_to::REPLY_TO;
 use crate::wire::content::{CLASS_BASIC, ContentHeader, content_header};
 use crate::wire::properties::{Essentials, essentials};
 use crate::wire::publish::Publish;
+
+/// Body frames longer than this go into the message as they arrive; shorter ones wait for their end.
+pub(super) const STREAMED_BYTES: usize = 4096;
 
 /// `basic.publish`.
 pub(super) const PUBLISH: MethodId = MethodId(60, 40);
@@ -24,8 +27,8 @@ const FIRST_BODY_BYTES: usize = 64 * 1024;
 
 /// A publish that came in pieces.
 pub(super) struct Content {
-    exchange: String,
-    routing_key: String,
+    exchange: ShortText,
+    routing_key: ShortText,
     mandatory: bool,
     header: Option<Header>,
     body: Vec<u8>,
@@ -96,7 +99,7 @@ fn expiration(text: &[u8]) -> Option<u64> {
     let text = std::str::from_utf8(text).ok()?;
     let digits = text.bytes().all(|byte| byte.is_ascii_digit());
     let value = text.parse().ok()?;
-    (digits && value <= crate::broker::queue_options::TTL_MS_MAX).then_some(value)
+    (digits && value <= crate::broker::limits::TTL_MS_MAX).then_some(value)
 }
 
 fn meta_of(found: &Essentials<'_>, rules: &Rules<'_>) -> Result<MessageMeta, AmqpError> {
@@ -116,7 +119,12 @@ fn meta_of(found: &Essentials<'_>, rules: &Rules<'_>) -> Result<MessageMeta, Amq
             rules.user
         )));
     }
-    Ok(MessageMeta { persistent: found.persistent, priority: found.priority, expiration_ms, died: false })
+    Ok(MessageMeta {
+        persistent: found.persistent,
+        priority: found.priority,
+        expiration_ms,
+        ..MessageMeta::default()
+    })
 }
 
 fn read_properties(raw: &[u8]) -> Result<Essentials<'_>, AmqpError> {
@@ -130,6 +138,14 @@ fn asks_reply(found: &Essentials<'_>) -> bool {
 fn range(start: usize, within: &Range<usize>) -> Range<u32> {
     let at = |offset: usize| u32::try_from(start + offset).unwrap_or(u32::MAX);
     at(within.start)..at(within.end)
+}
+
+/// Where a name lies: one octet told its length.
+fn name(start: usize, within: &Range<usize>) -> ShortRange {
+    ShortRange {
+        start: u32::try_from(start + within.start).unwrap_or(u32::MAX),
+        count: u8::try_from(within.len()).unwrap_or(u8::MAX),
+    }
 }
 
 /// A message whose frames lie whole and in a row in `bytes`: copied in one piece.
@@ -147,8 +163,8 @@ pub(super) fn in_one_piece(
     let found = read_properties(&bytes[properties.clone()])?;
     let meta = meta_of(&found, rules)?;
     let layout = MessageLayout {
-        exchange: range(method_at, &publish.exchange_range()),
-        routing_key: range(method_at, &publish.routing_key_range()),
+        exchange: name(method_at, &publish.exchange_range()),
+        routing_key: name(method_at, &publish.routing_key_range()),
         properties: range(0, &properties),
         body: range(0, &body),
     };
@@ -164,8 +180,9 @@ pub(super) fn in_one_piece(
 impl Content {
     pub(super) fn new(publish: &Publish<'_>) -> Self {
         Self {
-            exchange: publish.exchange.to_owned(),
-            routing_key: publish.routing_key.to_owned(),
+            // One octet told their lengths.
+            exchange: ShortText::new(publish.exchange).unwrap_or_default(),
+            routing_key: ShortText::new(publish.routing_key).unwrap_or_default(),
             mandatory: publish.mandatory,
             header: None,
             body: Vec::new(),
@@ -197,8 +214,20 @@ impl Content {
                 "content body is longer than its header declares",
             ));
         }
+        let (len, capacity) = (self.body.len() + piece.len(), self.body.capacity());
+        if len > capacity {
+            // Never more than was declared.
+            let room = (capacity * 2).max(len).min(header.body_size);
+            self.body.reserve_exact(room - self.body.len());
+        }
         self.body.extend_from_slice(piece);
         Ok(())
+    }
+
+    /// Memory that it takes, near enough, in bytes.
+    pub(super) fn memory(&self) -> usize {
+        let properties = self.header.as_ref().map_or(0, |header| header.properties.len());
+        size_of::<Self>() + properties + self.body.capacity()
     }
 
     /// Whether nothing is missing any more.
@@ -213,11 +242,11 @@ impl Content {
         let meta = meta_of(&found, rules)?;
         let (headers, asks_reply) = (found.headers.is_some(), asks_reply(&found));
         let message = if self.body.len() < APART_BYTES {
-            Message::new(&self.exchange, &self.routing_key, &properties, &self.body, meta)
+            Message::new(self.exchange.short(), self.routing_key.short(), &properties, &self.body, meta)
         } else {
             Message::with_large_body(
-                &self.exchange,
-                &self.routing_key,
+                self.exchange.short(),
+                self.routing_key.short(),
                 &properties,
                 Bytes::from(self.body),
                 meta,

@@ -12,9 +12,6 @@ use crate::wire::publish::Publish;
 /// Publishes carried out together, at most. Bounds how long a queue is held by one connection.
 const BATCH_MAX: usize = 512;
 
-/// Body frames longer than this go into the message as they arrive; shorter ones wait for their end.
-pub(super) const STREAMED_BYTES: usize = 4096;
-
 impl Connection {
     /// A publish. Mostly its header and body lie right behind it; then the message is made in one
     /// copy. Otherwise its pieces are collected. Returns the bytes used.
@@ -97,7 +94,10 @@ impl Connection {
     pub(super) fn header_piece(&mut self, channel: u16, payload: &[u8]) {
         let Some(mut content) = self.open_content(channel, "header") else { return };
         match content.header(payload, &self.rules()) {
-            Ok(()) => self.put_back(channel, content),
+            Ok(()) => {
+                self.holding.grows(content.memory());
+                self.put_back(channel, content);
+            }
             Err(error) => self.fail_on(channel, &error),
         }
     }
@@ -105,6 +105,7 @@ impl Connection {
     /// A piece of a body that did not come right behind its header, or is large.
     pub(super) fn body_piece(&mut self, channel: u16, piece: &[u8]) {
         let Some(mut content) = self.open_content(channel, "body") else { return };
+        self.holding.grows(piece.len());
         match content.body(piece) {
             Ok(()) => self.put_back(channel, content),
             Err(error) => self.fail_on(channel, &error),
@@ -123,7 +124,10 @@ impl Connection {
             }
             None => {
                 self.flush();
-                self.no_channel(channel, &[]);
+                match channel {
+                    0 => self.fail(&unexpected("content on channel 0")),
+                    _ => self.no_channel(channel, &[]),
+                }
                 None
             }
         }

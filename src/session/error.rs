@@ -6,6 +6,7 @@ use std::fmt;
 use crate::broker::refusal::Refusal;
 use crate::wire::control::MethodError;
 use crate::wire::frame::FrameError;
+use crate::wire::table::TableError;
 
 /// A reply code of AMQP 0-9-1, with the name it has in reply texts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -148,7 +149,7 @@ pub fn bad_frame(error: &FrameError) -> AmqpError {
     AmqpError::new(ReplyCode::FrameError, MethodId::default(), error.to_string())
 }
 
-/// A method that cannot be read: always the connection's end.
+/// A method that cannot be read: the connection's end, but for arguments that are well formed and too many or too deep.
 pub fn bad_method(error: &MethodError, payload: &[u8]) -> AmqpError {
     let (class, method) = crate::wire::control::method_id(payload).unwrap_or_default();
     match error {
@@ -157,6 +158,9 @@ pub fn bad_method(error: &MethodError, payload: &[u8]) -> AmqpError {
             MethodId(class, method),
             format!("unimplemented method {class}.{method}"),
         ),
+        MethodError::TooManyValues | MethodError::Table(TableError::TooDeep) => {
+            AmqpError::new(ReplyCode::PreconditionFailed, MethodId(class, method), error.to_string())
+        }
         _ => AmqpError::new(ReplyCode::SyntaxError, MethodId(class, method), error.to_string()),
     }
 }

@@ -9,7 +9,10 @@ use crate::broker::attempts::Protocol;
 use crate::broker::identity::Identity;
 use crate::broker::limits::FRAME_MIN;
 use crate::broker::login::Origin;
+use crate::broker::names::UserName;
+use crate::broker::product::Product;
 use crate::broker::refusal::Refusal;
+use crate::broker::registry::given_name;
 use crate::broker::users::LoginRefused;
 use crate::wire::method::{AMQPClass, AMQPValue, FieldTable, connection, short_string};
 use crate::wire::sasl::{self, SaslError};
@@ -31,7 +34,7 @@ const CAPABILITIES: [&str; 9] = [
     "direct_reply_to",
 ];
 
-fn server_properties(cluster: &str) -> FieldTable {
+fn server_properties(cluster: &str, product: &Product) -> FieldTable {
     let mut capabilities = FieldTable::default();
     for capability in CAPABILITIES {
         capabilities.insert(capability.into(), AMQPValue::Boolean(true));
@@ -40,8 +43,8 @@ fn server_properties(cluster: &str) -> FieldTable {
     let mut text = |name: &str, value: &str| {
         properties.insert(name.into(), AMQPValue::LongString(value.into()));
     };
-    text("product", "Leveret");
-    text("version", env!("CARGO_PKG_VERSION"));
+    text("product", &product.name);
+    text("version", &product.version);
     text("platform", concat!("Rust ", env!("CARGO_PKG_RUST_VERSION")));
     text("copyright", "The Leveret authors");
     text("information", "Licensed under the Apache License 2.0");
@@ -60,6 +63,12 @@ pub(super) fn credentials(answer: &connection::StartOk) -> Option<Result<sasl::C
     }
 }
 
+/// Whether the client is py-amqp, which kombu and Celery stand on.
+fn is_py_amqp(client: &FieldTable) -> bool {
+    let product = client.inner().get("product");
+    matches!(product, Some(AMQPValue::LongString(name)) if name.as_bytes() == b"py-amqp")
+}
+
 /// Whether the client says that it understands an extension.
 pub(super) fn capability(client: &FieldTable, name: &str) -> bool {
     let Some(AMQPValue::FieldTable(capabilities)) = client.inner().get("capabilities") else {
@@ -69,6 +78,21 @@ pub(super) fn capability(client: &FieldTable, name: &str) -> bool {
 }
 
 impl Connection {
+    /// The name that the client gave the connection.
+    pub fn client_name(&self) -> Option<&str> {
+        given_name(&self.client.properties)
+    }
+
+    /// Who logged in.
+    pub fn user_name(&self) -> Option<&str> {
+        self.user().map(UserName::as_str)
+    }
+
+    /// The vhost that it is in.
+    pub fn vhost_name(&self) -> Option<&str> {
+        self.vhost.as_ref().map(|vhost| vhost.name.as_str())
+    }
+
     /// Answers the protocol header.
     pub(super) fn start(&mut self) {
         self.phase = Phase::StartOk;
@@ -79,7 +103,7 @@ impl Connection {
         self.send_connection(connection::AMQPMethod::Start(connection::Start {
             version_major: 0,
             version_minor: 9,
-            server_properties: server_properties(&self.broker.cluster_name()),
+            server_properties: server_properties(&self.broker.cluster_name(), self.broker.product()),
             mechanisms: mechanisms.into(),
             locales: "en_US".into(),
         }));
@@ -87,6 +111,7 @@ impl Connection {
 
     pub(super) fn start_ok(&mut self, mut answer: connection::StartOk) {
         let mechanism = answer.mechanism.as_str().to_owned();
+        self.py_amqp = is_py_amqp(&answer.client_properties);
         let notify_close = capability(&answer.client_properties, "authentication_failure_close");
         self.client = ClientInfo {
             properties: Arc::new(std::mem::take(&mut answer.client_properties)),
@@ -103,7 +128,7 @@ impl Connection {
             }
             (None, _) => {
                 let text = format!("unknown authentication mechanism '{mechanism}'");
-                self.fail(&AmqpError::new(ReplyCode::CommandInvalid, START_OK, text));
+                self.fail_aloud(&AmqpError::new(ReplyCode::CommandInvalid, START_OK, text));
                 return;
             }
         };
@@ -112,7 +137,9 @@ impl Connection {
                 let outcome = self.broker.login(credentials.user, credentials.password, self.origin());
                 self.logged_in(credentials.user, outcome, notify_close);
             }
-            Err(error) => self.fail(&AmqpError::new(ReplyCode::SyntaxError, START_OK, error.to_string())),
+            Err(error) => {
+                self.fail_aloud(&AmqpError::new(ReplyCode::SyntaxError, START_OK, error.to_string()));
+            }
         }
     }
 
@@ -179,7 +206,7 @@ impl Connection {
                 )
             };
             if wrong {
-                self.fail(&AmqpError::new(ReplyCode::NotAllowed, TUNE_OK, text));
+                self.fail_aloud(&AmqpError::new(ReplyCode::NotAllowed, TUNE_OK, text));
                 return;
             }
         }

@@ -6,8 +6,8 @@ use super::channel::Channel;
 use super::connection::{Connection, Outcome, Phase};
 use super::error::{AmqpError, MethodId, ReplyCode, refused};
 use super::handshake::credentials;
+use super::left::Standing;
 use crate::broker::consumer::Consumer;
-use crate::broker::names::UserName;
 use crate::broker::publish::Publisher;
 use crate::broker::queue_handle::QueueHandle;
 use crate::broker::refusal::{Access, Refusal, Resource};
@@ -24,10 +24,6 @@ impl Connection {
                 connection::AMQPMethod::StartOk(answer) => {
                     let credentials = credentials(answer).and_then(Result::ok);
                     return credentials.and_then(|given| self.slow_login(given.user, given.password));
-                }
-                connection::AMQPMethod::UpdateSecret(update) => {
-                    let user = self.user().map_or("", UserName::as_str);
-                    return self.slow_login(user, update.new_secret.as_bytes());
                 }
                 connection::AMQPMethod::Close(_) => true,
                 _ => false,
@@ -106,19 +102,25 @@ impl Connection {
     }
 
     /// Whether the method may be carried out on this channel; errors are dealt with here.
-    fn on_open_channel(&mut self, number: u16, method: &AMQPClass, id: MethodId) -> bool {
+    pub(super) fn on_open_channel(&mut self, number: u16, method: &AMQPClass, id: MethodId) -> bool {
         let opening = matches!(method, AMQPClass::Channel(channel::AMQPMethod::Open(_)));
         match self.channels.get_mut(&number) {
             Some(open) if open.closing => {
                 match method {
                     AMQPClass::Channel(channel::AMQPMethod::CloseOk(_)) => {
                         self.channels.remove(&number);
+                        self.left.note(number, Standing::Answered);
                     }
                     AMQPClass::Channel(channel::AMQPMethod::Close(_)) => {
                         self.channel_closed_by_client(number);
+                        self.left.note(number, Standing::Owed);
                     }
                     _ => {}
                 }
+                false
+            }
+            Some(open) if open.content.is_some() => {
+                self.fail(&super::connection::cut_short());
                 false
             }
             Some(_) if opening => {
@@ -126,26 +128,32 @@ impl Connection {
                 self.fail(&AmqpError::new(ReplyCode::ChannelError, id, text));
                 false
             }
-            Some(open) if open.content.is_some() => {
-                self.fail(&super::connection::cut_short());
-                false
-            }
             None if !opening => {
-                let text = format!("expected 'channel.open' on channel {number}");
-                self.fail(&AmqpError::new(ReplyCode::ChannelError, id, text));
+                self.on_no_channel(number, method, id);
                 false
             }
             _ => true,
         }
     }
 
+    /// A method on a channel that is not open. What may be an answer to our own close is taken.
+    fn on_no_channel(&mut self, number: u16, method: &AMQPClass, id: MethodId) {
+        use channel::AMQPMethod::{Close, CloseOk};
+        match (self.left.standing(number), method) {
+            (Some(_), AMQPClass::Channel(CloseOk(_))) => self.left.note(number, Standing::Answered),
+            (Some(_), AMQPClass::Channel(Close(_))) => self.channel_closed_by_client(number),
+            (Some(Standing::Owed), _) => {}
+            (Some(Standing::Answered) | None, _) => {
+                let text = format!("expected 'channel.open' on channel {number}");
+                self.fail(&AmqpError::new(ReplyCode::ChannelError, id, text));
+            }
+        }
+    }
+
     fn while_closing(&mut self, method: &AMQPClass) {
         match method {
             AMQPClass::Connection(connection::AMQPMethod::CloseOk(_)) => self.phase = Phase::Closed,
-            AMQPClass::Connection(connection::AMQPMethod::Close(_)) => {
-                self.send_connection(connection::AMQPMethod::CloseOk(connection::CloseOk {}));
-                self.phase = Phase::Closed;
-            }
+            AMQPClass::Connection(connection::AMQPMethod::Close(_)) => self.closed_by_client(),
             _ => {}
         }
     }
@@ -163,11 +171,17 @@ impl Connection {
         }
     }
 
-    /// Renews the credentials: another token of the same user, or the password, which must be right.
+    /// Renews the credentials. That is for tokens, which end: who logged in otherwise stays who it is, whatever the
+    /// secret, as with RabbitMQ's own users.
     fn update_secret(&mut self, update: &connection::UpdateSecret) {
         let id = MethodId(10, 70);
-        let Some(user) = self.user().cloned() else { return self.illegal(id) };
-        let renewed = self.broker.login(user.as_str(), update.new_secret.as_bytes(), self.origin());
+        let Some(old) = self.identity.clone() else { return self.illegal(id) };
+        let user = old.user.clone();
+        let renewed = if old.is_stored() {
+            Ok(old)
+        } else {
+            self.broker.login_with_token(update.new_secret.as_bytes(), self.origin())
+        };
         let identity = match renewed {
             Ok(identity) if identity.user == user => identity,
             outcome => {
@@ -226,9 +240,10 @@ impl Connection {
     }
 
     fn open_channel(&mut self, number: u16, id: MethodId) {
-        let max = self.negotiated.channel_max;
-        if number > max {
-            let text = format!("number of channels opened has reached the negotiated channel_max ({max})");
+        let (max, count) = (self.negotiated.channel_max, self.channels.len());
+        if count >= usize::from(max) {
+            let text =
+                format!("number of channels opened ({count}) has reached the negotiated channel_max ({max})");
             return self.fail(&AmqpError::new(ReplyCode::NotAllowed, id, text));
         }
         let Some(user) = self.user().cloned() else { return self.illegal(id) };
@@ -238,6 +253,7 @@ impl Connection {
         };
         let incarnation = self.outbox.open_channel(number, Arc::clone(&handle.stats));
         self.channels.insert(number, Channel::new(number, incarnation, handle));
+        self.left.forget(number);
         let ok = channel::AMQPMethod::OpenOk(channel::OpenOk {});
         self.send(number, &AMQPClass::Channel(ok));
     }

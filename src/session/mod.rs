@@ -10,17 +10,28 @@ mod closing;
 pub mod connection;
 mod content;
 mod content_frames;
+#[cfg(test)]
+mod conversation;
 pub mod error;
 mod exchange_methods;
+mod exclusive;
+mod going_on;
 mod handshake;
+mod held_up;
+mod holding;
+mod left;
 mod methods;
 pub mod outbox;
 pub mod overdue;
 mod publishing;
 mod queue_methods;
 mod replies;
+mod row;
 pub(crate) mod tell;
+mod timeouts;
 mod transaction;
+mod tx_methods;
 pub mod unacked;
+mod weighing;
 
 pub use connection::{Connection, Outcome, Peer};

@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 
 use leveret_queues::queue::Delivery;
+use leveret_queues::store::{Broken, Synced};
 use leveret_queues::{Message, QueueId};
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
@@ -25,6 +26,7 @@ use crate::broker::consumer::{Consumer, Sink};
 use crate::broker::names::ConsumerTag;
 use crate::broker::queue_handle::QueueHandle;
 use crate::broker::registry::{Gauge, Traffic};
+use crate::broker::turn::NothingAppended;
 use crate::wire::control::write_method;
 use crate::wire::frame::FRAME_END;
 use crate::wire::hot_out;
@@ -86,6 +88,15 @@ pub struct BodyPiece {
     pub message: Message,
     /// Which bytes of its body.
     pub range: std::ops::Range<usize>,
+}
+
+/// What a confirm rests on.
+#[derive(Clone, Copy, Debug)]
+pub enum Durable {
+    /// What was appended up to the publish is on stable storage.
+    Synced(Synced),
+    /// Nothing of the publish had to be made durable.
+    NothingAppended(NothingAppended),
 }
 
 /// The writer's next step.
@@ -201,8 +212,9 @@ impl Outbox {
         self.queued.fetch_add(cost, Ordering::Relaxed);
     }
 
-    /// Puts `basic.return` with the message. Returns the writer to wake.
-    pub fn put_return(&self, channel: u16, message: &Message) -> Option<Waker> {
+    /// Puts `basic.return` with the message, and the ack of that publish alone if it is to be confirmed. Returns the
+    /// writer to wake.
+    pub fn put_return(&self, channel: u16, message: &Message, confirms: Option<u64>) -> Option<Waker> {
         let mut state = self.state.lock();
         if state.closed {
             return None;
@@ -217,6 +229,12 @@ impl Outbox {
         };
         hot_out::return_head(&mut state.waiting.frames, channel, &method, &content(message));
         put_body(&mut state.waiting, channel, message, frame_max);
+        if let (Some(tag), Some(out)) = (confirms, state.channels.get_mut(&channel)) {
+            out.settle_alone(tag);
+            self.traffic.confirmed.fetch_add(1, Ordering::Relaxed);
+            channel_stats::add(&out.stats.confirmed, 1);
+            hot_out::ack(&mut state.waiting.frames, channel, tag, false);
+        }
         self.charge(state, message.body_len() + DELIVERY_OVERHEAD_BYTES);
         state.writer.take()
     }
@@ -294,8 +312,19 @@ impl Outbox {
         self.state.lock().channels.get(&channel).map_or(0, ChannelOut::unacked_count)
     }
 
+    /// Of these, those that consumers hold: what `basic.get` took is not counted by any prefetch.
+    pub fn held_by_consumers(&self, channel: u16) -> usize {
+        self.state.lock().channels.get(&channel).map_or(0, ChannelOut::held_by_consumers)
+    }
+
     /// Confirms all publishes up to `upto` of the channel's `incarnation`, or refuses them.
-    pub fn confirm(&self, channel: u16, incarnation: u64, upto: u64, ok: bool) -> Option<Waker> {
+    pub fn confirm(
+        &self,
+        channel: u16,
+        incarnation: u64,
+        upto: u64,
+        outcome: Result<Durable, Broken>,
+    ) -> Option<Waker> {
         let mut state = self.state.lock();
         let state = &mut *state;
         let out = state.channels.get_mut(&channel)?;
@@ -308,12 +337,13 @@ impl Outbox {
             return None;
         }
         let before = state.waiting.frames.len();
-        if ok {
-            self.traffic.confirmed.fetch_add(confirmed, Ordering::Relaxed);
-            channel_stats::add(&out.stats.confirmed, confirmed);
-            hot_out::ack(&mut state.waiting.frames, channel, upto, multiple);
-        } else {
-            hot_out::nack(&mut state.waiting.frames, channel, upto, multiple, false);
+        match outcome {
+            Ok(Durable::Synced(_) | Durable::NothingAppended(_)) => {
+                self.traffic.confirmed.fetch_add(confirmed, Ordering::Relaxed);
+                channel_stats::add(&out.stats.confirmed, confirmed);
+                hot_out::ack(&mut state.waiting.frames, channel, upto, multiple);
+            }
+            Err(Broken) => hot_out::nack(&mut state.waiting.frames, channel, upto, multiple, false),
         }
         let cost = state.waiting.frames.len() - before;
         self.charge(state, cost);
@@ -323,7 +353,7 @@ impl Outbox {
     /// Refuses one publish (`basic.nack`); those before it are confirmed on their own.
     pub fn refuse(&self, channel: u16, tag: u64) -> Option<Waker> {
         let mut state = self.state.lock();
-        state.channels.get_mut(&channel)?.refuse(tag);
+        state.channels.get_mut(&channel)?.settle_alone(tag);
         if state.closed {
             return None;
         }
@@ -452,26 +482,20 @@ impl Gauge for Outbox {
 
 impl Sink for Outbox {
     fn reserve(&self, consumer: &Arc<Consumer>, body_bytes: usize) -> bool {
-        if !consumer.no_ack && !consumer.shared_credit.take(consumer) {
+        if self.queued.load(Ordering::Relaxed) >= self.limit {
+            let mut state = self.state.lock();
+            // The writer may have made room since; it looks at `stalled` under this lock.
+            if self.queued.load(Ordering::Relaxed) >= self.limit {
+                state.stalled.push(Arc::clone(consumer));
+                return false;
+            }
+        }
+        // Last, so that no credit is taken which is not used then.
+        if !consumer.shared_credit.take(consumer) {
             return false;
         }
-        let cost = body_bytes + DELIVERY_OVERHEAD_BYTES;
-        if self.queued.load(Ordering::Relaxed) < self.limit {
-            self.queued.fetch_add(cost, Ordering::Relaxed);
-            return true;
-        }
-        let mut state = self.state.lock();
-        // The writer may have made room since; it looks at `stalled` under this lock.
-        if self.queued.load(Ordering::Relaxed) < self.limit {
-            self.queued.fetch_add(cost, Ordering::Relaxed);
-            return true;
-        }
-        state.stalled.push(Arc::clone(consumer));
-        drop(state);
-        if !consumer.no_ack {
-            consumer.shared_credit.not_used();
-        }
-        false
+        self.queued.fetch_add(body_bytes + DELIVERY_OVERHEAD_BYTES, Ordering::Relaxed);
+        true
     }
 
     fn deliver(&self, consumer: &Arc<Consumer>, batch: &mut Vec<Delivery>) -> Option<Waker> {
@@ -515,7 +539,8 @@ impl Sink for Outbox {
     fn cancelled(&self, consumer: &Arc<Consumer>) -> Option<Waker> {
         let mut state = self.state.lock();
         let muted = state.channels.get(&consumer.channel).is_none_or(|out| out.muted);
-        if !state.cancel_notify || muted || state.closed {
+        let told = consumer.ended.swap(true, Ordering::Relaxed);
+        if told || !state.cancel_notify || muted || state.closed {
             return None;
         }
         let before = state.waiting.frames.len();

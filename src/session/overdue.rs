@@ -13,18 +13,19 @@ use leveret_queues::{Millis, QueueId};
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 
-use super::connection::Connection;
 use super::error::{AmqpError, MethodId, ReplyCode};
 use super::outbox::Outbox;
 use crate::broker::Broker;
 use crate::broker::deadlines::Ticks;
-use crate::broker::queue_handle::QueueHandle;
 use crate::broker::turn::Turn;
 
 /// Ends a channel from outside of its connection's task.
 pub trait Ender: Send + Sync {
     /// Has the channel closed with `error`, unless it has ended meanwhile. May be told again.
     fn end_channel(&self, channel: u16, incarnation: u64, error: AmqpError);
+
+    /// Has the connection let go of what it holds: all together hold too much, and it most.
+    fn give_way(&self);
 }
 
 /// The timeouts of one channel.
@@ -89,6 +90,24 @@ impl State {
 }
 
 impl Watch {
+    /// Watches nothing yet.
+    pub(super) fn new(
+        broker: Arc<Broker>,
+        outbox: Arc<Outbox>,
+        ender: Arc<dyn Ender>,
+        channel: u16,
+        incarnation: u64,
+    ) -> Arc<Self> {
+        Arc::new(Self { broker, outbox, ender, channel, incarnation, state: Mutex::default() })
+    }
+
+    /// Changes the timeouts of queues.
+    pub(super) fn change(self: &Arc<Self>, now: Millis, change: impl FnOnce(&mut FxHashMap<QueueId, u64>)) {
+        let mut state = self.state.lock();
+        change(&mut state.timeouts);
+        self.ask(&mut state, now);
+    }
+
     fn ask(self: &Arc<Self>, state: &mut State, now: Millis) {
         if state.timeouts.is_empty() {
             return;
@@ -132,75 +151,6 @@ impl Ticks for Watch {
         drop(state);
         if let Some(timeout_ms) = overdue {
             self.ender.end_channel(self.channel, self.incarnation, self.error(timeout_ms));
-        }
-    }
-}
-
-impl Connection {
-    /// How channels are ended from outside of the connection's task.
-    pub fn ended_by(&mut self, ender: Arc<dyn Ender>) {
-        self.ender = Some(ender);
-    }
-
-    /// From now on unacknowledged deliveries from `queue` close the channel when they are out longer
-    /// than this. The shortest timeout given for a queue counts.
-    pub(super) fn watch(&mut self, number: u16, queue: &QueueHandle, timeout_ms: u64) {
-        self.change_watch(number, |timeouts| {
-            let timeout = timeouts.entry(queue.id).or_insert(timeout_ms);
-            *timeout = timeout_ms.min(*timeout);
-        });
-    }
-
-    fn change_watch(&mut self, number: u16, change: impl FnOnce(&mut FxHashMap<QueueId, u64>)) {
-        let (Some(open), Some(ender)) = (self.channels.get_mut(&number), &self.ender) else { return };
-        let watch = open.watch.get_or_insert_with(|| {
-            Arc::new(Watch {
-                broker: Arc::clone(&self.broker),
-                outbox: Arc::clone(&self.outbox),
-                ender: Arc::clone(ender),
-                channel: number,
-                incarnation: open.incarnation,
-                state: Mutex::default(),
-            })
-        });
-        let mut state = watch.state.lock();
-        change(&mut state.timeouts);
-        watch.ask(&mut state, self.turn.now);
-    }
-
-    /// From now on the timeouts count that consumers have now: those of their queues may have changed. What was got
-    /// keeps to what was said then.
-    pub fn retime(&mut self, now: Millis) {
-        self.turn.now = now;
-        let numbers: Vec<u16> = self.channels.keys().copied().collect();
-        for number in numbers {
-            let Some(open) = self.channels.get(&number) else { continue };
-            let mut shortest: FxHashMap<QueueId, Option<u64>> = FxHashMap::default();
-            for consumer in open.consumers.values() {
-                let known = shortest.entry(consumer.queue.id).or_default();
-                *known = known.iter().copied().chain(consumer.timeout_ms()).min();
-            }
-            if open.watch.is_none() && shortest.values().all(Option::is_none) {
-                continue;
-            }
-            self.change_watch(number, |timeouts| {
-                for (queue, timeout_ms) in shortest {
-                    match timeout_ms {
-                        Some(timeout_ms) => timeouts.insert(queue, timeout_ms),
-                        None => timeouts.remove(&queue),
-                    };
-                }
-            });
-        }
-    }
-
-    /// Closes one channel, if it is still the one that is meant.
-    pub fn shut_channel(&mut self, number: u16, incarnation: u64, error: &AmqpError) {
-        let open = self.channels.get(&number);
-        if open.is_some_and(|open| open.incarnation == incarnation && !open.closing) {
-            self.flush();
-            self.fail_on(number, error);
-            self.broker.finish(&mut self.turn);
         }
     }
 }

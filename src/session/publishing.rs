@@ -16,7 +16,11 @@ impl Connection {
     /// Carries out what was put aside: publishes, then acknowledgements.
     pub(super) fn flush(&mut self) {
         if !self.batch.messages.is_empty() {
-            self.flush_publishes();
+            if self.held_up.on {
+                self.hold_publishes();
+            } else {
+                self.flush_publishes();
+            }
         }
         if !self.acked.is_empty() {
             self.flush_acks();
@@ -44,7 +48,8 @@ impl Connection {
                 mandatory: outgoing.mandatory,
             }),
         );
-        let stored = self.turn.appended;
+        let nothing_appended = self.turn.nothing_appended();
+        let unstorable = std::mem::take(&mut self.turn.unstorable);
         self.turn.appended |= appended_before;
         let Some(open) = self.channels.get_mut(&number) else { return };
         channel_stats::add(&open.handle.stats.published, fates.len() as u64);
@@ -52,36 +57,45 @@ impl Connection {
         if next.is_some() {
             vhost.stats.published_confirm.fetch_add(fates.len() as u64, Ordering::Relaxed);
         }
-        let (mut last_accepted, mut returned) = (None, 0);
+        let (mut accepted, mut returned) = (None, 0);
+        if !unstorable && fates.iter().all(|fate| matches!(fate, Fate::Accepted)) {
+            next = next.map(|tag| tag + fates.len() as u64);
+            accepted = next.filter(|_| !fates.is_empty()).map(|tag| tag - 1);
+            fates.clear();
+        }
         for fate in fates.drain(..) {
             let tag = next;
             next = next.map(|tag| tag + 1);
-            match (fate, tag) {
-                (Fate::Refused, Some(tag)) => {
+            let fate = if unstorable && matches!(fate, Fate::Accepted) { Fate::Refused } else { fate };
+            match fate {
+                Fate::Accepted => accepted = tag,
+                Fate::Refused => {
+                    let Some(tag) = tag else { continue };
                     let writer = self.outbox.refuse(number, tag);
                     self.turn.owe_wake(writer);
-                    continue;
                 }
-                (Fate::Returned(message), _) => {
+                Fate::Returned(message) => {
                     returned += 1;
-                    let writer = self.outbox.put_return(number, &message);
+                    // Clients look for the ack of a returned message right behind it.
+                    if let (Some(confirms), Some(upto)) = (&mut open.confirms, accepted.take()) {
+                        confirms.upto(
+                            upto,
+                            nothing_appended,
+                            self.broker.store(),
+                            &self.outbox,
+                            &mut self.turn,
+                        );
+                    }
+                    let writer = self.outbox.put_return(number, &message, tag);
                     self.turn.owe_wake(writer);
                 }
-                _ => {}
             }
-            last_accepted = tag;
         }
         channel_stats::add(&open.handle.stats.returned, returned);
         if let (Some(confirms), Some(next)) = (&mut open.confirms, next) {
             confirms.next = next;
-            if let Some(upto) = last_accepted {
-                if stored || self.outbox.confirmed(number) < confirms.registered {
-                    confirms.registered = upto;
-                    self.broker.store().notify(&confirms.waiter, upto);
-                } else {
-                    let writer = self.outbox.confirm(number, open.incarnation, upto, true);
-                    self.turn.owe_wake(writer);
-                }
+            if let Some(upto) = accepted {
+                confirms.upto(upto, nothing_appended, self.broker.store(), &self.outbox, &mut self.turn);
             }
         }
         if let Some(refusal) = refusal {
@@ -104,6 +118,17 @@ impl Connection {
                 self.throttled = true;
                 self.tell_blocked(&reason);
             }
+        }
+    }
+
+    /// Tells a client that is held up what for, if that is worth telling.
+    pub(super) fn tell_if_blocked(&mut self) {
+        let reason = self.broker.alarms.reason().or_else(|| match self.broker.store().pressure() {
+            Pressure::Blocked(reason) => Some(reason),
+            Pressure::None | Pressure::Full => None,
+        });
+        if let Some(reason) = reason {
+            self.tell_blocked(&reason);
         }
     }
 

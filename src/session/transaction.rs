@@ -1,29 +1,9 @@
-//! Transactions of a channel (rabbitmq-semantics 2n): publishes and settlements are put aside and
-//! carried out, or undone, together.
-//!
-//! Invariants: `tx.commit-ok` goes out only when everything that the commit appended is durable; what
-//! a rollback gives back is outstanding again under its old delivery tags; a channel that ends with
-//! an open transaction rolls it back. Absent: atomicity between queues, as in `RabbitMQ`.
-
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
+//! What the open transaction of a channel has put aside, in memory.
 
 use leveret_queues::queue::Requeue;
-use leveret_queues::store::{Broken, Synced, Waiter};
 
-use super::closing::by_queue;
-use super::connection::Connection;
-use super::content::{Outgoing, PUBLISH};
-use super::error::{AmqpError, MethodId, ReplyCode, refused};
-use super::outbox::Outbox;
 use super::unacked::Unacked;
-use crate::broker::channel_stats;
-use crate::broker::publish::{Fate, Incoming};
-use crate::broker::refusal::Refusal;
-use crate::wire::method::{AMQPClass, tx};
-
-/// Publishes carried out together, at most. Bounds how long a queue is held by one commit.
-const BATCH_MAX: usize = 512;
+use crate::broker::prepared::Prepared;
 
 /// What an acknowledgement costs while it waits, near enough.
 const SETTLE_BYTES: usize = size_of::<(How, Unacked)>();
@@ -31,9 +11,8 @@ const SETTLE_BYTES: usize = size_of::<(How, Unacked)>();
 /// The open transaction of one channel.
 #[derive(Default)]
 pub(super) struct Transaction {
-    publishes: Vec<Outgoing>,
-    settles: Vec<(How, Unacked)>,
-    /// Memory held, near enough.
+    pub(super) publishes: Vec<Prepared>,
+    pub(super) settles: Vec<(How, Unacked)>,
     bytes: usize,
 }
 
@@ -46,204 +25,40 @@ pub(super) enum How {
 }
 
 impl Transaction {
+    /// Puts a publish aside. Returns the memory that it takes.
+    pub(super) fn put_publish(&mut self, prepared: Prepared) -> usize {
+        let bytes = prepared.memory();
+        self.bytes += bytes;
+        self.publishes.push(prepared);
+        bytes
+    }
+
+    /// What is to be published. From here on nothing is held.
+    pub(super) fn take_publishes(&mut self) -> Vec<Prepared> {
+        self.bytes = 0;
+        std::mem::take(&mut self.publishes)
+    }
+
+    /// Puts settlements aside, and leaves `settled` empty. Returns the memory that they take.
+    pub(super) fn put_settles(&mut self, how: How, settled: &mut Vec<Unacked>) -> usize {
+        let bytes = settled.len() * SETTLE_BYTES;
+        self.bytes += bytes;
+        self.settles.extend(settled.drain(..).map(|unacked| (how, unacked)));
+        bytes
+    }
+
+    /// Of what it is to settle, what consumers still hold by the channel-wide limit.
+    pub(super) fn held_by_consumers(&self) -> usize {
+        self.settles.iter().filter(|(_, unacked)| unacked.token.is_with_consumer()).count()
+    }
+
+    /// Memory held, near enough.
+    pub(super) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// What it has taken out of the channel; its end gives it back.
     pub(super) fn into_unacked(self) -> impl Iterator<Item = Unacked> {
         self.settles.into_iter().map(|(_, unacked)| unacked)
-    }
-}
-
-impl Connection {
-    pub(super) fn tx_method(&mut self, number: u16, method: &tx::AMQPMethod, id: MethodId) {
-        let outcome = match method {
-            tx::AMQPMethod::Select(_) => self.select_transactions(number),
-            tx::AMQPMethod::Commit(_) => return self.commit(number, id),
-            tx::AMQPMethod::Rollback(_) => self.roll_back(number),
-            _ => return self.unimplemented(id),
-        };
-        match outcome {
-            Ok(answer) => self.send(number, &AMQPClass::Tx(answer)),
-            Err(refusal) => self.fail_on(number, &refused(&refusal, id)),
-        }
-    }
-
-    fn select_transactions(&mut self, number: u16) -> Result<tx::AMQPMethod, Refusal> {
-        if let Some(open) = self.channels.get_mut(&number) {
-            if open.confirms.is_some() {
-                return Err(precondition("cannot switch from confirm to tx mode"));
-            }
-            open.handle.transactional.store(true, Ordering::Relaxed);
-            open.tx.get_or_insert_default();
-        }
-        Ok(tx::AMQPMethod::SelectOk(tx::SelectOk {}))
-    }
-
-    /// Puts the batch aside if its channel has a transaction open. What cannot be published at all is
-    /// refused now.
-    pub(super) fn put_publishes_aside(&mut self) -> bool {
-        let number = self.batch.channel;
-        let Some(open) = self.channels.get_mut(&number) else { return false };
-        let Some(tx) = &mut open.tx else { return false };
-        let (Some(vhost), Some(rights)) = (&self.vhost, &mut self.rights) else { return false };
-        let mut refusal = None;
-        for outgoing in self.batch.messages.drain(..) {
-            let checked =
-                self.publisher.check(&self.broker, vhost, rights, &outgoing.message, outgoing.headers);
-            if let Err(why) = checked {
-                refusal = Some(why);
-                break;
-            }
-            tx.bytes += outgoing.message.memory();
-            tx.publishes.push(outgoing);
-        }
-        match refusal {
-            Some(refusal) => self.fail_on(number, &refused(&refusal, PUBLISH)),
-            None => self.bound_transaction(number),
-        }
-        true
-    }
-
-    /// Puts settlements aside if the channel has a transaction open; leaves `settled` empty then.
-    pub(super) fn put_settles_aside(&mut self, number: u16, how: How, settled: &mut Vec<Unacked>) -> bool {
-        let Some(open) = self.channels.get_mut(&number) else { return false };
-        let Some(tx) = &mut open.tx else { return false };
-        tx.bytes += settled.len() * SETTLE_BYTES;
-        tx.settles.extend(settled.drain(..).map(|unacked| (how, unacked)));
-        self.bound_transaction(number);
-        true
-    }
-
-    fn bound_transaction(&mut self, number: u16) {
-        let max = self.limits.transaction_bytes_max;
-        let Some(tx) = self.channels.get(&number).and_then(|open| open.tx.as_ref()) else { return };
-        // One message alone is bounded by its own limit.
-        if tx.bytes > max && tx.publishes.len() + tx.settles.len() > 1 {
-            let text = format!("transaction is larger than configured max size {max}");
-            self.fail_on(number, &AmqpError::new(ReplyCode::PreconditionFailed, PUBLISH, text));
-        }
-    }
-
-    fn commit(&mut self, number: u16, id: MethodId) {
-        let Some(tx) = self.channels.get_mut(&number).and_then(|open| open.tx.as_mut()) else {
-            return self.not_transactional(number, id);
-        };
-        tx.bytes = 0;
-        let publishes = std::mem::take(&mut tx.publishes);
-        let complete = match self.commit_publishes(number, publishes) {
-            Ok(complete) => complete,
-            // The channel's end gives back what was to be settled.
-            Err(refusal) => return self.fail_on(number, &refused(&refusal, PUBLISH)),
-        };
-        self.commit_settles(number);
-        self.heed_pressure();
-        if !complete {
-            let refusal = precondition("partial tx completion");
-            return self.fail_on(number, &refused(&refusal, id));
-        }
-        let Some(open) = self.channels.get(&number) else { return };
-        // One waiter per commit: the store may merge the calls of one.
-        let waiter: Arc<dyn Waiter> = Arc::new(CommitWaiter {
-            outbox: Arc::clone(&self.outbox),
-            channel: number,
-            incarnation: open.incarnation,
-        });
-        self.broker.store().notify(&waiter, 0);
-    }
-
-    /// Whether all were taken; a queue may refuse one (`reject-publish`).
-    fn commit_publishes(&mut self, number: u16, publishes: Vec<Outgoing>) -> Result<bool, Refusal> {
-        let mut complete = true;
-        let mut rest = publishes.into_iter().peekable();
-        while rest.peek().is_some() {
-            let (Some(vhost), Some(rights)) = (&self.vhost, &mut self.rights) else { return Ok(true) };
-            let incoming = rest.by_ref().take(BATCH_MAX).map(|outgoing| Incoming {
-                message: outgoing.message,
-                headers: outgoing.headers,
-                mandatory: outgoing.mandatory,
-            });
-            let (fates, refusal) =
-                self.publisher.publish(&self.broker, vhost, rights, &mut self.turn, incoming);
-            let (carried_out, mut returned) = (fates.len() as u64, 0);
-            for fate in fates.drain(..) {
-                match fate {
-                    Fate::Accepted => {}
-                    Fate::Refused => complete = false,
-                    Fate::Returned(message) => {
-                        returned += 1;
-                        self.turn.owe_wake(self.outbox.put_return(number, &message));
-                    }
-                }
-            }
-            if let Some(open) = self.channels.get(&number) {
-                channel_stats::add(&open.handle.stats.published, carried_out);
-                channel_stats::add(&open.handle.stats.returned, returned);
-            }
-            if let Some(refusal) = refusal {
-                return Err(refusal);
-            }
-        }
-        Ok(complete)
-    }
-
-    fn commit_settles(&mut self, number: u16) {
-        let Some(tx) = self.channels.get_mut(&number).and_then(|open| open.tx.as_mut()) else { return };
-        let settles = std::mem::take(&mut tx.settles);
-        let count = settles.len();
-        let mut run = Vec::new();
-        let mut settles = settles.into_iter().peekable();
-        while let Some((how, unacked)) = settles.next() {
-            run.push(unacked);
-            while let Some((_, unacked)) = settles.next_if(|(next, _)| *next == how) {
-                run.push(unacked);
-            }
-            if how == How::Ack {
-                self.count_acked(number, run.len());
-            }
-            by_queue(&mut run, |queue, tokens| match how {
-                How::Ack => queue.settle(&mut self.turn, tokens),
-                How::Reject => queue.reject(&mut self.turn, tokens),
-                How::Requeue(cause) => queue.requeue(&mut self.turn, tokens, cause),
-            });
-        }
-        self.credit(number, count);
-    }
-
-    fn roll_back(&mut self, number: u16) -> Result<tx::AMQPMethod, Refusal> {
-        let tx = self.channels.get_mut(&number).and_then(|open| open.tx.as_mut());
-        let tx = tx.ok_or_else(|| precondition(NOT_TRANSACTIONAL))?;
-        self.outbox.give_back(number, std::mem::take(tx).into_unacked());
-        Ok(tx::AMQPMethod::RollbackOk(tx::RollbackOk {}))
-    }
-
-    fn not_transactional(&mut self, number: u16, id: MethodId) {
-        self.fail_on(number, &refused(&precondition(NOT_TRANSACTIONAL), id));
-    }
-}
-
-const NOT_TRANSACTIONAL: &str = "channel is not transactional";
-
-fn precondition(text: &str) -> Refusal {
-    Refusal::Precondition(text.to_owned())
-}
-
-/// Sends `tx.commit-ok` when the store has synced.
-struct CommitWaiter {
-    outbox: Arc<Outbox>,
-    channel: u16,
-    incarnation: u64,
-}
-
-impl Waiter for CommitWaiter {
-    fn synced(&self, _token: u64, outcome: Result<Synced, Broken>) {
-        let writer = match outcome {
-            Ok(_) => {
-                let ok = AMQPClass::Tx(tx::AMQPMethod::CommitOk(tx::CommitOk {}));
-                self.outbox.put_for(self.channel, self.incarnation, &ok)
-            }
-            // Nobody knows what became of the commit; a lost connection says just that.
-            Err(Broken) => self.outbox.close(),
-        };
-        if let Some(writer) = writer {
-            writer.wake();
-        }
     }
 }

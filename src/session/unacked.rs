@@ -48,9 +48,6 @@ pub struct Unacked {
     pub token: Token,
 }
 
-/// A tag, and what it names until that is settled.
-type Out = (u64, Option<(Arc<QueueHandle>, Token)>);
-
 /// The outgoing half of a channel.
 pub(super) struct ChannelOut {
     /// Tells this channel from others with its number.
@@ -59,14 +56,35 @@ pub(super) struct ChannelOut {
     pub(super) muted: bool,
     /// The highest publish that was confirmed.
     pub(super) confirmed: u64,
-    /// Runs of publishes behind that which were refused. Between two runs are some that wait for the store.
-    refused: VecDeque<RangeInclusive<u64>>,
+    /// Runs of publishes behind that which were refused or returned, and answered at once. Between two runs are some that
+    /// wait for the store.
+    alone: VecDeque<RangeInclusive<u64>>,
     pub(super) stats: Arc<ChannelStats>,
     next_tag: u64,
-    /// By tag. Settled ones in the middle are left as `None` until they reach the front or are
-    /// more than half of all.
-    out: VecDeque<Out>,
+    out: Tags<(Arc<QueueHandle>, Token)>,
+    /// So many of these `basic.get` fetched.
+    got: usize,
+}
+
+/// What is out, by tag.
+struct Tags<E> {
+    /// Settled ones in the middle are left as `None` until they reach the front or are more than half of all.
+    out: VecDeque<(u64, Option<E>)>,
     settled_inside: usize,
+    /// Looked at one by one, since they were not found by their tag.
+    #[cfg(test)]
+    steps: usize,
+}
+
+impl<E> Default for Tags<E> {
+    fn default() -> Self {
+        Self {
+            out: VecDeque::new(),
+            settled_inside: 0,
+            #[cfg(test)]
+            steps: 0,
+        }
+    }
 }
 
 impl ChannelOut {
@@ -75,26 +93,26 @@ impl ChannelOut {
             incarnation,
             muted: false,
             confirmed: 0,
-            refused: VecDeque::new(),
+            alone: VecDeque::new(),
             stats,
             next_tag: 1,
-            out: VecDeque::new(),
-            settled_inside: 0,
+            out: Tags::default(),
+            got: 0,
         }
     }
 
-    /// A publish is refused, the highest so far.
-    pub(super) fn refuse(&mut self, publish: u64) {
-        match self.refused.back_mut() {
+    /// A publish, the highest so far, is answered before those that wait.
+    pub(super) fn settle_alone(&mut self, publish: u64) {
+        match self.alone.back_mut() {
             Some(run) if run.end() + 1 == publish => *run = *run.start()..=publish,
-            _ => self.refused.push_back(publish..=publish),
+            _ => self.alone.push_back(publish..=publish),
         }
     }
 
-    /// All up to `upto` are confirmed, but for those that were refused; tells how many that makes.
+    /// All up to `upto` are confirmed, but for those that were answered alone; tells how many that makes.
     pub(super) fn confirm(&mut self, upto: u64) -> u64 {
         let mut count = upto - self.confirmed;
-        while let Some(run) = self.refused.pop_front_if(|run| *run.end() <= upto) {
+        while let Some(run) = self.alone.pop_front_if(|run| *run.end() <= upto) {
             count -= run.end() - run.start() + 1;
         }
         self.confirmed = upto;
@@ -106,7 +124,8 @@ impl ChannelOut {
         let tag = self.next_tag;
         self.next_tag += 1;
         if let Some(token) = token {
-            self.out.push_back((tag, Some((Arc::clone(queue), token))));
+            self.got += usize::from(!token.is_with_consumer());
+            self.out.push(tag, (Arc::clone(queue), token));
         }
         tag
     }
@@ -118,58 +137,128 @@ impl ChannelOut {
 
     /// What waits for its acknowledgement, by tag.
     pub(super) fn unacked(&self) -> impl Iterator<Item = (QueueId, u64)> {
-        self.out.iter().filter_map(|(tag, entry)| entry.as_ref().map(|(queue, _)| (queue.id, *tag)))
+        self.out.iter().map(|(tag, (queue, _))| (queue.id, tag))
     }
 
     pub(super) fn unacked_count(&self) -> usize {
-        self.out.len() - self.settled_inside
+        self.out.len()
+    }
+
+    pub(super) fn held_by_consumers(&self) -> usize {
+        self.out.len() - self.got
     }
 
     pub(super) fn into_unacked(self) -> Vec<Unacked> {
-        self.out.into_iter().filter_map(live).collect()
+        self.out
+            .out
+            .into_iter()
+            .filter_map(|(tag, entry)| entry.map(|entry| Unacked::new(tag, entry)))
+            .collect()
     }
 
     /// Takes out what `set` names, in delivery order.
     pub(super) fn take(&mut self, set: AckSet, into: &mut Vec<Unacked>) -> Result<(), UnknownTag> {
-        match set {
-            AckSet::All => {
-                into.extend(self.out.drain(..).filter_map(live));
-                self.settled_inside = 0;
-                Ok(())
-            }
-            AckSet::One(tag) => {
-                let index = self.find(tag)?;
-                if index == 0 {
-                    into.extend(self.out.pop_front().and_then(live));
-                    self.trim();
-                } else {
-                    let (tag, entry) = &mut self.out[index];
-                    into.extend(live((*tag, entry.take())));
-                    self.settled_inside += 1;
-                    self.compact();
-                }
-                Ok(())
-            }
-            AckSet::UpTo(tag) => {
-                let index = self.find(tag)?;
-                for entry in self.out.drain(..=index) {
-                    match live(entry) {
-                        Some(unacked) => into.push(unacked),
-                        None => self.settled_inside -= 1,
-                    }
-                }
-                self.trim();
-                Ok(())
-            }
-        }
+        let got = &mut self.got;
+        self.out.take(set, |tag, entry| {
+            *got -= usize::from(!entry.1.is_with_consumer());
+            into.push(Unacked::new(tag, entry));
+        })
     }
 
     /// Puts back what was taken, under its old tags.
     pub(super) fn give_back(&mut self, unacked: impl Iterator<Item = Unacked>) {
-        self.out.retain(|(_, entry)| entry.is_some());
-        self.settled_inside = 0;
-        self.out.extend(unacked.map(|entry| (entry.tag, Some((entry.queue, entry.token)))));
-        self.out.make_contiguous().sort_unstable_by_key(|entry| entry.0);
+        let got = &mut self.got;
+        self.out.give_back(unacked.map(|entry| {
+            *got += usize::from(!entry.token.is_with_consumer());
+            (entry.tag, (entry.queue, entry.token))
+        }));
+    }
+}
+
+impl Unacked {
+    fn new(tag: u64, (queue, token): (Arc<QueueHandle>, Token)) -> Self {
+        Self { tag, queue, token }
+    }
+}
+
+impl<E> Tags<E> {
+    fn push(&mut self, tag: u64, entry: E) {
+        self.out.push_back((tag, Some(entry)));
+    }
+
+    fn len(&self) -> usize {
+        self.out.len() - self.settled_inside
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (u64, &E)> {
+        self.out.iter().filter_map(|(tag, entry)| entry.as_ref().map(|entry| (*tag, entry)))
+    }
+
+    fn take(&mut self, set: AckSet, mut each: impl FnMut(u64, E)) -> Result<(), UnknownTag> {
+        match set {
+            AckSet::All => {
+                for (tag, entry) in self.out.drain(..) {
+                    if let Some(entry) = entry {
+                        each(tag, entry);
+                    }
+                }
+                self.settled_inside = 0;
+            }
+            AckSet::One(tag) => {
+                let index = self.find(tag)?;
+                if index == 0 {
+                    if let Some((tag, Some(entry))) = self.out.pop_front() {
+                        each(tag, entry);
+                    }
+                    self.trim();
+                } else {
+                    if let Some(entry) = self.out[index].1.take() {
+                        each(tag, entry);
+                    }
+                    self.settled_inside += 1;
+                    self.compact();
+                }
+            }
+            AckSet::UpTo(tag) => {
+                let index = self.find(tag)?;
+                for (tag, entry) in self.out.drain(..=index) {
+                    match entry {
+                        Some(entry) => each(tag, entry),
+                        None => self.settled_inside -= 1,
+                    }
+                }
+                self.trim();
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts back what was taken. Mostly its place is still there; else all is put in order again, which happens after
+    /// more than half of what was out had been taken only, or at the front.
+    fn give_back(&mut self, entries: impl Iterator<Item = (u64, E)>) {
+        let mut rest = Vec::new();
+        for (tag, entry) in entries {
+            match self.out.binary_search_by_key(&tag, |entry| entry.0) {
+                Ok(place) => {
+                    self.settled_inside -= usize::from(self.out[place].1.is_none());
+                    self.out[place].1 = Some(entry);
+                }
+                Err(_) => rest.push((tag, Some(entry))),
+            }
+        }
+        let Some(last) = rest.iter().map(|entry| entry.0).max() else { return };
+        rest.sort_unstable_by_key(|entry| entry.0);
+        let before_all = self.out.front().is_none_or(|first| last < first.0);
+        for entry in rest.into_iter().rev() {
+            self.out.push_front(entry);
+        }
+        if !before_all {
+            #[cfg(test)]
+            {
+                self.steps += self.out.len();
+            }
+            self.out.make_contiguous().sort_unstable_by_key(|entry| entry.0);
+        }
     }
 
     fn find(&self, tag: u64) -> Result<usize, UnknownTag> {
@@ -198,6 +287,89 @@ impl ChannelOut {
     }
 }
 
-fn live((tag, entry): Out) -> Option<Unacked> {
-    entry.map(|(queue, token)| Unacked { tag, queue, token })
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The same, as it is said in words.
+    #[derive(Default)]
+    struct Model {
+        out: Vec<u64>,
+    }
+
+    impl Model {
+        fn take(&mut self, set: AckSet) -> Option<Vec<u64>> {
+            let names = |tag: u64| match set {
+                AckSet::One(one) => tag == one,
+                AckSet::UpTo(last) => tag <= last,
+                AckSet::All => true,
+            };
+            if let AckSet::One(tag) | AckSet::UpTo(tag) = set
+                && !self.out.contains(&tag)
+            {
+                return None;
+            }
+            let (taken, left) = self.out.iter().partition(|tag| names(**tag));
+            self.out = left;
+            Some(taken)
+        }
+    }
+
+    fn any_set() -> impl Strategy<Value = AckSet> {
+        prop_oneof![
+            30 => (0u64..400).prop_map(AckSet::One),
+            1 => (0u64..60).prop_map(AckSet::UpTo),
+            1 => Just(AckSet::All),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_taken_comes_back_in_its_place(
+            deliveries in 1u64..400, before in proptest::collection::vec(any_set(), 0..300),
+            in_transaction in proptest::collection::vec(any_set(), 0..300),
+        ) {
+            let (mut out, mut model) = (Tags::default(), Model::default());
+            for tag in 1..=deliveries {
+                out.push(tag, tag);
+                model.out.push(tag);
+            }
+            let mut gone = Vec::new();
+            for set in before {
+                let taken = out.take(set, |tag, entry| gone.push((tag, entry))).is_ok();
+                prop_assert_eq!(taken, model.take(set).is_some());
+            }
+            let (mut taken, mut back) = (Vec::new(), Vec::new());
+            for set in in_transaction {
+                let ok = out.take(set, |tag, entry| taken.push((tag, entry))).is_ok();
+                let named = model.take(set);
+                prop_assert_eq!(ok, named.is_some());
+                back.extend(named.into_iter().flatten());
+            }
+            prop_assert_eq!(taken.iter().map(|(tag, _)| *tag).collect::<Vec<_>>(), back.clone());
+            out.give_back(taken.into_iter());
+            model.out.extend(back);
+            model.out.sort_unstable();
+            prop_assert_eq!(out.len(), model.out.len());
+            prop_assert_eq!(out.iter().map(|(tag, _)| tag).collect::<Vec<_>>(), model.out);
+        }
+    }
+
+    #[test]
+    fn giving_back_looks_at_what_comes_back_not_at_all_that_is_out() {
+        let steps = |out_there: u64| {
+            let mut out = Tags::default();
+            (1..=out_there).for_each(|tag| out.push(tag, ()));
+            for _ in 0..1000 {
+                let mut taken = Vec::new();
+                out.take(AckSet::One(out_there / 2), |tag, ()| taken.push((tag, ()))).expect("there");
+                out.give_back(taken.into_iter());
+                out.give_back(std::iter::empty());
+            }
+            out.steps
+        };
+        assert!(steps(64_000) <= steps(1000), "{} steps", steps(64_000));
+    }
 }

@@ -167,7 +167,7 @@ const fn yes() -> bool {
 #[serde(deny_unknown_fields)]
 pub(super) struct ExchangeMap {
     /// direct, fanout, topic, headers, x-delayed-message, x-consistent-hash, x-modulus-hash, x-random,
-    /// x-recent-history.
+    /// x-local-random, x-recent-history, x-federation-upstream.
     #[serde(rename = "type", default = "direct")]
     pub(super) kind: String,
     /// It survives a restart.

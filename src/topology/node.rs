@@ -2,7 +2,7 @@
 //! language they were written in.
 
 /// Nested deeper, a file is refused.
-pub(super) const DEPTH_MAX: usize = 64;
+pub(super) const DEPTH_MAX: usize = 80;
 
 /// Values in one file, aliases counted as often as they are used.
 pub(super) const NODES_MAX: usize = 4_000_000;

@@ -14,13 +14,13 @@ use super::frame::{FRAME_END, FrameKind};
 use super::layout::{Arg, arguments};
 use super::method::AMQPClass;
 use super::table::TableError;
-use super::table_check::validate_text_names;
+use super::table::validate_text_names;
 
 /// Values that the tables of one method may hold on all levels. Our choice: a value of one byte on the wire takes some
 /// 50 bytes when converted, and declarations are kept.
 pub const TABLE_VALUES_MAX: usize = 8192;
 
-/// Why a method frame's payload is not a method. All of them end the connection.
+/// Why a method frame's payload is not a method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum MethodError {
     /// Less than the arguments need.

@@ -16,13 +16,10 @@ pub mod hot_out;
 mod layout;
 pub mod opening;
 pub mod properties;
-mod properties_edit;
 pub mod proxy_header;
 pub mod publish;
 pub mod sasl;
 pub mod table;
-mod table_check;
-pub mod table_edit;
 
 /// The generated method types: `AMQPClass`, `basic`, `channel`, `connection`, `exchange`, `queue`, `tx`, `confirm`.
 pub mod method {

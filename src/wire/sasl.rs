@@ -65,7 +65,7 @@ fn credentials<'a>(user: &'a [u8], password: &'a [u8]) -> Result<Credentials<'a>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::table_edit::put_entry;
+    use crate::wire::table::edit::put_entry;
     use proptest::prelude::*;
 
     #[track_caller]

@@ -1,15 +1,17 @@
 #!/usr/bin/env python3
 """Other people's tools against the management API of a broker that this starts.
 
-    tests/api/run.py [v1] [v2] [hole] [schema] [flower]
+    tests/api/run.py [v1] [own] [v2] [hole] [schema] [flower] [recorded]
 
-v1, v2: both rabbitmqadmins go through tour_v1.txt and tour_v2.txt. hole: what Terraform's provider does with its resources, by
+recorded: the requests of requests.py are answered as RabbitMQ 3.10.8 did, but for what differences.txt lists. own: the binary as
+rabbitmqadmin goes the way of v1. v1, v2: both rabbitmqadmins go through tour_v1.txt and tour_v2.txt. hole: what Terraform's provider does with its resources, by
 the library that it uses, rabbit-hole. schema: schemathesis asks every operation of
 /api/openapi.json for answers that the description does not have. flower: Flower, with Celery, shows how long a queue is, which it asks the
 management API for. What is missing is fetched: v1 out of Debian's package, v2 from
 crates.io, schemathesis and Flower from PyPI. A tool that cannot be had is a failure.
 """
 
+import http.client
 import json
 import os
 import pathlib
@@ -29,6 +31,10 @@ from broker import ROOT, TARGET, Broker, Missing, call, need  # noqa: E402
 V2_VERSION = "2.35.0"
 SCHEMATHESIS = "schemathesis==4.32.5"
 FLOWER = ["flower==2.2.0", "celery==5.7.0"]
+# A tool that takes longer hangs.
+LIMIT_S = 1800
+# How long one answer may take on a machine that has much else to do.
+ANSWER_S = 180
 # Checks of health are 503 when something is ill, `auth/hash_password` is slow by intention, and events and `livelog` have no end.
 UNASKED = "health/checks|auth/hash_password|api/events|livelog"
 
@@ -64,6 +70,15 @@ def v2():
     return [binary]
 
 
+def own():
+    """The broker's own binary under that name."""
+    link = TARGET / "tools/own/rabbitmqadmin"
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.unlink(missing_ok=True)
+    link.symlink_to(TARGET / "debug/leveret")
+    return [link]
+
+
 def hole():
     """A program of ours with the library."""
     need("go")
@@ -85,7 +100,8 @@ def from_pypi(name, *packages):
 def tour(name, tool, address, facts):
     """Runs a tour; the failures."""
     failures, steps = [], 0
-    for line in (HERE / f"tour_{name}.txt").read_text().splitlines():
+    way = "v1" if name == "own" else name
+    for line in (HERE / f"tour_{way}.txt").read_text().splitlines():
         if not line.strip() or line.startswith("#"):
             continue
         wanted, _, command = line.rpartition("| ")
@@ -97,7 +113,7 @@ def tour(name, tool, address, facts):
         host, port = address.rsplit(":", 1)
         done = subprocess.run(
             [*map(str, tool), "-H", host, "-P", port, *shlex.split(command)],
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=LIMIT_S,
         )
         steps += 1
         if (done.returncode != 0) != must_fail or not re.search(wanted, done.stdout):
@@ -111,7 +127,7 @@ def schema(tool, address, folder):
         [*map(str, tool), "run", f"http://{address}/api/openapi.json", "--auth", "guest:guest", "--max-examples", "12",
          # Names that it finds in answers may be empty (the default exchange's), and no part of a path; on a loaded machine
          # it makes up requests slower than it likes.
-         "--suppress-health-check", "filter_too_much,too_slow", "--phases", "examples,coverage,fuzzing", "--exclude-path-regex", UNASKED, "--seed", "1", "--generation-database", "none",
+         "--suppress-health-check", "filter_too_much,too_slow", "--request-timeout", "120", "--phases", "examples,coverage,fuzzing", "--exclude-path-regex", UNASKED, "--seed", "1", "--generation-database", "none",
          "--checks", "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=folder,
         env={**os.environ, "SCHEMATHESIS_HOOKS": str(HERE / "schema_hooks.py")},
@@ -126,15 +142,41 @@ def schema(tool, address, folder):
 
 def terraform(tool, address):
     done = subprocess.run(
-        [*map(str, tool), f"http://{address}"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120,
+        [*map(str, tool), f"http://{address}"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=LIMIT_S,
     )
     print(f"hole: {done.stdout.strip().rpartition(chr(10))[2]}", flush=True)
     return [] if done.returncode == 0 else [f"hole: {done.stdout}"]
 
 
-def get(url):
-    with urllib.request.urlopen(url, timeout=10) as answer:
-        return answer.read().decode()
+def recorded(tool, address):
+    done = subprocess.run(
+        [tool[0].with_name("python"), HERE / "differential.py", f"http://{address}"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        timeout=300,
+    )
+    print(f"recorded: {done.stdout.strip().rpartition(chr(10))[2]}", flush=True)
+    return [] if done.returncode == 0 else [f"recorded: {done.stdout[-6000:]}"]
+
+
+class Local(http.client.HTTPConnection):
+    """HTTP over a socket in a folder: no port has to be guessed."""
+
+    def __init__(self, path):
+        super().__init__("localhost", timeout=ANSWER_S)
+        self.path = path
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self.path)
+
+
+def get(path, place):
+    connection = Local(path)
+    try:
+        connection.request("GET", place)
+        return connection.getresponse().read().decode()
+    finally:
+        connection.close()
 
 
 def flower(tool, address, amqp, folder):
@@ -147,7 +189,7 @@ def flower(tool, address, amqp, folder):
         def put(method, path, body):
             login = {"Authorization": "Basic Z3Vlc3Q6Z3Vlc3Q="}
             request = urllib.request.Request(f"http://{address}/api/{path}", json.dumps(body).encode(), login, method=method)
-            urllib.request.urlopen(request, timeout=10).close()
+            urllib.request.urlopen(request, timeout=ANSWER_S).close()
 
         place = vhost or "%2F"
         put("PUT", f"vhosts/{place}", {})
@@ -155,46 +197,44 @@ def flower(tool, address, amqp, folder):
         message = {"properties": {}, "routing_key": "celery", "payload": "x", "payload_encoding": "string"}
         for _ in range(count):
             put("POST", f"exchanges/{place}/amq.default/publish", message)
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
+        listens = str(pathlib.Path(folder) / f"flower-{count}.sock")
         log = pathlib.Path(folder) / "flower.log"
         with log.open("w") as out:
             broker = f"amqp://guest:guest@{amqp}/{vhost}"
             shown = subprocess.Popen(
-                [tool[0].with_name("celery"), f"--broker={broker}", "flower", "--address=127.0.0.1", f"--port={port}",
+                [tool[0].with_name("celery"), f"--broker={broker}", "flower", f"--unix-socket={listens}",
                  f"--broker-api={api}"],
                 stdout=out, stderr=out, cwd=folder, env={**os.environ, "FLOWER_UNAUTHENTICATED_API": "true"},
             )
         try:
-            said, until = "", time.monotonic() + 60
+            said, until = "", time.monotonic() + ANSWER_S
             while time.monotonic() < until and shown.poll() is None:
                 try:
-                    said = get(f"http://127.0.0.1:{port}/api/queues/length")
+                    said = get(listens, "/api/queues/length")
                     if [(queue["name"], queue["messages"]) for queue in json.loads(said)["active_queues"]] == [("celery", count)]:
                         break
-                except (OSError, KeyError, ValueError) as error:
+                except (OSError, http.client.HTTPException, KeyError, ValueError) as error:
                     said = said or str(error)
                 time.sleep(0.5)
             else:
                 failures.append(f"flower: {place}: {said}\n{log.read_text()[-2000:]}")
                 continue
-            page = get(f"http://127.0.0.1:{port}/broker")
+            page = get(listens, "/broker")
             row = re.sub(r"<[^>]*>|\s+", " ", page[page.find("<tbody"):])
             if not re.search(rf"\bcelery\s+{count}\b", row):
                 failures.append(f"flower: {place}: the page of the broker says {row[:500]}")
         finally:
             shown.terminate()
-            shown.wait(timeout=20)
+            shown.wait(timeout=ANSWER_S)
     print(f"flower: 3 vhosts, {len(failures)} failures", flush=True)
     return failures
 
 
 def main():
-    wanted = sys.argv[1:] or ["v1", "v2", "hole", "schema", "flower"]
+    wanted = sys.argv[1:] or ["v1", "own", "v2", "hole", "schema", "flower", "recorded"]
     tools, failures = {}, []
     for name, fetch in (
-        ("v1", v1), ("v2", v2), ("hole", hole), ("schema", lambda: from_pypi("schema", SCHEMATHESIS)), ("flower", lambda: from_pypi("flower", *FLOWER)),
+        ("v1", v1), ("own", own), ("recorded", lambda: from_pypi("pika", "pika==1.3.2")), ("v2", v2), ("hole", hole), ("schema", lambda: from_pypi("schema", SCHEMATHESIS)), ("flower", lambda: from_pypi("flower", *FLOWER)),
     ):
         if name in wanted:
             try:
@@ -202,10 +242,14 @@ def main():
             except Missing as missing:
                 failures.append(f"{name}: {missing}")
     for name, tool in tools.items():
-        with Broker() as addresses, tempfile.TemporaryDirectory() as folder:
+        # The differential logs in wrongly on purpose.
+        with Broker(None, "--login-failures-per-minute", "0") as addresses, tempfile.TemporaryDirectory() as folder:
             address = addresses["http"]
-            with urllib.request.urlopen(f"http://{address}/api/health/checks/is-in-service", timeout=10):
+            with urllib.request.urlopen(f"http://{address}/api/health/checks/is-in-service", timeout=ANSWER_S):
                 pass
+            if name == "recorded":
+                failures += recorded(tool, address)
+                continue
             if name == "hole":
                 failures += terraform(tool, address)
                 continue
@@ -220,6 +264,8 @@ def main():
             failures += tour(name, tool, address, facts)
     for failure in failures:
         print(f"FAILED {failure}")
+    well = sum(not any(failure.startswith(f"{name}:") for failure in failures) for name in wanted)
+    print(f"api: {well} passed, {len(failures)} failed")
     return 1 if failures else 0
 
 

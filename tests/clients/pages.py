@@ -10,7 +10,7 @@ import subprocess
 import sys
 
 import run
-from run import HERE, VENV, Broker, Missing, call, need, target
+from run import HERE, LIMIT, VENV, Broker, Missing, call, need, target
 
 EXAMPLES = HERE / "examples"
 
@@ -59,14 +59,15 @@ PAGES = {
 
 
 def main():
+    names = sys.argv[1:] or list(PAGES)
     failed = 0
     with Broker() as addresses:
         url = f"amqp://guest:guest@{addresses['amqp']}"
-        for name in sys.argv[1:] or PAGES:
+        for name in names:
             try:
                 command = [str(part) for part in PAGES[name]()]
                 environment = {**os.environ, "AMQP_URL": url, "NODE_PATH": str(HERE / "node/node_modules")}
-                done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+                done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=LIMIT)
                 well = done.returncode == 0 and done.stdout == "Hello, Leveret!\n"
                 said = done.stdout + done.stderr
             except (Missing, subprocess.TimeoutExpired) as error:
@@ -75,6 +76,7 @@ def main():
             if not well:
                 failed += 1
                 print(said[-2000:])
+    print(f"pages: {len(names) - failed} passed, {failed} failed")
     return 1 if failed else 0
 
 

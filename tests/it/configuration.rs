@@ -125,6 +125,8 @@ fn another(key: &Key) -> &'static str {
             .words
             .last()
             .map_or("", |word| if *word == "required" { "\"required\"" } else { "\"san_uri\"" }),
+        "NAME@HOST" => "\"rabbit@another\"",
+        "NAME VERSION" => "\"RabbitMQ 3.13.7\"",
         "TEXT" | "SECRET" => "\"x\"",
         other => panic!("a value for {other}"),
     }

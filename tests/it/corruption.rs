@@ -144,3 +144,27 @@ fn a_segment_that_was_cut_short_costs_what_was_behind() {
     assert!(small.is_sorted() && small.last() == Some(&MESSAGES), "{small:?}");
     is_named(&log, "ERROR", name(&first));
 }
+
+#[test]
+fn a_flipped_byte_in_what_was_confirmed_last_is_told_and_not_taken_for_a_torn_tail() {
+    let mut broker = Broker::new();
+    let mut c = broker.client();
+    c.declare("queue=q durable");
+    c.confirms();
+    for n in 0..20 {
+        c.publish_confirmed("routing_key=q", "delivery_mode=2", format!("message {n:04} that matters"));
+    }
+    broker.kill();
+    let newest = segments(&broker).pop().expect("a segment");
+    let bytes = fs::read(&newest).expect("the segment");
+    let last = b"message 0019 that matters";
+    let at = bytes.windows(last.len()).position(|part| part == last).expect("the last message");
+    let file = File::options().write(true).open(&newest).expect("the segment");
+    file.write_all_at(&[bytes[at + 9] ^ 4], at as u64 + 9).expect("write");
+    broker.start_again();
+    let mut c = broker.client();
+    assert_eq!(c.drain("q").len(), 19);
+    let log = broker.log();
+    is_named(&log, "ERROR", name(&newest));
+    assert!(log.lines().any(|line| line.contains("offset") && line.contains("queue")), "{log}");
+}

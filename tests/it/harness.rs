@@ -38,6 +38,12 @@ impl Broker {
         Self::launch(folder, options, None)
     }
 
+    /// A broker that may have so many file descriptors open.
+    pub(crate) fn with_descriptors(max: u32) -> Self {
+        let folder = Arc::new(TempDir::new().expect("a folder"));
+        Self::launch(folder, vec![format!("{DESCRIPTORS}{max}")], None)
+    }
+
     /// A broker on a data folder that `prepare` fills before it starts.
     pub(crate) fn prepared(prepare: impl FnOnce(&Path)) -> Self {
         let folder = Arc::new(TempDir::new().expect("a folder"));
@@ -61,7 +67,10 @@ impl Broker {
             let port = port.map_or_else(|| "127.0.0.1:0".to_owned(), |p| p.to_string());
             command.args(["--amqp-listen", &port]);
         }
-        command.args(&options);
+        command.args(options.iter().filter(|option| !option.starts_with(DESCRIPTORS)));
+        if let Some(max) = options.iter().find_map(|option| option.strip_prefix(DESCRIPTORS)) {
+            command = limited(&command, max);
+        }
         command.stderr(File::create(&log).expect("log file"));
         let mut child = command.spawn().expect("the broker's binary");
         let amqp = listen_address(&mut child, &log, "amqp");
@@ -94,6 +103,12 @@ impl Broker {
     /// Starts it again on the same folder and the same port; it must have ended.
     pub(crate) fn start_again(&mut self) {
         *self = Self::launch(self.folder.clone(), self.options.clone(), Some(self.amqp));
+    }
+
+    /// [`Self::start_again`], with other options.
+    pub(crate) fn start_otherwise(&mut self, options: &[&str]) {
+        self.options = options.iter().map(ToString::to_string).collect();
+        self.start_again();
     }
 
     /// What it has logged since this start.
@@ -130,6 +145,18 @@ impl Drop for Broker {
         drop(self.child.kill());
         drop(self.child.wait());
     }
+}
+
+/// An option for the shell, not for the broker: descriptors at most.
+const DESCRIPTORS: &str = "ulimit -n ";
+
+/// The same command with fewer file descriptors.
+fn limited(command: &Command, max: &str) -> Command {
+    let mut limited = Command::new("sh");
+    let line = format!("{DESCRIPTORS}{max} && exec \"$0\" \"$@\"");
+    limited.arg("-c").arg(line).arg(command.get_program()).args(command.get_args());
+    limited.stdin(Stdio::null()).stdout(Stdio::null());
+    limited
 }
 
 /// Where the API listens if a test does not say it.

@@ -208,8 +208,10 @@ fn a_table_nested_beyond_reason_is_an_error_and_not_a_crash() {
         payload.extend(table);
         let mut c = broker.client();
         c.frame(METHOD, 1, &payload);
-        let close = c.next();
-        assert_eq!(close.spec.name, "connection.close", "{close}");
+        // It is well formed: the channel is closed, and the connection goes on.
+        c.channel_closes(406, "queue.declare", "nested deeper");
+        c.open_channel(1);
+        c.silent();
     });
 }
 
@@ -240,12 +242,9 @@ fn a_handshake_that_never_ends_is_cut_off() {
     half.bytes(b"AMQP");
     let mut started = Client::start(broker.amqp, "");
     serves(&broker);
-    let ((), took) = wait::time(|| {
-        silent.rest();
-        half.rest();
-        started.rest();
-    });
-    assert!(took < Duration::from_secs(20), "{took:?}");
+    silent.rest();
+    half.rest();
+    started.rest();
     serves(&broker);
 }
 
@@ -257,7 +256,7 @@ fn a_slow_handshake_octet_by_octet_is_cut_off_too() {
     let mut sent = 0_u32;
     // A start-ok of a huge declared length that trickles in.
     c.bytes(&[METHOD, 0, 0, 0, 0, 0x0F, 0xFF]);
-    let cut = wait::within(Duration::from_secs(20), || {
+    let cut = wait::within(wait::LIMIT, || {
         sent += 1;
         !c.try_bytes(&[0])
     });

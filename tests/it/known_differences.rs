@@ -11,12 +11,25 @@ pub(crate) struct Difference {
     pub(crate) reason: &'static str,
 }
 
-/// `RabbitMQ` as Debian 12 packages it (3.10), with its plugins for consistent-hash, random and recent-history exchanges.
+/// `RabbitMQ` as Debian 12 packages it (3.10), with its plugins for consistent-hash, random and
+/// recent-history exchanges and for federation.
 /// The contract follows its main branch, four years younger.
 const RABBITMQ_3: &str = "RabbitMQ 3.";
 
 /// The list.
 pub(crate) const DIFFERENCES: &[Difference] = &[
+    on_rabbitmq_3(
+        "channels::a_second_answer_to_a_close_harms_nobody",
+        "closes the connection with 504; a client that answers twice is in order again at once",
+    ),
+    on_rabbitmq_3(
+        "channels::a_number_is_free_when_the_clients_close_was_answered",
+        "closes the connection with 504 until its own close is answered, too",
+    ),
+    on_rabbitmq_3(
+        "channels::closes_of_a_connection_that_cross_are_both_answered",
+        "closes the socket without an answer to the client's close",
+    ),
     on_rabbitmq_3(
         "consumers::a_client_may_answer_that_it_knows",
         "closes the connection with 503; the method is legal, and answering it harms nobody",
@@ -78,6 +91,22 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
         "extensions::reply_to::a_reply_comes_straight_back",
         "returns a mandatory reply as unroutable; its main branch counts it as routed",
     ),
+    on_rabbitmq_3(
+        "extensions::transactions::a_direct_reply_comes_with_the_commit",
+        "sends direct replies at publish, rolled back or not; its main branch routes them as to a queue",
+    ),
+    on_rabbitmq_3(
+        "extensions::transactions::a_delay_begins_with_the_commit",
+        "has delayed messages in a plugin only, which knows no transactions",
+    ),
+    on_rabbitmq_3(
+        "extensions::transactions::a_delayed_exchange_that_is_gone_at_the_commit_delays_nothing",
+        "has delayed messages in a plugin only",
+    ),
+    on_rabbitmq_3(
+        "extensions::transactions::an_id_counts_from_the_commit_and_is_forgotten_by_a_rollback",
+        "has deduplication in a third party's plugin only",
+    ),
     on_rabbitmq_3("frames::body_longer_than_declared", "waits for more; its main branch closes with 501"),
     on_rabbitmq_3(
         "frames::declared_size_over_512_mib",
@@ -85,16 +114,12 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
     ),
     on_rabbitmq_3("frames::unknown_class", "closes the socket without a word"),
     on_rabbitmq_3(
-        "handshake::a_method_out_of_turn_during_the_handshake",
-        "closes the socket without a word while the client is not authenticated; we say why, as its main branch does",
-    ),
-    on_rabbitmq_3(
         "handshake::amqplain_is_accepted",
-        "accepts it, but closes the socket without a word while the client is not authenticated; we say why, as its main branch does",
+        "accepts it, but closes the socket without a word while the client is not authenticated; we say why",
     ),
     on_rabbitmq_3(
         "handshake::malformed_sasl_response",
-        "closes the socket without a word while the client is not authenticated; we say why, as its main branch does",
+        "closes the socket without a word while the client is not authenticated; we say why",
     ),
     on_rabbitmq_3(
         "handshake::tune_ok_outside_the_servers_limits",
@@ -102,7 +127,15 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
     ),
     on_rabbitmq_3(
         "handshake::unknown_mechanism",
-        "closes the socket without a word while the client is not authenticated; we say why, as its main branch does",
+        "closes the socket without a word while the client is not authenticated; we say why",
+    ),
+    on_rabbitmq_3(
+        "shared_prefetch::a_get_that_is_out_when_the_limit_is_set_uses_no_credit",
+        "counts it and never takes it back, so that the channel's consumers wait for ever",
+    ),
+    on_rabbitmq_3(
+        "shared_prefetch::a_single_active_consumer_that_leaves_hands_over_to_one_that_waited",
+        "never serves the one that took over",
     ),
 ];
 

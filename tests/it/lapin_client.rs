@@ -21,7 +21,7 @@ use lapin::{
 use crate::harness::Peer;
 
 /// Longer than any single step may take.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = crate::wait::LIMIT;
 
 /// Runs a test against the shared broker: its URI, and a prefix for names.
 fn with_broker<F: Future<Output = ()>>(test: impl FnOnce(String, String) -> F) {
@@ -363,14 +363,14 @@ fn a_body_of_20_mb_arrives_whole() {
 #[test]
 fn small_frames_and_heartbeats_are_negotiated() {
     with_broker(|uri, prefix| async move {
-        let connection = connect(&format!("{uri}?frame_max=4096&heartbeat=1")).await;
+        let connection = connect(&format!("{uri}?frame_max=4096&heartbeat=2")).await;
         assert_eq!(connection.configuration().frame_max(), 4096);
         let channel = connection.create_channel().await.expect("channel");
         let queue = declare(&channel, &format!("{prefix}q")).await;
         publish(&channel, "", &queue, &vec![7; 50_000]).await;
         assert_eq!(get(&channel, &queue).await.expect("a message").data.len(), 50_000);
         // Only heartbeats keep this connection alive: the broker drops a silent peer after three intervals.
-        tokio::time::sleep(Duration::from_secs(4)).await;
+        tokio::time::sleep(Duration::from_secs(8)).await;
         assert!(connection.status().connected());
         assert_eq!(ready(&channel, &queue).await, 0);
     });

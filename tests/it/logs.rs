@@ -2,7 +2,6 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -279,15 +278,15 @@ fn the_last_lines_are_there_over_http_for_those_who_may() {
     let monitoring = http.user("watcher", "monitoring");
     monitoring.get("/api/logs").is(200);
     let management = http.user("clerk", "management");
-    management.get("/api/logs").refused(401, "not_authorized", "Not monitor user");
-    management.get("/api/livelog").refused(401, "not_authorized", "Not monitor user");
+    management.get("/api/logs").refused(401, "not_authorised", "Not monitor user");
+    management.get("/api/livelog").refused(401, "not_authorised", "Not monitor user");
     http.nobody().get("/api/livelog").is(401);
 }
 
 /// What a follower of the log hears, line by line.
 fn follow(broker: &Broker, query: &str) -> impl Iterator<Item = String> {
     let mut stream = TcpStream::connect(listening(broker, "http")).expect("a connection");
-    stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a timeout");
+    stream.set_read_timeout(Some(wait::LIMIT)).expect("a timeout");
     // guest:guest
     let head = "HTTP/1.1\r\nhost: x\r\nauthorization: Basic Z3Vlc3Q6Z3Vlc3Q=\r\n\r\n";
     write!(stream, "GET /api/livelog?{query} {head}").expect("a request");

@@ -1,6 +1,7 @@
 //! Rules of ours, where other brokers have none or another.
 
 use crate::harness::Broker;
+use crate::management::{Http, listening};
 
 #[test]
 fn an_open_transaction_is_bounded() {
@@ -122,5 +123,75 @@ fn a_server_named_queue_may_have_a_prefix() {
         c.say(&format!("queue.declare exclusive arguments={{x-name-prefix:{prefix}}}"));
         c.channel_closes(code, "queue.declare", "");
         c.open_channel(1);
+    }
+}
+
+#[test]
+fn dead_letters_do_not_multiply_without_end() {
+    let broker = Broker::with(&["--dead-letter-copies-max", "50"]);
+    let mut c = broker.client();
+    c.ask("exchange.declare exchange=all type=fanout", "exchange.declare-ok");
+    let queues: Vec<String> = (0..12).map(|n| format!("q{n}")).collect();
+    for queue in &queues {
+        c.declare(&format!("queue={queue} arguments={{x-dead-letter-exchange:all,x-message-ttl:1}}"));
+        c.ask(&format!("queue.bind queue={queue} exchange=all"), "queue.bind-ok");
+    }
+    c.declare("queue=last");
+    c.ask("queue.bind queue=last exchange=all", "queue.bind-ok");
+    c.publish("routing_key=q0", "x");
+    let scraped = Http::at(listening(&broker, "metrics"));
+    let counted = |name: &str| -> u64 {
+        let text = scraped.get("/metrics").is(200).text;
+        let line = text.lines().find(|line| line.starts_with(name)).expect("the counter");
+        line.rsplit(' ').next().and_then(|count| count.parse().ok()).expect("a number")
+    };
+    let mut deaths = 0;
+    // If none dies while it is looked, none moves.
+    crate::wait::until("no queue drops anything any more", || {
+        let before =
+            std::mem::replace(&mut deaths, counted("rabbitmq_global_messages_dead_lettered_expired"));
+        deaths > 0 && before == deaths && {
+            let empty = queues.iter().all(|queue| c.counts(queue).0 == 0);
+            empty && counted("rabbitmq_global_messages_dead_lettered_expired") == deaths
+        }
+    });
+    assert!((12..12 * 50).contains(&deaths), "{deaths}");
+    assert!(counted("leveret_dead_letter_copies_left_out_total") > 0);
+    let log = broker.log();
+    assert!(log.contains("dead_letter_copies_max"), "{log}");
+}
+
+#[test]
+fn a_publish_to_very_many_queues_keeps_its_place_among_others() {
+    let broker = Broker::new();
+    let mut c = broker.client();
+    c.ask("exchange.declare exchange=all type=fanout", "exchange.declare-ok");
+    for n in 0..1500 {
+        c.say(&format!("queue.declare queue=q{n} nowait exclusive"));
+        c.say(&format!("queue.bind queue=q{n} exchange=all nowait"));
+    }
+    c.declare("queue=full exclusive arguments={x-max-length:3,x-overflow:reject-publish}");
+    c.ask("queue.bind queue=full exchange=all", "queue.bind-ok");
+    c.confirms();
+    let mut batch = Vec::new();
+    for (args, body) in [
+        ("routing_key=q7", "1"),
+        ("exchange=all mandatory", "2"),
+        ("routing_key=q7", "3"),
+        ("routing_key=full", "3"),
+        ("exchange=all", "4"),
+        ("exchange=all", "5"),
+        ("routing_key=q7", "6"),
+    ] {
+        batch.extend(c.publish_bytes(1, args, "", body.as_bytes()));
+    }
+    c.bytes(&batch);
+    // One queue has no room for the last of those that go to all.
+    c.hear("basic.nack delivery_tag=6 multiple=0");
+    while c.hear("basic.ack").tag() < 7 {}
+    assert_eq!(c.drain("q7"), ["1", "2", "3", "4", "5", "6"]);
+    assert_eq!(c.drain("full"), ["2", "3", "4"]);
+    for n in [0, 1, 1022, 1023, 1024, 1025, 1499] {
+        assert_eq!(c.drain(&format!("q{n}")), ["2", "4", "5"]);
     }
 }

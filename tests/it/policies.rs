@@ -204,6 +204,30 @@ fn an_alternate_exchange_takes_what_would_be_lost() {
 }
 
 #[test]
+fn settings_that_are_not_for_what_a_policy_applies_to_are_kept_and_do_nothing() {
+    let (_broker, http, mut c) = scene();
+    c.ask("exchange.declare exchange=x type=direct", "exchange.declare-ok");
+    c.declare("queue=x");
+    let policies = [
+        ("exchanges", "policies", json!({ "max-length": 1 }), 201),
+        ("exchanges", "operator-policies", json!({ "max-length": 1 }), 201),
+        ("queues", "policies", json!({ "alternate-exchange": "amq.fanout" }), 204),
+    ];
+    for (apply_to, kind, definition, status) in policies {
+        let policy = json!({ "pattern": "^x$", "apply-to": apply_to, "definition": definition });
+        let path = format!("/api/{kind}/%2F/other");
+        http.put(&path, &policy).is(status);
+        assert_eq!(http.get(&path).is(200).json["definition"], definition);
+        for body in ["1", "2"] {
+            c.publish_confirmed("routing_key=x", "", body);
+            c.publish_confirmed("exchange=x routing_key=none", "", "lost");
+        }
+        assert_eq!(c.drain("x"), ["1", "2"], "{apply_to} {kind}");
+        assert_eq!(c.counts("dead").0, 0, "{apply_to} {kind}");
+    }
+}
+
+#[test]
 fn arguments_policies_and_operators_together() {
     let (_broker, http, mut c) = scene();
     c.declare(
@@ -340,6 +364,9 @@ fn a_vhost_s_default_type_is_that_of_queues_that_can_be_of_it() {
     c.channel_closes(406, "queue.declare", "inequivalent arg 'x-queue-type'");
 }
 
+/// How often the policy of ten thousand queues changes.
+const CHANGES: u32 = 20;
+
 #[test]
 fn ten_thousand_queues_follow_while_messages_flow() {
     let broker = Broker::new();
@@ -354,23 +381,32 @@ fn ten_thousand_queues_follow_while_messages_flow() {
     let done = std::sync::atomic::AtomicBool::new(false);
     std::thread::scope(|scope| {
         let flow = scope.spawn(|| {
-            let mut longest = std::time::Duration::ZERO;
+            let mut confirms = Vec::new();
             while !done.load(std::sync::atomic::Ordering::Relaxed) {
                 let ((), took) =
                     wait::time(|| other.publish_confirmed("exchange=\"\" routing_key=flow", "", "x"));
-                longest = longest.max(took);
+                confirms.push(took);
             }
-            longest
+            confirms
         });
-        let policy = json!({ "pattern": "^q", "definition": { "max-length": 5 } });
-        let (answer, took) = wait::time(|| http.put("/api/policies/%2F/p", &policy));
+        let policy = |limit| json!({ "pattern": "^q", "definition": { "max-length": limit } });
+        http.put("/api/policies/%2F/p", &policy(100)).is(201);
+        let ((), took) = wait::time(|| {
+            for limit in 1..=CHANGES {
+                http.put("/api/policies/%2F/p", &policy(limit)).is(204);
+            }
+        });
         done.store(true, std::sync::atomic::Ordering::Relaxed);
-        let longest = flow.join().expect("the flow");
-        answer.is(201);
-        println!("10,000 queues followed in {took:?}; the slowest confirm meanwhile took {longest:?}");
-        assert!(took.as_secs() < 10, "{took:?}");
-        assert!(longest.as_secs() < 2, "{longest:?}");
+        let mut confirms = flow.join().expect("the flow");
+        confirms.sort_unstable();
+        let (each, usual) = (took / CHANGES, confirms[confirms.len() / 2]);
+        println!(
+            "10,000 queues followed in {each:?}; a confirm meanwhile took {usual:?}, one {:?}",
+            confirms.last()
+        );
+        // Whoever publishes waits for one queue's turn, not for the change of all: then it would take half of that and more.
+        assert!(usual < each / 3, "{usual:?} of {each:?}");
     });
     let shown = http.get("/api/queues/%2F/q9999").is(200).json;
-    assert_eq!(shown["effective_policy_definition"], json!({ "max-length": 5 }));
+    assert_eq!(shown["effective_policy_definition"], json!({ "max-length": CHANGES }));
 }

@@ -230,6 +230,33 @@ fn transaction_bytes_max() {
 }
 
 #[test]
+fn dead_letter_copies_max() {
+    let mut it = Reloading::from("dead_letter_copies_max = 2");
+    let mut client = it.client();
+    client.ask("exchange.declare exchange=many type=fanout", "exchange.declare-ok");
+    for (queue, ttl) in [("first", ",x-message-ttl:1"), ("second", ",x-message-ttl:1"), ("a", ""), ("b", "")]
+    {
+        client.declare(&format!("queue={queue} arguments={{x-dead-letter-exchange:many{ttl}}}"));
+        if queue != "first" {
+            client.ask(&format!("queue.bind queue={queue} exchange=many"), "queue.bind-ok");
+        }
+    }
+    // To the second, a and b; from the second to one of a and b, or to both.
+    let mut arrive = |copies: usize| {
+        client.publish("routing_key=first", "x");
+        let mut arrived = 0;
+        wait::until("the copies arrive", || {
+            arrived += client.drain("a").len() + client.drain("b").len();
+            arrived >= copies
+        });
+        assert_eq!(arrived, copies);
+    };
+    arrive(3);
+    it.to("dead_letter_copies_max = 6");
+    arrive(4);
+}
+
+#[test]
 fn memory_bytes_max() {
     let mut it = Reloading::from("memory_bytes_max = \"1GiB\"");
     let mut client = it.client();
@@ -316,4 +343,32 @@ fn topology() {
 
     it.to("");
     assert_eq!((declared(), drift()), (json!(false), None));
+}
+
+#[test]
+fn held_bytes_max() {
+    let mut it = Reloading::from("held_bytes_max = \"1MiB\"");
+    let transactions = |it: &Reloading| {
+        let mut clients: Vec<_> = (0..2).map(|_| it.client()).collect();
+        for client in &mut clients {
+            client.ask("tx.select", "tx.select-ok");
+            for _ in 0..20 {
+                client.publish("routing_key=q", vec![b'x'; 100_000]);
+            }
+        }
+        clients
+    };
+    let mut clients = transactions(&it);
+    let words = "the limit for all is 1 MiB (held_bytes_max)";
+    // The first alone has the limit of one message; the second is one too many.
+    for client in &mut clients {
+        client.read_patience(std::time::Duration::from_secs(1));
+    }
+    let told =
+        clients.iter_mut().filter_map(Client::next_or_nothing).map(|heard| heard.field("reply_text").str());
+    assert!(told.collect::<Vec<_>>().iter().any(|text| text.contains(words)));
+    it.to("held_bytes_max = \"100MiB\"");
+    for mut client in transactions(&it) {
+        client.ask("tx.commit", "tx.commit-ok");
+    }
 }

@@ -153,6 +153,81 @@ fn unacked(end: End) {
     c.ask("basic.get queue=q", "basic.get-empty");
 }
 
+const FILLED: i64 = 60;
+const QUEUES: [&str; 3] = ["acked", "unacked", "untouched"];
+
+/// A broker with three durable queues of numbered messages.
+fn filled() -> Broker {
+    let broker = Broker::new();
+    let mut c = broker.client();
+    for queue in QUEUES {
+        c.declare(&format!("queue={queue} durable"));
+    }
+    c.confirms();
+    for queue in QUEUES {
+        for n in 0..FILLED {
+            c.publish_with(&format!("routing_key={queue}"), "delivery_mode=2", n.to_string());
+        }
+    }
+    while c.hear("basic.ack").tag() < 3 * FILLED {}
+    broker
+}
+
+/// What a queue holds: which message, and whether it is marked.
+fn marks(c: &mut Client, queue: &str) -> Vec<(i64, bool)> {
+    let mut marks = Vec::new();
+    for _ in 0..c.counts(queue).0 {
+        let got = c.take(queue);
+        marks.push((got.text().parse().expect("a number"), got.field("redelivered").int() == 1));
+    }
+    marks
+}
+
+#[test]
+fn what_a_client_saw_right_before_kill_9_comes_back_marked() {
+    for seen in [1, 7, FILLED] {
+        let mut broker = filled();
+        let mut c = broker.client();
+        c.ask("basic.consume queue=acked no_ack", "basic.consume-ok");
+        for _ in 0..seen {
+            c.hear("basic.deliver");
+        }
+        let mut d = broker.client();
+        for _ in 0..seen {
+            d.ask("basic.get queue=unacked", "basic.get-ok");
+        }
+        // Nothing is waited for: what was seen a moment ago counts.
+        broker.kill();
+        broker.start_again();
+        let mut c = broker.client();
+        // What is acknowledged by being sent may come again if that was not on disk yet; then it is marked.
+        for (n, marked) in marks(&mut c, "acked") {
+            assert!(marked || n >= seen, "{n} of {seen} was delivered");
+        }
+        let unacked = marks(&mut c, "unacked");
+        assert_eq!(unacked.len(), 60);
+        assert!(
+            unacked.iter().all(|(n, marked)| *marked || *n >= seen),
+            "{seen} were delivered: {unacked:?}"
+        );
+        let wanted: Vec<_> = (0..FILLED).map(|n| (n, false)).collect();
+        assert_eq!(marks(&mut c, "untouched"), wanted, "nobody asked");
+    }
+}
+
+#[test]
+fn after_an_orderly_end_just_what_was_delivered_is_marked() {
+    let mut broker = filled();
+    let mut c = broker.client();
+    for _ in 0..7 {
+        c.ask("basic.get queue=unacked", "basic.get-ok");
+    }
+    restart(&mut broker, End::Term);
+    let mut c = broker.client();
+    let wanted: Vec<_> = (0..FILLED).map(|n| (n, n < 7)).collect();
+    assert_eq!(marks(&mut c, "unacked"), wanted);
+}
+
 #[test]
 fn purged_and_deleted_messages_stay_gone() {
     let mut broker = Broker::new();

@@ -3,7 +3,6 @@
 use std::fs;
 use std::os::unix::net::UnixDatagram;
 use std::process::{Command, Output};
-use std::time::Duration;
 
 use serde_json::Value;
 
@@ -24,7 +23,7 @@ fn systemd_is_told_when_it_is_ready_alive_and_stopping() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("notify");
     let socket = UnixDatagram::bind(&path).expect("a socket");
-    socket.set_read_timeout(Some(Duration::from_secs(30))).expect("a timeout");
+    socket.set_read_timeout(Some(wait::LIMIT)).expect("a timeout");
     let told = || {
         let mut buffer = [0; 64];
         let count = socket.recv(&mut buffer).expect("a word in time");

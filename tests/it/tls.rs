@@ -406,6 +406,38 @@ fn metrics_are_served_over_tls_too() {
 }
 
 #[test]
+fn the_load_generator_speaks_tls_with_whom_it_trusts() {
+    let authority = Authority::new("ca");
+    let files = Files::new(&authority.server(), &authority);
+    let broker = files.broker(&[]);
+    let url = format!("amqps://guest:guest@localhost:{}/%2f", amqps(&broker).port());
+    let perf = |more: &[&str]| {
+        let mut command = crate::cli::leveret();
+        command.args(["perf", "--quiet", "--url", &url]).args(more);
+        let output = command.output().expect("run");
+        (
+            output.status.success(),
+            [output.stdout, output.stderr].map(|text| String::from_utf8(text).expect("text")),
+        )
+    };
+    let ca = files.path("ca.pem").display().to_string();
+    // Bodies in one record and in many; deliveries larger than what is read at once.
+    for (size, trust) in
+        [("16", vec!["--ca-file", &ca]), ("300000", vec!["--ca-file", &ca]), ("16", vec!["--insecure"])]
+    {
+        let shape = ["--size", size, "--count", "500", "--confirm", "50", "--ack-every", "1", "--json", "-"];
+        let (well, [out, err]) = perf(&[&trust[..], &shape].concat());
+        assert!(well, "{err}");
+        let json: serde_json::Value = serde_json::from_str(&out).expect("JSON");
+        let phase = &json["phases"][0];
+        assert_eq!((&phase["confirmed"], &phase["received"]), (&json!(500), &json!(500)), "{json}");
+        assert!(json["url"].as_str().expect("a URL").starts_with("amqps://localhost:"), "{json}");
+    }
+    let (well, [_, why]) = perf(&["--count", "1"]);
+    assert!(!well && why.contains("certificate"), "{why}");
+}
+
+#[test]
 fn a_broker_with_half_of_tls_does_not_start() {
     let folder = TempDir::new().expect("a folder");
     let output = crate::harness::serve(folder.path())

@@ -199,7 +199,7 @@ fn the_api_takes_tokens_as_bearer_and_as_password() {
     assert_eq!(who, json!({ "name": "ann", "tags": ["management"] }));
     assert_eq!(http.login("", &token).get("/api/whoami").is(200).json["name"], "ann");
     http.call("PUT", "/api/queues/%2F/q", &with, "{}").is(201);
-    http.call("PUT", "/api/queues/%2F/x", &with, "{}").refused(401, "not_authorized", "configure access");
+    http.call("PUT", "/api/queues/%2F/x", &with, "{}").refused(401, "not_authorised", "configure access");
     assert_eq!(http.call("GET", "/api/vhosts", &with, "").is(200).json[0]["name"], "/");
     http.call("GET", "/api/nodes", &with, "").is(401);
     http.call("GET", "/api/whoami", &[("authorization", "Bearer nonsense")], "").is(401);

@@ -7,7 +7,7 @@
 use std::time::{Duration, Instant};
 
 /// Longer than anything here should take on a loaded machine; a failure, not a delay.
-pub(crate) const LIMIT: Duration = Duration::from_secs(30);
+pub(crate) const LIMIT: Duration = Duration::from_mins(3);
 
 /// Polls until the condition holds; panics after [`LIMIT`].
 #[track_caller]

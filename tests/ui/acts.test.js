@@ -1,8 +1,8 @@
 // Each act, from the button to what the broker says afterwards.
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
-import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
-import { api, eventually, launch, logIn, open, publish, URL_BASE } from './browser.js';
+import { after, afterEach, before, beforeEach, describe } from 'node:test';
+import { api, eventually, launch, logIn, open, publish, test, URL_BASE } from './browser.js';
 
 let browser;
 let page;
@@ -40,7 +40,7 @@ describe('acts', () => {
     await dialog().getByLabel('Name').fill(QUEUE);
     await dialog().getByLabel('Arguments').fill('x-message-ttl=60000');
     await dialog().getByRole('button', { name: 'Declare' }).click();
-    await page.getByRole('heading', { name: QUEUE }).waitFor();
+    await page.getByRole('heading', { name: QUEUE, exact: true }).waitFor();
     await page.getByText('Messages expire after 1 min in the queue.').waitFor();
     assert.equal((await api('GET', `queues/%2F/${QUEUE}`)).arguments['x-message-ttl'], 60_000);
 
@@ -103,10 +103,7 @@ describe('acts', () => {
     await dialog().getByLabel('Name').fill(QUEUE);
     await dialog().getByLabel('Routing key').fill('order.*');
     await dialog().getByRole('button', { name: 'Bind' }).click();
-    await page.locator('svg.graph').getByText(QUEUE).first().waitFor({ state: 'attached' }).catch(async () => {
-      await page.reload();
-      await page.locator('svg.graph').getByText(QUEUE).first().waitFor({ state: 'attached' });
-    });
+    await page.locator('svg.graph').getByText(QUEUE).first().waitFor({ state: 'attached' });
     await page.getByRole('button', { name: `Unbind ${QUEUE}` }).click();
     await dialog().getByRole('button', { name: 'Unbind' }).click();
     await page.getByText(`Nothing is bound to ${EXCHANGE}`).waitFor();
@@ -150,7 +147,7 @@ describe('acts', () => {
     const rows = page.getByRole('region', { name: 'Delayed messages' }).locator('tbody tr');
     await eventually('all wait', async () => (await rows.count()) === 3);
     const order = async () => (await rows.locator('td:nth-child(5)').allTextContents()).join();
-    assert.equal(await order(), 'first,second,third');
+    await eventually('they stand in order', async () => (await order()) === 'first,second,third');
     await rows.first().getByRole('button', { name: 'Look' }).click();
     await page.locator('.message pre.payload').getByText('"name": "first"').waitFor();
     await rows.first().getByRole('button', { name: 'Reschedule' }).click();
@@ -232,7 +229,7 @@ describe('acts', () => {
     await page.getByLabel('Virtual host', { exact: true }).selectOption('');
     await page.goto(`${URL_BASE}/#/exchanges?name=amq.direct`);
     await page.getByRole('row', { name: 'amq.direct in ui-test-vhost' }).waitFor();
-    assert.equal(await page.getByRole('row', { name: /^amq\.direct/ }).count(), 2);
+    await eventually('both are told', async () => (await page.getByRole('row', { name: /^amq\.direct/ }).count()) === 2);
     await page.goto(`${URL_BASE}/#/vhosts`);
     await page.getByRole('button', { name: 'Delete ui-test-vhost' }).click();
     await dialog().getByRole('textbox').fill('ui-test-vhost');
@@ -247,7 +244,7 @@ describe('acts', () => {
     const file = await (await saved).path();
     await page.getByLabel('Definitions file').setInputFiles(file);
     await page.getByText('0 changes').waitFor();
-    assert.ok(await page.getByRole('button', { name: 'Import' }).isDisabled());
+    await page.getByRole('button', { name: 'Import', exact: true, disabled: true }).waitFor();
     const definitions = JSON.parse(await readFile(file, 'utf8'));
     definitions.queues.push({ vhost: '/', name: QUEUE, durable: true, auto_delete: false, arguments: {} });
     await page.getByLabel('Definitions file').setInputFiles({ name: 'more.json', mimeType: 'application/json', buffer: Buffer.from(JSON.stringify(definitions)) });

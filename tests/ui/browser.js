@@ -1,6 +1,7 @@
 // A browser, a page that is logged in, and calls to the broker's API beside it.
 import assert from 'node:assert/strict';
 import net from 'node:net';
+import { test as plainTest } from 'node:test';
 import { chromium } from 'playwright-core';
 
 export const URL_BASE = process.env.UI_URL ?? 'http://127.0.0.1:15672';
@@ -9,7 +10,18 @@ export const PASSWORD = process.env.UI_PASSWORD ?? 'guest';
 const AUTHORIZATION = `Basic ${Buffer.from(`${USER}:${PASSWORD}`).toString('base64')}`;
 const FLAGS = ['--no-sandbox', '--disable-gpu', '--disable-background-networking', '--disable-component-update', '--disable-sync', '--no-first-run'];
 
-export const launch = () => chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: FLAGS });
+/**
+ * How long anything is waited for: much longer than it takes on a machine that has much else to do. Nothing waits longer
+ * than until what it waits for is there.
+ */
+const PATIENCE_MS = 180_000;
+/** A test that takes longer hangs. The first start of a browser, which reads half a gigabyte, lies in `before`, outside of it. */
+const TEST_MS_MAX = 900_000;
+
+export const launch = () => chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: FLAGS, timeout: TEST_MS_MAX });
+
+/** A test of `node:test`, with a limit of its own: the runner's would hold for a whole file. */
+export const test = (name, act) => plainTest(name, { timeout: TEST_MS_MAX }, act);
 
 export async function api(method, where, body) {
   const answer = await fetch(`${URL_BASE}/api/${where}`, {
@@ -27,7 +39,7 @@ export const publish = (exchange, key, payload, encoding = 'string') =>
   api('POST', `exchanges/%2F/${exchange}/publish`, { properties: { delivery_mode: 2, headers: { tenant: 'a' } }, routing_key: key, payload, payload_encoding: encoding });
 
 /** Asks until the answer is true. */
-export async function eventually(what, check, timeoutMs = 15_000) {
+export async function eventually(what, check, timeoutMs = PATIENCE_MS) {
   const end = Date.now() + timeoutMs;
   for (;;) {
     const value = await check();
@@ -41,7 +53,7 @@ export async function eventually(what, check, timeoutMs = 15_000) {
 export async function open(browser, options = {}) {
   const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, ...options });
   const page = await context.newPage();
-  page.setDefaultTimeout(10_000);
+  page.setDefaultTimeout(PATIENCE_MS);
   page.faults = [];
   page.on('console', (m) => m.type() === 'error' && page.faults.push(`${m.text()} ${m.location().url}`));
   page.on('pageerror', (e) => page.faults.push(String(e)));
@@ -105,9 +117,14 @@ const cutOff = (page) => page.evaluate(() => [...document.querySelectorAll('a, b
   return box.left < -1 || box.right > innerWidth + 1;
 }).map((el) => `${el.ariaLabel ?? el.textContent} is cut off`));
 
+/** What the title says of a page: its last name. */
+const titleOf = (hash) => `${decodeURIComponent(hash.split('?')[0].split('/').at(-1))} · Leveret`.replace(/\s+/g, ' ');
+
 /** Goes to a page, waits until it is drawn, and says what is wrong with it: refusals, width, what is cut off, accessibility. */
 export async function examine(page, name, hash) {
   await page.evaluate((h) => { location.hash = h; }, hash);
+  // The title changes once the page that was left is gone.
+  await eventually(`${name} is shown`, async () => (await page.title()) === titleOf(hash));
   await page.locator('main h1').first().waitFor({ state: 'attached' });
   await eventually(`${name} is loaded`, async () => (await page.locator('.skeleton').count()) === 0);
   const faults = (await page.locator('main .problem').allTextContents()).map((text) => `${name}: ${text}`);

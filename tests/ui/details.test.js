@@ -1,7 +1,7 @@
 // What is small and in daily use: navigation, pages of a list, zoom, copying, times.
 import assert from 'node:assert/strict';
-import { after, afterEach, before, test } from 'node:test';
-import { api, eventually, launch, logIn, open, SIZES, URL_BASE } from './browser.js';
+import { after, afterEach, before } from 'node:test';
+import { api, eventually, launch, logIn, open, SIZES, test, URL_BASE } from './browser.js';
 
 const QUEUE = 'ui-test-detail';
 const COUNT = 30;
@@ -55,7 +55,7 @@ test('the navigation folds, stays so after a reload, and its entries keep their 
   await page.reload();
   await page.getByRole('link', { name: 'Queues', exact: true }).click();
   await page.getByRole('heading', { name: 'Queues', exact: true }).waitFor();
-  assert.ok((await width()) < wide / 2);
+  await eventually('it is narrow still', async () => (await width()) < wide / 2);
   await page.getByRole('button', { name: 'Unfold navigation' }).click();
   await eventually('it is wide', async () => (await width()) === wide);
 });
@@ -73,7 +73,7 @@ test('a list goes page by page, the page is in the address, and one that is not 
   await first.getByText(`${QUEUE}-25`).waitFor();
   await page.getByLabel('Rows on a page').selectOption('50');
   await first.getByText(`${QUEUE}-00`).waitFor();
-  assert.equal(await page.locator('tbody tr').count(), COUNT);
+  await eventually('all are on one page', async () => (await page.locator('tbody tr').count()) === COUNT);
   await page.goto(`${URL_BASE}/#/queues?name=${QUEUE}&size=25&page=9`);
   await page.getByText('1 of 2', { exact: true }).waitFor();
   await first.getByText(`${QUEUE}-00`).waitFor();

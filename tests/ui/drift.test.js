@@ -1,6 +1,6 @@
 // What is declared in a file and changed by hand is told where one looks first.
-import { after, before, test } from 'node:test';
-import { api, launch, logIn, open, URL_BASE } from './browser.js';
+import { after, before } from 'node:test';
+import { api, launch, logIn, open, test, URL_BASE } from './browser.js';
 
 let browser;
 

@@ -1,7 +1,7 @@
 // Every page of a broker in which nobody has done anything yet.
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
-import { examine, launch, logIn, openWithAxe, SCHEMES, SIZES } from './browser.js';
+import { after, before } from 'node:test';
+import { examine, launch, logIn, openWithAxe, SCHEMES, SIZES, test } from './browser.js';
 
 let browser;
 

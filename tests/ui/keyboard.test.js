@@ -1,7 +1,7 @@
 // Everything by keyboard alone: order, focus that is seen, dialogs that keep it and give it back.
 import assert from 'node:assert/strict';
-import { after, afterEach, before, beforeEach, test } from 'node:test';
-import { api, eventually, launch, logIn, openWithAxe, publish, SCHEMES, SIZES, URL_BASE } from './browser.js';
+import { after, afterEach, before, beforeEach } from 'node:test';
+import { api, eventually, launch, logIn, openWithAxe, publish, SCHEMES, SIZES, test, URL_BASE } from './browser.js';
 
 const QUEUE = 'ui-test-keys';
 let browser;
@@ -71,7 +71,7 @@ test('a queue is declared, published to, looked into and purged without a mouse'
   await dialog.getByLabel('Name').focus();
   await page.keyboard.type(QUEUE);
   await page.keyboard.press('Enter');
-  await page.getByRole('heading', { name: QUEUE }).waitFor();
+  await page.getByRole('heading', { name: QUEUE, exact: true }).waitFor();
 
   await tabTo('Publish');
   await page.keyboard.press('Enter');
@@ -92,7 +92,7 @@ test('a queue is declared, published to, looked into and purged without a mouse'
   for (let i = 0; i < 5 && (await focused()).text !== 'Purge'; i++) await page.keyboard.press('Tab');
   await page.keyboard.press('Enter');
   await page.getByText(`${QUEUE} is purged.`).waitFor();
-  assert.equal((await api('GET', `queues/%2F/${QUEUE}`)).messages, 0);
+  await eventually('the purge is counted', async () => (await api('GET', `queues/%2F/${QUEUE}`)).messages === 0);
 });
 
 test('/ goes to the search of a page, or to the queues; ? helps and leaves everything as it was', async () => {

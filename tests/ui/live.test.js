@@ -1,7 +1,7 @@
 // What moves by itself: the past in charts and sparklines, the stream of events, the log.
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
-import { api, eventually, launch, logIn, open, PASSWORD, publish, relay, URL_BASE, USER } from './browser.js';
+import { after, before } from 'node:test';
+import { api, eventually, launch, logIn, open, PASSWORD, publish, relay, test, URL_BASE, USER } from './browser.js';
 
 const QUEUE = 'ui-test-live';
 let browser;
@@ -34,13 +34,14 @@ test('charts go back an hour, eight, and a day, and show what the broker remembe
   await logIn(page);
   for (const [name, depth] of [['1 h', '3,600'], ['8 h', '28.8 k'], ['24 h', '86.4 k']]) {
     await page.getByRole('button', { name, exact: true }).click();
-    assert.equal(await page.getByRole('button', { name, exact: true }).getAttribute('aria-pressed'), 'true');
+    await page.getByRole('button', { name, exact: true, pressed: true }).waitFor();
     await page.getByRole('img', { name: new RegExp(`Messages in queues, now: Ready ${depth}`) }).waitFor();
     await page.getByRole('img', { name: /Message rates, now: In 100\/s/ }).waitFor();
-    assert.ok(await page.locator('.plot canvas').count() === 2);
+    await eventually('both are drawn', async () => (await page.locator('.plot canvas').count()) === 2);
   }
   await page.reload();
-  assert.equal(await page.getByRole('button', { name: '24 h' }).getAttribute('aria-pressed'), 'true', 'the choice outlives a reload');
+  // The choice outlives a reload.
+  await page.getByRole('button', { name: '24 h', pressed: true }).waitFor();
   await page.getByRole('button', { name: '10 min' }).click();
   await page.getByRole('img', { name: /Message rates, now: In \d/ }).waitFor();
   // Pointing at a line tells when, and how much it was then.
@@ -76,7 +77,7 @@ test('news come by one stream without asking, and again after the server was los
   const grows = async (what) => {
     const was = await ready();
     await publish('amq.default', QUEUE, 'x');
-    await eventually(what, async () => (await ready()) > was, 30_000);
+    await eventually(what, async () => (await ready()) > was);
   };
   await grows('the number grows');
   polls = 0;
@@ -84,11 +85,11 @@ test('news come by one stream without asking, and again after the server was los
   await grows('and again');
   assert.equal(polls, 0, 'nothing was asked for meanwhile');
   wire.cut();
-  await page.getByText('The server has not answered since').waitFor({ timeout: 20_000 });
+  await page.getByText('The server has not answered since').waitFor();
   const opened = streams;
   wire.mend();
-  await page.getByText('The server has not answered since').waitFor({ state: 'detached', timeout: 20_000 });
-  await eventually('there is another stream', () => streams > opened, 30_000);
+  await page.getByText('The server has not answered since').waitFor({ state: 'detached' });
+  await eventually('there is another stream', () => streams > opened);
   await grows('the number grows again');
   await page.context().close();
   wire.close();

@@ -1,7 +1,7 @@
 // Logging in and out, and what stays where.
 import assert from 'node:assert/strict';
-import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
-import { launch, logIn, open, PASSWORD, URL_BASE, USER } from './browser.js';
+import { after, afterEach, before, beforeEach, describe } from 'node:test';
+import { launch, logIn, open, PASSWORD, test, URL_BASE, USER } from './browser.js';
 
 let browser;
 let page;
@@ -40,7 +40,7 @@ describe('login', () => {
     await logIn(page, '#/exchanges');
     await page.context().clearCookies();
     await page.goto(`${URL_BASE}/#/queues`);
-    await page.getByText('The session has ended').waitFor({ timeout: 20_000 });
+    await page.getByText('The session has ended').waitFor();
     await page.getByLabel('User').fill(USER);
     await page.getByLabel('Password').fill(PASSWORD);
     await page.getByRole('button', { name: 'Log in' }).click();

@@ -1,8 +1,8 @@
 // Names are other people's: whatever they contain is shown as text, everywhere, and breaks nothing.
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import { after, before } from 'node:test';
 import amqp from 'amqplib';
-import { api, eventually, examine, launch, logIn, openWithAxe, publish, SIZES, URL_BASE } from './browser.js';
+import { api, eventually, examine, launch, logIn, openWithAxe, publish, SIZES, test, URL_BASE } from './browser.js';
 
 const HTML = 'ui-test-<img src=x onerror="window.struck=1"><script>window.struck=1</script>';
 const QUOTES = `ui-test-'"\`\${window.struck=1}</title></svg><svg onload=window.struck=1>&amp;\\`;
@@ -84,7 +84,7 @@ test('a message, the question before a deletion, and the title of the page hold 
     await (name === QUOTES ? logIn(page, `#/queue/%2F/${enc(name)}`) : page.goto(`${URL_BASE}/#/queue/%2F/${enc(name)}`));
     await page.getByRole('button', { name: 'Show messages' }).click();
     assert.equal(await page.locator('.message > pre.payload').first().textContent(), name);
-    assert.equal(await page.title(), `${name} · Leveret`.replace(/\s+/g, ' '));
+    await eventually('the title holds it', async () => (await page.title()) === `${name} · Leveret`.replace(/\s+/g, ' '));
     await page.getByRole('button', { name: 'Delete' }).click();
     const dialog = page.locator('dialog[open]');
     await dialog.getByRole('textbox').fill(name);

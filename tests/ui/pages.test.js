@@ -1,7 +1,7 @@
 // Every page while messages flow, in light and dark, on a desk and in a hand.
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
-import { api, examine, launch, logIn, openWithAxe, SCHEMES, SIZES } from './browser.js';
+import { after, before } from 'node:test';
+import { api, examine, launch, logIn, openWithAxe, SCHEMES, SIZES, test } from './browser.js';
 
 let browser;
 

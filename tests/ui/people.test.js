@@ -1,7 +1,7 @@
 // Someone with few permissions sees and does only what is theirs.
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
-import { api, eventually, examine, launch, logIn, openWithAxe, publish, URL_BASE } from './browser.js';
+import { after, before } from 'node:test';
+import { api, eventually, examine, launch, logIn, openWithAxe, publish, test, URL_BASE } from './browser.js';
 
 const NAME = 'ui-test-few';
 const VHOST = 'ui-test-theirs';

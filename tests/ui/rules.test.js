@@ -1,7 +1,7 @@
 // Who may do what, and how much of it: topic permissions, limits, operators' policies, parameters.
 import assert from 'node:assert/strict';
-import { after, afterEach, before, beforeEach, test } from 'node:test';
-import { api, eventually, launch, logIn, open, URL_BASE } from './browser.js';
+import { after, afterEach, before, beforeEach } from 'node:test';
+import { api, eventually, launch, logIn, open, test, URL_BASE } from './browser.js';
 
 const USER_NAME = 'ui-test-ruled';
 const VHOST = 'ui-test-ruled';
@@ -79,11 +79,11 @@ test('limits of a user are set and taken away', async () => {
 
 test('limits of a virtual host are set, shown, and taken away', async () => {
   await page.goto(`${URL_BASE}/#/vhosts`);
-  await page.getByRole('button', { name: `Limits of ${VHOST}` }).click();
+  await page.getByRole('button', { name: `Limits of ${VHOST}`, exact: true }).click();
   await dialog().getByLabel('Queues, at most').fill('5');
   await dialog().getByRole('button', { name: 'Save' }).click();
   await page.getByRole('row', { name: VHOST }).getByText('max-queues 5').waitFor();
-  await page.getByRole('button', { name: `Limits of ${VHOST}` }).click();
+  await page.getByRole('button', { name: `Limits of ${VHOST}`, exact: true }).click();
   assert.equal(await dialog().getByLabel('Queues, at most').inputValue(), '5');
   await dialog().getByLabel('Queues, at most').fill('');
   await dialog().getByRole('button', { name: 'Save' }).click();
@@ -136,10 +136,10 @@ test('a global parameter is set, changed and deleted; what is no JSON stays in t
 
 test('limits of a virtual host that vanished meanwhile are refused with the reason, and what was typed stays', async () => {
   await page.goto(`${URL_BASE}/#/vhosts`);
-  await page.getByRole('button', { name: `Limits of ${VHOST}` }).click();
+  await page.getByRole('button', { name: `Limits of ${VHOST}`, exact: true }).click();
   await dialog().getByLabel('Queues, at most').fill('5');
   await api('DELETE', `vhosts/${VHOST}`);
-  await page.getByRole('button', { name: `Limits of ${VHOST}`, includeHidden: true }).waitFor({ state: 'detached', timeout: 20_000 });
+  await page.getByRole('button', { name: `Limits of ${VHOST}`, exact: true, includeHidden: true }).waitFor({ state: 'detached' });
   await dialog().getByRole('button', { name: 'Save' }).click();
   await dialog().getByRole('alert').getByText('There is no such vhost.').waitFor();
   assert.equal(await dialog().getByLabel('Queues, at most').inputValue(), '5');

@@ -1,7 +1,7 @@
 // Wrong input, act by act: it stays in the form, beside the reason, and nothing is done.
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
-import { api, eventually, launch, logIn, open, publish, URL_BASE } from './browser.js';
+import { after, before } from 'node:test';
+import { api, eventually, launch, logIn, open, publish, test, URL_BASE } from './browser.js';
 
 const QUEUE = 'ui-test-wrong';
 const EXCHANGE = 'ui-test-wrong';

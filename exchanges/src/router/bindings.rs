@@ -111,7 +111,7 @@ impl<D: QueueId> Router<D> {
         Ok(Some(removed))
     }
 
-    fn ends(
+    pub(super) fn ends(
         &self,
         source: &str,
         destination: Destination<D, &str>,
@@ -131,7 +131,13 @@ impl<D: QueueId> Router<D> {
         Ok((source, target))
     }
 
-    fn find_link(&self, source: ExchangeId, target: Target<D>, key: &str, args: &Args) -> Option<usize> {
+    pub(super) fn find_link(
+        &self,
+        source: ExchangeId,
+        target: Target<D>,
+        key: &str,
+        args: &Args,
+    ) -> Option<usize> {
         let hash = identity(&self.hasher, source, target, key, args);
         let found = self.identities.find(hash, |id| {
             let link = &self.links[*id];

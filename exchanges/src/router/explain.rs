@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use crate::kind::InnerKind;
-use crate::matcher::{Question, Sink};
+use crate::matcher::{Horizon, Question, Sink};
 use crate::router::{Binding, Destination, Envelope, ExchangeId, Origin, Router};
 use crate::targets::Target;
 use crate::{QueueId, RouteError, Scratch, naive, names};
@@ -107,6 +107,8 @@ impl<D: QueueId> Router<D> {
                 keys.any(|key| naive::topic(link.key.as_bytes(), key))
             }
             (InnerKind::Headers, _) => naive::headers(&link.args, envelope.attributes),
+            (InnerKind::FederationUpstream, _) => Horizon::from_args(&exchange.info.args)
+                .is_ok_and(|horizon| horizon.reaches(envelope.attributes)),
             _ => true,
         });
         matched.map(|link| self.show(link)).collect()

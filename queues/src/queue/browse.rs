@@ -101,6 +101,14 @@ impl<C> Queue<C> {
         let mut skip = from;
         let mut left = n as u64;
         let mut seen = Vec::new();
+        for entry in self.aside() {
+            if skip > 0 {
+                skip -= 1;
+            } else if left > 0 {
+                left -= 1;
+                seen.push(message(entry));
+            }
+        }
         for level in self.lanes.filled() {
             let Some(lane) = self.lanes.get(level) else {
                 continue;

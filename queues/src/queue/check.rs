@@ -63,6 +63,10 @@ impl<C> Queue<C> {
             let away = lane.head.iter().any(|entry| entry.message.is_none());
             assert!(!away, "bodies of the head are in memory");
         }
+        for entry in self.aside() {
+            sums.enter(entry);
+            sums.add_ready(entry);
+        }
         for held in self.unacked.iter() {
             sums.enter(&held.entry);
             sums.add_unacked(&held.entry);

@@ -1,9 +1,12 @@
 //! Who is served next.
 //!
 //! Invariants: a consumer stands in its level's `ready` exactly once if it can take a message, and
-//! not at all otherwise; `takers` counts them. Blocked consumers cost nothing per message.
+//! not at all otherwise; `takers` counts them. Blocked consumers cost nothing per message, and nothing is searched
+//! through that grows with the consumers: one that left keeps its place until its turn comes or there are many such,
+//! of many priorities those are known at which somebody waits, and the next active one is kept in order.
 
-use std::collections::VecDeque;
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, VecDeque};
 
 use rustc_hash::FxHashMap;
 use slab::Slab;
@@ -56,8 +59,23 @@ pub(super) enum Removed {
 struct Level {
     priority: i32,
     members: u32,
-    ready: VecDeque<u32>,
+    /// Slot and serial.
+    ready: VecDeque<(u32, u32)>,
+    /// Of these, consumers that are gone.
+    stale: usize,
 }
+
+impl Level {
+    fn has_taker(&self) -> bool {
+        self.ready.len() > self.stale
+    }
+}
+
+/// Up to so many levels are searched through.
+const FEW_LEVELS: usize = 8;
+
+/// Consumers that are gone, among those of a level that can take a message, that are not worth looking for.
+const STALE_MAX: usize = 32;
 
 /// All consumers of a queue. Made with the first, gone with the last.
 #[derive(Debug)]
@@ -66,10 +84,16 @@ pub(super) struct Consumers<C> {
     by_id: FxHashMap<ConsumerId, u32>,
     /// Highest priority first.
     levels: Vec<Level>,
+    /// If there are many levels: those with takers, and some that had.
+    with_takers: BTreeSet<Reverse<i32>>,
     takers: usize,
     /// Single active consumer: the one that is.
     active: Option<u32>,
     single_active: bool,
+    /// If so: all of them, by priority, then age; the slot comes last.
+    succession: BTreeSet<(Reverse<i32>, u32, u32)>,
+    #[cfg(test)]
+    steps: usize,
 }
 
 impl<C> Consumers<C> {
@@ -78,9 +102,13 @@ impl<C> Consumers<C> {
             slots: Slab::new(),
             by_id: FxHashMap::default(),
             levels: Vec::new(),
+            with_takers: BTreeSet::new(),
             takers: 0,
             active: None,
             single_active,
+            succession: BTreeSet::new(),
+            #[cfg(test)]
+            steps: 0,
         }
     }
 
@@ -124,7 +152,17 @@ impl<C> Consumers<C> {
         self.by_id.insert(id, slot);
         match self.level(priority) {
             Ok(found) => self.levels[found].members += 1,
-            Err(place) => self.levels.insert(place, Level { priority, members: 1, ready: VecDeque::new() }),
+            Err(place) => {
+                let level = Level { priority, members: 1, ready: VecDeque::new(), stale: 0 };
+                self.levels.insert(place, level);
+                if self.levels.len() == FEW_LEVELS + 1 {
+                    let taking = self.levels.iter().filter(|level| level.has_taker());
+                    self.with_takers = taking.map(|level| Reverse(level.priority)).collect();
+                }
+            }
+        }
+        if self.single_active {
+            self.succession.insert((Reverse(priority), serial, slot));
         }
         let elected = self.single_active && self.active.is_none();
         if elected {
@@ -144,12 +182,17 @@ impl<C> Consumers<C> {
             let level = &mut self.levels[found];
             level.members -= 1;
             if consumer.queued {
-                level.ready.retain(|other| *other != slot);
+                level.stale += 1;
                 self.takers -= 1;
             }
             if level.members == 0 {
                 self.levels.remove(found);
+            } else if level.stale > STALE_MAX.max(level.ready.len() / 2) {
+                self.forget_stale(found);
             }
+        }
+        if self.single_active {
+            self.succession.remove(&(Reverse(consumer.spec.priority), consumer.serial, slot));
         }
         if self.active != Some(slot) {
             return Removed::Passive;
@@ -162,12 +205,35 @@ impl<C> Consumers<C> {
         Removed::Succeeded(self.slots[elected as usize].spec.id)
     }
 
+    /// Takes those that are gone out of a level.
+    fn forget_stale(&mut self, found: usize) {
+        let (level, slots) = (&mut self.levels[found], &self.slots);
+        #[cfg(test)]
+        {
+            self.steps += level.ready.len();
+        }
+        level.ready.retain(|place| is_current(slots, *place));
+        level.stale = 0;
+    }
+
     /// From now on only one of them is served, or all are. Returns who is active now, if it is one.
     pub(super) fn set_single_active(&mut self, single_active: bool) -> Option<ConsumerId> {
         self.single_active = single_active;
+        self.succession.clear();
+        if single_active {
+            let order = self.slots.iter().map(|(slot, consumer)| {
+                let slot = u32::try_from(slot).expect("fewer than 4 billion consumers");
+                (Reverse(consumer.spec.priority), consumer.serial, slot)
+            });
+            self.succession.extend(order);
+        }
         self.active = if single_active { self.elect() } else { None };
         self.takers = 0;
-        self.levels.iter_mut().for_each(|level| level.ready.clear());
+        for level in &mut self.levels {
+            level.ready.clear();
+            level.stale = 0;
+        }
+        self.with_takers.clear();
         let slots: Vec<usize> = self.slots.iter().map(|(slot, _)| slot).collect();
         for slot in slots {
             self.slots[slot].queued = false;
@@ -178,8 +244,7 @@ impl<C> Consumers<C> {
 
     /// Highest priority, then oldest.
     fn elect(&self) -> Option<u32> {
-        let best = self.slots.iter().min_by_key(|(_, c)| (std::cmp::Reverse(c.spec.priority), c.serial))?;
-        u32::try_from(best.0).ok()
+        self.succession.first().map(|(.., slot)| *slot)
     }
 
     pub(super) fn active_id(&self) -> Option<ConsumerId> {
@@ -200,10 +265,38 @@ impl<C> Consumers<C> {
         if consumer.queued || !self.may_take(slot, consumer) {
             return;
         }
-        if let Ok(found) = self.level(consumer.spec.priority) {
-            self.levels[found].ready.push_back(slot);
+        let (priority, serial) = (consumer.spec.priority, consumer.serial);
+        if let Ok(found) = self.level(priority) {
+            self.levels[found].ready.push_back((slot, serial));
             self.slots[slot as usize].queued = true;
             self.takers += 1;
+            if self.levels.len() > FEW_LEVELS {
+                self.with_takers.insert(Reverse(priority));
+            }
+        }
+    }
+
+    /// The highest level at which a message can be taken.
+    fn taking_level(&mut self) -> Option<usize> {
+        if self.levels.len() <= FEW_LEVELS {
+            return self.levels.iter().position(Level::has_taker);
+        }
+        while let Some(&Reverse(priority)) = self.with_takers.first() {
+            self.count_step();
+            match self.level(priority) {
+                Ok(found) if self.levels[found].has_taker() => return Some(found),
+                _ => self.with_takers.pop_first(),
+            };
+        }
+        None
+    }
+
+    #[cfg_attr(not(test), expect(clippy::unused_self, reason = "counted in tests only"))]
+    #[inline]
+    fn count_step(&mut self) {
+        #[cfg(test)]
+        {
+            self.steps += 1;
         }
     }
 
@@ -238,8 +331,14 @@ impl<C> Consumers<C> {
             if self.takers == 0 {
                 return None;
             }
-            let level = self.levels.iter_mut().find(|l| !l.ready.is_empty())?;
-            let slot = *level.ready.front()?;
+            let found = self.taking_level()?;
+            let level = &mut self.levels[found];
+            let (slot, serial) = *level.ready.front()?;
+            if level.stale > 0 && !is_current(&self.slots, (slot, serial)) {
+                level.ready.pop_front();
+                level.stale -= 1;
+                continue;
+            }
             let consumer = &mut self.slots[slot as usize];
             let room = outlet.reserve(&consumer.spec.handle, bytes as usize);
             consumer.blocked = !room;
@@ -278,14 +377,127 @@ impl<C> Consumers<C> {
             let serial = consumer.serial;
             assert_eq!(consumer.unacked, held(Holder { slot, serial }), "unacked");
             let level = &self.levels[self.level(consumer.spec.priority).expect("level")];
-            let places = level.ready.iter().filter(|other| **other == slot).count();
+            let places = level.ready.iter().filter(|place| **place == (slot, serial)).count();
             assert_eq!(places, usize::from(consumer.queued), "lined up once");
         }
         assert_eq!(takers, self.takers, "takers");
         let members: u32 = self.levels.iter().map(|level| level.members).sum();
         assert_eq!(members as usize, self.slots.len(), "members of levels");
         assert!(self.levels.iter().all(|level| level.members > 0));
+        for level in &self.levels {
+            let stale = level.ready.iter().filter(|place| !is_current(&self.slots, **place)).count();
+            assert_eq!(level.stale, stale, "places of those who left");
+            let known = self.with_takers.contains(&Reverse(level.priority));
+            assert!(self.levels.len() <= FEW_LEVELS || known || !level.has_taker(), "levels with takers");
+        }
+        let heirs = if self.single_active { self.slots.len() } else { 0 };
+        assert_eq!(self.succession.len(), heirs, "succession");
         assert!(self.levels.is_sorted_by(|a, b| a.priority > b.priority));
         assert_eq!(self.active.is_some(), self.single_active && !self.slots.is_empty(), "one is active");
+    }
+}
+
+/// Whether the place is of a consumer that is still there.
+fn is_current<C>(slots: &Slab<Consumer<C>>, (slot, serial): (u32, u32)) -> bool {
+    slots.get(slot as usize).is_some_and(|consumer| consumer.serial == serial)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::effects::Delivery;
+    use super::*;
+
+    struct Everyone;
+
+    impl Outlet<()> for Everyone {
+        fn reserve(&mut self, (): &(), _: usize) -> bool {
+            true
+        }
+
+        fn deliver(&mut self, (): &(), _: Delivery) {}
+    }
+
+    fn consumers(count: u64, single_active: bool, priority: impl Fn(u64) -> i32) -> Consumers<()> {
+        let mut consumers = Consumers::new(single_active);
+        for id in 0..count {
+            let spec = ConsumerSpec {
+                id: ConsumerId(id),
+                handle: (),
+                no_ack: false,
+                prefetch: 1,
+                priority: priority(id),
+                exclusive: false,
+            };
+            consumers.insert(spec, u32::try_from(id).expect("few"));
+        }
+        consumers
+    }
+
+    #[test]
+    fn steps_of_leaving_grow_with_the_consumers_not_with_their_square() {
+        for single_active in [false, true] {
+            let steps = |count| {
+                let mut consumers = consumers(count, single_active, |_| 0);
+                (0..count).for_each(|id| {
+                    consumers.remove(ConsumerId(id));
+                });
+                assert_eq!((consumers.len(), consumers.takers()), (0, 0));
+                consumers.steps
+            };
+            for count in [1000, 4000, 16_000] {
+                assert!(
+                    steps(count) <= 3 * usize::try_from(count).expect("few"),
+                    "{count}: {}",
+                    steps(count)
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn steps_of_a_turn_do_not_grow_with_the_priorities() {
+        let steps = |count: u64| {
+            let mut consumers = consumers(count, false, |id| i32::try_from(id).expect("few"));
+            let mut held = Vec::new();
+            while let Some((consumer, holder)) = consumers.take_turn(0, &mut Everyone) {
+                held.push((consumer.spec.priority, holder));
+            }
+            assert!(held.is_sorted_by(|a, b| a.0 > b.0), "highest first");
+            // Each time the highest comes back and is served, then the lowest.
+            let (highest, lowest) = (held[0].1, held[held.len() - 1].1);
+            for _ in 0..100 {
+                consumers.credit(lowest);
+                consumers.credit(highest);
+                for expected in [highest, lowest] {
+                    let turn = consumers.take_turn(0, &mut Everyone).map(|(_, holder)| holder);
+                    assert_eq!(turn, Some(expected));
+                }
+            }
+            consumers.steps
+        };
+        let (few, many) = (steps(100), steps(3200));
+        // Each consumer once, and a few for each of the hundred rounds.
+        assert!(many <= few + 3 * 3200, "{few} steps, {many} steps");
+    }
+
+    #[test]
+    fn who_takes_the_place_of_one_that_left_has_no_turn_too_many() {
+        let mut consumers = consumers(3, false, |_| 0);
+        consumers.remove(ConsumerId(1));
+        let spec = ConsumerSpec {
+            id: ConsumerId(9),
+            handle: (),
+            no_ack: true,
+            prefetch: 0,
+            priority: 0,
+            exclusive: false,
+        };
+        consumers.insert(spec, 9);
+        consumers.check(|_| 0);
+        let mut turns = Vec::new();
+        for _ in 0..4 {
+            turns.extend(consumers.take_turn(0, &mut Everyone).map(|(consumer, _)| consumer.spec.id.0));
+        }
+        assert_eq!(turns, [0, 2, 9, 9]);
     }
 }

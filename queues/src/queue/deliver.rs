@@ -3,7 +3,7 @@
 use super::consumers::{Consumers, Holder};
 use super::entry::Entry;
 use super::lane::{Front, Lane};
-use super::limits::DROPS_PER_CALL;
+use super::limits::Budget;
 use super::unacked::Unacked;
 use super::{Counts, Delivery, Effects, GetReply, Gone, Got, Outlet, Queue, Token};
 use crate::ids::{Millis, Seq};
@@ -40,12 +40,12 @@ impl<C> Queue<C> {
     /// Drops what is due, delivers as much as consumers take, and asks the store for what they
     /// will want next.
     pub fn kick(&mut self, now: Millis, outlet: &mut (impl Outlet<C> + ?Sized), fx: &mut Effects) {
-        let mut budget = DROPS_PER_CALL;
-        self.trim_within(now, &mut budget, fx);
+        let mut budget = Budget::default();
+        self.trim_within(now, self.takers() > 0, &mut budget, fx);
         while let Some((level, Front::Entry { expires, bytes, here: true, .. })) = self.front() {
             if expires <= now {
-                self.trim_within(now, &mut budget, fx);
-                if self.more_due {
+                self.trim_within(now, self.takers() > 0, &mut budget, fx);
+                if self.more_due || self.front_waits() {
                     break;
                 }
                 continue;
@@ -65,6 +65,8 @@ impl<C> Queue<C> {
                 unacked: &mut self.unacked,
                 counts: &mut self.counts,
                 delivered_upto: &mut self.delivered_upto,
+                durable: self.settings.durable,
+                lean: self.lean,
             };
             if let Some(delivery) = till.hand_out(entry, holder, consumer.spec.no_ack, fx) {
                 outlet.deliver(&consumer.spec.handle, delivery);
@@ -94,7 +96,7 @@ impl<C> Queue<C> {
             return Err(entry);
         };
         let no_ack = consumer.spec.no_ack;
-        let (seq, redelivered) = (entry.seq, false);
+        let (seq, redelivered) = (entry.seq, entry.redelivered);
         let delivery = if no_ack {
             let Some(message) = entry.message else {
                 return Ok(true);
@@ -121,16 +123,18 @@ impl<C> Queue<C> {
     /// `basic.get`: takes the front. Counts as use of the queue.
     pub fn get(&mut self, now: Millis, no_ack: bool, fx: &mut Effects) -> GetReply {
         self.last_used = now;
-        self.trim(now, fx);
+        self.trim_within(now, true, &mut Budget::default(), fx);
         let reply = match self.front() {
             None => GetReply::Empty,
-            // An expired front is left over from more drops than one call may do.
+            // An expired front is left over from more drops than one call may do, or has to wait.
             Some((level, Front::Entry { here: true, expires, .. })) if expires > now => {
                 let entry = self.pop(level);
                 let till = Till {
                     unacked: &mut self.unacked,
                     counts: &mut self.counts,
                     delivered_upto: &mut self.delivered_upto,
+                    durable: self.settings.durable,
+                    lean: self.lean,
                 };
                 match entry.and_then(|entry| till.hand_out(entry, Holder::NOBODY, no_ack, fx)) {
                     Some(delivery) => GetReply::Got(Got { delivery, ready_left: self.counts.ready }),
@@ -155,6 +159,8 @@ struct Till<'a> {
     unacked: &'a mut Unacked,
     counts: &'a mut Counts,
     delivered_upto: &'a mut Seq,
+    durable: bool,
+    lean: Option<Seq>,
 }
 
 impl Till<'_> {
@@ -174,7 +180,12 @@ impl Till<'_> {
             };
             (message, None)
         } else {
-            let message = entry.message.clone()?;
+            let message = if self.lean.is_some_and(|upto| entry.pageable(self.durable, upto)) {
+                self.counts.resident_bytes -= entry.memory();
+                entry.message.take()?
+            } else {
+                entry.message.clone()?
+            };
             self.counts.add_unacked(&entry);
             if entry.stored() && seq > *self.delivered_upto {
                 *self.delivered_upto = seq;

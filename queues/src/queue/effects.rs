@@ -1,6 +1,7 @@
 //! What goes into and comes out of a queue besides its own state.
 
 use super::lanes::Lanes;
+use super::letters::Letters;
 use crate::ids::{Millis, Seq};
 use crate::message::Message;
 use crate::store::SettleReason;
@@ -13,6 +14,8 @@ pub struct ConsumerId(pub u64);
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Token {
     pub(super) slot: u32,
+    /// Fetched by `basic.get`.
+    pub(super) got: bool,
     pub(super) seq: Seq,
 }
 
@@ -20,6 +23,11 @@ impl Token {
     /// The place of the message that it names.
     pub fn seq(self) -> Seq {
         self.seq
+    }
+
+    /// Whether a consumer holds the message; else `basic.get` fetched it, which no prefetch counts.
+    pub fn is_with_consumer(self) -> bool {
+        !self.got
     }
 }
 
@@ -80,7 +88,7 @@ pub struct PurgeMark {
     /// Stored places that stay because somebody holds them, ascending.
     pub kept: Vec<Seq>,
     /// Freed with the mark, so that the caller can do that outside its lock.
-    pub(super) _remains: Lanes,
+    pub(super) _remains: (Lanes, Option<Box<Letters>>),
 }
 
 /// Which messages the queue wants back from the store. One is outstanding at a time; the answer

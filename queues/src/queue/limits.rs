@@ -8,6 +8,34 @@ use crate::store::SettleReason;
 /// One call drops at most this many messages (a few milliseconds); the rest is due at once.
 pub(super) const DROPS_PER_CALL: usize = 10_000;
 
+/// One call dead-letters about so many bytes of bodies at most, as they may have to be written. The caller looks between
+/// calls whether more can be.
+pub(super) const LETTER_BYTES_PER_CALL: u64 = 4 << 20;
+
+/// What a call may still drop.
+pub(super) struct Budget {
+    drops: usize,
+    letter_bytes: u64,
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self { drops: DROPS_PER_CALL, letter_bytes: LETTER_BYTES_PER_CALL }
+    }
+}
+
+impl Budget {
+    pub(super) fn is_spent(&self) -> bool {
+        self.drops == 0 || self.letter_bytes == 0
+    }
+
+    /// A message is dropped, of which so many bytes are dead-lettered.
+    pub(super) fn take(&mut self, letter_bytes: u32) {
+        self.drops -= 1;
+        self.letter_bytes = self.letter_bytes.saturating_sub(u64::from(letter_bytes));
+    }
+}
+
 impl<C> Queue<C> {
     /// Whether `more` messages of `more_bytes` in sum would be too many. Only ready ones count.
     pub(super) fn over_limit(&self, more: u64, more_bytes: u64) -> bool {
@@ -18,14 +46,15 @@ impl<C> Queue<C> {
 
     /// Drops expired messages and those over a limit from the front.
     pub(super) fn trim(&mut self, now: Millis, fx: &mut Effects) {
-        let mut budget = DROPS_PER_CALL;
-        self.trim_within(now, &mut budget, fx);
+        self.trim_within(now, false, &mut Budget::default(), fx);
     }
 
     /// The same, `budget` being what is left of this call's share. What expired behind a live
-    /// message stays. A front on disk stays until it was read.
-    pub(super) fn trim_within(&mut self, now: Millis, budget: &mut usize, fx: &mut Effects) {
+    /// message stays. A front on disk stays until it was read. `wanted`: somebody would take what stands behind what has to
+    /// [wait](super::letters).
+    pub(super) fn trim_within(&mut self, now: Millis, wanted: bool, budget: &mut Budget, fx: &mut Effects) {
         self.more_due = false;
+        let held = self.letters_held(budget, fx);
         while let Some((level, Front::Entry { expires, .. })) = self.front() {
             let reason = if expires <= now {
                 SettleReason::Expired
@@ -34,12 +63,19 @@ impl<C> Queue<C> {
             } else {
                 break;
             };
-            if *budget == 0 {
+            if held {
+                if wanted && reason == SettleReason::Expired && self.put_aside(level) {
+                    continue;
+                }
+                self.wait_at_front();
+                break;
+            }
+            if budget.is_spent() {
                 self.more_due = true;
                 break;
             }
-            *budget -= 1;
             if let Some(entry) = self.pop(level) {
+                budget.take(if self.settings.dead_letters { entry.bytes } else { 0 });
                 self.lose(entry, reason, fx);
             }
         }
@@ -48,8 +84,11 @@ impl<C> Queue<C> {
     /// When [`Queue::tick`] is to be called next, if at all: the front expires then. An instant in
     /// the past (0): there is something to do at once.
     pub fn next_deadline(&self) -> Option<Millis> {
-        if self.more_due {
+        if self.more_due || self.letters_may_go() {
             return Some(Millis(0));
+        }
+        if self.front_waits() {
+            return None;
         }
         match self.front()? {
             (_, Front::Entry { expires, .. }) if expires != super::entry::NEVER => Some(expires),
@@ -68,7 +107,7 @@ impl<C> Queue<C> {
             return 0;
         }
         // Freed with the effects; what stays is counted anew, which spares looking at it all.
-        let remains = std::mem::take(&mut self.lanes);
+        let remains = (std::mem::take(&mut self.lanes), self.letters.take());
         self.counts = Counts { consumers: self.counts.consumers, ..Counts::default() };
         for held in self.unacked.iter() {
             self.counts.enter(&held.entry);

@@ -27,6 +27,7 @@ mod effects;
 mod entry;
 mod lane;
 mod lanes;
+mod letters;
 mod limits;
 mod paging;
 mod publish;
@@ -49,6 +50,7 @@ pub use settings::{Overflow, Settings};
 use consumers::{Consumers, Removed};
 use lane::{Chunk, Cold};
 use lanes::Lanes;
+use letters::Letters;
 use reading::Reading;
 use unacked::Unacked;
 
@@ -86,6 +88,9 @@ pub struct Queue<C> {
     paging_out: bool,
     /// The store knows of transient messages.
     paged_ever: bool,
+    /// See [`Queue::hand_out_lean`].
+    lean: Option<Seq>,
+    letters: Option<Box<Letters>>,
 }
 
 impl<C> Queue<C> {
@@ -108,6 +113,8 @@ impl<C> Queue<C> {
             more_due: false,
             paging_out: false,
             paged_ever: false,
+            lean: None,
+            letters: None,
         }
     }
 
@@ -164,6 +171,12 @@ impl<C> Queue<C> {
             recovered_upto: last_seq,
             ..Self::new(settings, last_used)
         }
+    }
+
+    /// Whether the message at this place may have left the queue before the end after which it was recovered: where it
+    /// is moved to it may be known already ([`MessageMeta::redelivered`](crate::MessageMeta::redelivered)).
+    pub fn may_have_left(&self, seq: Seq) -> bool {
+        seq <= self.recovered_upto
     }
 
     /// Attaches a consumer. Delivers nothing yet, so that the caller can say so (`consume-ok`)

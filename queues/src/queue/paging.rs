@@ -16,6 +16,10 @@ use crate::message::Message;
 /// Ready messages paged out by one call, at most.
 const PAGED_PER_CALL: usize = 50_000;
 
+/// Messages of a lane looked at for one that can go, at most. What cannot go, or not yet, stands in front of what can for
+/// as long as it takes to write it; looking through all of it again and again would cost the square of it.
+const LOOKED_AT_MAX: usize = 100_000;
+
 /// Fewer messages in a row than this are not worth a stretch of their own.
 const STRETCH_MIN: usize = 8;
 
@@ -40,8 +44,8 @@ impl<C> Queue<C> {
     /// the store has written: logged ones up to `written_upto`, and those of [`Queue::paged`].
     /// With `held`, also all such bodies that consumers hold (an acknowledgement does not need
     /// them). Returns the bytes of memory freed. One call drops the bodies of at most
-    /// 50,000 ready messages (a few milliseconds), so call again if that was not enough; but it looks
-    /// at all messages in memory if none of them can go.
+    /// 50,000 ready messages (a few milliseconds), so call again if that was not enough, and looks
+    /// at 100,000 of a lane if none of them can go.
     pub fn page_out(&mut self, keep_head_bytes: u64, written_upto: Seq, held: bool) -> u64 {
         let durable = self.settings.durable;
         let before = self.counts.resident_bytes;
@@ -51,6 +55,15 @@ impl<C> Queue<C> {
             if let Some(lane) = self.lanes.get_mut(level) {
                 let reading = self.reading.as_ref().is_some_and(|reading| reading.fills_head(level));
                 pager.lane(lane, reading);
+            }
+        }
+        if let Some(letters) = &mut self.letters {
+            for entry in &mut letters.aside {
+                if pager.goes(entry) {
+                    pager.away += 1;
+                    pager.budget -= 1;
+                    pager.strip(entry);
+                }
             }
         }
         self.counts.away += pager.away;
@@ -64,6 +77,13 @@ impl<C> Queue<C> {
         self.counts.resident_bytes -= pager.freed;
         self.check_small();
         before - self.counts.resident_bytes
+    }
+
+    /// While memory is short: a message is handed out without keeping its body, if the store has written it (logged ones up
+    /// to `written_upto`, and all that was read back). Else consumers that take a backlog without acknowledging it would
+    /// bring all of it into memory. `None`: bodies stay with what is unacknowledged.
+    pub fn hand_out_lean(&mut self, written_upto: Option<Seq>) {
+        self.lean = written_upto;
     }
 
     /// Up to `max` transient messages behind the first `keep_head_bytes`, to be written as
@@ -181,11 +201,12 @@ impl Pager {
                 lane.rest.push_front(Chunk::Warm(tail));
             }
         }
-        let pageable = lane.rest.iter().any(|chunk| match chunk {
-            Chunk::Warm(warm) => warm.iter().any(|entry| self.goes(entry)),
-            Chunk::Cold(_) => false,
+        let warm = lane.rest.iter().filter_map(|chunk| match chunk {
+            Chunk::Warm(warm) => Some(warm),
+            Chunk::Cold(_) => None,
         });
-        if pageable {
+        let mut warm = warm.flatten().take(LOOKED_AT_MAX);
+        if warm.any(|entry| self.goes(entry)) {
             let mut rest = Rest::default();
             for chunk in std::mem::take(&mut lane.rest) {
                 match chunk {

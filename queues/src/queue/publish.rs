@@ -39,7 +39,7 @@ impl<C> Queue<C> {
             bytes,
             lane,
             persistent: meta.persistent,
-            redelivered: false,
+            redelivered: meta.redelivered,
             disk: if meta.persistent && self.settings.durable { Disk::Told } else { Disk::Never },
         };
         let expires = entry.expires_option();

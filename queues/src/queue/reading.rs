@@ -159,7 +159,8 @@ impl<C> Queue<C> {
             cold.first = found.seq.next();
             match found.message {
                 Ok(message) => {
-                    let persistent = message.meta().persistent;
+                    let meta = message.meta();
+                    let persistent = meta.persistent;
                     let entry = Entry {
                         seq: found.seq,
                         expires: found.expires.unwrap_or(NEVER),
@@ -167,7 +168,9 @@ impl<C> Queue<C> {
                         bytes: body_bytes(&message),
                         lane: asked.lane,
                         persistent,
-                        redelivered: found.seq <= self.recovered_upto || found.delivery_count > 0,
+                        redelivered: meta.redelivered
+                            || found.seq <= self.recovered_upto
+                            || found.delivery_count > 0,
                         disk: Disk::Written,
                         message: Some(message),
                     };

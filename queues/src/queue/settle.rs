@@ -38,6 +38,7 @@ impl<C> Queue<C> {
     /// that a lock can be released in between and order holds.
     pub fn requeue(&mut self, now: Millis, tokens: &[Token], cause: Requeue, fx: &mut Effects) {
         let mut came_back = false;
+        let mut failed_too_often = Vec::new();
         for &token in tokens {
             let Some(mut entry) = self.give_back(token) else {
                 continue;
@@ -47,7 +48,7 @@ impl<C> Queue<C> {
                 entry.delivery_count = entry.delivery_count.saturating_add(1);
                 if let Some(limit) = self.settings.delivery_limit {
                     if entry.delivery_count > limit {
-                        self.lose(entry, SettleReason::DeliveryLimit, fx);
+                        failed_too_often.push(entry);
                         continue;
                     }
                     if entry.stored() {
@@ -61,6 +62,11 @@ impl<C> Queue<C> {
             let lane = self.lanes.make(level);
             lane.returned.insert(entry.seq, entry);
             self.lanes.note(level);
+        }
+        // They were held by several channels perhaps: dead letters go in the order in which they stood.
+        failed_too_often.sort_unstable_by_key(|entry| entry.seq);
+        for entry in failed_too_often {
+            self.lose(entry, SettleReason::DeliveryLimit, fx);
         }
         self.unacked.relax();
         if came_back {

@@ -30,7 +30,7 @@ impl Unacked {
         let seq = entry.seq;
         let slot = self.0.insert(Held { entry, holder });
         let slot = u32::try_from(slot).expect("4 billion slots take 200 GB");
-        Token { slot, seq }
+        Token { slot, got: holder == Holder::NOBODY, seq }
     }
 
     /// `None`: the token is stale.

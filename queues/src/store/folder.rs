@@ -1,14 +1,39 @@
 //! The data folder: one process at a time, one format.
 //!
-//! Invariants: the lock lasts as long as the value and ends with the process, however it ends.
+//! Invariants: the lock lasts as long as the value and ends with the process, however it ends; the room that a
+//! start needs is kept while there is plenty, and given back when it is needed.
 //! Absent: what is in the folder otherwise.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Read, Seek, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// Version of the folder's layout.
 pub const FORMAT: u32 = 1;
+
+/// Takes room that nobody needs but a start on a full disk.
+const RESERVE: &str = "reserve";
+
+/// How much: the two databases, each with segments of 4 MiB that are copied before they are freed, and the log's next
+/// file, which can be as short as 1 MiB.
+pub const RESERVE_BYTES: u64 = 16 << 20;
+
+/// Without this nothing can be opened: what is new is in files of its own.
+const LEAST_BYTES: u64 = 1 << 20;
+
+/// With less than this free, the index is not on disk: opening it writes up to 5 MiB, and the database of definitions
+/// comes after it.
+pub(crate) const INDEX_BYTES: u64 = 12 << 20;
+
+/// The same for the database of definitions.
+pub(crate) const DEFINITIONS_BYTES: u64 = 6 << 20;
+
+/// With so much free, databases that are in memory go to the disk.
+pub(crate) const DATABASES_BYTES: u64 = 24 << 20;
+
+/// Mode of new files: for the broker's user alone.
+pub(crate) const PRIVATE: u32 = 0o600;
 
 /// Why a data folder cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +71,8 @@ pub enum FolderError {
 #[derive(Debug)]
 pub struct Folder {
     path: PathBuf,
+    /// It was a data folder before.
+    known: bool,
     /// Holds the lock.
     _lock: File,
 }
@@ -57,13 +84,14 @@ impl Folder {
             let path = path.to_path_buf();
             move |error| FolderError::Io { path, error }
         };
-        std::fs::create_dir_all(path).map_err(failed(path))?;
+        create(path).map_err(failed(path))?;
         let lock_path = path.join("LOCK");
         let mut lock = OpenOptions::new()
             .read(true)
             .write(true)
             .create(true)
             .truncate(false)
+            .mode(PRIVATE)
             .open(&lock_path)
             .map_err(failed(&lock_path))?;
         match lock.try_lock() {
@@ -80,9 +108,46 @@ impl Folder {
             lock.rewind()?;
             writeln!(lock, "{}", std::process::id())
         };
-        note(&mut lock).map_err(failed(&lock_path))?;
-        check_format(path)?;
-        Ok(Self { path: path.to_path_buf(), _lock: lock })
+        // On a full disk it says less, which is no reason not to start.
+        let _ = note(&mut lock);
+        let known = check_format(path)?;
+        Ok(Self { path: path.to_path_buf(), known, _lock: lock })
+    }
+
+    /// Gives back the room that was kept for a start. To be called before anything else in the folder is opened.
+    pub fn release_reserve(&self) {
+        match std::fs::remove_file(self.path.join(RESERVE)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                tracing::warn!(%error, "the room that is kept for a start could not be used");
+            }
+            _ => {}
+        }
+    }
+
+    /// Takes from others what earlier versions let them read: messages, names and password hashes. The names of
+    /// files whose permissions were narrowed, and of those that could not be.
+    pub fn keep_private(&self) -> Narrowed {
+        let mut narrowed = Narrowed::default();
+        // Not one that somebody made for more than us: it is theirs, or anybody's.
+        if self.known
+            && std::fs::metadata(&self.path).is_ok_and(|meta| meta.permissions().mode() & STICKY == 0)
+        {
+            narrowed.narrow(&self.path);
+        }
+        narrowed.entries_of(&self.path, DEPTH_MAX);
+        narrowed
+    }
+
+    /// What to say besides if something in it could not be opened because there is hardly any room.
+    pub fn lacks_room(&self) -> Option<String> {
+        let free = free(&self.path);
+        (free < LEAST_BYTES).then(|| {
+            let (path, needed) = (self.path.display(), LEAST_BYTES >> 20);
+            format!(
+                "{free} bytes are free in the data folder {path}, and a start needs {needed} MiB: \
+                 make room on that disk, or move the folder to a larger one"
+            )
+        })
     }
 
     /// Where it is.
@@ -91,14 +156,105 @@ impl Folder {
     }
 }
 
-fn check_format(path: &Path) -> Result<(), FolderError> {
+/// Bytes that are free for this user where `path` lies; `u64::MAX` where the system does not tell.
+pub(crate) fn free(path: &Path) -> u64 {
+    rustix::fs::statvfs(path).map_or(u64::MAX, |disk| disk.f_bavail.saturating_mul(disk.f_frsize))
+}
+
+/// Keeps room for the next start in the data folder `path`, unless it is kept already or there is little: `free`
+/// bytes. Costs one look at the folder if it is.
+pub fn keep_reserve(path: &Path, free: u64) {
+    let file = path.join(RESERVE);
+    if free < 2 * RESERVE_BYTES || file.exists() {
+        return;
+    }
+    let made = OpenOptions::new().write(true).create(true).truncate(true).mode(PRIVATE).open(&file);
+    let kept = made.and_then(|made| super::platform::reserve(&made, RESERVE_BYTES));
+    if let Err(error) = kept {
+        tracing::warn!(%error, "no room could be kept for a start on a full disk");
+        let _ = std::fs::remove_file(&file);
+    }
+}
+
+/// Folders in folders of the data folder, at most.
+const DEPTH_MAX: u32 = 4;
+/// Bits of a file's mode for its group and for all others.
+const OTHERS: u32 = 0o077;
+/// Of folders in which each may have files of their own, as `/tmp`.
+const STICKY: u32 = 0o1000;
+
+/// What [`Folder::keep_private`] did.
+#[derive(Debug, Default)]
+pub struct Narrowed {
+    /// Files and folders that others cannot read any more.
+    pub done: Vec<PathBuf>,
+    /// Those whose permissions cannot be changed, with the reason.
+    pub failed: Vec<(PathBuf, String)>,
+}
+
+impl Narrowed {
+    fn narrow(&mut self, path: &Path) {
+        let narrowed = std::fs::metadata(path).and_then(|meta| {
+            let mode = meta.permissions().mode();
+            if mode & OTHERS == 0 {
+                return Ok(false);
+            }
+            std::fs::set_permissions(path, Permissions::from_mode(mode & !OTHERS)).map(|()| true)
+        });
+        match narrowed {
+            Ok(true) => self.done.push(path.to_path_buf()),
+            Ok(false) => {}
+            Err(error) => self.failed.push((path.to_path_buf(), error.to_string())),
+        }
+    }
+
+    fn entries_of(&mut self, folder: &Path, depth: u32) {
+        let entries = match std::fs::read_dir(folder) {
+            Ok(entries) => entries.flatten(),
+            Err(error) => return self.failed.push((folder.to_path_buf(), error.to_string())),
+        };
+        for entry in entries {
+            // Of a link itself, not of what it leads to.
+            let Ok(meta) = entry.metadata() else { continue };
+            if meta.is_symlink() || !(meta.is_dir() || meta.is_file()) {
+                continue;
+            }
+            let path = entry.path();
+            self.narrow(&path);
+            if meta.is_dir() && depth > 0 {
+                self.entries_of(&path, depth - 1);
+            }
+        }
+    }
+}
+
+/// Makes a folder that only its owner can read, with those it lies in, durably; nothing if it is there.
+pub(crate) fn create(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    // Of a relative path's first part the parent is the empty path.
+    let parent =
+        path.parent().map(|parent| if parent.as_os_str().is_empty() { Path::new(".") } else { parent });
+    if let Some(parent) = parent {
+        create(parent)?;
+    }
+    match DirBuilder::new().mode(0o700).create(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => {}
+        other => other?,
+    }
+    parent.map_or(Ok(()), |parent| File::open(parent)?.sync_all())
+}
+
+/// Whether the folder has been told to be one of ours before.
+fn check_format(path: &Path) -> Result<bool, FolderError> {
     let file = path.join("FORMAT");
     let io = |error| FolderError::Io { path: file.clone(), error };
     match std::fs::read_to_string(&file) {
-        Ok(text) if text.trim() == FORMAT.to_string() => Ok(()),
+        Ok(text) if text.trim() == FORMAT.to_string() => Ok(true),
         Ok(text) => Err(FolderError::Format { path: path.to_path_buf(), found: text.trim().to_owned() }),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            write_file(&file, format!("{FORMAT}\n").as_bytes()).map_err(io)
+            write_file(&file, format!("{FORMAT}\n").as_bytes()).map_err(io).map(|()| false)
         }
         Err(error) => Err(io(error)),
     }
@@ -107,7 +263,7 @@ fn check_format(path: &Path) -> Result<(), FolderError> {
 /// Replaces a file so that after a crash it is the old or the new one, whole.
 pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let temp = path.with_extension("tmp");
-    let mut file = File::create(&temp)?;
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(PRIVATE).open(&temp)?;
     file.write_all(bytes)?;
     file.sync_all()?;
     std::fs::rename(&temp, path)?;
@@ -150,6 +306,37 @@ mod tests {
         std::fs::write(dir.path().join("FORMAT"), "2\n").unwrap();
         let error = Folder::open(dir.path()).unwrap_err().to_string();
         assert!(error.contains("format \"2\""), "{error}");
+    }
+
+    fn mode(path: &Path) -> u32 {
+        std::fs::metadata(path).unwrap().permissions().mode() & 0o777
+    }
+
+    #[test]
+    fn a_new_folder_and_its_files_are_for_the_owner_alone_and_old_ones_become_so() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("made/with its parent");
+        let folder = Folder::open(&path).unwrap();
+        assert_eq!(
+            (mode(&path), mode(&path.join("FORMAT")), mode(&path.join("LOCK"))),
+            (0o700, 0o600, 0o600)
+        );
+        assert!(folder.keep_private().done.is_empty());
+
+        let inner = path.join("definitions");
+        std::fs::create_dir(&inner).unwrap();
+        std::fs::write(inner.join("db"), "").unwrap();
+        for (path, wide) in [(&path, 0o755), (&inner, 0o755), (&inner.join("db"), 0o644)] {
+            std::fs::set_permissions(path, Permissions::from_mode(wide)).unwrap();
+        }
+        // What was there before the broker stays as it was made, at first.
+        assert_eq!(folder.keep_private().done, [inner.clone(), inner.join("db")]);
+        drop(folder);
+        let narrowed = Folder::open(&path).unwrap().keep_private();
+        assert_eq!(narrowed.done, std::slice::from_ref(&path));
+        assert_eq!(mode(&path), 0o700);
+        assert!(narrowed.failed.is_empty());
+        assert_eq!((mode(&inner), mode(&inner.join("db"))), (0o700, 0o600));
     }
 
     #[test]

@@ -5,14 +5,15 @@
 //! keeps whole groups only, every durable one, and of the others a prefix chosen by the seed.
 //! Absent: threads, clocks, files.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 
 use super::fold::Fold;
 use super::{
-    Broken, Position, Pressure, ReadAnswer, ReadWish, Record, RecoveredQueue, Standing, Store, Synced, Waiter,
+    Broken, NotAppended, Position, Pressure, ReadAnswer, ReadWish, Record, RecoveredQueue, Standing, Store,
+    Synced, Unread, Waiter,
 };
 use crate::ids::{QueueId, Seq};
 
@@ -33,6 +34,8 @@ struct State {
     waiters: Vec<Wait>,
     reads: Vec<(ReadWish, ReadAnswer)>,
     pressure: Pressure,
+    /// Queues that may have delivered since it was opened.
+    served: BTreeSet<QueueId>,
     broken: bool,
     appends_until_failure: Option<u64>,
     syncs_until_failure: Option<u64>,
@@ -66,6 +69,7 @@ impl MemStore {
                 waiters: Vec::new(),
                 reads: Vec::new(),
                 pressure: Pressure::None,
+                served: BTreeSet::new(),
                 broken: false,
                 appends_until_failure: None,
                 syncs_until_failure: None,
@@ -127,7 +131,7 @@ impl MemStore {
         let count = reads.len();
         for (wish, answer) in reads {
             let result = if broken {
-                Err(Broken)
+                Err(Unread::Broken)
             } else {
                 let stored = self.state.lock().current.read(&wish);
                 Ok(stored)
@@ -138,7 +142,8 @@ impl MemStore {
     }
 
     /// Ends this store as a crash would and opens it again: all that was durable is there, and
-    /// of what was not, a prefix of whole groups. This one is broken from now on.
+    /// of what was not, a prefix of whole groups. Queues that were served may have delivered all that
+    /// they hold. This one is broken from now on.
     #[must_use]
     pub fn crash(&self, seed: u64) -> Self {
         let mut state = self.state.lock();
@@ -151,6 +156,12 @@ impl MemStore {
             }
         }
         fold.restart();
+        for (id, queue) in &mut fold.queues {
+            // As the log's file of these, which is written at once.
+            if state.served.contains(id) {
+                queue.delivered_upto = queue.last_seq;
+            }
+        }
         for message in fold.queues.values().flat_map(|queue| queue.live.values()) {
             message.message.always_log();
         }
@@ -207,7 +218,7 @@ fn mix(seed: u64) -> u64 {
 }
 
 impl Store for MemStore {
-    fn append(&self, records: &mut Vec<Record>) -> Result<Position, Broken> {
+    fn append(&self, records: &mut Vec<Record>) -> Result<Position, NotAppended> {
         let mut state = self.state.lock();
         match &mut state.appends_until_failure {
             Some(0) => state.broken = true,
@@ -218,7 +229,7 @@ impl Store for MemStore {
             let waiters = std::mem::take(&mut state.waiters);
             drop(state);
             answer(waiters, Err(Broken));
-            return Err(Broken);
+            return Err(NotAppended::Broken);
         }
         for record in records.iter() {
             state.current.apply(record);
@@ -258,6 +269,10 @@ impl Store for MemStore {
         }
         let stored = state.current.read(&ReadWish::standing(queue, from, max));
         Ok(stored.iter().map(|one| Standing { seq: one.seq, expires: one.expires }).collect())
+    }
+
+    fn serving(&self, queue: QueueId) {
+        self.state.lock().served.insert(queue);
     }
 
     fn written(&self) -> Position {

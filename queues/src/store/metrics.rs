@@ -135,6 +135,8 @@ pub struct Metrics {
     pub paged_reads: Counter,
     /// Bytes of messages read back.
     pub paged_read_bytes: Counter,
+    /// Reads of messages that the disk did not answer.
+    pub read_failures: Counter,
     /// Messages whose record was found damaged.
     pub damaged: Counter,
 }

@@ -15,8 +15,13 @@ mod index;
 pub mod log;
 pub mod memory;
 pub mod metrics;
+mod note;
+mod platform;
+mod salt;
+mod settled;
 #[cfg(any(test, feature = "testing"))]
 pub mod sim;
+pub mod watch;
 
 use std::sync::Arc;
 
@@ -153,6 +158,22 @@ pub trait Waiter: Send + Sync {
 #[error("the message store has stopped; what was not yet confirmed is unknown until the next start")]
 pub struct Broken;
 
+/// Why records were not taken. They are not in the store, and never will be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum NotAppended {
+    /// The store has stopped.
+    #[error("{Broken}")]
+    Broken,
+    /// The group can never be written as a whole: others go on.
+    #[error("records of {bytes} bytes are to be written in one step, which takes at most {max}")]
+    TooLarge {
+        /// What it would take, at most.
+        bytes: usize,
+        /// What a group may take.
+        max: usize,
+    },
+}
+
 /// Whether publishers should be read from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Pressure {
@@ -166,12 +187,24 @@ pub enum Pressure {
     Blocked(String),
 }
 
+/// Why a read got no answer. What was asked for is where it was.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum Unread {
+    /// The store has stopped.
+    #[error("{Broken}")]
+    Broken,
+    /// The disk did not give it, this says which file and place; it may another time.
+    #[error("{0}")]
+    Later(String),
+}
+
 /// A message read back.
 #[derive(Clone, Debug)]
 pub struct Stored {
     /// Its place.
     pub seq: Seq,
-    /// The message, or what is wrong with its record.
+    /// The message, or what is wrong with its record: read twice, the disk gave something else than was
+    /// written. Nothing else counts as damage.
     pub message: Result<Message, String>,
     /// When it expires in this queue, if it does.
     pub expires: Option<Millis>,
@@ -187,20 +220,28 @@ impl ReadWish {
 }
 
 /// Called once with what was read, on a thread of the store.
-pub type ReadAnswer = Box<dyn FnOnce(Result<Vec<Stored>, Broken>) + Send>;
+pub type ReadAnswer = Box<dyn FnOnce(Result<Vec<Stored>, Unread>) + Send>;
 
 /// Where messages are made to survive. Shared by all queues of a broker.
 pub trait Store: Send + Sync {
     /// Takes all of `records` (leaves it empty) as one group: after a crash all or none of them
-    /// are there. Returns at once; never waits for the disk. The position is that of the last one.
-    fn append(&self, records: &mut Vec<Record>) -> Result<Position, Broken>;
+    /// are there. Returns at once; never waits for the disk. The position is that of the last one. A message
+    /// that several records of the group name one after the other is written, and counted, once.
+    fn append(&self, records: &mut Vec<Record>) -> Result<Position, NotAppended>;
+
+    /// The same for records that do not depend on each other, however many: the store may make several
+    /// groups of them. After a crash a prefix of them is there.
+    fn append_each(&self, records: &mut Vec<Record>) -> Result<Position, NotAppended> {
+        self.append(records)
+    }
 
     /// Calls `waiter` when everything appended so far is durable (messages that were settled
     /// before their turn count as durable). Registrations of one waiter may be merged: then it is
     /// called once, with the highest token.
     fn notify(&self, waiter: &Arc<dyn Waiter>, token: u64);
 
-    /// Reads live messages back, in order of their places. Answers later.
+    /// Reads live messages back, in order of their places. Answers later. What lies behind a message that the
+    /// disk does not give is left out; with that message in front, the answer is [`Unread::Later`].
     fn read(&self, wish: ReadWish, answer: ReadAnswer);
 
     /// Up to `max` live messages of lane 0 of a queue from `from` on, in order of their places, without
@@ -208,12 +249,22 @@ pub trait Store: Send + Sync {
     /// the disk.
     fn stands(&self, queue: QueueId, from: Seq, max: usize) -> Result<Vec<Standing>, Broken>;
 
+    /// Messages of `queue` may be delivered from now on: what it holds comes back as redelivered after an end
+    /// that is not orderly. To be called before the first delivery; a call that comes again costs little.
+    fn serving(&self, _queue: QueueId) {}
+
     /// Everything at or below this position has left memory for the log's files, so that its
     /// bodies can be dropped and read back.
     fn written(&self) -> Position;
 
     /// Whether publishers should go on.
     fn pressure(&self) -> Pressure;
+
+    /// The disk is low on room while this is `true`: what can be given back of it is, though that costs more reading and
+    /// writing than is worth it else.
+    fn save_space(&self, save: bool) {
+        let _ = save;
+    }
 }
 
 /// Where a message stands, and until when.

@@ -3,7 +3,9 @@
 //! Invariants: the same seed and calls give the same faults; what a sync that returned Ok covered
 //! survives every crash, in whole; of the rest any sectors may survive, in any order, and of the
 //! changes of names a prefix. A failed sync leaves its bytes readable, but never makes them
-//! durable by a later one. Absent: threads, time.
+//! durable by a later one. A write within one sector is whole or not there. Absent: threads, time.
+
+mod db;
 
 use std::collections::BTreeMap;
 use std::io::{self, IoSlice};
@@ -11,8 +13,9 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::index::{Change, Db, DbError};
+pub use self::db::SimDb;
 use super::log::{Disk, LogFile};
+use super::salt::Salt;
 
 /// Bytes that a disk writes whole or not at all.
 const SECTOR: usize = 512;
@@ -52,9 +55,11 @@ impl Rng {
 pub struct Faults {
     /// Writes (a part may have been written).
     pub write: u64,
+    /// Reads.
+    pub read: u64,
     /// Syncs of a file.
     pub sync: u64,
-    /// Creations, renames, removals, syncs of the folder, cuts.
+    /// Creations, renames, removals, openings, syncs of the folder, cuts.
     pub names: u64,
     /// Changes and syncs of the index database.
     pub index: u64,
@@ -140,6 +145,7 @@ fn apply_name(names: &mut Names, op: &NameOp) {
 
 struct State {
     rng: Rng,
+    salts: Rng,
     faults: Faults,
     inodes: Vec<Inode>,
     names: Names,
@@ -148,6 +154,15 @@ struct State {
     /// Successful syncs of files.
     syncs: u64,
     syncs_to_fail: u64,
+    /// Files may not be made longer than this together.
+    space: u64,
+    /// How often the power was cut.
+    crashes: u128,
+    /// So many calls may still come.
+    calls_left: u64,
+    reads: u64,
+    reads_to_flip: Option<u64>,
+    hook: Option<Hook>,
 }
 
 impl State {
@@ -158,13 +173,49 @@ impl State {
         Ok(())
     }
 
+    /// As [`Self::fails`] with `names`, as if the disk were full, descriptors used up, or the disk bad.
+    fn name_fails(&mut self) -> io::Result<()> {
+        self.called();
+        if self.faults.names > 0 && self.rng.one_in(self.faults.names) {
+            const ERRORS: [i32; 3] = [5, 24, 28];
+            let error = ERRORS[usize::try_from(self.rng.below(3)).unwrap_or(0)];
+            return Err(io::Error::from_raw_os_error(error));
+        }
+        Ok(())
+    }
+
+    fn called(&mut self) {
+        assert!(self.calls_left > 0, "calls without progress");
+        self.calls_left -= 1;
+    }
+
+    fn used(&self) -> u64 {
+        self.names.values().map(|inode| self.inodes[*inode].now.len() as u64).sum()
+    }
+
     fn name_op(&mut self, op: NameOp) -> io::Result<()> {
-        self.fails(self.faults.names)?;
+        self.name_fails()?;
         apply_name(&mut self.names, &op);
         self.since_sync.push(op);
         Ok(())
     }
 }
+
+/// A call that a test may hold up or have panic.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Call {
+    /// A file is read.
+    Read,
+    /// A file is written.
+    Write,
+    /// A file is synced.
+    Sync,
+    /// The index database is changed.
+    Index,
+}
+
+/// Sees every call before it is carried out, with nothing locked.
+type Hook = Arc<dyn Fn(Call) + Send + Sync>;
 
 /// A folder in memory. Clones are the same folder.
 #[derive(Clone)]
@@ -175,6 +226,7 @@ impl SimDisk {
     pub fn new(seed: u64) -> Self {
         Self(Arc::new(Mutex::new(State {
             rng: Rng::new(seed),
+            salts: Rng::new(!seed),
             faults: Faults::default(),
             inodes: Vec::new(),
             names: Names::new(),
@@ -182,6 +234,12 @@ impl SimDisk {
             since_sync: Vec::new(),
             syncs: 0,
             syncs_to_fail: 0,
+            space: u64::MAX,
+            crashes: 0,
+            calls_left: u64::MAX,
+            reads: 0,
+            reads_to_flip: None,
+            hook: None,
         })))
     }
 
@@ -190,10 +248,72 @@ impl SimDisk {
         self.0.lock().faults = faults;
     }
 
+    /// From now on files take at most `bytes` together; others cannot be made.
+    pub fn set_space(&self, bytes: u64) {
+        self.0.lock().space = bytes;
+    }
+
+    /// Bytes that all files take.
+    pub fn used(&self) -> u64 {
+        self.0.lock().used()
+    }
+
+    /// A panic unless at most `calls` follow until this is called again.
+    pub fn allow_calls(&self, calls: u64) {
+        self.0.lock().calls_left = calls;
+    }
+
+    /// Ends the process that uses it: everything is as that wrote it, and may still be lost by a later
+    /// power cut.
+    pub fn kill(&self) {
+        let mut state = self.0.lock();
+        state.faults = Faults::default();
+        state.syncs_to_fail = 0;
+    }
+
+    /// Another folder that holds the same.
+    #[must_use]
+    pub fn fork(&self) -> Self {
+        let state = self.0.lock();
+        Self(Arc::new(Mutex::new(State {
+            rng: state.rng.clone(),
+            salts: state.salts.clone(),
+            faults: state.faults,
+            inodes: state.inodes.clone(),
+            names: state.names.clone(),
+            durable_names: state.durable_names.clone(),
+            since_sync: state.since_sync.clone(),
+            syncs: state.syncs,
+            syncs_to_fail: state.syncs_to_fail,
+            space: state.space,
+            crashes: state.crashes,
+            calls_left: state.calls_left,
+            reads: 0,
+            reads_to_flip: None,
+            hook: None,
+        })))
+    }
+
+    /// The bytes of a file, if it is there.
+    pub fn read(&self, name: &str) -> Option<Vec<u8>> {
+        let state = self.0.lock();
+        state.names.get(name).map(|inode| state.inodes[*inode].now.clone())
+    }
+
+    /// Replaces the bytes of a file that is there, or makes it; durable at once.
+    pub fn put(&self, name: &str, bytes: Vec<u8>) {
+        let mut state = self.0.lock();
+        let inode = state.inodes.len();
+        state.inodes.push(Inode { now: bytes.clone(), durable: bytes, since_sync: Vec::new() });
+        state.names.insert(name.to_owned(), inode);
+        state.durable_names.insert(name.to_owned(), inode);
+    }
+
     /// Cuts the power: what is open keeps its old files, which nobody else sees.
     pub fn crash(&self) {
         let mut state = self.0.lock();
         let state = &mut *state;
+        state.crashes += 1;
         let kept = state.rng.below(state.since_sync.len() as u64 + 1);
         let kept = usize::try_from(kept).unwrap_or(0);
         for op in state.since_sync.drain(..).take(kept) {
@@ -228,6 +348,28 @@ impl SimDisk {
         self.0.lock().syncs_to_fail = n;
     }
 
+    /// From now on `hook` sees the calls.
+    pub fn on_call(&self, hook: impl Fn(Call) + Send + Sync + 'static) {
+        self.0.lock().hook = Some(Arc::new(hook));
+    }
+
+    fn before(&self, call: Call) {
+        let hook = self.0.lock().hook.clone();
+        if let Some(hook) = hook {
+            hook(call);
+        }
+    }
+
+    /// The next `n` reads give nonsense, as a cable or a cache would that is not the disk.
+    pub fn garble_reads(&self, n: u64) {
+        self.0.lock().reads_to_flip = Some(n);
+    }
+
+    /// How many reads were tried.
+    pub fn reads(&self) -> u64 {
+        self.0.lock().reads
+    }
+
     /// How many syncs of files have succeeded.
     pub fn syncs(&self) -> u64 {
         self.0.lock().syncs
@@ -242,6 +384,11 @@ impl Disk for SimDisk {
     fn create(&self, name: &str, len: u64) -> io::Result<Arc<dyn LogFile>> {
         let mut state = self.0.lock();
         let inode = state.inodes.len();
+        let replaced = state.names.get(name).map_or(0, |old| state.inodes[*old].now.len() as u64);
+        if (state.used() - replaced).saturating_add(len) > state.space {
+            state.called();
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         state.name_op(NameOp::Link(name.to_owned(), inode))?;
         let len = usize::try_from(len).map_err(io::Error::other)?;
         state.inodes.push(Inode { now: vec![0; len], durable: vec![0; len], since_sync: Vec::new() });
@@ -250,7 +397,10 @@ impl Disk for SimDisk {
     }
 
     fn open(&self, name: &str) -> io::Result<Arc<dyn LogFile>> {
-        let inode = self.0.lock().names.get(name).copied();
+        let mut state = self.0.lock();
+        state.name_fails()?;
+        let inode = state.names.get(name).copied();
+        drop(state);
         inode.map(|inode| self.file(inode)).ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
@@ -269,11 +419,19 @@ impl Disk for SimDisk {
 
     fn sync_dir(&self) -> io::Result<()> {
         let mut state = self.0.lock();
-        let one_in = state.faults.names;
-        state.fails(one_in)?;
+        state.name_fails()?;
         state.durable_names = state.names.clone();
         state.since_sync.clear();
         Ok(())
+    }
+
+    fn salt(&self) -> io::Result<Salt> {
+        let mut state = self.0.lock();
+        Ok(Salt::from_bytes(state.salts.any().to_le_bytes()))
+    }
+
+    fn boot(&self) -> Option<[u8; 16]> {
+        Some(self.0.lock().crashes.to_le_bytes())
     }
 }
 
@@ -284,12 +442,17 @@ struct SimFile {
 
 impl LogFile for SimFile {
     fn write_at(&self, parts: &mut [IoSlice<'_>], offset: u64) -> io::Result<()> {
+        self.disk.before(Call::Write);
         let offset = usize::try_from(offset).map_err(io::Error::other)?;
         let mut data: Vec<u8> = parts.iter().flat_map(|part| part.iter().copied()).collect();
         let mut state = self.disk.0.lock();
+        state.called();
         let one_in = state.faults.write;
         let result = state.fails(one_in);
-        if result.is_err() {
+        let one_sector = offset / SECTOR == (offset + data.len()) / SECTOR;
+        if result.is_err() && one_sector {
+            data.clear();
+        } else if result.is_err() {
             let part = state.rng.below(data.len() as u64 + 1);
             data.truncate(usize::try_from(part).unwrap_or(0));
         }
@@ -301,7 +464,22 @@ impl LogFile for SimFile {
     }
 
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
-        let state = self.disk.0.lock();
+        self.disk.before(Call::Read);
+        let mut state = self.disk.0.lock();
+        state.called();
+        state.reads += 1;
+        let one_in = state.faults.read;
+        if one_in > 0 && state.rng.one_in(one_in) {
+            return Err(io::Error::other("simulated read failure"));
+        }
+        if let Some(left) = &mut state.reads_to_flip {
+            let flipped = *left > 0;
+            *left = left.saturating_sub(1);
+            if flipped {
+                buf.fill(0x5a);
+                return Ok(buf.len());
+            }
+        }
         let now = &state.inodes[self.inode].now;
         let from = usize::try_from(offset).unwrap_or(usize::MAX).min(now.len());
         let len = buf.len().min(now.len() - from);
@@ -309,9 +487,13 @@ impl LogFile for SimFile {
         Ok(len)
     }
 
+    fn forget_cached(&self, _offset: u64, _len: u64) {}
+
     fn sync_data(&self) -> io::Result<()> {
+        self.disk.before(Call::Sync);
         let mut state = self.disk.0.lock();
         let state = &mut *state;
+        state.called();
         let inode = &mut state.inodes[self.inode];
         let told = state.syncs_to_fail > 0;
         state.syncs_to_fail = state.syncs_to_fail.saturating_sub(1);
@@ -332,8 +514,7 @@ impl LogFile for SimFile {
     fn set_len(&self, len: u64) -> io::Result<()> {
         let len = usize::try_from(len).map_err(io::Error::other)?;
         let mut state = self.disk.0.lock();
-        let one_in = state.faults.names;
-        state.fails(one_in)?;
+        state.name_fails()?;
         let inode = &mut state.inodes[self.inode];
         let op = Op::SetLen(len);
         Inode::apply(&mut inode.now, &op);
@@ -343,122 +524,5 @@ impl LogFile for SimFile {
 
     fn size(&self) -> io::Result<u64> {
         Ok(self.disk.0.lock().inodes[self.inode].now.len() as u64)
-    }
-}
-
-struct DbState {
-    rng: Rng,
-    one_in: u64,
-    now: BTreeMap<Vec<u8>, Vec<u8>>,
-    durable: BTreeMap<Vec<u8>, Vec<u8>>,
-    since_sync: Vec<Vec<Change>>,
-}
-
-/// A database in memory. Clones are the same database.
-#[derive(Clone)]
-pub struct SimDb(Arc<Mutex<DbState>>);
-
-impl SimDb {
-    /// An empty database whose faults follow from `seed`.
-    pub fn new(seed: u64) -> Self {
-        Self(Arc::new(Mutex::new(DbState {
-            rng: Rng::new(seed),
-            one_in: 0,
-            now: BTreeMap::new(),
-            durable: BTreeMap::new(),
-            since_sync: Vec::new(),
-        })))
-    }
-
-    /// From now on changes and syncs fail once in so many times (0: never).
-    pub fn set_faults(&self, faults: Faults) {
-        self.0.lock().one_in = faults.index;
-    }
-
-    /// Cuts the power: of what was not synced, a prefix of the batches survives.
-    pub fn crash(&self) {
-        let mut state = self.0.lock();
-        let state = &mut *state;
-        let kept = state.rng.below(state.since_sync.len() as u64 + 1);
-        for batch in state.since_sync.drain(..).take(usize::try_from(kept).unwrap_or(0)) {
-            apply_batch(&mut state.durable, &batch);
-        }
-        state.now = state.durable.clone();
-        state.one_in = 0;
-    }
-
-    /// Loses everything.
-    pub fn lose_all(&self) {
-        let mut state = self.0.lock();
-        state.now.clear();
-        state.durable.clear();
-        state.since_sync.clear();
-    }
-}
-
-fn apply_batch(map: &mut BTreeMap<Vec<u8>, Vec<u8>>, batch: &[Change]) {
-    for (key, value) in batch {
-        match value {
-            Some(value) => map.insert(key.clone(), value.clone()),
-            None => map.remove(key),
-        };
-    }
-}
-
-impl DbState {
-    fn fails(&mut self) -> Result<(), DbError> {
-        if self.one_in > 0 && self.rng.one_in(self.one_in) {
-            return Err(DbError::io("simulated index failure"));
-        }
-        Ok(())
-    }
-}
-
-impl Db for SimDb {
-    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, DbError> {
-        Ok(self.0.lock().now.get(key).cloned())
-    }
-
-    fn scan(&self, prefix: &[u8], each: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), DbError> {
-        let state = self.0.lock();
-        for (key, value) in state.now.range(prefix.to_vec()..) {
-            if !key.starts_with(prefix) {
-                break;
-            }
-            each(key, value);
-        }
-        Ok(())
-    }
-
-    fn apply(&self, changes: &[Change]) -> Result<(), DbError> {
-        let mut state = self.0.lock();
-        state.fails()?;
-        apply_batch(&mut state.now, changes);
-        state.since_sync.push(changes.to_vec());
-        Ok(())
-    }
-
-    fn sync(&self) -> Result<(), DbError> {
-        let mut state = self.0.lock();
-        state.fails()?;
-        state.durable = state.now.clone();
-        state.since_sync.clear();
-        Ok(())
-    }
-
-    fn reopen(&self) -> Result<(), DbError> {
-        self.0.lock().fails()
-    }
-
-    fn clear(&self) -> Result<(), DbError> {
-        let mut state = self.0.lock();
-        let keys: Vec<Change> = state.now.keys().map(|key| (key.clone(), None)).collect();
-        state.now.clear();
-        state.since_sync.push(keys);
-        Ok(())
-    }
-
-    fn size(&self) -> u64 {
-        0
     }
 }

@@ -27,6 +27,7 @@ enum Op {
     Purge,
     Rest,
     PageOut { keep: u64, behind: u64, held: bool },
+    HandOutLean { behind: Option<u64> },
     Candidates { max: usize },
     Paged,
     Answer { most: usize },
@@ -94,6 +95,7 @@ fn paging_op() -> impl Strategy<Value = Op> {
         (prop_oneof![Just(0), 0..2000_u64], prop_oneof![3 => Just(0), 1 => 0..9_u64], any::<bool>());
     prop_oneof![
         4 => page_out.prop_map(|(keep, behind, held)| Op::PageOut { keep, behind, held }),
+        2 => prop::option::of(0u64..4).prop_map(|behind| Op::HandOutLean { behind }),
         4 => (1..40_usize).prop_map(|max| Op::Candidates { max }),
         4 => Just(Op::Paged),
         8 => (0..40_usize).prop_map(|most| Op::Answer { most }),
@@ -155,6 +157,7 @@ fn run(settings: Settings, ops: Vec<Op>) {
             Op::Purge => world.purge(),
             Op::Rest => world.rest(),
             Op::PageOut { keep, behind, held } => world.page_out(keep, behind, held),
+            Op::HandOutLean { behind } => world.hand_out_lean(behind),
             Op::Candidates { max } => world.candidates(max),
             Op::Paged => world.paged(),
             Op::Answer { most } => world.answer(most),

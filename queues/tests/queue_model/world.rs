@@ -9,7 +9,7 @@ use leveret_queues::queue::{
     ReadAsk, Requeue, Settings, Token,
 };
 use leveret_queues::store::{ColdRange, RecoveredQueue, SettleReason, Stored};
-use leveret_queues::{Message, MessageMeta, Millis, Seq};
+use leveret_queues::{Message, MessageMeta, Millis, Seq, Short};
 
 use crate::model::{Consumer, Held, Model, Msg};
 
@@ -81,8 +81,8 @@ impl World {
 
     pub(crate) fn publish(&mut self, priority: Option<u8>, ttl: Option<u64>, size: u8, persistent: bool) {
         let seq = self.queue.last_seq().0 + 1;
-        let meta = MessageMeta { persistent, priority, expiration_ms: ttl, died: false };
-        let message = Message::new("", "q", b"\0\0", &body(seq, size), meta);
+        let meta = MessageMeta { persistent, priority, expiration_ms: ttl, ..MessageMeta::default() };
+        let message = Message::new(Short::EMPTY, Short::literal("q"), b"\0\0", &body(seq, size), meta);
         let s = self.model.settings;
         let bytes = u64::from(size);
         let refused = s.overflow != Overflow::DropHead && self.model.over_limit(1, bytes);
@@ -241,16 +241,21 @@ impl World {
 
     fn requeue_these(&mut self, tokens: &[Token], cause: Requeue) {
         self.queue.requeue(self.now(), tokens, cause, &mut self.fx);
+        let mut dead = Vec::new();
         for token in tokens {
             let mut msg = self.take_held(*token);
             msg.redelivered = true;
             msg.count += u32::from(cause != Requeue::Recover);
             let limit = self.model.settings.delivery_limit;
             if cause != Requeue::Recover && limit.is_some_and(|limit| msg.count > limit) {
-                self.expect_gone(&msg, SettleReason::DeliveryLimit);
+                dead.push(msg);
             } else {
                 self.model.insert(msg);
             }
+        }
+        dead.sort_unstable_by_key(|msg| msg.seq);
+        for msg in dead {
+            self.expect_gone(&msg, SettleReason::DeliveryLimit);
         }
         self.kick();
     }
@@ -302,6 +307,11 @@ impl World {
         let after = self.queue.counts();
         assert_eq!(after.resident_bytes + freed, before.resident_bytes);
         self.follow();
+    }
+
+    pub(crate) fn hand_out_lean(&mut self, behind: Option<u64>) {
+        let upto = behind.map(|behind| Seq(self.queue.last_seq().0.saturating_sub(behind)));
+        self.queue.hand_out_lean(upto);
     }
 
     pub(crate) fn candidates(&mut self, max: usize) {

@@ -4,8 +4,8 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use leveret_queues::store::{Broken, ReadWish, Record, SettleReason, Store, Stored, Synced, Waiter};
-use leveret_queues::{Message, MessageMeta, QueueId, Seq};
+use leveret_queues::store::{Broken, ReadWish, Record, SettleReason, Store, Stored, Synced, Unread, Waiter};
+use leveret_queues::{Message, MessageMeta, QueueId, Seq, Short};
 
 /// What a waiter was told.
 pub(crate) type Told = (u64, Result<Synced, Broken>);
@@ -24,11 +24,11 @@ pub(crate) fn waiter() -> (Arc<dyn Waiter>, Receiver<Told>) {
 }
 
 /// Long enough for any disk; only a failing test waits for it.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(3);
 
 pub(crate) fn message(body: &[u8]) -> Message {
     let meta = MessageMeta { persistent: true, ..MessageMeta::default() };
-    Message::new("amq.topic", "a.key", b"\x10\0\x02", body, meta)
+    Message::new(Short::literal("amq.topic"), Short::literal("a.key"), b"\x10\0\x02", body, meta)
 }
 
 pub(crate) fn enqueue(queue: u64, seq: u64, message: &Message) -> Record {
@@ -58,7 +58,7 @@ pub(crate) fn wish(queue: u64, from: u64, to: u64) -> ReadWish {
     }
 }
 
-pub(crate) fn ask(store: &dyn Store, wish: ReadWish) -> Receiver<Result<Vec<Stored>, Broken>> {
+pub(crate) fn ask(store: &dyn Store, wish: ReadWish) -> Receiver<Result<Vec<Stored>, Unread>> {
     let (sender, receiver) = channel();
     store.read(wish, Box::new(move |answer| sender.send(answer).unwrap()));
     receiver

@@ -21,10 +21,12 @@ use crate::broker::exchange_features::ExchangeFeatures;
 use crate::broker::exchanges::translated;
 use crate::broker::holder::Holder;
 use crate::broker::listing::BindingView;
-use crate::broker::policies::apply_to_exchange;
-use crate::broker::queue_handle::{QueueHandle, QueueSpec};
+use crate::broker::policy_changes::apply_to_exchange;
+use crate::broker::queue_handle::QueueHandle;
+use crate::broker::queue_options::QueueSpec;
 use crate::broker::queue_options::{self, QueueOptions};
 use crate::broker::refusal::{Refusal, Resource};
+use crate::broker::removal::{grave, grave_of};
 use crate::broker::turn::Turn;
 use crate::broker::vhost::Vhost;
 
@@ -77,14 +79,14 @@ impl Trial<'_> {
         };
         let options = queue_options::read(&queue.name, &vhost.name, &spec, false)?;
         let definition = QueueDefinition {
-            vhost: vhost.name.as_str().to_owned(),
-            name: queue.name.as_str().to_owned(),
-            id: queue.id.0,
             auto_delete: spec.auto_delete,
             arguments: spec.arguments.clone(),
+            ..self.broker.definition_of(&queue)
         };
         let key = Key::queue(&vhost.name, &queue.name);
         self.transformed.changes.put_or_remove(key, &definition, !spec.durable);
+        // What the store has of a queue that does not survive a restart goes at the next start.
+        self.transformed.changes.put_or_remove(Key::grave(queue.id), &grave(&queue), spec.durable);
         self.transformed
             .durable
             .insert((DestinationKind::Queue, queue.name.as_str().to_owned()), spec.durable);
@@ -122,6 +124,7 @@ impl Trial<'_> {
             };
             let key = Key::delay(&vhost.name, &exchange.name);
             self.transformed.changes.put_or_remove(key, &definition, !durable);
+            self.transformed.changes.put_or_remove(Key::grave(holder.id), &grave_of(vhost, name), durable);
         }
         self.transformed.durable.insert((DestinationKind::Exchange, name.to_owned()), durable);
         let to = ToExchange { exchange: exchange.clone(), durable, deduplication, holder };

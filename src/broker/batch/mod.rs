@@ -8,6 +8,7 @@
 
 mod changed;
 mod rules;
+mod sift;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -23,10 +24,9 @@ use crate::broker::definitions::{
     BindingDefinition, Changes, DelayDefinition, DestinationKind, ExchangeDefinition, Key, QueueDefinition,
     RANK_OF_EXCHANGES, rank,
 };
-use crate::broker::exchanges::translated;
+use crate::broker::exchanges::{alternate, translated};
 use crate::broker::names::{ExchangeName, QueueName, is_reserved};
-use crate::broker::queue_handle::QueueSpec;
-use crate::broker::queue_options;
+use crate::broker::queue_options::{self, QueueSpec};
 use crate::broker::refusal::{Refusal, Resource};
 use crate::broker::vhost::Vhost;
 
@@ -71,6 +71,7 @@ impl NewExchange {
     }
 
     fn deduplication(&self, vhost: &Vhost) -> Result<Option<DeduplicationRule>, Refusal> {
+        alternate(vhost, &Resource::Exchange(self.name.clone()), &self.arguments)?;
         DeduplicationRule::read(&self.arguments).map_err(|(argument, why)| Refusal::InvalidArgument {
             argument: argument.to_owned(),
             resource: Resource::Exchange(self.name.clone()),
@@ -173,6 +174,8 @@ struct Trial<'a> {
     new_policies: usize,
     /// The vhost's limits after the batch, if it sets them.
     limits: Option<ConfiguredLimits>,
+    /// What is there and does not survive a restart may be bound, too: nothing is going to be stored.
+    transient_too: bool,
 }
 
 impl Broker {
@@ -182,16 +185,7 @@ impl Broker {
         let _administration = self.administration.lock();
         let _policies = vhost.policy_changes.lock();
         let change = vhost.change()?;
-        let mut trial = Trial {
-            broker: self,
-            vhost,
-            router: Router::new(),
-            slots: HashMap::new(),
-            changes: Changes::default(),
-            transformed: Transformed::default(),
-            new_policies: 0,
-            limits: None,
-        };
+        let mut trial = Trial::new(self, vhost);
         each(&batch.rules, Part::Rule, |rule| trial.rule(rule))?;
         each(&batch.changed_exchanges, Part::ChangedExchange, |exchange| trial.changed_exchange(exchange))?;
         each(&batch.changed_queues, Part::ChangedQueue, |queue| trial.changed_queue(queue))?;
@@ -224,12 +218,29 @@ impl Broker {
         let added = changes.as_slice().iter().filter_map(|(key, value)| Some((key, value.as_ref()?)));
         let ranked = added.map(|(key, value)| (rank(key), key, value));
         let mut sorted: Vec<_> = ranked.filter(|(rank, ..)| of_rank(*rank)).collect();
-        sorted.sort_by_key(|(rank, key, _)| (*rank, *key));
+        // Of one rank, in the order in which they are said.
+        sorted.sort_by_key(|(rank, ..)| *rank);
         let mut nothing_recovered = HashMap::new();
         for (_, key, value) in sorted {
             self.load_one(key, value, &mut nothing_recovered, self.now())?;
         }
         Ok(())
+    }
+}
+
+impl<'a> Trial<'a> {
+    fn new(broker: &'a Broker, vhost: &'a Vhost) -> Self {
+        Self {
+            broker,
+            vhost,
+            router: Router::new(),
+            slots: HashMap::new(),
+            changes: Changes::default(),
+            transformed: Transformed::default(),
+            new_policies: 0,
+            limits: None,
+            transient_too: false,
+        }
     }
 }
 
@@ -247,7 +258,7 @@ impl Trial<'_> {
         if vhost.exchange(name).is_some() {
             return Err(Refusal::Precondition(format!("{resource} is there already")));
         }
-        self.broker.has_room_for_exchange(&exchange.name)?;
+        self.broker.has_room_for_exchanges(&exchange.name, 0)?;
         exchange.deduplication(vhost)?;
         let spec = exchange.spec(true);
         self.router.declare(name, spec).map_err(|refusal| translated(vhost, refusal))?;
@@ -285,6 +296,7 @@ impl Trial<'_> {
             id: self.broker.next_queue_id()?,
             auto_delete: queue.auto_delete,
             arguments: spec.arguments,
+            adopted_upto: None,
         };
         self.changes.put(Key::queue(&vhost.name, &queue.name), &definition);
         self.slot(queue.name.as_str());
@@ -307,7 +319,7 @@ impl Trial<'_> {
         if self.router.exchange(name).is_some() {
             return Ok(());
         }
-        let there = self.vhost.exchange(name).filter(|exchange| exchange.durable);
+        let there = self.vhost.exchange(name).filter(|exchange| exchange.durable || self.transient_too);
         let there = there.ok_or_else(|| Refusal::NotFound {
             resource: Resource::Exchange(ExchangeName::new(name)),
             vhost: self.vhost.name.clone(),
@@ -334,9 +346,11 @@ impl Trial<'_> {
                 Destination::Exchange(binding.destination.as_str())
             }
             DestinationKind::Queue => {
-                if !self.is_durable(DestinationKind::Queue, &binding.destination)
-                    && !self.slots.contains_key(&binding.destination)
-                {
+                let there = self.vhost.queue(&binding.destination).is_some_and(|queue| !queue.hidden);
+                let bindable = self.is_durable(DestinationKind::Queue, &binding.destination)
+                    || (there && self.transient_too)
+                    || self.slots.contains_key(&binding.destination);
+                if !bindable {
                     return Err(Refusal::NotFound {
                         resource: Resource::Queue(QueueName::new(&binding.destination)),
                         vhost: self.vhost.name.clone(),

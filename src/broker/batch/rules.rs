@@ -57,11 +57,26 @@ impl Trial<'_> {
             Rule::TopicPermission(user, exchange, record) => {
                 crate::broker::check_text("exchange", exchange)?;
                 self.known_user(user)?;
-                TopicPermissions::of(user, vhost, [(exchange.clone(), record.clone())]).map_err(wrong)?;
+                TopicPermissions::default().with(user, vhost, exchange, record.clone()).map_err(wrong)?;
                 self.changes.put(Key::topic_permission(user, vhost, exchange), record);
             }
         }
         Ok(())
+    }
+
+    /// The same in a dry run: that users will be there by then is the caller's to know.
+    pub(super) fn planned_rule(&mut self, rule: &Rule) -> Result<(), Refusal> {
+        let wrong = |error: BadPattern| Refusal::Precondition(error.to_string());
+        match rule {
+            Rule::Policy(..) | Rule::Limits(_) => self.rule(rule),
+            Rule::Permission(_, record) => check_patterns(record).map_err(wrong),
+            Rule::TopicPermission(user, exchange, record) => {
+                crate::broker::check_text("exchange", exchange)?;
+                let vhost = self.vhost.name.as_str();
+                let permissions = TopicPermissions::default().with(user, vhost, exchange, record.clone());
+                permissions.map(|_| ()).map_err(wrong)
+            }
+        }
     }
 
     fn known_user(&self, user: &str) -> Result<(), Refusal> {

@@ -15,7 +15,7 @@ mod tests;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use leveret_queues::store::{Broken, Record, SettleReason};
+use leveret_queues::store::{Record, RecoveredQueue, SettleReason};
 use leveret_queues::{Message, Millis, QueueId, Seq};
 use parking_lot::{Mutex, MutexGuard};
 
@@ -23,7 +23,7 @@ use crate::broker::deadlines::Ticks;
 use crate::broker::delay::{Body, Pending, PendingId};
 use crate::broker::limits::DELAYED_BYTES_MAX;
 use crate::broker::names::{ExchangeName, VhostName};
-use crate::broker::queue_handle::{QueueEnvironment, append};
+use crate::broker::queue_handle::{QueueEnvironment, READ_AGAIN_MS, append};
 use crate::broker::turn::Turn;
 
 /// A persistent message due later than this is not worth memory, in milliseconds.
@@ -46,6 +46,7 @@ pub struct Holder {
 }
 
 #[derive(Default)]
+#[expect(clippy::struct_excessive_bools, reason = "facts that do not depend on each other")]
 struct Cell {
     pending: Pending,
     /// The instant for which a tick is asked.
@@ -56,10 +57,30 @@ struct Cell {
     in_flight: usize,
     /// What the store still has to tell after a start; nothing is released before.
     untold: Option<Untold>,
+    /// The disk did not give what is due; it is asked again then.
+    unread: Option<Millis>,
+    /// The store could write nothing when something was due; it is looked at again then.
+    unwritable: Option<Millis>,
     /// Anything was ever appended.
     used_store: bool,
+    /// The store knows that it releases.
+    serves: bool,
+    /// What may have been released before the last end: places, and the instant of the start.
+    released_upto: (Seq, Millis),
     gone: bool,
     counted: u64,
+}
+
+impl Cell {
+    /// A message is released from now on. Whether it may have been before.
+    fn leaves(&mut self, id: PendingId, stored: bool, holder: &Holder) -> bool {
+        if stored && !self.serves {
+            self.serves = true;
+            holder.environment.store.serving(holder.id);
+        }
+        let (upto, started) = self.released_upto;
+        id.seq <= upto && id.due <= started
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -96,10 +117,12 @@ impl Holder {
         self.durable.store(durable, Ordering::Relaxed);
     }
 
-    /// The store holds `count` messages up to `last`; they are taken over bit by bit.
-    pub(super) fn restore(self: &Arc<Self>, last: Seq, count: u64, now: Millis) {
+    /// The store found messages of it; they are taken over bit by bit.
+    pub(super) fn restore(self: &Arc<Self>, found: &RecoveredQueue, now: Millis) {
+        let count = found.ranges.iter().map(|range| range.count).sum();
         let mut cell = self.cell.lock();
-        cell.pending = Pending::after(last);
+        cell.pending = Pending::after(found.last_seq);
+        cell.released_upto = (found.delivered_upto, now);
         cell.used_store = true;
         if count > 0 {
             cell.untold = Some(Untold { from: Seq(0), left: count });
@@ -170,7 +193,9 @@ impl Holder {
             && cell.untold.is_none()
             && let Some(first) = cell.pending.first()
         {
-            self.ask(cell, first.due);
+            let again_at = cell.unread.max(cell.unwritable).unwrap_or_default();
+            let due = first.due.max(again_at);
+            self.ask(cell, due);
         }
     }
 
@@ -185,8 +210,11 @@ impl Holder {
     fn take_over(self: &Arc<Self>, cell: &mut Cell, now: Millis) {
         let Some(untold) = cell.untold else { return };
         let Ok(stands) = self.environment.store.stands(self.id, untold.from, RESTORED_AT_ONCE) else {
-            tracing::error!(vhost = %self.vhost, exchange = %self.exchange, "{Broken}: {} delayed messages wait", untold.left);
-            return;
+            tracing::error!(
+                vhost = %self.vhost, exchange = %self.exchange,
+                "what is held cannot be read, and is tried again; {} delayed messages wait", untold.left
+            );
+            return self.ask(cell, now.plus(READ_AGAIN_MS));
         };
         for stand in &stands {
             // One without an instant is none of ours to keep waiting.
@@ -209,6 +237,7 @@ impl Holder {
     pub(super) fn close(self: &Arc<Self>, turn: &mut Turn) {
         let mut cell = self.cell.lock();
         cell.gone = true;
+        self.readable(&mut cell);
         cell.untold = None;
         cell.pending.clear();
         if let Some(at) = cell.tick_at.take() {

@@ -1,13 +1,14 @@
 //! Releasing what is due: what is in memory at once, the rest when the store has read it.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 
-use leveret_queues::store::{Broken, ReadWish, Stored};
+use leveret_queues::store::{Pressure, ReadWish, Stored, Unread};
 use leveret_queues::{Message, Millis};
 
-use super::Holder;
+use super::{Cell, Holder};
 use crate::broker::delay::{Body, PendingId};
-use crate::broker::queue_handle::append;
+use crate::broker::queue_handle::{READ_AGAIN_MS, Released, WRITE_AGAIN_MS};
 use crate::broker::turn::Turn;
 
 /// Messages released in one tick, at most: the timer serves others, too.
@@ -28,7 +29,10 @@ impl Holder {
     pub(super) fn release_due(self: &Arc<Self>, turn: &mut Turn) {
         {
             let mut cell = self.cell.lock();
-            if cell.releasing || cell.untold.is_some() {
+            if cell.releasing
+                || cell.untold.is_some()
+                || cell.unread.is_some_and(|again_at| turn.now < again_at)
+            {
                 return;
             }
             cell.releasing = true;
@@ -37,8 +41,14 @@ impl Holder {
     }
 
     fn go_on(self: &Arc<Self>, turn: &mut Turn) {
+        self.cell.lock().unwritable = None;
         for _ in 0..RELEASED_AT_ONCE {
             let mut cell = self.cell.lock();
+            // What is released is written anew: it would take the memory, or on a full disk the room, of what is on its way.
+            if self.environment.store.pressure() != Pressure::None {
+                cell.unwritable = Some(turn.now.plus(WRITE_AGAIN_MS));
+                break;
+            }
             if let Some((id, body)) = cell.pending.take_ready(turn.now) {
                 drop(cell);
                 self.release(turn, id, &body.message, body.stored);
@@ -62,7 +72,9 @@ impl Holder {
     pub(super) fn release(&self, turn: &mut Turn, id: PendingId, message: &Message, stored: bool) {
         let Some(broker) = self.environment.broker.get().and_then(Weak::upgrade) else { return };
         let settle = stored.then(|| self.settled(id.seq));
-        broker.release(turn, self, id.due, message, settle);
+        let may_have_left = self.cell.lock().leaves(id, stored, self);
+        let (vhost, exchange, due) = (&self.vhost, &self.exchange, id.due);
+        broker.release(turn, Released { vhost, exchange, due, message, settle, may_have_left });
     }
 
     fn read_run(self: &Arc<Self>, run: Vec<PendingId>) {
@@ -76,12 +88,14 @@ impl Holder {
             max_bytes: READ_BYTES,
         };
         let this = Arc::clone(self);
-        let answer = move |read: Result<Vec<Stored>, Broken>| {
+        let answer = move |read: Result<Vec<Stored>, Unread>| {
             let mut turn = Turn::at((this.environment.clock)());
-            let whole = read.is_ok();
-            this.was_read(&mut turn, run, read.unwrap_or_default(), whole);
-            if whole {
-                this.go_on(&mut turn);
+            match read {
+                Ok(read) => {
+                    this.was_read(&mut turn, run, read);
+                    this.go_on(&mut turn);
+                }
+                Err(why) => this.was_not_read(&turn, run, &why),
             }
             this.finish(&mut turn);
         };
@@ -89,7 +103,7 @@ impl Holder {
     }
 
     /// Releases what was read. What lies behind it waits for the next read.
-    fn was_read(self: &Arc<Self>, turn: &mut Turn, run: Vec<PendingId>, read: Vec<Stored>, whole: bool) {
+    fn was_read(self: &Arc<Self>, turn: &mut Turn, run: Vec<PendingId>, read: Vec<Stored>) {
         if self.cell.lock().gone {
             return;
         }
@@ -103,12 +117,8 @@ impl Holder {
                     self.release(turn, id, &message, true);
                     turn.wake();
                 }
-                Some(Err(why)) => {
-                    tracing::error!(vhost = %self.vhost, exchange = %self.exchange, "delayed message lost: {why}");
-                    turn.records.push(self.settled(id.seq));
-                    append(&self.environment, turn);
-                }
-                None if !whole || reached.is_some_and(|reached| id.seq > reached) => later.push(id),
+                Some(Err(why)) => self.tell_damaged(&why),
+                None if reached.is_some_and(|reached| id.seq > reached) => later.push(id),
                 None => {
                     tracing::error!(
                         vhost = %self.vhost, exchange = %self.exchange,
@@ -125,8 +135,50 @@ impl Holder {
         for id in later {
             cell.pending.insert(id, None);
         }
-        // A broken store answers no better when it is asked again.
-        cell.releasing = whole;
+        self.readable(&mut cell);
+    }
+
+    /// The disk did not give what is due first. All of it waits, and is asked for again later.
+    fn was_not_read(self: &Arc<Self>, turn: &Turn, run: Vec<PendingId>, why: &Unread) {
+        let mut cell = self.cell.lock();
+        cell.in_flight = 0;
+        if cell.gone {
+            return;
+        }
+        for id in run {
+            cell.pending.insert(id, None);
+        }
+        cell.releasing = false;
+        self.unreadable(&mut cell, why, turn.now.plus(READ_AGAIN_MS));
+        self.settle_up(&mut cell);
+    }
+
+    /// A damaged message: it waits no more, and its record stays where it is.
+    fn tell_damaged(&self, why: &str) {
+        tracing::error!(
+            vhost = %self.vhost, exchange = %self.exchange,
+            "a delayed message is damaged on disk; its bytes are kept until the exchange is deleted: {why}"
+        );
+    }
+
+    /// The disk does not give what is due: said once, until it does.
+    fn unreadable(&self, cell: &mut Cell, why: &Unread, again_at: Millis) {
+        if cell.unread.replace(again_at).is_some() {
+            return;
+        }
+        self.environment.unreadable.fetch_add(1, Ordering::Relaxed);
+        let waiting = cell.pending.len();
+        tracing::error!(
+            vhost = %self.vhost, exchange = %self.exchange,
+            "delayed messages cannot be read, and are tried again: {why}; {waiting} wait"
+        );
+    }
+
+    /// It does, or nobody asks any more.
+    pub(super) fn readable(&self, cell: &mut Cell) {
+        if cell.unread.take().is_some() {
+            self.environment.unreadable.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 
     const fn wish(&self, id: PendingId) -> ReadWish {
@@ -135,7 +187,7 @@ impl Holder {
 
     /// Reads one message that stays where it is.
     pub(super) fn read_only(&self, id: PendingId, then: impl FnOnce(Option<Message>) + Send + 'static) {
-        let answer = |read: Result<Vec<Stored>, Broken>| {
+        let answer = |read: Result<Vec<Stored>, Unread>| {
             then(read.ok().and_then(|read| read.into_iter().next()?.message.ok()));
         };
         self.environment.store.read(self.wish(id), Box::new(answer));
@@ -150,7 +202,7 @@ impl Holder {
     ) {
         let wish = self.wish(id);
         let this = Arc::clone(self);
-        let answer = move |read: Result<Vec<Stored>, Broken>| {
+        let answer = move |read: Result<Vec<Stored>, Unread>| {
             let mut turn = Turn::at((this.environment.clock)());
             let message = read.ok().and_then(|read| read.into_iter().next()).map(|stored| stored.message);
             let found = matches!(message, Some(Ok(_)));
@@ -159,10 +211,15 @@ impl Holder {
                 (Some(Ok(message)), Then::Reschedule(due)) => {
                     this.hold_again(&mut turn, id, &Body { message, stored: true }, due);
                 }
-                (Some(Err(why)), _) => {
-                    tracing::error!(vhost = %this.vhost, exchange = %this.exchange, "delayed message lost: {why}");
+                (Some(Err(why)), _) => this.tell_damaged(&why),
+                // It waits as before.
+                (None, _) => {
+                    let mut cell = this.cell.lock();
+                    if !cell.gone {
+                        cell.pending.insert(id, None);
+                        this.settle_up(&mut cell);
+                    }
                 }
-                (None, _) => this.cell.lock().pending.insert(id, None),
             }
             this.finish(&mut turn);
             done(found);

@@ -1,12 +1,14 @@
 //! Delayed messages over the real store, with the clock in the test's hand.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use leveret_queues::store::log::{LogStore, Options};
-use leveret_queues::{Message, MessageMeta, Millis, Seq};
+use leveret_queues::store::memory::MemStore;
+use leveret_queues::store::{Pressure, RecoveredQueue, Store};
+use leveret_queues::{Message, MessageMeta, Millis, QueueId, Seq, Short};
 use parking_lot::{Condvar, Mutex};
 
 use super::Holder;
@@ -19,13 +21,14 @@ use crate::broker::exchanges::ExchangeRequest;
 use crate::broker::limits::Limits;
 use crate::broker::names::{ExchangeName, UserName, VhostName};
 use crate::broker::publish::{Fate, Incoming, Publisher};
+use crate::broker::queue_handle::WRITE_AGAIN_MS;
 use crate::broker::queues::QueueRequest;
 use crate::broker::security::Security;
 use crate::broker::turn::Turn;
 use crate::broker::users::AccessRights;
 use crate::wire::properties::PropertiesEdit;
 use crate::wire::table::ValueRef;
-use crate::wire::table_edit::put_entry;
+use crate::wire::table::edit::put_entry;
 
 const DAY_MS: u64 = 86_400_000;
 
@@ -58,9 +61,9 @@ fn clock() -> Millis {
 }
 
 /// A broker on a folder, with one user's rights.
-struct Bench {
+struct Bench<S = LogStore> {
     broker: Arc<Broker>,
-    store: Arc<LogStore>,
+    store: Arc<S>,
     definitions: Definitions,
     rights: AccessRights,
 }
@@ -68,6 +71,25 @@ struct Bench {
 impl Bench {
     fn open(folder: &Path, definitions: &Definitions, now: Millis) -> Self {
         let (store, recovered) = LogStore::open(folder, &Options::default()).expect("store");
+        Self::on(store, recovered.queues, definitions, now)
+    }
+
+    /// Starts again; the store must be held by nothing else.
+    fn again(self, folder: &Path, now: Millis) -> Self {
+        self.store.close().expect("in order");
+        let definitions = self.definitions.clone();
+        drop(self);
+        Self::open(folder, &definitions, now)
+    }
+}
+
+impl<S: Store + 'static> Bench<S> {
+    fn on(
+        store: S,
+        queues: HashMap<QueueId, RecoveredQueue>,
+        definitions: &Definitions,
+        now: Millis,
+    ) -> Self {
         let store = Arc::new(store);
         let found = Found {
             definitions: definitions
@@ -76,26 +98,18 @@ impl Bench {
                 .iter()
                 .map(|(key, value)| (key.as_str().into(), value.as_slice().into()))
                 .collect(),
-            queues: recovered.queues,
+            remnants: Vec::new(),
+            queues,
         };
         let own = Box::new(definitions.clone());
         let broker =
             Broker::start(Limits::default(), Security::default(), Arc::clone(&store) as _, own, found, clock)
                 .expect("broker");
-        store.retain_queues(&broker.durable_queue_ids()).expect("retain");
         let (user, vhost) = (UserName::new("guest"), VhostName::new("/"));
         let rights = AccessRights::of(&broker.users, &user, &vhost).expect("guest");
         let bench = Self { broker, store, definitions: definitions.clone(), rights };
         bench.broker.tick(now);
         bench
-    }
-
-    /// Starts again; the store must be held by nothing else.
-    fn again(self, folder: &Path, now: Millis) -> Self {
-        self.store.close();
-        let definitions = self.definitions.clone();
-        drop(self);
-        Self::open(folder, &definitions, now)
     }
 
     /// A durable delayed exchange `x` with a durable queue `q`.
@@ -140,7 +154,7 @@ impl Bench {
         let mut edit = PropertiesEdit::default();
         edit.set_headers(&table);
         let meta = MessageMeta { persistent, ..MessageMeta::default() };
-        let message = Message::new("x", "k", &edit.finish(), body, meta);
+        let message = Message::new(Short::literal("x"), Short::literal("k"), &edit.finish(), body, meta);
         let incoming = Incoming { message, headers: true, mandatory: true };
         let vhost = self.broker.vhost("/").expect("vhost");
         let (mut publisher, mut turn) = (Publisher::default(), Turn::at(Millis(now)));
@@ -305,4 +319,17 @@ fn deleting_the_exchange_forgets_what_waits() {
     assert!(
         bench.holder().cancel(&mut Turn::default(), PendingId { due: Millis(1000), seq: Seq(1) }).is_err()
     );
+}
+
+#[test]
+fn while_the_store_can_write_nothing_nothing_is_released() {
+    let mut bench = Bench::on(MemStore::new(), HashMap::new(), &Definitions::default(), Millis(0));
+    bench.declare();
+    bench.delayed(1000, 5, b"soon");
+    bench.store.set_pressure(Pressure::Blocked("no room".to_owned()));
+    bench.broker.tick(Millis(1005));
+    assert_eq!((bench.ready(), bench.holder().count()), (0, 1), "what is released is written anew");
+    bench.store.set_pressure(Pressure::None);
+    bench.broker.tick(Millis(1005 + WRITE_AGAIN_MS));
+    assert_eq!((bench.ready(), bench.holder().count()), (1, 0));
 }

@@ -5,8 +5,8 @@ use serde_json::{Map, Value};
 
 use leveret_queues::queue::Overflow;
 
-use super::{ApplyTo, PolicyKind};
-use crate::broker::queue_options::TTL_MS_MAX;
+use super::PolicyKind;
+use crate::broker::limits::TTL_MS_MAX;
 
 /// `overflow`, by its name.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -79,9 +79,6 @@ pub struct PolicyDefinition {
     pub consumer_timeout: Option<u64>,
 }
 
-/// Settings of exchanges; all others are of queues.
-const OF_EXCHANGES: [&str; 1] = ["alternate-exchange"];
-
 /// What operators may set.
 const OF_OPERATORS: [&str; 6] =
     ["expires", "message-ttl", "max-length", "max-length-bytes", "delivery-limit", "overflow"];
@@ -133,8 +130,9 @@ fn wrong(value: &Value, what: &str) -> String {
 }
 
 impl PolicyDefinition {
-    /// Reads and checks what a policy sets. An error names the key or value that is wrong.
-    pub fn read(given: &Map<String, Value>, kind: PolicyKind, apply_to: ApplyTo) -> Result<Self, String> {
+    /// Reads and checks what a policy sets. An error names the key or value that is wrong. What is not for the kind of
+    /// object that the policy applies to is kept, and does nothing.
+    pub fn read(given: &Map<String, Value>, kind: PolicyKind) -> Result<Self, String> {
         if given.is_empty() {
             return Err("no policy provided".to_owned());
         }
@@ -144,13 +142,6 @@ impl PolicyDefinition {
             if kind == PolicyKind::Operator && !OF_OPERATORS.contains(&key.as_str()) {
                 let known = OF_OPERATORS.join(", ");
                 return Err(format!("{key} cannot be set by an operator policy; what can: {known}"));
-            }
-            let of_exchanges = OF_EXCHANGES.contains(&key.as_str());
-            if of_exchanges && !apply_to.exchanges() {
-                return Err(format!("{key} is a setting of exchanges; the policy applies to {apply_to}"));
-            }
-            if !of_exchanges && !apply_to.queues() {
-                return Err(format!("{key} is a setting of queues; the policy applies to {apply_to}"));
             }
         }
         Ok(definition)
@@ -207,8 +198,8 @@ mod tests {
 
     use super::*;
 
-    fn read(given: &Value, kind: PolicyKind, apply_to: ApplyTo) -> Result<PolicyDefinition, String> {
-        PolicyDefinition::read(given.as_object().expect("an object"), kind, apply_to)
+    fn read(given: &Value, kind: PolicyKind) -> Result<PolicyDefinition, String> {
+        PolicyDefinition::read(given.as_object().expect("an object"), kind)
     }
 
     #[test]
@@ -218,7 +209,7 @@ mod tests {
             "dead-letter-strategy": "at-least-once", "message-ttl": 0, "expires": 1, "max-length": 0,
             "max-length-bytes": 5, "overflow": "reject-publish-dlx", "delivery-limit": -1, "consumer-timeout": 1,
         });
-        let definition = read(&all, PolicyKind::User, ApplyTo::All).expect("all are known");
+        let definition = read(&all, PolicyKind::User).expect("all are known");
         assert_eq!(serde_json::to_value(&definition).expect("json"), all);
     }
 
@@ -244,35 +235,14 @@ mod tests {
             (json!({ "queue-leader-locator": "client-local" }), "queue-leader-locator is not supported"),
             (json!({ "max-length": 5, "queue-mode": "lazy" }), "queue-mode is not supported"),
         ] {
-            let why = read(&given, PolicyKind::User, ApplyTo::All).expect_err("refused");
+            let why = read(&given, PolicyKind::User).expect_err("refused");
             assert!(why.contains(words), "{given}: {why}");
         }
     }
 
     #[test]
-    fn keys_that_do_not_apply_are_refused() {
-        for (given, kind, apply_to, words) in [
-            (
-                json!({ "max-length": 5 }),
-                PolicyKind::User,
-                ApplyTo::Exchanges,
-                "max-length is a setting of queues",
-            ),
-            (
-                json!({ "alternate-exchange": "x" }),
-                PolicyKind::User,
-                ApplyTo::Queues,
-                "alternate-exchange is a setting of exchanges",
-            ),
-            (
-                json!({ "dead-letter-exchange": "x" }),
-                PolicyKind::Operator,
-                ApplyTo::Queues,
-                "dead-letter-exchange cannot be set by an operator policy",
-            ),
-        ] {
-            let why = read(&given, kind, apply_to).expect_err("refused");
-            assert!(why.contains(words), "{given}: {why}");
-        }
+    fn operators_set_limits_only() {
+        let why = read(&json!({ "dead-letter-exchange": "x" }), PolicyKind::Operator).expect_err("refused");
+        assert!(why.contains("dead-letter-exchange cannot be set by an operator policy"), "{why}");
     }
 }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Matched, OverflowName, PolicyDefinition};
-use crate::broker::queue_options::QUORUM_DELIVERY_LIMIT;
+use crate::broker::limits::QUORUM_DELIVERY_LIMIT;
 
 /// Who said so.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -7,32 +7,23 @@
 //! Deviations from `RabbitMQ`: a key that means nothing here is refused, not kept; classic queues know
 //! delivery limits, so a policy that has one applies to them too; ties are decided by name, not by chance.
 
-mod change;
 mod definition;
 mod effective;
 mod set;
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-pub(super) use change::{POLICIES_MAX, apply_to_exchange};
 pub use definition::{OverflowName, PolicyDefinition};
 pub use effective::{Effective, Source, Sourced};
 pub use set::{Matched, PolicySet};
 
+pub use super::definitions::PolicyKind;
 use super::pattern::Pattern;
 use super::refusal::Refusal;
 
-/// Who makes a policy.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum PolicyKind {
-    /// Whoever runs the applications.
-    User,
-    /// Whoever runs the broker; bounds what users set.
-    Operator,
-}
+/// Policies of one kind in one vhost, at most: each is looked at when something is declared.
+pub(super) const POLICIES_MAX: usize = 5000;
 
 /// What a policy is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -70,16 +61,6 @@ impl ApplyTo {
         })
     }
 
-    /// Whether it is for exchanges.
-    pub const fn exchanges(self) -> bool {
-        matches!(self, Self::All | Self::Exchanges)
-    }
-
-    /// Whether it is for any queues.
-    pub const fn queues(self) -> bool {
-        !matches!(self, Self::Exchanges)
-    }
-
     const fn concerns(self, object: Object) -> bool {
         matches!(
             (self, object),
@@ -89,13 +70,6 @@ impl ApplyTo {
                 | (Self::QuorumQueues, Object::QuorumQueue)
                 | (Self::Exchanges, Object::Exchange)
         )
-    }
-}
-
-impl fmt::Display for ApplyTo {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = Self::NAMES.iter().find(|(_, apply_to)| apply_to == self);
-        f.write_str(name.map_or("", |(name, _)| name))
     }
 }
 
@@ -136,7 +110,7 @@ impl PolicyRecord {
             invalid(format!("pattern should be regular expression but is invalid: {}", error.why))
         })?;
         let apply_to = ApplyTo::parse(apply_to.unwrap_or("all")).map_err(invalid)?;
-        let definition = PolicyDefinition::read(definition, kind, apply_to).map_err(invalid)?;
+        let definition = PolicyDefinition::read(definition, kind).map_err(invalid)?;
         Ok(Self { pattern: pattern.to_owned(), apply_to, priority, definition })
     }
 }

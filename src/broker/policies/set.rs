@@ -33,7 +33,7 @@ impl Matched {
     }
 
     /// What the user's policy says.
-    pub(super) fn users(&self) -> Option<&PolicyDefinition> {
+    pub(in crate::broker) fn users(&self) -> Option<&PolicyDefinition> {
         self.policy.as_ref().map(|policy| &policy.record.definition)
     }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::task::Waker;
 
 use leveret_queues::queue::{
     AttachRefused, ConsumerId, ConsumerSpec, GetReply, Published, Queue, Requeue, Settings, Token,
@@ -66,6 +67,7 @@ impl QueueHandle {
             (message, sole)
         };
         cell.paging.has_transients |= !logged;
+        let may_have_left = message.meta().redelivered;
         let copy = (logged || cell.refused_die).then(|| message.clone());
         match cell.queue.publish(work.now, message, &mut work.outlet, work.effects) {
             Published::Passed => {}
@@ -90,6 +92,7 @@ impl QueueHandle {
                         message: Some(message),
                         reason: SettleReason::MaxLength,
                         place: None,
+                        may_have_left,
                     });
                 }
                 return false;
@@ -98,10 +101,15 @@ impl QueueHandle {
         true
     }
 
-    /// Registers a consumer. Nothing is delivered before [`QueueHandle::kick`], so that
-    /// `basic.consume-ok` can go out first.
-    pub fn attach(self: &Arc<Self>, turn: &mut Turn, consumer: &Arc<Consumer>) -> Result<(), Refusal> {
-        self.enter(turn, |cell, work| {
+    /// Registers a consumer. `announce` puts its `basic.consume-ok` while the queue is locked: once it is
+    /// not, whoever publishes serves the new consumer. What is ready is delivered by [`QueueHandle::kick`].
+    pub fn attach(
+        self: &Arc<Self>,
+        turn: &mut Turn,
+        consumer: &Arc<Consumer>,
+        announce: impl FnOnce() -> Option<Waker>,
+    ) -> Result<(), Refusal> {
+        let waker = self.enter(turn, |cell, work| {
             if cell.gone {
                 return Err(self.not_found());
             }
@@ -116,7 +124,8 @@ impl QueueHandle {
             match cell.queue.attach(work.now, spec, work.effects) {
                 Ok(()) => {
                     cell.had_consumer = true;
-                    Ok(())
+                    self.serves(cell);
+                    Ok(announce())
                 }
                 Err(
                     AttachRefused::ExclusiveInUse
@@ -124,7 +133,18 @@ impl QueueHandle {
                     | AttachRefused::DuplicateId,
                 ) => Err(Refusal::ExclusiveUse { queue: self.name.clone(), vhost: self.vhost.clone() }),
             }
-        })
+        })?;
+        turn.owe_wake(waker);
+        Ok(())
+    }
+
+    /// Before the first delivery, or move to somewhere else: after an end that is not orderly, what the queue holds counts
+    /// as delivered.
+    pub(super) fn serves(&self, cell: &mut Cell) {
+        if !cell.served && self.durable() {
+            cell.served = true;
+            self.environment.store.serving(self.id);
+        }
     }
 
     /// Takes a consumer away. What it has not acknowledged stays with its channel. An auto-delete
@@ -147,10 +167,12 @@ impl QueueHandle {
         });
     }
 
-    /// A consumer's connection has room again.
-    pub fn unblock(self: &Arc<Self>, turn: &mut Turn, id: ConsumerId) {
+    /// These consumers of the queue may take messages again: their connection has room, or their channel credit.
+    pub fn unblock(self: &Arc<Self>, turn: &mut Turn, consumers: &[Arc<Consumer>]) {
         self.enter(turn, |cell, work| {
-            cell.queue.unblock(id);
+            for consumer in consumers {
+                cell.queue.unblock(consumer.id);
+            }
             cell.queue.kick(work.now, &mut work.outlet, work.effects);
         });
     }
@@ -162,6 +184,9 @@ impl QueueHandle {
                 return Err(self.not_found());
             }
             cell.queue.touch(work.now);
+            if cell.queue.counts().ready > 0 {
+                self.serves(cell);
+            }
             match cell.queue.get(work.now, no_ack, work.effects) {
                 GetReply::Got(got) => {
                     cell.stats.redelivered += u64::from(got.delivery.redelivered);
@@ -222,6 +247,8 @@ impl QueueHandle {
             if cell.gone {
                 return Err(self.not_found());
             }
+            let damaged = std::mem::take(&mut cell.damaged).into_iter();
+            work.records.extend(damaged.map(|seq| self.settled(seq, SettleReason::Purged)));
             Ok(cell.queue.purge(work.effects))
         })
     }
@@ -231,9 +258,10 @@ impl QueueHandle {
         let idle = self.enter(turn, |cell, work| {
             cell.tick_at = None;
             cell.futility.resume(work.now);
+            self.read_letters_again(cell, work.now);
             cell.head_may_be_ready();
             cell.queue.tick(work.now, &mut work.outlet, work.effects);
-            cell.queue.idle_deadline().is_some_and(|at| at <= work.now)
+            !cell.undeleted && cell.queue.idle_deadline().is_some_and(|at| at <= work.now)
         });
         if idle {
             turn.deletable.push(Arc::clone(self));
@@ -273,14 +301,12 @@ impl QueueHandle {
         !cell.gone && counts.consumers == 0 && ((self.auto_delete() && cell.had_consumer) || idle)
     }
 
-    /// Ends the queue, if the conditions hold. From here on nothing enters or leaves it.
-    pub(in crate::broker) fn close(
-        self: &Arc<Self>,
-        turn: &mut Turn,
-        if_unused: bool,
-        if_empty: bool,
-    ) -> Result<Closed, Refusal> {
-        let mut cell = self.busy();
+    /// Whether [`QueueHandle::close`] would end the queue now.
+    pub(in crate::broker) fn check_close(&self, if_unused: bool, if_empty: bool) -> Result<(), Refusal> {
+        self.may_close(&self.busy(), if_unused, if_empty)
+    }
+
+    fn may_close(&self, cell: &Cell, if_unused: bool, if_empty: bool) -> Result<(), Refusal> {
         let counts = cell.queue.counts();
         if cell.gone {
             return Err(self.not_found());
@@ -291,10 +317,26 @@ impl QueueHandle {
                 vhost: self.vhost.clone(),
             });
         }
-        if if_empty && counts.ready + counts.unacked > 0 {
+        if if_empty && counts.ready > 0 {
             return Err(Refusal::NotEmpty { queue: self.name.clone(), vhost: self.vhost.clone() });
         }
+        Ok(())
+    }
+
+    /// Ends the queue, if the conditions hold; what is out unacknowledged does not stand against `if_empty`. From
+    /// here on nothing enters or leaves it.
+    pub(in crate::broker) fn close(
+        self: &Arc<Self>,
+        turn: &mut Turn,
+        if_unused: bool,
+        if_empty: bool,
+    ) -> Result<Closed, Refusal> {
+        let mut cell = self.busy();
+        self.may_close(&cell, if_unused, if_empty)?;
+        let counts = cell.queue.counts();
         cell.gone = true;
+        self.readable(&mut cell);
+        cell.unread_letters = None;
         self.environment.retired.lock().add(&cell.stats);
         if let Some(at) = cell.tick_at.take() {
             self.environment.deadlines.forget(at, self);

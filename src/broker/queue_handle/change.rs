@@ -9,9 +9,9 @@ use std::sync::atomic::Ordering;
 use leveret_queues::queue::{Overflow, Settings};
 use leveret_queues::store::Record;
 
-use super::{Cell, QueueHandle, QueueSpec};
+use super::{Cell, QueueHandle};
 use crate::broker::deduplication::{Deduplication, DeduplicationRule};
-use crate::broker::queue_options::InForce;
+use crate::broker::queue_options::{InForce, QueueSpec};
 use crate::broker::turn::Turn;
 
 impl QueueHandle {
@@ -34,6 +34,9 @@ impl QueueHandle {
             }
             cell.became_durable |= spec.durable && !self.durable();
             self.durable.store(spec.durable, Ordering::Relaxed);
+            if cell.became_durable && cell.had_consumer {
+                self.serves(cell);
+            }
             self.auto_delete.store(spec.auto_delete, Ordering::Relaxed);
             *self.arguments.write() = spec.arguments;
             let settings = self.follow(cell, in_force);

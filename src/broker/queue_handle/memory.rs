@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use leveret_queues::store::Record;
 
-use super::{Cell, QueueHandle, State, append};
+use super::{Cell, QueueHandle, State, append_each};
 use crate::broker::turn::Turn;
 
 /// Transient messages handed to the store at a time when memory is short.
@@ -15,7 +15,9 @@ impl QueueHandle {
     pub(super) fn keep_to_budget(self: &Arc<Self>, cell: &mut Cell, turn: &mut Turn) {
         let memory = &self.environment.memory;
         let keep = memory.share();
-        if !memory.is_short() || cell.resident <= keep * 2 {
+        let short = memory.is_short();
+        cell.queue.hand_out_lean(short.then(|| cell.paging.written_upto()));
+        if !short || cell.resident <= keep * 2 {
             return;
         }
         let store = &*self.environment.store;
@@ -24,8 +26,10 @@ impl QueueHandle {
         if transients {
             cell.queue.paged();
         }
-        if logged || transients {
+        let grown = cell.paging.grown(cell.resident, keep);
+        if logged || transients || grown {
             cell.queue.page_out(keep, cell.paging.written_upto(), true);
+            cell.paging.paged_out(cell.queue.counts().resident_bytes);
         }
         let candidates = if cell.paging.has_transients {
             cell.queue.page_candidates(keep, PAGED_AT_ONCE)
@@ -42,7 +46,7 @@ impl QueueHandle {
                 transient: true,
                 sole: false,
             }));
-            let appended = append(&self.environment, turn);
+            let appended = append_each(&self.environment, turn);
             cell.paging.transients_appended(appended);
         }
         self.count_memory(cell);

@@ -14,53 +14,89 @@ mod reading;
 mod state;
 mod view;
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
 use leveret_queues::queue::{Delivery, Effects, Gone, Queue};
-use leveret_queues::store::{Position, Record, SettleReason, Store};
+use leveret_queues::store::{NotAppended, Position, Pressure, Record, SettleReason, Store};
 use leveret_queues::{Message, Millis, QueueId, Seq};
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
+use rustc_hash::FxHashMap;
 
 pub(super) use moves::move_message;
 pub use peek::{Look, Seen, Stretch};
+pub(super) use reading::{READ_AGAIN_MS, UnreadLetter};
 use state::{Cell, State};
+pub use view::{ConsumerListed, QueueView};
 
 use super::arguments::FieldTable;
-use super::broker::Broker;
 use super::consumer::Consumer;
 use super::deadlines::{Deadlines, Ticks};
 use super::deduplication::DeduplicationRule;
 use super::memory::Memory;
-use super::names::{ConnectionId, QueueName, VhostName};
-use super::queue_options::InForce;
+use super::names::{ConnectionId, ExchangeName, QueueName, VhostName};
+use super::queue_options::{InForce, QueueSpec};
 use super::turn::{Dead, Gathering, Turn};
+
+/// While the store cannot keep up, whether it can is looked at so often.
+pub(super) const WRITE_AGAIN_MS: u64 = 100;
+
+/// The same while it can write nothing at all, which may be so for hours and for many queues.
+pub(super) const ROOM_AGAIN_MS: u64 = 1000;
+
+/// A delayed message that leaves its waiting room.
+pub(super) struct Released<'a> {
+    pub(super) vhost: &'a VhostName,
+    pub(super) exchange: &'a ExchangeName,
+    pub(super) due: Millis,
+    pub(super) message: &'a Message,
+    /// Takes it out of the store.
+    pub(super) settle: Option<Record>,
+    /// It may have been released before the broker's last end.
+    pub(super) may_have_left: bool,
+}
+
+/// What comes of a turn that begins on a thread of the store. The broker does it.
+pub(super) trait Ends: Send + Sync {
+    /// Ends the turn.
+    fn finish(&self, turn: &mut Turn);
+
+    /// Routes a message whose delay is over, and moves it to its queues in one step of the store.
+    fn release(&self, turn: &mut Turn, released: Released<'_>);
+}
 
 /// What all queues of a broker share.
 pub struct QueueEnvironment {
     pub(super) store: Arc<dyn Store>,
     pub(super) memory: Memory,
     pub(super) deadlines: Deadlines,
+    /// Queues whose next message the disk does not give.
+    pub(super) unreadable: AtomicUsize,
     /// Counts of queues that are gone.
     pub(super) retired: Mutex<QueueStats>,
+    /// Queues that were adopted without their definitions: messages up to these places never expire.
+    pub(super) adopted: RwLock<FxHashMap<QueueId, Seq>>,
     pub(super) clock: fn() -> Millis,
     /// The broker, for turns that begin on a thread of the store.
-    pub(super) broker: OnceLock<Weak<Broker>>,
+    pub(super) broker: OnceLock<Weak<dyn Ends>>,
 }
 
-/// How a queue was declared.
-#[derive(Clone, Debug)]
-pub struct QueueSpec {
-    /// Survives a restart.
-    pub durable: bool,
-    /// Deleted with its last consumer.
-    pub auto_delete: bool,
-    /// Belongs to this connection only.
-    pub exclusive_owner: Option<ConnectionId>,
-    /// In no list, and reached through the default exchange only.
-    pub hidden: bool,
-    /// As given, unknown ones too.
-    pub arguments: FieldTable,
+impl QueueEnvironment {
+    /// Messages of that queue up to a place never expire.
+    pub(super) fn adopted(&self, id: QueueId, upto: Seq) {
+        self.adopted.write().insert(id, upto);
+    }
+
+    /// Up to where messages of that queue never expire.
+    pub(super) fn adopted_upto(&self, id: QueueId) -> Option<Seq> {
+        self.adopted.read().get(&id).copied()
+    }
+
+    pub(super) fn forget_adopted(&self, id: QueueId) {
+        if self.adopted_upto(id).is_some() {
+            self.adopted.write().remove(&id);
+        }
+    }
 }
 
 /// Counts since the queue was declared or the broker started.
@@ -232,13 +268,35 @@ impl QueueHandle {
         }
     }
 
+    /// Its deletion could not be kept, and is to be tried again; `false`: that is known. Until then it does not ask
+    /// for ticks for being idle.
+    pub(in crate::broker) fn put_deletion_off(self: &Arc<Self>) -> bool {
+        let mut cell = self.busy();
+        if std::mem::replace(&mut cell.undeleted, true) {
+            return false;
+        }
+        if let Some(at) = cell.tick_at.take() {
+            self.environment.deadlines.forget(at, self);
+        }
+        self.ask_for_tick(&mut cell);
+        true
+    }
+
+    /// Its deletion is about to be tried again.
+    pub(in crate::broker) fn take_deletion_up(self: &Arc<Self>) {
+        let mut cell = self.busy();
+        cell.undeleted = false;
+        self.ask_for_tick(&mut cell);
+    }
+
     /// Runs `work` under the lock, and settles what it owes before the lock is released.
     fn enter<R>(self: &Arc<Self>, turn: &mut Turn, work: impl FnOnce(&mut Cell, &mut Work<'_>) -> R) -> R {
         let mut cell = self.busy();
+        self.hold_letters(&mut cell);
         let result = Self::run(&mut cell, turn, work);
         self.settle_up(&mut cell, turn);
         if !turn.records.is_empty() {
-            let appended = append(&self.environment, turn);
+            let appended = append_each(&self.environment, turn);
             cell.paging.appended(appended, &*self.environment.store);
         }
         self.keep_to_budget(&mut cell, turn);
@@ -263,14 +321,16 @@ impl QueueHandle {
     }
 
     fn settle_up(self: &Arc<Self>, cell: &mut Cell, turn: &mut Turn) {
-        let Turn { effects, records, dead, purged, .. } = turn;
+        let Turn { now, effects, records, dead, purged, .. } = turn;
         for gone in effects.gone.drain(..) {
             if gone.dead_letter {
+                self.serves(cell);
                 dead.push(Dead {
                     source: Arc::clone(self),
                     message: gone.message,
                     reason: gone.reason,
                     place: gone.stored.then_some((gone.seq, gone.lane)),
+                    may_have_left: cell.queue.may_have_left(gone.seq),
                 });
             } else if gone.stored {
                 self.owe_settle(&gone, records);
@@ -290,8 +350,8 @@ impl QueueHandle {
             records.push(Record::Delivered { queue: self.id, upto });
         }
         for (seq, why) in effects.damaged.drain(..) {
-            tracing::error!(vhost = %self.vhost, queue = %self.name, seq = seq.0, "message lost: {why}");
-            records.push(self.settled(seq, SettleReason::Purged));
+            self.tell_damaged(&why);
+            cell.damaged.push(seq);
         }
         let lost = std::mem::take(&mut effects.lost);
         if lost > 0 {
@@ -302,11 +362,34 @@ impl QueueHandle {
             self.read(ask);
         }
         self.count_memory(cell);
+        if cell.queue.letters_wait() {
+            cell.letters_again_at = Some(now.plus(self.write_again_ms()));
+        }
         self.ask_for_tick(cell);
     }
 
+    /// What is to be dead-lettered by a rule is written anew: on a full disk it would take the last room, else the memory
+    /// of what is on its way. What a client rejects is not asked: its consumer is done with it.
+    fn hold_letters(&self, cell: &mut Cell) {
+        cell.letters_again_at = None;
+        if cell.dead_letter.is_some() {
+            cell.queue.hold_letters(self.environment.store.pressure() != Pressure::None);
+        }
+    }
+
+    /// When to look again whether what waits can be written.
+    fn write_again_ms(&self) -> u64 {
+        match self.environment.store.pressure() {
+            Pressure::Blocked(_) => ROOM_AGAIN_MS,
+            Pressure::None | Pressure::Full => WRITE_AGAIN_MS,
+        }
+    }
+
     fn ask_for_tick(self: &Arc<Self>, cell: &mut Cell) {
-        let wanted = [cell.queue.next_deadline(), cell.queue.idle_deadline(), cell.futility.until()];
+        let letters = cell.unread_letters.as_ref().map(|unread| unread.again_at);
+        let idle = cell.queue.idle_deadline().filter(|_| !cell.undeleted);
+        let wanted =
+            [cell.queue.next_deadline(), idle, cell.futility.until(), letters, cell.letters_again_at];
         if let Some(at) = wanted.into_iter().flatten().min()
             && !cell.gone
             && cell.tick_at.is_none_or(|asked| at < asked)
@@ -382,11 +465,31 @@ impl std::fmt::Debug for QueueHandle {
     }
 }
 
-/// Appends what the turn owes the store; under the locks of the queues that it is about.
+/// Appends what the turn owes the store as one group; under the locks of the queues that it is about.
 pub(super) fn append(environment: &QueueEnvironment, turn: &mut Turn) -> Option<Position> {
+    let appended = environment.store.append(&mut turn.records);
+    note(turn, appended)
+}
+
+/// The same for records that do not depend on each other.
+pub(super) fn append_each(environment: &QueueEnvironment, turn: &mut Turn) -> Option<Position> {
+    let appended = environment.store.append_each(&mut turn.records);
+    note(turn, appended)
+}
+
+fn note(turn: &mut Turn, appended: Result<Position, NotAppended>) -> Option<Position> {
     turn.appended = true;
-    // A broken store says so to the waiters of confirms and through its pressure.
-    let appended = environment.store.append(&mut turn.records).ok();
+    let position = match appended {
+        Ok(position) => Some(position),
+        // A broken store says so to the waiters of confirms and through its pressure.
+        Err(NotAppended::Broken) => None,
+        Err(why @ NotAppended::TooLarge { .. }) => {
+            let queue = turn.records.first().map(Record::queue);
+            tracing::warn!(?queue, "not kept on disk: {why}");
+            turn.unstorable = true;
+            None
+        }
+    };
     turn.records.clear();
-    appended
+    position
 }

@@ -11,10 +11,14 @@ use super::{Cell, QueueEnvironment, QueueHandle, append};
 use crate::broker::turn::Turn;
 
 impl QueueHandle {
-    /// The record that says that the queue is done with an unacknowledged message, if the store knows it.
-    pub(in crate::broker) fn settled_if_stored(&self, token: Token) -> Option<Record> {
-        let stored = self.busy().queue.is_stored(token);
-        stored.then(|| self.settled(token.seq(), SettleReason::Acked))
+    /// The record that says that the queue is done with an unacknowledged message, if the store knows it, and whether it
+    /// may have been moved before the broker's last end.
+    pub(in crate::broker) fn to_move(&self, token: Token) -> (Option<Record>, bool) {
+        let (stored, may_have_left) = {
+            let queue = &self.busy().queue;
+            (queue.is_stored(token), queue.may_have_left(token.seq()))
+        };
+        (stored.then(|| self.settled(token.seq(), SettleReason::Acked)), may_have_left)
     }
 
     /// The queue is done with an unacknowledged message that was moved: the store has been told.
@@ -30,7 +34,8 @@ impl QueueHandle {
 
 /// Puts a message into all of `targets` and appends `settle`, which says that its source is done with
 /// it, as one group of records: after a crash it is either still in the source or in all targets.
-/// `settle` hears whether any target took it. Returns the same.
+/// `settle` hears whether any target took it. Returns the same. `elsewhere`: the group in progress has other
+/// records of the message.
 ///
 /// The only place where several queues' locks are held at once; always in the order of their ids.
 pub(in crate::broker) fn move_message(
@@ -38,6 +43,7 @@ pub(in crate::broker) fn move_message(
     environment: &QueueEnvironment,
     message: &Message,
     mut targets: Vec<Arc<QueueHandle>>,
+    elsewhere: bool,
     settle: impl FnOnce(bool) -> Option<Record>,
 ) -> bool {
     targets.sort_by_key(|queue| queue.id);
@@ -45,11 +51,12 @@ pub(in crate::broker) fn move_message(
     if targets.len() > 1 {
         message.always_log();
     }
-    let sole = targets.len() == 1;
+    let sole = targets.len() == 1 && !elsewhere;
     let mut cells: Vec<(&Arc<QueueHandle>, MappedMutexGuard<'_, Cell>)> =
         targets.iter().map(|queue| (queue, queue.busy())).collect();
     let mut taken = false;
     for (queue, cell) in &mut cells {
+        queue.hold_letters(cell);
         taken |= !cell.gone
             && QueueHandle::run(cell, turn, |cell, work| queue.take_in(cell, work, message.clone(), sole));
         queue.settle_up(cell, turn);

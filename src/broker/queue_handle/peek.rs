@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use leveret_queues::queue::Peeked;
-use leveret_queues::store::{Broken, ReadWish, Stored};
+use leveret_queues::store::{ReadWish, Stored, Unread};
 use leveret_queues::{Message, Millis, Seq};
 
 use super::{QueueHandle, State};
@@ -106,7 +106,7 @@ impl QueueHandle {
             max_bytes: READ_BYTES,
         };
         let this = Arc::clone(self);
-        let answer = move |read: Result<Vec<Stored>, Broken>| {
+        let answer = move |read: Result<Vec<Stored>, Unread>| {
             then(read.ok().map(|stored| this.seen(now, stretch, stored)));
         };
         self.environment.store.read(wish, Box::new(answer));
@@ -120,7 +120,8 @@ impl QueueHandle {
         let seen = wanted.filter(|found| found.expires.is_none_or(|at| at > now)).filter_map(|found| {
             // What is damaged is told when it is delivered, or by a look at the files.
             let message = found.message.ok()?;
-            let known = found.seq <= stretch.delivered_upto || found.delivery_count > 0;
+            let known =
+                found.seq <= stretch.delivered_upto || found.delivery_count > 0 || message.meta().redelivered;
             let counted = self.counted(&message, found.delivery_count);
             Some(Seen { message: counted.unwrap_or(message), redelivered: stretch.redelivered || known })
         });

@@ -10,6 +10,7 @@ use leveret_queues::queue::{Counts, Overflow, Queue};
 use leveret_queues::{Millis, Seq};
 use parking_lot::{MappedMutexGuard, MutexGuard};
 
+use super::reading::UnreadLetters;
 use super::{Installed, QueueHandle, QueueStats};
 use crate::broker::consumer::Consumer;
 use crate::broker::dead_letter::DeadLetterRule;
@@ -33,6 +34,10 @@ pub(super) struct Cell {
     /// store has to be told.
     pub(super) became_durable: bool,
     pub(super) had_consumer: bool,
+    /// The store knows that it delivers.
+    pub(super) served: bool,
+    /// It was to be deleted, and that could not be kept: it is tried again later, and not at every tick.
+    pub(super) undeleted: bool,
     /// The instant for which a tick is asked already.
     pub(super) tick_at: Option<Millis>,
     pub(super) paging: Paging,
@@ -40,6 +45,13 @@ pub(super) struct Cell {
     pub(super) resident: u64,
     /// A `basic.get` found that the head is not in memory.
     pub(super) head_unready: Option<Box<Unready>>,
+    /// Why the disk does not give what comes next.
+    pub(super) unread: Option<Box<str>>,
+    pub(super) unread_letters: Option<Box<UnreadLetters>>,
+    /// Dead letters wait until they can be written: not before this.
+    pub(super) letters_again_at: Option<Millis>,
+    /// Places of damaged messages, which are in the store but no more in the queue.
+    pub(super) damaged: Vec<Seq>,
     pub(super) stats: QueueStats,
 }
 
@@ -172,11 +184,17 @@ impl Cell {
             gone: false,
             became_durable: false,
             had_consumer: false,
+            served: false,
+            undeleted: false,
             tick_at: None,
             paging: Paging::default(),
             futility: Futility::default(),
             resident: 0,
             head_unready: None,
+            unread: None,
+            unread_letters: None,
+            letters_again_at: None,
+            damaged: Vec::new(),
             stats,
         }
     }
@@ -184,10 +202,13 @@ impl Cell {
     /// Whether nothing beside the queue itself would be forgotten.
     fn is_at_rest(&self, auto_delete: bool) -> bool {
         let may_go = auto_delete && self.had_consumer;
-        !(self.gone || may_go || self.became_durable)
+        !(self.gone || may_go || self.became_durable || self.undeleted)
             && self.deduplication.is_none()
             && self.tick_at.is_none()
             && self.head_unready.is_none()
+            && self.unread.is_none()
+            && self.unread_letters.is_none()
+            && self.damaged.is_empty()
             && self.resident == 0
     }
 }
@@ -252,7 +273,7 @@ impl QueueHandle {
 #[cfg(test)]
 mod tests {
     use leveret_queues::queue::{Delivery, Effects, Outlet, Settings};
-    use leveret_queues::{Message, MessageMeta};
+    use leveret_queues::{Message, MessageMeta, Short};
 
     use super::*;
 
@@ -273,7 +294,8 @@ mod tests {
     }
 
     fn publish(cell: &mut Cell) {
-        let message = Message::new("", "q", b"\0\0", b"body", MessageMeta::default());
+        let message =
+            Message::new(Short::EMPTY, Short::literal("q"), b"\0\0", b"body", MessageMeta::default());
         cell.queue.publish(Millis(2), message, &mut Nobody, &mut Effects::default());
         cell.stats.published += 1;
     }

@@ -2,12 +2,36 @@
 
 use std::sync::Arc;
 
-use leveret_queues::queue::{ConsumerView, Counts};
+use leveret_queues::queue::{ConsumerView, Counts, Settings};
 
-use super::{QueueHandle, State};
+use super::{QueueHandle, QueueStats, State};
 use crate::broker::consumer::Consumer;
-use crate::broker::listing::{ConsumerListed, QueueView};
+use crate::broker::policies::Matched;
 use crate::broker::queue_options::InForce;
+
+/// A queue's numbers, read under one lock.
+#[derive(Clone, Debug)]
+pub struct QueueView {
+    /// What it holds.
+    pub counts: Counts,
+    /// What it did.
+    pub stats: QueueStats,
+    /// The rules in force.
+    pub settings: Settings,
+    /// The policies that apply.
+    pub matched: Matched,
+}
+
+/// A consumer on a queue.
+#[derive(Clone, Debug)]
+pub struct ConsumerListed {
+    /// The consumer.
+    pub consumer: Arc<Consumer>,
+    /// It is served; `false` only for those who wait behind a single active consumer.
+    pub active: bool,
+    /// Messages it holds unacknowledged.
+    pub unacked: u32,
+}
 
 impl QueueHandle {
     /// All its numbers at one instant.

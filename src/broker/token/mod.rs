@@ -20,10 +20,8 @@ use leveret_queues::Millis;
 use parking_lot::RwLock;
 use serde_json::{Map, Value};
 
-use super::identity::Identity;
-use super::names::{UserName, VhostName};
+use super::names::UserName;
 use super::refusal::Access;
-use super::users::AccessRights;
 use scope::{Pattern, Scope};
 
 /// Longest token, in bytes.
@@ -95,12 +93,11 @@ impl Grant {
         self.patterns.iter().any(|pattern| pattern.fits_vhost(vhost))
     }
 
-    /// What it allows in a vhost.
-    pub(super) fn rights(&self, user: &UserName, vhost: &VhostName) -> Option<AccessRights> {
-        let fitting = self.patterns.iter().filter(|pattern| pattern.fits_vhost(vhost.as_str()));
+    /// What it allows in a vhost, if anything.
+    pub(super) fn in_vhost(&self, vhost: &str) -> Option<VhostGrant> {
+        let fitting = self.patterns.iter().filter(|pattern| pattern.fits_vhost(vhost));
         let fitting: Vec<_> = fitting.cloned().collect();
-        let grant = (!fitting.is_empty()).then(|| Arc::new(VhostGrant(fitting)))?;
-        Some(AccessRights::granted(user, vhost, self.tags.clone(), grant))
+        (!fitting.is_empty()).then_some(VhostGrant(fitting))
     }
 }
 
@@ -189,7 +186,7 @@ impl Tokens {
     ///
     /// # Errors
     /// Why it is refused.
-    pub fn verify(&self, token: &[u8], now: Millis) -> Result<Identity, TokenRefused> {
+    pub fn verify(&self, token: &[u8], now: Millis) -> Result<(UserName, Grant), TokenRefused> {
         let claims = self.claims(token)?;
         let time = |name: &str| claims.get(name).and_then(Value::as_f64).map(milliseconds);
         let expires = time("exp");
@@ -209,7 +206,7 @@ impl Tokens {
                 Scope::Permission(pattern) => patterns.push(pattern),
             }
         }
-        Ok(Identity::granted(UserName::new(name), Grant { tags, expires, patterns }))
+        Ok((UserName::new(name), Grant { tags, expires, patterns }))
     }
 
     /// What a token says whose signature, issuer and audience are right.

@@ -9,7 +9,8 @@ use ring::signature::{
 use serde_json::{Value, json};
 
 use super::*;
-use crate::broker::names::QueueName;
+use crate::broker::identity::Identity;
+use crate::broker::names::{QueueName, VhostName};
 use crate::broker::refusal::Resource;
 use crate::broker::users::Users;
 
@@ -129,11 +130,17 @@ fn without(name: &str) -> Value {
     claims
 }
 
+/// Who a token is of.
+fn login(tokens: &Tokens, token: &str) -> Identity {
+    let (user, grant) = tokens.verify(token.as_bytes(), NOW).unwrap();
+    Identity::granted(user, grant)
+}
+
 #[test]
 fn each_algorithm_is_verified_and_names_the_user() {
     for signer in [Signer::ed(), Signer::ec(), Signer::rsa()] {
         let tokens = trusting(&signer, settings());
-        let identity = tokens.verify(signer.token(&claims()).as_bytes(), NOW).unwrap();
+        let identity = login(&tokens, &signer.token(&claims()));
         assert_eq!(identity.user.as_str(), "ann");
         assert_eq!(identity.expires(), Some(Millis((NOW_S + 60) * 1000)));
         assert_eq!(identity.tags(&Users::new()), ["management"]);
@@ -156,7 +163,7 @@ fn a_token_that_is_not_for_us_or_not_for_now_is_refused() {
     for wrong in [with("exp", json!(NOW_S)), with("exp", json!("soon")), with("exp", json!(null))] {
         assert_eq!(verify(&wrong), TokenRefused::Expired, "{wrong}");
     }
-    let endless = tokens.verify(signer.token(&without("exp")).as_bytes(), NOW).unwrap();
+    let endless = login(&tokens, &signer.token(&without("exp")));
     assert_eq!(endless.expires(), None);
     assert_eq!(verify(&with("nbf", json!(NOW_S + 61))), TokenRefused::TooEarly);
     assert_eq!(verify(&without("sub")), TokenRefused::Nameless);
@@ -256,7 +263,7 @@ fn scopes_become_rights() {
         (json!(""), "/", Access::Read, "q", None),
     ] {
         let token = signer.token(&with("scope", scope.clone()));
-        let identity = tokens.verify(token.as_bytes(), NOW).unwrap();
+        let identity = login(&tokens, &token);
         let rights = identity.rights(&Users::new(), &VhostName::new(vhost));
         assert_eq!(identity.may_enter(&Users::new(), vhost), want.is_some(), "{scope}");
         let resource = Resource::Queue(QueueName::new(name));
@@ -278,7 +285,7 @@ fn scopes_may_stand_in_another_claim() {
     ] {
         let settings = TokenSettings { additional_scopes_key: Some(key.to_owned()), ..settings() };
         let tokens = trusting(&signer, settings);
-        let identity = tokens.verify(signer.token(&with(claim, value)).as_bytes(), NOW).unwrap();
+        let identity = login(&tokens, &signer.token(&with(claim, value)));
         assert_eq!(identity.tags(&Users::new()), ["management", "monitoring"], "{key}");
     }
 }

@@ -7,6 +7,7 @@
 mod failure;
 mod login;
 mod remote;
+mod socket;
 
 pub use failure::{DIFFERS, DONE, FAILED, Failure, NOT_ASKED};
 pub use login::{Secret, from_file as password_from_file, from_person as password_from_person};
@@ -58,7 +59,8 @@ pub struct Answer {
 pub struct Client {
     agent: ureq::Agent,
     base: String,
-    login: String,
+    /// None on this machine, where it is not asked for.
+    login: Option<String>,
 }
 
 impl Client {
@@ -75,10 +77,10 @@ impl Client {
         body: Option<&Value>,
         headers: &[(&str, &str)],
     ) -> Result<Answer, Failure> {
-        let mut request = Request::builder()
-            .method(method)
-            .uri(format!("{}{path}", self.base))
-            .header(header::AUTHORIZATION, &self.login);
+        let mut request = Request::builder().method(method).uri(format!("{}{path}", self.base));
+        if let Some(login) = &self.login {
+            request = request.header(header::AUTHORIZATION, login);
+        }
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
@@ -109,7 +111,7 @@ impl Client {
         if status.as_u16() == 401 && challenged {
             return Err(Failure::Login { url: self.base.clone() });
         }
-        let reason = ["reason", "error"].iter().find_map(|name| json.get(name)?.as_str());
+        let reason = ["missing", "reason", "error"].iter().find_map(|name| json.get(name)?.as_str());
         let Some(reason) = reason.map(sentence) else { return Err(self.no_api()) };
         Err(Failure::Refused { status: status.as_u16(), reason, json })
     }

@@ -1,6 +1,7 @@
 //! Which broker, and as whom: the flags that `ctl`, `plan`, `apply` and `export` share.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -84,8 +85,29 @@ impl Remote {
         Self { url: url.to_owned(), ..self.clone() }
     }
 
+    /// Who and where the environment says.
+    pub fn of_environment() -> Result<Self, Failure> {
+        #[derive(clap::Parser)]
+        struct Alone {
+            #[command(flatten)]
+            remote: Remote,
+        }
+        let parsed = <Alone as clap::Parser>::try_parse_from(["leveret"]);
+        parsed.map(|alone| alone.remote).map_err(|error| Failure::Usage(error.to_string()))
+    }
+
+    /// Somebody at a place, with the certificates to trust there.
+    pub fn of(url: String, user: String, password: Secret, ca_file: Option<PathBuf>) -> Self {
+        Self { url, user: Some(user), password: Some(password), password_file: None, ca_file }
+    }
+
     /// A client; asks for a password if one is needed and a terminal is there. Does not connect yet.
     pub fn client(&self) -> Result<Client, Failure> {
+        self.client_within(None)
+    }
+
+    /// [`Remote::client`] whose answers have to begin within some time.
+    pub fn client_within(&self, timeout: Option<Duration>) -> Result<Client, Failure> {
         let place = place(&self.url)?;
         let user = place.user.or_else(|| self.user.clone()).unwrap_or_else(|| DEFAULT_USER.to_owned());
         let password = match (place.password, &self.password, &self.password_file) {
@@ -101,11 +123,11 @@ impl Remote {
             .user_agent(concat!("leveret/", env!("CARGO_PKG_VERSION")))
             .max_redirects(0)
             .timeout_connect(Some(CONNECT_TIMEOUT))
-            .timeout_recv_response(Some(ANSWER_TIMEOUT))
+            .timeout_recv_response(Some(timeout.unwrap_or(ANSWER_TIMEOUT)))
             .tls_config(TlsConfig::builder().root_certs(self.trusted()?).build())
             .build()
             .new_agent();
-        Ok(Client { agent, base: place.base, login: format!("Basic {encoded}") })
+        Ok(Client { agent, base: place.base, login: Some(format!("Basic {encoded}")) })
     }
 
     fn trusted(&self) -> Result<RootCerts, Failure> {

@@ -17,12 +17,17 @@ use std::path::PathBuf;
 
 use ipnet::IpNet;
 
+use super::node_name::NodeName;
 use super::security::{PublicUrl, Secret};
 use super::setting::{Bytes, LogFormat, LogLevel, MemorySize, Setting};
 use super::table::{Change, Key, in_range, keys};
 use crate::broker::alarms::AlarmLimits;
 use crate::broker::limits::{BODY_BYTES_CAP, FRAME_MAX, FRAME_MIN, Limits};
+use crate::broker::product::Product;
 use crate::net::tls::{ClientCertificates, LoginFrom};
+
+/// What clients may have the broker hold in any case, if nothing is said of it: a few ordinary requests and messages.
+const HELD_BYTES_LEAST: u64 = 32 << 20;
 
 fn local(port: u16) -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], port))
@@ -41,6 +46,11 @@ keys! {
         http_listen: SocketAddr = local(15672), Restart;
         /// Where the management API and the dashboard are served over TLS, commonly on port 15671.
         https_listen: Option<SocketAddr> = None, Restart;
+        /// Names under which the management API and the metrics are reached, beside addresses, names without a dot, names
+        /// below `localhost` and the machine's own. While none is given, any name will do on an address that others reach,
+        /// and only those on one of this machine. A request for another name is one of a browser that was led here by a
+        /// stranger's page, and is refused with 421. `*` stands for all.
+        http_allowed_hosts: Vec<String> = Vec::new(), Restart;
         /// Where Prometheus finds metrics. An address of its own, as it asks for no login.
         metrics_listen: SocketAddr = local(15692), Restart;
         /// Where they are found over TLS, commonly on port 15691. Nowhere at first: TLS needs a certificate.
@@ -48,6 +58,9 @@ keys! {
         /// Folder to serve the dashboard's files from, while one works on them. Without it they come from the
         /// binary.
         ui_dir: Option<PathBuf> = None, Restart;
+        /// The broker's name in answers of the management API, as `rabbit@shop-1`. Without it `leveret@` and the host's
+        /// name. Clients may ask for the node by any name that it has had.
+        node_name: Option<NodeName> = None, Restart;
         /// Topology file, or a folder of them: vhosts, users, exchanges, queues, bindings and so on that are made
         /// before the first client is let in. A file that is wrong stops the start; a reload applies it again.
         topology: Option<PathBuf> = None, Live;
@@ -62,6 +75,9 @@ keys! {
     }
 
     "Connections", None => {
+        /// Name and version that clients and tools are told, as in `RabbitMQ 3.13.7`, for those that take a path of
+        /// their own for it; docs/for-rabbitmq-users.md says which. Without a version it is the broker's own.
+        product: Product = Product::default(), Restart;
         /// Connections at one time. Each takes some kilobytes and one file descriptor.
         connections_max: usize = Limits::default().connections_max, Live;
         /// Channels per connection offered to clients. As RabbitMQ.
@@ -110,6 +126,10 @@ keys! {
     "Messages", None => {
         /// Largest message body; larger ones close the channel with 406. As RabbitMQ 4 has it.
         message_bytes_max: Bytes = Bytes(Limits::default().message_bytes_max), Live, unit "bytes", range 0, BODY_BYTES_CAP;
+        /// Copies that dead-lettering makes of one message on its own, from its publish or its last rejection on, until
+        /// it goes to one queue only wherever it dies; 0 for no limit. The first time it may go to any number of
+        /// queues, and retries, which make no copies, are not concerned.
+        dead_letter_copies_max: u32 = Limits::default().dead_letter_copies_max, Live;
         /// What an open transaction of one channel may hold; more closes the channel with 406.
         transaction_bytes_max: Bytes = Bytes(Limits::default().transaction_bytes_max as u64), Live, unit "bytes", range 0, 1 << 40;
         /// Bodies held in memory by all queues together; beyond it they are on disk only. They get less, down to half,
@@ -119,6 +139,11 @@ keys! {
     }
 
     "Alarms", None => {
+        /// What clients may have the broker hold besides queued messages: requests and messages that are not whole yet, open
+        /// transactions, publishes that wait for an alarm to end, answers and deliveries that they do not read. Beyond it
+        /// whoever holds most is refused or closed, and all others are served. Without it a tenth of the memory that the
+        /// machine or the control group has, and no more than a quarter of `resident_bytes_max` or `memory_bytes_max`.
+        held_bytes_max: Option<MemorySize> = None, Live, unit "bytes", range 1 << 20, u64::MAX;
         /// Free space for the data folder below which publishers are held up (connection.blocked), until there is
         /// a tenth more. The log makes two files of 64 MiB ahead, and as much again lets the index and compaction
         /// go on, so that consumers can work the backlog off.
@@ -177,6 +202,16 @@ impl Config {
         }
     }
 
+    /// What clients may have the broker hold besides queued messages, in bytes.
+    fn held_bytes(&self) -> u64 {
+        let total = super::machine::memory();
+        if let Some(held) = self.held_bytes_max {
+            return held.of(total);
+        }
+        let quarter = self.resident_bytes_max.of(total).min(self.memory_bytes_max.of(total)) / 4;
+        quarter.min(total / 10).max(HELD_BYTES_LEAST)
+    }
+
     /// The broker's limits.
     pub fn limits(&self) -> Limits {
         let size = |bytes: Bytes| usize::try_from(bytes.0).unwrap_or(usize::MAX);
@@ -188,10 +223,12 @@ impl Config {
             message_bytes_max: self.message_bytes_max.0,
             outbox_bytes_max: size(self.outbox_bytes_max),
             connections_max: self.connections_max,
+            held_bytes_max: self.held_bytes(),
             memory_bytes_max: self.memory_bytes_max.of(super::machine::memory()),
             channels_max: self.channels_max,
             exchanges_max: self.exchanges_max,
             consumers_per_channel_max: self.consumers_per_channel_max,
+            dead_letter_copies_max: self.dead_letter_copies_max,
             transaction_bytes_max: size(self.transaction_bytes_max),
         }
     }

@@ -10,6 +10,7 @@ mod file;
 mod flags;
 mod keys;
 mod machine;
+pub mod node_name;
 mod reference;
 pub mod security;
 pub mod setting;
@@ -140,6 +141,15 @@ pub fn load(args: &ServeArgs) -> Result<Loaded, ConfigError> {
         }
     }
     if problems.is_empty() { Ok(loaded) } else { Err(ConfigError(problems)) }
+}
+
+/// Where the broker of a configuration file has its data; `None`: the file cannot be read, is wrong, or does not say.
+pub fn data_dir_in(path: &Path) -> Option<PathBuf> {
+    let text = std::fs::read_to_string(path).ok()?;
+    let mut loaded = Loaded { config: Config::default(), origins: vec![Origin::Default; KEYS.len()] };
+    let problems = load_file(path, &text, &mut loaded);
+    (problems.is_empty() && loaded.config.data_dir != Config::default().data_dir)
+        .then_some(loaded.config.data_dir)
 }
 
 fn load_file(path: &Path, text: &str, loaded: &mut Loaded) -> Vec<Problem> {

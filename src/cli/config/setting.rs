@@ -7,6 +7,8 @@ use toml::Value;
 use toml::de::DeValue;
 use tracing_subscriber::EnvFilter;
 
+use crate::broker::product::Product;
+
 /// A type that a key can have.
 pub trait Setting: Sized {
     /// What a value looks like, for `--help` and the documents: `ADDRESS:PORT`.
@@ -69,6 +71,19 @@ impl Setting for PathBuf {
 
     fn show(&self) -> Option<Value> {
         Some(Value::String(self.display().to_string()))
+    }
+}
+
+impl Setting for Product {
+    const FORM: &'static str = "NAME VERSION";
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        Self::parse(text)
+    }
+
+    fn show(&self) -> Option<Value> {
+        let ours = self.version == Self::default().version;
+        Some(Value::String(if ours { self.name.clone() } else { format!("{} {}", self.name, self.version) }))
     }
 }
 

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::table::{self, Column};
 use crate::cli::client::{Client, Failure, path};
+use crate::cli::private;
 
 /// Which way.
 #[derive(Clone, Debug, Subcommand)]
@@ -50,7 +51,7 @@ pub(super) fn run(
             let Some(file) = file else { return super::print_json(out, &definitions) };
             let text = serde_json::to_vec_pretty(&definitions)
                 .map_err(|error| Failure::Failed(error.to_string()))?;
-            std::fs::write(file, text)
+            private::write(file, &text)
                 .map_err(|error| Failure::Failed(format!("cannot write {}: {error}", file.display())))?;
             super::said(out, json, "exported to", &file.display().to_string())
         }

@@ -6,6 +6,7 @@ mod declare;
 mod definitions;
 mod delete;
 mod list;
+mod lost;
 mod messages;
 mod status;
 mod table;
@@ -55,6 +56,9 @@ enum Command {
     /// Definitions of everything, or of one vhost, as RabbitMQ writes them.
     #[command(subcommand)]
     Definitions(definitions::Definitions),
+    /// What has lost its definition: queues to adopt or discard, and what cannot be read.
+    #[command(subcommand)]
+    Lost(lost::Lost),
 }
 
 #[derive(Clone, Debug, Args)]
@@ -123,6 +127,7 @@ fn ask(client: &Client, args: &CtlArgs, out: &mut impl Write) -> Result<(), Fail
         Command::Get(args) => messages::get(client, args, json, out),
         Command::Close(what) => close(client, what, json, out),
         Command::Definitions(what) => definitions::run(client, what, json, out),
+        Command::Lost(what) => lost::run(client, what, json, out),
     }
 }
 

@@ -1,8 +1,10 @@
-//! So many lines a second of each kind, and then only their number: a client that fails as fast as it can shall not
-//! fill the disk with it. A kind is a place in the code that logs.
+//! So many lines of each kind, and of warnings so many about the same thing; then only their number: a client that
+//! fails as fast as it can shall not fill the disk with it. A kind is a place in the code that logs. Errors are the
+//! broker's own, not a client's, and each may name something else that is damaged.
 
 use std::collections::HashMap;
-use std::fmt;
+use std::fmt::{self, Write};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use leveret_queues::Millis;
@@ -16,78 +18,164 @@ use tracing_subscriber::layer::Context;
 use crate::net::now;
 
 /// Lines of one kind in a second. Lines of level debug and trace are not counted: whoever turns them on wants all.
-const LINES_MAX: u32 = 50;
+const LINES: Bound = Bound { lines: 50, within_ms: 1_000 };
 
-/// The length of a window, in milliseconds.
-const WINDOW_MS: u64 = 1_000;
+/// Warnings of one kind about any things.
+const WARNINGS: Bound = Bound { lines: 100, within_ms: 10_000 };
+
+/// Warnings of one kind about the same thing: a message may cause one, so that thousands a second could.
+const SAME: Bound = Bound { lines: 5, within_ms: 10_000 };
+
+/// Fields that say what a line is about. Of a peer it is the address without the port.
+const ABOUT: [&str; 7] = ["vhost", "queue", "exchange", "from", "user", "account", "peer"];
+
+/// Things told apart in one kind. Lines about others count as about one thing.
+const THINGS_MAX: usize = 1_000;
+
+struct Bound {
+    lines: u32,
+    within_ms: u64,
+}
 
 /// The layer that leaves lines out. Clones are the same one.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Gate(Arc<Mutex<HashMap<Identifier, Kind>>>);
 
-/// One kind in its current window. As many as there are places in the code, at most.
-#[derive(Clone, Debug, Default)]
+/// One kind. As many as there are places in the code, at most.
+#[derive(Debug, Default)]
 struct Kind {
+    lines: Window,
+    warnings: Window,
+    things: HashMap<u64, Thing>,
+    left_out: LeftOut,
+}
+
+/// What lines are about.
+#[derive(Debug, Default)]
+struct Thing {
+    lines: Window,
+    left_out: LeftOut,
+}
+
+#[derive(Debug, Default)]
+struct Window {
     began: u64,
     lines: u32,
-    suppressed: u64,
-    /// What the first of those said.
+}
+
+#[derive(Debug, Default)]
+struct LeftOut {
+    lines: u64,
+    /// What the first of them said.
     example: String,
 }
 
-impl Kind {
+impl Window {
+    fn is_over(&self, now: Millis, bound: &Bound) -> bool {
+        now.0.wrapping_sub(self.began) >= bound.within_ms
+    }
+
     /// Counts a line; whether it may be written.
-    fn passes(&mut self, now: Millis) -> bool {
-        if now.0.wrapping_sub(self.began) >= WINDOW_MS {
-            self.began = now.0;
-            self.lines = 0;
+    fn passes(&mut self, now: Millis, bound: &Bound) -> bool {
+        if self.is_over(now, bound) {
+            *self = Self { began: now.0, lines: 0 };
         }
         self.lines = self.lines.saturating_add(1);
-        if self.lines <= LINES_MAX {
-            return true;
+        self.lines <= bound.lines
+    }
+}
+
+impl Kind {
+    /// Counts a line, of a warning with what it is `about`. `Err`: it may not be written, and is counted there.
+    fn admit(&mut self, now: Millis, about: Option<u64>) -> Result<(), &mut LeftOut> {
+        if let Some(about) = about {
+            let known = self.things.len() < THINGS_MAX || self.things.contains_key(&about);
+            let thing = self.things.entry(if known { about } else { 0 }).or_default();
+            if !thing.lines.passes(now, &SAME) {
+                return Err(&mut thing.left_out);
+            }
+            if !self.warnings.passes(now, &WARNINGS) {
+                return Err(&mut self.left_out);
+            }
         }
-        self.suppressed += 1;
-        false
+        if self.lines.passes(now, &LINES) { Ok(()) } else { Err(&mut self.left_out) }
+    }
+
+    /// What was left out and is to be told now.
+    fn take_left_out(&mut self, now: Millis, told: &mut Vec<LeftOut>) {
+        let over = |thing: &Thing| thing.lines.is_over(now, &SAME);
+        let things = self.things.extract_if(|_, thing| over(thing)).map(|(_, thing)| thing.left_out);
+        let kind = std::mem::take(&mut self.left_out);
+        told.extend(things.chain([kind]).filter(|left_out| left_out.lines > 0));
     }
 }
 
 impl Gate {
-    /// Writes a line for each kind of which lines were left out since the last time.
+    /// Writes a line for each kind of which lines were left out since the last time, and for each thing when its time is
+    /// over.
     pub(super) fn tell(&self) {
         let mut told = Vec::new();
-        for kind in self.0.lock().values_mut().filter(|kind| kind.suppressed > 0) {
-            told.push((std::mem::take(&mut kind.suppressed), std::mem::take(&mut kind.example)));
+        let now = now();
+        for kind in self.0.lock().values_mut() {
+            kind.take_left_out(now, &mut told);
         }
         // Not under the lock: these lines come through the gate, too.
-        for (suppressed, example) in told {
-            tracing::warn!(suppressed, "suppressed {suppressed} lines like: {example}");
+        for LeftOut { lines, example } in told {
+            tracing::warn!(suppressed = lines, "suppressed {lines} lines like: {example}");
         }
     }
 }
 
 impl<S: Subscriber> Layer<S> for Gate {
     fn event_enabled(&self, event: &Event<'_>, _: Context<'_, S>) -> bool {
-        if *event.metadata().level() > Level::INFO {
+        let level = *event.metadata().level();
+        if level > Level::INFO {
             return true;
         }
+        let mut about = About::default();
+        if level == Level::WARN {
+            event.record(&mut about);
+        }
+        let about = about.0.map(|about| about.finish());
         let mut kinds = self.0.lock();
         let kind = kinds.entry(event.metadata().callsite()).or_default();
-        if kind.passes(now()) {
-            return true;
-        }
-        if kind.suppressed == 1 {
-            event.record(&mut Message(&mut kind.example));
+        let Err(left_out) = kind.admit(now(), about) else { return true };
+        left_out.lines += 1;
+        if left_out.lines == 1 {
+            event.record(&mut Line(&mut left_out.example));
         }
         false
     }
 }
 
-struct Message<'a>(&'a mut String);
+fn is_about(field: &Field) -> bool {
+    ABOUT.contains(&field.name())
+}
 
-impl Visit for Message<'_> {
+/// What a line is about, as a number, if it says.
+#[derive(Default)]
+struct About(Option<DefaultHasher>);
+
+impl Visit for About {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        if is_about(field) {
+            let value = format!("{value:?}");
+            let ends = if field.name() == "peer" { value.rfind(':') } else { None };
+            let about = self.0.get_or_insert_default();
+            (field.name(), &value[..ends.unwrap_or(value.len())]).hash(about);
+        }
+    }
+}
+
+/// What a line says, and what it is about.
+struct Line<'a>(&'a mut String);
+
+impl Visit for Line<'_> {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         if field.name() == "message" {
-            *self.0 = format!("{value:?}");
+            self.0.insert_str(0, &format!("{value:?}"));
+        } else if is_about(field) {
+            let _ = write!(self.0, " {}={value:?}", field.name());
         }
     }
 }
@@ -96,20 +184,59 @@ impl Visit for Message<'_> {
 mod tests {
     use super::*;
 
+    /// How many of so many lines are written.
+    fn written(kind: &mut Kind, now: u64, lines: usize, about: Option<u64>) -> usize {
+        let mut written = 0;
+        for _ in 0..lines {
+            match kind.admit(Millis(now), about) {
+                Ok(()) => written += 1,
+                Err(left_out) => left_out.lines += 1,
+            }
+        }
+        written
+    }
+
+    fn told(kind: &mut Kind, now: u64) -> Vec<u64> {
+        let mut told = Vec::new();
+        kind.take_left_out(Millis(now), &mut told);
+        told.into_iter().map(|left_out| left_out.lines).collect()
+    }
+
     #[test]
     fn lines_beyond_the_bound_wait_for_the_next_window() {
         let mut kind = Kind::default();
-        let passed = (0..LINES_MAX * 3).filter(|_| kind.passes(Millis(5_000))).count();
-        assert_eq!((passed, kind.suppressed), (50, 100));
-        assert!(!kind.passes(Millis(5_999)));
-        assert!(kind.passes(Millis(6_000)));
+        assert_eq!(written(&mut kind, 5_000, 150, None), 50);
+        assert_eq!(told(&mut kind, 5_500), [100]);
+        assert_eq!(written(&mut kind, 5_999, 1, None), 0);
+        assert_eq!(written(&mut kind, 6_000, 1, None), 1);
+    }
+
+    #[test]
+    fn warnings_about_one_queue_are_few_and_hide_none_about_another() {
+        let mut kind = Kind::default();
+        assert_eq!(written(&mut kind, 20_000, 306, Some(1)), 5);
+        assert_eq!(written(&mut kind, 20_000, 1, Some(2)), 1);
+        assert_eq!(written(&mut kind, 29_999, 10, Some(1)), 0);
+        assert!(told(&mut kind, 29_999).is_empty(), "a line for each thing and time");
+        assert_eq!(told(&mut kind, 30_000), [311]);
+        assert_eq!(written(&mut kind, 30_000, 10, Some(1)), 5);
+    }
+
+    #[test]
+    fn warnings_about_ever_other_things_are_bounded_too_and_so_is_what_is_known_of_them() {
+        let mut kind = Kind::default();
+        let sum: usize =
+            (0..20_000).map(|n| written(&mut kind, 20_000 + n / 2, 1, Some(n.wrapping_mul(7)))).sum();
+        assert!(sum <= 100, "{sum} written in ten seconds");
+        assert!(kind.things.len() <= THINGS_MAX + 1);
+        assert_eq!(told(&mut kind, 50_000).iter().sum::<u64>(), 20_000 - sum as u64);
+        assert!(kind.things.is_empty());
     }
 
     #[test]
     fn a_clock_that_goes_back_does_not_silence_the_log() {
         let mut kind = Kind::default();
-        assert!(kind.passes(Millis(9_000)));
-        kind.lines = LINES_MAX;
-        assert!(kind.passes(Millis(1_000)));
+        assert_eq!(written(&mut kind, 9_000, 100, None), 50);
+        assert_eq!(written(&mut kind, 1_000, 1, None), 1);
     }
 }

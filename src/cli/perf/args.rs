@@ -1,5 +1,7 @@
 //! The command line of `leveret perf`.
 
+use std::path::PathBuf;
+
 use clap::Args;
 
 use super::error::PerfError;
@@ -9,7 +11,7 @@ use super::settings::{ExchangeKind, Mode, Settings};
 /// Measure an AMQP 0-9-1 broker: rates, latencies, and what it costs the broker.
 #[derive(Args, Clone, Debug, Default)]
 pub struct PerfArgs {
-    /// The broker
+    /// The broker; amqps:// for TLS
     #[arg(
         long,
         default_value = "amqp://guest:guest@127.0.0.1:5672/%2f",
@@ -17,6 +19,9 @@ pub struct PerfArgs {
         hide_env_values = true
     )]
     pub url: String,
+    /// Who may be the broker
+    #[command(flatten)]
+    pub trust: TrustArgs,
     /// Start from a named measurement; other options change it
     #[arg(long, value_name = "NAME")]
     pub preset: Option<String>,
@@ -111,6 +116,17 @@ pub struct PerfArgs {
     /// No line of progress each second
     #[arg(long)]
     pub quiet: bool,
+}
+
+/// Whom to believe to be the broker, with TLS.
+#[derive(Args, Clone, Debug, Default)]
+pub struct TrustArgs {
+    /// Certificates (PEM) to trust instead of the public ones, for amqps://
+    #[arg(long, value_name = "FILE")]
+    pub ca_file: Option<PathBuf>,
+    /// Trust whoever answers, for amqps://
+    #[arg(long, conflicts_with = "ca_file")]
+    pub insecure: bool,
 }
 
 impl PerfArgs {

@@ -13,7 +13,7 @@ use crate::wire::frame::{FRAME_END, FRAME_HEAD_BYTES, FrameKind};
 use crate::wire::hot_out::put_body;
 use crate::wire::method::{AMQPClass, AMQPValue, FieldTable, basic};
 use crate::wire::properties::PropertiesEdit;
-use crate::wire::table_edit::table_contents;
+use crate::wire::table::edit::table_contents;
 
 /// Bytes that one write sends at least, if that many messages may go. Fits a second-level cache twice.
 const WRITE_BYTES: usize = 96 * 1024;

@@ -1,14 +1,11 @@
-//! One connection to a broker: a blocking socket, a buffer to read into, and enough of a client to set things up.
+//! One connection to a broker: its bytes, a buffer to read into, and enough of a client to set things up.
 
-use std::io::{self, Read, Write};
-use std::net::TcpStream;
-use std::time::Duration;
-
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::net::{RecvFlags, recv};
+use std::io;
 
 use super::clock;
 use super::error::PerfError;
+pub(super) use super::stream::Wait;
+use super::stream::{Stream, is_timeout};
 use super::url::BrokerUrl;
 use crate::wire::control::{parse_method, write_method};
 use crate::wire::frame::{FrameKind, Scan, scan};
@@ -19,9 +16,6 @@ use crate::wire::opening::PROTOCOL_HEADER;
 
 /// Bytes read at once at most. Larger does not lower the cost per message any more.
 const READ_BYTES: usize = 256 * 1024;
-
-/// How long a blocking read or write lasts at most, so that a worker sees that it should stop.
-const TICK: Duration = Duration::from_millis(100);
 
 /// How long a broker may take to answer while things are set up.
 const ANSWER_SECONDS: u64 = 120;
@@ -36,19 +30,8 @@ pub(super) struct Server {
     pub(super) version: String,
 }
 
-/// How long to wait for bytes.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Wait {
-    /// Not at all.
-    No,
-    /// About a tenth of a second.
-    Tick,
-    /// Up to a moment of [`clock::now`], and no longer than a tenth of a second.
-    Until(u64),
-}
-
 pub(super) struct Link {
-    stream: TcpStream,
+    stream: Stream,
     buffer: Box<[u8]>,
     start: usize,
     end: usize,
@@ -62,17 +45,8 @@ pub(super) struct Link {
 impl Link {
     /// Connects, logs in and opens the vhost. Heartbeats are off.
     pub(super) fn connect(url: &BrokerUrl) -> Result<Self, PerfError> {
-        let address = format!("{}:{}", url.host, url.port);
-        let stream = TcpStream::connect((url.host.as_str(), url.port))
-            .map_err(PerfError::io(format!("cannot connect to {address}")))?;
-        let set_up = |stream: &TcpStream| {
-            stream.set_nodelay(true)?;
-            stream.set_read_timeout(Some(TICK))?;
-            stream.set_write_timeout(Some(TICK))
-        };
-        set_up(&stream).map_err(PerfError::io("cannot set up the socket"))?;
         let mut link = Self {
-            stream,
+            stream: Stream::connect(url)?,
             buffer: vec![0; READ_BYTES].into(),
             start: 0,
             end: 0,
@@ -188,7 +162,17 @@ impl Link {
                 Err(error) => return Err(self.write_failed(error)),
             }
         }
-        Ok(true)
+        loop {
+            match self.stream.flush() {
+                Ok(()) => return Ok(true),
+                Err(error) if is_timeout(&error) => {
+                    if stop() {
+                        return Ok(false);
+                    }
+                }
+                Err(error) => return Err(self.write_failed(error)),
+            }
+        }
     }
 
     /// A broker that closes the connection says why before it does.
@@ -211,25 +195,7 @@ impl Link {
             (self.start, self.end) = (0, self.end - self.start);
         }
         let space = &mut self.buffer[self.end..];
-        let read = match wait {
-            Wait::Tick => self.stream.read(space),
-            Wait::No => {
-                recv(&self.stream, space, RecvFlags::DONTWAIT).map(|(count, _)| count).map_err(Into::into)
-            }
-            Wait::Until(moment) => {
-                let tick = TICK.as_nanos();
-                let left = moment.saturating_sub(clock::now()).min(u64::try_from(tick).unwrap_or(u64::MAX));
-                let timeout = Timespec { tv_sec: 0, tv_nsec: i64::try_from(left).unwrap_or(0) };
-                let mut wanted = [PollFd::new(&self.stream, PollFlags::IN)];
-                match poll(&mut wanted, Some(&timeout)) {
-                    Ok(0) => return Ok(false),
-                    _ => recv(&self.stream, space, RecvFlags::DONTWAIT)
-                        .map(|(count, _)| count)
-                        .map_err(Into::into),
-                }
-            }
-        };
-        match read {
+        match self.stream.read(space, wait) {
             Ok(0) => Err(PerfError::Io {
                 what: "reading from the broker".into(),
                 source: io::Error::new(io::ErrorKind::UnexpectedEof, "the broker hung up"),
@@ -332,8 +298,4 @@ pub(super) fn unexpected(method: &AMQPClass) -> PerfError {
 /// A name as the wire wants it.
 pub(super) fn name(text: &str) -> ShortString {
     short_string(text)
-}
-
-fn is_timeout(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted)
 }

@@ -3,7 +3,7 @@
 //! It shares its machine with the broker that it measures, so what it spends per message counts: raw sockets, one thread
 //! per connection, publishes encoded once and sent by the thousand in one write, deliveries counted by walking frames.
 //! Invariants: nothing is counted before the warm-up is over; a rate is what lies between two looks at the same counters;
-//! every number that is printed is also in the JSON. Absent: the broker's own code beyond [`crate::wire`], TLS.
+//! every number that is printed is also in the JSON. Absent: the broker's own code beyond [`crate::wire`].
 
 mod args;
 mod batch;
@@ -25,8 +25,10 @@ mod requeuer;
 mod run;
 mod schedule;
 mod settings;
+mod stream;
 mod topology;
 mod traffic;
+mod trust;
 mod url;
 
 pub use args::PerfArgs;

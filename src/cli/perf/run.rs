@@ -28,7 +28,7 @@ pub fn run(args: &PerfArgs) -> Result<(), PerfError> {
         return relay::run(address, |address| eprintln!("relaying at {address}"));
     }
     let settings = args.settings()?;
-    let url = BrokerUrl::parse(&args.url)?;
+    let url = BrokerUrl::trusting(&args.url, args.trust.ca_file.as_deref(), args.trust.insecure)?;
     raise_file_limit();
     let broker = args.broker_pid.map(Process::other);
     let server = who_is_there(&url)?;
@@ -126,7 +126,7 @@ mod tests {
         let settings = Settings { seconds: 1, warmup_seconds: 0, size: 0, ..Settings::default() };
         let phases = phases(&settings).unwrap();
         let [phase] = &phases[..] else { panic!() };
-        assert!((1.0..1.5).contains(&phase.seconds) && phase.totals.received > 0);
+        assert!(phase.seconds >= 1.0 && phase.totals.received > 0);
         assert!(phase.end_to_end_latency_us.is_none() && phase.confirm_latency_us.is_none());
     }
 

@@ -12,6 +12,7 @@ use clap::Args;
 use serde_json::{Map, Value, json};
 
 use super::client::{Client, DIFFERS, DONE, FAILED, Failure, Remote};
+use super::private;
 use crate::broker::password;
 use crate::topology::{self, Action, Id, Kind, Options, OwnSecrets, Plan, Step, Topology, World};
 
@@ -271,7 +272,7 @@ pub fn export(args: &ExportArgs) -> Result<u8, Failure> {
     let text = topology::write(&topology);
     match &args.file {
         None => io::stdout().lock().write_all(text.as_bytes())?,
-        Some(file) => std::fs::write(file, text)
+        Some(file) => private::write(file, text.as_bytes())
             .map_err(|error| Failure::Failed(format!("cannot write {}: {error}", file.display())))?,
     }
     Ok(DONE)

@@ -119,7 +119,7 @@ impl Work<'_> {
     }
 
     fn parameter(&self, component: &str, vhost: &str, name: &str, value: Option<Value>) -> Result<()> {
-        parameters::set(self.api, self.login, component, vhost, name, value, false)
+        parameters::set(self.api, self.login, component, vhost, name, value)
     }
 
     fn vhost(&self, name: &str) -> Result<Arc<Vhost>> {

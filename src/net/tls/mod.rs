@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use leveret_queues::Millis;
 use parking_lot::{Mutex, RwLock};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
@@ -147,13 +148,13 @@ impl Tls {
     /// Makes TLS of a connection for AMQP. Takes as long as the client does.
     ///
     /// # Errors
-    /// When the client does not go along.
-    pub(super) async fn accept(
+    /// When the client does not go along, with the socket.
+    pub(super) async fn accept<S: AsyncRead + AsyncWrite + Unpin>(
         &self,
-        socket: TcpStream,
-    ) -> std::io::Result<(TlsStream<TcpStream>, TlsFacts)> {
+        socket: S,
+    ) -> Result<(TlsStream<S>, TlsFacts), (std::io::Error, S)> {
         let acceptor = TlsAcceptor::from(Arc::clone(&self.loaded.read().amqp));
-        let stream = acceptor.accept(socket).await?;
+        let stream = acceptor.accept(socket).into_fallible().await?;
         let facts = facts(stream.get_ref().1, self.settings.login_from);
         Ok((stream, facts))
     }

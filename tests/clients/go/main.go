@@ -100,7 +100,7 @@ func confirms(_ *amqp.Connection, ch *amqp.Channel) {
 		waiting = append(waiting, must(ch.PublishWithDeferredConfirm("", q, false, false,
 			amqp.Publishing{DeliveryMode: amqp.Persistent, Body: []byte("x")})))
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 180*time.Second)
 	defer cancel()
 	for _, confirm := range waiting {
 		want(must(confirm.WaitContext(ctx)), "an ack")
@@ -188,6 +188,26 @@ func serverClose(connection *amqp.Connection, ch *amqp.Channel) {
 	queue(must(connection.Channel()), nil)
 }
 
+// Closes of both sides that cross, and connections that are closed without an error: 300, each with a channel of
+// notifications that nobody reads.
+func closing(connection *amqp.Connection, _ *amqp.Channel) {
+	for range 50 {
+		ch := must(connection.Channel())
+		want(ch.PublishWithContext(context.Background(), name(), "", false, false, amqp.Publishing{}) == nil)
+		ch.Close()
+	}
+	queue(must(connection.Channel()), nil)
+	for range 300 {
+		closed := make(chan error, 1)
+		dialled := must(amqp.Dial(url))
+		dialled.NotifyClose(make(chan *amqp.Error))
+		heard := dialled.NotifyClose(make(chan *amqp.Error, 1))
+		go func() { closed <- dialled.Close() }()
+		want(soon(closed) == nil, "close")
+		want(<-heard == nil, "an error is reported for a clean close")
+	}
+}
+
 func run(work func(*amqp.Connection, *amqp.Channel)) (err error) {
 	defer func() {
 		if problem := recover(); problem != nil {
@@ -204,7 +224,7 @@ func main() {
 	scenarios := map[string]func(*amqp.Connection, *amqp.Channel){
 		"wrong-credentials": wrongCredentials, "declare": declare, "confirms": confirms, "mandatory": mandatory,
 		"prefetch": prefetch, "requeue": requeue, "dead-letter": deadLetter, "delayed": delayed, "reply-to": replyTo,
-		"big-body": bigBody, "server-close": serverClose,
+		"big-body": bigBody, "server-close": serverClose, "closing": closing,
 	}
 	failed := 0
 	for _, wanted := range os.Args[1:] {

@@ -129,4 +129,17 @@ run({
     await (await connection.createChannel()).assertQueue('', { exclusive: true });
     await connection.close();
   },
+  // Closes of both sides that cross leave the connection alone.
+  closing: async () => {
+    const connection = await connect();
+    for (let round = 0; round < 50; round++) {
+      const channel = await connection.createChannel();
+      channel.on('error', () => {});
+      channel.publish(name(), '', Buffer.from('x'));
+      await channel.close().catch(() => {});
+    }
+    await (await connection.createChannel()).assertQueue('', { exclusive: true });
+    await connection.close();
+    for (let round = 0; round < 50; round++) await (await connect()).close();
+  },
 });

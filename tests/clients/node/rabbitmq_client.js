@@ -5,7 +5,7 @@ import { Connection } from 'rabbitmq-client';
 import { big, check, name, refused, run, url, wrongUrl } from './scenarios.js';
 
 const withConnection = (work) => async () => {
-  const connection = new Connection({ url, acquireTimeout: 20_000 });
+  const connection = new Connection({ url, acquireTimeout: 180_000 });
   connection.on('error', () => {});
   try {
     await work(connection);

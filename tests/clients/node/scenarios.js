@@ -35,7 +35,7 @@ export async function run(scenarios) {
       continue;
     }
     try {
-      await Promise.race([work(), limit(60_000)]);
+      await Promise.race([work(), limit(600_000)]);
       console.log(`ok ${wanted}`);
     } catch (error) {
       failed = 1;

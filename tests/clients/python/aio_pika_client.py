@@ -28,7 +28,7 @@ async def publish(channel, key, body, **more):
 
 
 async def take(queue):
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(180):
         while True:
             message = await queue.get(fail=False)
             if message is not None:
@@ -115,7 +115,7 @@ async def delayed(channel):
     start = time.monotonic()
     await exchange.publish(Message(b"x", headers={"x-delay": 500}), "k")
     await take(name)
-    assert 0.49 < time.monotonic() - start < 5
+    assert time.monotonic() - start > 0.49
 
 
 @with_channel
@@ -127,7 +127,7 @@ async def reply_to(channel):
     await publish(channel, name.name, b"question", reply_to="amq.rabbitmq.reply-to")
     question = await take(name)
     await channel.default_exchange.publish(Message(b"answer"), question.reply_to, mandatory=False)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(180):
         assert (await answers.get()).body == b"answer"
 
 
@@ -145,6 +145,26 @@ async def server_close(channel):
     assert "404" in str(refusal.error) or "NOT_FOUND" in str(refusal.error), refusal.error
 
 
+async def closing():
+    """Closes of both sides that cross leave the connection and its other channels alone.
+
+    One for each connection: aiormq takes the answer to its own close for one to the channel that it opens next by the
+    same number, and loses the connection by that, on RabbitMQ too.
+    """
+    for _ in range(50):
+        connection = await aio_pika.connect(URL + "/")
+        other, channel = await connection.channel(), await connection.channel(publisher_confirms=False)
+        exchange = await channel.get_exchange(PREFIX + "nowhere", ensure=False)
+        await exchange.publish(Message(b"x"), "")
+        try:
+            await channel.close()
+        except aiormq.exceptions.ChannelClosed:
+            pass
+        await queue(other)
+        assert not connection.is_closed
+        await connection.close()
+
+
 if __name__ == "__main__":
     run({
         "wrong-credentials": wrong_credentials,
@@ -158,4 +178,5 @@ if __name__ == "__main__":
         "reply-to": reply_to,
         "big-body": big_body,
         "server-close": server_close,
+        "closing": closing,
     })

@@ -32,12 +32,22 @@ def worker():
 def tasks():
     with worker():
         results = [celery_app.add.delay(n, n) for n in range(20)]
-        assert [r.get(timeout=30) for r in results] == [2 * n for n in range(20)]
+        assert [r.get(timeout=180) for r in results] == [2 * n for n in range(20)]
+
+
+def countdown():
+    """Tasks that wait for their time are held by the worker, which asks for more meanwhile: they stall no others."""
+    with worker():
+        assert celery_app.add.delay(1, 1).get(timeout=30) == 2
+        later = [celery_app.add.apply_async((n, n), countdown=8) for n in range(20)]
+        assert celery_app.add.delay(2, 2).get(timeout=6) == 4, "a plain task waits for those with a countdown"
+        assert not any(result.ready() for result in later)
+        assert [result.get(timeout=60) for result in later] == [2 * n for n in range(20)]
 
 
 def retry():
     with worker():
-        assert celery_app.third_time.delay().get(timeout=30) == 2
+        assert celery_app.third_time.delay().get(timeout=180) == 2
 
 
 def chord():
@@ -45,14 +55,14 @@ def chord():
 
     with worker():
         result = chord(celery_app.add.s(n, 1) for n in range(10))(celery_app.total.s())
-        assert result.get(timeout=30) == 55
+        assert result.get(timeout=180) == 55
 
 
 def priority():
     results = [celery_app.add.apply_async((n, n), queue="celery-urgent", priority=n) for n in (1, 9)]
     with worker():
-        assert [r.get(timeout=30) for r in results] == [2, 18]
+        assert [r.get(timeout=180) for r in results] == [2, 18]
 
 
 if __name__ == "__main__":
-    run({"celery-tasks": tasks, "celery-retry": retry, "celery-chord": chord, "celery-priority": priority})
+    run({"celery-tasks": tasks, "celery-countdown": countdown, "celery-retry": retry, "celery-chord": chord, "celery-priority": priority})

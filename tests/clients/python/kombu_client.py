@@ -32,7 +32,7 @@ def queue(channel, **more):
 
 
 def take(channel, name):
-    end = time.monotonic() + 20
+    end = time.monotonic() + 180
     while time.monotonic() < end:
         message = channel.basic_get(name)
         if message is not None:
@@ -54,7 +54,7 @@ def declare():
         with connection.Consumer(target, callbacks=[lambda body, message: (got.append(body), message.ack())]):
             connection.Producer(serializer="json").publish({"a": 1}, exchange=exchange, routing_key="a.b", declare=[exchange])
             while not got:
-                connection.drain_events(timeout=20)
+                connection.drain_events(timeout=180)
         assert got == [{"a": 1}]
 
 
@@ -74,7 +74,7 @@ def mandatory(channel):
     channel.events["basic_return"].add(lambda *args: back.append(args))
     channel.basic_publish(amqp.Message(b"back"), routing_key=PREFIX + "nowhere", mandatory=True)
     while not back:
-        channel.connection.drain_events(timeout=20)
+        channel.connection.drain_events(timeout=180)
 
 
 @with_channel
@@ -86,11 +86,11 @@ def prefetch(channel):
     got = []
     channel.basic_consume(name, callback=got.append)
     while len(got) < 3:
-        channel.connection.drain_events(timeout=20)
+        channel.connection.drain_events(timeout=180)
     assert channel.queue_declare(name, passive=True).message_count == 7
     while len(got) < 10:
         channel.basic_ack(got[-1].delivery_tag, multiple=True)
-        channel.connection.drain_events(timeout=20)
+        channel.connection.drain_events(timeout=180)
     assert [m.body for m in got] == [str(n) for n in range(10)]
 
 
@@ -120,7 +120,7 @@ def delayed(channel):
     start = time.monotonic()
     channel.basic_publish(amqp.Message(b"x", application_headers={"x-delay": 500}), PREFIX + "later", "k")
     take(channel, name)
-    assert 0.49 < time.monotonic() - start < 5
+    assert time.monotonic() - start > 0.49
 
 
 @with_channel
@@ -133,7 +133,7 @@ def reply_to(channel):
     question = take(other, name)
     other.basic_publish(amqp.Message(b"answer"), routing_key=question.reply_to)
     while not answers:
-        channel.connection.drain_events(timeout=20)
+        channel.connection.drain_events(timeout=180)
     assert answers[0].body in (b"answer", "answer")
 
 
@@ -151,6 +151,22 @@ def server_close(channel):
     assert refusal.error.reply_code == 404
 
 
+def closing():
+    """Closes of both sides that cross leave the connection alone."""
+    connection = connect()
+    for _ in range(50):
+        channel = connection.channel()
+        channel.basic_publish(amqp.Message("x"), exchange=PREFIX + "nowhere", routing_key="")
+        try:
+            channel.close()
+        except amqp.exceptions.NotFound:
+            pass
+    queue(connection.channel())
+    connection.close()
+    for _ in range(50):
+        connect().close()
+
+
 if __name__ == "__main__":
     run({
         "wrong-credentials": wrong_credentials,
@@ -164,4 +180,5 @@ if __name__ == "__main__":
         "reply-to": reply_to,
         "big-body": big_body,
         "server-close": server_close,
+        "closing": closing,
     })

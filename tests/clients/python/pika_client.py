@@ -29,7 +29,7 @@ def queue(channel, **more):
 
 def receive(channel, name, count=1, auto_ack=True):
     got = []
-    for method, properties, body in channel.consume(name, auto_ack=auto_ack, inactivity_timeout=20):
+    for method, properties, body in channel.consume(name, auto_ack=auto_ack, inactivity_timeout=180):
         assert method is not None, f"{len(got)} of {count} messages came"
         got.append((method, properties, body))
         if len(got) == count:
@@ -118,7 +118,7 @@ def delayed(channel):
     start = time.monotonic()
     channel.basic_publish(PREFIX + "later", "k", b"x", pika.BasicProperties(headers={"x-delay": 500}))
     receive(channel, name)
-    assert 0.49 < time.monotonic() - start < 5
+    assert time.monotonic() - start > 0.49
 
 
 @with_channel
@@ -157,6 +157,22 @@ def server_close(channel):
     assert refusal.error.reply_code == 406
 
 
+def closing():
+    """Closes of both sides that cross leave the connection alone, and are no error of the channel's close."""
+    connection = connect()
+    for _ in range(50):
+        channel = connection.channel()
+        channel.basic_publish(PREFIX + "nowhere", "", b"x")
+        try:
+            channel.close()
+        except ChannelClosedByBroker as error:
+            assert error.reply_code == 404, error
+    queue(connection.channel())
+    connection.close()
+    for _ in range(50):
+        connect().close()
+
+
 @with_channel
 def cancelled(channel):
     """A consumer is told when its queue is deleted."""
@@ -171,9 +187,9 @@ def cancelled(channel):
 
 def heartbeat():
     """A connection with a short heartbeat interval lives on."""
-    connection = pika.BlockingConnection(pika.URLParameters(URL + "/%2F?heartbeat=1"))
+    connection = pika.BlockingConnection(pika.URLParameters(URL + "/%2F?heartbeat=2"))
     channel = connection.channel()
-    connection.sleep(4)
+    connection.sleep(8)
     queue(channel)
     connection.close()
 
@@ -191,6 +207,7 @@ if __name__ == "__main__":
         "reply-to": reply_to,
         "big-body": big_body,
         "server-close": server_close,
+        "closing": closing,
         "cancelled": cancelled,
         "heartbeat": heartbeat,
     })

@@ -10,8 +10,8 @@ HERE = pathlib.Path(__file__).parent
 
 
 def readme():
-    subprocess.run([sys.executable, HERE / "publish.py"], check=True, timeout=30)
-    done = subprocess.run([sys.executable, HERE / "consume.py"], check=True, timeout=30, capture_output=True, text=True)
+    subprocess.run([sys.executable, HERE / "publish.py"], check=True, timeout=180)
+    done = subprocess.run([sys.executable, HERE / "consume.py"], check=True, timeout=180, capture_output=True, text=True)
     assert done.stdout == "Hello, Leveret!\n", done.stdout
 
 

@@ -3,7 +3,10 @@
 mod any_topology;
 mod ctl;
 mod migrate;
+pub(crate) mod rabbitmq;
 mod topology;
+
+pub(crate) use topology::File;
 
 use std::process::{Command, Output, Stdio};
 

@@ -13,13 +13,13 @@ use crate::management::{Http, listening};
 use crate::wait;
 
 /// A folder with one file.
-pub(super) struct File {
+pub(crate) struct File {
     folder: TempDir,
     path: PathBuf,
 }
 
 impl File {
-    pub(super) fn new(name: &str, text: &str) -> Self {
+    pub(crate) fn new(name: &str, text: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join(name);
         fs::write(&path, text).expect("write");
@@ -30,7 +30,7 @@ impl File {
         fs::write(&self.path, text).expect("write");
     }
 
-    pub(super) fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         self.path.to_str().expect("UTF-8")
     }
 }
@@ -192,9 +192,9 @@ fn a_plan_that_is_not_true_any_more_is_not_applied() {
     let other = http.user("other", "monitoring");
     for path in ["plan", "apply"] {
         let answer = other.post(&format!("/api/topology/{path}"), &json!({ "topology": {} }));
-        answer.refused(401, "not_authorized", "Not administrator user");
+        answer.refused(401, "not_authorised", "Not administrator user");
     }
-    other.get("/api/topology/drift").refused(401, "not_authorized", "Not administrator user");
+    other.get("/api/topology/drift").refused(401, "not_authorised", "Not administrator user");
 }
 
 #[test]

@@ -48,6 +48,120 @@ fn more_channels_than_channel_max() {
 }
 
 #[test]
+fn channels_are_counted_whatever_their_numbers() {
+    conform(|t| {
+        let (mut c, _) = t.tune();
+        c.say("0 connection.tune-ok channel_max=3 frame_max=131072");
+        c.say("0 connection.open virtual_host=/");
+        c.hear("0 connection.open-ok");
+        for channel in [65_535, 7, 1000] {
+            c.open_channel(channel);
+        }
+        c.ask("7 channel.close", "7 channel.close-ok");
+        c.open_channel(8);
+        c.say("9 channel.open");
+        c.connection_closes(530, "?channel.open", "channel_max (3)");
+    });
+}
+
+/// What a client says that closes its channel while an error closes it, too: each in one packet with the close.
+#[test]
+fn closes_that_cross_leave_the_connection_alone() {
+    conform(|t| {
+        let mut c = t.client();
+        for failing in [
+            "basic.publish exchange=$nowhere",
+            "queue.bind queue=$none exchange=amq.direct",
+            "queue.declare queue=$none passive",
+            "basic.consume queue=$none",
+            "basic.ack delivery_tag=9",
+        ] {
+            for round in 0..20 {
+                let content = if failing.starts_with("basic.publish") { Some("x") } else { None };
+                c.say_with_close(failing, content);
+                let close = c.hear("channel.close");
+                assert!(close.field("reply_text").str().len() > 4, "{failing} in round {round}: {close}");
+                c.hear("channel.close-ok");
+                c.say("channel.close-ok");
+                c.open_channel(1);
+                c.silent();
+            }
+        }
+    });
+}
+
+#[test]
+fn a_second_answer_to_a_close_harms_nobody() {
+    conform(|t| {
+        let mut c = t.client();
+        c.say("queue.declare queue=$none passive");
+        c.channel_closes(404, "queue.declare", "$none");
+        c.say("channel.close-ok");
+        c.open_channel(1);
+        c.silent();
+    });
+}
+
+#[test]
+fn a_number_is_free_when_the_clients_close_was_answered() {
+    conform(|t| {
+        let mut c = t.client();
+        c.say("queue.declare queue=$none passive");
+        c.say("channel.close");
+        c.hear("channel.close");
+        c.hear("channel.close-ok");
+        c.open_channel(1);
+        c.say("channel.close-ok");
+        c.silent();
+    });
+}
+
+#[test]
+fn whoever_closes_a_connection_closes_the_socket() {
+    conform(|t| {
+        let mut c = t.client();
+        c.ask("0 connection.close reply_code=200 reply_text=bye", "0 connection.close-ok");
+        assert!(
+            c.is_left_open_for(std::time::Duration::from_millis(300)),
+            "the broker closed the socket first"
+        );
+        c.finish_writing();
+        c.hangs_up();
+    });
+}
+
+#[test]
+fn an_error_of_the_connection_arrives_whatever_is_still_being_sent() {
+    conform(|t| {
+        for said in ["9 queue.declare queue=$q", "basic.publish immediate", "queue.declare-ok"] {
+            let mut c = t.client();
+            c.say(said);
+            let rest = c.publish_bytes(1, "routing_key=$none", "", &[7; 10_000]).repeat(50);
+            c.bytes(&rest);
+            let close = c.next();
+            assert_eq!(close.spec.name, "connection.close", "{close}");
+            c.bytes(&rest);
+            c.say("0 connection.close-ok");
+            c.hangs_up();
+        }
+    });
+}
+
+#[test]
+fn closes_of_a_connection_that_cross_are_both_answered() {
+    conform(|t| {
+        let mut c = t.client();
+        c.say("9 queue.declare queue=$q");
+        c.say("0 connection.close reply_code=200 reply_text=bye");
+        c.hear("0 connection.close reply_code=504");
+        c.hear("0 connection.close-ok");
+        c.say("0 connection.close-ok");
+        c.finish_writing();
+        c.hangs_up();
+    });
+}
+
+#[test]
 fn a_closed_channels_number_can_be_used_again() {
     conform(|t| {
         let mut c = t.client();

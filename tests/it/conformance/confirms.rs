@@ -122,3 +122,30 @@ fn a_message_to_several_queues_is_confirmed_once() {
         }
     });
 }
+
+#[test]
+fn the_ack_of_a_returned_message_follows_its_return_and_names_no_other() {
+    conform(|t| {
+        let mut c = t.client();
+        c.declare("queue=$q exclusive");
+        c.confirms();
+        let good = c.publish_bytes(1, "routing_key=$q", "", b"x");
+        let lost = c.publish_bytes(1, "routing_key=$none mandatory", "", b"x");
+        c.bytes(&[&good[..], &lost, &good].concat());
+        let mut acked = Vec::new();
+        while acked.len() < 3 {
+            let heard = c.next();
+            match heard.spec.name {
+                "basic.ack" if heard.field("multiple").int() == 0 => acked.push(heard.tag()),
+                "basic.ack" => {
+                    acked.extend((1..=heard.tag()).filter(|tag| !acked.contains(tag)).collect::<Vec<_>>());
+                }
+                "basic.return" => {
+                    c.hear("basic.ack delivery_tag=2 multiple=0");
+                    acked.push(2);
+                }
+                _ => panic!("{heard}"),
+            }
+        }
+    });
+}

@@ -1,5 +1,8 @@
 //! Consumers: tags, exclusiveness, cancelling, being cancelled.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
 use super::conform;
 
 #[test]
@@ -10,6 +13,19 @@ fn consumer_tag_used_twice_on_a_channel() {
         c.ask("basic.consume queue=$q consumer_tag=c", "basic.consume-ok");
         c.say("basic.consume queue=$q consumer_tag=c");
         c.connection_closes(530, "basic.consume", "NOT_ALLOWED - attempt to reuse consumer tag 'c'");
+    });
+}
+
+#[test]
+fn a_tag_is_free_when_the_broker_has_cancelled_its_consumer() {
+    conform(|t| {
+        let mut c = t.client();
+        for _ in 0..5 {
+            c.declare("queue=$q");
+            c.ask("basic.consume queue=$q consumer_tag=c", "basic.consume-ok");
+            t.client().ask("queue.delete queue=$q", "queue.delete-ok");
+            c.hear("basic.cancel consumer_tag=c");
+        }
     });
 }
 
@@ -159,5 +175,36 @@ fn no_local_is_ignored() {
         c.ask("basic.consume queue=$q consumer_tag=c no_local no_ack", "basic.consume-ok");
         c.publish("routing_key=$q", "mine");
         assert_eq!(c.hear("basic.deliver consumer_tag=c").text(), "mine");
+    });
+}
+
+/// Others publish all the while, and whoever publishes serves the new consumer.
+#[test]
+fn consume_ok_comes_before_the_first_delivery() {
+    conform(|t| {
+        let mut c = t.client();
+        c.declare("queue=$q arguments={x-max-length:10}");
+        let ended = AtomicBool::new(false);
+        let (publishers, ended) = ([t.client(), t.client(), t.client()], &ended);
+        thread::scope(|scope| {
+            for mut publisher in publishers {
+                scope.spawn(move || {
+                    publisher.confirms();
+                    while !ended.load(Ordering::Relaxed) {
+                        publisher.publish_confirmed("routing_key=$q", "", "x");
+                    }
+                });
+            }
+            let early = (0..300).find(|_| {
+                c.say("basic.consume queue=$q consumer_tag=c no_ack");
+                let early = c.next_frame().is_none_or(|first| !first.payload.starts_with(&[0, 60, 0, 21]));
+                c.say("basic.cancel consumer_tag=c");
+                while c.next_frame().is_some_and(|frame| !frame.payload.starts_with(&[0, 60, 0, 31])) {}
+                early
+            });
+            ended.store(true, Ordering::Relaxed);
+            assert_eq!(early, None, "a delivery came before consume-ok");
+        });
+        c.delete("$q");
     });
 }

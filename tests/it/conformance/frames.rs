@@ -194,3 +194,24 @@ fn a_method_frame_that_ends_within_a_field_is_a_syntax_error() {
         assert!([501, 502].contains(&heard.field("reply_code").int()), "{heard}");
     });
 }
+
+/// They cannot be cut, and what is not sent would be a message that nobody can take.
+#[test]
+fn headers_larger_than_a_frame_are_sent_in_one() {
+    conform(|t| {
+        let mut publisher = t.client();
+        publisher.declare("queue=$q");
+        let headers = format!("headers={{a:{}}}", "y".repeat(5000));
+        for _ in 0..2 {
+            publisher.publish_with("routing_key=$q", &headers, "x");
+        }
+        publisher.wait_ready("$q", 2);
+        let mut c = t.client_with(4096, 0);
+        let got = c.ask("basic.get queue=$q", "basic.get-ok");
+        assert_eq!(got.header("a").map(|header| header.str().len()), Some(5000));
+        c.ask("basic.consume queue=$q", "basic.consume-ok");
+        let delivered = c.hear("basic.deliver");
+        assert_eq!(delivered.header("a").map(|header| header.str().len()), Some(5000));
+        publisher.delete("$q");
+    });
+}

@@ -180,13 +180,55 @@ fn connection_close_is_answered() {
     });
 }
 
+/// What a client sends that does not wait for the end of the handshake.
+const TOO_EARLY: [&str; 5] = [
+    "channel.open",
+    "basic.publish routing_key=q",
+    "basic.ack delivery_tag=1",
+    "queue.declare queue=q",
+    "channel.close-ok",
+];
+
 #[test]
-fn a_method_out_of_turn_during_the_handshake() {
+fn what_comes_before_the_connection_is_tuned_ends_it_without_a_word() {
     conform(|t| {
-        let mut c = t.start();
-        c.say("0 connection.open virtual_host=/");
-        let heard = c.next();
-        assert_eq!(heard.spec.name, "connection.close");
-        assert!([503, 504].contains(&heard.field("reply_code").int()), "{heard}");
+        for early in TOO_EARLY.iter().chain(&["0 connection.open virtual_host=/", "0 connection.close-ok"]) {
+            let mut c = t.start();
+            c.say(early);
+            c.hangs_up();
+            let (mut c, _) = t.tune();
+            c.say(early);
+            c.hangs_up();
+        }
+    });
+}
+
+#[test]
+fn what_comes_before_the_connection_is_open_closes_it() {
+    conform(|t| {
+        for (early, code) in TOO_EARLY
+            .iter()
+            .map(|early| (*early, 505))
+            .chain([("0 connection.tune-ok channel_max=5 frame_max=4096", 504), ("0 channel.open", 504)])
+        {
+            let (mut c, _) = t.tune();
+            c.say("0 connection.tune-ok channel_max=2047 frame_max=131072 heartbeat=0");
+            c.say(early);
+            let heard = c.next();
+            assert_eq!(heard.spec.name, "connection.close", "{early}");
+            assert_eq!(heard.field("reply_code").int(), code, "{early}: {heard}");
+        }
+    });
+}
+
+#[test]
+fn a_new_secret_is_taken_whatever_it_is_from_a_user_with_a_password() {
+    conform(|t| {
+        let mut c = t.client();
+        for secret in ["guest", "another", "\"\""] {
+            let said = format!("0 connection.update-secret new_secret={secret} reason=renewed");
+            c.ask(&said, "0 connection.update-secret-ok");
+        }
+        c.silent();
     });
 }

@@ -103,7 +103,7 @@ fn heartbeats_come_when_asked_for_and_a_silent_peer_is_dropped() {
             // Nothing is said from here on: the broker must hang up.
             while c.any_frame().is_some() {}
         });
-        assert!((1..10).contains(&took.as_secs()), "{took:?}");
+        assert!(took.as_secs() >= 1, "{took:?}");
     });
 }
 

@@ -23,12 +23,14 @@ mod lifecycles;
 mod locked_queues;
 mod missing_things;
 mod order;
+mod pipelined;
 mod prefetch;
 mod properties;
 mod queue_arguments;
 mod redeclare;
 mod returns;
 mod routing;
+mod shared_prefetch;
 
 /// What a test has: a broker, and a prefix of its own for names, written `$`.
 pub(crate) struct Scene {

@@ -98,3 +98,40 @@ fn bodies_of_many_sizes_arrive_as_sent() {
         }
     });
 }
+
+/// Headers with an array in an array, so deep, and the text `end` at the bottom, as the payload of a content header.
+fn deep_headers(depth: usize) -> Vec<u8> {
+    let bottom = b"S\0\0\0\x03end";
+    let mut table = b"\x01a".to_vec();
+    for level in 0..depth {
+        table.push(b'A');
+        table.extend(u32::try_from((depth - level - 1) * 5 + bottom.len()).expect("short").to_be_bytes());
+    }
+    table.extend(bottom);
+    let mut payload = vec![0, 60, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x20, 0];
+    payload.extend(u32::try_from(table.len()).expect("short").to_be_bytes());
+    payload.extend(table);
+    payload
+}
+
+#[test]
+fn headers_are_as_deep_as_a_frame_holds() {
+    conform(|t| {
+        let mut c = t.client();
+        c.ask("exchange.declare exchange=$h type=headers auto_delete", "exchange.declare-ok");
+        c.declare("queue=$q exclusive");
+        c.ask("queue.bind queue=$q exchange=$h arguments={x-match:any,a:1}", "queue.bind-ok");
+        c.ask("queue.bind queue=$q exchange=$h arguments={x-match:any,a:void}", "queue.bind-ok");
+        for depth in [32, 33, 1000, 20_000] {
+            let payload = deep_headers(depth);
+            c.say("basic.publish exchange=$h");
+            c.frame(crate::raw::HEADER, 1, &payload);
+            c.say("basic.get queue=$q no_ack");
+            let ok = c.next_frame().expect("get-ok");
+            assert_eq!(&ok.payload[..4], [0, 60, 0, 71], "depth {depth}");
+            let header = c.next_frame().expect("the header");
+            assert!(header.payload == payload, "depth {depth}");
+        }
+        c.silent();
+    });
+}

@@ -143,3 +143,70 @@ fn a_full_disk_holds_publishers_up_and_loses_nothing() {
         assert!((next + 1..=next + 10).all(|number| there.contains(&number)), "{there:?}");
     });
 }
+
+/// With so much free and with or without what was kept for a start: it starts three times, serves, and loses nothing.
+fn starts_without_room(disk: &Mount, cases: &[(bool, u64)]) {
+    let mut broker = Broker::inside(disk.folder(), &["--disk-free-bytes-min", "0"]);
+    let mut c = broker.client();
+    c.declare("queue=q durable");
+    c.confirms();
+    for number in 0..400 {
+        c.publish_confirmed("routing_key=q", "delivery_mode=2", body(number));
+    }
+    let mut there: BTreeSet<u64> = (0..400).collect();
+    let reserve = broker.data().join("reserve");
+    for &(kept, mebibytes) in cases {
+        let what = format!("{mebibytes} MiB, reserve {kept}");
+        wait::until("room is kept for a start", || reserve.exists());
+        // Something to be read again at the start.
+        let settled = take(&mut broker.client(), 10);
+        there.retain(|number| !settled.contains(number));
+        broker.kill();
+        if !kept {
+            std::fs::remove_file(&reserve).expect("the reserve");
+        }
+        disk.fill(mebibytes << 20);
+        for again in 0..3 {
+            broker.start_again();
+            let mut c = broker.client();
+            c.say("queue.declare queue=q passive");
+            let count = c.next().field("message_count").int();
+            // Acknowledgements are not waited for, so some may come again.
+            let count = usize::try_from(count).expect("a count");
+            assert!(count >= there.len(), "{what}, start {again}: {count} of {}", there.len());
+            let settled = take(&mut c, 5);
+            assert_eq!(settled.len(), 5, "{what}, start {again}");
+            there.retain(|number| !settled.contains(number));
+            Http::of(&broker).get("/api/health/checks/lost").is(200);
+            broker.kill();
+            if again == 0 {
+                // Nor can it be hoped that something was left over.
+                disk.fill(mebibytes << 20);
+            }
+        }
+        disk.make_room();
+        broker.start_again();
+    }
+    let found: BTreeSet<u64> = take(&mut broker.client(), 1000).into_iter().collect();
+    assert!(there.is_subset(&found), "{:?} are lost", there.difference(&found).collect::<Vec<_>>());
+    assert!(broker.stop().success());
+    broker.start_again();
+    let log = broker.log();
+    assert!(!log.contains(" ERROR "), "{log}");
+}
+
+#[test]
+fn a_disk_without_room_is_no_reason_not_to_start_again_and_again() {
+    mount::where_possible(
+        "faults::full_disk::a_disk_without_room_is_no_reason_not_to_start_again_and_again",
+        || {
+            let all: Vec<_> =
+                [0, 1, 2, 6, 10].iter().flat_map(|free| [(true, *free), (false, *free)]).collect();
+            starts_without_room(&Mount::tmpfs("200m").expect("a disk"), &all);
+            match Mount::ext4("200m") {
+                Ok(disk) => starts_without_room(&disk, &[(true, 0), (false, 0), (false, 6)]),
+                Err(problem) => super::cannot(&format!("starts on a full ext4: {problem}")),
+            }
+        },
+    );
+}

@@ -5,9 +5,13 @@
 
 mod alarms;
 mod full_disk;
+mod held_up;
 mod mount;
+mod read;
 mod read_only;
 mod sync;
+mod threads;
+mod trace;
 
 /// Something that a test cannot do here: fails where all tests have to run.
 #[track_caller]

@@ -63,7 +63,7 @@ impl Mount {
         let image = folder.path().join("image");
         let image = image.to_str().expect("UTF-8");
         run("truncate", &["-s", size, image])?;
-        run("mkfs.ext4", &["-q", image])?;
+        run("mkfs.ext4", &["-q", "-m", "0", image])?;
         Self::new(folder, &["-t", "ext4", "-o", "loop,errors=remount-ro", image])
     }
 

@@ -1,69 +1,10 @@
 //! That `fdatasync` is called for every confirm, and what becomes of a batch whose `fdatasync` failed: seen
 //! and done from outside, with strace.
 
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-
-use tempfile::TempDir;
-
-use super::cannot;
+use super::trace::Trace;
 use crate::harness::Broker;
+use crate::management::Http;
 use crate::wait;
-
-/// strace, attached to a broker.
-struct Trace {
-    strace: Child,
-    folder: TempDir,
-}
-
-impl Trace {
-    /// Follows the broker's calls of `fdatasync`; with `inject`, some of them fail.
-    fn attach(broker: &Broker, inject: Option<&str>) -> Option<Self> {
-        let folder = TempDir::new().expect("a folder");
-        let said = folder.path().join("said");
-        let mut command = Command::new("strace");
-        command.args(["-f", "-e", "trace=fdatasync"]).arg("-o").arg(folder.path().join("calls"));
-        command.args(inject.iter().flat_map(|inject| ["-e", inject]));
-        command.args(["-p", &broker.pid().to_string()]).stdin(Stdio::null());
-        command.stderr(fs::File::create(&said).expect("a file"));
-        let mut strace = match command.spawn() {
-            Ok(strace) => strace,
-            Err(error) => {
-                cannot(&format!("strace: {error}"));
-                return None;
-            }
-        };
-        let text = |path: &Path| fs::read_to_string(path).expect("a file");
-        let mut ended = false;
-        wait::until("strace is attached", || {
-            ended = strace.try_wait().expect("wait").is_some();
-            ended || text(&said).contains(" attached")
-        });
-        if ended {
-            cannot(&format!("strace: {}", text(&said)));
-            return None;
-        }
-        Some(Self { strace, folder })
-    }
-
-    fn file(&self) -> PathBuf {
-        self.folder.path().join("calls")
-    }
-
-    /// Calls so far that came to this (`= 0`).
-    fn calls(&self, result: &str) -> usize {
-        let text = fs::read_to_string(self.file()).expect("what was traced");
-        text.lines().filter(|line| line.contains("fdatasync") && line.contains(result)).count()
-    }
-}
-
-impl Drop for Trace {
-    fn drop(&mut self) {
-        drop(self.strace.kill());
-        drop(self.strace.wait());
-    }
-}
 
 #[test]
 fn every_lone_confirm_has_its_fdatasync() {
@@ -71,7 +12,7 @@ fn every_lone_confirm_has_its_fdatasync() {
     let mut c = broker.client();
     c.declare("queue=q durable");
     c.confirms();
-    let Some(trace) = Trace::attach(&broker, None) else { return };
+    let Some(trace) = Trace::attach(&broker, "fdatasync", None) else { return };
     for _ in 0..50 {
         c.publish_confirmed("routing_key=q", "delivery_mode=2", "x");
     }
@@ -85,7 +26,10 @@ fn a_failed_fdatasync_refuses_its_publishes_and_the_connection_stays() {
     c.declare("queue=q durable");
     c.confirms();
     // Counted for each thread: the index is synced by another, and one of them may sync what nobody waits for.
-    let Some(trace) = Trace::attach(&broker, Some("inject=fdatasync:error=EIO:when=10+50")) else { return };
+    let Some(trace) = Trace::attach(&broker, "fdatasync", Some("inject=fdatasync:error=EIO:when=10+50"))
+    else {
+        return;
+    };
     let (mut confirmed, mut refused) = (Vec::new(), Vec::new());
     for tag in 1..=500 {
         c.publish_with("routing_key=q", "delivery_mode=2", tag.to_string());
@@ -117,4 +61,37 @@ fn a_failed_fdatasync_refuses_its_publishes_and_the_connection_stays() {
     for tag in confirmed {
         assert!(there.contains(&tag.to_string()), "{tag} was confirmed: {there:?}");
     }
+}
+
+#[test]
+fn an_fdatasync_that_does_not_return_refuses_publishes_and_fails_health_until_it_does() {
+    let broker = Broker::new();
+    let mut c = broker.client();
+    c.declare("queue=q durable");
+    c.confirms();
+    c.publish_confirmed("routing_key=q", "delivery_mode=2", "before");
+    let http = Http::of(&broker);
+    let in_service = || http.get("/api/health/checks/is-in-service");
+    // Two minutes, in microseconds.
+    let hang = Some("inject=fdatasync:delay_enter=120000000");
+    let Some(trace) = Trace::attach(&broker, "fdatasync", hang) else { return };
+    c.publish_with("routing_key=q", "delivery_mode=2", "during");
+    // Half a minute is what a disk may take.
+    assert!(wait::within(wait::LIMIT * 3, || in_service().status == 503), "it is in service all the time");
+    assert!(in_service().text.contains("log-commit"), "{}", in_service().text);
+    let refused = loop {
+        let heard = c.next();
+        if !heard.spec.name.starts_with("connection.") {
+            break heard;
+        }
+    };
+    assert_eq!(refused.spec.name, "basic.nack");
+    assert!(broker.log().contains("a thread of the store has not got on for"), "{}", broker.log());
+    drop(trace);
+    wait::until("it is in service again", || in_service().status == 200);
+    let mut c = broker.client();
+    c.confirms();
+    c.publish_confirmed("routing_key=q", "delivery_mode=2", "after");
+    let there = c.drain("q");
+    assert!(there.contains(&"before".to_owned()) && there.contains(&"after".to_owned()), "{there:?}");
 }

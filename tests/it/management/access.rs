@@ -122,6 +122,11 @@ const TABLE: &[(&str, &str, &str, &str)] = &[
     ("GET", "/api/aliveness-test/closed", "", ""),
     ("GET", "/api/health/checks/alarms", "", ALL),
     ("GET", "/api/health/checks/local-alarms", "", ALL),
+    ("GET", "/api/health/checks/lost", "", ALL),
+    ("GET", "/api/lost/queues", "", ADMIN),
+    ("PUT", "/api/lost/queues/1", r#"{"vhost":"/","name":"q"}"#, ADMIN),
+    ("DELETE", "/api/lost/queues/1", "", ADMIN),
+    ("GET", "/api/lost/definitions", "", ADMIN),
     ("GET", "/api/health/checks/virtual-hosts", "", ALL),
     ("GET", "/api/health/checks/port-listener/1", "", ALL),
     ("GET", "/api/health/checks/protocol-listener/amqp", "", ALL),
@@ -321,15 +326,15 @@ fn permissions_of_the_broker_hold_over_http_too() {
     let some = json!({ "configure": "^c", "write": "^c", "read": "^c" });
     admin.put("/api/permissions/%2F/limited", &some).is(204);
     user.put("/api/queues/%2F/c", &json!({})).is(201);
-    user.put("/api/queues/%2F/x", &json!({})).refused(401, "not_authorized", "configure access to queue 'x'");
+    user.put("/api/queues/%2F/x", &json!({})).refused(401, "not_authorised", "configure access to queue 'x'");
     admin.put("/api/queues/%2F/x", &json!({})).is(201);
-    user.delete("/api/queues/%2F/x").refused(401, "not_authorized", "configure access");
-    user.delete("/api/queues/%2F/x/contents").refused(401, "not_authorized", "read access to queue 'x'");
+    user.delete("/api/queues/%2F/x").refused(401, "not_authorised", "configure access");
+    user.delete("/api/queues/%2F/x/contents").refused(401, "not_authorised", "read access to queue 'x'");
     let publication =
         json!({ "properties": {}, "routing_key": "c", "payload": "", "payload_encoding": "string" });
     user.post("/api/exchanges/%2F/amq.default/publish", &publication).refused(
         401,
-        "not_authorized",
+        "not_authorised",
         "write access to exchange 'amq.default'",
     );
 }

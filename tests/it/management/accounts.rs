@@ -49,8 +49,8 @@ fn a_user_from_creation_to_deletion() {
     http.delete("/api/permissions/%2F/u").is(204);
     assert_eq!(http.get("/api/users/without-permissions").json[0]["name"], "u");
     http.delete("/api/users/u").is(204);
-    http.delete("/api/users/u").refused(404, "not_found", "user_not_found");
-    http.get("/api/users/u").refused(404, "not_found", "user_not_found");
+    http.delete("/api/users/u").refused(404, "Object Not Found", "user_not_found");
+    http.get("/api/users/u").refused(404, "Object Not Found", "user_not_found");
     let hash = http.get("/api/auth/hash_password/pw").is(200).json["ok"].clone();
     http.put("/api/users/v", &json!({ "password_hash": hash, "tags": "management" })).is(201);
     http.login("v", "pw").get("/api/whoami").is(200);
@@ -79,13 +79,13 @@ fn permissions_change_under_those_who_are_connected() {
     client.channel_closes(403, "queue.declare", "configure access to queue 'b'");
     http.put("/api/permissions/none/u", &json!({})).is(400);
     http.put("/api/permissions/none/u", &json!({ "configure": "", "write": "", "read": "" })).refused(
-        404,
-        "not_found",
+        400,
+        "bad_request",
         "vhost_not_found",
     );
     http.put("/api/permissions/%2F/none", &json!({ "configure": "", "write": "", "read": "" })).refused(
-        404,
-        "not_found",
+        400,
+        "bad_request",
         "user_not_found",
     );
 }

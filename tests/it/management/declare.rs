@@ -10,7 +10,7 @@ fn a_queue_from_declaration_to_deletion() {
     let broker = Broker::new();
     let http = Http::of(&broker);
     let path = "/api/queues/%2F/a%2Fb%20c";
-    http.get(path).refused(404, "not_found", "queue_not_found");
+    http.get(path).refused(404, "Object Not Found", "queue_not_found");
     let body = json!({ "durable": true, "arguments": { "x-max-length": 5, "x-queue-type": "quorum" } });
     http.put(path, &body).is(201);
     http.put(path, &body).is(204);
@@ -40,14 +40,14 @@ fn a_queue_from_declaration_to_deletion() {
         "bad_request",
         "invalid arg 'x-max-length'",
     );
-    http.put("/api/queues/%2F/amq.q", &json!({})).refused(400, "bad_request", "reserved prefix");
+    http.put("/api/queues/%2F/amq.q", &json!({})).refused(401, "not_authorised", "reserved prefix");
     http.put(&format!("/api/queues/%2F/{}", "q".repeat(256)), &json!({})).refused(400, "bad_request", "255");
     http.call("PUT", "/api/queues/%2F/bad", &[], "not json").refused(400, "bad_request", "not_json");
     http.call("PUT", "/api/queues/%2F/bad", &[], "[]").refused(400, "bad_request", "not_json");
     http.put("/api/queues/%2F/bad", &json!({ "durable": 7 })).refused(400, "bad_request", "not a boolean");
     http.put("/api/queues/none/q", &json!({})).refused(404, "not_found", "vhost_not_found");
     http.delete(path).is(204);
-    http.delete(path).refused(404, "not_found", "queue_not_found");
+    http.delete(path).refused(404, "Object Not Found", "queue_not_found");
 }
 
 #[test]
@@ -56,9 +56,12 @@ fn a_queue_is_deleted_only_under_the_conditions_given() {
     let http = Http::of(&broker);
     let mut client = broker.client();
     client.declare("queue=q");
+    client.ask("basic.qos prefetch_count=1", "basic.qos-ok");
     client.ask("basic.consume queue=q consumer_tag=c", "basic.consume-ok");
     http.delete("/api/queues/%2F/q?if-unused=true").refused(400, "bad_request", "in use");
+    // What consumers hold does not count: the second one waits.
     client.publish("routing_key=q", "x");
+    client.publish("routing_key=q", "y");
     client.hear("basic.deliver");
     http.delete("/api/queues/%2F/q?if-empty=true").refused(400, "bad_request", "not empty");
     http.delete("/api/queues/%2F/q").is(204);
@@ -87,15 +90,15 @@ fn an_exchange_from_declaration_to_deletion() {
     let exchange = http.get(path).is(200).json;
     assert_eq!(
         (&exchange["type"], &exchange["internal"], &exchange["durable"]),
-        (&json!("topic"), &json!(true), &json!(true))
+        (&json!("topic"), &json!(true), &json!(false))
     );
     assert_eq!(http.get("/api/exchanges/%2F/amq.default").is(200).json["name"], "");
     http.put("/api/queues/%2F/q", &json!({})).is(201);
     http.post("/api/bindings/%2F/e/x/q/q", &json!({ "routing_key": "k" })).is(201);
     http.delete(&format!("{path}?if-unused=true")).refused(400, "bad_request", "in use");
     http.delete(path).is(204);
-    http.delete(path).refused(404, "not_found", "exchange_not_found");
-    http.delete("/api/exchanges/%2F/amq.topic").refused(400, "bad_request", "not allowed");
+    http.delete(path).refused(404, "Object Not Found", "exchange_not_found");
+    http.delete("/api/exchanges/%2F/amq.topic").refused(401, "not_authorised", "not allowed");
 }
 
 #[test]
@@ -124,15 +127,15 @@ fn bindings_are_named_by_their_key_of_properties() {
     assert_eq!(http.get("/api/exchanges/%2F/x/bindings/source").json.as_array().map(Vec::len), Some(4));
     assert_eq!(http.get("/api/exchanges/%2F/y/bindings/destination").json[0]["source"], "x");
     http.delete(&format!("{ends}/~")).is(204);
-    http.delete(&format!("{ends}/~")).refused(404, "not_found", "binding_not_found");
+    http.delete(&format!("{ends}/~")).refused(404, "Object Not Found", "binding_not_found");
     http.delete(&format!("{ends}/a%252Fb%2520%257E")).is(204);
     assert_eq!(http.get(ends).json.as_array().map(Vec::len), Some(1));
     http.post("/api/bindings/%2F/e/none/q/q", &json!({})).refused(404, "not_found", "exchange_not_found");
     http.post("/api/bindings/%2F/e/x/q/none", &json!({})).refused(404, "not_found", "queue_not_found");
     http.post("/api/bindings/%2F/e/x/z/q", &json!({})).refused(404, "not_found", "");
     http.post("/api/bindings/%2F/e/amq.default/q/q", &json!({})).refused(
-        400,
-        "bad_request",
+        401,
+        "not_authorised",
         "default exchange",
     );
     http.post(ends, &json!({ "routing_key": "k".repeat(256) })).refused(400, "bad_request", "255");
@@ -163,7 +166,7 @@ fn a_vhost_that_is_deleted_takes_everything_along() {
     http.delete("/api/vhosts/v/deletion/protection").is(204);
     http.delete("/api/vhosts/v").is(204);
     client.connection_closes(320, "", "vhost 'v' is deleted");
-    http.delete("/api/vhosts/v").refused(404, "not_found", "vhost_not_found");
+    http.delete("/api/vhosts/v").refused(404, "Object Not Found", "vhost_not_found");
     http.put("/api/vhosts/v", &json!({})).is(201);
     assert_eq!(http.get("/api/queues/v").json, json!([]));
     broker.stop();

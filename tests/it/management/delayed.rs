@@ -11,7 +11,8 @@ const DAY_MS: u64 = 86_400_000;
 
 /// A delaying exchange in front of the queue `q`.
 fn topology(http: &Http) {
-    let exchange = json!({ "type": "x-delayed-message", "arguments": { "x-delayed-type": "direct" } });
+    let exchange =
+        json!({ "type": "x-delayed-message", "durable": true, "arguments": { "x-delayed-type": "direct" } });
     http.put("/api/exchanges/%2F/later", &exchange).is(201);
     http.put("/api/queues/%2F/q", &json!({ "durable": true })).is(201);
     http.post("/api/bindings/%2F/e/later/q/q", &json!({ "routing_key": "k" })).is(201);
@@ -120,8 +121,8 @@ fn wrong_asks_are_refused() {
         http.get(path).is(404);
     }
     let gone = format!("{DELAYED}/1-1");
-    http.get(&gone).refused(404, "not_found", "waits no longer");
-    http.delete(&gone).refused(404, "not_found", "no delayed message");
+    http.get(&gone).refused(404, "Object Not Found", "waits no longer");
+    http.delete(&gone).refused(404, "Object Not Found", "no delayed message");
     http.post(&format!("{gone}/release"), &json!({})).refused(404, "not_found", "no delayed message");
     http.get(&format!("{DELAYED}/x")).refused(400, "bad_request", "does not name");
     http.get(&format!("{DELAYED}?page_size=0")).refused(400, "bad_request", "page_size");

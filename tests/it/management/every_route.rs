@@ -74,7 +74,7 @@ const SUCCEEDS: &[(&str, &str, &str, u16)] = &[
         r#"{"type":"x-delayed-message","arguments":{"x-delayed-type":"fanout"}}"#,
         201,
     ),
-    ("PUT", "/api/exchanges/v/x", r#"{"type":"topic"}"#, 201),
+    ("PUT", "/api/exchanges/v/x", r#"{"type":"topic","durable":true}"#, 201),
     ("PUT", "/api/queues/%2F/q", r#"{"durable":true}"#, 201),
     ("PUT", "/api/queues/%2F/q", r#"{"durable":true}"#, 204),
     ("PUT", "/api/queues/v/quorum", r#"{"durable":true,"arguments":{"x-queue-type":"quorum"}}"#, 201),
@@ -165,6 +165,9 @@ const SUCCEEDS: &[(&str, &str, &str, u16)] = &[
     ("GET", "/api/health/checks/below-node-connection-limit", "", 200),
     ("GET", "/api/health/checks/alarms", "", 200),
     ("GET", "/api/health/checks/local-alarms", "", 200),
+    ("GET", "/api/health/checks/lost", "", 200),
+    ("GET", "/api/lost/queues", "", 200),
+    ("GET", "/api/lost/definitions", "", 200),
     ("GET", "/api/health/checks/virtual-hosts", "", 200),
     ("GET", "/api/health/checks/port-listener/{port}", "", 200),
     ("GET", "/api/health/checks/port-listener/1", "", 503),
@@ -206,6 +209,8 @@ const SUCCEEDS: &[(&str, &str, &str, u16)] = &[
 
 /// What cannot succeed, or is tested where its answer has no end.
 const NEVER_SUCCEEDS: &[(&str, &str, &str)] = &[
+    ("put", "/api/lost/queues/{id}", "nothing is lost here: ../lost.rs"),
+    ("delete", "/api/lost/queues/{id}", "nothing is lost here: ../lost.rs"),
     ("get", "/api/events", "the stream has no end: live.rs"),
     ("get", "/api/livelog", "the stream has no end: ../logs.rs"),
     ("get", "/api/shovels/vhost/{vhost}/{name}", "there are none"),
@@ -220,6 +225,12 @@ const NEVER_MISSING: &[(&str, &str, &str)] = &[
     ("put", "/api/users/{user}", "makes it"),
     ("put", "/api/global-parameters/{name}", "makes it"),
     ("put", "/api/topic-permissions/{vhost}/{user}", "400, as in RabbitMQ"),
+    ("put", "/api/permissions/{vhost}/{user}", "400, as in RabbitMQ"),
+    ("put", "/api/user-limits/{user}/{limit}", "400, as in RabbitMQ"),
+    ("get", "/api/queues/{vhost}/{name}/bindings", "what is not there has no bindings"),
+    ("get", "/api/exchanges/{vhost}/{name}/bindings/source", "what is not there has no bindings"),
+    ("get", "/api/exchanges/{vhost}/{name}/bindings/destination", "what is not there has no bindings"),
+    ("get", "/api/bindings/{vhost}/e/{source}/{kind}/{destination}", "what is not there has no bindings"),
     ("put", "/api/shovels/vhost/{vhost}/{name}", "refused whatever the name"),
     ("get", "/api/connections/username/{user}", "a user without connections has an empty list"),
     ("delete", "/api/connections/username/{user}", "none is closed"),
@@ -250,6 +261,7 @@ const NEVER_BAD: &[(&str, &str)] = &[
     ("get", "/api/health/checks/below-node-connection-limit"),
     ("get", "/api/health/checks/is-in-service"),
     ("get", "/api/health/checks/local-alarms"),
+    ("get", "/api/health/checks/lost"),
     ("get", "/api/health/checks/metadata-store/initialized"),
     ("get", "/api/health/checks/metadata-store/initialized/with-data"),
     ("get", "/api/health/checks/node-is-mirror-sync-critical"),
@@ -273,6 +285,16 @@ const NEVER_SEEN: &[&str] = &[
     "HealthCheck.connections",
     "HealthCheck.expired",
     "HealthCheck.limit",
+    "LastKnown.arguments",
+    "LastKnown.kind",
+    "LastKnown.name",
+    "LastKnown.vhost",
+    "LostDefinition.definition",
+    "LostDefinition.reason",
+    "LostQueue.id",
+    "LostQueue.last_known",
+    "LostQueue.message_bytes",
+    "LostQueue.messages",
     "Step.place",
 ];
 
@@ -411,8 +433,9 @@ fn every_operation_says_when_there_is_none_of_that_name() {
         let path = path.replace(&format!("limits/{none}/{none}"), &format!("limits/{none}/max-connections"));
         let method = operation.method.to_uppercase();
         let answer = http.call(&method, &path, &[], body.map_or("", |(.., body, _)| body));
-        let missing =
-            answer.status == 404 && answer.json["error"] == "not_found" && answer.json["reason"].is_string();
+        let missing = answer.status == 404
+            && ["Object Not Found", "not_found"].iter().any(|error| answer.json["error"] == *error)
+            && answer.json["reason"].is_string();
         if missing == never {
             complaints.push(format!("{method} {path}: {} {}", answer.status, answer.text));
         }

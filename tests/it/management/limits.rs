@@ -30,11 +30,11 @@ fn limits_of_vhosts() {
     let unknown = http.put("/api/vhost-limits/v/max-channels", &json!({ "value": 1 }));
     unknown.refused(400, "bad_request", "Validation failed\n\nUnrecognised terms");
     http.put("/api/vhost-limits/none/max-queues", &json!({ "value": 1 })).refused(404, "not_found", "vhost");
-    http.get("/api/vhost-limits/none").refused(404, "not_found", "vhost");
+    http.get("/api/vhost-limits/none").refused(404, "Object Not Found", "vhost");
     let other = http.user("p", "policymaker");
     other.put("/api/vhost-limits/%2F/max-queues", &json!({ "value": 1 })).refused(
         401,
-        "not_authorized",
+        "not_authorised",
         "administrator",
     );
     assert_eq!(other.get("/api/vhost-limits").is(200).json, json!([]), "of vhosts that it may see");
@@ -60,13 +60,17 @@ fn limits_of_users() {
         "bad_request",
         "user-limits",
     );
-    http.put("/api/user-limits/none/max-channels", &json!({ "value": 5 })).refused(404, "not_found", "user");
-    http.delete("/api/user-limits/none/max-channels").refused(404, "not_found", "user");
-    http.get("/api/user-limits/none").refused(404, "not_found", "user");
-    other.get("/api/user-limits").refused(401, "not_authorized", "administrator");
+    http.put("/api/user-limits/none/max-channels", &json!({ "value": 5 })).refused(
+        400,
+        "bad_request",
+        "user",
+    );
+    http.delete("/api/user-limits/none/max-channels").refused(404, "Object Not Found", "user");
+    http.get("/api/user-limits/none").refused(404, "Object Not Found", "user");
+    other.get("/api/user-limits").refused(401, "not_authorised", "administrator");
     other.put("/api/user-limits/u/max-channels", &json!({ "value": -1 })).refused(
         401,
-        "not_authorized",
+        "not_authorised",
         "administrator",
     );
     http.delete("/api/users/u").is(204);
@@ -110,15 +114,15 @@ fn topic_permissions() {
     http.put("/api/topic-permissions/%2F/u", &json!({ "write": "" })).refused(400, "bad_request", "exchange");
     http.put("/api/topic-permissions/none/u", &body("x")).refused(400, "bad_request", "vhost_or_user");
     http.put("/api/topic-permissions/%2F/none", &body("x")).refused(400, "bad_request", "vhost_or_user");
-    http.get("/api/topic-permissions/none/u").refused(404, "not_found", "vhost");
-    http.get("/api/topic-permissions/%2F/none").refused(404, "not_found", "user");
-    http.get("/api/topic-permissions/v/u").refused(404, "not_found", "topic_permission");
-    http.get("/api/users/none/topic-permissions").refused(404, "not_found", "user");
-    other.get("/api/topic-permissions").refused(401, "not_authorized", "administrator");
-    other.put("/api/topic-permissions/%2F/u", &body("x")).refused(401, "not_authorized", "administrator");
-    other.delete("/api/topic-permissions/%2F/u").refused(401, "not_authorized", "administrator");
+    http.get("/api/topic-permissions/none/u").refused(404, "Object Not Found", "vhost");
+    http.get("/api/topic-permissions/%2F/none").refused(404, "Object Not Found", "user");
+    http.get("/api/topic-permissions/v/u").refused(404, "Object Not Found", "topic_permission");
+    http.get("/api/users/none/topic-permissions").refused(404, "Object Not Found", "user");
+    other.get("/api/topic-permissions").refused(401, "not_authorised", "administrator");
+    other.put("/api/topic-permissions/%2F/u", &body("x")).refused(401, "not_authorised", "administrator");
+    other.delete("/api/topic-permissions/%2F/u").refused(401, "not_authorised", "administrator");
     http.delete("/api/topic-permissions/%2F/u/x").is(204);
-    http.delete("/api/topic-permissions/%2F/u/x").refused(404, "not_found", "topic_permission");
+    http.delete("/api/topic-permissions/%2F/u/x").refused(404, "Object Not Found", "topic_permission");
     assert_eq!(count("/api/topic-permissions/%2F/u"), Some(1));
     http.delete("/api/topic-permissions/%2F/u").is(204);
     http.delete("/api/vhosts/v").is(204);
@@ -153,21 +157,21 @@ fn parameters_are_limits_in_another_form_and_unknown_components_are_refused() {
     );
     http.put("/api/parameters/vhost-limits/%2F/other", &value).refused(400, "bad_request", "limits");
     http.put("/api/parameters/vhost-limits/%2F/limits", &json!({})).refused(400, "bad_request", "value");
-    http.get("/api/parameters/vhost-limits/none").refused(404, "not_found", "vhost");
-    http.get("/api/parameters/shovel/%2F/s").refused(404, "not_found", "parameter");
+    http.get("/api/parameters/vhost-limits/none").refused(404, "Object Not Found", "vhost");
+    http.get("/api/parameters/shovel/%2F/s").refused(404, "Object Not Found", "parameter");
     let other = http.user("m", "management");
-    other.get("/api/parameters").refused(401, "not_authorized", "policymaker");
+    other.get("/api/parameters").refused(401, "not_authorised", "policymaker");
     other.put("/api/parameters/vhost-limits/%2F/limits", &value).refused(
         401,
-        "not_authorized",
+        "not_authorised",
         "policymaker",
     );
     let policymaker = http.user("p", "policymaker");
     assert_eq!(policymaker.get("/api/parameters").is(200).json, json!([row]));
     let refused = policymaker.put("/api/parameters/vhost-limits/%2F/limits", &value);
-    refused.refused(401, "not_authorized", "administrator");
+    refused.refused(401, "not_authorised", "administrator");
     http.delete("/api/parameters/vhost-limits/%2F/limits").is(204);
-    http.delete("/api/parameters/vhost-limits/%2F/limits").refused(404, "not_found", "parameter");
+    http.delete("/api/parameters/vhost-limits/%2F/limits").refused(404, "Object Not Found", "parameter");
 }
 
 #[test]
@@ -183,13 +187,13 @@ fn global_parameters_are_any_values() {
     http.put("/api/global-parameters/c", &json!({})).refused(400, "bad_request", "value");
     let long = json!({ "value": "x".repeat(70_000) });
     http.put("/api/global-parameters/c", &long).refused(400, "bad_request", "bytes");
-    http.get("/api/global-parameters/c").refused(404, "not_found", "parameter");
-    http.delete("/api/global-parameters/c").refused(404, "not_found", "parameter");
+    http.get("/api/global-parameters/c").refused(404, "Object Not Found", "parameter");
+    http.delete("/api/global-parameters/c").refused(404, "Object Not Found", "parameter");
     let other = http.user("m", "monitoring");
-    other.get("/api/global-parameters").refused(401, "not_authorized", "policymaker");
+    other.get("/api/global-parameters").refused(401, "not_authorised", "policymaker");
     other.put("/api/global-parameters/c", &json!({ "value": 1 })).refused(
         401,
-        "not_authorized",
+        "not_authorised",
         "policymaker",
     );
     http.user("p", "policymaker").delete("/api/global-parameters/a").is(204);

@@ -63,15 +63,16 @@ struct Stream(BufReader<TcpStream>);
 
 impl Stream {
     fn open(broker: &Broker, login: &str, watch: &str) -> Self {
+        Self::get(broker, login, &format!("events?{watch}"))
+    }
+
+    fn get(broker: &Broker, login: &str, path: &str) -> Self {
         use base64::Engine;
         let encoded = base64::engine::general_purpose::STANDARD.encode(login);
         let mut socket = TcpStream::connect(listening(broker, "http")).expect("connect");
         socket.set_read_timeout(Some(wait::LIMIT)).expect("a limit");
-        write!(
-            socket,
-            "GET /api/events?{watch} HTTP/1.1\r\nHost: x\r\nAuthorization: Basic {encoded}\r\n\r\n"
-        )
-        .expect("asked");
+        write!(socket, "GET /api/{path} HTTP/1.1\r\nHost: x\r\nAuthorization: Basic {encoded}\r\n\r\n")
+            .expect("asked");
         Self(BufReader::new(socket))
     }
 
@@ -86,6 +87,11 @@ impl Stream {
                 return Some(line);
             }
         }
+    }
+
+    /// Whether the broker has closed it.
+    fn has_ended(&mut self) -> bool {
+        matches!(self.0.read_line(&mut String::new()), Ok(0))
     }
 
     fn event(&mut self) -> Value {
@@ -141,4 +147,77 @@ fn what_is_not_live_cannot_be_watched() {
         assert_eq!(http.get(&format!("/api/events{query}")).status, 400, "{query}");
     }
     assert_eq!(http.nobody().get("/api/events?watch=overview").status, 401);
+}
+
+/// The log as it comes, for somebody.
+fn follow(broker: &Broker, login: &str) -> Stream {
+    Stream::get(broker, login, "livelog")
+}
+
+#[test]
+fn whoever_may_not_see_the_log_any_more_does_not() {
+    let broker = Broker::new();
+    let http = Http::of(&broker);
+    let monitor = json!({ "password": "pw", "tags": "monitoring" });
+    for (change, name) in [("removed", "a"), ("other tags", "b"), ("another password", "c")] {
+        http.put(&format!("/api/users/{name}"), &monitor).is(201);
+        let mut follower = follow(&broker, &format!("{name}:pw"));
+        assert!(follower.line("data: ").is_some(), "{change}");
+        match change {
+            "removed" => http.delete(&format!("/api/users/{name}")).is(204),
+            "other tags" => http
+                .put(&format!("/api/users/{name}"), &json!({ "password": "pw", "tags": "management" }))
+                .is(204),
+            _ => http
+                .put(&format!("/api/users/{name}"), &json!({ "password": "new", "tags": "monitoring" }))
+                .is(204),
+        };
+        // The reads have a limit: the end comes before.
+        while let Some(line) = follower.line("data: ") {
+            assert!(!line.contains("secret"), "{change}: {line}");
+        }
+        assert!(follower.has_ended(), "{change}");
+    }
+}
+
+#[test]
+fn a_user_has_so_many_streams_and_others_have_theirs() {
+    let broker = Broker::new();
+    let other = Http::of(&broker).user("small", "management");
+    let mut streams: Vec<_> =
+        (0..33).map(|_| Stream::open(&broker, "guest:guest", "watch=overview")).collect();
+    let refused = streams
+        .iter_mut()
+        .filter_map(|stream| stream.line("HTTP/1.1 "))
+        .filter(|line| line.contains(" 429 "));
+    assert_eq!(refused.count(), 1);
+    other.get("/api/overview").is(200);
+    assert!(Stream::open(&broker, "small:pw", "watch=overview").line("HTTP/1.1 200").is_some());
+}
+
+/// As an attack did: many streams, each with large answers of its own, half of them not read.
+#[test]
+fn streams_are_bounded_in_memory_and_slow_readers_are_cut_off() {
+    let broker = Broker::with(&["--held-bytes-max", "64MiB"]);
+    let http = Http::of(&broker);
+    let queues: Vec<Value> = (0..800)
+        .map(|n| json!({ "vhost": "/", "name": format!("{n:0>250}"), "durable": false, "auto_delete": false, "arguments": {} }))
+        .collect();
+    http.post("/api/definitions", &json!({ "queues": queues })).is(204);
+    let before = broker.memory();
+    let mut slow = Vec::new();
+    for stream in 0..12 {
+        let watch: Vec<_> =
+            (0..16).map(|path| format!("watch=queues%2F%252F%3Fx%3D{stream}.{path}")).collect();
+        let stream = Stream::open(&broker, "guest:guest", &watch.join("&"));
+        rustix::net::sockopt::set_socket_recv_buffer_size(stream.0.get_ref(), 4096).expect("a small buffer");
+        slow.push(stream);
+    }
+    let cut_off = wait::within(wait::LIMIT * 4, || {
+        let grown = broker.memory().saturating_sub(before) >> 20;
+        assert!(grown < 400, "{grown} MiB more are resident");
+        Http::of(&broker).get("/api/whoami").is(200);
+        broker.log().contains("not read, and cut off")
+    });
+    assert!(cut_off, "{}", broker.log());
 }

@@ -2,11 +2,14 @@
 
 mod access;
 mod accounts;
+mod as_rabbitmq;
 mod connections;
+mod crowds;
 mod declare;
 mod definitions;
 mod delayed;
 mod every_route;
+mod hosts;
 mod limits;
 mod lists;
 mod live;
@@ -52,7 +55,8 @@ impl Answer {
     pub(crate) fn refused(&self, status: u16, error: &str, words: &str) {
         assert_eq!(self.status, status, "{}", self.text);
         assert_eq!(self.json["error"], error, "{}", self.text);
-        let reason = self.json["reason"].as_str().expect("a reason");
+        let reason = self.json.get("missing").unwrap_or(&self.json["reason"]);
+        let reason = reason.as_str().expect("a reason");
         assert!(reason.contains(words), "{words:?} should be in {reason:?}");
     }
 

@@ -45,7 +45,7 @@ fn a_form_logs_in_too_and_wrong_passwords_do_not() {
     nobody.call("POST", "/api/login", &[], "nonsense").refused(400, "bad_request", "username and password");
     Http::of(&broker).user("nothing", "");
     let body = r#"{"username":"nothing","password":"pw"}"#;
-    nobody.call("POST", "/api/login", &[], body).refused(401, "not_authorized", "Not management user");
+    nobody.call("POST", "/api/login", &[], body).refused(401, "not_authorised", "Not management user");
 }
 
 #[test]

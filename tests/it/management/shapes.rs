@@ -51,7 +51,7 @@ fn what_tools_read_is_there() {
     );
     let name = node["name"].as_str().expect("a name");
     http.get(&format!("/api/nodes/{}", name.replace('@', "%40"))).is(200);
-    http.get("/api/nodes/none").refused(404, "not_found", "node_not_found");
+    http.get("/api/nodes/none").refused(404, "Object Not Found", "node_not_found");
     check(
         &http.get("/api/queues").json[0],
         "name:s vhost:s type:s durable:b auto_delete:b exclusive:b arguments:o node:s state:s consumers:n messages:n \
@@ -150,5 +150,5 @@ fn health_checks_tell_what_is_missing() {
     for _ in 0..2 {
         assert_eq!(http.get("/api/aliveness-test/%2F").is(200).json["status"], "ok");
     }
-    http.get("/api/aliveness-test/none").refused(404, "not_found", "vhost_not_found");
+    http.get("/api/aliveness-test/none").refused(404, "Object Not Found", "vhost_not_found");
 }

@@ -97,7 +97,7 @@ fn done_on(http: &Http, number: u64) -> Value {
     let channels = http.get("/api/channels").is(200).json;
     let channel = channels.as_array().expect("rows").iter().find(|row| row["number"] == number);
     let stats = channel.expect("the channel")["message_stats"].as_object().expect("counts");
-    assert_eq!(stats.keys().filter(|name| !name.ends_with("_details")).count(), 10);
+    assert_eq!(stats.keys().filter(|name| !name.ends_with("_details")).count(), 11);
     stats.iter().filter(|(_, value)| value.as_u64().is_some_and(|count| count > 0)).map(owned).collect()
 }
 

@@ -19,7 +19,7 @@ use spec::MethodSpec;
 use value::{Reader, Value, parse_args};
 
 /// How long the broker may take for anything.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = crate::wait::LIMIT;
 
 pub(crate) const METHOD: u8 = 1;
 pub(crate) const HEADER: u8 = 2;
@@ -177,6 +177,12 @@ impl Client {
         drop(self.stream.shutdown(std::net::Shutdown::Write));
     }
 
+    /// Ends the connection with a reset.
+    pub(crate) fn reset(self) {
+        let at_once = Some(Duration::ZERO);
+        rustix::net::sockopt::set_socket_linger(&self.stream, at_once).expect("linger");
+    }
+
     /// The port at our end, by which the broker's log names this connection.
     pub(crate) fn local_port(&self) -> u16 {
         self.stream.local_addr().expect("an address").port()
@@ -185,6 +191,20 @@ impl Client {
     /// Changes how long a write may block.
     pub(crate) fn write_patience(&mut self, patience: Duration) {
         self.stream.set_write_timeout(Some(patience)).expect("write timeout");
+    }
+
+    /// Changes how long a read may block.
+    pub(crate) fn read_patience(&mut self, patience: Duration) {
+        self.stream.set_read_timeout(Some(patience)).expect("read timeout");
+    }
+
+    /// The next method, if one comes within the read timeout.
+    pub(crate) fn next_or_nothing(&mut self) -> Option<Heard> {
+        let mut first = [0];
+        if self.inbox.is_empty() && !matches!(self.stream.peek(&mut first), Ok(1..)) {
+            return None;
+        }
+        self.try_next()
     }
 
     pub(crate) fn frame(&mut self, kind: u8, channel: u16, payload: &[u8]) {
@@ -197,6 +217,37 @@ impl Client {
         let (channel, spec, args) = parse_line(text, &self.prefix);
         let payload = encode_method(spec, &args);
         self.frame(METHOD, channel, &payload);
+    }
+
+    /// Sends a method, with a body of content if it has one, and `channel.close` behind it in the same packet.
+    #[track_caller]
+    pub(crate) fn say_with_close(&mut self, text: &str, body: Option<&str>) {
+        let (channel, spec, args) = parse_line(text, &self.prefix);
+        let mut bytes = frame_bytes(METHOD, channel, &encode_method(spec, &args));
+        if let Some(body) = body {
+            bytes.extend(frame_bytes(HEADER, channel, &encode_header(60, body.len() as u64, "")));
+            bytes.extend(frame_bytes(BODY, channel, body.as_bytes()));
+        }
+        bytes.extend(frame_bytes(
+            METHOD,
+            channel,
+            &encode_method(spec::by_name("channel.close"), &Vec::new()),
+        ));
+        self.bytes(&bytes);
+    }
+
+    /// Whether the broker neither closes the socket nor says anything for so long.
+    pub(crate) fn is_left_open_for(&mut self, time: Duration) -> bool {
+        self.stream.set_read_timeout(Some(time)).expect("read timeout");
+        let read = self.stream.read(&mut [0]);
+        self.stream.set_read_timeout(Some(PATIENCE)).expect("read timeout");
+        matches!(read, Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut))
+    }
+
+    /// A method's frame, without sending it.
+    pub(crate) fn method_bytes(&self, text: &str) -> Vec<u8> {
+        let (channel, spec, args) = parse_line(text, &self.prefix);
+        frame_bytes(METHOD, channel, &encode_method(spec, &args))
     }
 
     /// Sends a message to channel 1: the fields of basic.publish, and a body.

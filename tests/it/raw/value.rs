@@ -300,6 +300,8 @@ fn bare(word: &str) -> Value {
         "true" => return Value::Bool(true),
         "false" => return Value::Bool(false),
         "void" => return Value::Void,
+        "NaN" => return Value::Double(f64::NAN),
+        "inf" => return Value::Double(f64::INFINITY),
         _ => {}
     }
     if let Ok(n) = word.parse() {

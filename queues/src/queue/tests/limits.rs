@@ -1,5 +1,6 @@
 //! Expiry, length limits, purge.
 
+use super::super::letters::ASIDE_MAX;
 use super::super::limits::DROPS_PER_CALL;
 use super::*;
 
@@ -295,4 +296,134 @@ fn a_shorter_limit_drops_at_once_and_a_longer_one_takes_more() {
     b.publish_all(&["e", "f"]);
     assert_eq!(b.gone(), [(4, over, true)]);
     assert_eq!(b.drain(), "e f");
+}
+
+/// Dead letters are held from here on.
+fn held(settings: Settings) -> Bench {
+    let mut b = bench(settings);
+    b.q.hold_letters(true);
+    b
+}
+
+#[test]
+fn what_expires_waits_while_dead_letters_are_held() {
+    let mut b = held(dead_letters());
+    b.publish_meta("a", ttl(10));
+    b.publish_meta("b", ttl(10));
+    b.tick_at(1010);
+    assert!(b.gone().is_empty() && b.q.letters_wait());
+    assert_eq!((b.q.counts().ready, b.q.next_deadline()), (2, None), "the caller asks again");
+    assert!(b.get().is_none(), "expired messages are not delivered");
+    assert_eq!((b.q.counts().ready, b.q.peek(0, 9).len()), (2, 2), "nor are they hidden");
+    b.q.hold_letters(false);
+    assert_eq!(b.q.next_deadline(), Some(Millis(0)));
+    b.tick_at(1020);
+    assert_eq!(b.gone(), [(1, SettleReason::Expired, true), (2, SettleReason::Expired, true)]);
+    assert!(!b.q.letters_wait());
+    assert_eq!((b.q.counts(), b.q.next_deadline()), (Counts::default(), None));
+}
+
+#[test]
+fn consumers_get_what_stands_behind_expired_messages_that_wait() {
+    let mut b = held(dead_letters());
+    b.publish_meta("a", ttl(10));
+    b.publish("b");
+    b.publish_meta("c", ttl(10));
+    b.publish("d");
+    b.now = Millis(1010);
+    b.consume(ConsumerSpec { prefetch: 1, ..Bench::spec(1) });
+    let tokens = b.tokens();
+    b.settle(&tokens);
+    b.kick();
+    assert_eq!(b.bodies(), "d");
+    assert_eq!(b.gone(), []);
+    assert_eq!((b.q.counts().ready, b.q.counts().unacked), (2, 1));
+    b.q.hold_letters(false);
+    b.tick_at(1011);
+    assert_eq!(b.gone(), [(1, SettleReason::Expired, true), (3, SettleReason::Expired, true)]);
+}
+
+#[test]
+fn a_purge_takes_what_waits_along() {
+    let mut b = held(dead_letters());
+    b.publish_meta("a", ttl(10));
+    b.publish("b");
+    b.now = Millis(1010);
+    assert_eq!(b.get().expect("b").seq, Seq(2));
+    assert_eq!(b.q.purge(&mut b.fx), 1);
+    b.q.hold_letters(false);
+    b.tick_at(2000);
+    assert!(b.gone().is_empty());
+}
+
+#[test]
+fn a_limit_is_kept_to_when_dead_letters_need_not_wait_any_more() {
+    let mut b = held(Settings { max_length: Some(1), ..dead_letters() });
+    b.publish_all(&["a", "b", "c"]);
+    assert!(b.gone().is_empty() && b.q.letters_wait());
+    assert_eq!(b.q.counts().ready, 3);
+    b.consume(ConsumerSpec { prefetch: 1, ..Bench::spec(1) });
+    assert_eq!(b.bodies(), "a", "it is not expired");
+    b.q.hold_letters(false);
+    b.tick_at(1001);
+    assert_eq!(b.gone(), [(2, SettleReason::MaxLength, true)]);
+}
+
+#[test]
+fn only_dead_letters_are_held_and_only_those_of_rules() {
+    let mut b = held(Settings { delivery_limit: Some(0), ..dead_letters() });
+    b.publish_all(&["a", "b"]);
+    b.consume(Bench::spec(1));
+    let tokens = b.tokens();
+    b.reject(&tokens[..1]);
+    b.requeue(&tokens[1..], Requeue::Nack);
+    assert_eq!(b.gone(), [(1, SettleReason::Rejected, true), (2, SettleReason::DeliveryLimit, true)]);
+    let mut b = held(durable());
+    b.publish_meta("a", MessageMeta { persistent: true, ..ttl(10) });
+    b.tick_at(1010);
+    assert_eq!(b.gone(), [(1, SettleReason::Expired, false)]);
+}
+
+#[test]
+fn without_a_rule_any_more_what_waits_is_dropped() {
+    let mut b = held(dead_letters());
+    b.publish_meta("a", ttl(10));
+    b.publish("b");
+    b.now = Millis(1010);
+    assert_eq!(b.get().expect("b").seq, Seq(2));
+    b.q.set_settings(b.now, Settings::default(), &mut b.desk, &mut b.fx);
+    assert_eq!(b.q.counts().ready, 0);
+    assert!(b.fx.gone.is_empty() && !b.q.letters_wait());
+}
+
+#[test]
+fn so_many_expired_messages_are_put_aside_and_then_the_queue_waits() {
+    let mut b = held(dead_letters());
+    for _ in 0..=ASIDE_MAX {
+        b.publish_meta("a", ttl(10));
+    }
+    b.publish("b");
+    b.now = Millis(1010);
+    b.consume(Bench::spec(1));
+    assert_eq!((b.bodies().as_str(), b.q.counts().ready), ("", ASIDE_MAX as u64 + 2));
+    assert_eq!(b.q.next_deadline(), None);
+    b.q.hold_letters(false);
+    b.tick_at(1011);
+    assert_eq!((b.gone().len(), b.q.next_deadline()), (ASIDE_MAX, Some(Millis(0))));
+    b.tick_at(1012);
+    assert_eq!((b.gone().len(), b.bodies().as_str()), (1, "b"));
+}
+
+#[test]
+fn large_dead_letters_go_a_few_at_a_time() {
+    let mut b = bench(dead_letters());
+    let body = "x".repeat(1 << 20);
+    for _ in 0..10 {
+        b.publish_meta(&body, ttl(10));
+    }
+    for want in [4, 4, 2] {
+        b.tick_at(1010);
+        assert_eq!(b.gone().len(), want);
+    }
+    assert_eq!(b.q.next_deadline(), None);
 }

@@ -10,6 +10,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::*;
 use crate::message::{Message, MessageMeta};
+use crate::short::Short;
 use crate::store::{ColdRange, SettleReason, Stored};
 
 /// Remembers deliveries; refuses whom it is told to.
@@ -63,7 +64,7 @@ fn durable() -> Settings {
 }
 
 fn message(body: &str, meta: MessageMeta) -> Message {
-    Message::new("x", "key", b"\0\0", body.as_bytes(), meta)
+    Message::new(Short::literal("x"), Short::literal("key"), b"\0\0", body.as_bytes(), meta)
 }
 
 fn persistent() -> MessageMeta {

@@ -384,3 +384,41 @@ fn nothing_is_read_ahead_when_nobody_consumes() {
     b.consume(ConsumerSpec { prefetch: 1, ..Bench::spec(1) });
     assert!(b.fx.read.is_some(), "two left are few");
 }
+
+#[test]
+fn while_memory_is_short_what_is_handed_out_keeps_no_body() {
+    let mut b = ten();
+    b.page_out(0);
+    b.q.hand_out_lean(Some(Seq(0)));
+    b.consume(Bench::spec(1));
+    b.answer(whole);
+    assert_eq!(b.bodies(), "m1 m2 m3 m4 m5 m6 m7 m8 m9 m10");
+    let counts = b.q.counts();
+    assert_eq!((counts.unacked, counts.resident_bytes), (10, 0));
+}
+
+#[test]
+fn what_is_not_known_to_be_written_keeps_its_body_even_so() {
+    let mut b = ten();
+    b.q.hand_out_lean(Some(Seq(4)));
+    b.consume(Bench::spec(1));
+    assert_eq!(b.tokens().into_iter().filter(|token| b.q.held(*token).is_some()).count(), 6);
+    let mut b = plain();
+    b.publish("transient");
+    b.q.hand_out_lean(Some(Seq(4)));
+    b.consume(Bench::spec(1));
+    assert!(b.q.counts().resident_bytes > 0);
+}
+
+#[test]
+fn what_was_handed_out_lean_comes_back_whole() {
+    let mut b = ten();
+    b.q.hand_out_lean(Some(Seq(10)));
+    let first = b.get().expect("m1");
+    assert!(b.q.held(first.token.expect("a token")).is_none());
+    b.requeue(&[first.token.expect("a token")], Requeue::Nack);
+    b.q.hand_out_lean(None);
+    assert!(matches!(b.q.get(b.now, false, &mut b.fx), GetReply::NotYet));
+    b.answer(whole);
+    assert_eq!(b.drain(), "m1 m2 m3 m4 m5 m6 m7 m8 m9 m10");
+}

@@ -25,9 +25,18 @@ pub(super) struct Meta {
 }
 
 impl Meta {
-    /// Of nothing, at a revision.
-    pub(super) fn at(revision: u64) -> Self {
-        Self { revision, ..Self::default() }
+    /// Of these, at a revision.
+    pub(super) fn of(entries: &Entries, revision: u64) -> Self {
+        let mut meta = Self { revision, ..Self::default() };
+        for (key, value) in entries {
+            meta.add(key, value);
+        }
+        meta
+    }
+
+    /// In short, for the snapshot.
+    pub(super) fn check(self) -> String {
+        format!("{:08x}{:016x}", crc32c::crc32c(&self.encode()), self.sum)
     }
 
     pub(super) fn encode(self) -> Vec<u8> {

@@ -1,14 +1,19 @@
 //! Definitions: few, small, and on disk before the broker says -ok.
 //!
-//! Invariants: a commit is durable when it returns, whole or not at all, in commit order. The
-//! journal is synced first; sled holds the definitions, checked by count and sum when opened; a
-//! JSON snapshot follows from time to time. From snapshot and journal alone everything can be
-//! restored, so sled's loss loses nothing. Ids never repeat.
+//! Invariants: a commit is durable when it returns, whole or not at all, in commit order; one that was refused
+//! changes nothing. The journal is synced first; sled holds the definitions, checked by count and sum when opened;
+//! a JSON snapshot follows from time to time. From snapshot and journal alone everything can be restored, so
+//! sled's loss loses nothing. Each file operation may fail, and is tried again. Ids never repeat.
 //! Absent: what keys and values mean.
 
 mod entries;
+#[cfg(test)]
+mod fault_test;
 mod journal;
+mod noted;
+mod opening;
 mod snapshot;
+mod upkeep;
 
 use std::collections::HashMap;
 use std::io;
@@ -19,16 +24,22 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
-use self::entries::{Entries, META_KEY, Meta, Step, apply, database_changes, entry_key};
+use self::entries::{Entries, META_KEY, Meta, Step, apply};
 use self::journal::{Frame, Journal};
-use self::snapshot::Snapshot;
-use super::folder::set_aside;
+use self::noted::SyncedNote;
+use self::opening::{Database, Opened, Room};
+use super::folder::{self, set_aside};
 use super::index::db::Sled;
+use super::index::stand_in::{StandIn, Terms};
 use super::index::{Db, DbError};
-use super::log::Finding;
+use super::log::{Disk, Finding, RealDisk};
+use super::watch::{Pulse, Unclean, unended};
 
 /// A key and its new value; `None`: it goes.
 pub type Change = (String, Option<Vec<u8>>);
+
+/// A key and its value.
+pub type Stored = (Arc<str>, Arc<[u8]>);
 
 /// Longest value in bytes: sixteen of them must fit into a page that sled keeps in its main file.
 pub const VALUE_BYTES_MAX: usize = 60_000;
@@ -41,11 +52,10 @@ const CACHE_BYTES: u64 = 2 << 20;
 /// Ids are reserved so many at a time.
 const ID_BLOCK: u64 = 1_000;
 const NEXT_ID_KEY: &str = "\0next_id";
-/// Changes are gathered so long before a snapshot.
-const SNAPSHOT_AFTER: Duration = Duration::from_secs(5);
 
-const JOURNAL: &str = "definitions.journal";
-const OLD_JOURNAL: &str = "definitions.journal.old";
+/// So long is the thread waited for when it is to end.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(30);
+
 const SNAPSHOT: &str = "definitions.snapshot.json";
 const DATABASE: &str = "definitions";
 
@@ -63,9 +73,21 @@ pub enum DefinitionsError {
     /// Nothing was changed.
     #[error("definitions cannot be saved: {0}")]
     NotSaved(String),
-    /// An earlier failure left open what is on disk.
-    #[error("definitions cannot be saved until the next start: {0}")]
-    Broken(String),
+    /// Nothing was changed for now, but what was written could not be taken back: only the next start would tell.
+    #[error("definitions cannot be saved: {0}; whether this change is there after a restart is not known")]
+    Unsure(String),
+    /// Snapshot and journal do not tell everything, and there is no room to open the database.
+    #[error(
+        "definitions cannot be read: {free} bytes are free in the data folder {folder}, and as the snapshot or the journal is \
+         damaged, opening their database needs {needed} MiB: make room on that disk, or move the folder to a larger one",
+        needed = folder::DEFINITIONS_BYTES >> 20
+    )]
+    NoRoom {
+        /// The data folder.
+        folder: PathBuf,
+        /// Bytes that are free.
+        free: u64,
+    },
     /// Neither the database nor what is beside it can be read.
     #[error("definitions cannot be read: {0}")]
     Unreadable(String),
@@ -83,18 +105,60 @@ impl From<DbError> for DefinitionsError {
     }
 }
 
+/// All definitions, by key, as snapshot and journal in the data folder `dir` tell them. Nothing is changed, and the
+/// database is not looked at. An error if the folder cannot be read; `None` if they do not tell all.
+pub fn peek(dir: &Path) -> io::Result<Option<Vec<Stored>>> {
+    let disk = RealDisk::new(dir)?;
+    let read = journal::read(&disk)?;
+    let top = read.top.max(noted::read(&disk)?);
+    let (mut entries, revision) = match snapshot::Snapshot::read(&disk, SNAPSHOT)? {
+        snapshot::Found::Whole(snapshot) => (snapshot.entries, snapshot.revision),
+        snapshot::Found::Missing => (Entries::new(), 0),
+        snapshot::Found::Damaged(..) => return Ok(None),
+    };
+    let mut meta = Meta::of(&entries, revision);
+    for frame in read.frames.into_iter().filter(|frame| frame.revision > revision) {
+        if frame.revision > meta.revision + 1 {
+            return Ok(None);
+        }
+        apply(&mut entries, &mut meta, frame);
+    }
+    Ok((read.damaged.is_empty() && meta.revision >= top).then(|| visible(&entries)))
+}
+
+/// Whatever bytes the files hold, reading them only says what can be made of them: for the fuzzer.
+#[cfg(feature = "testing")]
+pub fn read_any(journal: &[u8], snapshot: &[u8]) -> usize {
+    let (frames, damaged) = journal::read_bytes(journal);
+    let entries = match snapshot::Snapshot::parse(snapshot) {
+        snapshot::Found::Missing => 0,
+        snapshot::Found::Whole(snapshot) => snapshot.entries.len(),
+        snapshot::Found::Damaged(_, entries) => entries.len(),
+    };
+    frames + damaged + entries
+}
+
 /// What commits change, one after the other.
 struct Writer {
     journal: Journal,
+    /// How far it is synced.
+    note: SyncedNote,
     entries: Entries,
     meta: Meta,
     /// Tickets below this are done.
     done: u64,
     /// Those of them that failed.
     failed: HashMap<u64, DefinitionsError>,
-    broken: Option<String>,
+    /// The journal may hold frames that were refused; nothing is appended to it before they are void.
+    unsure: bool,
     /// What sled has not taken yet.
     behind: Vec<Step>,
+    /// Journal files that go when sled and the snapshot are up to date.
+    stale: Vec<String>,
+    /// Number of the next journal file.
+    next_file: u64,
+    /// Revision of the snapshot, if it is whole.
+    snapshot: Option<u64>,
 }
 
 /// Commits that wait for the one that writes.
@@ -118,13 +182,17 @@ struct BellState {
 }
 
 struct Shared {
-    dir: PathBuf,
-    db: Sled,
+    disk: Arc<dyn Disk>,
+    db: Arc<dyn Db>,
     line: Mutex<Line>,
     writer: Mutex<Writer>,
     /// Held while a snapshot is made.
     tidying: Mutex<()>,
     bell: Bell,
+    /// Of the thread.
+    tidies: Arc<Pulse>,
+    /// Of whoever writes commits.
+    commits: Arc<Pulse>,
 }
 
 /// See the module.
@@ -132,98 +200,124 @@ pub struct Definitions {
     shared: Arc<Shared>,
     ids: Mutex<(u64, u64)>,
     thread: Mutex<Option<JoinHandle<()>>>,
+    remnants: Entries,
 }
 
-fn finding(file: &str, what: String) -> Finding {
-    Finding { file: file.into(), offset: None, queue: None, count: 0, what }
+/// Sled in a folder.
+struct SledFolder {
+    dir: PathBuf,
+}
+
+impl SledFolder {
+    fn sled(dir: &Path) -> Result<Sled, DbError> {
+        Sled::open(&dir.join(DATABASE), SEGMENT_BYTES, CACHE_BYTES)
+    }
+}
+
+impl Database for SledFolder {
+    fn room(&self) -> Room {
+        let free = folder::free(&self.dir);
+        let folder = self.dir.clone();
+        Room {
+            folder,
+            free,
+            enough: free >= folder::DEFINITIONS_BYTES,
+            plenty: free >= folder::DATABASES_BYTES,
+        }
+    }
+
+    fn in_memory(&self) -> Arc<dyn Db> {
+        let (asked, dir) = (self.dir.clone(), self.dir.clone());
+        Arc::new(StandIn::new(Terms {
+            room: Box::new(move || folder::free(&asked) >= folder::DATABASES_BYTES),
+            open: Box::new(move || Self::sled(&dir)),
+            // Until it is on disk the journal has to stay.
+            syncs_in_memory: false,
+            seal: META_KEY,
+        }))
+    }
+
+    fn open(&self) -> Result<Arc<dyn Db>, DbError> {
+        Ok(Arc::new(Self::sled(&self.dir)?))
+    }
+
+    fn exists(&self) -> bool {
+        self.dir.join(DATABASE).exists()
+    }
+
+    fn set_aside(&self) -> io::Result<String> {
+        set_aside(&self.dir, DATABASE)
+    }
 }
 
 impl Definitions {
-    /// Opens the definitions in the data folder `dir`, restoring them if their database is
-    /// missing or damaged.
+    /// Opens the definitions in the data folder `dir`. Database, snapshot and journal are compared: what one
+    /// of them lacks is restored from the others, and what all lack is named among the findings.
     pub fn open(dir: &Path) -> Result<(Self, Vec<Finding>), DefinitionsError> {
-        std::fs::create_dir_all(dir)?;
-        let mut findings = Vec::new();
-        let mut frames = Vec::new();
-        let mut len = 0;
-        for name in [OLD_JOURNAL, JOURNAL] {
-            let read = journal::read(&dir.join(name))?;
-            for offset in read.damaged {
-                findings.push(Finding {
-                    offset: Some(offset),
-                    ..finding(name, "a change of definitions is damaged, and lost".into())
-                });
-            }
-            frames.extend(read.frames);
-            len = read.len;
+        let disk = Arc::new(RealDisk::new(dir)?);
+        let (definitions, findings) = Self::open_on(disk, &SledFolder { dir: dir.to_path_buf() })?;
+        let own = Arc::clone(&definitions.shared);
+        let thread = std::thread::Builder::new()
+            .name("definitions".into())
+            .spawn(move || own.tidies.live(|| upkeep::run(&own)))?;
+        *definitions.thread.lock() = Some(thread);
+        Ok((definitions, findings))
+    }
+
+    /// Without a thread.
+    fn open_on(
+        disk: Arc<dyn Disk>,
+        database: &dyn Database,
+    ) -> Result<(Self, Vec<Finding>), DefinitionsError> {
+        let opened = opening::open(&*disk, database)?;
+        let Opened { db, entries, meta, behind, stale, next_file, snapshot, findings, remnants, jump } =
+            opened;
+        let base = jump.as_ref().map_or(meta.revision, |jump| jump.revision - 1);
+        let mut journal = Journal::create(&*disk, next_file, base)?;
+        let mut note = SyncedNote::default();
+        if let Some(jump) = jump {
+            let mut bytes = Vec::new();
+            jump.encode(journal.salt(), &mut bytes);
+            journal.append(&bytes)?;
+            note.set(&*disk, jump.revision);
         }
-        let path = dir.join(DATABASE);
-        let first = frames.first().map_or(u64::MAX, |frame| frame.revision);
-        let existed = path.exists();
-        let (db, mut entries, mut meta) = match open_database(&path, first) {
-            Ok(opened) => opened,
-            Err(error) if error.io => return Err(error.into()),
-            Err(error) => {
-                let problem = if existed {
-                    let aside = set_aside(dir, DATABASE)?;
-                    format!("{error}; moved aside as {aside}")
-                } else {
-                    "the database is missing".into()
-                };
-                let what = format!("{problem}; restored from {SNAPSHOT} and {JOURNAL}");
-                findings.push(finding(DATABASE, what));
-                let (entries, revision) = match Snapshot::read(&dir.join(SNAPSHOT)) {
-                    Ok(Some(snapshot)) => (snapshot.entries, snapshot.revision),
-                    Ok(None) => (Entries::new(), 0),
-                    Err(error) => {
-                        findings.push(finding(SNAPSHOT, format!("cannot be read: {error}")));
-                        (Entries::new(), 0)
-                    }
-                };
-                if revision.saturating_add(1) < first && first != u64::MAX {
-                    let what = format!("changes between revision {revision} and {first} are lost");
-                    findings.push(finding(SNAPSHOT, what));
-                }
-                let db = Sled::open(&path, SEGMENT_BYTES, CACHE_BYTES)?;
-                let meta = fill(&db, &entries, revision)?;
-                (db, entries, meta)
-            }
-        };
-        let mut behind = Vec::new();
-        for frame in frames {
-            if frame.revision > meta.revision {
-                behind.push(apply(&mut entries, &mut meta, frame));
-            }
-        }
-        catch_up(&db, &mut behind)?;
-        db.sync()?;
-        let shared = Arc::new(Shared {
-            dir: dir.to_path_buf(),
+        let changed = !stale.is_empty() || snapshot != Some(meta.revision);
+        let shared = Shared {
+            disk,
             db,
             line: Mutex::default(),
             writer: Mutex::new(Writer {
-                journal: Journal::open(dir.join(JOURNAL), len)?,
+                journal,
+                note,
                 entries,
                 meta,
                 done: 0,
                 failed: HashMap::new(),
-                broken: None,
+                unsure: false,
                 behind,
+                stale,
+                next_file: next_file + 1,
+                snapshot,
             }),
             tidying: Mutex::new(()),
-            bell: Bell::default(),
-        });
-        let own = Arc::clone(&shared);
-        let thread = std::thread::Builder::new().name("definitions".into()).spawn(move || run(&own))?;
-        let definitions = Self { shared, ids: Mutex::new((0, 0)), thread: Mutex::new(Some(thread)) };
+            bell: Bell { state: Mutex::new(BellState { changed, closing: false }), wake: Condvar::new() },
+            tidies: Pulse::new("definitions"),
+            commits: Pulse::new("definitions-commit"),
+        };
+        let definitions =
+            Self { shared: Arc::new(shared), ids: Mutex::new((0, 0)), thread: Mutex::new(None), remnants };
         Ok((definitions, findings))
     }
 
     /// All definitions, by key.
-    pub fn all(&self) -> Vec<(Arc<str>, Arc<[u8]>)> {
-        let writer = self.shared.writer.lock();
-        let entries = writer.entries.iter().filter(|(key, _)| !key.starts_with('\0'));
-        entries.map(|(key, value)| (Arc::clone(key), Arc::clone(value))).collect()
+    pub fn all(&self) -> Vec<Stored> {
+        visible(&self.shared.writer.lock().entries)
+    }
+
+    /// What was found when they were opened, but of an older or a damaged state, hence not in use: for the
+    /// names of things that are lost.
+    pub fn remnants(&self) -> Vec<Stored> {
+        visible(&self.remnants)
     }
 
     /// Makes all of `changes`, durably, or none. Commits of several threads share one sync.
@@ -244,7 +338,9 @@ impl Definitions {
         };
         let mut writer = self.shared.writer.lock();
         if writer.done <= ticket {
+            self.shared.commits.begin();
             self.shared.write(&mut writer);
+            self.shared.commits.rest();
         }
         match writer.failed.remove(&ticket) {
             Some(error) => Err(error),
@@ -256,44 +352,66 @@ impl Definitions {
     pub fn next_id(&self) -> Result<u64, DefinitionsError> {
         let mut ids = self.ids.lock();
         if ids.0 == ids.1 {
-            let reserved = {
-                let writer = self.shared.writer.lock();
-                let value = writer.entries.get(NEXT_ID_KEY);
-                let text = value.and_then(|value| std::str::from_utf8(value).ok());
-                match text.map(str::parse::<u64>) {
-                    None => 1,
-                    Some(Ok(number)) => number,
-                    Some(Err(error)) => {
-                        return Err(DefinitionsError::Unreadable(format!("next id: {error}")));
-                    }
-                }
-            };
-            let end = reserved + ID_BLOCK;
-            self.commit(&[(NEXT_ID_KEY.into(), Some(end.to_string().into_bytes()))])?;
-            *ids = (reserved, end);
+            *ids = self.reserve_ids(0)?;
         }
         let id = ids.0;
         ids.0 += 1;
         Ok(id)
     }
 
-    /// Writes the snapshot and ends the thread. Also done on drop.
-    pub fn close(&self) {
+    /// From now on ids are above `id`, which is in use somewhere.
+    pub fn raise_ids(&self, id: u64) -> Result<(), DefinitionsError> {
+        let mut ids = self.ids.lock();
+        let reserved = opening::next_id(&self.shared.writer.lock().entries);
+        if ids.0 <= id && reserved.is_none_or(|next| next <= id) {
+            *ids = self.reserve_ids(id.saturating_add(1))?;
+        }
+        Ok(())
+    }
+
+    /// Reserves a block of ids, none below `from`.
+    fn reserve_ids(&self, from: u64) -> Result<(u64, u64), DefinitionsError> {
+        let next = opening::next_id(&self.shared.writer.lock().entries);
+        let unreadable = || DefinitionsError::Unreadable("the next id is not a number".to_owned());
+        let start = next.ok_or_else(unreadable)?.max(from);
+        let end = start.saturating_add(ID_BLOCK);
+        self.commit(&[(NEXT_ID_KEY.into(), Some(end.to_string().into_bytes()))])?;
+        Ok((start, end))
+    }
+
+    /// What shows whether changes are written, and the snapshot behind them.
+    pub fn pulses(&self) -> [Arc<Pulse>; 2] {
+        [Arc::clone(&self.shared.tidies), Arc::clone(&self.shared.commits)]
+    }
+
+    /// Writes the snapshot and ends the thread. Also done on drop. It is not waited for without end.
+    pub fn close(&self) -> Result<(), Unclean> {
         let Some(thread) = self.thread.lock().take() else {
-            return;
+            return Ok(());
         };
         self.shared.bell.state.lock().closing = true;
         self.shared.bell.wake.notify_all();
-        if thread.join().is_err() {
-            tracing::error!("the definitions' thread panicked");
+        let threads = [thread];
+        if let Some(name) = unended(&threads, CLOSE_PATIENCE) {
+            return Err(Unclean(format!("the thread {name} stands")));
         }
+        let [thread] = threads;
+        thread.join().map_err(|_| Unclean("the definitions' thread panicked".to_owned()))
     }
 }
 
 impl Drop for Definitions {
     fn drop(&mut self) {
-        self.close();
+        if let Err(error) = self.close() {
+            tracing::error!(%error, "definitions");
+        }
     }
+}
+
+/// All but what is kept for the definitions' own use.
+fn visible(entries: &Entries) -> Vec<Stored> {
+    let entries = entries.iter().filter(|(key, _)| !key.starts_with('\0'));
+    entries.map(|(key, value)| (Arc::clone(key), Arc::clone(value))).collect()
 }
 
 impl Shared {
@@ -307,159 +425,81 @@ impl Shared {
             (commits, first)
         };
         writer.done = first + commits.len() as u64;
-        let mut bytes = Vec::new();
-        let mut frames = Vec::with_capacity(commits.len());
-        let revisions = writer.meta.revision + 1..;
-        for (revision, changes) in revisions.zip(commits) {
-            let frame = Frame { revision, changes };
-            frame.encode(&mut bytes);
-            frames.push(frame);
-        }
-        let result = match &writer.broken {
-            Some(reason) => Err(DefinitionsError::Broken(reason.clone())),
-            None => writer.journal.append(&bytes).map_err(|(error, unsure)| {
-                if unsure {
-                    writer.broken = Some(error.to_string());
-                }
-                DefinitionsError::NotSaved(error.to_string())
-            }),
-        };
-        if let Err(error) = result {
+        if let Err(error) = writer.append(&*self.disk, commits) {
             tracing::error!(%error, "a change of definitions was refused");
             let tickets = first..writer.done;
             writer.failed.extend(tickets.map(|ticket| (ticket, error.clone())));
             return;
-        }
-        for frame in frames {
-            let step = apply(&mut writer.entries, &mut writer.meta, frame);
-            writer.behind.push(step);
         }
         let mut bell = self.bell.state.lock();
         bell.changed = true;
         drop(bell);
         self.bell.wake.notify_one();
     }
+}
 
-    /// Sled and the snapshot are brought up to date, and the journal starts anew.
-    fn tidy(&self) -> Result<(), DefinitionsError> {
-        let _tidying = self.tidying.lock();
-        let old = self.dir.join(OLD_JOURNAL);
-        let (snapshot, mut behind) = {
-            let mut writer = self.writer.lock();
-            if writer.behind.is_empty() && writer.journal.len() == 0 && !old.exists() {
-                return Ok(());
-            }
-            if !old.exists() && writer.broken.is_none() {
-                writer.journal.rotate(&old)?;
-            }
-            let snapshot = Snapshot { revision: writer.meta.revision, entries: writer.entries.clone() };
-            (snapshot, std::mem::take(&mut writer.behind))
-        };
-        // Commits go on meanwhile.
-        let caught_up = catch_up(&self.db, &mut behind);
-        if !behind.is_empty() {
-            let mut writer = self.writer.lock();
-            behind.append(&mut writer.behind);
-            writer.behind = behind;
+impl Writer {
+    /// Makes these commits durable, then visible; all or none.
+    fn append(&mut self, disk: &dyn Disk, commits: Vec<Vec<Change>>) -> Result<(), DefinitionsError> {
+        let not_saved = |error: io::Error| DefinitionsError::NotSaved(error.to_string());
+        if self.unsure {
+            self.void(disk).map_err(not_saved)?;
         }
-        caught_up?;
-        self.db.sync()?;
-        snapshot.write(&self.dir.join(SNAPSHOT))?;
-        std::fs::remove_file(&old)?;
+        let mut bytes = Vec::new();
+        let mut frames = Vec::with_capacity(commits.len());
+        let revisions = self.meta.revision + 1..;
+        for (revision, changes) in revisions.zip(commits) {
+            let frame = Frame { revision, changes };
+            frame.encode(self.journal.salt(), &mut bytes);
+            frames.push(frame);
+        }
+        if let Err(error) = self.journal.append(&bytes) {
+            self.unsure = self.journal.cut().is_err();
+            if self.unsure && self.void(disk).is_err() {
+                return Err(DefinitionsError::Unsure(error.to_string()));
+            }
+            return Err(not_saved(error));
+        }
+        for frame in frames {
+            let step = apply(&mut self.entries, &mut self.meta, frame);
+            self.behind.push(step);
+        }
+        self.note.set(disk, self.meta.revision);
         Ok(())
     }
-}
 
-fn run(shared: &Shared) {
-    loop {
-        let closing = {
-            let mut state = shared.bell.state.lock();
-            while !(state.changed || state.closing) {
-                shared.bell.wake.wait(&mut state);
-            }
-            if !state.closing {
-                shared.bell.wake.wait_while_for(&mut state, |s| !s.closing, SNAPSHOT_AFTER);
-            }
-            state.changed = false;
-            state.closing
-        };
-        if let Err(error) = shared.tidy() {
-            tracing::error!(%error, "the snapshot of definitions could not be written");
+    /// Goes on in a new file, whose first frame voids what this one may hold beyond the last good commit.
+    fn void(&mut self, disk: &dyn Disk) -> io::Result<()> {
+        let mut journal = Journal::create(disk, self.next_file, self.meta.revision)?;
+        // A file with a frame counts, even if that could not be synced: its number is not given again.
+        self.next_file += 1;
+        let nothing = Frame { revision: self.meta.revision + 1, changes: Vec::new() };
+        let mut bytes = Vec::new();
+        nothing.encode(journal.salt(), &mut bytes);
+        if let Err(error) = journal.append(&bytes) {
+            self.stale.push(journal.name().to_owned());
+            return Err(error);
         }
-        if closing {
-            return;
-        }
+        let step = apply(&mut self.entries, &mut self.meta, nothing);
+        self.behind.push(step);
+        self.replace_journal(journal);
+        self.unsure = false;
+        Ok(())
     }
-}
 
-/// Sled takes so many changes at a time: it frees nothing of what it replaces before a batch ends.
-const BATCH: usize = 256;
-
-/// Brings sled up to date, a batch of whole steps at a time; what it took is no longer in `behind`.
-fn catch_up(db: &Sled, behind: &mut Vec<Step>) -> Result<(), DbError> {
-    let mut taken = 0;
-    let result = loop {
-        let mut changes = 0;
-        let mut more = behind[taken..].iter();
-        let batch = more.position(|step| {
-            changes += step.changes.len();
-            changes >= BATCH
-        });
-        let upto = batch.map_or(behind.len(), |last| taken + last + 1);
-        if upto == taken {
-            break Ok(());
+    /// Goes on in a new file, so that this one can go.
+    fn rotate(&mut self, disk: &dyn Disk) -> io::Result<()> {
+        if self.unsure {
+            return self.void(disk);
         }
-        let changes = database_changes(&behind[taken..upto]);
-        let again = |_| db.reopen().and_then(|()| db.apply(&changes));
-        if let Err(error) = db.apply(&changes).or_else(again) {
-            break Err(error);
-        }
-        taken = upto;
-    };
-    behind.drain(..taken);
-    result
-}
-
-type Opened = (Sled, Entries, Meta);
-
-/// Opens the database and checks that it holds what it says, and that the journal goes on where
-/// it ends.
-fn open_database(path: &Path, first_frame: u64) -> Result<Opened, DbError> {
-    let db = Sled::open(path, SEGMENT_BYTES, CACHE_BYTES)?;
-    let mut entries = Vec::new();
-    let mut found = Meta::default();
-    let mut wrong = false;
-    db.scan(b"d", &mut |key, value| match std::str::from_utf8(&key[1..]) {
-        Ok(key) => {
-            found.add(key, value);
-            entries.push((key.into(), value.into()));
-        }
-        Err(_) => wrong = true,
-    })?;
-    let meta = match db.get(META_KEY)? {
-        Some(bytes) => Meta::decode(&bytes).unwrap_or_default(),
-        None => Meta::default(),
-    };
-    found.revision = meta.revision;
-    let gap = first_frame != u64::MAX && first_frame > meta.revision + 1;
-    let snapshot = path.with_file_name(SNAPSHOT);
-    let empty = meta == Meta::default() && snapshot.exists();
-    if wrong || found != meta || gap || empty {
-        return Err(DbError::damaged("definitions are missing from the database"));
+        let journal = Journal::create(disk, self.next_file, self.meta.revision)?;
+        self.next_file += 1;
+        self.replace_journal(journal);
+        Ok(())
     }
-    // Made from a sorted list, its nodes are full.
-    Ok((db, entries.into_iter().collect(), meta))
-}
 
-/// Fills an empty database.
-fn fill(db: &Sled, entries: &Entries, revision: u64) -> Result<Meta, DbError> {
-    let mut meta = Meta::at(revision);
-    let mut changes = Vec::with_capacity(entries.len() + 1);
-    for (key, value) in entries {
-        meta.add(key, value);
-        changes.push((entry_key(key), Some(value.to_vec())));
+    fn replace_journal(&mut self, journal: Journal) {
+        let old = std::mem::replace(&mut self.journal, journal);
+        self.stale.push(old.name().to_owned());
     }
-    changes.push((META_KEY.to_vec(), Some(meta.encode())));
-    db.apply(&changes)?;
-    Ok(meta)
 }

@@ -1,16 +1,17 @@
 //! All definitions as one JSON file that people and other tools can read.
 //!
-//! Invariants: the file is replaced in whole; a value that is text stands there as text.
+//! Invariants: the file is replaced in whole; a value that is text stands there as text; a sum over all of
+//! it tells whether it is as it was written.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io;
-use std::path::Path;
 
 use serde::{Deserialize, Serialize, Serializer};
 
-use super::entries::Entries;
-use super::journal::replace;
+use super::entries::{Entries, Meta};
+use super::journal::{replace, whole};
+use crate::store::log::Disk;
 
 #[derive(Serialize, Deserialize)]
 #[serde(untagged)]
@@ -23,6 +24,8 @@ enum Value<'a> {
 struct Document {
     format: u32,
     revision: u64,
+    #[serde(default)]
+    check: Option<String>,
     definitions: BTreeMap<String, Value<'static>>,
 }
 
@@ -31,6 +34,7 @@ struct Document {
 struct Written<'a> {
     format: u32,
     revision: u64,
+    check: Option<String>,
     #[serde(serialize_with = "write_definitions")]
     definitions: &'a Entries,
 }
@@ -51,34 +55,67 @@ pub(super) struct Snapshot {
     pub(super) entries: Entries,
 }
 
+/// What the folder holds of a snapshot.
+pub(super) enum Found {
+    Missing,
+    /// It is as it was written.
+    Whole(Snapshot),
+    /// It is not; why, and what can be made out of it.
+    Damaged(String, Entries),
+}
+
 impl Snapshot {
-    pub(super) fn write(&self, path: &Path) -> io::Result<()> {
-        let document = Written { format: 1, revision: self.revision, definitions: &self.entries };
-        replace(path, |file| serde_json::to_writer_pretty(file, &document).map_err(io::Error::other))
+    pub(super) fn write(&self, disk: &dyn Disk, name: &str) -> io::Result<()> {
+        let document = Written {
+            format: 1,
+            revision: self.revision,
+            check: Some(Meta::of(&self.entries, self.revision).check()),
+            definitions: &self.entries,
+        };
+        let bytes = serde_json::to_vec_pretty(&document).map_err(io::Error::other)?;
+        replace(disk, name, &bytes)
     }
 
-    /// `None` if there is no file; an error if it cannot be understood.
-    pub(super) fn read(path: &Path) -> io::Result<Option<Self>> {
-        let bytes = match std::fs::read(path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error),
+    /// Reads it; an error only if the disk cannot.
+    pub(super) fn read(disk: &dyn Disk, name: &str) -> io::Result<Found> {
+        match whole(disk, name) {
+            Ok(bytes) => Ok(Self::parse(&bytes)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Found::Missing),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Understands what a file holds, whatever that is.
+    pub(super) fn parse(bytes: &[u8]) -> Found {
+        let document: Document = match serde_json::from_slice(bytes) {
+            Ok(document) => document,
+            Err(error) => return Found::Damaged(error.to_string(), Entries::new()),
         };
-        let document: Document = serde_json::from_slice(&bytes).map_err(io::Error::other)?;
         if document.format != 1 {
-            return Err(io::Error::other(format!("unknown format {}", document.format)));
+            return Found::Damaged(format!("unknown format {}", document.format), Entries::new());
         }
         let mut entries = Entries::new();
+        let mut wrong = None;
         for (key, value) in document.definitions {
             let bytes = match value {
-                Value::Text(text) => text.into_owned().into_bytes(),
-                Value::Bytes { hex } => {
-                    unhex(&hex).ok_or_else(|| io::Error::other(format!("{key} is not hex")))?
-                }
+                Value::Text(text) => Some(text.into_owned().into_bytes()),
+                Value::Bytes { hex } => unhex(&hex),
             };
-            entries.insert(key.into(), bytes.into());
+            if let Some(bytes) = bytes {
+                entries.insert(key.into(), bytes.into());
+            } else {
+                wrong = Some(format!("{key:?} is not hex"));
+            }
         }
-        Ok(Some(Self { revision: document.revision, entries }))
+        // Earlier versions wrote none.
+        let check = document.check.is_none_or(|check| check == Meta::of(&entries, document.revision).check());
+        if !check {
+            wrong.get_or_insert_with(|| "its content is not what was written".to_owned());
+        }
+        match wrong {
+            Some(why) => Found::Damaged(why, entries),
+            None => Found::Whole(Self { revision: document.revision, entries }),
+        }
     }
 }
 

@@ -7,8 +7,10 @@
 
 pub(crate) mod chunk;
 pub(crate) mod db;
+mod early;
 mod lane;
 mod save;
+pub(crate) mod stand_in;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -19,9 +21,11 @@ pub(crate) use self::chunk::Entry;
 use self::chunk::{Chunk, Share};
 pub(crate) use self::db::{Change, Db, DbError};
 use self::lane::Lane;
+pub(crate) use self::save::CHECKPOINT_KEY;
 use crate::ids::{QueueId, Seq};
 use crate::store::log::Place;
 use crate::store::{ColdRange, ReadWish, RecoveredQueue};
+use early::Early;
 
 /// What a written record means for the index.
 #[derive(Clone, Debug)]
@@ -103,8 +107,8 @@ struct QueueState {
     /// The highest place that came with a message.
     last_enqueued: u64,
     delivered_upto: u64,
-    /// Places beyond `last_enqueued` that are settled already, as (first, last).
-    early: Vec<(u64, u64)>,
+    /// Places beyond `last_enqueued` that are settled already.
+    early: Early,
     lanes: BTreeMap<u16, Lane>,
     dirty: bool,
 }
@@ -303,7 +307,7 @@ impl Index {
 
     fn enqueue(&mut self, queue: QueueId, key: u16, entry: Entry) -> Result<(), DbError> {
         let state = self.queues.entry(queue.0).or_default();
-        if state.was_settled_early(entry.seq) {
+        if state.early.takes(entry.seq) {
             return Ok(());
         }
         state.last_seq = state.last_seq.max(entry.seq);
@@ -457,11 +461,6 @@ impl Index {
         self.moving_since
     }
 
-    /// Ids of all queues that it knows.
-    pub(crate) fn queue_ids(&self) -> Vec<QueueId> {
-        self.queues.keys().map(|id| QueueId(*id)).collect()
-    }
-
     /// Whether `queue` is known.
     pub(crate) fn knows(&self, queue: QueueId) -> bool {
         self.queues.contains_key(&queue.0)
@@ -494,8 +493,8 @@ impl Index {
     }
 
     /// Marks everything of every queue as possibly delivered: after the index was lost.
-    pub(crate) fn assume_delivered(&mut self) {
-        for (id, state) in &mut self.queues {
+    pub(crate) fn assume_delivered(&mut self, of: impl Fn(u64) -> bool) {
+        for (id, state) in self.queues.iter_mut().filter(|(id, _)| of(**id)) {
             state.delivered_upto = state.last_seq;
             state.dirty = true;
             self.dirty.insert(*id);
@@ -505,28 +504,8 @@ impl Index {
 
 impl QueueState {
     fn settle_early(&mut self, first: u64, last: u64) {
-        let first = first.max(self.last_enqueued + 1);
-        let mut merged = (first, last);
-        self.early.retain(|(from, to)| {
-            let apart = *from > merged.1.saturating_add(1) || to.saturating_add(1) < merged.0;
-            if !apart {
-                merged = (merged.0.min(*from), merged.1.max(*to));
-            }
-            apart
-        });
-        self.early.push(merged);
+        self.early.add(first.max(self.last_enqueued + 1), last);
         self.dirty = true;
-    }
-
-    fn was_settled_early(&mut self, seq: u64) -> bool {
-        if self.early.is_empty() {
-            return false;
-        }
-        let settled = self.early.iter().any(|(a, b)| (*a..=*b).contains(&seq));
-        if !settled {
-            self.early.retain(|(_, last)| *last > seq);
-        }
-        settled
     }
 }
 

@@ -14,7 +14,7 @@ pub(crate) struct Saved {
     pub(crate) changes: Vec<Change>,
 }
 
-const CHECKPOINT_KEY: &[u8] = b"M";
+pub(crate) const CHECKPOINT_KEY: &[u8] = b"M";
 const SETTLES_KEY: &[u8] = b"D";
 /// Version of the keys and values here; an index of another one is rebuilt from the log.
 const INDEX_VERSION: u64 = 1;
@@ -55,9 +55,9 @@ impl QueueState {
         put(&mut out, self.last_seq);
         put(&mut out, self.last_enqueued);
         put(&mut out, self.delivered_upto);
-        for (first, last) in &self.early {
-            put(&mut out, *first);
-            put(&mut out, *last);
+        for (first, last) in self.early.iter() {
+            put(&mut out, first);
+            put(&mut out, last);
         }
         out
     }
@@ -70,7 +70,8 @@ impl QueueState {
             ..Self::default()
         };
         while !input.is_empty() {
-            state.early.push((get(&mut input)?, get(&mut input)?));
+            let (first, last) = (get(&mut input)?, get(&mut input)?);
+            state.early.add(first, last);
         }
         Some(state)
     }

@@ -11,9 +11,9 @@ use super::core::Core;
 use super::format::Payload;
 use super::intake::Extra;
 use super::scan::{Scanned, Scanner};
-use super::settled::Settled;
 use crate::ids::{QueueId, Seq};
-use crate::store::{Pressure, Record, SettleReason};
+use crate::store::settled::Settled;
+use crate::store::{Record, SettleReason};
 
 /// How far a segment's settle records are appended again.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -30,13 +30,13 @@ pub(crate) fn carry(core: &Core, number: u32, about: &[u32], progress: Progress)
     let Progress::From(start) = progress else {
         return Ok(progress);
     };
-    if core.intake.pressure() != Pressure::None {
+    if core.upkeep_room().is_none() {
         return Ok(progress);
     }
     let Some(segment) = core.segments.get(number) else {
         return Ok(Progress::Done);
     };
-    let mut scanner = Scanner::new(&*segment.file, number)?;
+    let mut scanner = Scanner::new(&*segment.file, segment.seal)?;
     scanner.seek(start);
     let mut runs = Runs::default();
     let mut whole = true;

@@ -9,9 +9,10 @@ use std::io;
 use std::time::Duration;
 
 use super::core::Core;
+use super::disk::LogFile;
 use super::encode::{Encoder, end_mark, record_bound};
-use super::format::{END_ROOM, Place, Standing, record_len};
-use super::intake::{Extra, Waiting, extra_cost, record_cost};
+use super::format::{END_ROOM, Place, Seal, Standing, record_len};
+use super::intake::{Costs, Extra, Waiting, extra_cost};
 use super::scan::{Scanned, Scanner};
 use super::segments::Writer;
 use crate::store::index::{Entry, Event};
@@ -83,10 +84,20 @@ struct Slice {
 /// What a failed sync left to do.
 #[derive(Clone, Copy)]
 struct Rewrite {
+    /// So many of the first groups and extras are still to be made durable.
     groups: usize,
     extras: usize,
     /// The segment whose sync failed.
     from: u32,
+}
+
+/// What of all that was written is durable.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Durable {
+    All,
+    /// What is in the current segment, but not yet all that a failed sync made unsure.
+    Part,
+    Unknown,
 }
 
 /// What a step came to.
@@ -169,11 +180,11 @@ impl Committer {
                     return Step::Idle(Some(left));
                 }
             }
-            None if worked || waited => {
-                core.inflight.lock().forget();
-                core.intake.set_durable(self.written);
+            None => {
+                if (worked || waited) && self.forget(core) {
+                    core.intake.set_durable(self.written);
+                }
             }
-            None => {}
         }
         if worked { Step::Worked } else { Step::Idle(None) }
     }
@@ -230,7 +241,7 @@ impl Committer {
                 let by = writer.number;
                 self.events.push(Event::Rewritten { from, by });
             }
-            self.encoder.start(writer.number, writer.offset);
+            self.encoder.start(writer.seal, writer.offset, writer.file_id);
             self.encoder.batch(writer.synced);
         }
         let mut from = first_record;
@@ -240,13 +251,17 @@ impl Committer {
             }
             let end = inflight.waiting.groups[slice.groups_end];
             let group = &mut inflight.waiting.records[from..end];
-            let bound = group.iter().map(record_bound).sum::<u64>();
-            if self.writer.is_none() || u64::from(self.encoder.len()) + bound > room {
-                return if slice.groups_end > inflight.next_group { Ok(slice) } else { Err(mark + bound) };
+            let fits = self.writer.is_some()
+                && u64::from(self.encoder.len()) + self.encoder.group_bound(group, false) <= room;
+            if !fits {
+                let wanted = mark + self.encoder.group_bound(group, true);
+                return if slice.groups_end > inflight.next_group { Ok(slice) } else { Err(wanted) };
             }
+            let mut costs = Costs::default();
             for (index, record) in group.iter_mut().enumerate() {
+                let cost = costs.of(record);
                 if from + index >= inflight.freed_records {
-                    slice.freed += record_cost(record);
+                    slice.freed += cost;
                 }
                 self.put(record, &mut slice);
             }
@@ -412,42 +427,53 @@ impl Committer {
         Step::Retry(wait)
     }
 
-    /// Syncs what is written, if anything is not synced. `false`: it failed.
+    /// Syncs what is written, if anything is not synced. Whether all of it is durable now.
     pub(crate) fn sync(&mut self, core: &Core) -> bool {
+        self.sync_file(core) == Durable::All
+    }
+
+    fn sync_file(&mut self, core: &Core) -> Durable {
         if core.intake.is_broken() {
-            return false;
+            return Durable::Unknown;
         }
-        let Some(writer) = &mut self.writer else {
-            return self.rewrite.is_none();
+        let Some(writer) = self.writer.as_mut().filter(|_| self.unsynced_since.is_some()) else {
+            return if self.rewrite.is_none() { Durable::All } else { Durable::Part };
         };
-        if self.unsynced_since.is_none() {
-            return self.rewrite.is_none();
-        }
         let (result, took) = timed(|| writer.file.sync_data());
         core.metrics.sync_latency_us.record(took);
         if let Err(error) = result {
             self.sync_failed(core, &error);
-            return false;
+            return Durable::Unknown;
         }
         writer.synced = writer.offset;
+        core.segments.note_synced(writer.place());
         core.metrics.syncs.add(1);
         core.metrics.group_size.record(self.records_since_sync);
         self.records_since_sync = 0;
         self.unsynced_since = None;
-        let mut inflight = core.inflight.lock();
-        if let Some(rewrite) = self.rewrite {
-            if inflight.next_group < rewrite.groups || inflight.next_extra < rewrite.extras {
-                return false;
-            }
-            self.rewrite = None;
+        if !self.forget(core) {
+            return Durable::Part;
         }
-        let (groups, extras) = inflight.forget();
-        drop(inflight);
+        core.intake.set_durable(self.written);
+        Durable::All
+    }
+
+    /// Lets go of records that are durable: all that are written. Whether nothing is left that a failed
+    /// sync made unsure.
+    fn forget(&mut self, core: &Core) -> bool {
+        let (groups, extras) = core.inflight.lock().forget();
         if let Some(slice) = &mut self.slice {
             slice.groups_end -= groups;
             slice.extras_end -= extras;
         }
-        core.intake.set_durable(self.written);
+        if let Some(rewrite) = &mut self.rewrite {
+            rewrite.groups = rewrite.groups.saturating_sub(groups);
+            rewrite.extras = rewrite.extras.saturating_sub(extras);
+            if rewrite.groups > 0 || rewrite.extras > 0 {
+                return false;
+            }
+            self.rewrite = None;
+        }
         true
     }
 
@@ -484,11 +510,12 @@ impl Committer {
     /// Closes the current segment and makes the next.
     fn roll(&mut self, core: &Core, wanted: u64) -> io::Result<()> {
         if let Some(writer) = &self.writer {
-            let mark = end_mark(writer.number, writer.offset, writer.synced);
+            let mark = end_mark(writer.seal, writer.offset, writer.synced);
             writer.file.write_at(&mut [io::IoSlice::new(&mark)], u64::from(writer.offset))?;
             // Synced before the next segment is begun: what is unsynced never spans two files.
             self.unsynced_since.get_or_insert(Duration::ZERO);
-            if !self.sync(core) {
+            // What is to be written again may be more than one segment holds.
+            if self.sync_file(core) == Durable::Unknown {
                 return Ok(());
             }
         }
@@ -496,28 +523,36 @@ impl Committer {
             core.segments.set_used(writer.number, writer.offset + END_ROOM);
         }
         let writer = core.segments.create(wanted, self.rewrite.is_some())?;
-        if writer.capacity < core.segments.usual_bytes() {
-            let reason = "no room for a segment of the message log of the usual length";
+        if writer.last_room {
+            let reason = "no room for the next segment of the message log";
             core.intake.set_short_of_space(Some(reason.to_owned()));
         }
         self.writer = Some(writer);
         Ok(())
     }
 
-    /// Makes everything durable and closes the segment.
-    pub(crate) fn close(&mut self, core: &Core) {
-        if self.sync(core)
-            && let Some(writer) = self.writer.take()
-        {
-            let mark = end_mark(writer.number, writer.offset, writer.synced);
-            let end = writer.offset + END_ROOM;
-            let _ = writer
-                .file
-                .write_at(&mut [io::IoSlice::new(&mark)], u64::from(writer.offset))
-                .and_then(|()| writer.file.set_len(u64::from(end)))
-                .and_then(|()| writer.file.sync_data());
-        }
+    /// Bytes for which the current segment has room.
+    pub(crate) fn room(&self) -> u64 {
+        self.writer.as_ref().map_or(0, |writer| u64::from(writer.capacity - writer.offset))
     }
+
+    /// Makes everything durable and closes the segment. Whether that went well.
+    pub(crate) fn close(&mut self, core: &Core) -> bool {
+        if !self.sync(core) {
+            return false;
+        }
+        let Some(writer) = self.writer.take() else { return true };
+        close_at(&*writer.file, writer.seal, writer.offset).and_then(|_| writer.file.sync_data()).is_ok()
+    }
+}
+
+/// Ends a segment at `offset`, which is synced: with an end mark, and nothing behind it. Its new length. To be
+/// synced by the caller.
+pub(crate) fn close_at(file: &dyn LogFile, seal: Seal, offset: u32) -> io::Result<u32> {
+    let mark = end_mark(seal, offset, offset);
+    file.write_at(&mut [io::IoSlice::new(&mark)], u64::from(offset))?;
+    file.set_len(u64::from(offset + END_ROOM))?;
+    Ok(offset + END_ROOM)
 }
 
 /// Cuts a segment whose sync failed back to what is known to be durable, and looks at that.
@@ -525,10 +560,10 @@ fn abandon(core: &Core, writer: &Writer) -> io::Result<()> {
     if writer.synced == 0 {
         return core.segments.retire(writer.number, 0).and_then(|()| core.segments.disk().sync_dir());
     }
-    writer.file.set_len(u64::from(writer.synced))?;
+    let used = close_at(&*writer.file, writer.seal, writer.synced)?;
     writer.file.sync_data()?;
-    core.segments.set_used(writer.number, writer.synced);
-    let mut scanner = Scanner::new(&*writer.file, writer.number)?;
+    core.segments.set_used(writer.number, used);
+    let mut scanner = Scanner::new(&*writer.file, writer.seal)?;
     while let Some(found) = scanner.next_record()? {
         if let Scanned::Bad { offset } = found {
             tracing::error!(

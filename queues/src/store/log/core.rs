@@ -13,9 +13,12 @@ use parking_lot::Mutex;
 use super::commit::{Committer, Inflight, Step};
 use super::intake::Intake;
 use super::keeper::Keeper;
+use super::read::ReadFailed;
 use super::segments::Segments;
+use super::served::Served;
 use crate::store::index::{Db, DbError, Event, Index};
-use crate::store::metrics::Metrics;
+use crate::store::metrics::{Counter, Metrics};
+use crate::store::{Pressure, Unread};
 
 /// How a log store works. The defaults are for a broker.
 #[derive(Clone)]
@@ -24,6 +27,9 @@ pub struct Options {
     pub segment_bytes: u32,
     /// A batch is cut at about this many bytes, which bounds how long one write takes.
     pub batch_bytes: usize,
+    /// Most bytes of what is written as a whole or not at all. A place in a segment has 32 bits; a message has
+    /// at most 512 MiB.
+    pub group_bytes_max: usize,
     /// More bytes than this waiting to be written is pressure; below half of it, relief.
     pub pending_limit: usize,
     /// What nobody waits for (settles) is synced at the latest after this time.
@@ -40,6 +46,9 @@ pub struct Options {
     pub compact_bytes: u64,
     /// At most about this many settle records of a dead segment are appended again per checkpoint.
     pub carry_runs: usize,
+    /// A thread of the store for which work waits, and which does nothing of it for so long, stands: publishers
+    /// are held up and refused until it goes on. Longer than any healthy disk takes for one sync.
+    pub stands_after: Duration,
     /// Called when pressure ends. Must be short and must not call the store.
     pub relief: Arc<dyn Fn() + Send + Sync>,
 }
@@ -49,6 +58,7 @@ impl Default for Options {
         Self {
             segment_bytes: 64 << 20,
             batch_bytes: 1 << 20,
+            group_bytes_max: 1 << 30,
             pending_limit: 16 << 20,
             lazy_sync_after: Duration::from_millis(100),
             checkpoint_every: Duration::from_millis(100),
@@ -57,10 +67,14 @@ impl Default for Options {
             index_cache_bytes: 16 << 20,
             compact_bytes: 4 << 20,
             carry_runs: 1 << 16,
+            stands_after: Duration::from_secs(30),
             relief: Arc::new(|| {}),
         }
     }
 }
+
+/// One part in this many of a segment.
+const KEPT_FOR_SETTLES: u32 = 8;
 
 /// See the module.
 pub(crate) struct Core {
@@ -75,19 +89,26 @@ pub(crate) struct Core {
     pub(crate) events: Mutex<Vec<Event>>,
     pub(crate) db: Arc<dyn Db>,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) served: Served,
     /// The index cannot be relied on: nothing is read any more.
     pub(crate) unreadable: AtomicBool,
+    /// See [`Store::save_space`](crate::store::Store::save_space).
+    pub(crate) save_space: AtomicBool,
 }
 
 impl Core {
     /// One batch; see [`Committer::step`].
     pub(crate) fn commit(&self, now: Duration) -> Step {
-        self.committer.lock().step(self, now)
+        let mut committer = self.committer.lock();
+        let _ending = Ending(self);
+        committer.step(self, now)
     }
 
     /// One checkpoint of the index, and what space it frees.
     pub(crate) fn checkpoint(&self) -> Result<(), DbError> {
-        self.keeper.lock().step(self)
+        let mut keeper = self.keeper.lock();
+        let _ending = Ending(self);
+        keeper.step(self)
     }
 
     /// The index cannot go on, unless it is the file system's fault and may pass. What is in memory of it
@@ -102,9 +123,74 @@ impl Core {
         self.intake.set_broken();
     }
 
+    /// Grows with whatever the committer gets done, or finds that it cannot do.
+    pub(crate) fn committed(&self) -> u64 {
+        let metrics = &self.metrics;
+        let counted = [&metrics.commits, &metrics.write_failures, &metrics.sync_failures];
+        let positions = self.intake.written().0 + self.intake.durable();
+        positions + counted.into_iter().map(Counter::get).sum::<u64>()
+    }
+
+    /// Whether room on the disk counts for more than what it costs to free it.
+    pub(crate) fn saves_space(&self) -> bool {
+        self.save_space.load(Ordering::Relaxed) || self.intake.is_short_of_space()
+    }
+
+    /// Bytes that the store may write of its own accord, to free segments; `None`: nothing now. While there is no room for
+    /// another segment, a part of the current one stays free for what consumers settle.
+    pub(crate) fn upkeep_room(&self) -> Option<u64> {
+        if self.intake.pressure() == Pressure::None {
+            return Some(u64::MAX);
+        }
+        if !self.intake.is_only_short_of_space() {
+            return None;
+        }
+        let kept = u64::from(self.options.segment_bytes / KEPT_FOR_SETTLES);
+        // Half of the rest: what was on its way when publishers were stopped goes there as well.
+        self.committer.lock().room().checked_sub(kept).map(|rest| rest / 2)
+    }
+
+    /// What a read that failed means for who asked.
+    pub(crate) fn unread(&self, failed: ReadFailed) -> Unread {
+        match failed {
+            ReadFailed::Disk(why) => Unread::Later(why),
+            ReadFailed::Db(error) if error.io => {
+                self.metrics.read_failures.add(1);
+                Unread::Later(error.to_string())
+            }
+            ReadFailed::Db(error) => {
+                self.index_failed(&error);
+                Unread::Broken
+            }
+        }
+    }
+
+    /// A thread of the store panicked. What it was working on may be half done: nothing is saved from it.
+    pub(crate) fn thread_ended(&self, name: &str) {
+        tracing::error!(
+            thread = name,
+            "a thread of the message store panicked; the store stops until the next start"
+        );
+        self.unreadable.store(true, Ordering::Release);
+        self.intake.stop(format!("the message store has stopped: its thread {name} ended; see the log"));
+    }
+
     /// Folds what was written since the last time into `index`.
     pub(crate) fn fold(&self, index: &mut Index) -> Result<(), DbError> {
         let events = std::mem::take(&mut *self.events.lock());
         index.fold(events)
+    }
+}
+
+/// Held within the locks of work: should it panic, nobody takes up what it left half done. The rest is said when
+/// the thread is seen to have ended.
+struct Ending<'a>(&'a Core);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.unreadable.store(true, Ordering::Release);
+            self.0.intake.halt();
+        }
     }
 }

@@ -13,14 +13,20 @@ use parking_lot::Mutex;
 
 use super::commit::Step;
 use super::core::{Core, Options};
+use super::forged_test::attack;
+use super::format::{ENQUEUE_FIXED, RECORD_HEAD, record_len};
+use super::head::{SEGMENT_HEAD, seal, seal_1};
+use super::read::ReadFailed;
 use super::recover::RecoverError;
 use super::{Disk, Recovered};
 use crate::ids::{Millis, QueueId, Seq};
 use crate::message::{Message, MessageLayout, MessageMeta};
+use crate::short::{Short, ShortRange};
 use crate::store::fold::{Fold, FoldedMessage};
 use crate::store::index::Db;
+use crate::store::salt::Salt;
 use crate::store::sim::{Faults, Rng, SimDb, SimDisk};
-use crate::store::{Broken, Pressure, ReadWish, Record, SettleReason, Synced, Waiter};
+use crate::store::{Broken, Pressure, ReadWish, Record, RecoveredQueue, SettleReason, Synced, Waiter};
 
 #[derive(Default)]
 struct Told(Mutex<Vec<(u64, Result<Synced, Broken>)>>);
@@ -58,10 +64,12 @@ struct Sim {
     sole: BTreeSet<(QueueId, Seq)>,
     /// The fold over all groups.
     current: Fold,
+    /// Queues that may have delivered since the store was opened.
+    served: BTreeSet<QueueId>,
 }
 
 const OPTIONS: fn() -> Options = || Options {
-    segment_bytes: 16 << 10,
+    segment_bytes: 20 << 10,
     batch_bytes: 2 << 10,
     cached_chunks: 2,
     compact_bytes: 4 << 10,
@@ -71,6 +79,9 @@ const OPTIONS: fn() -> Options = || Options {
 
 pub(super) fn open(disk: &SimDisk, db: &SimDb) -> Result<(Core, Recovered), RecoverError> {
     let mut recovered = Recovered::default();
+    if db.is_distrusted() {
+        db.lose_all();
+    }
     let disk: Arc<dyn Disk> = Arc::new(disk.clone());
     let db: Arc<dyn Db> = Arc::new(db.clone());
     let core = Core::open(disk, db, OPTIONS(), &mut recovered)?;
@@ -101,6 +112,7 @@ impl Sim {
             back: BTreeSet::new(),
             sole: BTreeSet::new(),
             current: Fold::default(),
+            served: BTreeSet::new(),
         }
     }
 
@@ -128,12 +140,36 @@ impl Sim {
             priority: self.rng.one_in(3).then_some(4),
             expiration_ms: self.rng.one_in(3).then_some(99),
             died: self.rng.one_in(5),
+            redelivered: self.rng.one_in(5),
         };
+        if self.rng.one_in(20) {
+            return self.forged(meta);
+        }
         if len > 10_000 {
-            let layout = MessageLayout { exchange: 0..1, routing_key: 1..3, properties: 3..5, body: 0..0 };
+            let names = [ShortRange { start: 0, count: 1 }, ShortRange { start: 1, count: 2 }];
+            let [exchange, routing_key] = names;
+            let layout = MessageLayout { exchange, routing_key, properties: 3..5, body: 0..0 };
             return Message::from_parts(b"xrkpp", layout, meta, Some(Bytes::from(body)));
         }
-        Message::new("amq.fanout", "key", b"\x18\0", &body, meta)
+        Message::new(Short::literal("amq.fanout"), Short::literal("key"), b"\x18\0", &body, meta)
+    }
+
+    /// A message that nearly fills a segment, hence begins one, with a body of records for those to come: as they
+    /// were told by in version 1, or by a salt that was guessed.
+    fn forged(&mut self, meta: MessageMeta) -> Message {
+        const NAMES: &str = "amq.fanout";
+        let body_at = SEGMENT_HEAD + u32::try_from(record_len(8) + RECORD_HEAD + ENQUEUE_FIXED).unwrap();
+        let body_at = body_at + u32::try_from(NAMES.len() + 3 + 2).unwrap();
+        let end = OPTIONS().segment_bytes - 200;
+        let newest = self.core.segments.numbers().last().copied().unwrap_or(0);
+        let seal = match self.rng.below(4) {
+            0 => seal(Salt::from_bytes([0; Salt::LEN])),
+            ahead => seal_1(newest + u32::try_from(ahead).unwrap()),
+        };
+        // Records lie at multiples of 8.
+        let mut body = vec![0; usize::try_from(body_at.next_multiple_of(8) - body_at).unwrap()];
+        body.extend(attack(seal, body_at.next_multiple_of(8), end));
+        Message::new(Short::literal(NAMES), Short::literal("key"), b"\x18\0", &body, meta)
     }
 
     fn enqueue(&mut self, queue: QueueId, message: &Message, sole: bool) -> Record {
@@ -190,7 +226,11 @@ impl Sim {
         Record::Settle { queue, first, count, reason: SettleReason::Acked }
     }
 
+    /// What one act takes of the disk, at the most: more is going round in circles.
+    const CALLS: u64 = 20_000;
+
     fn act(&mut self) {
+        self.disk.allow_calls(Self::CALLS);
         let queue = self.pick_queue();
         match self.rng.below(24) {
             0..=7 => {
@@ -250,6 +290,10 @@ impl Sim {
             }
             15 => {
                 if let Some((upto, _)) = self.live(queue) {
+                    if self.rng.one_in(2) {
+                        self.core.served.note(queue);
+                        self.served.insert(queue);
+                    }
                     self.append(vec![Record::Delivered { queue, upto }]);
                 }
             }
@@ -309,7 +353,12 @@ impl Sim {
         let mut all = *wish;
         all.max_messages = usize::MAX;
         let wanted = fold.read(&all);
-        let seen = self.core.read_now(wish).unwrap();
+        let seen = match self.core.read_now(wish) {
+            Ok(seen) => seen,
+            // What comes first was not given; nothing is to be told of it.
+            Err(ReadFailed::Disk(_)) if reads_fail(self.seed) => return,
+            Err(failed) => panic!("{failed:?}"),
+        };
         let mut seen = seen.iter().filter(|s| !self.elided.contains(&(wish.queue, s.seq))).peekable();
         if seen.peek().is_none() && !wanted.is_empty() {
             // All it gave was settled before its turn.
@@ -350,7 +399,12 @@ impl Sim {
     }
 
     /// The fold over as many groups, from the confirmed ones on, as make what was recovered.
-    fn find_prefix(&self, recovered: &Recovered, lost_index: bool) -> Option<Fold> {
+    fn find_prefix(
+        &self,
+        recovered: &Recovered,
+        lost_index: bool,
+        marked: &dyn Fn(&QueueId) -> Marked,
+    ) -> Option<Fold> {
         let counts = self.delivery_counts(recovered);
         let mut fold = self.base.clone();
         let mut apply = |group: &Vec<Record>, back: &BTreeSet<QueueId>| {
@@ -366,7 +420,7 @@ impl Sim {
             // Delivery counts may be lost with the index, as the records of retired segments are.
             let known = counts.iter().filter(|((queue, _), _)| !back.contains(queue));
             let same_counts = lost_index || counted(&fold).iter().eq(known);
-            (same_counts && matches(&fold, recovered, lost_index, back)).then(|| fold.clone())
+            (same_counts && matches(&fold, recovered, marked, back)).then(|| fold.clone())
         };
         let nothing = BTreeSet::new();
         // Before the first group, which deletes them again, is durable, queues that were back are so still.
@@ -424,16 +478,31 @@ impl Sim {
 
     fn crash(&mut self) {
         self.hear();
-        self.disk.crash();
+        let killed = self.rng.one_in(3);
+        let (named, noted) = (self.core.served.is_named(), self.core.served.is_noted());
+        if killed {
+            self.disk.kill();
+        } else {
+            self.disk.crash();
+        }
+        self.disk.allow_calls(u64::MAX);
         self.db.crash();
-        let lost_index = self.rng.one_in(10);
+        let lost_index = self.rng.one_in(10) || self.db.is_distrusted();
         if lost_index {
             self.db.lose_all();
         }
         let (core, recovered) = open(&self.disk, &self.db).unwrap();
         self.core = core;
         assert!(recovered.findings.is_empty(), "{:?}", recovered.findings);
-        let Some(base) = self.find_prefix(&recovered, lost_index) else {
+        let served = std::mem::take(&mut self.served);
+        let marked = |queue: &QueueId| match (killed, named, noted) {
+            _ if lost_index => Marked::All,
+            (true, true, _) if served.contains(queue) => Marked::All,
+            (true, true, _) => Marked::AsTold,
+            (true, false, false) => Marked::Unknown,
+            _ => Marked::All,
+        };
+        let Some(base) = self.find_prefix(&recovered, lost_index, &marked) else {
             panic!(
                 "no prefix from {} of {} groups is the state (index lost: {lost_index})",
                 self.confirmed,
@@ -502,15 +571,33 @@ impl Sim {
     }
 }
 
+/// What of a queue comes back as delivered before.
+enum Marked {
+    /// What the log's marks say.
+    AsTold,
+    /// All of it.
+    All,
+    /// At least what the marks say: the disk would not even take that they do not say all.
+    Unknown,
+}
+
 /// Whether the store's account of its queues is what `fold` says. Deleted queues may be `back` (a
-/// broker deletes them again); with the index lost, all may have been delivered.
-fn matches(fold: &Fold, recovered: &Recovered, lost_index: bool, back: &BTreeSet<QueueId>) -> bool {
+/// broker deletes them again).
+fn matches(
+    fold: &Fold,
+    recovered: &Recovered,
+    marked: &dyn Fn(&QueueId) -> Marked,
+    back: &BTreeSet<QueueId>,
+) -> bool {
     let known = fold.queues.iter().all(|(id, queue)| {
-        let (live, delivered) = recovered
-            .queues
-            .get(id)
-            .map_or_else(Default::default, |found| (summed(&found.ranges), found.delivered_upto));
-        live == summed(&queue.recovered().ranges) && (lost_index || delivered == queue.delivered_upto)
+        let nothing = RecoveredQueue::default();
+        let found = recovered.queues.get(id).unwrap_or(&nothing);
+        let right = match marked(id) {
+            Marked::AsTold => found.delivered_upto == queue.delivered_upto,
+            Marked::All => found.delivered_upto == found.last_seq,
+            Marked::Unknown => found.delivered_upto >= queue.delivered_upto,
+        };
+        right && summed(&found.ranges) == summed(&queue.recovered().ranges)
     });
     let mut ids = recovered.queues.iter();
     known
@@ -555,6 +642,11 @@ fn summed(ranges: &[crate::store::ColdRange]) -> Sums {
     sums
 }
 
+/// Whether reads fail, too.
+fn reads_fail(seed: u64) -> bool {
+    seed % 16 == 9
+}
+
 fn run(seed: u64) {
     let mut sim = Sim::new(seed);
     let faulty = seed % 2 == 1;
@@ -562,6 +654,7 @@ fn run(seed: u64) {
         if faulty {
             let chances = Faults {
                 write: 12,
+                read: if reads_fail(seed) { 12 } else { 0 },
                 sync: if seed % 4 == 1 { 10 } else { 0 },
                 names: if seed % 8 == 5 { 10 } else { 0 },
                 index: 10,
@@ -570,6 +663,12 @@ fn run(seed: u64) {
             sim.db.set_faults(chances);
         }
         for _ in 0..sim.rng.below(400) {
+            if seed % 16 >= 11 && sim.rng.one_in(40) {
+                // Nearly full at times, so that segments are short ones.
+                let more = sim.rng.below(4 * u64::from(OPTIONS().segment_bytes) / 3);
+                let full = sim.rng.one_in(2);
+                sim.disk.set_space(if full { sim.disk.used() + more } else { u64::MAX });
+            }
             sim.act();
             if sim.core.intake.is_broken() {
                 break;
@@ -632,10 +731,12 @@ fn a_failed_sync_is_told_and_never_made_good_by_a_later_one() {
     let (core, _) = open(&disk, &SimDb::new(1)).unwrap();
     let told: Arc<Told> = Arc::default();
     let waiter: Arc<dyn Waiter> = told.clone();
-    let mut sim = Sim::new(1);
-    let mut publish = |token| {
-        let message = sim.message();
-        let record = sim.enqueue(QueueId(1), &message, true);
+    let publish = |token| {
+        let message =
+            Message::new(Short::literal("x"), Short::literal("k"), b"\0\0", b"body", MessageMeta::default());
+        let (queue, seq) = (QueueId(1), Seq(token));
+        let record =
+            Record::Enqueue { queue, seq, message, lane: 0, expires: None, transient: false, sole: true };
         core.intake.append(&mut vec![record]).unwrap();
         core.intake.notify(&waiter, token);
         core.commit(Duration::ZERO);
@@ -654,6 +755,47 @@ fn a_failed_sync_is_told_and_never_made_good_by_a_later_one() {
     let (core, _) = open(&disk, &SimDb::new(1)).unwrap();
     let there: usize = (0..2).map(|lane| core.read_now(&everything(QueueId(1), lane)).unwrap().len()).sum();
     assert_eq!(there, 3);
+}
+
+#[test]
+fn what_a_failed_sync_left_goes_to_as_many_short_segments_as_it_takes() {
+    let disk = SimDisk::new(1);
+    let (core, _) = open(&disk, &SimDb::new(1)).unwrap();
+    let told: Arc<Told> = Arc::default();
+    let waiter: Arc<dyn Waiter> = told.clone();
+    let append = |seq, transient| {
+        let message = Message::new(
+            Short::literal("x"),
+            Short::literal("k"),
+            b"\0\0",
+            &[7; 3000],
+            MessageMeta::default(),
+        );
+        let (queue, seq) = (QueueId(1), Seq(seq));
+        let record = Record::Enqueue { queue, seq, message, lane: 0, expires: None, transient, sole: false };
+        core.intake.append(&mut vec![record]).unwrap();
+        core.commit(Duration::ZERO);
+    };
+    append(1, false);
+    // Nobody waits for these: they are written, and synced later.
+    for seq in 2..=5 {
+        append(seq, true);
+    }
+    disk.fail_syncs(1);
+    let late = OPTIONS().lazy_sync_after;
+    core.commit(late);
+    // Room comes bit by bit, for short segments only.
+    core.intake.notify(&waiter, 1);
+    for _ in 0..8 {
+        disk.set_space(disk.used() + 8000);
+        disk.allow_calls(100);
+        while core.commit(late) == Step::Worked {}
+    }
+    disk.allow_calls(u64::MAX);
+    assert!(matches!(told.0.lock()[..], [(1, Ok(_))]), "{:?}", told.0.lock());
+    assert!(core.segments.numbers().len() > 3, "{:?}", core.segments.numbers());
+    core.checkpoint().unwrap();
+    assert_eq!(core.read_now(&everything(QueueId(1), 0)).unwrap().len(), 5);
 }
 
 #[test]

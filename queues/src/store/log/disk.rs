@@ -5,9 +5,13 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, IoSlice};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use crate::store::folder::{self, PRIVATE};
+use crate::store::platform;
+use crate::store::salt::Salt;
 
 /// One open file of the log.
 pub(crate) trait LogFile: Send + Sync {
@@ -16,6 +20,8 @@ pub(crate) trait LogFile: Send + Sync {
     fn write_at(&self, parts: &mut [IoSlice<'_>], offset: u64) -> io::Result<()>;
     /// Fills `buf` from `offset` on; fewer bytes only at the end of the file.
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize>;
+    /// Has the next read of this stretch ask the disk itself, if that can be had.
+    fn forget_cached(&self, offset: u64, len: u64);
     /// Makes everything written so far survive a power cut.
     fn sync_data(&self) -> io::Result<()>;
     /// Cuts or extends (with zeros) the file.
@@ -38,6 +44,11 @@ pub(crate) trait Disk: Send + Sync {
     fn list(&self) -> io::Result<Vec<String>>;
     /// Makes creations, renames and removals survive a power cut.
     fn sync_dir(&self) -> io::Result<()>;
+    /// A secret for a new use of a file.
+    fn salt(&self) -> io::Result<Salt>;
+    /// Names the time since the system was started, if it tells: as long as that lasts, what was written and
+    /// not synced is there.
+    fn boot(&self) -> Option<[u8; 16]>;
 }
 
 /// A folder of the real file system.
@@ -48,12 +59,7 @@ pub(crate) struct RealDisk {
 impl RealDisk {
     /// Opens the folder `dir`, making it (and syncing its parent) if it is not there.
     pub(crate) fn new(dir: &Path) -> io::Result<Self> {
-        if !dir.is_dir() {
-            std::fs::create_dir_all(dir)?;
-            if let Some(parent) = dir.parent() {
-                File::open(parent)?.sync_all()?;
-            }
-        }
+        folder::create(dir)?;
         Ok(Self { dir: dir.to_path_buf() })
     }
 }
@@ -61,8 +67,14 @@ impl RealDisk {
 impl Disk for RealDisk {
     fn create(&self, name: &str, len: u64) -> io::Result<Arc<dyn LogFile>> {
         let path = self.dir.join(name);
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&path)?;
-        if let Err(error) = reserve(&file, len) {
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(PRIVATE)
+            .open(&path)?;
+        if let Err(error) = platform::reserve(&file, len) {
             let _ = std::fs::remove_file(&path);
             return Err(error);
         }
@@ -98,19 +110,13 @@ impl Disk for RealDisk {
     fn sync_dir(&self) -> io::Result<()> {
         File::open(&self.dir)?.sync_all()
     }
-}
 
-/// Reserves blocks, so that a full disk shows here and not in the middle of a batch.
-fn reserve(file: &File, len: u64) -> io::Result<()> {
-    use rustix::fs::{FallocateFlags, fallocate};
-    use rustix::io::Errno;
-    if len == 0 {
-        return Ok(());
+    fn salt(&self) -> io::Result<Salt> {
+        Salt::new()
     }
-    match fallocate(file, FallocateFlags::empty(), 0, len) {
-        Ok(()) => Ok(()),
-        Err(Errno::OPNOTSUPP | Errno::NOSYS) => file.set_len(len),
-        Err(error) => Err(error.into()),
+
+    fn boot(&self) -> Option<[u8; 16]> {
+        platform::boot_id()
     }
 }
 
@@ -118,19 +124,16 @@ struct RealFile(File);
 
 impl LogFile for RealFile {
     fn write_at(&self, parts: &mut [IoSlice<'_>], mut offset: u64) -> io::Result<()> {
-        /// The kernel takes at most this many parts in one call.
-        const PARTS_MAX: usize = 1024;
         let mut rest = parts;
         while rest.iter().any(|part| !part.is_empty()) {
-            let count = rest.len().min(PARTS_MAX);
-            match rustix::io::pwritev(&self.0, &rest[..count], offset) {
+            match platform::write_some_at(&self.0, rest, offset) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(written) => {
                     offset += written as u64;
                     IoSlice::advance_slices(&mut rest, written);
                 }
-                Err(rustix::io::Errno::INTR) => {}
-                Err(error) => return Err(error.into()),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
             }
         }
         Ok(())
@@ -147,6 +150,10 @@ impl LogFile for RealFile {
             }
         }
         Ok(filled)
+    }
+
+    fn forget_cached(&self, offset: u64, len: u64) {
+        platform::forget_cached(&self.0, offset, len);
     }
 
     fn sync_data(&self) -> io::Result<()> {

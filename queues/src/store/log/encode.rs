@@ -1,18 +1,19 @@
 //! One batch being put together: bytes in one reused buffer, large bodies left where they are.
 //!
 //! Invariants: offsets are those in the segment that the batch is written to; a record is sealed
-//! (flags, CRC) when the next one starts or its group ends. Absent: files.
+//! (flags, CRC) when the next one starts or its group ends; a message is in a file once, however many records
+//! name it and in however many batches. Absent: files.
 
 use std::io::IoSlice;
+use std::sync::atomic::{AtomicU32, Ordering};
 
+use super::bytes::u32_at;
 use super::format::{
-    END_ROOM, FORMAT_VERSION, Kind, LARGE_BODY, RECORD_HEAD, Standing, head_bytes, put_enqueue,
+    END_ROOM, Kind, LARGE_BODY, RECORD_HEAD, REF_PAYLOAD, Seal, Standing, head_bytes, put_enqueue,
     put_enqueue_ref, record_crc, record_len,
 };
 use crate::message::Message;
 use crate::store::Record;
-
-const _: () = assert!(FORMAT_VERSION == 1, "the encoder writes version 1");
 
 /// A body that is written from its own memory, after `at` bytes of the buffer.
 struct Large {
@@ -31,13 +32,25 @@ struct Open {
 pub(crate) struct Encoder {
     buf: Vec<u8>,
     larges: Vec<Large>,
-    segment: u32,
+    seal: Seal,
     start: u32,
     /// Bytes of large bodies so far.
     apart: u32,
     open: Option<Open>,
-    /// The last message written in full, and where.
-    shared: Option<(Message, u32, u32)>,
+    /// Names the file that is being written among all of the process; 0: none.
+    file: u32,
+}
+
+static FILES: AtomicU32 = AtomicU32::new(1);
+
+/// A name for a file that is begun, unlike all others of this process.
+pub(crate) fn next_file() -> u32 {
+    loop {
+        let file = FILES.fetch_add(1, Ordering::Relaxed);
+        if file != 0 {
+            return file;
+        }
+    }
 }
 
 /// Where an enqueue's message can be read.
@@ -53,18 +66,41 @@ pub(crate) struct Written {
 
 impl Encoder {
     pub(crate) fn new() -> Self {
-        Self { buf: Vec::new(), larges: Vec::new(), segment: 0, start: 0, apart: 0, open: None, shared: None }
+        let seal = Seal { mark: 0, start: 0, records_at: 0, salted: true };
+        Self { buf: Vec::new(), larges: Vec::new(), seal, start: 0, apart: 0, open: None, file: 0 }
     }
 
-    /// Starts a batch at `offset` of `segment`.
-    pub(crate) fn start(&mut self, segment: u32, offset: u32) {
+    /// Starts a batch at `offset` of the segment of this seal, which is [known](next_file) as `file`.
+    pub(crate) fn start(&mut self, seal: Seal, offset: u32, file: u32) {
         self.buf.clear();
         self.larges.clear();
-        self.shared = None;
         self.open = None;
         self.apart = 0;
-        self.segment = segment;
+        self.seal = seal;
         self.start = offset;
+        self.file = file;
+    }
+
+    /// Where the message lies in the file that is being written, if it does.
+    fn lies_at(&self, message: &Message) -> Option<u32> {
+        let bytes = message.written_at().to_le_bytes();
+        (self.file != 0 && u32_at(&bytes, 4) == self.file).then(|| u32_at(&bytes, 0))
+    }
+
+    /// The records of a group take no more bytes than this in the log: in the file that is being written, or
+    /// (`anew`) in any other.
+    pub(crate) fn group_bound(&self, group: &[Record], anew: bool) -> u64 {
+        let mut last = 0;
+        let bound = |record: &Record| {
+            let Record::Enqueue { message, .. } = record else { return record_bound(record) };
+            let before = std::mem::replace(&mut last, message.address());
+            if before == last || !anew && self.lies_at(message).is_some() {
+                record_len(REF_PAYLOAD) as u64
+            } else {
+                record_bound(record)
+            }
+        };
+        group.iter().map(bound).sum()
     }
 
     /// Bytes of the batch so far.
@@ -79,10 +115,10 @@ impl Encoder {
 
     fn begin(&mut self, kind: Kind, payload: usize) {
         self.seal(false);
-        let len = u32::try_from(payload).expect("records are under 4 GiB");
+        let len = u32::try_from(payload).expect("a group is bounded when it is appended");
         let offset = self.offset();
         self.open = Some(Open { head_at: self.buf.len(), offset, large: false });
-        let head = head_bytes(len, self.segment, kind, false);
+        let head = head_bytes(len, self.seal, kind, false);
         self.buf.extend_from_slice(&head);
     }
 
@@ -97,12 +133,12 @@ impl Encoder {
         if last {
             self.buf[head_at + 13] = 1;
         }
-        let len = super::bytes::u32_at(&self.buf, head_at + 4) as usize;
+        let len = u32_at(&self.buf, head_at + 4) as usize;
         let large = if open.large { self.larges.last().map_or(&[][..], |l| l.message.body()) } else { &[] };
         let payload_at = head_at + RECORD_HEAD;
         let payload = &self.buf[payload_at..payload_at + len - large.len()];
         let head = &self.buf[head_at..payload_at];
-        let crc = record_crc(head, open.offset, payload, large);
+        let crc = record_crc(self.seal, head, open.offset, payload, large);
         self.buf[head_at..head_at + 4].copy_from_slice(&crc.to_le_bytes());
     }
 
@@ -119,24 +155,22 @@ impl Encoder {
         self.end_group();
     }
 
-    /// A message in its place. Its body is written once if the same message comes again at once.
+    /// A message in its place. What this file holds of it already is not written again.
     pub(crate) fn enqueue(&mut self, at: &Standing, message: &Message, moved: bool) -> Written {
-        if let Some((last, offset, len)) = &self.shared
-            && same_message(last, message)
-        {
-            let (offset, len) = (*offset, *len);
+        let payload = super::format::enqueue_payload(message);
+        let len = u32::try_from(record_len(payload)).expect("a group is bounded when it is appended");
+        if let Some(offset) = self.lies_at(message) {
             let kind = if moved { Kind::MovedRef } else { Kind::EnqueueRef };
-            self.begin(kind, super::format::REF_PAYLOAD);
+            self.begin(kind, REF_PAYLOAD);
             put_enqueue_ref(&mut self.buf, at, offset);
             return Written { offset, len, shared: true };
         }
-        let payload = super::format::enqueue_payload(message);
         let kind = if moved { Kind::Moved } else { Kind::Enqueue };
         self.begin(kind, payload);
         let offset = self.open.as_ref().map_or(0, |open| open.offset);
         put_enqueue(&mut self.buf, at, message);
         if message.body_len() >= LARGE_BODY {
-            let body_len = u32::try_from(message.body_len()).expect("under 4 GiB");
+            let body_len = u32::try_from(message.body_len()).expect("a group is bounded when it is appended");
             self.larges.push(Large { at: self.buf.len(), message: message.clone() });
             self.apart += body_len;
             if let Some(open) = &mut self.open {
@@ -144,8 +178,7 @@ impl Encoder {
             }
         }
         self.pad(payload);
-        let len = u32::try_from(record_len(payload)).expect("under 4 GiB");
-        self.shared = Some((message.clone(), offset, len));
+        message.set_written_at(u64::from(self.file) << 32 | u64::from(offset));
         Written { offset, len, shared: false }
     }
 
@@ -207,25 +240,20 @@ impl Encoder {
         /// A buffer is kept up to this size.
         const KEPT: usize = 4 << 20;
         self.larges.clear();
-        self.shared = None;
         self.buf.clear();
         self.buf.shrink_to(KEPT);
     }
 }
 
-/// The end mark of segment `number` at `offset`.
-pub(crate) fn end_mark(number: u32, offset: u32, synced_upto: u32) -> [u8; END_ROOM as usize] {
+/// The end mark at `offset` of the segment of this seal.
+pub(crate) fn end_mark(seal: Seal, offset: u32, synced_upto: u32) -> [u8; END_ROOM as usize] {
     let mut mark = [0; END_ROOM as usize];
-    let head = head_bytes(8, number, Kind::End, true);
+    let head = head_bytes(8, seal, Kind::End, true);
     mark[..RECORD_HEAD].copy_from_slice(&head);
     mark[RECORD_HEAD..RECORD_HEAD + 4].copy_from_slice(&synced_upto.to_le_bytes());
-    let crc = record_crc(&head, offset, &mark[RECORD_HEAD..], &[]);
+    let crc = record_crc(seal, &head, offset, &mark[RECORD_HEAD..], &[]);
     mark[..4].copy_from_slice(&crc.to_le_bytes());
     mark
-}
-
-fn same_message(a: &Message, b: &Message) -> bool {
-    std::ptr::eq(a.exchange().as_ptr(), b.exchange().as_ptr())
 }
 
 /// No record of this takes more bytes than this in the log.

@@ -1,9 +1,10 @@
 //! What the bytes of a segment mean.
 //!
-//! A segment is a header and a run of records, each at a multiple of 8 bytes. A record's CRC32C
-//! covers its head, its own offset and its payload; its head names the segment, so that what a
-//! recycled file still holds is never taken for new. The last record of a group says so: a group
-//! without its last record is not there. All numbers are little-endian.
+//! A segment is a head (`head`) and a run of records, each at a multiple of 8 bytes. A record's CRC32C
+//! covers its head, its own offset and its payload, and starts from the segment's seal; its head holds
+//! the seal's mark. So neither what a recycled file still holds nor what a client sent is ever taken
+//! for a record. The last record of a group says so: a group without its last record is not there.
+//! All numbers are little-endian.
 //! Absent: files, and what the records do to queues.
 
 use bytes::Bytes;
@@ -11,6 +12,7 @@ use bytes::Bytes;
 use super::bytes::{get_u32, get_u64, u16_at, u32_at, u64_at};
 use crate::ids::{Millis, QueueId, Seq};
 use crate::message::{Message, MessageLayout, MessageMeta};
+use crate::short::ShortRange;
 use crate::store::SettleReason;
 
 /// A place in the log. Ordered as the log is.
@@ -22,11 +24,7 @@ pub(crate) struct Place {
     pub(crate) offset: u32,
 }
 
-/// Version of everything below. An older or newer one is refused.
-pub(crate) const FORMAT_VERSION: u32 = 1;
-/// Bytes before the first record of a segment.
-pub(crate) const SEGMENT_HEAD: u32 = 64;
-/// Bytes of a record's head: crc, payload length, segment, kind, flags, two spare.
+/// Bytes of a record's head: crc, payload length, the seal's mark, kind, flags, two spare.
 pub(crate) const RECORD_HEAD: usize = 16;
 /// Fixed bytes of an enqueue's payload, before exchange, key, properties and body.
 pub(crate) const ENQUEUE_FIXED: usize = 48;
@@ -36,7 +34,6 @@ const _: () = assert!(END_ROOM as usize == record_len(8));
 /// Bodies from this size on are written from where they lie instead of being copied.
 pub(crate) const LARGE_BODY: usize = 32 * 1024;
 
-const MAGIC: [u8; 8] = *b"LEVRTLOG";
 const FLAG_LAST: u8 = 1;
 
 const E_TRANSIENT: u8 = 1;
@@ -45,6 +42,7 @@ const E_PRIORITY: u8 = 4;
 const E_EXPIRATION: u8 = 8;
 const E_EXPIRES: u8 = 16;
 const E_DIED: u8 = 32;
+const E_REDELIVERED: u8 = 64;
 
 /// What a record is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -69,7 +67,7 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    fn from_u8(byte: u8) -> Option<Self> {
+    pub(super) fn from_u8(byte: u8) -> Option<Self> {
         Some(match byte {
             1 => Self::Batch,
             2 => Self::Enqueue,
@@ -92,42 +90,6 @@ pub(crate) const fn record_len(payload: usize) -> usize {
     (RECORD_HEAD + payload).next_multiple_of(8)
 }
 
-/// The head of segment `number`.
-pub(crate) fn segment_head(number: u32) -> [u8; SEGMENT_HEAD as usize] {
-    let mut head = [0; SEGMENT_HEAD as usize];
-    head[..8].copy_from_slice(&MAGIC);
-    head[8..12].copy_from_slice(&FORMAT_VERSION.to_le_bytes());
-    head[12..16].copy_from_slice(&number.to_le_bytes());
-    let crc = crc32c::crc32c(&head[..16]);
-    head[16..20].copy_from_slice(&crc.to_le_bytes());
-    head
-}
-
-/// What a segment's head says.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum SegmentHead {
-    /// This segment, in the version written here.
-    Number(u32),
-    /// A whole head of another version.
-    OtherVersion(u32),
-    /// Not a head.
-    Invalid,
-}
-
-/// Reads a segment's head.
-pub(crate) fn parse_segment_head(head: &[u8]) -> SegmentHead {
-    let Some(head) = head.get(..SEGMENT_HEAD as usize) else {
-        return SegmentHead::Invalid;
-    };
-    if head[..8] != MAGIC || u32_at(head, 16) != crc32c::crc32c(&head[..16]) {
-        return SegmentHead::Invalid;
-    }
-    match u32_at(head, 8) {
-        FORMAT_VERSION => SegmentHead::Number(u32_at(head, 12)),
-        other => SegmentHead::OtherVersion(other),
-    }
-}
-
 /// A record's head.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Head {
@@ -139,10 +101,23 @@ pub(crate) struct Head {
     pub(crate) last: bool,
 }
 
+/// What tells the records of one use of a segment file from all other bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Seal {
+    /// Stands in each record's head.
+    pub(crate) mark: u32,
+    /// What each record's CRC32C goes on from.
+    pub(crate) start: u32,
+    /// Offset of the first record.
+    pub(crate) records_at: u32,
+    /// Nobody can write a record without having read the folder: so not in version 1.
+    pub(crate) salted: bool,
+}
+
 /// Reads a record's head; `None` if these bytes are not the head of a record of this segment.
-pub(crate) fn parse_head(bytes: &[u8], segment: u32) -> Option<Head> {
+pub(crate) fn parse_head(bytes: &[u8], seal: Seal) -> Option<Head> {
     let bytes = bytes.get(..RECORD_HEAD)?;
-    if u32_at(bytes, 8) != segment || bytes[14] != 0 || bytes[15] != 0 || bytes[13] > FLAG_LAST {
+    if u32_at(bytes, 8) != seal.mark || bytes[14] != 0 || bytes[15] != 0 || bytes[13] > FLAG_LAST {
         return None;
     }
     Some(Head {
@@ -154,28 +129,29 @@ pub(crate) fn parse_head(bytes: &[u8], segment: u32) -> Option<Head> {
 }
 
 /// The head's bytes with an empty place for the CRC.
-pub(crate) fn head_bytes(len: u32, segment: u32, kind: Kind, last: bool) -> [u8; RECORD_HEAD] {
+pub(crate) fn head_bytes(len: u32, seal: Seal, kind: Kind, last: bool) -> [u8; RECORD_HEAD] {
     let mut head = [0; RECORD_HEAD];
     head[4..8].copy_from_slice(&len.to_le_bytes());
-    head[8..12].copy_from_slice(&segment.to_le_bytes());
+    head[8..12].copy_from_slice(&seal.mark.to_le_bytes());
     head[12] = kind as u8;
     head[13] = if last { FLAG_LAST } else { 0 };
     head
 }
 
 /// The CRC of a record: head without the CRC itself, offset, payload.
-pub(crate) fn record_crc(head: &[u8], offset: u32, payload: &[u8], rest: &[u8]) -> u32 {
+pub(crate) fn record_crc(seal: Seal, head: &[u8], offset: u32, payload: &[u8], rest: &[u8]) -> u32 {
     let mut start = [0; RECORD_HEAD];
     start[..12].copy_from_slice(&head[4..RECORD_HEAD]);
     start[12..].copy_from_slice(&offset.to_le_bytes());
-    let crc = crc32c::crc32c_append(crc32c::crc32c(&start), payload);
+    let crc = crc32c::crc32c_append(crc32c::crc32c_append(seal.start, &start), payload);
     if rest.is_empty() { crc } else { crc32c::crc32c_append(crc, rest) }
 }
 
 /// Whether `bytes` (head and payload) are the whole record that `head` describes.
-pub(crate) fn is_intact(head: Head, bytes: &[u8], offset: u32) -> bool {
+pub(crate) fn is_intact(seal: Seal, head: Head, bytes: &[u8], offset: u32) -> bool {
     let end = RECORD_HEAD + head.len as usize;
-    bytes.len() >= end && record_crc(&bytes[..RECORD_HEAD], offset, &bytes[RECORD_HEAD..end], &[]) == head.crc
+    bytes.len() >= end
+        && record_crc(seal, &bytes[..RECORD_HEAD], offset, &bytes[RECORD_HEAD..end], &[]) == head.crc
 }
 
 /// The parts of an enqueue that are not the message.
@@ -204,14 +180,15 @@ fn bit(set: bool, flag: u8) -> u8 {
 /// If a part of the message is longer than the wire allows; the decoder checks that.
 pub(crate) fn put_enqueue(buf: &mut Vec<u8>, at: &Standing, message: &Message) {
     let meta = message.meta();
-    let (exchange, key) = (message.exchange(), message.routing_key());
+    let (exchange, key) = (message.short_exchange(), message.short_routing_key());
     let properties = message.properties();
     let body = message.body();
     let flags = at.flags()
         | bit(meta.persistent, E_PERSISTENT)
         | bit(meta.priority.is_some(), E_PRIORITY)
         | bit(meta.expiration_ms.is_some(), E_EXPIRATION)
-        | bit(meta.died, E_DIED);
+        | bit(meta.died, E_DIED)
+        | bit(meta.redelivered, E_REDELIVERED);
     let mut fixed = [0; ENQUEUE_FIXED];
     fixed[0..8].copy_from_slice(&at.queue.0.to_le_bytes());
     fixed[8..16].copy_from_slice(&at.seq.0.to_le_bytes());
@@ -219,14 +196,14 @@ pub(crate) fn put_enqueue(buf: &mut Vec<u8>, at: &Standing, message: &Message) {
     fixed[24..32].copy_from_slice(&meta.expiration_ms.unwrap_or(0).to_le_bytes());
     fixed[32..36].copy_from_slice(&len_u32(properties).to_le_bytes());
     fixed[36..40].copy_from_slice(&len_u32(body).to_le_bytes());
-    fixed[40..42].copy_from_slice(&len_u16(exchange).to_le_bytes());
-    fixed[42..44].copy_from_slice(&len_u16(key).to_le_bytes());
+    fixed[40..42].copy_from_slice(&u16::from(exchange.count()).to_le_bytes());
+    fixed[42..44].copy_from_slice(&u16::from(key.count()).to_le_bytes());
     fixed[44] = at.lane;
     fixed[45] = flags;
     fixed[46] = meta.priority.unwrap_or(0);
     buf.extend_from_slice(&fixed);
-    buf.extend_from_slice(exchange);
-    buf.extend_from_slice(key);
+    buf.extend_from_slice(exchange.bytes());
+    buf.extend_from_slice(key.bytes());
     buf.extend_from_slice(properties);
     if body.len() < LARGE_BODY {
         buf.extend_from_slice(body);
@@ -244,10 +221,6 @@ pub(crate) fn enqueue_payload(message: &Message) -> usize {
 
 fn len_u32(part: &[u8]) -> u32 {
     u32::try_from(part.len()).expect("a message's part is under 4 GiB")
-}
-
-fn len_u16(part: &[u8]) -> u16 {
-    u16::try_from(part.len()).expect("names are at most 255 bytes")
 }
 
 /// Appends the payload of an enqueue whose message lies at `message_at`.
@@ -376,19 +349,15 @@ pub(crate) fn parse_message(bytes: &[u8]) -> Option<Message> {
     let fixed = bytes.get(..ENQUEUE_FIXED)?;
     let rest = &bytes[ENQUEUE_FIXED..];
     let flags = fixed[45];
-    let lens =
-        [u32::from(u16_at(fixed, 40)), u32::from(u16_at(fixed, 42)), u32_at(fixed, 32), u32_at(fixed, 36)];
-    let mut end = 0u32;
-    let mut place = |len: u32| {
-        let start = end;
-        end = end.checked_add(len)?;
-        Some(start..end)
-    };
+    let exchange = ShortRange { start: 0, count: u8::try_from(u16_at(fixed, 40)).ok()? };
+    let routing_key = ShortRange { start: exchange.end(), count: u8::try_from(u16_at(fixed, 42)).ok()? };
+    let properties_end = routing_key.end().checked_add(u32_at(fixed, 32))?;
+    let end = properties_end.checked_add(u32_at(fixed, 36))?;
     let mut layout = MessageLayout {
-        exchange: place(lens[0])?,
-        routing_key: place(lens[1])?,
-        properties: place(lens[2])?,
-        body: place(lens[3])?,
+        exchange,
+        routing_key,
+        properties: routing_key.end()..properties_end,
+        body: properties_end..end,
     };
     if rest.len() != end as usize {
         return None;
@@ -398,8 +367,9 @@ pub(crate) fn parse_message(bytes: &[u8]) -> Option<Message> {
         priority: (flags & E_PRIORITY != 0).then_some(fixed[46]),
         expiration_ms: (flags & E_EXPIRATION != 0).then(|| u64_at(fixed, 24)),
         died: flags & E_DIED != 0,
+        redelivered: flags & E_REDELIVERED != 0,
     };
-    let message = if lens[3] as usize >= LARGE_BODY {
+    let message = if layout.body.len() >= LARGE_BODY {
         let head = layout.body.start as usize;
         let body = Bytes::copy_from_slice(&rest[head..]);
         layout.body = 0..0;

@@ -9,9 +9,10 @@ use std::sync::Arc;
 
 use super::StoreError;
 use super::disk::{Disk, RealDisk};
-use super::format::{SEGMENT_HEAD, SegmentHead, parse_segment_head};
-use super::recover::{Finding, Over, log_file};
-use super::segments::{segment_name, segment_number};
+use super::head::{SegmentHead, read_head, seal_1};
+use super::recover::{Finding, Over, check_note, log_file};
+use super::segments::{Segment, segment_name, segment_number};
+use super::synced::Noted;
 use super::walk::{Tail, Walk};
 use crate::ids::QueueId;
 use crate::store::index::Event;
@@ -62,29 +63,39 @@ pub fn inspect(dir: &Path) -> Result<Report, StoreError> {
     let mut numbers: Vec<u32> = disk.list()?.iter().filter_map(|n| segment_number(n)).collect();
     numbers.sort_unstable();
     let newest = numbers.last().copied();
-    let tail = |number| {
-        if newest == Some(number) { Tail::Keep } else { Tail::Closed }
+    let noted = Noted::read(&*disk)?;
+    let tail = |number, segment: &Segment| match noted.of(number, segment.seal) {
+        Some(synced) if newest == Some(number) => Tail::Keep(synced),
+        _ => Tail::Closed,
     };
     let mut over = Over::default();
+    let mut segments = Vec::new();
     for &number in &numbers {
         let file = disk.open(&segment_name(number))?;
-        let mut head = [0; SEGMENT_HEAD as usize];
-        let read = file.read_at(&mut head, 0)?;
-        match parse_segment_head(&head[..read]) {
-            SegmentHead::Number(found) if found == number => {}
+        let seal = match read_head(&*file)? {
+            SegmentHead::Number(found, seal) if found == number => seal,
             SegmentHead::OtherVersion(found) => {
                 let file = segment_name(number);
                 return Err(StoreError::Version { file, found });
             }
-            _ => report.findings.push(Finding {
-                file: log_file(number),
-                offset: Some(0),
-                queue: None,
-                count: 0,
-                what: "the segment's head is damaged".into(),
-            }),
-        }
-        let mut walk = Walk::new(&*file, number, SEGMENT_HEAD, tail(number))?;
+            _ => {
+                report.findings.push(Finding {
+                    file: log_file(number),
+                    offset: Some(0),
+                    queue: None,
+                    count: 0,
+                    what: "the segment's head is damaged".into(),
+                });
+                // The records of version 1 can be told without it.
+                seal_1(number)
+            }
+        };
+        segments.push((number, Segment { file, seal, used: None }));
+    }
+    report.findings.extend(check_note(noted, &segments));
+    for (number, segment) in &segments {
+        let number = *number;
+        let mut walk = Walk::new(segment, number, 0, tail(number, segment))?;
         let mut records = 0;
         while let Some(group) = walk.next_group(&mut report.findings)? {
             records += group.len() as u64;
@@ -94,15 +105,14 @@ pub fn inspect(dir: &Path) -> Result<Report, StoreError> {
         }
         report.segments.push(SegmentReport {
             file: segment_name(number),
-            file_bytes: file.size()?,
+            file_bytes: segment.file.size()?,
             used_bytes: u64::from(walk.end().offset),
             records,
         });
     }
     let mut live = BTreeMap::new();
-    for &number in &numbers {
-        let file = disk.open(&segment_name(number))?;
-        let mut walk = Walk::new(&*file, number, SEGMENT_HEAD, tail(number))?;
+    for (number, segment) in &segments {
+        let mut walk = Walk::new(segment, *number, 0, tail(*number, segment))?;
         while let Some(group) = walk.next_group(&mut Vec::new())? {
             for event in group {
                 note(&mut report, &mut live, &over, &event);

@@ -12,7 +12,7 @@ use parking_lot::{Condvar, Mutex};
 
 use super::format::Standing;
 use crate::message::Message;
-use crate::store::{Broken, Position, Pressure, Record, Synced, Waiter};
+use crate::store::{Broken, NotAppended, Position, Pressure, Record, Synced, Waiter};
 
 /// Counted for each record besides its message, in bytes.
 const RECORD_COST: usize = 64;
@@ -75,9 +75,11 @@ pub(crate) struct Intake {
     state: Mutex<State>,
     wake: Condvar,
     broken: AtomicBool,
+    stands: AtomicBool,
     written: AtomicU64,
     bytes: AtomicUsize,
     limit: usize,
+    group_max: usize,
     pressure: AtomicU8,
     blocks: Mutex<Blocks>,
     relief: Arc<dyn Fn() + Send + Sync>,
@@ -89,12 +91,13 @@ struct Blocks {
     write: Option<String>,
     space: Option<String>,
     index: Option<String>,
+    stands: Option<String>,
     broken: Option<String>,
 }
 
 impl Blocks {
     fn first(&self) -> Option<&String> {
-        let passing = [&self.write, &self.space, &self.index];
+        let passing = [&self.stands, &self.write, &self.space, &self.index];
         self.broken.as_ref().or(passing.into_iter().flatten().next())
     }
 }
@@ -111,36 +114,56 @@ pub(crate) enum Woken {
 }
 
 impl Intake {
-    pub(crate) fn new(limit: usize, relief: Arc<dyn Fn() + Send + Sync>) -> Self {
+    pub(crate) fn new(limit: usize, group_max: usize, relief: Arc<dyn Fn() + Send + Sync>) -> Self {
         Self {
             state: Mutex::default(),
             wake: Condvar::new(),
             broken: AtomicBool::new(false),
+            stands: AtomicBool::new(false),
             written: AtomicU64::new(0),
             bytes: AtomicUsize::new(0),
             limit,
+            group_max,
             pressure: AtomicU8::new(PRESSURE_NONE),
             blocks: Mutex::default(),
             relief,
         }
     }
 
-    pub(crate) fn append(&self, records: &mut Vec<Record>) -> Result<Position, Broken> {
+    /// Puts `records` in the line as one group.
+    pub(crate) fn append(&self, records: &mut Vec<Record>) -> Result<Position, NotAppended> {
+        self.append_cut(records, usize::MAX)
+    }
+
+    /// Puts `records` in the line, in groups of about `cut_at` bytes.
+    pub(crate) fn append_cut(
+        &self,
+        records: &mut Vec<Record>,
+        cut_at: usize,
+    ) -> Result<Position, NotAppended> {
         if self.is_broken() {
-            return Err(Broken);
+            return Err(NotAppended::Broken);
         }
-        let mut bytes = 0;
+        let (mut bytes, mut group_bytes, mut largest) = (0, 0, 0);
         let mut eager = false;
-        for record in records.iter() {
-            bytes += RECORD_COST;
-            match record {
-                Record::Enqueue { message, .. } => {
-                    bytes += message.memory();
-                    eager = true;
-                }
-                Record::Purge { kept, .. } => bytes += 8 * kept.len(),
-                _ => {}
+        // Ends of groups but for the last.
+        let mut cuts = Vec::new();
+        let mut costs = Costs::default();
+        for (at, record) in records.iter().enumerate() {
+            if group_bytes >= cut_at {
+                cuts.push(at);
+                group_bytes = 0;
+                costs = Costs::default();
             }
+            let cost = costs.of(record);
+            bytes += cost;
+            group_bytes += cost;
+            largest = largest.max(group_bytes);
+            eager |= matches!(record, Record::Enqueue { .. });
+        }
+        // What a record costs in memory is more than what it takes in the log.
+        if largest > self.group_max {
+            return Err(NotAppended::TooLarge { bytes: largest, max: self.group_max });
         }
         // Counted before the committer can see them, so that the sum never goes below zero.
         let before = self.bytes.fetch_add(bytes, Ordering::Relaxed);
@@ -157,6 +180,8 @@ impl Intake {
         state.appended += records.len() as u64;
         let position = Position(state.appended);
         if !records.is_empty() {
+            let before = state.waiting.records.len();
+            state.waiting.groups.extend(cuts.into_iter().map(|cut| before + cut));
             state.waiting.records.append(records);
             let end = state.waiting.records.len();
             state.waiting.groups.push(end);
@@ -180,7 +205,7 @@ impl Intake {
     pub(crate) fn notify(&self, waiter: &Arc<dyn Waiter>, token: u64) {
         let mut state = self.state.lock();
         // Read under the lock: a store that breaks answers everyone under it afterwards.
-        if self.is_broken() {
+        if self.is_broken() || self.stands.load(Ordering::Acquire) {
             drop(state);
             waiter.synced(token, Err(Broken));
             return;
@@ -268,6 +293,11 @@ impl Intake {
         Position(self.written.load(Ordering::Acquire))
     }
 
+    /// Up to where all is durable.
+    pub(crate) fn durable(&self) -> u64 {
+        self.state.lock().durable
+    }
+
     pub(crate) fn is_broken(&self) -> bool {
         self.broken.load(Ordering::Acquire)
     }
@@ -291,7 +321,17 @@ impl Intake {
 
     /// Nothing becomes durable any more, so publishers are not asked for more.
     pub(crate) fn set_broken(&self) {
-        self.blocks.lock().broken = Some(Broken.to_string());
+        self.stop(Broken.to_string());
+    }
+
+    /// From now on nothing becomes durable; who waits hears of it with [`Self::stop`].
+    pub(crate) fn halt(&self) {
+        self.broken.store(true, Ordering::Release);
+    }
+
+    /// The same for this reason.
+    pub(crate) fn stop(&self, reason: String) {
+        self.blocks.lock().broken.get_or_insert(reason);
         self.pressure.store(PRESSURE_BLOCKED, Ordering::Release);
         let mut state = self.state.lock();
         self.broken.store(true, Ordering::Release);
@@ -307,6 +347,23 @@ impl Intake {
         self.block(|blocks| &mut blocks.write, reason);
     }
 
+    /// A thread of the store stands, or (`None`) they all go on: until then whoever waits for a sync hears that
+    /// it is unknown.
+    pub(crate) fn set_standing(&self, reason: Option<String>) {
+        let stands = reason.is_some();
+        self.stands.store(stands, Ordering::Release);
+        self.block(|blocks| &mut blocks.stands, reason);
+        if stands {
+            self.fail_upto(u64::MAX);
+        }
+    }
+
+    /// Whether something waits that the committer is to do now.
+    pub(crate) fn work_waits(&self) -> bool {
+        let state = self.state.lock();
+        state.eager || !state.waiters.is_empty()
+    }
+
     /// There is no room for the next segment, or (`None`) there is again.
     pub(crate) fn set_short_of_space(&self, reason: Option<String>) {
         self.block(|blocks| &mut blocks.space, reason);
@@ -315,6 +372,13 @@ impl Intake {
     /// Whether publishers are held up for want of room for the next segment.
     pub(crate) fn is_short_of_space(&self) -> bool {
         self.blocks.lock().space.is_some()
+    }
+
+    /// Whether that is all that holds them up.
+    pub(crate) fn is_only_short_of_space(&self) -> bool {
+        let blocks = self.blocks.lock();
+        let others = [&blocks.write, &blocks.index, &blocks.stands, &blocks.broken];
+        blocks.space.is_some() && others.into_iter().all(Option::is_none)
     }
 
     /// The index cannot be written, or (`None`) can be again.
@@ -398,14 +462,27 @@ impl Intake {
     }
 }
 
-/// Bytes that `record` counts for while it waits.
-pub(crate) fn record_cost(record: &Record) -> usize {
-    RECORD_COST
-        + match record {
-            Record::Enqueue { message, .. } => message.memory(),
-            Record::Purge { kept, .. } => 8 * kept.len(),
-            _ => 0,
-        }
+/// What the records of a group count for while they wait, in their order. A message that the record
+/// before names too is in memory, and in the log, once.
+#[derive(Default)]
+pub(crate) struct Costs {
+    /// Where the last message lies, to be compared only.
+    last: usize,
+}
+
+impl Costs {
+    /// Bytes of the next record.
+    pub(crate) fn of(&mut self, record: &Record) -> usize {
+        RECORD_COST
+            + match record {
+                Record::Enqueue { message, .. } => {
+                    let before = std::mem::replace(&mut self.last, message.address());
+                    if before == self.last { 0 } else { message.memory() }
+                }
+                Record::Purge { kept, .. } => 8 * kept.len(),
+                _ => 0,
+            }
+    }
 }
 
 /// Bytes that `extra` counts for while it waits.
@@ -413,7 +490,10 @@ pub(crate) fn extra_cost(extra: &Extra) -> usize {
     match extra {
         Extra::Moved { message, .. } => RECORD_COST + message.memory(),
         Extra::AllMoved => RECORD_COST,
-        Extra::Carry { records, .. } => records.iter().map(record_cost).sum(),
+        Extra::Carry { records, .. } => {
+            let mut costs = Costs::default();
+            records.iter().map(|record| costs.of(record)).sum()
+        }
     }
 }
 

@@ -12,9 +12,8 @@ use super::carry::{Progress, carry};
 use super::core::Core;
 use super::format::Place;
 use super::intake::Extra;
-use super::read::read_entry;
+use super::read::{Problem, read_entry};
 use super::segments::segment_name;
-use crate::store::Pressure;
 use crate::store::index::{Change, DbError, Index};
 use crate::store::log::format::Standing;
 
@@ -35,12 +34,18 @@ pub(crate) struct Keeper {
     emptying: Option<(u32, u64, u32)>,
     /// Segments with live entries that cannot be read, hence not moved.
     stuck: BTreeSet<u32>,
+    /// The disk did not give a message; so many checkpoints until the next is asked for.
+    read_wait: u32,
     /// The disk had no room for the next segment; so many checkpoints until the next attempt.
     space_wait: u32,
 }
 
 /// A segment with less than one part in this many live is emptied.
 const SPARSE: u64 = 3;
+/// With less than so many tenths, while the disk is low on room: publishers wait for what that gives back.
+const SPARSE_WHEN_SHORT: u64 = 8;
+/// Checkpoints between attempts to read what is to be moved: five seconds.
+const READ_WAIT: u32 = 50;
 /// Checkpoints between attempts to find room for the next segment.
 const SPACE_WAIT: u32 = 10;
 /// After so many checkpoints without progress emptying a segment starts anew, and a dead one waits no longer.
@@ -77,11 +82,10 @@ impl Keeper {
             core.metrics.checkpoints.add(1);
         }
         core.index.lock().evict(core.options.cached_chunks);
-        let result = self.retire(core, &dead);
-        if let Err(error) = result {
-            tracing::warn!(%error, "a segment of the message log could not be removed");
-        }
-        if idle {
+        self.retire(core, &dead);
+        if core.saves_space() {
+            let _ = core.segments.trim_spares(0);
+        } else if idle {
             let _ = core.segments.trim_spares(1);
         }
         self.empty_sparse(core, limit)
@@ -95,8 +99,10 @@ impl Keeper {
 
     fn apply(&mut self, core: &Core) -> Result<(), DbError> {
         let attempt = |changes: &[Change]| core.db.apply(changes).and_then(|()| core.db.sync());
-        // sled keeps reporting an I/O error (a full disk) until it is opened again.
-        let again = |_| core.db.reopen().and_then(|()| attempt(&self.unapplied));
+        // sled keeps reporting an I/O error (a full disk) until it is opened again. What it finds then is whole; what the
+        // opening after that finds was seen to be older, when segments were gone to which it points.
+        let reopened = || core.db.distrust().and_then(|()| core.db.reopen());
+        let again = |_| reopened().and_then(|()| attempt(&self.unapplied));
         if let Err(error) = attempt(&self.unapplied).or_else(again) {
             if error.io {
                 core.intake.set_index_failed(Some(error.to_string()));
@@ -124,36 +130,42 @@ impl Keeper {
         metrics.index_bytes.set(core.db.size());
     }
 
-    /// Has the next segment's file ready before it is needed; without room for it, publishers are
-    /// stopped while settles can still be written.
+    /// Has the file for a full disk ready, and the next segment's before it is needed. Publishers that were stopped because
+    /// the former was taken go on once there is one again; on a disk that never had room for it they are stopped when there
+    /// is none for the latter.
     fn prepare_space(&mut self, core: &Core) {
-        let half = core.options.segment_bytes / 2;
-        let short = core.intake.is_short_of_space();
-        if short && self.space_wait > 0 {
+        if self.space_wait > 0 {
             self.space_wait -= 1;
             return;
         }
-        if !short && (self.previous.offset < half || core.segments.spares() > 0) {
-            return;
+        let short = core.intake.is_short_of_space();
+        let half = core.options.segment_bytes / 2;
+        let relief = core.segments.make_relief_if_none();
+        let wanted = self.previous.offset >= half && !core.saves_space();
+        let spare = if wanted { core.segments.make_spare_if_none() } else { Ok(()) };
+        if relief.is_err() || spare.is_err() {
+            self.space_wait = SPACE_WAIT;
         }
-        match core.segments.make_spare_if_none() {
-            Ok(()) if short => core.intake.set_short_of_space(None),
-            Ok(()) => {}
-            Err(error) => {
-                self.space_wait = SPACE_WAIT;
+        match (relief, spare) {
+            (Ok(()), _) if short => core.intake.set_short_of_space(None),
+            (Err(_), Err(error)) => {
                 let reason = format!("no room for the next segment of the message log: {error}");
                 core.intake.set_short_of_space(Some(reason));
             }
+            _ => {}
         }
     }
 
-    fn retire(&mut self, core: &Core, dead: &[(u32, Vec<u32>)]) -> io::Result<()> {
+    fn retire(&mut self, core: &Core, dead: &[(u32, Vec<u32>)]) {
         let mut gone = BTreeSet::new();
         for (number, about) in dead {
             let stays = |segment: &u32| !gone.contains(segment);
             let about: Vec<u32> = about.iter().copied().filter(stays).collect();
             if about.is_empty() {
-                core.segments.retire(*number, core.options.spare_segments)?;
+                if let Err(error) = core.segments.retire(*number, core.options.spare_segments) {
+                    not_yet(*number, &error);
+                    continue;
+                }
                 core.index.lock().forget_segment(*number);
                 self.carrying.remove(number);
                 self.waiting.remove(number);
@@ -170,17 +182,26 @@ impl Keeper {
             let needed = *waited > PATIENCE || about.iter().any(stays);
             if needed {
                 let progress = self.carrying.entry(*number).or_insert(Progress::From(0));
-                *progress = carry(core, *number, &about, *progress)?;
+                match carry(core, *number, &about, *progress) {
+                    Ok(further) => *progress = further,
+                    // The others do not wait for it.
+                    Err(error) => not_yet(*number, &error),
+                }
             }
         }
-        if !gone.is_empty() {
-            core.segments.disk().sync_dir()?;
+        if !gone.is_empty()
+            && let Err(error) = core.segments.disk().sync_dir()
+        {
+            tracing::warn!(%error, "that segments of the message log are removed may not last");
         }
-        Ok(())
     }
 
     fn empty_sparse(&mut self, core: &Core, limit: Place) -> Result<(), DbError> {
-        if core.intake.pressure() != Pressure::None || core.options.compact_bytes == 0 {
+        let Some(room) = core.upkeep_room().filter(|_| core.options.compact_bytes > 0) else {
+            return Ok(());
+        };
+        if self.read_wait > 0 {
+            self.read_wait -= 1;
             return Ok(());
         }
         let mut index = core.index.lock();
@@ -195,7 +216,7 @@ impl Keeper {
             }
             self.emptying = None;
         }
-        let Some((number, live)) = self.sparsest(core, &index, limit) else {
+        let Some((number, live)) = self.sparsest(core, &index, limit, room) else {
             return Ok(());
         };
         let Some(mut entries) = index.entries_in(number, 65_536)? else {
@@ -209,7 +230,9 @@ impl Keeper {
         let mut moved = Vec::new();
         let mut last: Option<(Place, crate::message::Message)> = None;
         for (queue, key, entry) in entries {
-            if bytes >= core.options.compact_bytes {
+            // All who share a record go with it, or it would be copied for each of them.
+            let shared = last.as_ref().is_some_and(|(place, _)| *place == entry.place);
+            if bytes >= core.options.compact_bytes && !shared {
                 break;
             }
             let message = match &last {
@@ -219,8 +242,16 @@ impl Keeper {
                         bytes += u64::from(entry.len);
                         message
                     }
-                    Err(problem) => {
-                        tracing::error!(%queue, seq = entry.seq, problem, "cannot move a message");
+                    Err(Problem::Unread(why)) => {
+                        let (segment, offset) = (segment_name(number), entry.place.offset);
+                        tracing::error!(%queue, seq = entry.seq, segment, offset, why, "cannot read a message to move it; it stays");
+                        core.metrics.read_failures.add(1);
+                        self.read_wait = READ_WAIT;
+                        break;
+                    }
+                    Err(Problem::Damaged(problem)) => {
+                        let (segment, offset) = (segment_name(number), entry.place.offset);
+                        tracing::error!(%queue, seq = entry.seq, segment, offset, problem, "cannot move a damaged message; it stays");
                         self.stuck.insert(number);
                         continue;
                     }
@@ -254,20 +285,29 @@ impl Keeper {
         Ok(())
     }
 
-    /// The closed segment with the least live bytes, if that is little.
-    fn sparsest(&self, core: &Core, index: &Index, limit: Place) -> Option<(u32, u64)> {
+    /// The closed segment with the least live bytes, if that is little and fits into `room`.
+    fn sparsest(&self, core: &Core, index: &Index, limit: Place, room: u64) -> Option<(u32, u64)> {
         let closed = core.segments.all().into_iter();
+        let saves_space = core.saves_space();
+        let is_sparse = |live: u64, used: u64| {
+            if saves_space { live < used / 10 * SPARSE_WHEN_SHORT } else { live * SPARSE < used }
+        };
         closed
             .filter(|(number, _)| *number < limit.segment && !self.stuck.contains(number))
             .filter_map(|(number, segment)| {
                 let live = index.live().get(&number)?;
                 let used = segment.used.map_or(core.options.segment_bytes, |used| used);
-                (live.count > 0 && live.bytes * SPARSE < u64::from(used))
+                (live.count > 0 && live.bytes <= room && is_sparse(live.bytes, u64::from(used)))
                     .then_some((live.bytes, number, live.count))
             })
             .min()
             .map(|(_, number, count)| (number, count))
     }
+}
+
+/// A segment that could go stays for now.
+fn not_yet(number: u32, error: &io::Error) {
+    tracing::warn!(%error, segment = segment_name(number), "a segment of the message log could not be removed");
 }
 
 /// Closed segments that replay from `limit` does not need and that hold nothing live, with the

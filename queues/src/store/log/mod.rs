@@ -11,50 +11,68 @@ mod commit;
 mod core;
 #[cfg(test)]
 mod crash_test;
+#[cfg(test)]
+mod damage_test;
 mod disk;
 mod encode;
+#[cfg(test)]
+mod forged_test;
 mod format;
+#[cfg(any(test, feature = "testing"))]
+pub mod fuzzing;
+mod head;
 mod inspect;
 mod intake;
 mod keeper;
+#[cfg(test)]
+mod mutated_test;
+#[cfg(test)]
+mod once_test;
 mod read;
 mod recover;
 mod scan;
 mod segments;
-mod settled;
+mod served;
 #[cfg(test)]
 mod space_test;
+#[cfg(test)]
+mod stop_test;
+mod synced;
+#[cfg(test)]
+mod unread_test;
 mod walk;
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
+use std::fs;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
 use self::commit::{Committer, Inflight, Step};
 use self::core::Core;
 pub use self::core::Options;
-pub(crate) use self::disk::Disk;
-#[cfg(any(test, feature = "testing"))]
-pub(crate) use self::disk::LogFile;
-use self::disk::RealDisk;
+pub(crate) use self::disk::{Disk, LogFile, RealDisk};
 pub(crate) use self::format::Place;
 pub use self::inspect::{QueueReport, Report, SegmentReport, inspect};
 use self::intake::{Intake, Woken};
 use self::keeper::Keeper;
 pub use self::recover::Finding;
 use self::recover::{RecoverError, open_segments, recover};
-use super::folder::set_aside;
-use super::index::db::Sled;
-use super::index::{Db, Index};
+use self::served::Served;
+use super::folder::{self, set_aside};
+use super::index::db::{Sled, is_distrusted};
+use super::index::stand_in::{StandIn, Terms};
+use super::index::{CHECKPOINT_KEY, Db, DbError, Index};
 use super::metrics::Metrics;
+use super::watch::{Found, Pulse, Unclean, Watch, unended};
 use super::{
-    Broken, Position, Pressure, ReadAnswer, ReadWish, Record, RecoveredQueue, Standing, Store, Waiter,
+    Broken, NotAppended, Position, Pressure, ReadAnswer, ReadWish, Record, RecoveredQueue, Standing, Store,
+    Unread, Waiter,
 };
 use crate::ids::{QueueId, Seq};
 
@@ -66,7 +84,7 @@ pub enum StoreError {
     Io(#[from] io::Error),
     /// A file of a version that this program does not know.
     #[error(
-        "{file} was written in version {found} of the log's format, this program knows version 1: \
+        "{file} was written in version {found} of the log's format, this program knows versions 1 and 2: \
          use the version of the program that wrote it, or another data folder"
     )]
     Version {
@@ -89,6 +107,8 @@ impl From<RecoverError> for StoreError {
         }
     }
 }
+
+const INDEX: &str = "index";
 
 /// Pages of the index hold 16 records of up to some 20 KB; sled would move pages of a quarter of
 /// this to files that it never syncs.
@@ -115,8 +135,10 @@ impl Core {
         let mut index = Index::new(Arc::clone(&db));
         recover(&segments, &*db, &mut index, options.cached_chunks, &mut recovered.findings)?;
         recovered.queues = index.recovered().into_iter().collect();
+        // Only now, as what the last run noted is in the index.
+        let served = Served::begin(segments.disk())?;
         Ok(Self {
-            intake: Intake::new(options.pending_limit, Arc::clone(&options.relief)),
+            intake: Intake::new(options.pending_limit, options.group_bytes_max, Arc::clone(&options.relief)),
             segments,
             inflight: Mutex::new(Inflight::default()),
             committer: Mutex::new(Committer::new()),
@@ -125,10 +147,46 @@ impl Core {
             events: Mutex::new(Vec::new()),
             db,
             metrics: Arc::new(Metrics::default()),
+            served,
             unreadable: AtomicBool::new(false),
+            save_space: AtomicBool::new(false),
             options,
         })
     }
+}
+
+fn open_index(dir: &Path, cache_bytes: u64) -> Result<Sled, DbError> {
+    Sled::open(&dir.join(INDEX), INDEX_SEGMENT_BYTES, cache_bytes)
+}
+
+/// Removes the index: all that it says stands in the log.
+fn remove_index(dir: &Path) -> io::Result<()> {
+    let unused = dir.join("index.unused");
+    for gone in
+        [fs::remove_dir_all(&unused), fs::rename(dir.join(INDEX), &unused), fs::remove_dir_all(&unused)]
+    {
+        gone.or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })?;
+    }
+    Ok(())
+}
+
+/// An index in memory for as long as there is no room. The one on disk goes, which makes some: it could not be kept
+/// up to date, and all that it says stands in the log.
+fn roomless_index(dir: &Path, options: &Options) -> io::Result<StandIn<Sled>> {
+    remove_index(dir)?;
+    tracing::warn!(
+        "data folder: index: too little room for it on the disk: it is made from the log, in memory, until {} MiB are free",
+        folder::DATABASES_BYTES >> 20
+    );
+    let (dir, cache_bytes) = (dir.to_path_buf(), options.index_cache_bytes);
+    let asked = dir.clone();
+    Ok(StandIn::new(Terms {
+        room: Box::new(move || folder::free(&asked) >= folder::DATABASES_BYTES),
+        open: Box::new(move || open_index(&dir, cache_bytes)),
+        // The log keeps all that it takes to make the index again.
+        syncs_in_memory: true,
+        seal: CHECKPOINT_KEY,
+    }))
 }
 
 #[derive(Default)]
@@ -148,6 +206,7 @@ pub struct LogStore {
     core: Arc<Core>,
     reads: Arc<Reads>,
     bell: Arc<Bell>,
+    watch: Arc<Mutex<Watch>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -155,20 +214,33 @@ impl LogStore {
     /// Opens the store in `dir` (`log/` and `index/` in it), making it if it is not there. A
     /// damaged index is moved aside and rebuilt from the log.
     pub fn open(dir: &Path, options: &Options) -> Result<(Self, Recovered), StoreError> {
-        std::fs::create_dir_all(dir)?;
+        fs::create_dir_all(dir)?;
         let disk: Arc<dyn Disk> = Arc::new(RealDisk::new(&dir.join("log"))?);
-        let attempt = |recovered: &mut Recovered| {
-            let index = dir.join("index");
-            let db = Sled::open(&index, INDEX_SEGMENT_BYTES, options.index_cache_bytes)?;
+        let without_room = |recovered: &mut Recovered| {
+            let db = roomless_index(dir, options)?;
             Core::open(Arc::clone(&disk), Arc::new(db), options.clone(), recovered)
         };
         let mut recovered = Recovered::default();
+        let free = folder::free(dir);
+        if free < folder::INDEX_BYTES {
+            return Ok((Self::start(without_room(&mut recovered)?)?, recovered));
+        }
+        if is_distrusted(&dir.join(INDEX)) {
+            tracing::warn!(
+                "data folder: index: it met a full or failing disk: it is made from the log again"
+            );
+            remove_index(dir)?;
+        }
+        let attempt = |recovered: &mut Recovered| {
+            let db = open_index(dir, options.index_cache_bytes)?;
+            Core::open(Arc::clone(&disk), Arc::new(db), options.clone(), recovered)
+        };
         let core = match attempt(&mut recovered) {
             Err(RecoverError::Db(error)) if !error.io => {
-                let aside = set_aside(dir, "index")?;
+                let aside = set_aside(dir, INDEX)?;
                 recovered = Recovered::default();
                 recovered.findings.push(Finding {
-                    file: "index".into(),
+                    file: INDEX.into(),
                     offset: None,
                     queue: None,
                     count: 0,
@@ -176,31 +248,66 @@ impl LogStore {
                 });
                 attempt(&mut recovered)?
             }
+            // A large one may need more than most.
+            Err(RecoverError::Db(error)) if error.io && free < folder::DATABASES_BYTES => {
+                tracing::warn!(%error, "data folder: index");
+                recovered = Recovered::default();
+                without_room(&mut recovered)?
+            }
             other => other?,
         };
         Ok((Self::start(core)?, recovered))
     }
 
+    /// A store over these, for tests.
+    #[cfg(test)]
+    fn over(disk: Arc<dyn Disk>, db: Arc<dyn Db>, options: Options) -> Result<Self, StoreError> {
+        Self::start(Core::open(disk, db, options, &mut Recovered::default())?)
+    }
+
     fn start(core: Core) -> Result<Self, StoreError> {
+        let stands_after = core.options.stands_after;
         let store = Self {
             core: Arc::new(core),
             reads: Arc::default(),
             bell: Arc::default(),
+            watch: Arc::new(Mutex::new(Watch::new(stands_after))),
             threads: Mutex::default(),
-        };
-        let spawn = |name: &str, run: Box<dyn FnOnce() + Send>| {
-            std::thread::Builder::new().name(name.into()).spawn(run)
         };
         let core = &store.core;
         let mut threads = store.threads.lock();
+        let mut watch = store.watch.lock();
+        let mut spawn = |name: &'static str, run: Box<dyn FnOnce(&Pulse) + Send>| {
+            let pulse = Pulse::new(name);
+            let own = Arc::clone(&pulse);
+            let work = move || own.live(|| run(&own));
+            threads.push(std::thread::Builder::new().name(name.into()).spawn(work)?);
+            io::Result::Ok(pulse)
+        };
         let own = Arc::clone(core);
-        threads.push(spawn("log-commit", Box::new(move || run_committer(&own)))?);
+        let pulse = spawn("log-commit", Box::new(move |pulse| run_committer(&own, pulse)))?;
+        let (busy, waits, done) = (Arc::clone(&pulse), Arc::clone(core), Arc::clone(core));
+        let waits = move || busy.is_busy() || waits.intake.work_waits();
+        watch.add(pulse, Box::new(waits), Box::new(move || done.committed()));
         let (own, bell) = (Arc::clone(core), Arc::clone(&store.bell));
-        threads.push(spawn("log-keeper", Box::new(move || run_keeper(&own, &bell)))?);
+        watch.add_pulse(spawn("log-keeper", Box::new(move |pulse| run_keeper(&own, &bell, pulse)))?);
         let (own, reads) = (Arc::clone(core), Arc::clone(&store.reads));
-        threads.push(spawn("log-reader", Box::new(move || run_reader(&own, &reads)))?);
+        let pulse = spawn("log-reader", Box::new(move |pulse| run_reader(&own, &reads, pulse)))?;
+        let (busy, waits, done) = (Arc::clone(&pulse), Arc::clone(&store.reads), Arc::clone(&pulse));
+        let waits = move || busy.is_busy() || !waits.waiting.lock().0.is_empty();
+        watch.add(pulse, Box::new(waits), Box::new(move || done.beats()));
+        drop(watch);
+        let (own, bell, watch) = (Arc::clone(core), Arc::clone(&store.bell), Arc::clone(&store.watch));
+        spawn("log-watch", Box::new(move |_| run_watch(&own, &bell, &watch)))?;
         drop(threads);
         Ok(store)
+    }
+
+    /// Also looks at threads that others keep: while one of them stands, or when it ended by a panic, it is as
+    /// with the store's own.
+    pub fn watch_also(&self, pulses: impl IntoIterator<Item = Arc<Pulse>>) {
+        let mut watch = self.watch.lock();
+        pulses.into_iter().for_each(|pulse| watch.add_pulse(pulse));
     }
 
     /// What the store counts.
@@ -208,48 +315,65 @@ impl LogStore {
         Arc::clone(&self.core.metrics)
     }
 
-    /// Drops the messages of all queues but these: the others' definitions are gone. To be called
-    /// once, when the store has been opened and nothing was appended yet.
-    pub fn retain_queues(&self, existing: &HashSet<QueueId>) -> Result<(), Broken> {
-        let known = self.core.index.lock().queue_ids();
-        let gone = known.into_iter().filter(|queue| !existing.contains(queue));
-        let mut records: Vec<_> = gone.map(|queue| Record::Gone { queue }).collect();
-        self.append(&mut records).map(|_| ())
-    }
-
-    /// Writes and syncs everything, saves the index, and ends the threads. Also done on drop.
-    pub fn close(&self) {
+    /// Writes and syncs everything, saves the index, and ends the threads. Also done on drop. A thread that
+    /// stands is not waited for longer than a thread may stand.
+    pub fn close(&self) -> Result<(), Unclean> {
         let threads = std::mem::take(&mut *self.threads.lock());
         if threads.is_empty() {
-            return;
+            return Ok(());
         }
         self.core.intake.close();
         *self.bell.closing.lock() = true;
         self.bell.wake.notify_all();
         self.reads.waiting.lock().1 = true;
         self.reads.wake.notify_all();
-        for thread in threads {
-            if thread.join().is_err() {
-                tracing::error!("a thread of the message store panicked");
-            }
+        if let Some(name) = unended(&threads, self.core.options.stands_after) {
+            // It may hold any lock.
+            tracing::error!(thread = name, "a thread of the message store does not end");
+            self.core.intake.set_broken();
+            return Err(Unclean(format!("the thread {name} stands")));
         }
-        if let Err(error) = self.core.keeper.lock().finish(&self.core) {
+        let panicked = threads.into_iter().any(|thread| thread.join().is_err());
+        let why = match self.core.intake.pressure() {
+            _ if panicked => Some("a thread panicked".to_owned()),
+            Pressure::Blocked(reason) if self.core.intake.is_broken() => Some(reason),
+            _ => None,
+        };
+        if let Some(why) = why {
+            self.core.intake.set_broken();
+            return Err(Unclean(why));
+        }
+        let saved = self.core.keeper.lock().finish(&self.core);
+        if let Err(error) = &saved {
             tracing::error!(%error, "the index could not be saved; the next start reads more log");
         }
-        self.core.committer.lock().close(&self.core);
+        let closed = self.core.committer.lock().close(&self.core);
+        if saved.is_ok() && closed {
+            let ended = self.core.served.end();
+            ended.unwrap_or_else(
+                |error| tracing::error!(%error, "the message log could not be closed in order"),
+            );
+        }
         self.core.intake.set_broken();
+        Ok(())
     }
 }
 
 impl Drop for LogStore {
     fn drop(&mut self) {
-        self.close();
+        if let Err(error) = self.close() {
+            tracing::error!(%error, "the message store");
+        }
     }
 }
 
 impl Store for LogStore {
-    fn append(&self, records: &mut Vec<Record>) -> Result<Position, Broken> {
+    fn append(&self, records: &mut Vec<Record>) -> Result<Position, NotAppended> {
         self.core.intake.append(records)
+    }
+
+    fn append_each(&self, records: &mut Vec<Record>) -> Result<Position, NotAppended> {
+        self.core.intake.append_cut(records, self.core.options.batch_bytes)
     }
 
     fn notify(&self, waiter: &Arc<dyn Waiter>, token: u64) {
@@ -260,7 +384,7 @@ impl Store for LogStore {
         let mut waiting = self.reads.waiting.lock();
         if waiting.1 {
             drop(waiting);
-            answer(Err(Broken));
+            answer(Err(Unread::Broken));
             return;
         }
         waiting.0.push_back((wish, answer));
@@ -275,6 +399,10 @@ impl Store for LogStore {
         })
     }
 
+    fn serving(&self, queue: QueueId) {
+        self.core.served.note(queue);
+    }
+
     fn written(&self) -> Position {
         self.core.intake.written()
     }
@@ -282,16 +410,21 @@ impl Store for LogStore {
     fn pressure(&self) -> Pressure {
         self.core.intake.pressure()
     }
+
+    fn save_space(&self, save: bool) {
+        self.core.save_space.store(save, Ordering::Relaxed);
+    }
 }
 
 /// How long the committer lets records gather that nobody waits for.
 const GATHER: std::time::Duration = std::time::Duration::from_millis(5);
 
 #[expect(clippy::disallowed_methods, reason = "the committer's thread bounds how long settles stay unsynced")]
-fn run_committer(core: &Core) {
+fn run_committer(core: &Core, pulse: &Pulse) {
     let start = Instant::now();
     let mut lazily = false;
     loop {
+        pulse.begin();
         let step = core.commit(start.elapsed());
         let (timeout, closing_ends) = match step {
             Step::Worked => {
@@ -302,6 +435,7 @@ fn run_committer(core: &Core) {
             Step::Retry(wait) => (Some(wait), true),
             Step::Idle(wait) => (wait, true),
         };
+        pulse.rest();
         let woken = match step {
             Step::Retry(wait) => core.intake.pause(wait),
             // After work, more of it may come bit by bit: gather it unless someone waits.
@@ -313,6 +447,7 @@ fn run_committer(core: &Core) {
             _ => core.intake.sleep(timeout, false),
         };
         if matches!(woken, Woken::Closing) && closing_ends {
+            pulse.begin();
             finish_committer(core, start);
             return;
         }
@@ -325,7 +460,7 @@ fn finish_committer(core: &Core, start: Instant) {
     core.committer.lock().sync(core);
 }
 
-fn run_keeper(core: &Core, bell: &Bell) {
+fn run_keeper(core: &Core, bell: &Bell, pulse: &Pulse) {
     loop {
         {
             let mut closing = bell.closing.lock();
@@ -336,13 +471,54 @@ fn run_keeper(core: &Core, bell: &Bell) {
                 return;
             }
         }
+        pulse.begin();
         if let Err(error) = core.checkpoint() {
             core.index_failed(&error);
+        }
+        pulse.rest();
+    }
+}
+
+/// Looks at the threads until the store is closed.
+#[expect(clippy::disallowed_methods, reason = "this thread is where time comes from")]
+fn run_watch(core: &Core, bell: &Bell, watch: &Mutex<Watch>) {
+    let start = Instant::now();
+    let every = LOOK_EVERY.min(core.options.stands_after / 4);
+    loop {
+        {
+            let mut closing = bell.closing.lock();
+            if !*closing {
+                bell.wake.wait_for(&mut closing, every);
+            }
+            if *closing {
+                return;
+            }
+        }
+        let mut watch = watch.lock();
+        for found in watch.look(start.elapsed()) {
+            match found {
+                Found::Ended(name) => core.thread_ended(name),
+                Found::Stands(name, since) => {
+                    let seconds = since.as_secs();
+                    tracing::error!(
+                        thread = name,
+                        "a thread of the store has not got on for {seconds} s: publishers are held up and refused until it does"
+                    );
+                    core.intake.set_standing(watch.standing());
+                }
+                Found::Moves(name) => {
+                    tracing::warn!(thread = name, "a thread of the store goes on");
+                    core.intake.set_standing(watch.standing());
+                }
+            }
         }
     }
 }
 
-fn run_reader(core: &Core, reads: &Reads) {
+/// How often the threads are looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+fn run_reader(core: &Core, reads: &Reads, pulse: &Pulse) {
     loop {
         let (wish, answer) = {
             let mut waiting = reads.waiting.lock();
@@ -353,17 +529,16 @@ fn run_reader(core: &Core, reads: &Reads) {
                 if waiting.1 {
                     return;
                 }
+                pulse.rest();
                 reads.wake.wait(&mut waiting);
             }
         };
+        pulse.begin();
         // A log that cannot be written can still be read.
         let result = if core.unreadable.load(Ordering::Acquire) {
-            Err(Broken)
+            Err(Unread::Broken)
         } else {
-            core.read_now(&wish).map_err(|error| {
-                core.index_failed(&error);
-                Broken
-            })
+            core.read_now(&wish).map_err(|failed| core.unread(failed))
         };
         answer(result);
     }

@@ -1,13 +1,13 @@
 //! Reads messages back: where they lie from the index, their bytes in long sequential reads.
 //!
-//! Invariants: a message is handed out only if its record's CRC holds; damage is told with file,
-//! offset, queue and place; what is not written yet is served from memory.
+//! Invariants: a message is handed out only if its record's CRC holds; only what the disk gives twice with a wrong
+//! one is damage, and told with file, offset, queue and place; a read that fails says nothing about the message; what is not written yet is served from memory.
 //! Absent: threads; the queue's view of what it wants.
 
 use std::collections::BTreeMap;
 
 use super::core::Core;
-use super::format::{Kind, RECORD_HEAD, is_intact, parse_head, parse_message};
+use super::format::{Kind, RECORD_HEAD, Seal, is_intact, parse_head, parse_message};
 use super::intake::Extra;
 use super::segments::segment_name;
 use crate::ids::{QueueId, Seq};
@@ -21,13 +21,15 @@ const SPAN: usize = 1 << 20;
 const GAP: u32 = 16 << 10;
 
 impl Core {
-    /// Answers `wish` now.
-    pub(crate) fn read_now(&self, wish: &ReadWish) -> Result<Vec<Stored>, DbError> {
+    /// Answers `wish` now. Nothing here waits for a disk that does not answer: whoever asks tries again.
+    pub(crate) fn read_now(&self, wish: &ReadWish) -> Result<Vec<Stored>, ReadFailed> {
         let (mut stored, missed) = self.read_written(wish)?;
         // A segment may be retired while it is read: its messages were moved or settled.
         if missed {
             stored = self.read_written(wish)?.0;
         }
+        let damaged = stored.iter().filter(|stored| stored.message.is_err()).count();
+        self.metrics.damaged.add(damaged as u64);
         self.metrics.paged_reads.add(stored.len() as u64);
         Ok(stored)
     }
@@ -40,7 +42,7 @@ impl Core {
         Ok(entries.iter().map(|entry| Standing { seq: Seq(entry.seq), expires: entry.expires }).collect())
     }
 
-    fn read_written(&self, wish: &ReadWish) -> Result<(Vec<Stored>, bool), DbError> {
+    fn read_written(&self, wish: &ReadWish) -> Result<(Vec<Stored>, bool), ReadFailed> {
         // Taken before the index is asked, so that nothing slips through between the two.
         let pending = self.pending_of(wish);
         let mut wish = *wish;
@@ -65,7 +67,10 @@ impl Core {
                 wish.from = Seq(last + 1);
                 continue;
             }
-            let mut stored = self.read_entries(wish.queue, &entries);
+            let (mut stored, stuck) = self.read_entries(wish.queue, &entries);
+            if let Some((seq, _)) = &stuck {
+                young.retain(|young, _| young < seq);
+            }
             if stored.iter().any(|s| s.message.is_err()) {
                 self.serve_from_memory(wish.queue, &mut stored);
             }
@@ -75,6 +80,12 @@ impl Core {
                 stored.sort_by_key(|s| s.seq);
                 let len = |s: &Stored| s.message.as_ref().map_or(0, Message::body_len);
                 stored.truncate(enough(&wish, stored.iter().map(len)));
+            }
+            if let Some((_, problem)) = stuck
+                && stored.is_empty()
+            {
+                self.metrics.read_failures.add(1);
+                return Err(ReadFailed::Disk(problem));
             }
             return Ok((stored, missed));
         }
@@ -120,7 +131,8 @@ impl Core {
         }
     }
 
-    fn read_entries(&self, queue: QueueId, entries: &[Entry]) -> Vec<Stored> {
+    /// What the disk gives of `entries`, and the first place that it does not.
+    fn read_entries(&self, queue: QueueId, entries: &[Entry]) -> (Vec<Stored>, Option<(u64, String)>) {
         let mut stored = Vec::with_capacity(entries.len());
         let mut rest = entries;
         while let Some(first) = rest.first() {
@@ -138,71 +150,132 @@ impl Core {
                 end = end.max(next_end);
                 count += 1;
             }
-            self.read_span(queue, &rest[..count], end, &mut stored);
+            let stuck = self.read_span(queue, &rest[..count], end, &mut stored);
+            if stuck.is_some() {
+                return (stored, stuck);
+            }
             rest = &rest[count..];
         }
-        stored
+        (stored, None)
     }
 
-    /// Reads entries of one segment that lie between the first one's place and `end`.
-    fn read_span(&self, queue: QueueId, entries: &[Entry], end: u32, stored: &mut Vec<Stored>) {
+    /// Reads entries of one segment that lie between the first one's place and `end`. Returns the first
+    /// that the disk does not give, which is the last that was looked at.
+    fn read_span(
+        &self,
+        queue: QueueId,
+        entries: &[Entry],
+        end: u32,
+        stored: &mut Vec<Stored>,
+    ) -> Option<(u64, String)> {
         let start = entries[0].place.offset;
-        let span = self.bytes_at(&entries[0], (end - start) as usize);
+        // Without the whole of it, each message is asked for on its own.
+        let span = self.bytes_at(&entries[0], (end - start) as usize).ok();
         let mut last: Option<(u32, Message)> = None;
         for entry in entries {
             let offset = entry.place.offset;
-            let message = match (&last, &span) {
-                (Some((at, message)), _) if *at == offset => Ok(message.clone()),
-                (_, Ok(span)) => {
-                    let from = (offset - start) as usize;
-                    message_in(span.get(from..).unwrap_or(&[]), entry)
-                }
-                (_, Err(problem)) => Err(problem.clone()),
+            let from = (offset - start) as usize;
+            let known = last.as_ref().filter(|(at, _)| *at == offset).map(|(_, message)| message.clone());
+            let found = match known {
+                Some(message) => Ok(message),
+                None => match &span {
+                    Some((seal, span)) => message_in(*seal, span.get(from..).unwrap_or(&[]), entry)
+                        .or_else(|_| read_entry(self, entry)),
+                    None => read_entry(self, entry),
+                },
             };
-            if let Ok(message) = &message {
-                last = Some((offset, message.clone()));
-                self.metrics.paged_read_bytes.add(u64::from(entry.len));
-            } else {
-                self.metrics.damaged.add(1);
-            }
+            let place = || {
+                let segment = segment_name(entry.place.segment);
+                format!("{segment} of the message log, offset {offset}")
+            };
+            let message = match found {
+                Ok(message) => {
+                    last = Some((offset, message.clone()));
+                    self.metrics.paged_read_bytes.add(u64::from(entry.len));
+                    Ok(message)
+                }
+                Err(Problem::Unread(why)) => {
+                    let why = format!("{}: {why}; place {} of {queue} waits", place(), entry.seq);
+                    return Some((entry.seq, why));
+                }
+                Err(Problem::Damaged(why)) => {
+                    Err(format!("{}: {why}; it is place {} of {queue}", place(), entry.seq))
+                }
+            };
             stored.push(Stored {
                 seq: Seq(entry.seq),
-                message: message.map_err(|problem| {
-                    format!(
-                        "{} of the message log, offset {offset}: {problem}; lost is place {} of {queue}",
-                        segment_name(entry.place.segment),
-                        entry.seq,
-                    )
-                }),
+                message,
                 expires: entry.expires,
                 delivery_count: entry.delivery_count,
             });
         }
+        None
     }
 
-    fn bytes_at(&self, first: &Entry, len: usize) -> Result<Vec<u8>, String> {
+    fn bytes_at(&self, first: &Entry, len: usize) -> Result<(Seal, Vec<u8>), Problem> {
         let Some(segment) = self.segments.get(first.place.segment) else {
-            return Err("the file is missing".into());
+            return Err(Problem::Damaged("the file is missing".into()));
         };
         let mut bytes = vec![0; len];
         let offset = u64::from(first.place.offset);
         let read = segment.file.read_at(&mut bytes, offset);
-        bytes.truncate(read.map_err(|error| error.to_string())?);
-        Ok(bytes)
+        bytes.truncate(read.map_err(|error| Problem::Unread(error.to_string()))?);
+        Ok((segment.seal, bytes))
     }
 }
 
-/// One message, or what is wrong with its record.
-pub(crate) fn read_entry(core: &Core, entry: &Entry) -> Result<Message, String> {
-    message_in(&core.bytes_at(entry, entry.len as usize)?, entry)
+/// Why an answer cannot be given.
+#[derive(Debug)]
+pub(crate) enum ReadFailed {
+    /// The index does not tell where things are.
+    Db(DbError),
+    /// The disk did not give what comes first.
+    Disk(String),
 }
 
-fn message_in(bytes: &[u8], entry: &Entry) -> Result<Message, String> {
-    let head = parse_head(bytes, entry.place.segment).ok_or("no record of this segment")?;
+impl From<DbError> for ReadFailed {
+    fn from(error: DbError) -> Self {
+        Self::Db(error)
+    }
+}
+
+/// What is wrong with a record.
+#[derive(Debug)]
+pub(crate) enum Problem {
+    /// The disk did not give it: nothing is known of it.
+    Unread(String),
+    /// It gave something else than was written, twice.
+    Damaged(String),
+}
+
+/// So often the disk is asked for a record that is not what was written, or not given at all.
+const READS: usize = 2;
+
+/// One message, or what is wrong with its record.
+pub(crate) fn read_entry(core: &Core, entry: &Entry) -> Result<Message, Problem> {
+    let mut problem = Problem::Unread(String::new());
+    for _ in 0..READS {
+        if let Some(segment) = core.segments.get(entry.place.segment) {
+            segment.file.forget_cached(u64::from(entry.place.offset), u64::from(entry.len));
+        }
+        let read = core.bytes_at(entry, entry.len as usize);
+        let found = read.and_then(|(seal, bytes)| message_in(seal, &bytes, entry).map_err(Problem::Damaged));
+        match (found, &problem) {
+            (Ok(message), _) => return Ok(message),
+            // A read that failed says nothing about the bytes, before or after one that did not.
+            (Err(Problem::Damaged(_)), Problem::Unread(why)) if !why.is_empty() => {}
+            (Err(error), _) => problem = error,
+        }
+    }
+    Err(problem)
+}
+
+fn message_in(seal: Seal, bytes: &[u8], entry: &Entry) -> Result<Message, String> {
+    let head = parse_head(bytes, seal).ok_or("no record of this segment")?;
     if !matches!(head.kind, Kind::Enqueue | Kind::Moved) {
         return Err("the record holds no message".into());
     }
-    if !is_intact(head, bytes, entry.place.offset) {
+    if !is_intact(seal, head, bytes, entry.place.offset) {
         return Err("the record is damaged (CRC32C)".into());
     }
     parse_message(&bytes[RECORD_HEAD..RECORD_HEAD + head.len as usize])

@@ -12,13 +12,14 @@ use std::sync::Arc;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::disk::Disk;
-use super::format::{Place, SEGMENT_HEAD, SegmentHead};
-use super::scan::{Scanned, Scanner};
-use super::segments::{Segments, segment_name};
-use super::settled::Settled;
+use super::format::Place;
+use super::segments::{Segment, Segments, Unusable, Why, segment_name};
+use super::served::Seen;
+use super::synced::{Noted, SYNCED_NAME};
 use super::walk::{Tail, Walk};
 use crate::ids::{QueueId, Seq};
 use crate::store::index::{Db, DbError, Event, Index};
+use crate::store::settled::Settled;
 
 /// Something wrong that was found when a store was opened. What it does not name is served.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -70,44 +71,37 @@ pub(crate) fn open_segments(
 ) -> Result<Segments, RecoverError> {
     let (segments, unusable) = Segments::open(disk, segment_bytes)?;
     for bad in unusable {
-        if let SegmentHead::OtherVersion(version) = bad.why {
-            return Err(RecoverError::Version(bad.name, version));
-        }
-        let file = segments.disk().open(&bad.name)?;
-        let readable = {
-            let mut scanner = Scanner::new(&*file, bad.number)?;
-            matches!(scanner.next_record()?, Some(Scanned::Record { .. })) || scanner.skip_damage()?
-        };
-        if readable {
-            findings.push(Finding {
-                file: log_file(bad.number),
-                offset: Some(0),
-                queue: None,
-                count: 0,
-                what: "the segment's head is damaged; its records are used".into(),
-            });
-            segments.adopt(bad.number, file);
-        } else if bad.newest {
+        let what = match bad.why {
+            Why::OtherVersion(version) => return Err(RecoverError::Version(bad.name, version)),
             // It was being made when the power went: nothing in it was ever relied on.
-            segments.disk().remove(&bad.name)?;
-        } else {
-            let aside = format!("{}.damaged", bad.name);
-            segments.disk().rename(&bad.name, &aside)?;
-            findings.push(Finding {
-                file: log_file(bad.number),
-                offset: Some(0),
-                queue: None,
-                count: 0,
-                what: format!("no record in it can be read; moved aside as {aside}"),
-            });
-        }
+            Why::Unfinished => {
+                segments.disk().remove(&bad.name)?;
+                continue;
+            }
+            Why::Damaged if segments.adopt(&bad)? => {
+                "the segment's head is damaged; its records are used".to_owned()
+            }
+            Why::Damaged => format!("the segment's head is damaged; {}", put_aside(&segments, &bad)?),
+            Why::Another(number) => {
+                format!("its head is that of {}; {}", segment_name(number), put_aside(&segments, &bad)?)
+            }
+        };
+        findings.push(Finding { file: log_file(bad.number), offset: Some(0), queue: None, count: 0, what });
     }
+    findings.extend(check_note(segments.noted(), &segments.all()));
     segments.disk().sync_dir()?;
     for (number, segment) in segments.all() {
         let size = segment.file.size()?;
         segments.set_used(number, u32::try_from(size).unwrap_or(u32::MAX));
     }
     Ok(segments)
+}
+
+/// Moves a file aside whose records cannot be told from other bytes. What was done.
+fn put_aside(segments: &Segments, bad: &Unusable) -> io::Result<String> {
+    let aside = format!("{}.damaged", bad.name);
+    segments.disk().rename(&bad.name, &aside)?;
+    Ok(format!("nothing in it can be read; moved aside as {aside}"))
 }
 
 pub(crate) fn log_file(number: u32) -> String {
@@ -133,7 +127,16 @@ pub(crate) fn recover(
             tracing::warn!("data folder: index: missing or empty; rebuilt from {found} segments of the log");
         }
         rebuild(segments, db, index, cached_chunks, findings)?;
-        index.assume_delivered();
+        index.assume_delivered(|_| true);
+    }
+    match Seen::read(segments.disk())? {
+        Seen::Marked => {}
+        Seen::Of(queues) => index.assume_delivered(|id| queues.contains(&id)),
+        Seen::All => index.assume_delivered(|_| true),
+    }
+    for finding in findings.iter_mut() {
+        // What is left of a damaged record may name a queue that never was.
+        finding.queue = finding.queue.filter(|queue| index.knows(*queue));
     }
     let end = index.folded();
     let saved = index.save(end, true)?;
@@ -141,6 +144,26 @@ pub(crate) fn recover(
     db.sync()?;
     index.evict(cached_chunks);
     Ok(())
+}
+
+/// What the note of how far the log was synced tells, or fails to tell.
+pub(crate) fn check_note(noted: Noted, segments: &[(u32, Segment)]) -> Option<Finding> {
+    let newest = segments.last().map_or(0, |(number, _)| *number);
+    let told = |file, offset, what: &str| {
+        Some(Finding { file, offset, queue: None, count: 0, what: what.to_owned() })
+    };
+    match noted {
+        Noted::Upto(place) if place.segment > newest && place.offset > 0 => {
+            let what = "the file is missing, and had been synced up to here; what was in it is lost";
+            told(log_file(place.segment), Some(u64::from(place.offset)), what)
+        }
+        // Before version 2 there was none.
+        Noted::Missing | Noted::Damaged if segments.iter().any(|(_, s)| s.seal.salted) => {
+            let what = "missing or damaged: what was last synced cannot be told from a torn end";
+            told(format!("log/{SYNCED_NAME}"), None, what)
+        }
+        _ => None,
+    }
 }
 
 fn missing_segments(segments: &Segments, index: &Index, findings: &mut Vec<Finding>) {
@@ -166,10 +189,10 @@ fn replay(
     let all = segments.all();
     let newest = all.last().map(|(number, _)| *number);
     let oldest = all.first().map_or(0, |(number, _)| *number);
-    for (number, segment) in all.iter().filter(|(n, _)| *n >= from.segment) {
-        let start = if *number == from.segment { from.offset } else { SEGMENT_HEAD };
-        let file = &*segment.file;
-        let mut walk = Walk::new(file, *number, start, tail_of(*number, newest))?;
+    for found in all.iter().filter(|(n, _)| *n >= from.segment) {
+        let (number, segment) = found;
+        let start = if *number == from.segment { from.offset } else { 0 };
+        let mut walk = Walk::new(segment, *number, start, tail_of(segments, found, newest))?;
         while let Some(mut group) = walk.next_group(findings)? {
             for event in &mut group {
                 if let Event::Moved { since, .. } = event {
@@ -179,14 +202,17 @@ fn replay(
             index.fold(group)?;
         }
         // What was read may still be in the system's memory only.
-        file.sync_data()?;
+        segment.file.sync_data()?;
         index.fold([Event::Upto(walk.end())])?;
     }
     Ok(())
 }
 
-fn tail_of(number: u32, newest: Option<u32>) -> Tail {
-    if newest == Some(number) { Tail::Cut } else { Tail::Closed }
+fn tail_of(segments: &Segments, (number, segment): &(u32, Segment), newest: Option<u32>) -> Tail {
+    match segments.noted().of(*number, segment.seal) {
+        Some(synced) if newest == Some(*number) => Tail::Cut(synced),
+        _ => Tail::Closed,
+    }
 }
 
 /// What the whole log says is over, whatever the order.
@@ -210,7 +236,9 @@ impl Over {
                     if seq.0 > from {
                         settled.add(from, seq.0 - 1);
                     }
-                    from = seq.0 + 1;
+                    // Nothing comes after the last number that there is.
+                    let Some(next) = seq.0.checked_add(1) else { return };
+                    from = next;
                 }
                 settled.add(from, upto.0);
             }
@@ -237,9 +265,9 @@ fn rebuild(
     let all = segments.all();
     let newest = all.last().map(|(number, _)| *number);
     let mut over = Over::default();
-    for (number, segment) in &all {
-        let file = &*segment.file;
-        let mut walk = Walk::new(file, *number, SEGMENT_HEAD, tail_of(*number, newest))?;
+    for found in &all {
+        let (number, segment) = found;
+        let mut walk = Walk::new(segment, *number, 0, tail_of(segments, found, newest))?;
         while let Some(group) = walk.next_group(findings)? {
             for event in &group {
                 over.note(event);
@@ -248,8 +276,7 @@ fn rebuild(
     }
     let mut added = 0;
     for (number, segment) in &all {
-        let file = &*segment.file;
-        let mut walk = Walk::new(file, *number, SEGMENT_HEAD, Tail::Closed)?;
+        let mut walk = Walk::new(segment, *number, 0, Tail::Closed)?;
         while let Some(group) = walk.next_group(&mut Vec::new())? {
             for event in group {
                 added += rebuild_from(index, &over, event)?;
@@ -262,7 +289,7 @@ fn rebuild(
                 index.evict(cached_chunks);
             }
         }
-        file.sync_data()?;
+        segment.file.sync_data()?;
         index.assume_related(*number);
         index.fold([Event::Upto(walk.end())])?;
     }

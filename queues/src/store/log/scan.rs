@@ -6,13 +6,16 @@
 
 use std::io;
 
+use super::bytes::get_u64;
 use super::disk::LogFile;
 use super::format::{
-    Head, Payload, RECORD_HEAD, SEGMENT_HEAD, is_intact, parse_head, parse_payload, record_len,
+    END_ROOM, ENQUEUE_FIXED, Head, Kind, Payload, RECORD_HEAD, Seal, is_intact, parse_head, parse_payload,
+    record_len,
 };
+use crate::ids::QueueId;
 
 /// Bytes read at once.
-const WINDOW: usize = 1 << 20;
+pub(super) const WINDOW: usize = 1 << 20;
 
 /// What lies at the scanner's place.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -31,10 +34,21 @@ pub(crate) enum Scanned {
     Bad { offset: u32 },
 }
 
+/// What was damaged.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Skipped {
+    /// One record; the queue that it is about, by what is left of it.
+    One(Option<QueueId>),
+    /// One or more.
+    Some,
+    /// Everything up to the file's end.
+    Rest,
+}
+
 /// See the module.
 pub(crate) struct Scanner<'f> {
     file: &'f dyn LogFile,
-    segment: u32,
+    seal: Seal,
     size: u64,
     at: u64,
     window: Vec<u8>,
@@ -45,12 +59,12 @@ pub(crate) struct Scanner<'f> {
 
 impl<'f> Scanner<'f> {
     /// A scanner at the first record.
-    pub(crate) fn new(file: &'f dyn LogFile, segment: u32) -> io::Result<Self> {
+    pub(crate) fn new(file: &'f dyn LogFile, seal: Seal) -> io::Result<Self> {
         Ok(Self {
             file,
-            segment,
+            seal,
             size: file.size()?,
-            at: u64::from(SEGMENT_HEAD),
+            at: u64::from(seal.records_at),
             window: Vec::new(),
             window_at: 0,
             ended: false,
@@ -58,20 +72,15 @@ impl<'f> Scanner<'f> {
         })
     }
 
-    /// Goes on at `offset`.
+    /// Goes on at `offset`, or at the first record if that is further.
     pub(crate) fn seek(&mut self, offset: u32) {
-        self.at = u64::from(offset.max(SEGMENT_HEAD));
+        self.at = u64::from(offset.max(self.seal.records_at));
     }
 
     /// Goes back to `offset`.
     pub(crate) fn rewind(&mut self, offset: u32) {
         self.at = u64::from(offset);
         self.ended = false;
-    }
-
-    /// Treats this as the segment's end.
-    pub(crate) fn stop(&mut self) {
-        self.ended = true;
     }
 
     /// Where the next record is looked for.
@@ -102,8 +111,8 @@ impl<'f> Scanner<'f> {
     }
 
     fn head_at(&mut self, at: u64) -> io::Result<Option<Head>> {
-        let (segment, size) = (self.segment, self.size);
-        let head = parse_head(self.bytes(at, RECORD_HEAD)?, segment);
+        let (seal, size) = (self.seal, self.size);
+        let head = parse_head(self.bytes(at, RECORD_HEAD)?, seal);
         Ok(head.filter(|head| at + (RECORD_HEAD as u64) + u64::from(head.len) <= size))
     }
 
@@ -111,9 +120,9 @@ impl<'f> Scanner<'f> {
         let Some(head) = self.head_at(at)? else {
             return Ok(None);
         };
-        let offset = u32::try_from(at).unwrap_or(u32::MAX);
+        let (seal, offset) = (self.seal, u32::try_from(at).unwrap_or(u32::MAX));
         let bytes = self.bytes(at, RECORD_HEAD + head.len as usize)?;
-        if !is_intact(head, bytes, offset) {
+        if !is_intact(seal, head, bytes, offset) {
             return Ok(None);
         }
         Ok(Some((head, parse_payload(head.kind, &bytes[RECORD_HEAD..]))))
@@ -144,6 +153,32 @@ impl<'f> Scanner<'f> {
         }))
     }
 
+    /// What the head of the record at `offset` says, if it holds a message: its length with head and padding,
+    /// and the body's.
+    pub(crate) fn message_at(&self, offset: u32) -> io::Result<Option<(u32, u32)>> {
+        let mut bytes = [0; RECORD_HEAD + ENQUEUE_FIXED];
+        let read = self.file.read_at(&mut bytes, u64::from(offset))?;
+        let head = parse_head(&bytes[..read], self.seal);
+        let Some(head) = head.filter(|head| matches!(head.kind, Kind::Enqueue | Kind::Moved)) else {
+            return Ok(None);
+        };
+        let Some(Payload::Enqueue { body_len, .. }) = parse_payload(head.kind, &bytes[RECORD_HEAD..read])
+        else {
+            return Ok(None);
+        };
+        let whole = u64::from(offset) + (RECORD_HEAD as u64) + u64::from(head.len) <= self.size;
+        let len = u32::try_from(record_len(head.len as usize)).unwrap_or(u32::MAX);
+        Ok(whole.then_some((len, body_len)))
+    }
+
+    /// Whether the file, of `size` bytes, ends with an end mark before this place: after a failed sync it was cut,
+    /// and the index was further already.
+    pub(crate) fn ends_before(&mut self, size: u64) -> io::Result<bool> {
+        let mark_at = size.saturating_sub(u64::from(END_ROOM));
+        let mark = if self.at > size { self.intact_at(mark_at)? } else { None };
+        Ok(mark.is_some_and(|(head, _)| head.kind == Kind::End))
+    }
+
     /// What the end mark says was synced.
     pub(crate) fn end_synced(&self) -> u32 {
         self.end_synced
@@ -151,25 +186,38 @@ impl<'f> Scanner<'f> {
 
     /// Moves on to the next whole record; `false` (and to the end) if there is none.
     pub(crate) fn skip_damage(&mut self) -> io::Result<bool> {
-        let mut at = self.at;
-        // The damaged record's own length may still be right.
-        if let Some(head) = self.head_at(at)? {
-            let next = at + record_len(head.len as usize) as u64;
-            if self.intact_at(next)?.is_some() {
-                self.at = next;
-                return Ok(true);
-            }
+        Ok(self.skip_damage_upto(u32::MAX)? != Skipped::Rest)
+    }
+
+    /// Moves on to the next whole record, or to `limit`, where one begins, whether it is whole or not.
+    pub(crate) fn skip_damage_upto(&mut self, limit: u32) -> io::Result<Skipped> {
+        let limit = u64::from(limit);
+        let start = self.at;
+        let head = self.head_at(start)?;
+        let said = head.map(|head| start + record_len(head.len as usize) as u64);
+        let mut at = start + 8;
+        // In version 1 a body may hold what looks like a record, so the damaged one's own length is believed; it
+        // may be what is damaged, though, and lead past whole records.
+        if let Some(next) = said.filter(|_| !self.seal.salted)
+            && next < limit
+            && self.intact_at(next)?.is_some()
+        {
+            at = next;
         }
-        loop {
+        let end = limit.min(self.size);
+        while at < end && (self.head_at(at)?.is_none() || self.intact_at(at)?.is_none()) {
             at += 8;
-            if at >= self.size {
-                self.at = self.size;
-                return Ok(false);
-            }
-            if self.head_at(at)?.is_some() && self.intact_at(at)?.is_some() {
-                self.at = at;
-                return Ok(true);
-            }
         }
+        self.at = at.min(end);
+        if self.at == self.size && self.at < limit {
+            return Ok(Skipped::Rest);
+        }
+        let Some(head) = head.filter(|_| said == Some(self.at)) else {
+            return Ok(Skipped::Some);
+        };
+        Ok(Skipped::One(match head.kind {
+            Kind::Batch | Kind::End => None,
+            _ => get_u64(self.bytes(start, RECORD_HEAD + 8)?, RECORD_HEAD).map(QueueId),
+        }))
     }
 }

@@ -1,7 +1,8 @@
 //! The files of the log: which there are, how a new one comes to be, how an old one goes.
 //!
 //! Invariants: numbers only grow; a file stands under its number (durably) before anything in it
-//! is relied on; a retired file is reused under a new number, so its old records no longer match.
+//! is relied on; a retired file is reused under a new number and with a new salt, so that nothing
+//! it held before is a record of it.
 //! Absent: what is live in a segment (`index`), and what is in it.
 
 use std::collections::BTreeMap;
@@ -12,7 +13,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use parking_lot::Mutex;
 
 use super::disk::{Disk, LogFile};
-use super::format::{END_ROOM, Place, SEGMENT_HEAD, SegmentHead, parse_segment_head, segment_head};
+use super::encode::next_file;
+use super::format::{END_ROOM, Place, Seal};
+use super::head::{SEGMENT_HEAD, SegmentHead, read_head, seal, seal_1, segment_head};
+use super::scan::{Scanned, Scanner};
+use super::synced::{Noted, SyncedNote};
 
 /// On a full disk a segment may be as short as this part of the usual length.
 const SMALLEST: u32 = 64;
@@ -21,6 +26,8 @@ const SMALLEST: u32 = 64;
 #[derive(Clone)]
 pub(crate) struct Segment {
     pub(crate) file: Arc<dyn LogFile>,
+    /// What its records are told by.
+    pub(crate) seal: Seal,
     /// Bytes in use, once it is closed.
     pub(crate) used: Option<u32>,
 }
@@ -30,12 +37,18 @@ pub(crate) struct Segment {
 pub(crate) struct Writer {
     pub(crate) number: u32,
     pub(crate) file: Arc<dyn LogFile>,
+    /// What its records are told by.
+    pub(crate) seal: Seal,
     /// Where the next record goes.
     pub(crate) offset: u32,
     /// Up to where it is durable.
     pub(crate) synced: u32,
     /// Bytes that the file has room for.
     pub(crate) capacity: u32,
+    /// The disk had no room for one of the usual length.
+    pub(crate) last_room: bool,
+    /// What messages in it remember it by.
+    pub(crate) file_id: u32,
 }
 
 impl Writer {
@@ -50,9 +63,14 @@ pub(crate) struct Segments {
     segment_bytes: u32,
     files: Mutex<BTreeMap<u32, Segment>>,
     spares: Mutex<Vec<String>>,
+    /// A file that becomes a segment only when the disk has no room for one: what was on its way when publishers were
+    /// stopped, what consumers settle, and what frees other segments is written there.
+    relief: Mutex<Option<String>>,
     /// Spares are numbered on their own: a retired segment's number may be that of a spare made ahead.
     next_spare: AtomicU32,
     next: Mutex<u32>,
+    note: SyncedNote,
+    noted: Noted,
 }
 
 pub(crate) fn segment_name(number: u32) -> String {
@@ -65,13 +83,25 @@ pub(crate) fn segment_number(name: &str) -> Option<u32> {
     (digits.len() == 10).then(|| digits.parse().ok())?
 }
 
-/// What was found of a segment file that cannot be used.
+/// Why a segment file cannot be used as it is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Why {
+    /// A version of the format that this program does not know.
+    OtherVersion(u32),
+    /// It was being made, from an empty file or from a retired one.
+    Unfinished,
+    /// It has the head of another segment.
+    Another(u32),
+    /// It has no head.
+    Damaged,
+}
+
+/// A segment file that cannot be used as it is.
 pub(crate) struct Unusable {
     pub(crate) name: String,
     pub(crate) number: u32,
-    pub(crate) why: SegmentHead,
-    /// No later segment exists: it was being made when the power went.
-    pub(crate) newest: bool,
+    pub(crate) why: Why,
+    file: Arc<dyn LogFile>,
 }
 
 impl Segments {
@@ -87,25 +117,38 @@ impl Segments {
         }
         let numbers: Vec<u32> = names.iter().filter_map(|n| segment_number(n)).collect();
         let newest = numbers.iter().max().copied().unwrap_or(0);
-        for number in numbers {
+        let noted = Noted::read(&*disk)?;
+        for &number in &numbers {
             let name = segment_name(number);
             let file = disk.open(&name)?;
-            let mut head = [0; SEGMENT_HEAD as usize];
-            let read = file.read_at(&mut head, 0)?;
-            match parse_segment_head(&head[..read]) {
-                SegmentHead::Number(found) if found == number => {
-                    files.insert(number, Segment { file, used: None });
+            // One that had been synced was not being made.
+            let newest = number == newest && noted.offset_in(number) == 0;
+            // The head of one that was begun may be torn: it is synced before anything follows it.
+            let begun = matches!(noted, Noted::Upto(place) if place.segment == number);
+            let why = match read_head(&*file)? {
+                SegmentHead::Number(found, seal) if found == number => {
+                    files.insert(number, Segment { file, seal, used: None });
+                    continue;
                 }
-                why => unusable.push(Unusable { name, number, why, newest: number == newest }),
-            }
+                SegmentHead::OtherVersion(version) => Why::OtherVersion(version),
+                // A retired file's old name is gone before it gets a new head.
+                SegmentHead::Number(found, _) if newest && !numbers.contains(&found) => Why::Unfinished,
+                SegmentHead::Number(found, _) => Why::Another(found),
+                SegmentHead::Invalid if newest && is_unused(&*file, begun)? => Why::Unfinished,
+                SegmentHead::Invalid => Why::Damaged,
+            };
+            unusable.push(Unusable { name, number, why, file });
         }
         let segments = Self {
             disk,
             segment_bytes,
             files: Mutex::new(files),
             spares: Mutex::new(Vec::new()),
+            relief: Mutex::new(None),
             next_spare: AtomicU32::new(1),
             next: Mutex::new(newest + 1),
+            note: SyncedNote::default(),
+            noted,
         };
         Ok((segments, unusable))
     }
@@ -114,16 +157,39 @@ impl Segments {
         &*self.disk
     }
 
+    /// How far the log was known to be synced when it was opened.
+    pub(crate) fn noted(&self) -> Noted {
+        self.noted
+    }
+
+    /// Everything before `place`, in the newest segment, is synced.
+    pub(crate) fn note_synced(&self, place: Place) {
+        self.note.set(place);
+    }
+
     /// Numbers below this are taken.
     pub(crate) fn raise_next(&self, above: u32) {
         let mut next = self.next.lock();
         *next = (*next).max(above + 1);
     }
 
-    /// Takes a file whose head is not right as segment `number`.
-    pub(crate) fn adopt(&self, number: u32, file: Arc<dyn LogFile>) {
-        let segment = Segment { file, used: None };
-        self.files.lock().insert(number, segment);
+    /// Takes a file whose head is damaged as the segment that its name says, if that can be: of version 1,
+    /// whose records are told by the number alone. Later ones are not read as such, since there a client
+    /// could have written what looks like one.
+    pub(crate) fn adopt(&self, bad: &Unusable) -> io::Result<bool> {
+        let salted = |(number, segment): (&u32, &Segment)| *number < bad.number && segment.seal.salted;
+        if self.files.lock().iter().any(salted) {
+            return Ok(false);
+        }
+        let seal = seal_1(bad.number);
+        let mut scanner = Scanner::new(&*bad.file, seal)?;
+        let readable =
+            matches!(scanner.next_record()?, Some(Scanned::Record { .. })) || scanner.skip_damage()?;
+        if readable {
+            let segment = Segment { file: Arc::clone(&bad.file), seal, used: None };
+            self.files.lock().insert(bad.number, segment);
+        }
+        Ok(readable)
     }
 
     pub(crate) fn get(&self, number: u32) -> Option<Segment> {
@@ -152,47 +218,75 @@ impl Segments {
         let number = *self.next.lock();
         let name = segment_name(number);
         let needed = wanted + u64::from(SEGMENT_HEAD) + u64::from(END_ROOM);
-        let mut capacity = u32::try_from(needed.max(u64::from(self.segment_bytes)))
-            .map_err(|_| io::Error::other("a group of records is over 4 GiB"))?;
-        let spare = if capacity == self.segment_bytes && !fresh { self.spares.lock().pop() } else { None };
+        let mut capacity = u32::try_from(needed).unwrap_or(u32::MAX);
+        // Behind a longer group, room for the records of other queues that get its messages too.
+        capacity = capacity.saturating_add(self.segment_bytes / SMALLEST).max(self.segment_bytes);
+        let usual = capacity == self.segment_bytes && !fresh;
+        let spare = if usual { self.spares.lock().pop() } else { None };
+        let mut last_room = false;
         if let Some(spare) = spare {
             if let Err(error) = self.disk.rename(&spare, &name) {
                 self.spares.lock().push(spare);
                 return Err(error);
             }
         } else {
-            capacity = self.make_room(&name, capacity, needed)?;
+            (capacity, last_room) = self.make_room(&name, capacity, needed, usual)?;
         }
+        self.note.begin(&*self.disk, number)?;
         // Before the head is written: a spare file could be back under the name of the segment that it was.
         self.disk.sync_dir()?;
         let file = self.disk.open(&name)?;
-        file.write_at(&mut [IoSlice::new(&segment_head(number))], 0)?;
+        let salt = self.disk.salt()?;
+        file.write_at(&mut [IoSlice::new(&segment_head(number, salt))], 0)?;
         // Synced alone, so that a head that is not whole means that nothing follows it.
         file.sync_data()?;
         *self.next.lock() = number + 1;
-        let segment = Segment { file: Arc::clone(&file), used: None };
+        let seal = seal(salt);
+        let segment = Segment { file: Arc::clone(&file), seal, used: None };
         self.files.lock().insert(number, segment);
-        Ok(Writer { number, file, offset: SEGMENT_HEAD, synced: 0, capacity })
+        Ok(Writer {
+            number,
+            file,
+            seal,
+            offset: SEGMENT_HEAD,
+            synced: 0,
+            capacity,
+            last_room,
+            file_id: next_file(),
+        })
     }
 
-    /// Makes the file of a segment: of `capacity` bytes, or smaller on a full disk, so that at least what
-    /// consumers settle can be written, which frees other segments. Returns how long it is.
-    fn make_room(&self, name: &str, mut capacity: u32, needed: u64) -> io::Result<u32> {
+    /// Makes the file of a segment: of `capacity` bytes; on a full disk the one that was kept for that, if it `may_relieve`,
+    /// or a smaller one, so that at least what consumers settle can be written, which frees other segments. Returns how long
+    /// it is, and whether the disk was full.
+    fn make_room(
+        &self,
+        name: &str,
+        mut capacity: u32,
+        needed: u64,
+        may_relieve: bool,
+    ) -> io::Result<(u32, bool)> {
         let least = u32::try_from(needed).unwrap_or(u32::MAX).max(self.segment_bytes / SMALLEST);
+        let mut full = false;
         loop {
             match self.disk.create(name, u64::from(capacity)) {
-                Ok(_) => return Ok(capacity),
-                Err(error) if error.kind() == io::ErrorKind::StorageFull && capacity > least => {
+                Ok(_) => return Ok((capacity, full)),
+                Err(error) if error.kind() == io::ErrorKind::StorageFull => {
+                    full = true;
+                    let mut relief = self.relief.lock();
+                    if may_relieve && let Some(kept) = &*relief {
+                        self.disk.rename(kept, name)?;
+                        *relief = None;
+                        return Ok((self.segment_bytes, full));
+                    }
+                    if capacity <= least {
+                        return Err(error);
+                    }
                     capacity = (capacity / 4).max(least);
                 }
                 Err(error) => return Err(error),
             }
         }
-    }
-
-    /// Segments are usually this long, in bytes.
-    pub(crate) fn usual_bytes(&self) -> u32 {
-        self.segment_bytes
     }
 
     /// Whether a preallocated file waits to become the next segment.
@@ -216,14 +310,31 @@ impl Segments {
         Ok(())
     }
 
+    /// Has a file for a full disk: a spare, or else a new one.
+    pub(crate) fn make_relief_if_none(&self) -> io::Result<()> {
+        let mut relief = self.relief.lock();
+        if relief.is_none() {
+            let spare = self.spares.lock().pop();
+            if spare.is_some() {
+                *relief = spare;
+            } else {
+                let name = self.spare_name();
+                self.disk.create(&name, u64::from(self.segment_bytes))?;
+                *relief = Some(name);
+            }
+        }
+        Ok(())
+    }
+
     /// Takes a segment that nobody needs any more out of the log; keeps its file for reuse if
     /// there are fewer than `keep` of those.
     pub(crate) fn retire(&self, number: u32, keep: usize) -> io::Result<()> {
-        let Some(segment) = self.files.lock().remove(&number) else {
+        let Some(segment) = self.get(number) else {
             return Ok(());
         };
         let name = segment_name(number);
         let reusable = segment.file.size()? == u64::from(self.segment_bytes);
+        self.files.lock().remove(&number);
         let result = if reusable && self.spares.lock().len() < keep {
             let spare = self.spare_name();
             self.disk.rename(&name, &spare).map(|()| self.spares.lock().push(spare))
@@ -242,9 +353,28 @@ impl Segments {
             let mut spares = self.spares.lock();
             if spares.len() > keep { spares.pop() } else { None }
         } {
-            self.disk.remove(&name)?;
+            if let Err(error) = self.disk.remove(&name) {
+                self.spares.lock().push(name);
+                return Err(error);
+            }
         }
         Ok(())
+    }
+}
+
+/// Whether a file has been made and not written to, but for its head if `begun`.
+fn is_unused(file: &dyn LogFile, begun: bool) -> io::Result<bool> {
+    let mut bytes = vec![0; 1 << 16];
+    let mut at = if begun { u64::from(SEGMENT_HEAD) } else { 0 };
+    loop {
+        let read = file.read_at(&mut bytes, at)?;
+        if read == 0 {
+            return Ok(true);
+        }
+        if bytes[..read].iter().any(|byte| *byte != 0) {
+            return Ok(false);
+        }
+        at += read as u64;
     }
 }
 
@@ -282,7 +412,7 @@ mod tests {
             let made = segments.create(0, false).is_ok();
             disk.crash();
             let (segments, unusable) = Segments::open(Arc::new(disk), 64 << 10).unwrap();
-            assert!(unusable.iter().all(|file| file.newest && !made), "seed {seed}");
+            assert!(unusable.iter().all(|file| file.why == Why::Unfinished && !made), "seed {seed}");
             assert!([2, 3].iter().all(|number| segments.get(*number).is_some()), "seed {seed}");
         }
     }

@@ -1,14 +1,17 @@
 //! Space follows what is live: random work with compaction under way, then everything is settled.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use super::core::Core;
 use super::crash_test::open;
 use super::segments::segment_name;
 use crate::ids::{QueueId, Seq};
 use crate::message::{Message, MessageMeta};
+use crate::short::Short;
 use crate::store::sim::{Rng, SimDb, SimDisk};
-use crate::store::{Record, SettleReason};
+use crate::store::{Pressure, Record, SettleReason};
 
 const QUEUE: QueueId = QueueId(1);
 
@@ -32,7 +35,7 @@ fn run(seed: u64) {
                 for _ in 0..=rng.below(8) {
                     let body = vec![7; usize::try_from(rng.below(400)).unwrap()];
                     let meta = MessageMeta { persistent: true, ..MessageMeta::default() };
-                    let message = Message::new("", "q", b"\0\0", &body, meta);
+                    let message = Message::new(Short::EMPTY, Short::literal("q"), b"\0\0", &body, meta);
                     let seq = Seq(next);
                     records.push(Record::Enqueue {
                         queue: QUEUE,
@@ -87,4 +90,131 @@ fn a_log_of_which_all_is_settled_is_one_segment() {
     for seed in 0..40 {
         run(seed);
     }
+}
+
+fn enqueue(seq: u64) -> Record {
+    let meta = MessageMeta { persistent: true, ..MessageMeta::default() };
+    let message = Message::new(Short::EMPTY, Short::literal("q"), b"\0\0", &[7; 400], meta);
+    let (queue, seq) = (QUEUE, Seq(seq));
+    Record::Enqueue { queue, seq, message, lane: 0, expires: None, transient: false, sole: false }
+}
+
+/// Appends one message and does what the threads would do meanwhile; whether publishers are held up afterwards.
+fn publish(core: &Core, seq: u64, now: &mut Duration) -> bool {
+    core.intake.append(&mut vec![enqueue(seq)]).unwrap();
+    upkeep(core, now);
+    core.intake.pressure() != Pressure::None
+}
+
+fn upkeep(core: &Core, now: &mut Duration) {
+    *now += Duration::from_millis(100);
+    core.commit(*now);
+    core.checkpoint().unwrap();
+}
+
+/// Segments for which a disk has room.
+const DISK: u64 = 12;
+
+/// And what the log keeps beside them.
+const NOTES: u64 = 68 << 10;
+
+fn full_disk() -> (Core, SimDisk) {
+    let (disk, db) = (SimDisk::new(1), SimDb::new(1));
+    let (core, _) = open(&disk, &db).unwrap();
+    disk.set_space(NOTES + DISK * u64::from(core.options.segment_bytes));
+    (core, disk)
+}
+
+#[test]
+fn a_full_disk_of_which_a_quarter_is_live_is_emptied_so_that_publishers_go_on() {
+    let (core, _disk) = full_disk();
+    let (mut now, mut live_bytes) = (Duration::ZERO, 0);
+    // Of three messages one stays for good, until there is no more room for that.
+    for seq in 1.. {
+        let mut waited = 0;
+        while core.intake.pressure() != Pressure::None && waited < SETTLED {
+            upkeep(&core, &mut now);
+            waited += 1;
+        }
+        if core.intake.pressure() != Pressure::None {
+            break;
+        }
+        publish(&core, seq, &mut now);
+        if seq % 3 > 0 {
+            core.intake.append(&mut vec![settle(seq)]).unwrap();
+        } else {
+            live_bytes += 400;
+        }
+    }
+    let disk = DISK * u64::from(core.options.segment_bytes);
+    assert!(live_bytes > disk / 4, "publishers wait for ever, with {live_bytes} bytes live of {disk}");
+}
+
+#[test]
+fn so_is_one_that_was_filled_before_the_keeper_came() {
+    let (core, _disk) = full_disk();
+    let mut now = Duration::ZERO;
+    upkeep(&core, &mut now);
+    for seq in 1.. {
+        core.intake.append(&mut vec![enqueue(seq)]).unwrap();
+        if seq % 3 > 0 {
+            core.intake.append(&mut vec![settle(seq)]).unwrap();
+        }
+        core.commit(now);
+        if core.intake.pressure() != Pressure::None {
+            break;
+        }
+    }
+    for _ in 0..SETTLED {
+        upkeep(&core, &mut now);
+    }
+    assert_eq!(core.intake.pressure(), Pressure::None);
+}
+
+#[test]
+fn what_consumers_settle_frees_a_full_disk() {
+    let (core, _disk) = full_disk();
+    let (mut now, mut last) = (Duration::ZERO, 0);
+    while !publish(&core, last + 1, &mut now) {
+        last += 1;
+    }
+    // What was on its way.
+    for _ in 0..10 {
+        last += 1;
+        publish(&core, last + 1, &mut now);
+    }
+    for _ in 0..SETTLED {
+        upkeep(&core, &mut now);
+    }
+    assert_ne!(core.intake.pressure(), Pressure::None, "all is live");
+    for seq in 1..=last / 2 {
+        core.intake.append(&mut vec![settle(seq)]).unwrap();
+    }
+    for _ in 0..SETTLED {
+        upkeep(&core, &mut now);
+    }
+    assert_eq!(core.intake.pressure(), Pressure::None);
+}
+
+#[test]
+fn while_the_disk_is_low_on_room_half_live_segments_are_emptied_and_no_spares_are_kept() {
+    let (core, disk) = full_disk();
+    let mut now = Duration::ZERO;
+    for seq in 1..=200 {
+        publish(&core, seq, &mut now);
+        if seq % 2 == 0 {
+            core.intake.append(&mut vec![settle(seq)]).unwrap();
+        }
+    }
+    let segment = u64::from(core.options.segment_bytes);
+    let files = || disk.used() / segment;
+    for _ in 0..SETTLED {
+        upkeep(&core, &mut now);
+    }
+    let before = files();
+    core.save_space.store(true, Ordering::Relaxed);
+    for _ in 0..SETTLED {
+        upkeep(&core, &mut now);
+    }
+    assert!(files() + 2 <= before, "{before} segments' room was taken, now {}", files());
 }

@@ -1,17 +1,19 @@
 //! Goes through a segment group by group, and judges what is torn and what is damaged.
 //!
-//! Invariants: a group is handed out whole; of one with damage in it only what adds is. Bytes
-//! that no later batch says were synced are a torn tail, if the segment is the newest; anything
-//! else that is no record is damage. Absent: what groups do.
+//! Invariants: a group is handed out whole; of one with damage in it only what adds is. What is no
+//! record is a torn tail if the segment is the newest and neither the note beside the log nor a later
+//! batch says that it was synced; anything else is damage, and is told. A segment that was cut has
+//! an end mark, as a closed one has, so that a missing end is told too. Absent: what groups do.
 
-use std::io;
+use std::io::{self, IoSlice};
 
 use rustc_hash::FxHashMap;
 
-use super::disk::LogFile;
-use super::format::{Payload, Place, SEGMENT_HEAD, Standing};
+use super::commit::close_at;
+use super::format::{Payload, Place, Standing};
 use super::recover::{Finding, log_file};
-use super::scan::{Scanned, Scanner};
+use super::scan::{Scanned, Scanner, Skipped, WINDOW};
+use super::segments::Segment;
 use crate::store::index::{Entry, Event};
 
 /// What may be done about the end of a segment.
@@ -20,17 +22,32 @@ pub(crate) enum Tail {
     /// It is not the newest: its end is not torn.
     Closed,
     /// What is torn is cut off.
-    Cut,
+    Cut(Synced),
     /// What is torn is left alone.
-    Keep,
+    Keep(Synced),
+}
+
+/// What is known of how far a segment was synced.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Synced {
+    /// At least up to here.
+    Upto(u32),
+    /// The note is lost: what is whole is taken for synced, wherever it is.
+    Unknown,
 }
 
 /// Goes through a segment group by group.
 pub(crate) struct Walk<'f> {
     scanner: Scanner<'f>,
-    file: &'f dyn LogFile,
+    segment: &'f Segment,
     number: u32,
     tail: Tail,
+    /// Up to where it is known to be synced.
+    synced: u32,
+    /// Whether later batches have been asked for that.
+    asked: bool,
+    /// Nothing more is to be read or said.
+    over: bool,
     /// End of the last whole group.
     good_end: u32,
     /// Records that hold messages in this segment, for the references to them: offset -> lengths.
@@ -38,16 +55,24 @@ pub(crate) struct Walk<'f> {
 }
 
 impl<'f> Walk<'f> {
-    /// A walk from `start` on.
-    pub(crate) fn new(file: &'f dyn LogFile, number: u32, start: u32, tail: Tail) -> io::Result<Self> {
-        let mut scanner = Scanner::new(file, number)?;
+    /// A walk from `start` on, or from the first record if that is further.
+    pub(crate) fn new(segment: &'f Segment, number: u32, start: u32, tail: Tail) -> io::Result<Self> {
+        let mut scanner = Scanner::new(&*segment.file, segment.seal)?;
         scanner.seek(start);
+        let synced = match tail {
+            Tail::Closed => 0,
+            Tail::Cut(Synced::Upto(synced)) | Tail::Keep(Synced::Upto(synced)) => synced.max(start),
+            Tail::Cut(Synced::Unknown) | Tail::Keep(Synced::Unknown) => start,
+        };
         Ok(Self {
             scanner,
-            file,
+            segment,
             number,
             tail,
-            good_end: start.max(SEGMENT_HEAD),
+            synced,
+            asked: false,
+            over: false,
+            good_end: start.max(segment.seal.records_at),
             messages: FxHashMap::default(),
         })
     }
@@ -62,18 +87,17 @@ impl<'f> Walk<'f> {
         let mut group = Vec::new();
         let mut damaged = false;
         loop {
+            if self.over {
+                return Ok(None);
+            }
             match self.scanner.next_record()? {
                 None => {
-                    if self.tail != Tail::Closed
-                        && self.scanner.offset() > self.good_end
-                        && !self.scanner.ended()
-                    {
-                        self.cut()?;
-                    }
+                    damaged |= self.finish(findings)?;
+                    group.retain(adds);
                     return Ok((!group.is_empty() && damaged).then_some(group));
                 }
                 Some(Scanned::Record { offset, len, last, payload }) => {
-                    let event = self.event(offset, len, payload);
+                    let event = self.event(offset, len, payload, findings)?;
                     // Of a group that is not whole, only what adds is sure to be right.
                     group.extend(event.filter(|event| !damaged || adds(event)));
                     if last {
@@ -86,18 +110,10 @@ impl<'f> Walk<'f> {
                         self.cut()?;
                         return Ok(None);
                     }
-                    let more = self.scanner.skip_damage()?;
-                    let lost = self.scanner.offset() - offset;
-                    findings.push(Finding {
-                        file: log_file(self.number),
-                        offset: Some(u64::from(offset)),
-                        queue: None,
-                        count: 1,
-                        what: format!("{lost} bytes are damaged; the records in them are lost"),
-                    });
+                    let group_ends = self.skip(offset, findings)?;
                     damaged = true;
                     group.retain(adds);
-                    if !more {
+                    if group_ends {
                         self.good_end = self.scanner.offset();
                         return Ok(Some(group));
                     }
@@ -106,57 +122,171 @@ impl<'f> Walk<'f> {
         }
     }
 
-    /// Whether a later batch says that `offset` had been synced: then it is damage, not a batch
-    /// that was being written when the power went.
-    fn was_synced(&mut self, offset: u32) -> io::Result<bool> {
-        let mut synced = false;
-        while !synced && self.scanner.skip_damage()? {
-            while let Some(Scanned::Record { payload, .. }) = self.scanner.next_record()? {
-                synced |= matches!(payload, Payload::Batch { synced_upto } if synced_upto > offset);
-            }
-            if self.scanner.ended() {
-                synced |= self.scanner.end_synced() > offset;
-                break;
-            }
-        }
-        self.scanner.rewind(offset);
-        Ok(synced)
+    /// Goes past the damage at `offset`; whether the group ends there.
+    fn skip(&mut self, offset: u32, findings: &mut Vec<Finding>) -> io::Result<bool> {
+        // A sync ends with a group, and what is behind it is judged on its own.
+        let limit = if self.tail == Tail::Closed { u32::MAX } else { self.synced };
+        let skipped = self.scanner.skip_damage_upto(limit)?;
+        let lost = self.scanner.offset() - offset;
+        let (queue, count, what) = match skipped {
+            Skipped::One(queue) => (queue, 1, "a record is damaged and lost".to_owned()),
+            _ => (None, 0, format!("{lost} bytes are damaged; the records in them are lost")),
+        };
+        findings.push(Finding {
+            file: log_file(self.number),
+            offset: Some(u64::from(offset)),
+            queue,
+            count,
+            what,
+        });
+        Ok(skipped == Skipped::Rest || self.scanner.offset() == limit)
     }
 
-    fn cut(&mut self) -> io::Result<()> {
-        if self.tail == Tail::Cut {
-            self.file.set_len(u64::from(self.good_end))?;
+    /// Whether `offset` had been synced: then it is damage, not a batch that was being written when the
+    /// power went. After a power cut the note may be late; a batch says what was synced before it.
+    fn was_synced(&mut self, offset: u32) -> io::Result<bool> {
+        if offset >= self.synced && !self.asked {
+            self.asked = true;
+            let all = matches!(self.tail, Tail::Cut(Synced::Unknown) | Tail::Keep(Synced::Unknown));
+            while self.scanner.skip_damage()? {
+                while let Some(Scanned::Record { offset, payload, .. }) = self.scanner.next_record()? {
+                    if let Payload::Batch { synced_upto } = payload {
+                        self.synced = self.synced.max(synced_upto.min(offset));
+                    }
+                    if all {
+                        self.synced = self.scanner.offset();
+                    }
+                }
+                if self.scanner.ended() {
+                    self.synced = self.synced.max(self.scanner.end_synced().min(self.scanner.offset()));
+                    break;
+                }
+            }
+            self.scanner.rewind(offset);
         }
-        self.scanner.rewind(self.good_end);
-        self.scanner.stop();
+        Ok(offset < self.synced)
+    }
+
+    /// The file ends here, or its end mark was met. Whether a group that is not whole has lost its end to
+    /// damage: no torn one is left before an end mark.
+    fn finish(&mut self, findings: &mut Vec<Finding>) -> io::Result<bool> {
+        if self.scanner.ended() {
+            self.cut()?;
+            return Ok(true);
+        }
+        let end = self.segment.file.size()?;
+        let what = match self.tail {
+            // Version 1 left files without one that were cut at a start.
+            Tail::Closed => {
+                let told = self.segment.seal.salted && !self.scanner.ends_before(end)?;
+                told.then(|| "the segment has no end mark: what followed here is lost".to_owned())
+            }
+            Tail::Cut(_) | Tail::Keep(_) => (end < u64::from(self.synced)).then(|| {
+                format!("the file ends here, and was synced up to {}; the rest is lost", self.synced)
+            }),
+        };
+        let missing = what.is_some();
+        if missing {
+            self.good_end = self.scanner.offset().next_multiple_of(8);
+        }
+        self.cut()?;
+        findings.extend(what.map(|what| Finding {
+            file: log_file(self.number),
+            offset: Some(end),
+            queue: None,
+            count: 0,
+            what,
+        }));
+        Ok(missing)
+    }
+
+    /// Ends the segment after its last whole group.
+    fn cut(&mut self) -> io::Result<()> {
+        self.over = true;
+        if matches!(self.tail, Tail::Cut(_)) {
+            self.write_again()?;
+            close_at(&*self.segment.file, self.segment.seal, self.good_end)?;
+        }
         Ok(())
     }
 
-    fn event(&mut self, offset: u32, len: u32, payload: Payload) -> Option<Event> {
-        let by = self.number;
-        Some(match payload {
-            Payload::Batch { .. } => {
-                // References stay within their batch.
-                self.messages.clear();
-                return None;
+    /// Writes what is not known to be synced to its place again. It may be in the system's memory only, which
+    /// after a failed sync is taken for what is on disk.
+    fn write_again(&self) -> io::Result<()> {
+        let file = &*self.segment.file;
+        // Of a segment that the note does not name, the head may be such too.
+        let noted = matches!(self.tail, Tail::Cut(Synced::Upto(1..)));
+        let mut at = u64::from(if noted { self.synced } else { 0 });
+        let end = u64::from(self.good_end);
+        let mut bytes = Vec::new();
+        while at < end {
+            bytes.resize(usize::try_from(end - at).unwrap_or(usize::MAX).min(WINDOW), 0);
+            let read = file.read_at(&mut bytes, at)?;
+            if read == 0 {
+                break;
             }
-            Payload::End { .. } => return None,
+            file.write_at(&mut [IoSlice::new(&bytes[..read])], at)?;
+            at += read as u64;
+        }
+        Ok(())
+    }
+
+    fn event(
+        &mut self,
+        offset: u32,
+        len: u32,
+        payload: Payload,
+        findings: &mut Vec<Finding>,
+    ) -> io::Result<Option<Event>> {
+        let by = self.number;
+        Ok(Some(match payload {
+            Payload::Batch { .. } => {
+                // What later batches refer to is few and large, and looked up.
+                self.messages.clear();
+                return Ok(None);
+            }
+            Payload::End { .. } => return Ok(None),
             Payload::Enqueue { at, body_len, moved } => {
                 self.messages.insert(offset, (len, body_len));
                 let entry = self.entry(&at, offset, len, body_len, false);
-                return enqueued(&at, entry, moved);
+                return Ok(enqueued(&at, entry, moved));
             }
             Payload::EnqueueRef { at, message_at, moved } => {
-                let (len, body_len) = *self.messages.get(&message_at)?;
+                let Some((len, body_len)) = self.message_at(message_at, offset)? else {
+                    findings.push(Finding {
+                        file: log_file(by),
+                        offset: Some(u64::from(message_at)),
+                        queue: Some(at.queue),
+                        count: 1,
+                        what: format!(
+                            "no message is where one of several queues should be; lost is place {}",
+                            at.seq
+                        ),
+                    });
+                    return Ok(None);
+                };
                 let entry = self.entry(&at, message_at, len, body_len, true);
-                return enqueued(&at, entry, moved);
+                return Ok(enqueued(&at, entry, moved));
             }
             Payload::Settle { queue, first, count, .. } => Event::Settle { queue, first, count, by },
             Payload::Delivered { queue, upto } => Event::Delivered { queue, upto },
             Payload::Returned { queue, seq, count } => Event::Returned { queue, seq, count },
             Payload::Purge { queue, upto, kept } => Event::Purge { queue, upto, kept, by },
             Payload::Gone { queue } => Event::Gone { queue },
-        })
+        }))
+    }
+
+    /// Lengths of the record at `offset` that holds a message, with its head, and of its body. Whether it is
+    /// intact shows when it is read.
+    fn message_at(&mut self, offset: u32, before: u32) -> io::Result<Option<(u32, u32)>> {
+        if let Some(known) = self.messages.get(&offset) {
+            return Ok(Some(*known));
+        }
+        let found = if offset < before { self.scanner.message_at(offset)? } else { None };
+        if let Some(found) = found {
+            self.messages.insert(offset, found);
+        }
+        Ok(found)
     }
 
     fn entry(&self, at: &Standing, offset: u32, len: u32, body_len: u32, shared: bool) -> Entry {

@@ -222,6 +222,29 @@ fn an_automatic_cycle_ends_where_it_would_begin_again() {
 }
 
 #[test]
+fn without_a_rejection_each_order_of_the_queues_is_gone_through_once() {
+    conform(|t| {
+        let mut c = t.client();
+        c.ask("exchange.declare exchange=$x type=fanout auto_delete", "exchange.declare-ok");
+        c.declare("queue=$all exclusive");
+        c.ask("queue.bind queue=$all exchange=$x", "queue.bind-ok");
+        for queue in ["$a", "$b", "$c"] {
+            c.declare(&format!(
+                "queue={queue} exclusive arguments={{x-dead-letter-exchange:$x,x-message-ttl:20}}"
+            ));
+            c.ask(&format!("queue.bind queue={queue} exchange=$x"), "queue.bind-ok");
+        }
+        c.publish("routing_key=$a", "x");
+        // One death in the first, two in the others, one in each one's other.
+        c.wait_ready("$all", 5);
+        crate::wait::until("the queues are empty", || {
+            ["$a", "$b", "$c"].iter().all(|queue| c.counts(queue).0 == 0)
+        });
+        assert_eq!(c.counts("$all").0, 5);
+    });
+}
+
+#[test]
 fn a_cycle_with_a_reject_in_it_goes_on() {
     conform(|t| {
         let mut c = t.client();

@@ -97,7 +97,7 @@ public final class Clients {
         for (int n = 0; n < 1000; n++) {
             channel.basicPublish("", queue, persistent, "x".getBytes());
         }
-        channel.waitForConfirmsOrDie(20_000);
+        channel.waitForConfirmsOrDie(180_000);
         check(channel.messageCount(queue) == 1000);
     }
 
@@ -176,7 +176,7 @@ public final class Clients {
         });
         loop.start();
         RpcClient client = new RpcClient(new RpcClientParams()
-            .channel(connection.createChannel()).exchange("").routingKey(queue).timeout(20_000));
+            .channel(connection.createChannel()).exchange("").routingKey(queue).timeout(180_000));
         for (int n = 0; n < 50; n++) {
             check(client.stringCall("question " + n).equals("re: question " + n));
         }
@@ -189,7 +189,7 @@ public final class Clients {
         String queue = queue(channel, null);
         byte[] body = "leveret 0123456789.\n".repeat(1_000_000).getBytes();
         channel.basicPublish("", queue, null, body);
-        channel.waitForConfirmsOrDie(20_000);
+        channel.waitForConfirmsOrDie(180_000);
         check(Arrays.equals(take(channel, queue).getBody(), body));
     }
 

@@ -1,0 +1,9 @@
+//! Stored definitions: whatever bytes journal and snapshot hold, reading them says what can be made of them.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: (&[u8], &[u8])| {
+    let (journal, snapshot) = data;
+    let _ = leveret_queues::store::definitions::read_any(journal, snapshot);
+});

@@ -1,0 +1,7 @@
+//! A segment's head and single records.
+#![no_main]
+
+use leveret_queues::store::log::fuzzing;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| fuzzing::record(bytes));

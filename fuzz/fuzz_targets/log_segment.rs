@@ -1,0 +1,7 @@
+//! What follows a segment's head.
+#![no_main]
+
+use leveret_queues::store::log::fuzzing;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| fuzzing::segment(bytes));

@@ -1,0 +1,70 @@
+//! A secret for each use of a file, by which its records are told from all other bytes.
+//!
+//! A file may hold what it held in an earlier use, and records hold what clients sent. Neither can
+//! be taken for a record of this use: its head carries the salt's mark and its CRC starts from the
+//! salt's secret, 64 random bits that never leave the disk.
+//! Invariants: a new salt for each use of a file; never shown. Absent: files, what records mean.
+
+use std::fmt;
+use std::io;
+
+use super::log::bytes::u32_at;
+use super::platform;
+
+/// See the module.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Salt {
+    mark: u32,
+    start: u32,
+}
+
+impl Salt {
+    /// Bytes that it takes in a file's head.
+    pub(crate) const LEN: usize = 8;
+
+    /// A new one, from the system's random numbers.
+    pub(crate) fn new() -> io::Result<Self> {
+        let mut bytes = [0; Self::LEN];
+        platform::fill_random(&mut bytes)?;
+        Ok(Self::from_bytes(bytes))
+    }
+
+    /// The salt that a file's head holds.
+    pub(crate) fn from_bytes(bytes: [u8; Self::LEN]) -> Self {
+        Self { mark: u32_at(&bytes, 0), start: u32_at(&bytes, 4) }
+    }
+
+    /// As a file's head holds it.
+    pub(crate) fn to_bytes(self) -> [u8; Self::LEN] {
+        (u64::from(self.start) << 32 | u64::from(self.mark)).to_le_bytes()
+    }
+
+    /// What each record's head begins with or holds.
+    pub(crate) fn mark(self) -> u32 {
+        self.mark
+    }
+
+    /// What each record's CRC32C goes on from.
+    pub(crate) fn start(self) -> u32 {
+        self.start
+    }
+}
+
+impl fmt::Debug for Salt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Salt(..)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_is_another_and_is_read_back_as_it_was() {
+        let (a, b) = (Salt::new().unwrap(), Salt::new().unwrap());
+        assert_ne!(a, b);
+        assert_eq!(Salt::from_bytes(a.to_bytes()), a);
+        assert_eq!(format!("{a:?}"), "Salt(..)");
+    }
+}

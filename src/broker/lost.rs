@@ -1,0 +1,155 @@
+//! Lost and found: definitions that cannot be read, and queues of the store that have none.
+//!
+//! One definition that cannot be read costs itself only: it is named, and its bytes stay where they are until
+//! another one takes its place, then beside it. Messages whose queue has no definition stay until a person gives
+//! them to a queue or discards them.
+//!
+//! Invariants: no message is dropped because a definition is missing.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+
+use leveret_queues::QueueId;
+use leveret_queues::store::RecoveredQueue;
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+
+use super::arguments::FieldTable;
+use super::definitions::{Changes, DelayDefinition, Key, QueueDefinition, read};
+use super::stored_table;
+
+/// Kinds of definitions that are declared in a vhost.
+pub(super) const DECLARED: [&str; 4] = ["exchange", "queue", "delay", "binding"];
+
+/// A definition that cannot be read.
+#[derive(Clone, Debug)]
+pub struct Unreadable {
+    /// What it is of: kind and names.
+    pub what: String,
+    /// What is wrong with it.
+    pub why: String,
+    pub(super) bytes: Arc<[u8]>,
+}
+
+/// What is known of a queue whose definition is lost.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LastKnown {
+    /// The vhost.
+    pub vhost: String,
+    /// The name; of a waiting room for delayed messages that of its exchange.
+    pub name: String,
+    /// It is the waiting room of an exchange.
+    #[serde(default)]
+    pub delayed: bool,
+    /// The queue's arguments.
+    #[serde(with = "stored_table", default)]
+    pub arguments: FieldTable,
+}
+
+/// A queue with messages that has no definition.
+#[derive(Clone, Debug)]
+pub struct Orphan {
+    /// What the store knows it by.
+    pub id: QueueId,
+    /// Messages in it.
+    pub messages: u64,
+    /// Bytes of their bodies.
+    pub bytes: u64,
+    /// What it was, if that is known.
+    pub last_known: Option<LastKnown>,
+    pub(super) found: RecoveredQueue,
+}
+
+/// See the module.
+#[derive(Default)]
+pub(super) struct Lost {
+    pub(super) unreadable: Mutex<BTreeMap<String, Unreadable>>,
+    pub(super) orphans: Mutex<BTreeMap<QueueId, Orphan>>,
+}
+
+/// Stored definitions that are of queues without one, or of queues that are gone.
+#[derive(Default)]
+pub(super) struct Notes {
+    pub(super) orphans: HashMap<QueueId, LastKnown>,
+    pub(super) graves: HashSet<QueueId>,
+}
+
+impl Lost {
+    /// A definition cannot be used.
+    pub(super) fn is_unreadable(&self, key: &str, bytes: &[u8], why: String) {
+        let what = key.replace('\0', " ");
+        tracing::error!("definition not in use, but kept: {what}: {why}");
+        let unreadable = Unreadable { what, why, bytes: bytes.into() };
+        self.unreadable.lock().insert(key.to_owned(), unreadable);
+    }
+
+    /// Whether a definition of that kind cannot be read.
+    pub(super) fn has_kind(&self, kind: &str) -> bool {
+        self.unreadable.lock().keys().any(|key| Key::kind(key) == kind)
+    }
+
+    /// Removes what cannot be read of a vhost that goes.
+    pub(super) fn forget_vhost(&self, vhost: &str, changes: &mut Changes) {
+        for key in self.unreadable.lock().keys().filter(|key| is_declared_in(key, vhost)) {
+            changes.remove_stored(key);
+        }
+    }
+
+    /// Changes that keep the bytes of what others replace, and its keys.
+    pub(super) fn keep_aside(&self, changes: &Changes) -> (Changes, Vec<String>) {
+        let mut aside = Changes::default();
+        let unreadable = self.unreadable.lock();
+        if unreadable.is_empty() {
+            return (aside, Vec::new());
+        }
+        let mut keys = Vec::new();
+        for (key, _) in changes.as_slice() {
+            if let Some(kept) = unreadable.get(key) {
+                aside.put_bytes(Key::aside(key), kept.bytes.to_vec());
+                keys.push(key.clone());
+            }
+        }
+        (aside, keys)
+    }
+
+    /// These are replaced.
+    pub(super) fn replaced(&self, keys: &[String]) {
+        let mut unreadable = self.unreadable.lock();
+        for key in keys {
+            unreadable.remove(key);
+        }
+    }
+
+    /// Queues and waiting rooms as far as definitions tell that are not in use.
+    pub(super) fn known(&self, remnants: &[(Arc<str>, Arc<[u8]>)]) -> HashMap<QueueId, LastKnown> {
+        let mut known: HashMap<_, _> =
+            remnants.iter().filter_map(|(key, bytes)| last_known(key, bytes)).collect();
+        let unreadable = self.unreadable.lock();
+        known.extend(unreadable.iter().filter_map(|(key, one)| last_known(key, &one.bytes)));
+        known
+    }
+}
+
+/// Whether a key is of something that is declared in this vhost.
+pub(super) fn is_declared_in(key: &str, vhost: &str) -> bool {
+    DECLARED.contains(&Key::kind(key)) && Key::part(key, 0) == vhost
+}
+
+/// What a definition says of a queue, however little of it can be read.
+fn last_known(key: &str, bytes: &[u8]) -> Option<(QueueId, LastKnown)> {
+    let delayed = match Key::kind(key) {
+        "queue" => false,
+        "delay" => true,
+        _ => return None,
+    };
+    if let Ok(stored) = read::<QueueDefinition>(bytes) {
+        let QueueDefinition { vhost, name, arguments, .. } = stored;
+        return Some((QueueId(stored.id), LastKnown { vhost, name, delayed, arguments }));
+    }
+    let id = match read::<DelayDefinition>(bytes) {
+        Ok(stored) => stored.id,
+        Err(_) => read::<serde_json::Value>(bytes).ok()?.get("id")?.as_u64()?,
+    };
+    let (vhost, name) = (Key::part(key, 0).to_owned(), Key::part(key, 1).to_owned());
+    Some((QueueId(id), LastKnown { vhost, name, delayed, arguments: FieldTable::default() }))
+}

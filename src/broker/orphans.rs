@@ -1,0 +1,200 @@
+//! Queues that have lost their definitions are found at a start, adopted or discarded (`lost.rs`).
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use leveret_queues::queue::Queue;
+use leveret_queues::store::{Record, RecoveredQueue};
+use leveret_queues::{QueueId, Seq};
+
+use super::arguments::{FieldTable, Value, get};
+use super::broker::Broker;
+use super::definitions::{Changes, Key, QueueDefinition};
+use super::lost::{Notes, Orphan, Unreadable, is_declared_in};
+use super::names::QueueName;
+use super::queue_handle::{Installed, QueueHandle};
+use super::queue_options::{self, QueueSpec};
+use super::refusal::{Refusal, Resource};
+use super::vhost::Vhost;
+
+/// So many are named in the log one by one.
+const TOLD_MAX: usize = 100;
+
+/// What an orphan becomes.
+#[derive(Clone, Debug)]
+pub struct Adoption<'a> {
+    /// The queue's name.
+    pub name: &'a QueueName,
+    /// Its arguments; without them those that it had.
+    pub arguments: Option<FieldTable>,
+}
+
+impl Broker {
+    /// Definitions that cannot be read.
+    pub fn unreadable_definitions(&self) -> Vec<Unreadable> {
+        self.lost.unreadable.lock().values().cloned().collect()
+    }
+
+    /// Queues with messages that have no definition, by id.
+    pub fn orphans(&self) -> Vec<Orphan> {
+        self.lost.orphans.lock().values().cloned().collect()
+    }
+
+    /// Sorts out what the store has and no definition is of: what was deleted goes, all else is kept.
+    pub(super) fn take_in_orphans(
+        &self,
+        queues: HashMap<QueueId, RecoveredQueue>,
+        notes: Notes,
+        remnants: &[(Arc<str>, Arc<[u8]>)],
+    ) -> Result<(), Refusal> {
+        let known = self.lost.known(remnants);
+        let mut changes = Changes::default();
+        let mut gone = Vec::new();
+        let mut orphans = BTreeMap::new();
+        for (id, found) in queues {
+            let (messages, bytes) =
+                found.ranges.iter().fold((0, 0), |(m, b), range| (m + range.count, b + range.bytes));
+            if messages == 0 || notes.graves.contains(&id) {
+                gone.push(Record::Gone { queue: id });
+                continue;
+            }
+            let stored = notes.orphans.get(&id);
+            let last_known = stored.or_else(|| known.get(&id)).cloned();
+            if let (None, Some(last_known)) = (stored, &last_known) {
+                changes.put(Key::orphan(id), last_known);
+            }
+            orphans.insert(id, Orphan { id, messages, bytes, last_known, found });
+        }
+        for id in notes.orphans.keys().filter(|id| !orphans.contains_key(id)) {
+            changes.remove(Key::orphan(*id));
+        }
+        tell(&orphans);
+        *self.lost.orphans.lock() = orphans;
+        self.commit_or_owe(&changes);
+        if !gone.is_empty() {
+            let told = self.store().append_each(&mut gone);
+            told.map_err(|broken| Refusal::Storage(broken.to_string()))?;
+        }
+        self.graves.bury(self.store(), notes.graves);
+        Ok(())
+    }
+
+    /// Makes an orphan a queue of that vhost, with all its messages, which do not expire. Durable when it returns.
+    pub fn adopt(&self, vhost: &Vhost, id: QueueId, adoption: &Adoption<'_>) -> Result<(), Refusal> {
+        let name = adoption.name;
+        super::queues::check_name(name)?;
+        let _change = vhost.change()?;
+        let resource = Resource::Queue(name.clone());
+        if name.as_str().is_empty() {
+            return Err(Refusal::Precondition("a queue without a name".to_owned()));
+        }
+        if vhost.queue(name.as_str()).is_some() {
+            return Err(Refusal::Precondition(format!("{resource} is there already")));
+        }
+        let mut orphans = self.lost.orphans.lock();
+        let orphan = orphans.get(&id).ok_or_else(|| no_orphan(id))?;
+        let spec = QueueSpec {
+            durable: true,
+            auto_delete: false,
+            exclusive_owner: None,
+            hidden: false,
+            arguments: arguments_of(orphan, adoption),
+        };
+        let options = queue_options::read(name, &vhost.name, &spec, false)?;
+        let adopted_upto = last_place(&orphan.found);
+        let mut changes = Changes::default();
+        let definition = QueueDefinition {
+            vhost: vhost.name.as_str().to_owned(),
+            name: name.as_str().to_owned(),
+            id: id.0,
+            auto_delete: false,
+            arguments: spec.arguments.clone(),
+            adopted_upto: Some(adopted_upto.0),
+        };
+        changes.put(Key::queue(&vhost.name, name), &definition);
+        changes.remove(Key::orphan(id));
+        self.commit(&changes)?;
+        self.environment().adopted(id, adopted_upto);
+        let in_force = options.in_force(vhost.policies().matched(options.object(), name.as_str()));
+        let queue = Queue::recover(in_force.settings, &orphan.found, self.now());
+        let deduplication = options.deduplication;
+        let _: Arc<QueueHandle> =
+            self.install_queue(vhost, id, name, spec, Installed { in_force, deduplication, queue });
+        orphans.remove(&id);
+        self.read_again(vhost);
+        Ok(())
+    }
+
+    /// Bindings that wanted for their queue may be in force now.
+    fn read_again(&self, vhost: &Vhost) {
+        let mut unreadable = self.lost.unreadable.lock();
+        unreadable.retain(|key, one| {
+            let binding = Key::kind(key) == "binding" && is_declared_in(key, vhost.name.as_str());
+            !binding || self.load_one(key, &one.bytes, &mut HashMap::new(), self.now()).is_err()
+        });
+        vhost.changed();
+    }
+
+    /// Drops an orphan's messages. Durable when it returns.
+    pub fn discard_orphan(&self, id: QueueId) -> Result<u64, Refusal> {
+        let mut orphans = self.lost.orphans.lock();
+        let orphan = orphans.get(&id).ok_or_else(|| no_orphan(id))?;
+        let (vhost, name) = match &orphan.last_known {
+            Some(known) => (known.vhost.clone(), known.name.clone()),
+            None => (String::new(), String::new()),
+        };
+        let messages = orphan.messages;
+        let mut changes = Changes::default();
+        changes.put(Key::grave(id), &super::graves::Grave { vhost, name });
+        changes.remove(Key::orphan(id));
+        self.commit_removal(changes)?;
+        orphans.remove(&id);
+        drop(orphans);
+        let told = self.store().append(&mut vec![Record::Gone { queue: id }]);
+        if told.is_ok() {
+            self.graves.bury(self.store(), [id]);
+        }
+        Ok(messages)
+    }
+}
+
+fn no_orphan(id: QueueId) -> Refusal {
+    Refusal::Precondition(format!("there is no {id} without a definition"))
+}
+
+fn last_place(found: &RecoveredQueue) -> Seq {
+    let ends = found.ranges.iter().map(|range| range.last);
+    ends.max().unwrap_or_default().max(found.last_seq)
+}
+
+/// What was asked for, or what it had; in any case with all the priorities that its messages have.
+fn arguments_of(orphan: &Orphan, adoption: &Adoption<'_>) -> FieldTable {
+    const MAX_PRIORITY: &str = "x-max-priority";
+    let had = orphan.last_known.as_ref().map(|known| known.arguments.clone());
+    let mut arguments = adoption.arguments.clone().or(had).unwrap_or_default();
+    let highest = orphan.found.ranges.iter().map(|range| range.lane).max().unwrap_or(0);
+    if highest > 0 && get(&arguments, MAX_PRIORITY).is_none() {
+        arguments.insert(MAX_PRIORITY.into(), Value::LongInt(i32::from(highest)));
+    }
+    arguments
+}
+
+fn tell(orphans: &BTreeMap<QueueId, Orphan>) {
+    for orphan in orphans.values().take(TOLD_MAX) {
+        let was = match &orphan.last_known {
+            Some(known) if known.delayed => {
+                format!("delayed messages of exchange '{}' in vhost '{}'", known.name, known.vhost)
+            }
+            Some(known) => format!("queue '{}' in vhost '{}'", known.name, known.vhost),
+            None => "unknown queue".to_owned(),
+        };
+        let messages = orphan.messages;
+        tracing::error!("{}: {messages} messages without a definition, kept (was: {was})", orphan.id);
+    }
+    if !orphans.is_empty() {
+        tracing::error!(
+            "{} queues have lost their definitions: see `leveret ctl lost`, where they can be adopted or discarded",
+            orphans.len()
+        );
+    }
+}

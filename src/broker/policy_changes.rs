@@ -1,0 +1,133 @@
+//! Policies come, change and go, and what they apply to follows: one queue after the other.
+
+use std::sync::Arc;
+
+use rustc_hash::FxHashSet;
+
+use super::broker::Broker;
+use super::definitions::{Changes, Key};
+use super::policies::{Matched, Object, POLICIES_MAX, Policy, PolicyKind, PolicyRecord, PolicySet};
+use super::queue_handle::QueueHandle;
+use super::queue_options;
+use super::refusal::Refusal;
+use super::turn::Turn;
+use super::vhost::{Topology, Vhost};
+use super::vhosts::check_name;
+
+/// Exchanges looked at under one lock, at most.
+const EXCHANGES_AT_ONCE: usize = 256;
+
+impl Vhost {
+    /// Its policies as they are now.
+    pub fn policies(&self) -> Arc<PolicySet> {
+        Arc::clone(&self.policies.read())
+    }
+
+    /// The policies that apply to an exchange.
+    pub fn policies_of_exchange(&self, name: &str) -> Matched {
+        self.policies().matched(Object::Exchange, name)
+    }
+}
+
+/// Gives an exchange the alternate exchange that its policy says, or takes it away.
+pub(super) fn apply_to_exchange(topology: &mut Topology, policies: &PolicySet, name: &str) {
+    let matched = policies.matched(Object::Exchange, name);
+    let alternate = matched.users().and_then(|definition| definition.alternate_exchange.as_deref());
+    // One that is gone, and the default exchange, have none.
+    let _ = topology.router.set_policy_alternate(name, alternate);
+}
+
+impl Broker {
+    /// Creates or replaces a policy. `true`: it is new. Durable, and in force on all that it applies to,
+    /// when it returns.
+    pub fn put_policy(
+        &self,
+        vhost: &str,
+        kind: PolicyKind,
+        name: &str,
+        record: PolicyRecord,
+    ) -> Result<bool, Refusal> {
+        check_name("policy", name)?;
+        let policy = Policy::new(name, record)?;
+        let vhost = self.vhost(vhost).ok_or_else(|| Refusal::NoVhost(vhost.to_owned()))?;
+        let _one_at_a_time = vhost.policy_changes.lock();
+        let new;
+        {
+            // Who declares something meanwhile sees the policies before or after.
+            let _change = vhost.change()?;
+            let mut policies = PolicySet::clone(&vhost.policies());
+            new = policies.get(kind, name).is_none();
+            if new && policies.of(kind).len() >= POLICIES_MAX {
+                return Err(Refusal::Precondition(format!("there are {POLICIES_MAX} policies already")));
+            }
+            let mut changes = Changes::default();
+            changes.put(Key::policy(kind, vhost.name.as_str(), name), &policy.record);
+            self.commit(&changes)?;
+            policies.put(kind, policy);
+            *vhost.policies.write() = Arc::new(policies);
+        }
+        self.apply_policies(&vhost);
+        Ok(new)
+    }
+
+    /// Deletes a policy. `false`: there is none. What it applied to is free of it when this returns.
+    pub fn delete_policy(&self, vhost: &str, kind: PolicyKind, name: &str) -> Result<bool, Refusal> {
+        let vhost = self.vhost(vhost).ok_or_else(|| Refusal::NoVhost(vhost.to_owned()))?;
+        let _one_at_a_time = vhost.policy_changes.lock();
+        {
+            let _change = vhost.change()?;
+            let mut policies = PolicySet::clone(&vhost.policies());
+            if policies.get(kind, name).is_none() {
+                return Ok(false);
+            }
+            let mut changes = Changes::default();
+            changes.remove(Key::policy(kind, vhost.name.as_str(), name));
+            self.commit(&changes)?;
+            policies.remove(kind, name);
+            *vhost.policies.write() = Arc::new(policies);
+        }
+        self.apply_policies(&vhost);
+        Ok(true)
+    }
+
+    /// Has all that is there follow the policies as they are now. What was declared since they changed
+    /// does already.
+    pub(super) fn apply_policies(&self, vhost: &Vhost) {
+        let policies = vhost.policies();
+        let names: Vec<_> = vhost.exchanges().into_iter().map(|exchange| exchange.name).collect();
+        let before = vhost.topology.read().router.generation();
+        for names in names.chunks(EXCHANGES_AT_ONCE) {
+            let mut topology = vhost.topology.write();
+            for name in names {
+                apply_to_exchange(&mut topology, &policies, name);
+            }
+        }
+        if vhost.topology.read().router.generation() != before {
+            vhost.changed();
+        }
+        let mut turn = Turn::at(self.now());
+        let mut retimed = FxHashSet::default();
+        for queue in vhost.queues() {
+            let before = queue.consumer_timeout_ms();
+            self.apply_to_queue(&policies, &queue, &mut turn);
+            if queue.consumer_timeout_ms() != before {
+                retimed.extend(queue.consumers().iter().map(|listed| listed.consumer.connection));
+            }
+        }
+        for connection in retimed.into_iter().filter_map(|id| self.registry.get(id)) {
+            connection.retime();
+        }
+    }
+
+    fn apply_to_queue(&self, policies: &PolicySet, queue: &Arc<QueueHandle>, turn: &mut Turn) {
+        // They were sound when the queue was declared.
+        let Ok(options) = queue_options::read(&queue.name, &queue.vhost, &queue.spec(), false) else {
+            return;
+        };
+        let matched = policies.matched(options.object(), queue.name.as_str());
+        if !matched.same(&queue.matched()) {
+            queue.keep_to(turn, options.in_force(matched));
+            self.finish(turn);
+        }
+    }
+}

@@ -1,0 +1,270 @@
+//! Queues, exchanges and bindings go: what goes along is worked out first, then forgotten on disk, then in memory.
+//!
+//! Invariants: nothing in memory changes before it is durable; a failed commit changes nothing.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use leveret_exchanges::{Binding, Destination, ExchangeInfo, Removed};
+
+use super::arguments::from_args;
+use super::broker::Broker;
+use super::definitions::{
+    BindingDefinition, Changes, DelayDefinition, DestinationKind, ExchangeDefinition, Key, QueueDefinition,
+};
+use super::graves::Grave;
+use super::names::ExchangeName;
+use super::queue_handle::{Closed, QueueHandle};
+use super::refusal::Refusal;
+use super::turn::Turn;
+use super::vhost::Vhost;
+
+impl Broker {
+    /// Commits a removal, and takes along graves that are not needed any more.
+    pub(super) fn commit_removal(&self, changes: Changes) -> Result<(), Refusal> {
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let over = self.graves.take_over();
+        let mut all = changes;
+        for id in &over {
+            all.remove(Key::grave(*id));
+        }
+        self.commit(&all).inspect_err(|_| self.graves.put_back(over))
+    }
+
+    /// The definition of a queue as it is now.
+    pub(super) fn definition_of(&self, queue: &QueueHandle) -> QueueDefinition {
+        QueueDefinition {
+            vhost: queue.vhost.as_str().to_owned(),
+            name: queue.name.as_str().to_owned(),
+            id: queue.id.0,
+            auto_delete: queue.auto_delete(),
+            arguments: queue.arguments().clone(),
+            adopted_upto: self.environment().adopted_upto(queue.id).map(|seq| seq.0),
+        }
+    }
+
+    /// Deletes a queue with its bindings and what auto-delete takes along, if the conditions hold. The vhost's
+    /// changes are locked.
+    pub(super) fn remove_queue(
+        &self,
+        vhost: &Vhost,
+        turn: &mut Turn,
+        queue: &Arc<QueueHandle>,
+        if_unused: bool,
+        if_empty: bool,
+    ) -> Result<Closed, Refusal> {
+        let removal = Self::plan_removal(vhost, queue, if_unused, if_empty)?;
+        let mut changes = Changes::default();
+        removal.note(vhost, &mut changes);
+        self.commit_removal(changes)?;
+        self.close_queue(vhost, turn, &removal)
+    }
+
+    /// What goes with a queue, if the conditions hold.
+    pub(super) fn plan_removal(
+        vhost: &Vhost,
+        queue: &Arc<QueueHandle>,
+        if_unused: bool,
+        if_empty: bool,
+    ) -> Result<Removal, Refusal> {
+        queue.check_close(if_unused, if_empty)?;
+        let planned = vhost.topology.read().router.plan_queue_gone(queue.slot);
+        Ok(Removal { queue: Arc::clone(queue), if_unused, if_empty, planned })
+    }
+
+    /// Does what was planned and is forgotten on disk.
+    pub(super) fn close_queue(
+        &self,
+        vhost: &Vhost,
+        turn: &mut Turn,
+        removal: &Removal,
+    ) -> Result<Closed, Refusal> {
+        let Removal { queue, if_unused, if_empty, planned } = removal;
+        match queue.close(turn, *if_unused, *if_empty) {
+            Ok(closed) => {
+                self.queue_gone(vhost, queue);
+                Ok(closed)
+            }
+            Err(refusal) => {
+                // A message or a consumer came in between.
+                let back = self.definitions_of(vhost, queue, planned);
+                if let Err(error) = self.commit(&back) {
+                    tracing::error!(%vhost.name, queue = %queue.name, "a queue that is not deleted after all: {error}");
+                    self.owe(&back);
+                }
+                Err(refusal)
+            }
+        }
+    }
+
+    /// Whether what goes, or what goes beside it, may take exchanges along that lose their last binding.
+    pub(super) fn may_orphan(vhost: &Vhost, planned: &Removed<u32>) -> bool {
+        let topology = vhost.topology.read();
+        let auto_delete =
+            |source: &str| topology.router.exchange(source).is_some_and(|info| info.auto_delete);
+        planned.bindings.iter().any(|binding| auto_delete(&binding.source))
+    }
+
+    /// Deletes a queue that has to go now, whether that can be kept or not: the definitions follow with the next
+    /// commit that can.
+    pub(super) fn force_out(&self, vhost: &Vhost, turn: &mut Turn, queue: &Arc<QueueHandle>) {
+        match self.remove_queue(vhost, turn, queue, false, false) {
+            Ok(closed) => turn.cancelled.extend(closed.consumers),
+            Err(Refusal::NotFound { .. }) => {}
+            Err(refusal) => {
+                tracing::error!(vhost = %vhost.name, queue = %queue.name, "deleting an exclusive queue: {refusal}");
+                let planned = vhost.topology.read().router.plan_queue_gone(queue.slot);
+                let mut changes = Changes::default();
+                Self::note_removed(vhost, &planned, Some(queue), &mut changes);
+                self.owe(&changes);
+                if let Ok(closed) = queue.close(turn, false, false) {
+                    turn.cancelled.extend(closed.consumers);
+                    self.queue_gone(vhost, queue);
+                }
+            }
+        }
+    }
+
+    /// Takes a closed queue out of the topology.
+    fn queue_gone(&self, vhost: &Vhost, queue: &QueueHandle) {
+        let removed = {
+            let mut topology = vhost.topology.write();
+            let removed = topology.router.queue_gone(queue.slot);
+            topology.by_name.remove(&queue.name);
+            let gone = topology.queues.try_remove(queue.slot as usize);
+            topology.hidden -= usize::from(gone.is_some_and(|gone| gone.hidden));
+            removed
+        };
+        vhost.changed();
+        self.registry.churn.queues_deleted.fetch_add(1, Ordering::Relaxed);
+        self.environment().forget_adopted(queue.id);
+        self.close_removed(vhost, &removed);
+        self.graves.bury(self.store(), queue.durable().then_some(queue.id));
+    }
+
+    /// Ends what removed exchanges did besides routing.
+    pub(super) fn close_removed(&self, vhost: &Vhost, removed: &Removed<u32>) {
+        for exchange in &removed.exchanges {
+            self.close_features(vhost, &exchange.name);
+        }
+    }
+
+    /// Notes what goes from the topology and is durable. `queue`: the queue that goes.
+    pub(super) fn note_removed(
+        vhost: &Vhost,
+        removed: &Removed<u32>,
+        queue: Option<&Arc<QueueHandle>>,
+        changes: &mut Changes,
+    ) {
+        for binding in removed.bindings.iter().filter(|binding| binding.durable) {
+            if let Some(definition) = binding_definition(vhost, binding, queue) {
+                changes.remove(Key::binding(&definition));
+            }
+        }
+        for exchange in removed.exchanges.iter().filter(|exchange| exchange.durable) {
+            let name = ExchangeName::new(&exchange.name);
+            if let Some(holder) = vhost.holder(&exchange.name) {
+                changes.remove(Key::delay(&vhost.name, &name));
+                changes.put(Key::grave(holder.id), &grave_of(vhost, &exchange.name));
+            }
+            changes.remove(Key::exchange(&vhost.name, &name));
+        }
+    }
+
+    /// What [`Broker::note_removed`] removes, as it is now.
+    fn definitions_of(&self, vhost: &Vhost, queue: &Arc<QueueHandle>, planned: &Removed<u32>) -> Changes {
+        let mut changes = Changes::default();
+        if queue.durable() {
+            changes.put(Key::queue(&vhost.name, &queue.name), &self.definition_of(queue));
+            changes.remove(Key::grave(queue.id));
+        }
+        for binding in planned.bindings.iter().filter(|binding| binding.durable) {
+            if let Some(definition) = binding_definition(vhost, binding, Some(queue)) {
+                changes.put(Key::binding(&definition), &definition);
+            }
+        }
+        for exchange in planned.exchanges.iter().filter(|exchange| exchange.durable) {
+            let name = ExchangeName::new(&exchange.name);
+            changes.put(Key::exchange(&vhost.name, &name), &exchange_definition(vhost, exchange));
+            if let Some(holder) = vhost.holder(&exchange.name) {
+                let definition = DelayDefinition {
+                    vhost: vhost.name.as_str().to_owned(),
+                    exchange: exchange.name.to_string(),
+                    id: holder.id.0,
+                };
+                changes.put(Key::delay(&vhost.name, &name), &definition);
+                changes.remove(Key::grave(holder.id));
+            }
+        }
+        changes
+    }
+}
+
+/// A queue that is to go, and what goes along.
+pub(super) struct Removal {
+    queue: Arc<QueueHandle>,
+    if_unused: bool,
+    if_empty: bool,
+    pub(super) planned: Removed<u32>,
+}
+
+impl Removal {
+    /// Notes what is to be forgotten on disk.
+    pub(super) fn note(&self, vhost: &Vhost, changes: &mut Changes) {
+        let queue = &self.queue;
+        if queue.durable() {
+            changes.remove(Key::queue(&vhost.name, &queue.name));
+            // An empty one has nothing to go; what comes in between is not to be dropped.
+            if !self.if_empty || queue.counts().unacked > 0 {
+                changes.put(Key::grave(queue.id), &grave(queue));
+            }
+        }
+        Broker::note_removed(vhost, &self.planned, Some(queue), changes);
+    }
+}
+
+/// What is stored of a queue that goes.
+pub(super) fn grave(queue: &QueueHandle) -> Grave {
+    Grave { vhost: queue.vhost.as_str().to_owned(), name: queue.name.as_str().to_owned() }
+}
+
+/// The same of a waiting room, by its exchange.
+pub(super) fn grave_of(vhost: &Vhost, exchange: &str) -> Grave {
+    Grave { vhost: vhost.name.as_str().to_owned(), name: exchange.to_owned() }
+}
+
+fn binding_definition(
+    vhost: &Vhost,
+    binding: &Binding<u32>,
+    queue: Option<&Arc<QueueHandle>>,
+) -> Option<BindingDefinition> {
+    let (destination_kind, destination) = match &binding.destination {
+        Destination::Exchange(name) => (DestinationKind::Exchange, name.to_string()),
+        Destination::Queue(slot) => {
+            let gone = queue.filter(|queue| queue.slot == *slot).map(Arc::clone);
+            let queue = gone.or_else(|| vhost.topology.read().queues.get(*slot as usize).cloned())?;
+            (DestinationKind::Queue, queue.name.as_str().to_owned())
+        }
+    };
+    Some(BindingDefinition {
+        vhost: vhost.name.as_str().to_owned(),
+        source: binding.source.to_string(),
+        destination,
+        destination_kind,
+        routing_key: binding.key.to_string(),
+        arguments: from_args(&binding.args),
+    })
+}
+
+fn exchange_definition(vhost: &Vhost, exchange: &ExchangeInfo) -> ExchangeDefinition {
+    ExchangeDefinition {
+        vhost: vhost.name.as_str().to_owned(),
+        name: exchange.name.to_string(),
+        kind: exchange.kind.name().to_owned(),
+        auto_delete: exchange.auto_delete,
+        internal: exchange.internal,
+        arguments: from_args(&exchange.args),
+    }
+}

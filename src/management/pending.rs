@@ -1,0 +1,89 @@
+//! What an import makes of one vhost: what survives a restart with one commit, the rest behind it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use crate::broker::batch::{Batch, NewExchange, NewQueue, Part};
+use crate::broker::bindings::BindingRequest;
+use crate::broker::exchanges::ExchangeRequest;
+use crate::broker::names::UserName;
+use crate::broker::queues::QueueRequest;
+use crate::broker::refusal::Refusal;
+use crate::broker::turn::Turn;
+use crate::broker::users::AccessRights;
+use crate::broker::vhost::Vhost;
+use crate::broker::{Broker, Caller};
+
+/// What of a vhost is decided together.
+#[derive(Default)]
+pub(super) struct Pending {
+    pub(super) batch: Batch,
+    /// Which definition of the file each part is.
+    pub(super) places: HashMap<Part, usize>,
+    /// Exchanges and queues of the batch, and those that do not survive a restart, as the file says them.
+    pub(super) said: HashMap<(&'static str, String), Value>,
+    /// What does not survive a restart, with its places in the file: made behind the batch, one by one.
+    pub(super) exchanges: Vec<(usize, NewExchange)>,
+    pub(super) queues: Vec<(usize, NewQueue)>,
+    pub(super) bindings: Vec<(usize, BindingRequest)>,
+}
+
+impl Pending {
+    /// For a dry run: what does not survive a restart is checked behind the rest of the batch.
+    pub(super) fn all_in_batch(&mut self) {
+        let (batch, places) = (&mut self.batch, &mut self.places);
+        for (at, exchange) in self.exchanges.drain(..) {
+            places.insert(Part::Exchange(batch.exchanges.len()), at);
+            batch.exchanges.push(exchange);
+        }
+        for (at, queue) in self.queues.drain(..) {
+            places.insert(Part::Queue(batch.queues.len()), at);
+            batch.queues.push(queue);
+        }
+        for (at, binding) in self.bindings.drain(..) {
+            places.insert(Part::Binding(batch.bindings.len()), at);
+            batch.bindings.push(binding);
+        }
+    }
+
+    /// Makes what does not survive a restart, in the name of a user who may do anything here. By places in the file.
+    pub(super) fn make_transient(
+        self,
+        broker: &Broker,
+        vhost: &Arc<Vhost>,
+        user: &UserName,
+    ) -> Vec<(usize, Result<(), Refusal>)> {
+        let rights = AccessRights::unlimited(user, &vhost.name);
+        let caller = Caller { rights: &rights, connection: None };
+        let mut made = Vec::new();
+        for (at, exchange) in self.exchanges {
+            let request = ExchangeRequest {
+                kind: &exchange.kind,
+                durable: false,
+                auto_delete: exchange.auto_delete,
+                internal: exchange.internal,
+                arguments: &exchange.arguments,
+            };
+            made.push((at, broker.declare_exchange(vhost, &caller, &exchange.name, &request)));
+        }
+        for (at, queue) in self.queues {
+            let request = QueueRequest {
+                passive: false,
+                durable: false,
+                exclusive: false,
+                auto_delete: queue.auto_delete,
+                arguments: &queue.arguments,
+            };
+            let mut turn = Turn::at(broker.now());
+            let declared = broker.declare_queue(vhost, &caller, &mut turn, &queue.name, &request);
+            broker.finish(&mut turn);
+            made.push((at, declared.map(|_| ())));
+        }
+        for (at, binding) in self.bindings {
+            made.push((at, broker.bind(vhost, &caller, &binding)));
+        }
+        made
+    }
+}

@@ -1,0 +1,58 @@
+//! Counts what waits for clients that do not read, against the budget of all that peers make us hold.
+//!
+//! It is looked at from outside, now and then: deliveries shall not pay for it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use super::clock::now;
+use crate::broker::Broker;
+use crate::broker::held::{STEP, Share};
+use crate::broker::names::ConnectionId;
+
+/// How often it is looked. Of a hundred thousand connections, that takes milliseconds.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// The same while nobody is connected, or many are.
+const LONG_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Connections that count as many.
+const MANY: usize = 10_000;
+
+/// Looks for as long as the broker lives.
+pub(super) async fn watch(broker: Arc<Broker>) {
+    let mut large = FxHashMap::default();
+    loop {
+        let open = broker.open_connections();
+        let often = (1..MANY).contains(&open) || broker.held().is_tight();
+        tokio::time::sleep(if often { INTERVAL } else { LONG_INTERVAL }).await;
+        look(&broker, &mut large);
+        broker.held().relieve(now());
+    }
+}
+
+fn look(broker: &Broker, large: &mut FxHashMap<ConnectionId, Share>) {
+    let (mut small, mut seen) = (0, FxHashSet::default());
+    broker.registry.each_waiting(|connection, bytes| {
+        let (bytes, id) = (bytes as u64, connection.facts.id);
+        if bytes < STEP {
+            small += bytes;
+            return;
+        }
+        seen.insert(id);
+        let share = large.entry(id).or_insert_with(|| {
+            let account = Arc::from(connection.facts.user.as_str());
+            let connection = Arc::downgrade(connection);
+            broker.held().share(account, move || {
+                if let Some(connection) = connection.upgrade() {
+                    connection.give_way();
+                }
+            })
+        });
+        share.observe(now(), bytes);
+    });
+    large.retain(|id, _| seen.contains(id));
+    broker.held().observe_small(small);
+}

@@ -1,0 +1,170 @@
+//! Tasks that serve for as long as the broker runs, and what becomes of panics.
+//!
+//! A panic in one of these tasks ends the broker: nothing works rightly without it. It says so as an ERROR, and the process
+//! does not end well. A panic in the task of one client is contained: that client is lost, what it had is given back.
+//!
+//! Invariants: all tasks end before what they use is taken apart; none outlives [`Tasks::stop`] but one that does not come
+//! back from the disk in time.
+
+use std::any::Any;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use tokio::sync::{Notify, watch};
+
+use crate::broker::turn::Aside;
+
+/// How a task has long work done, so that another thread serves the others meanwhile.
+pub const ASIDE: Aside = Aside(|work| tokio::task::block_in_place(work));
+
+/// How long tasks may take to end.
+const STOPPING: Duration = Duration::from_secs(5);
+
+/// All tasks of one broker that are not a client's.
+#[derive(Debug)]
+pub struct Tasks {
+    stop: watch::Sender<bool>,
+    /// The first that failed.
+    failed: watch::Sender<Option<&'static str>>,
+    live: AtomicUsize,
+    ended: Notify,
+}
+
+impl Tasks {
+    /// None.
+    pub fn new() -> Arc<Self> {
+        Arc::new(Self {
+            stop: watch::Sender::new(false),
+            failed: watch::Sender::new(None),
+            live: AtomicUsize::new(0),
+            ended: Notify::new(),
+        })
+    }
+
+    /// One more, that is not to end by itself while the broker runs. `name`: for the log.
+    pub fn spawn(self: &Arc<Self>, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
+        let (here, tasks) = (self.here(), Arc::clone(self));
+        tokio::spawn(async move {
+            let outcome = tokio::select! {
+                () = tasks.stopping() => return,
+                outcome = AssertUnwindSafe(task).catch_unwind() => outcome,
+            };
+            if let Err(panic) = outcome {
+                tracing::error!("{name} has failed, the broker ends: {}", words(&*panic));
+                tasks.failed.send_replace(Some(name));
+            }
+            drop(here);
+        });
+    }
+
+    /// Waits until a task has failed; tells which.
+    pub async fn failed(&self) -> &'static str {
+        let mut failed = self.failed.subscribe();
+        let name = failed.wait_for(Option::is_some).await.ok().and_then(|name| *name);
+        name.unwrap_or("a task")
+    }
+
+    /// Waits until all tasks are to end.
+    pub async fn stopping(&self) {
+        // The sender is ours.
+        let _ = self.stop.subscribe().wait_for(|stop| *stop).await;
+    }
+
+    /// Counts a task of a client's, which is to be waited for, until what is returned is dropped.
+    pub fn here(self: &Arc<Self>) -> Here {
+        self.live.fetch_add(1, Ordering::AcqRel);
+        Here(Arc::clone(self))
+    }
+
+    /// Ends all, and waits for them for a while.
+    pub async fn stop(&self) {
+        self.stop.send_replace(true);
+        let all_gone = async {
+            loop {
+                let ended = self.ended.notified();
+                if self.live.load(Ordering::Acquire) == 0 {
+                    return;
+                }
+                ended.await;
+            }
+        };
+        if tokio::time::timeout(STOPPING, all_gone).await.is_err() {
+            tracing::warn!("{} tasks take long to end", self.live.load(Ordering::Acquire));
+        }
+    }
+}
+
+/// A task that is there until this is dropped.
+#[derive(Debug)]
+pub struct Here(Arc<Tasks>);
+
+impl Drop for Here {
+    fn drop(&mut self) {
+        self.0.live.fetch_sub(1, Ordering::AcqRel);
+        self.0.ended.notify_one();
+    }
+}
+
+/// Runs a client's task. `None`: it has panicked, and the log says so.
+pub(super) async fn contained<T>(what: &str, task: impl Future<Output = T>) -> Option<T> {
+    match AssertUnwindSafe(task).catch_unwind().await {
+        Ok(outcome) => Some(outcome),
+        Err(panic) => {
+            tracing::error!("{what} has failed, and is closed: {}", words(&*panic));
+            None
+        }
+    }
+}
+
+/// The same for what does not wait.
+pub(super) fn contained_now(what: &str, work: impl FnOnce()) {
+    if let Err(panic) = std::panic::catch_unwind(AssertUnwindSafe(work)) {
+        tracing::error!("{what} has failed: {}", words(&*panic));
+    }
+}
+
+/// What a panic says.
+fn words(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("a panic")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_told_and_names_the_task() {
+        let tasks = Tasks::new();
+        tasks.spawn("the good one", std::future::pending());
+        tasks.spawn("the bad one", async { panic!("on purpose") });
+        assert_eq!(tasks.failed().await, "the bad one");
+        tasks.stop().await;
+        assert_eq!(tasks.live.load(Ordering::Acquire), 0);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn stopping_waits_for_a_task_at_work() {
+        let tasks = Tasks::new();
+        let (begun, done) = (Arc::new(Notify::new()), Arc::new(AtomicUsize::new(0)));
+        let (tell, count) = (Arc::clone(&begun), Arc::clone(&done));
+        tasks.spawn("at work", async move {
+            tell.notify_one();
+            tokio::task::block_in_place(std::thread::yield_now);
+            count.fetch_add(1, Ordering::AcqRel);
+            std::future::pending::<()>().await;
+        });
+        begun.notified().await;
+        tasks.stop().await;
+        assert_eq!(done.load(Ordering::Acquire), 1);
+    }
+
+    #[tokio::test]
+    async fn a_client_s_panic_is_contained() {
+        assert_eq!(contained("a client", async { 1 }).await, Some(1));
+        assert_eq!(contained::<()>("a client", async { panic!("on purpose") }).await, None);
+    }
+}

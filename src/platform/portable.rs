@@ -1,0 +1,60 @@
+//! macOS and the BSDs, by the crate `sysinfo`.
+
+use std::io;
+use std::os::unix::net::SocketAddr;
+use std::time::Duration;
+
+use rustix::event::PollFlags;
+use sysinfo::{MemoryRefreshKind, Pid, Process, ProcessRefreshKind, ProcessesToUpdate, System};
+
+use super::Usage;
+
+/// What a poll says of a peer that has closed its side, unread bytes or not: not known everywhere.
+pub(crate) const HALF_CLOSED: PollFlags = PollFlags::empty();
+
+/// What a process has used, this one without `pid`.
+pub(crate) fn usage(pid: Option<u32>) -> io::Result<Usage> {
+    let pid = pid.unwrap_or_else(std::process::id);
+    let kind = ProcessRefreshKind::nothing().with_cpu().with_memory();
+    let seen = look(pid, kind, |process| Usage {
+        cpu: Duration::from_millis(process.accumulated_cpu_time()),
+        resident: process.memory(),
+        resident_peak: process.memory(),
+    });
+    seen.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, format!("the system shows no process {pid}")))
+}
+
+/// No system but Linux lets another process do that.
+pub(crate) fn reset_peak(_pid: u32) -> bool {
+    false
+}
+
+/// Resident memory of this process, in bytes.
+pub(crate) fn resident() -> Option<u64> {
+    look(std::process::id(), ProcessRefreshKind::nothing().with_memory(), Process::memory)
+        .filter(|bytes| *bytes > 0)
+}
+
+/// Files and sockets that this process has open.
+pub(crate) fn open_files() -> Option<u64> {
+    look(std::process::id(), ProcessRefreshKind::nothing(), Process::open_files)?.map(|count| count as u64)
+}
+
+fn look<T>(pid: u32, kind: ProcessRefreshKind, of: impl FnOnce(&Process) -> T) -> Option<T> {
+    let pid = Pid::from_u32(pid);
+    let mut system = System::new().ok()?;
+    system.refresh_processes_specifics(ProcessesToUpdate::Some(&[pid]), false, kind.without_tasks());
+    system.process(pid).map(of)
+}
+
+/// How much memory this process may use, in bytes: what the machine has.
+pub(crate) fn memory() -> Option<u64> {
+    let mut system = System::new().ok()?;
+    system.refresh_memory_specifics(MemoryRefreshKind::nothing().with_ram());
+    Some(system.total_memory()).filter(|bytes| *bytes > 0)
+}
+
+/// Only Linux has such sockets.
+pub(crate) fn abstract_address(_name: &[u8]) -> io::Result<SocketAddr> {
+    Err(io::Error::new(io::ErrorKind::Unsupported, "this system has no abstract sockets"))
+}

@@ -1,0 +1,73 @@
+//! Which deliveries of a connection's channels are watched for their acknowledgement (`overdue.rs`).
+
+use std::sync::Arc;
+
+use leveret_queues::{Millis, QueueId};
+use rustc_hash::FxHashMap;
+
+use super::connection::Connection;
+use super::error::AmqpError;
+use super::overdue::{Ender, Watch};
+use crate::broker::queue_handle::QueueHandle;
+
+impl Connection {
+    /// How channels are ended from outside of the connection's task.
+    pub fn ended_by(&mut self, ender: Arc<dyn Ender>) {
+        self.ender = Some(ender);
+    }
+
+    /// From now on unacknowledged deliveries from `queue` close the channel when they are out longer
+    /// than this. The shortest timeout given for a queue counts.
+    pub(super) fn watch(&mut self, number: u16, queue: &QueueHandle, timeout_ms: u64) {
+        self.change_watch(number, |timeouts| {
+            let timeout = timeouts.entry(queue.id).or_insert(timeout_ms);
+            *timeout = timeout_ms.min(*timeout);
+        });
+    }
+
+    fn change_watch(&mut self, number: u16, change: impl FnOnce(&mut FxHashMap<QueueId, u64>)) {
+        let (Some(open), Some(ender)) = (self.channels.get_mut(&number), &self.ender) else { return };
+        let watch = open.watch.get_or_insert_with(|| {
+            let (broker, outbox) = (Arc::clone(&self.broker), Arc::clone(&self.outbox));
+            Watch::new(broker, outbox, Arc::clone(ender), number, open.incarnation)
+        });
+        watch.change(self.turn.now, change);
+    }
+
+    /// From now on the timeouts count that consumers have now: those of their queues may have changed. What was got
+    /// keeps to what was said then.
+    pub fn retime(&mut self, now: Millis) {
+        self.turn.now = now;
+        let numbers: Vec<u16> = self.channels.keys().copied().collect();
+        for number in numbers {
+            let Some(open) = self.channels.get(&number) else { continue };
+            let mut shortest: FxHashMap<QueueId, Option<u64>> = FxHashMap::default();
+            for consumer in open.consumers.values() {
+                let known = shortest.entry(consumer.queue.id).or_default();
+                *known = known.iter().copied().chain(consumer.timeout_ms()).min();
+            }
+            if open.watch.is_none() && shortest.values().all(Option::is_none) {
+                continue;
+            }
+            self.change_watch(number, |timeouts| {
+                for (queue, timeout_ms) in shortest {
+                    match timeout_ms {
+                        Some(timeout_ms) => timeouts.insert(queue, timeout_ms),
+                        None => timeouts.remove(&queue),
+                    };
+                }
+            });
+        }
+    }
+
+    /// Closes one channel, if it is still the one that is meant.
+    pub fn shut_channel(&mut self, now: Millis, number: u16, incarnation: u64, error: &AmqpError) {
+        self.turn.now = now;
+        let open = self.channels.get(&number);
+        if open.is_some_and(|open| open.incarnation == incarnation && !open.closing) {
+            self.flush();
+            self.fail_on(number, error);
+            self.broker.finish(&mut self.turn);
+        }
+    }
+}
