@@ -15,7 +15,7 @@ use leveret_queues::store::SettleReason;
 use super::broker::Broker;
 use super::dead_letter::dead_letter;
 use super::publish::route;
-use super::queue_handle::{QueueHandle, UnreadLetter};
+use super::queue_handle::QueueHandle;
 use super::transfer::Targets;
 use super::turn::{Dead, Turn};
 
@@ -116,13 +116,11 @@ impl Broker {
     /// Moves a dead message from its queue to the targets of the dead-letter exchange, in one step
     /// of the store.
     fn bury(&self, turn: &mut Turn, dead: Dead) {
-        let Dead { source, message, reason, place, may_have_left } = dead;
-        let message = match (message, place) {
-            (Some(message), _) => message,
-            (None, Some((seq, lane))) => {
-                return source.read_dead(UnreadLetter { seq, lane, reason, may_have_left });
-            }
-            (None, None) => return,
+        let source = Arc::clone(&dead.source);
+        let Some(Dead { message: Some(message), reason, place, may_have_left, .. }) =
+            source.letter_in_line(dead)
+        else {
+            return;
         };
         let settle = place.map(|(seq, _)| source.settled(seq, reason));
         let targets = self.dead_letter_targets(turn.now, &source, reason, &message, may_have_left);

@@ -78,7 +78,7 @@ impl<C> Queue<C> {
                 lane.entries_mut().for_each(|entry| tell(entry, false));
             }
         }
-        self.letters.iter_mut().flat_map(|letters| &mut letters.aside).for_each(|entry| tell(entry, false));
+        self.aside_mut().for_each(|entry| tell(entry, false));
         self.unacked.iter_mut().for_each(|held| tell(&mut held.entry, true));
         self.counts.resident_bytes -= freed;
         if seen > self.delivered_upto {

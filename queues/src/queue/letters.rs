@@ -1,13 +1,14 @@
 //! Dead letters that have to wait: each is written anew elsewhere, which the store may not be able to do.
 //!
 //! What is due stays where it is. Only if somebody wants what stands behind it, expired messages are put aside, so that
-//! they hold up nobody and are delivered to nobody: a bounded number, after which the queue waits as a whole. They count
-//! as ready, and are dropped first as soon as that may be. The store is told nothing meanwhile.
+//! they hold up nobody and are delivered to nobody: a bounded number, after which the queue waits as a whole. What clients
+//! reject is put aside without a bound, as the queue held it before. They count as ready, their bodies can leave memory,
+//! they share the fate of the queue (a purge, a deletion), and are dropped first as soon as that may be. The store is told
+//! nothing meanwhile.
 
 use std::collections::VecDeque;
 
 use super::entry::Entry;
-use super::lane::Lane;
 use super::limits::Budget;
 use super::{Effects, Queue};
 use crate::store::SettleReason;
@@ -21,8 +22,18 @@ pub(super) struct Letters {
     held: bool,
     /// The front is due, and waits.
     due: bool,
-    /// Expired, in the order of their turns.
-    pub(super) aside: VecDeque<Entry>,
+    /// With the reasons why they are to be dropped, in that order.
+    aside: VecDeque<(Entry, SettleReason)>,
+    /// Of these, expired ones.
+    expired: usize,
+}
+
+impl Letters {
+    fn pop(&mut self) -> Option<(Entry, SettleReason)> {
+        let (entry, reason) = self.aside.pop_front()?;
+        self.expired -= usize::from(reason == SettleReason::Expired);
+        Some((entry, reason))
+    }
 }
 
 impl<C> Queue<C> {
@@ -60,32 +71,47 @@ impl<C> Queue<C> {
             return true;
         }
         while !budget.is_spent()
-            && let Some(entry) = self.letters.as_mut().and_then(|letters| letters.aside.pop_front())
+            && let Some((entry, reason)) = self.letters.as_deref_mut().and_then(Letters::pop)
         {
             budget.take(entry.bytes);
             self.counts.take_ready(&entry);
-            self.lose(entry, SettleReason::Expired, fx);
+            self.lose(entry, reason, fx);
         }
         self.letters.take_if(|letters| letters.aside.is_empty());
         false
     }
 
-    /// Puts the front of a lane aside; `false`: that would be too many.
+    /// Puts the expired front of a lane aside; `false`: that would be too many.
     pub(super) fn put_aside(&mut self, level: u8) -> bool {
-        let Some(letters) = self.letters.as_mut().filter(|letters| letters.aside.len() < ASIDE_MAX) else {
+        if self.letters.as_ref().is_none_or(|letters| letters.expired >= ASIDE_MAX) {
+            return false;
+        }
+        let Some(entry) = self.pop(level) else {
             return false;
         };
-        let Some(mut entry) = self.lanes.get_mut(level).and_then(Lane::pop) else {
-            return false;
-        };
-        self.lanes.note(level);
+        self.wait_aside(entry, SettleReason::Expired);
+        true
+    }
+
+    /// A message that somebody held leaves the queue, or waits for that behind others.
+    pub(super) fn lose_or_wait(&mut self, entry: Entry, reason: SettleReason, fx: &mut Effects) {
+        let waits = |letters: &Letters| letters.held || !letters.aside.is_empty();
+        if self.settings.dead_letters && self.letters.as_deref().is_some_and(waits) {
+            self.wait_aside(entry, reason);
+        } else {
+            self.lose(entry, reason, fx);
+        }
+    }
+
+    fn wait_aside(&mut self, mut entry: Entry, reason: SettleReason) {
         if self.lean.is_some_and(|upto| entry.pageable(self.settings.durable, upto)) {
             self.counts.resident_bytes -= entry.memory();
-            self.counts.away += 1;
             entry.message = None;
         }
-        letters.aside.push_back(entry);
-        true
+        self.counts.add_ready(&entry);
+        let letters = self.letters.get_or_insert_default();
+        letters.expired += usize::from(reason == SettleReason::Expired);
+        letters.aside.push_back((entry, reason));
     }
 
     /// What is due at the front waits.
@@ -102,11 +128,11 @@ impl<C> Queue<C> {
 
     /// What was put aside.
     pub(super) fn aside(&self) -> impl Iterator<Item = &Entry> {
-        self.letters.iter().flat_map(|letters| letters.aside.iter())
+        self.letters.iter().flat_map(|letters| letters.aside.iter()).map(|(entry, _)| entry)
     }
 
     /// What was put aside.
     pub(super) fn aside_mut(&mut self) -> impl Iterator<Item = &mut Entry> {
-        self.letters.iter_mut().flat_map(|letters| letters.aside.iter_mut())
+        self.letters.iter_mut().flat_map(|letters| letters.aside.iter_mut()).map(|(entry, _)| entry)
     }
 }

@@ -57,13 +57,11 @@ impl<C> Queue<C> {
                 pager.lane(lane, reading);
             }
         }
-        if let Some(letters) = &mut self.letters {
-            for entry in &mut letters.aside {
-                if pager.goes(entry) {
-                    pager.away += 1;
-                    pager.budget -= 1;
-                    pager.strip(entry);
-                }
+        for entry in self.aside_mut() {
+            if pager.goes(entry) {
+                pager.away += 1;
+                pager.budget -= 1;
+                pager.strip(entry);
             }
         }
         self.counts.away += pager.away;

@@ -19,12 +19,12 @@ impl<C> Queue<C> {
         self.check_small();
     }
 
-    /// The messages are refused without requeue: dead-lettered or dropped. Stale tokens are
-    /// ignored. Frees credit: the caller kicks.
+    /// The messages are refused without requeue: dead-lettered (as soon as that [may be](super::letters)) or dropped.
+    /// Stale tokens are ignored. Frees credit: the caller kicks.
     pub fn reject(&mut self, _now: Millis, tokens: &[Token], fx: &mut Effects) {
         for &token in tokens {
             if let Some(entry) = self.give_back(token) {
-                self.lose(entry, SettleReason::Rejected, fx);
+                self.lose_or_wait(entry, SettleReason::Rejected, fx);
             }
         }
         self.unacked.relax();
@@ -66,7 +66,7 @@ impl<C> Queue<C> {
         // They were held by several channels perhaps: dead letters go in the order in which they stood.
         failed_too_often.sort_unstable_by_key(|entry| entry.seq);
         for entry in failed_too_often {
-            self.lose(entry, SettleReason::DeliveryLimit, fx);
+            self.lose_or_wait(entry, SettleReason::DeliveryLimit, fx);
         }
         self.unacked.relax();
         if came_back {

@@ -258,7 +258,7 @@ impl QueueHandle {
         let idle = self.enter(turn, |cell, work| {
             cell.tick_at = None;
             cell.futility.resume(work.now);
-            self.read_letters_again(cell, work.now);
+            self.read_letters_again(cell, work.now, work.dead);
             cell.head_may_be_ready();
             cell.queue.tick(work.now, &mut work.outlet, work.effects);
             !cell.undeleted && cell.queue.idle_deadline().is_some_and(|at| at <= work.now)
@@ -336,7 +336,7 @@ impl QueueHandle {
         let counts = cell.queue.counts();
         cell.gone = true;
         self.readable(&mut cell);
-        cell.unread_letters = None;
+        Self::forget_unread_letters(&mut cell);
         self.environment.retired.lock().add(&cell.stats);
         if let Some(at) = cell.tick_at.take() {
             self.environment.deadlines.forget(at, self);

@@ -7,6 +7,7 @@
 
 mod calls;
 mod change;
+mod letters;
 mod memory;
 mod moves;
 mod peek;
@@ -23,9 +24,9 @@ use leveret_queues::{Message, Millis, QueueId, Seq};
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use rustc_hash::FxHashMap;
 
+pub(super) use letters::READ_AGAIN_MS;
 pub(super) use moves::move_message;
 pub use peek::{Look, Seen, Stretch};
-pub(super) use reading::{READ_AGAIN_MS, UnreadLetter};
 use state::{Cell, State};
 pub use view::{ConsumerListed, QueueView};
 
@@ -368,8 +369,8 @@ impl QueueHandle {
         self.ask_for_tick(cell);
     }
 
-    /// What is to be dead-lettered by a rule is written anew: on a full disk it would take the last room, else the memory
-    /// of what is on its way. What a client rejects is not asked: its consumer is done with it.
+    /// What is to be dead-lettered is written anew: on a full disk it would take the last room, else the memory of what is
+    /// on its way to the disk.
     fn hold_letters(&self, cell: &mut Cell) {
         cell.letters_again_at = None;
         if cell.dead_letter.is_some() {
@@ -386,7 +387,7 @@ impl QueueHandle {
     }
 
     fn ask_for_tick(self: &Arc<Self>, cell: &mut Cell) {
-        let letters = cell.unread_letters.as_ref().map(|unread| unread.again_at);
+        let letters = cell.unread_letters.as_ref().and_then(|unread| unread.again_at());
         let idle = cell.queue.idle_deadline().filter(|_| !cell.undeleted);
         let wanted =
             [cell.queue.next_deadline(), idle, cell.futility.until(), letters, cell.letters_again_at];

@@ -5,30 +5,10 @@ use std::sync::atomic::Ordering;
 use std::task::{Poll, Waker};
 
 use leveret_queues::queue::ReadAsk;
-use leveret_queues::store::{ReadWish, SettleReason, Stored, Unread};
-use leveret_queues::{Millis, Seq};
+use leveret_queues::store::{ReadWish, Stored, Unread};
 
 use super::{Cell, QueueHandle, State};
-use crate::broker::turn::{Dead, Turn};
-
-/// After a read that failed, dead letters and delayed messages are asked for again after this long.
-pub(in crate::broker) const READ_AGAIN_MS: u64 = 5000;
-
-/// A dead letter whose body is on disk only.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(in crate::broker) struct UnreadLetter {
-    pub(in crate::broker) seq: Seq,
-    pub(in crate::broker) lane: u8,
-    pub(in crate::broker) reason: SettleReason,
-    pub(in crate::broker) may_have_left: bool,
-}
-
-/// Dead letters that the disk did not give.
-#[derive(Default)]
-pub(super) struct UnreadLetters {
-    pub(super) again_at: Millis,
-    letters: Vec<UnreadLetter>,
-}
+use crate::broker::turn::Turn;
 
 /// Bytes of bodies read back from disk at a time, for one queue.
 const READ_AHEAD_BYTES: usize = 1024 * 1024;
@@ -70,60 +50,6 @@ impl QueueHandle {
         self.finish(&mut turn);
     }
 
-    /// Reads a dead letter's body back, then sends it on. It stays in the store under its source meanwhile.
-    pub(in crate::broker) fn read_dead(self: &Arc<Self>, letter: UnreadLetter) {
-        let UnreadLetter { seq, lane, reason, may_have_left } = letter;
-        let wish =
-            ReadWish { queue: self.id, lane, from: seq, to: seq, max_messages: 1, max_bytes: usize::MAX };
-        let this = Arc::clone(self);
-        let answer = move |read: Result<Vec<Stored>, Unread>| {
-            let mut turn = Turn::at((this.environment.clock)());
-            let stored = match read {
-                Ok(stored) => stored,
-                Err(why) => {
-                    this.enter(&mut turn, |cell, work| {
-                        this.unreadable(cell, &why);
-                        let unread = cell.unread_letters.get_or_insert_default();
-                        unread.again_at = work.now.plus(READ_AGAIN_MS);
-                        unread.letters.push(letter);
-                    });
-                    return this.finish(&mut turn);
-                }
-            };
-            for stored in stored {
-                match stored.message {
-                    Ok(message) => turn.dead.push(Dead {
-                        source: Arc::clone(&this),
-                        message: Some(message),
-                        reason,
-                        place: Some((seq, lane)),
-                        may_have_left,
-                    }),
-                    Err(why) => {
-                        this.tell_damaged(&why);
-                        this.busy().damaged.push(seq);
-                    }
-                }
-            }
-            this.finish(&mut turn);
-        };
-        self.environment.store.read(wish, Box::new(answer));
-    }
-
-    /// Asks again for the dead letters that could not be read, if it is time.
-    pub(super) fn read_letters_again(self: &Arc<Self>, cell: &mut Cell, now: Millis) {
-        let Some(unread) = cell.unread_letters.take_if(|unread| cell.gone || unread.again_at <= now) else {
-            return;
-        };
-        if cell.gone {
-            return;
-        }
-        self.readable(cell);
-        for letter in unread.letters {
-            self.read_dead(letter);
-        }
-    }
-
     /// A damaged message: it is in no queue any more, and its record stays where it is.
     pub(super) fn tell_damaged(&self, why: &str) {
         tracing::error!(
@@ -133,7 +59,7 @@ impl QueueHandle {
     }
 
     /// The disk does not give what comes next: said once, until it does.
-    fn unreadable(&self, cell: &mut Cell, why: &Unread) {
+    pub(super) fn unreadable(&self, cell: &mut Cell, why: &Unread) {
         if cell.unread.is_none() {
             let counts = cell.queue.counts();
             tracing::error!(

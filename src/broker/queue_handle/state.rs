@@ -10,7 +10,7 @@ use leveret_queues::queue::{Counts, Overflow, Queue};
 use leveret_queues::{Millis, Seq};
 use parking_lot::{MappedMutexGuard, MutexGuard};
 
-use super::reading::UnreadLetters;
+use super::letters::UnreadLetters;
 use super::{Installed, QueueHandle, QueueStats};
 use crate::broker::consumer::Consumer;
 use crate::broker::dead_letter::DeadLetterRule;
@@ -140,7 +140,7 @@ impl State {
         Self::Busy(Box::new(cell))
     }
 
-    fn busy(&mut self, durable: bool) -> &mut Cell {
+    pub(super) fn busy(&mut self, durable: bool) -> &mut Cell {
         if let Self::Idle(idle) = self {
             let in_force = idle.in_force(durable);
             let queue = Queue::resume(in_force.settings, idle.last_seq, idle.last_used);

@@ -370,14 +370,32 @@ fn a_limit_is_kept_to_when_dead_letters_need_not_wait_any_more() {
 }
 
 #[test]
-fn only_dead_letters_are_held_and_only_those_of_rules() {
-    let mut b = held(Settings { delivery_limit: Some(0), ..dead_letters() });
-    b.publish_all(&["a", "b"]);
+fn what_clients_reject_waits_too_without_its_body_and_goes_in_order() {
+    let mut b = held(Settings { delivery_limit: Some(0), durable: true, ..dead_letters() });
+    for body in ["a", "b", "c"] {
+        b.publish_meta(body, persistent());
+    }
     b.consume(Bench::spec(1));
     let tokens = b.tokens();
     b.reject(&tokens[..1]);
-    b.requeue(&tokens[1..], Requeue::Nack);
-    assert_eq!(b.gone(), [(1, SettleReason::Rejected, true), (2, SettleReason::DeliveryLimit, true)]);
+    b.requeue(&tokens[1..2], Requeue::Nack);
+    assert_eq!(b.gone(), []);
+    assert!(b.q.letters_wait());
+    assert_eq!((b.q.counts().ready, b.q.counts().unacked), (2, 1));
+    b.q.page_out(0, Seq(3), true);
+    assert_eq!((b.q.counts().away, b.q.counts().resident_bytes), (2, 0));
+    b.q.hold_letters(false);
+    b.reject(&tokens[2..]);
+    assert_eq!(b.gone(), [], "it stands behind what waited longer");
+    assert_eq!(b.q.next_deadline(), Some(Millis(0)));
+    b.tick_at(1001);
+    let (rejected, limit) = (SettleReason::Rejected, SettleReason::DeliveryLimit);
+    assert_eq!(b.gone(), [(1, rejected, true), (2, limit, true), (3, rejected, true)]);
+    assert_eq!(b.q.counts(), Counts { consumers: 1, ..Counts::default() });
+}
+
+#[test]
+fn only_dead_letters_are_held() {
     let mut b = held(durable());
     b.publish_meta("a", MessageMeta { persistent: true, ..ttl(10) });
     b.tick_at(1010);
