@@ -21,36 +21,28 @@ pub struct NewUser {
 
 impl Broker {
     /// Creates or replaces a user. `true`: it is new.
-    pub fn put_user(&self, name: &str, record: UserRecord) -> Result<bool, Refusal> {
+    pub fn put_user(&self, name: &str, record: &UserRecord) -> Result<bool, Refusal> {
         check_name("user", name)?;
         let _change = self.administration.lock();
         let new = self.users.user(name).is_none();
         let mut changes = Changes::default();
-        changes.put(Key::user(name), &record);
-        self.commit(&changes)?;
-        self.users.put(name, record);
+        changes.put(Key::user(name), record);
+        self.change(&changes)?;
         Ok(new)
     }
 
     /// Creates or replaces users with one commit.
-    pub fn put_users(&self, users: Vec<NewUser>) -> Result<(), Refusal> {
+    pub fn put_users(&self, users: &[NewUser]) -> Result<(), Refusal> {
         users.iter().try_for_each(|user| check_name("user", &user.name))?;
         let _change = self.administration.lock();
         let mut changes = Changes::default();
-        for NewUser { name, record, limits } in &users {
+        for NewUser { name, record, limits } in users {
             changes.put(Key::user(name), record);
             if let Some(limits) = limits {
                 changes.put_or_remove(Key::user_limits(name), limits, limits.is_empty());
             }
         }
-        self.commit(&changes)?;
-        for NewUser { name, record, limits } in users {
-            self.users.put(&name, record);
-            if let Some(limits) = limits {
-                self.users.set_limits(&name, limits);
-            }
-        }
-        Ok(())
+        self.change(&changes)
     }
 
     /// Deletes a user with its permissions, and closes its connections. `false`: there is none.
@@ -71,8 +63,7 @@ impl Broker {
         }
         changes.remove(Key::user_limits(name));
         changes.remove(Key::user(name));
-        self.commit(&changes)?;
-        self.users.remove(name);
+        self.change(&changes)?;
         self.registry.close_where(&format!("user '{name}' is deleted"), |connection| {
             connection.facts.user.as_str() == name
         });
@@ -80,8 +71,13 @@ impl Broker {
     }
 
     /// Sets a user's permissions in a vhost. `true`: there were none.
-    pub fn set_permission(&self, user: &str, vhost: &str, record: PermissionRecord) -> Result<bool, Refusal> {
-        check_patterns(&record).map_err(|error| Refusal::Precondition(error.to_string()))?;
+    pub fn set_permission(
+        &self,
+        user: &str,
+        vhost: &str,
+        record: &PermissionRecord,
+    ) -> Result<bool, Refusal> {
+        check_patterns(record).map_err(|error| Refusal::Precondition(error.to_string()))?;
         let _change = self.administration.lock();
         if self.vhost(vhost).is_none() {
             return Err(Refusal::NoVhost(vhost.to_owned()));
@@ -91,9 +87,8 @@ impl Broker {
         }
         let new = self.users.permission(user, vhost).is_none();
         let mut changes = Changes::default();
-        changes.put(Key::permission(user, vhost), &record);
-        self.commit(&changes)?;
-        self.users.permit(user, vhost, record).map_err(|error| Refusal::Precondition(error.to_string()))?;
+        changes.put(Key::permission(user, vhost), record);
+        self.change(&changes)?;
         Ok(new)
     }
 
@@ -105,8 +100,7 @@ impl Broker {
         }
         let mut changes = Changes::default();
         changes.remove(Key::permission(user, vhost));
-        self.commit(&changes)?;
-        self.users.forbid(user, vhost);
+        self.change(&changes)?;
         Ok(true)
     }
 
@@ -128,13 +122,11 @@ impl Broker {
         }
         let all = self.users.topics(user, vhost);
         let new = !all.concern(exchange);
-        let all = all
-            .with(user, vhost, exchange, record.clone())
+        all.with(user, vhost, exchange, record.clone())
             .map_err(|error| Refusal::Precondition(error.to_string()))?;
         let mut changes = Changes::default();
         changes.put(Key::topic_permission(user, vhost, exchange), record);
-        self.commit(&changes)?;
-        self.users.set_topic_permissions(user, vhost, all);
+        self.change(&changes)?;
         Ok(new)
     }
 
@@ -155,8 +147,7 @@ impl Broker {
         if changes.is_empty() {
             return Ok(false);
         }
-        self.commit(&changes)?;
-        self.users.set_topic_permissions(user, vhost, all.without(exchange));
+        self.change(&changes)?;
         Ok(true)
     }
 
@@ -164,23 +155,21 @@ impl Broker {
     pub fn set_user_limit(&self, user: &str, name: &str, value: Option<i64>) -> Result<(), Refusal> {
         let _change = self.administration.lock();
         let limits = self.users.limits(user).changed(LimitsOf::User, name, value)?;
-        self.keep_user_limits(user, limits)
+        self.keep_user_limits(user, &limits)
     }
 
     /// Replaces all limits of a user.
-    pub fn set_user_limits(&self, user: &str, limits: ConfiguredLimits) -> Result<(), Refusal> {
+    pub fn set_user_limits(&self, user: &str, limits: &ConfiguredLimits) -> Result<(), Refusal> {
         let _change = self.administration.lock();
         self.keep_user_limits(user, limits)
     }
 
-    fn keep_user_limits(&self, user: &str, limits: ConfiguredLimits) -> Result<(), Refusal> {
+    fn keep_user_limits(&self, user: &str, limits: &ConfiguredLimits) -> Result<(), Refusal> {
         if self.users.user(user).is_none() {
             return Err(Refusal::Precondition(format!("user '{user}' does not exist")));
         }
         let mut changes = Changes::default();
-        changes.put_or_remove(Key::user_limits(user), &limits, limits.is_empty());
-        self.commit(&changes)?;
-        self.users.set_limits(user, limits);
-        Ok(())
+        changes.put_or_remove(Key::user_limits(user), limits, limits.is_empty());
+        self.change(&changes)
     }
 }

@@ -13,8 +13,9 @@ use parking_lot::{Mutex, RwLock};
 
 use super::alarms::Alarms;
 use super::attempts::Attempts;
+use super::catalog::Catalog;
 use super::deadlines::Ticks;
-use super::definitions::{Changes, DefinitionStore};
+use super::definitions::DefinitionStore;
 use super::graves::Graves;
 use super::held::Held;
 use super::limits::Limits;
@@ -52,9 +53,7 @@ pub struct Broker {
     pub(super) global_parameters: RwLock<BTreeMap<String, serde_json::Value>>,
     /// Counts of vhosts that are gone.
     pub retired_vhosts: VhostStats,
-    definitions: Box<dyn DefinitionStore>,
-    /// Changes that are in force and could not be kept; the next commit takes them along.
-    owed: Mutex<Changes>,
+    pub(super) catalog: Catalog,
     pub(super) graves: Arc<Graves>,
     pub(super) lost: Lost,
     /// Queues that are to be deleted, once that can be kept.
@@ -126,8 +125,7 @@ impl Broker {
             administration: Mutex::default(),
             global_parameters: RwLock::default(),
             retired_vhosts: VhostStats::default(),
-            definitions,
-            owed: Mutex::default(),
+            catalog: Catalog::new(definitions),
             graves: Arc::default(),
             lost: Lost::default(),
             undeleted: Mutex::default(),
@@ -138,7 +136,7 @@ impl Broker {
             held,
         });
         let _ = broker.environment.broker.set(Arc::<Self>::downgrade(&broker));
-        broker.load(found, clock())?;
+        broker.load(found)?;
         broker.first_start(security.admin.as_ref())?;
         Ok(broker)
     }
@@ -164,45 +162,6 @@ impl Broker {
         self.held.allow(limits.held_bytes_max, limits.message_bytes_max);
         *self.limits.write() = Arc::new(limits);
         self.relieve();
-    }
-
-    /// Makes changes durable; nothing to do if there are none.
-    pub(super) fn commit(&self, changes: &Changes) -> Result<(), Refusal> {
-        if changes.is_empty() {
-            return Ok(());
-        }
-        if let Some(what) = changes.too_long(0) {
-            return Err(Refusal::Precondition(what));
-        }
-        let mut owed = self.owed.lock();
-        let (aside, replaced) = self.lost.keep_aside(changes);
-        if owed.is_empty() && aside.is_empty() {
-            drop(owed);
-            return self.definitions.commit(changes.as_slice()).map_err(Refusal::Storage);
-        }
-        let all = owed.and(changes).and(&aside);
-        self.definitions.commit(all.as_slice()).map_err(Refusal::Storage)?;
-        *owed = Changes::default();
-        self.lost.replaced(&replaced);
-        Ok(())
-    }
-
-    /// Commits what is in force already; if that fails, the next commit takes it along.
-    pub(super) fn commit_or_owe(&self, changes: &Changes) {
-        if let Err(error) = self.commit(changes) {
-            tracing::error!("what was found at the start is not kept yet: {error}");
-            self.owe(changes);
-        }
-    }
-
-    /// Has the next commit take these along: they are in force already, and could not be kept.
-    pub(super) fn owe(&self, changes: &Changes) {
-        let mut owed = self.owed.lock();
-        *owed = owed.and(changes);
-    }
-
-    pub(super) fn next_queue_id(&self) -> Result<u64, Refusal> {
-        self.definitions.next_id().map_err(Refusal::Storage)
     }
 
     pub(super) const fn environment(&self) -> &Arc<QueueEnvironment> {

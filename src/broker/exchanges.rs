@@ -13,7 +13,6 @@ use super::deduplication::DeduplicationRule;
 use super::definitions::{Changes, DelayDefinition, ExchangeDefinition, Key};
 use super::holder::Holder;
 use super::names::{ExchangeName, is_reserved};
-use super::policy_changes::apply_to_exchange;
 use super::refusal::{Access, Refusal, Resource};
 use super::row::{Row, Staged};
 use super::turn::Turn;
@@ -152,11 +151,8 @@ impl Broker {
 
     fn put_exchange(vhost: &Vhost, name: &ExchangeName, planned: PlannedExchange<'_>) -> Result<(), Refusal> {
         let PlannedExchange { spec, deduplication, holder } = planned;
-        let mut topology = vhost.topology.write();
-        topology.router.declare(name.as_str(), spec).map_err(|refusal| translated(vhost, refusal))?;
-        topology.install_features(name.as_str(), deduplication, holder);
-        apply_to_exchange(&mut topology, &vhost.policies(), name.as_str());
-        drop(topology);
+        let installed = vhost.install_exchange(name.as_str(), spec, deduplication, holder);
+        installed.map_err(|refusal| translated(vhost, refusal))?;
         vhost.changed();
         Ok(())
     }

@@ -41,7 +41,7 @@ impl Broker {
     }
 
     /// Sets a global parameter. `true`: it is new. Durable when it returns.
-    pub fn set_global_parameter(&self, name: &str, value: Value) -> Result<bool, Refusal> {
+    pub fn set_global_parameter(&self, name: &str, value: &Value) -> Result<bool, Refusal> {
         check_name("global parameter", name)?;
         if value.to_string().len() > VALUE_BYTES_MAX {
             let why = format!("a global parameter has at most {VALUE_BYTES_MAX} bytes of JSON");
@@ -58,9 +58,8 @@ impl Broker {
             )));
         }
         let mut changes = Changes::default();
-        changes.put(Key::global_parameter(name), &value);
-        self.commit(&changes)?;
-        self.global_parameters.write().insert(name.to_owned(), value);
+        changes.put(Key::global_parameter(name), value);
+        self.change(&changes)?;
         Ok(new)
     }
 
@@ -72,8 +71,7 @@ impl Broker {
         }
         let mut changes = Changes::default();
         changes.remove(Key::global_parameter(name));
-        self.commit(&changes)?;
-        self.global_parameters.write().remove(name);
+        self.change(&changes)?;
         Ok(true)
     }
 }

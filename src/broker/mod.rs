@@ -6,6 +6,7 @@
 pub mod accounts;
 mod admission;
 pub mod alarms;
+mod apply;
 pub mod arguments;
 pub mod attempts;
 mod attributes;
@@ -14,6 +15,7 @@ pub mod bindings;
 #[expect(clippy::module_inception, reason = "the broker is the broker")]
 pub mod broker;
 mod burying;
+mod catalog;
 pub mod channel_stats;
 pub mod configured_limits;
 pub mod consumer;
@@ -63,7 +65,6 @@ pub mod reply_to;
 mod room_for_arguments;
 mod route;
 pub mod row;
-mod rules;
 mod seats;
 pub mod security;
 pub mod shared_credit;

@@ -3,16 +3,15 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use leveret_queues::queue::Queue;
 use leveret_queues::store::{Record, RecoveredQueue};
 use leveret_queues::{QueueId, Seq};
 
+use super::apply::Recovered;
 use super::arguments::{FieldTable, Value, get};
 use super::broker::Broker;
 use super::definitions::{Changes, Key, QueueDefinition};
 use super::lost::{Notes, Orphan, Unreadable, is_declared_in};
 use super::names::QueueName;
-use super::queue_handle::{Installed, QueueHandle};
 use super::queue_options::{self, QueueSpec};
 use super::refusal::{Refusal, Resource};
 use super::vhost::Vhost;
@@ -100,7 +99,7 @@ impl Broker {
             hidden: false,
             arguments: arguments_of(orphan, adoption),
         };
-        let options = queue_options::read(name, &vhost.name, &spec, false)?;
+        queue_options::read(name, &vhost.name, &spec, false)?;
         let adopted_upto = last_place(&orphan.found);
         let mut changes = Changes::default();
         let definition = QueueDefinition {
@@ -108,18 +107,14 @@ impl Broker {
             name: name.as_str().to_owned(),
             id: id.0,
             auto_delete: false,
-            arguments: spec.arguments.clone(),
+            arguments: spec.arguments,
             adopted_upto: Some(adopted_upto.0),
         };
         changes.put(Key::queue(&vhost.name, name), &definition);
         changes.remove(Key::orphan(id));
         self.commit(&changes)?;
-        self.environment().adopted(id, adopted_upto);
-        let in_force = options.in_force(vhost.policies().matched(options.object(), name.as_str()));
-        let queue = Queue::recover(in_force.settings, &orphan.found, self.now());
-        let deduplication = options.deduplication;
-        let _: Arc<QueueHandle> =
-            self.install_queue(vhost, id, name, spec, Installed { in_force, deduplication, queue });
+        let mut recovered = Recovered::from([(id, orphan.found.clone())]);
+        self.apply_with(&changes, |_| true, &mut recovered).map_err(Refusal::Storage)?;
         orphans.remove(&id);
         self.read_again(vhost);
         Ok(())
@@ -130,7 +125,7 @@ impl Broker {
         let mut unreadable = self.lost.unreadable.lock();
         unreadable.retain(|key, one| {
             let binding = Key::kind(key) == "binding" && is_declared_in(key, vhost.name.as_str());
-            !binding || self.load_one(key, &one.bytes, &mut HashMap::new(), self.now()).is_err()
+            !binding || self.put_in_place(key, &one.bytes, &mut Recovered::new()).is_err()
         });
         vhost.changed();
     }

@@ -55,16 +55,14 @@ impl Broker {
         {
             // Who declares something meanwhile sees the policies before or after.
             let _change = vhost.change()?;
-            let mut policies = PolicySet::clone(&vhost.policies());
+            let policies = vhost.policies();
             new = policies.get(kind, name).is_none();
             if new && policies.of(kind).len() >= POLICIES_MAX {
                 return Err(Refusal::Precondition(format!("there are {POLICIES_MAX} policies already")));
             }
             let mut changes = Changes::default();
             changes.put(Key::policy(kind, vhost.name.as_str(), name), &policy.record);
-            self.commit(&changes)?;
-            policies.put(kind, policy);
-            *vhost.policies.write() = Arc::new(policies);
+            self.change(&changes)?;
         }
         self.apply_policies(&vhost);
         Ok(new)
@@ -76,15 +74,12 @@ impl Broker {
         let _one_at_a_time = vhost.policy_changes.lock();
         {
             let _change = vhost.change()?;
-            let mut policies = PolicySet::clone(&vhost.policies());
-            if policies.get(kind, name).is_none() {
+            if vhost.policies().get(kind, name).is_none() {
                 return Ok(false);
             }
             let mut changes = Changes::default();
             changes.remove(Key::policy(kind, vhost.name.as_str(), name));
-            self.commit(&changes)?;
-            policies.remove(kind, name);
-            *vhost.policies.write() = Arc::new(policies);
+            self.change(&changes)?;
         }
         self.apply_policies(&vhost);
         Ok(true)
@@ -120,12 +115,13 @@ impl Broker {
     }
 
     fn apply_to_queue(&self, policies: &PolicySet, queue: &Arc<QueueHandle>, turn: &mut Turn) {
-        // They were sound when the queue was declared.
-        let Ok(options) = queue_options::read(&queue.name, &queue.vhost, &queue.spec(), false) else {
+        let object = queue_options::object(&queue.arguments());
+        let matched = policies.matched(object, queue.name.as_str());
+        if matched.same(&queue.matched()) {
             return;
-        };
-        let matched = policies.matched(options.object(), queue.name.as_str());
-        if !matched.same(&queue.matched()) {
+        }
+        // They were sound when the queue was declared.
+        if let Ok(options) = queue_options::read(&queue.name, &queue.vhost, &queue.spec(), false) {
             queue.keep_to(turn, options.in_force(matched));
             self.finish(turn);
         }

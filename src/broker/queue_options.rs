@@ -167,6 +167,14 @@ impl Reader<'_> {
     }
 }
 
+/// What policies see in a queue that was declared with these arguments.
+pub(super) fn object(arguments: &FieldTable) -> Object {
+    match arguments.inner().get("x-queue-type").and_then(text) {
+        Some("quorum") => Object::QuorumQueue,
+        _ => Object::ClassicQueue,
+    }
+}
+
 /// Checks the arguments of a new queue and gives them their meaning.
 pub fn read(
     queue: &QueueName,

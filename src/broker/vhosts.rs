@@ -1,7 +1,6 @@
 //! Virtual hosts come and go. A vhost that goes takes everything in it along: definitions in one
 //! commit, then its connections, then its queues.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use leveret_queues::Millis;
@@ -18,20 +17,14 @@ use super::vhost::{Vhost, VhostRecord};
 
 impl Broker {
     /// Creates a vhost or changes what it says of itself. `true`: it is new. Durable when it returns.
-    pub fn put_vhost(&self, name: &str, record: VhostRecord) -> Result<bool, Refusal> {
+    pub fn put_vhost(&self, name: &str, record: &VhostRecord) -> Result<bool, Refusal> {
         check_name("vhost", name)?;
         let _change = self.administration.lock();
         let mut changes = Changes::default();
-        changes.put(Key::vhost(name), &record);
-        self.commit(&changes)?;
-        if let Some(vhost) = self.vhost(name) {
-            *vhost.record.write() = record;
-            return Ok(false);
-        }
-        let vhost = Vhost::new(name);
-        *vhost.record.write() = record;
-        self.vhosts.insert(name.to_owned(), Arc::new(vhost));
-        Ok(true)
+        changes.put(Key::vhost(name), record);
+        let new = self.vhost(name).is_none();
+        self.change(&changes)?;
+        Ok(new)
     }
 
     /// Deletes a vhost with all that is in it. `false`: there is none.
@@ -91,22 +84,20 @@ impl Broker {
         let _change = self.administration.lock();
         let found = self.vhost(vhost).ok_or_else(|| Refusal::NoVhost(vhost.to_owned()))?;
         let limits = found.limits.read().changed(LimitsOf::Vhost, name, value)?;
-        self.keep_vhost_limits(vhost, limits)
+        self.keep_vhost_limits(vhost, &limits)
     }
 
     /// Replaces all limits of a vhost.
-    pub fn set_vhost_limits(&self, vhost: &str, limits: ConfiguredLimits) -> Result<(), Refusal> {
+    pub fn set_vhost_limits(&self, vhost: &str, limits: &ConfiguredLimits) -> Result<(), Refusal> {
         let _change = self.administration.lock();
         self.keep_vhost_limits(vhost, limits)
     }
 
-    fn keep_vhost_limits(&self, vhost: &str, limits: ConfiguredLimits) -> Result<(), Refusal> {
-        let found = self.vhost(vhost).ok_or_else(|| Refusal::NoVhost(vhost.to_owned()))?;
+    fn keep_vhost_limits(&self, vhost: &str, limits: &ConfiguredLimits) -> Result<(), Refusal> {
+        self.vhost(vhost).ok_or_else(|| Refusal::NoVhost(vhost.to_owned()))?;
         let mut changes = Changes::default();
-        changes.put_or_remove(Key::vhost_limits(vhost), &limits, limits.is_empty());
-        self.commit(&changes)?;
-        *found.limits.write() = limits;
-        Ok(())
+        changes.put_or_remove(Key::vhost_limits(vhost), limits, limits.is_empty());
+        self.change(&changes)
     }
 }
 

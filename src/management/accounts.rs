@@ -112,9 +112,9 @@ pub(super) async fn put(
     login.administrator()?;
     let new = tokio::task::block_in_place(|| {
         let limits = body.limits()?;
-        let new = api.broker.put_user(&name, body.record()?)?;
+        let new = api.broker.put_user(&name, &body.record()?)?;
         if let Some(limits) = limits {
-            api.broker.set_user_limits(&name, limits)?;
+            api.broker.set_user_limits(&name, &limits)?;
         }
         Ok::<_, Refused>(new)
     })?;
@@ -240,7 +240,7 @@ pub(super) async fn put_permission(
 ) -> Result<Response> {
     login.administrator()?;
     both(&api, &vhost, &user).map_err(|missing| Refused::bad_request(missing.reason()))?;
-    let new = tokio::task::block_in_place(|| api.broker.set_permission(&user, &vhost, record))?;
+    let new = tokio::task::block_in_place(|| api.broker.set_permission(&user, &vhost, &record))?;
     Ok(answer::put(new))
 }
 

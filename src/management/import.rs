@@ -221,7 +221,7 @@ impl Import<'_> {
             return;
         }
         let (places, users): (Vec<_>, Vec<_>) = std::mem::take(&mut self.users).into_iter().unzip();
-        if let Err(refusal) = self.api.broker.put_users(users) {
+        if let Err(refusal) = self.api.broker.put_users(&users) {
             let reason = Refused::from(refusal);
             for at in places {
                 self.outcomes[at].1 = Err(reason.clone());
@@ -316,7 +316,7 @@ impl Import<'_> {
             broker.check_new_name("vhost", &name)?;
             self.planned.insert(("vhost", name));
         } else {
-            broker.put_vhost(&name, record)?;
+            broker.put_vhost(&name, &record)?;
         }
         Ok(Taken::New)
     }
@@ -385,7 +385,7 @@ impl Import<'_> {
         if self.dry {
             broker.check_new_name("global parameter", &body.name)?;
         } else {
-            broker.set_global_parameter(&body.name, body.value)?;
+            broker.set_global_parameter(&body.name, &body.value)?;
         }
         Ok(Taken::New)
     }

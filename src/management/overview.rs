@@ -145,7 +145,7 @@ pub(super) async fn put_cluster_name(
     if name.is_empty() {
         return Err(Refused::bad_request("the name is empty"));
     }
-    tokio::task::block_in_place(|| api.broker.set_global_parameter(CLUSTER_NAME, name.into()))?;
+    tokio::task::block_in_place(|| api.broker.set_global_parameter(CLUSTER_NAME, &name.into()))?;
     Ok(answer::done())
 }
 

@@ -141,7 +141,7 @@ pub(super) fn set(
         return set(api, login, component, vhost, name, Some(json!({})));
     };
     match rule(login, component, name, value)? {
-        Rule::Limits(limits) => api.broker.set_vhost_limits(vhost, limits)?,
+        Rule::Limits(limits) => api.broker.set_vhost_limits(vhost, &limits)?,
         Rule::Policy(kind, name, record) => {
             api.broker.put_policy(vhost, kind, &name, record)?;
         }
@@ -208,7 +208,7 @@ pub(super) async fn put_global(
     Body(body): Body<ParameterBody>,
 ) -> Result<Response> {
     login.must_be(Level::Policymaker)?;
-    let new = tokio::task::block_in_place(|| api.broker.set_global_parameter(&name, body.value))?;
+    let new = tokio::task::block_in_place(|| api.broker.set_global_parameter(&name, &body.value))?;
     Ok(answer::put(new))
 }
 

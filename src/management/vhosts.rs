@@ -136,10 +136,10 @@ pub(super) async fn put(
     let record = api.broker.vhost(&name).map(|vhost| vhost.record.read().clone()).unwrap_or_default();
     let record = body.applied_to(record)?;
     let new = tokio::task::block_in_place(|| {
-        let new = api.broker.put_vhost(&name, record)?;
+        let new = api.broker.put_vhost(&name, &record)?;
         if new && login.identity.is_stored() {
             let all = crate::broker::users::PermissionRecord::all();
-            api.broker.set_permission(login.user.as_str(), &name, all)?;
+            api.broker.set_permission(login.user.as_str(), &name, &all)?;
         }
         Ok::<_, Refusal>(new)
     })?;
@@ -168,7 +168,7 @@ fn protect(api: &Api, login: &Login, name: &str, protected: bool) -> Result<Resp
     login.administrator()?;
     let vhost = api.broker.vhost(name).ok_or_else(|| Refused::not_found("vhost_not_found"))?;
     let record = VhostRecord { protected, ..vhost.record.read().clone() };
-    tokio::task::block_in_place(|| api.broker.put_vhost(name, record))?;
+    tokio::task::block_in_place(|| api.broker.put_vhost(name, &record))?;
     Ok(answer::done())
 }
 

@@ -22,7 +22,7 @@ use crate::broker::configured_limits::ConfiguredLimits;
 use crate::broker::deduplication::DeduplicationRule;
 use crate::broker::definitions::{
     BindingDefinition, Changes, DelayDefinition, DestinationKind, ExchangeDefinition, Key, QueueDefinition,
-    RANK_OF_EXCHANGES, rank,
+    RANK_OF_EXCHANGES,
 };
 use crate::broker::exchanges::{alternate, translated};
 use crate::broker::names::{ExchangeName, QueueName, is_reserved};
@@ -197,9 +197,9 @@ impl Broker {
         let Trial { changes, transformed, .. } = trial;
         self.commit(&changes.and(&transformed.changes))?;
         // The rules first: what becomes something else keeps to the new ones.
-        self.put_in_place(&changes, |kind| kind < RANK_OF_EXCHANGES).map_err(Refusal::Storage)?;
+        self.apply(&changes, |rank| rank < RANK_OF_EXCHANGES).map_err(Refusal::Storage)?;
         let mut turn = self.transform(vhost, transformed)?;
-        self.put_in_place(&changes, |kind| kind >= RANK_OF_EXCHANGES).map_err(Refusal::Storage)?;
+        self.apply(&changes, |rank| rank >= RANK_OF_EXCHANGES).map_err(Refusal::Storage)?;
         vhost.changed();
         drop(change);
         if batch.rules.iter().any(Rule::is_policy) {
@@ -209,20 +209,6 @@ impl Broker {
         self.finish(&mut turn);
         if told {
             self.wait_for_store()?;
-        }
-        Ok(())
-    }
-
-    /// Puts what was committed in place, as a start would.
-    fn put_in_place(&self, changes: &Changes, of_rank: impl Fn(u8) -> bool) -> Result<(), String> {
-        let added = changes.as_slice().iter().filter_map(|(key, value)| Some((key, value.as_ref()?)));
-        let ranked = added.map(|(key, value)| (rank(key), key, value));
-        let mut sorted: Vec<_> = ranked.filter(|(rank, ..)| of_rank(*rank)).collect();
-        // Of one rank, in the order in which they are said.
-        sorted.sort_by_key(|(rank, ..)| *rank);
-        let mut nothing_recovered = HashMap::new();
-        for (_, key, value) in sorted {
-            self.load_one(key, value, &mut nothing_recovered, self.now())?;
         }
         Ok(())
     }

@@ -62,8 +62,7 @@ impl Broker {
             return Ok(refused);
         }
         let Trial { changes, .. } = trial;
-        self.commit(&changes)?;
-        self.put_in_place(&changes, |_| true).map_err(Refusal::Storage)?;
+        self.change(&changes)?;
         vhost.changed();
         drop(change);
         if batch.rules.iter().any(Rule::is_policy) {

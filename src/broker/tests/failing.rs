@@ -30,12 +30,12 @@ fn furnished() -> Bench {
     bench.bind("inner", QUEUE, "q").unwrap();
     bench.bind("x", QUEUE, "q").unwrap();
     bench.bind("x", QUEUE, "other").unwrap();
-    broker.put_vhost("v", VhostRecord::default()).unwrap();
-    broker.put_user("u", user()).unwrap();
-    broker.set_permission("u", "/", PermissionRecord::all()).unwrap();
+    broker.put_vhost("v", &VhostRecord::default()).unwrap();
+    broker.put_user("u", &user()).unwrap();
+    broker.set_permission("u", "/", &PermissionRecord::all()).unwrap();
     broker.set_topic_permission("u", "/", "x", &topics()).unwrap();
     broker.put_policy("/", PolicyKind::User, "p", policy()).unwrap();
-    broker.set_global_parameter("g", json!(1)).unwrap();
+    broker.set_global_parameter("g", &json!(1)).unwrap();
     bench
 }
 
@@ -80,24 +80,24 @@ const CHANGES: &[Change] = &[
     ("delete an exchange that others lead to", |b| b.delete_exchange("x")),
     ("unbind, and lose two exchanges by it", |b| b.unbind("inner", QUEUE, "q")),
     ("unbind", |b| b.unbind("x", QUEUE, "other")),
-    ("make a vhost", |b| b.broker.put_vhost("w", VhostRecord::default()).map(|_| ())),
+    ("make a vhost", |b| b.broker.put_vhost("w", &VhostRecord::default()).map(|_| ())),
     ("change a vhost", |b| {
         let record = VhostRecord { description: "changed".to_owned(), ..VhostRecord::default() };
-        b.broker.put_vhost("v", record).map(|_| ())
+        b.broker.put_vhost("v", &record).map(|_| ())
     }),
     ("delete a vhost", |b| b.broker.delete_vhost("/", clock()).map(|_| ())),
-    ("make a user", |b| b.broker.put_user("new", user()).map(|_| ())),
+    ("make a user", |b| b.broker.put_user("new", &user()).map(|_| ())),
     ("delete a user", |b| b.broker.delete_user("u").map(|_| ())),
-    ("permit", |b| b.broker.set_permission("u", "v", PermissionRecord::all()).map(|_| ())),
+    ("permit", |b| b.broker.set_permission("u", "v", &PermissionRecord::all()).map(|_| ())),
     ("forbid", |b| b.broker.clear_permission("u", "/").map(|_| ())),
     ("permit topics", |b| b.broker.set_topic_permission("u", "v", "x", &topics()).map(|_| ())),
     ("forbid topics", |b| b.broker.clear_topic_permissions("u", "/", None).map(|_| ())),
     ("make a policy", |b| b.broker.put_policy("/", PolicyKind::Operator, "p", policy()).map(|_| ())),
     ("delete a policy", |b| b.broker.delete_policy("/", PolicyKind::User, "p").map(|_| ())),
-    ("set a global parameter", |b| b.broker.set_global_parameter("g", json!(2)).map(|_| ())),
+    ("set a global parameter", |b| b.broker.set_global_parameter("g", &json!(2)).map(|_| ())),
     ("clear a global parameter", |b| b.broker.clear_global_parameter("g").map(|_| ())),
-    ("limit a vhost", |b| b.broker.set_vhost_limits("/", limits())),
-    ("limit a user", |b| b.broker.set_user_limits("u", limits())),
+    ("limit a vhost", |b| b.broker.set_vhost_limits("/", &limits())),
+    ("limit a user", |b| b.broker.set_user_limits("u", &limits())),
     ("declare a batch", |b| {
         let queue =
             NewQueue { name: QueueName::new("new"), auto_delete: false, arguments: FieldTable::default() };

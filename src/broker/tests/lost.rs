@@ -86,7 +86,7 @@ fn a_deleted_vhost_does_not_come_back_for_what_could_not_be_read_in_it() {
     bench.definitions.map.lock().insert("queue\0/\0q".to_owned(), b"nonsense".to_vec());
     let found = bench.definitions.found(HashMap::new());
     let again = Bench::start(Arc::new(MemStore::new()), &bench.definitions, found);
-    again.broker.put_vhost("other", crate::broker::vhost::VhostRecord::default()).unwrap();
+    again.broker.put_vhost("other", &crate::broker::vhost::VhostRecord::default()).unwrap();
     again.broker.delete_vhost("/", clock()).unwrap();
     let found = again.definitions.found(HashMap::new());
     let third = Bench::start(Arc::new(MemStore::new()), &again.definitions, found);

@@ -136,7 +136,7 @@ fn a_row_that_cannot_be_kept_ends_before_the_first_that_needs_the_disk() {
 fn limits_count_those_that_are_about_to_be_made() {
     let bench = bench();
     let limits = serde_json::from_value(serde_json::json!({ "max-queues": 3 })).unwrap();
-    bench.broker.set_vhost_limits("/", limits).unwrap();
+    bench.broker.set_vhost_limits("/", &limits).unwrap();
     let (_, row) = bench.commits_for(|b| b.queues(&names("q", 5)));
     assert_eq!(row.done.len(), 3);
     assert!(matches!(row.refused, Some(Refusal::Precondition(_))));

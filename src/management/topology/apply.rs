@@ -92,7 +92,7 @@ impl Work<'_> {
                 let limits =
                     object.body.iter().filter_map(|(name, value)| Some((name.clone(), value.as_i64()?)));
                 let limits = ConfiguredLimits::new(LimitsOf::User, limits.collect())?;
-                return Ok(self.api.broker.set_user_limits(id.part(0), limits)?);
+                return Ok(self.api.broker.set_user_limits(id.part(0), &limits)?);
             }
             // One that says nothing of a password keeps its own.
             Kind::User
@@ -209,7 +209,7 @@ impl Work<'_> {
             Kind::User => broker.delete_user(id.part(0)).map(|_| ())?,
             Kind::UserLimits => {
                 let none = ConfiguredLimits::new(LimitsOf::User, std::collections::BTreeMap::new())?;
-                broker.set_user_limits(id.part(0), none)?;
+                broker.set_user_limits(id.part(0), &none)?;
             }
             Kind::GlobalParameter => broker.clear_global_parameter(id.part(0)).map(|_| ())?,
             Kind::VhostLimits => self.parameter("vhost-limits", &id.vhost, "limits", None)?,

@@ -217,7 +217,7 @@ impl Player {
     /// The clients' user may configure, write and read these from now on.
     pub(super) fn permit(&self, [configure, write, read]: [String; 3]) {
         let record = PermissionRecord { configure, write, read };
-        self.broker.set_permission("guest", "/", record).unwrap();
+        self.broker.set_permission("guest", "/", &record).unwrap();
     }
 
     /// The socket of a client is lost.
