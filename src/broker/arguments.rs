@@ -1,5 +1,5 @@
 //! Declared arguments as values: typed reads, comparison by class of type, and their names in
-//! error texts (rabbitmq-semantics 2c).
+//! error texts (docs/semantics.md, Declaring again).
 
 use leveret_exchanges::{Args, OwnedValue};
 use leveret_queues::short::SHORT_BYTES_MAX;

@@ -38,7 +38,7 @@ fn routing_value(value: ValueRef<'_>) -> Value<'_> {
 }
 
 /// The instant until which a message asks to be held: `x-deliver-at`, milliseconds since the epoch
-/// (ours) or a timestamp; else `x-delay`, milliseconds from now (rabbitmq-semantics 2p). Any integer,
+/// (ours) or a timestamp; else `x-delay`, milliseconds from now (docs/semantics.md, Delayed messages). Any integer,
 /// a number as text or a float will do. What is over already, further away than
 /// [`TTL_MS_MAX`], or no number, asks for nothing.
 pub(super) fn held_until(message: &Message, now: Millis) -> Option<Millis> {

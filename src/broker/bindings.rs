@@ -1,4 +1,4 @@
-//! Bindings come and go (rabbitmq-semantics 1b, 2a, 2o).
+//! Bindings come and go (docs/semantics.md, Routing).
 
 use std::sync::Arc;
 

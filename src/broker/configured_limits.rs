@@ -1,4 +1,4 @@
-//! Limits that operators set on vhosts and users while the broker runs (rabbitmq-semantics 1e): how many
+//! Limits that operators set on vhosts and users while the broker runs (docs/semantics.md, Users and permissions): how many
 //! there may be at one time. What is there already stays.
 
 use std::collections::BTreeMap;

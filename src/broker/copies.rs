@@ -1,4 +1,4 @@
-//! CC and BCC: more routing keys in a message's headers (rabbitmq-semantics 1b).
+//! CC and BCC: more routing keys in a message's headers (docs/semantics.md, Routing).
 
 use leveret_queues::short::SHORT_BYTES_MAX;
 use leveret_queues::{Message, MessageMeta};

@@ -1,5 +1,5 @@
 //! Dead letters: what a queue drops goes to its dead-letter exchange, with its history in the
-//! headers (rabbitmq-semantics 2k).
+//! headers (docs/semantics.md, Dead letters).
 
 use leveret_queues::store::SettleReason;
 use leveret_queues::{Message, MessageMeta, Millis, ShortText};

@@ -1,5 +1,5 @@
 //! Deduplication on queues and exchanges, as in `LavinMQ`: a message whose id was seen before is
-//! dropped (rabbitmq-semantics 1d).
+//! dropped (docs/semantics.md, Routing).
 //!
 //! Invariants: at most `capacity` ids are remembered, the oldest go first; an id is remembered for
 //! its time to live, counted from the message that brought it. Ids are kept as 128-bit hashes under

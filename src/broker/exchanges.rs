@@ -1,4 +1,4 @@
-//! Exchanges come and go (rabbitmq-semantics 1d, 2a-2d).
+//! Exchanges come and go (docs/semantics.md, Declaring again).
 
 use std::sync::Arc;
 

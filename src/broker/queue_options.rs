@@ -1,5 +1,5 @@
 //! The arguments of `queue.declare`: which are known, what they may be, and when two declarations
-//! are the same (rabbitmq-semantics 1b, 2c).
+//! are the same (docs/semantics.md, Declaring again).
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Queues come and go: declare, look up, purge, delete (rabbitmq-semantics 2a-2e, 2o).
+//! Queues come and go: declare, look up, purge, delete (docs/semantics.md, Declaring again).
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

@@ -75,7 +75,7 @@ impl std::fmt::Display for Resource {
 }
 
 /// Why a request was refused. The texts are `RabbitMQ`'s where it has one
-/// (rabbitmq-semantics 2a).
+/// (docs/semantics.md, Errors).
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum Refusal {
     /// The queue or exchange does not exist.

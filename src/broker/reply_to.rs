@@ -1,4 +1,4 @@
-//! Direct reply-to (rabbitmq-semantics 1b): a requester consumes a name that is no queue, and its
+//! Direct reply-to (docs/semantics.md, Routing): a requester consumes a name that is no queue, and its
 //! requests carry the name of a hidden queue instead, so that replies are ordinary publishes.
 //!
 //! Invariants: a hidden queue lives as long as its one consumer; its name cannot be guessed; it is in

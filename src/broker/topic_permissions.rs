@@ -1,5 +1,5 @@
 //! Topic permissions: which routing keys a user may publish to, and bind from, on one topic exchange
-//! (rabbitmq-semantics 1e). An exchange without one is open to whoever has the ordinary permissions.
+//! (docs/semantics.md, Users and permissions). An exchange without one is open to whoever has the ordinary permissions.
 //!
 //! `{username}` and `{vhost}` in a pattern stand for the names themselves, not for patterns. `{client_id}`
 //! is for protocols that have one; over AMQP it stands for itself, as in `RabbitMQ`. Unlike there, an

@@ -1,4 +1,4 @@
-//! Users, their passwords and their permissions (rabbitmq-semantics 1e).
+//! Users, their passwords and their permissions (docs/semantics.md, Users and permissions).
 //!
 //! Passwords are kept as argon2id hashes; a login that succeeded is remembered as a keyed digest
 //! in memory, since argon2 is slow on purpose and clients reconnect often.

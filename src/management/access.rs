@@ -1,4 +1,4 @@
-//! Who asks, and what they may see and do (rabbitmq-semantics 1e, 3).
+//! Who asks, and what they may see and do (docs/semantics.md, Users and permissions).
 //!
 //! Invariants: no handler runs without a login but for the paths in [`PUBLIC`]; at most
 //! [`CHECKS_MAX`] passwords are checked at a time, whatever the number of requests; a request that

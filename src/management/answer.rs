@@ -1,5 +1,5 @@
 //! Answers: single objects and lists, with what a query may ask of them: filters, sorting, pages,
-//! columns (rabbitmq-semantics 3).
+//! columns (docs/http-api.md).
 
 use std::cmp::Ordering;
 

@@ -1,4 +1,4 @@
-//! The shapes of answers (rabbitmq-semantics 3c), and of ours where `RabbitMQ` has none.
+//! The shapes of answers (`RabbitMQ`'s, docs/http-api.md), and of ours where `RabbitMQ` has none.
 
 use super::node::NOT_COUNTED;
 use super::rates::{

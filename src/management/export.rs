@@ -1,4 +1,4 @@
-//! Definitions as `RabbitMQ` writes them: of everything, or of one vhost (rabbitmq-semantics 3c).
+//! Definitions as `RabbitMQ` writes them: of everything, or of one vhost (docs/http-api.md).
 //! Left out: exclusive queues, predeclared exchanges, the default exchange's own bindings.
 
 use axum::extract::{Path, State};

@@ -1,5 +1,5 @@
 //! `POST queues/:vhost/:queue/get`: messages are taken first, and given back or settled when all are
-//! taken (rabbitmq-semantics 3b). With `peek`, our own, they are looked at where they stand.
+//! taken (docs/http-api.md). With `peek`, our own, they are looked at where they stand.
 
 use std::future::poll_fn;
 use std::sync::Arc;

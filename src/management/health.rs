@@ -1,4 +1,4 @@
-//! Health checks: 200 when well, 503 with a reason when not (rabbitmq-semantics 3a).
+//! Health checks: 200 when well, 503 with a reason when not (docs/http-api.md).
 
 use axum::Json;
 use axum::extract::{Path, State};

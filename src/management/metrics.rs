@@ -1,4 +1,4 @@
-//! Metrics for Prometheus under `RabbitMQ`'s names (rabbitmq-semantics 3d), so that its dashboards fill.
+//! Metrics for Prometheus under `RabbitMQ`'s names (docs/http-api.md), so that its dashboards fill.
 //! A scrape costs as many short locks as there are queues, however many messages they hold.
 
 use std::collections::HashSet;

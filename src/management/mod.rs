@@ -2,7 +2,7 @@
 //!
 //! Invariants: every path below `/api` asks for a login but those in `access::PUBLIC`; what a login
 //! may see and do is asked anew with each call; paths, bodies, answers and errors are `RabbitMQ`'s
-//! (rabbitmq-semantics 3), so that its tools work; nothing from a request is held longer than the
+//! (docs/http-api.md), so that its tools work; nothing from a request is held longer than the
 //! request.
 //! Absent: views of its own on queues or users. Rates come from one task that samples counters.
 

@@ -1,4 +1,4 @@
-//! Which path is answered by what (rabbitmq-semantics 3a). Segments are unquoted one by one, so a vhost
+//! Which path is answered by what (docs/http-api.md). Segments are unquoted one by one, so a vhost
 //! `/` is `%2F` in a path.
 
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Acknowledgements, rejections, recovery (rabbitmq-semantics 2f-2h).
+//! Acknowledgements, rejections, recovery (docs/semantics.md, Deliveries).
 
 use leveret_queues::queue::Requeue;
 

@@ -1,5 +1,5 @@
 //! From what went wrong to what the peer is told: reply code, level, method to blame. The one table
-//! (rabbitmq-semantics 2a).
+//! (docs/semantics.md, Errors).
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! Carrying out what was published: returns, refusals, confirms (rabbitmq-semantics 2j).
+//! Carrying out what was published: returns, refusals, confirms (docs/semantics.md, Publishing).
 
 use std::sync::atomic::Ordering;
 

@@ -1,4 +1,4 @@
-//! Direct reply-to on a channel (rabbitmq-semantics 1b): one consumer for replies, and its hidden
+//! Direct reply-to on a channel (docs/semantics.md, Routing): one consumer for replies, and its hidden
 //! queue's name in the requests.
 
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Transactions of a channel (rabbitmq-semantics 2n): publishes and settlements are put aside and
+//! Transactions of a channel (docs/semantics.md, Transactions): publishes and settlements are put aside and
 //! carried out, or undone, together.
 //!
 //! Invariants: `tx.commit-ok` goes out only when everything that the commit appended is durable; what

@@ -1,4 +1,4 @@
-//! What a channel has out: delivery tags and the messages behind them (rabbitmq-semantics 2f).
+//! What a channel has out: delivery tags and the messages behind them (docs/semantics.md, Deliveries).
 
 use std::collections::VecDeque;
 use std::ops::RangeInclusive;

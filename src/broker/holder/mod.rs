@@ -1,5 +1,5 @@
 //! Where the delayed messages of one exchange wait: the schedule behind its lock, with what it owes
-//! to the store and the timer (rabbitmq-semantics 2p).
+//! to the store and the timer (docs/semantics.md, Delayed messages).
 //!
 //! Invariants: a persistent message on a durable exchange is in the store, under the holder's own id,
 //! from before its publish is confirmed until the step that puts it into its queues; messages are

@@ -1,4 +1,4 @@
-//! Policies (rabbitmq-semantics 1e): settings for all queues and exchanges whose name matches, in force on those
+//! Policies (docs/semantics.md, Policies): settings for all queues and exchanges whose name matches, in force on those
 //! that are there as soon as the call that sets one returns.
 //!
 //! Invariants: of each kind (a user's, an operator's) at most one policy applies to an object: the one with the

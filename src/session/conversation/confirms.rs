@@ -1,4 +1,4 @@
-//! Confirms beside returns and refusals (rabbitmq-semantics 2j).
+//! Confirms beside returns and refusals (docs/semantics.md, Publishing).
 
 use super::{conversation, conversation_in_packets};
 

@@ -1,4 +1,4 @@
-//! Dead letters: when, where to, and their history (rabbitmq-semantics 2k).
+//! Dead letters: when, where to, and their history (docs/semantics.md, Dead letters).
 
 use super::conversation;
 

@@ -1,4 +1,4 @@
-//! What is declared, looked at, bound and deleted (rabbitmq-semantics 2b to 2e, 2o).
+//! What is declared, looked at, bound and deleted (docs/semantics.md, Names and Declaring again).
 
 use super::conversation;
 

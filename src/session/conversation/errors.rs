@@ -1,4 +1,4 @@
-//! What goes wrong, and what the client is told: the table of rabbitmq-semantics 2a, row by row as far as a client
+//! What goes wrong, and what the client is told: the table in docs/semantics.md, row by row as far as a client
 //! alone can reach it. The method to blame is the one that was said last.
 
 use super::{conversation, handshake, play_from};

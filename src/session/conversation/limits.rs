@@ -1,4 +1,4 @@
-//! What queues drop: by time, by length (rabbitmq-semantics 2l, 2m), and delayed messages (2p).
+//! What queues drop: by time, by length (docs/semantics.md, Expiry and length), and delayed messages.
 
 use super::conversation;
 

@@ -8,6 +8,7 @@
 //!
 //! Absent: sockets, tasks, disk, clocks.
 
+mod admission;
 mod closing;
 #[path = "../../../tests/it/raw/codec.rs"]
 mod codec;
@@ -64,6 +65,16 @@ fn handshake(script: &str) {
     }
 }
 
+/// Plays a script that begins with the protocol header of a client that comes from this address.
+#[track_caller]
+fn handshake_from(address: &str, script: &str) {
+    play(script, Packets::AsWritten, |player| {
+        player.come_from(address.parse().unwrap());
+        player.header(0);
+        player.forget();
+    });
+}
+
 /// Plays a script on an open connection, or from the protocol header on.
 #[track_caller]
 fn play_from(open: bool, script: &str) {
@@ -98,9 +109,9 @@ fn play(script: &str, packets: Packets, begin: impl FnOnce(&mut Player)) {
                 player.deliver(packet.take());
                 player.hear(client, &expected, script);
             }
-            Line::Permission(patterns) => {
+            Line::Operator(act) => {
                 player.send(packet.take(), script);
-                player.permit(patterns);
+                player.operate(&act);
             }
             Line::Later { ms } => {
                 player.send(packet.take(), script);

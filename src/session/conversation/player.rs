@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fmt::Write as _;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll, Waker};
@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 
 use super::Packets;
 use super::codec::{decode_fields, decode_props};
-use super::script::{Expected, Line, fits};
+use super::script::{Expected, Line, Operator, fits};
 use super::spec::{self, MethodSpec};
 use super::value::{Reader, Table, Value};
 use crate::broker::Broker;
@@ -24,6 +24,7 @@ use crate::broker::names::ConnectionId;
 use crate::broker::registry::{PeerCertificate, TlsFacts};
 use crate::broker::security::Security;
 use crate::broker::users::PermissionRecord;
+use crate::broker::vhost::VhostRecord;
 use crate::session::error::{AmqpError, MethodId, ReplyCode};
 use crate::session::outbox::{Next, Outbox, Writing};
 use crate::session::{Connection, Outcome, Peer};
@@ -73,6 +74,8 @@ pub(super) struct Player {
     broker: Arc<Broker>,
     store: Arc<MemStore>,
     now: Millis,
+    /// Where clients come from.
+    from: IpAddr,
     clients: Vec<Client>,
 }
 
@@ -112,7 +115,12 @@ impl Player {
     pub(super) fn new(packets: Packets) -> Self {
         let store = Arc::new(MemStore::new());
         let broker = start(FIRST.clone(), Arc::clone(&store), Arc::default());
-        Self { packets, broker, store, now: NOW, clients: Vec::new() }
+        Self { packets, broker, store, now: NOW, from: Ipv4Addr::LOCALHOST.into(), clients: Vec::new() }
+    }
+
+    /// Clients come from there.
+    pub(super) fn come_from(&mut self, address: IpAddr) {
+        self.from = address;
     }
 
     /// Lets the client connect and send the protocol header.
@@ -120,7 +128,7 @@ impl Player {
         assert_eq!(client, self.clients.len(), "clients come in order");
         let id = ConnectionId(client as u64 + 1);
         let outbox = Outbox::new(1 << 20);
-        let address = SocketAddr::from(([127, 0, 0, 1], 40_000 + u16::try_from(client).unwrap()));
+        let address = SocketAddr::new(self.from, 40_000 + u16::try_from(client).unwrap());
         // A certificate spares the check of a password, which is slow on purpose.
         let certificate = PeerCertificate {
             subject: "CN=guest".into(),
@@ -214,10 +222,32 @@ impl Player {
         }
     }
 
-    /// The clients' user may configure, write and read these from now on.
-    pub(super) fn permit(&self, [configure, write, read]: [String; 3]) {
-        let record = PermissionRecord { configure, write, read };
-        self.broker.set_permission("guest", "/", &record).unwrap();
+    /// An operator does something.
+    pub(super) fn operate(&self, act: &Operator) {
+        let broker = &self.broker;
+        match act {
+            Operator::Permission([configure, write, read]) => {
+                let [configure, write, read] = [configure, write, read].map(Clone::clone);
+                let record = PermissionRecord { configure, write, read };
+                broker.set_permission("guest", "/", &record).map(|_| ()).unwrap();
+            }
+            Operator::Vhost(name) => {
+                broker.put_vhost(name, &VhostRecord::default()).map(|_| ()).unwrap();
+            }
+            Operator::VhostLimit(name, value) => broker.set_vhost_limit("/", name, Some(*value)).unwrap(),
+            Operator::UserLimit(name, value) => broker.set_user_limit("guest", name, Some(*value)).unwrap(),
+            Operator::Limit(name, value) => {
+                let mut limits = Limits::clone(&broker.limits());
+                match name.as_str() {
+                    "exchanges_max" => limits.exchanges_max = Some(*value),
+                    "channels_max" => limits.channels_max = Some(*value),
+                    "connections_max" => limits.connections_max = *value,
+                    "message_bytes_max" => limits.message_bytes_max = *value as u64,
+                    _ => panic!("no limit: {name}"),
+                }
+                broker.set_limits(limits);
+            }
+        }
     }
 
     /// The socket of a client is lost.

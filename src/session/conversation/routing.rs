@@ -1,4 +1,4 @@
-//! Where a publish goes, and what is said of one that goes nowhere (rabbitmq-semantics 2j, 2q; 1b: CC and BCC, alternate
+//! Where a publish goes, and what is said of one that goes nowhere (docs/semantics.md, Routing: CC and BCC, alternate
 //! exchanges, exchange bindings).
 
 use super::conversation;

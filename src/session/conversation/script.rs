@@ -18,6 +18,9 @@
 //! | `S 1 channel.close 404 by queue.declare saying words` | an error; `by 0,0`: no method is blamed |
 //! | `S end` | nothing more is read |
 //! | `O permission ^q "" .*` | an operator lets the clients' user configure, write and read these from now on |
+//! | `O vhost v` | an operator makes a vhost, in which nobody has a right yet |
+//! | `O vhost_limit max-queues 1`, `O user_limit max-channels 1` | an operator limits the vhost `/`, or the clients' user |
+//! | `O limit exchanges_max 9` | an operator configures a limit of the broker |
 //! | `T 10` | so many milliseconds have passed since the start, and the timer looks at what is due |
 //!
 //! `C2` and `S2` are another client's, which connects when it is first heard of.
@@ -51,8 +54,17 @@ pub(super) enum Line {
     Later {
         ms: u64,
     },
+    Operator(Operator),
+}
+
+/// What an operator does.
+pub(super) enum Operator {
     /// The user of all clients may configure, write and read these.
     Permission([String; 3]),
+    Vhost(String),
+    VhostLimit(String, i64),
+    UserLimit(String, i64),
+    Limit(String, usize),
 }
 
 /// A method that the broker must say.
@@ -79,7 +91,7 @@ impl Line {
         let client = usize::from(speaker.ends_with('2'));
         match (speaker.trim_end_matches('2'), rest) {
             ("T", ms) => Self::Later { ms: ms.parse().unwrap() },
-            ("O", rest) => Self::Permission(permission(rest)),
+            ("O", rest) => Self::Operator(operator(rest)),
             ("S", "end") => Self::Ends { client },
             ("S", rest) => Self::Heard { client, expected: expected(rest) },
             ("C", "gone") => Self::Gone { client },
@@ -102,10 +114,18 @@ impl Line {
 }
 
 #[track_caller]
-fn permission(text: &str) -> [String; 3] {
+fn operator(text: &str) -> Operator {
     let words: Vec<&str> = text.split(' ').collect();
-    let ["permission", configure, write, read] = words[..] else { panic!("no permission: {text:?}") };
-    [configure, write, read].map(|pattern| pattern.trim_matches('"').to_owned())
+    match words[..] {
+        ["permission", configure, write, read] => {
+            Operator::Permission([configure, write, read].map(|pattern| pattern.trim_matches('"').to_owned()))
+        }
+        ["vhost", name] => Operator::Vhost(name.to_owned()),
+        ["vhost_limit", name, value] => Operator::VhostLimit(name.to_owned(), value.parse().unwrap()),
+        ["user_limit", name, value] => Operator::UserLimit(name.to_owned(), value.parse().unwrap()),
+        ["limit", name, value] => Operator::Limit(name.to_owned(), value.parse().unwrap()),
+        _ => panic!("no act of an operator: {text:?}"),
+    }
 }
 
 /// What stands before and behind a word.

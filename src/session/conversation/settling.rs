@@ -1,4 +1,4 @@
-//! Deliveries, their tags, and what becomes of them (rabbitmq-semantics 2f to 2i).
+//! Deliveries, their tags, and what becomes of them (docs/semantics.md, Deliveries).
 
 use super::conversation;
 

@@ -1,4 +1,4 @@
-//! Transactions and confirms (rabbitmq-semantics 2j, 2n).
+//! Transactions and confirms (docs/semantics.md, Transactions).
 
 use super::{conversation, conversation_in_packets};
 
