@@ -78,7 +78,13 @@ impl Transport for SocketTransport {
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, ureq::Error> {
         self.stream.set_read_timeout(timeout.not_zero().map(|left| *left))?;
         let input = self.buffers.input_append_buf();
-        let read = self.stream.read(input).map_err(|error| told(error, timeout))?;
+        let read = loop {
+            match self.stream.read(input) {
+                // Stopped and continued: a socket with a timeout is not read on by itself then.
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                read => break read.map_err(|error| told(error, timeout))?,
+            }
+        };
         self.buffers.input_appended(read);
         Ok(read > 0)
     }

@@ -307,6 +307,8 @@ impl Client {
                 Ok(0) => return None,
                 Ok(n) => self.inbox.extend(&buffer[..n]),
                 Err(e) if is_gone(&e) => return None,
+                // As when this process is stopped for a while: a socket with a timeout is not read on by itself then.
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
                 Err(e) => panic!("nothing heard from the broker: {e}"),
             }
         }
