@@ -18,7 +18,7 @@ use super::definitions::{
 };
 use super::holder::Holder;
 use super::names::{ExchangeName, QueueName};
-use super::policies::{Policy, PolicyKind, PolicySet};
+use super::policies::{Object, Policy, PolicyKind, PolicySet};
 use super::policy_changes::apply_to_exchange;
 use super::queue_handle::Installed;
 use super::queue_options::{self, QueueSpec};
@@ -166,7 +166,7 @@ impl Broker {
         };
         let options =
             queue_options::read(&name, &vhost.name, &spec, false).map_err(|refusal| refusal.to_string())?;
-        let in_force = options.in_force(vhost.policies().matched(options.object(), name.as_str()));
+        let in_force = options.in_force(vhost.policies().matched(Object::Queue(options.kind), name.as_str()));
         if let Some(upto) = stored.adopted_upto {
             self.environment().adopted(id, Seq(upto));
         }

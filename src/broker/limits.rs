@@ -83,7 +83,3 @@ pub const DELAYED_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// Longest time to live or lease in milliseconds: ten years, as `RabbitMQ`.
 pub const TTL_MS_MAX: u64 = 315_360_000_000;
-
-/// Failed deliveries after which a quorum queue drops or dead-letters a message, if nothing else is
-/// said (`RabbitMQ` since 4.0).
-pub(super) const QUORUM_DELIVERY_LIMIT: u32 = 20;

@@ -54,6 +54,7 @@ pub mod prepared;
 pub mod product;
 pub mod publish;
 pub mod queue_handle;
+pub mod queue_kind;
 pub mod queue_options;
 pub mod queues;
 mod recent_history;

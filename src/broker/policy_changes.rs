@@ -8,6 +8,7 @@ use super::broker::Broker;
 use super::definitions::{Changes, Key};
 use super::policies::{Matched, Object, POLICIES_MAX, Policy, PolicyKind, PolicyRecord, PolicySet};
 use super::queue_handle::QueueHandle;
+use super::queue_kind::QueueKind;
 use super::queue_options;
 use super::refusal::Refusal;
 use super::turn::Turn;
@@ -115,8 +116,8 @@ impl Broker {
     }
 
     fn apply_to_queue(&self, policies: &PolicySet, queue: &Arc<QueueHandle>, turn: &mut Turn) {
-        let object = queue_options::object(&queue.arguments());
-        let matched = policies.matched(object, queue.name.as_str());
+        let kind = QueueKind::of(&queue.arguments());
+        let matched = policies.matched(Object::Queue(kind), queue.name.as_str());
         if matched.same(&queue.matched()) {
             return;
         }

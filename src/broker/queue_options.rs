@@ -12,7 +12,8 @@ use super::dead_letter::DeadLetterRule;
 use super::deduplication::DeduplicationRule;
 use super::limits::TTL_MS_MAX;
 use super::names::{ConnectionId, ExchangeName, QueueName, VhostName};
-use super::policies::{Effective, Matched, Object, OverflowName, PolicyDefinition};
+use super::policies::{Effective, Matched, OverflowName, PolicyDefinition};
+use super::queue_kind::QueueKind;
 use super::refusal::{Refusal, Resource};
 
 /// How a queue was declared.
@@ -37,8 +38,8 @@ pub struct QueueOptions {
     pub rules: PolicyDefinition,
     /// Drops messages whose id it has seen.
     pub deduplication: Option<DeduplicationRule>,
-    /// Declared with `x-queue-type: quorum`.
-    quorum: bool,
+    /// What it was declared as.
+    pub kind: QueueKind,
     durable: bool,
     max_priority: Option<u8>,
     single_active_consumer: bool,
@@ -58,14 +59,9 @@ pub struct InForce {
 }
 
 impl QueueOptions {
-    /// What policies see in the queue.
-    pub const fn object(&self) -> Object {
-        if self.quorum { Object::QuorumQueue } else { Object::ClassicQueue }
-    }
-
     /// What the queue keeps to under these policies.
     pub fn in_force(&self, matched: Matched) -> InForce {
-        let said = Effective::of(&self.rules, self.quorum, &matched);
+        let said = Effective::of(&self.rules, self.kind, &matched);
         let routing_key = said.dead_letter_routing_key.value.and_then(|key| ShortText::new(&key));
         let dead_letter = said
             .dead_letter_exchange
@@ -92,7 +88,7 @@ const DEAD_LETTER_EXCHANGE: &str = "x-dead-letter-exchange";
 
 /// The arguments that count when a queue is declared again; all others are kept and ignored.
 const KNOWN: [&str; 13] = [
-    "x-queue-type",
+    QueueKind::ARGUMENT,
     "x-message-ttl",
     "x-expires",
     "x-max-length",
@@ -167,14 +163,6 @@ impl Reader<'_> {
     }
 }
 
-/// What policies see in a queue that was declared with these arguments.
-pub(super) fn object(arguments: &FieldTable) -> Object {
-    match arguments.inner().get("x-queue-type").and_then(text) {
-        Some("quorum") => Object::QuorumQueue,
-        _ => Object::ClassicQueue,
-    }
-}
-
 /// Checks the arguments of a new queue and gives them their meaning.
 pub fn read(
     queue: &QueueName,
@@ -183,19 +171,17 @@ pub fn read(
     server_named: bool,
 ) -> Result<QueueOptions, Refusal> {
     let reader = Reader { arguments: &spec.arguments, queue, vhost };
-    let quorum = match reader.string("x-queue-type")? {
-        None | Some("classic") => false,
-        Some("quorum") => true,
+    let kind = match reader.string(QueueKind::ARGUMENT)? {
+        None => QueueKind::default(),
         Some("stream") => {
             return Err(Refusal::Precondition(format!(
                 "streams are not supported: queue '{queue}' in vhost '{vhost}' can be of type classic or quorum"
             )));
         }
-        Some(other) => {
-            return Err(reader.invalid("x-queue-type", format!("unsupported queue type '{other}'")));
-        }
+        Some(name) => QueueKind::named(name)
+            .ok_or_else(|| reader.invalid(QueueKind::ARGUMENT, format!("unsupported queue type '{name}'")))?,
     };
-    if quorum {
+    if !kind.traits().may_be_fleeting {
         for (property, wrong) in [
             ("non-durable", !spec.durable),
             ("exclusive", spec.exclusive_owner.is_some()),
@@ -268,7 +254,7 @@ pub fn read(
     let deduplication =
         DeduplicationRule::read(&spec.arguments).map_err(|(argument, why)| reader.invalid(argument, why))?;
     let durable = spec.durable;
-    Ok(QueueOptions { rules, deduplication, quorum, durable, max_priority, single_active_consumer })
+    Ok(QueueOptions { rules, deduplication, kind, durable, max_priority, single_active_consumer })
 }
 
 /// Whether a second declaration means the same queue; the refusal names the first difference.

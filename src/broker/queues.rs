@@ -11,7 +11,9 @@ use super::arguments::{FieldTable, Value, get, text, type_name};
 use super::broker::Broker;
 use super::definitions::{Key, QueueDefinition};
 use super::names::{ConnectionId, ExchangeName, QueueName, is_reserved};
+use super::policies::Object;
 use super::queue_handle::{Installed, QueueHandle};
+use super::queue_kind::QueueKind;
 use super::queue_options::{self, QueueOptions, QueueSpec};
 use super::refusal::{Access, Refusal, Resource};
 use super::row::{Row, Staged};
@@ -191,7 +193,7 @@ impl Broker {
 
     fn put_queue(&self, vhost: &Vhost, turn: &Turn, new: NewQueue) -> DeclaredQueue {
         let NewQueue { id, name, spec, options } = new;
-        let in_force = options.in_force(vhost.policies().matched(options.object(), name.as_str()));
+        let in_force = options.in_force(vhost.policies().matched(Object::Queue(options.kind), name.as_str()));
         let queue = Queue::new(in_force.settings, turn.now);
         let deduplication = options.deduplication;
         let queue = self.install_queue(vhost, id, &name, spec, Installed { in_force, deduplication, queue });
@@ -404,20 +406,18 @@ fn give_default_type(
     server_named: bool,
     existing: Option<&QueueHandle>,
 ) {
-    const TYPE: &str = "x-queue-type";
     let fitting = spec.durable && !spec.auto_delete && spec.exclusive_owner.is_none() && !server_named;
-    if !fitting || get(&spec.arguments, TYPE).is_some() {
+    if !fitting || get(&spec.arguments, QueueKind::ARGUMENT).is_some() {
         return;
     }
-    if vhost.record.read().default_queue_type.as_deref() != Some("quorum") {
-        return;
-    }
-    let quorum = match existing {
-        Some(queue) => get(&queue.arguments(), TYPE).cloned(),
-        None => Some(Value::LongString("quorum".into())),
+    let default = vhost.record.read().default_queue_type.as_deref().and_then(QueueKind::named);
+    let Some(default) = default.filter(|kind| *kind != QueueKind::default()) else { return };
+    let kind = match existing {
+        Some(queue) => get(&queue.arguments(), QueueKind::ARGUMENT).cloned(),
+        None => Some(Value::LongString(default.name().into())),
     };
-    if let Some(quorum) = quorum {
-        spec.arguments.insert(TYPE.into(), quorum);
+    if let Some(kind) = kind {
+        spec.arguments.insert(QueueKind::ARGUMENT.into(), kind);
     }
 }
 

@@ -12,7 +12,7 @@ use super::answer::{self, Query};
 use super::body::Body;
 use super::error::{Refused, Result};
 use super::{Api, paths};
-use crate::broker::policies::{Effective, Matched, Object, Policy, PolicyKind, PolicyRecord, Source};
+use crate::broker::policies::{Effective, Matched, Policy, PolicyKind, PolicyRecord, Source};
 use crate::broker::queue_options;
 use crate::broker::vhost::Vhost;
 
@@ -240,7 +240,7 @@ pub(super) async fn effective_of_queue(
     let queue = queue.ok_or_else(|| Refused::not_found("queue_not_found"))?;
     let options = queue_options::read(&queue.name, &queue.vhost, &queue.spec(), false)?;
     let matched = queue.matched();
-    let effective = Effective::of(&options.rules, options.object() == Object::QuorumQueue, &matched);
+    let effective = Effective::of(&options.rules, options.kind, &matched);
     let settings = effective.settings();
     let settings = settings.iter().map(|(name, value, source)| setting(name, value, *source, &matched));
     Ok(report(queue.name.as_str(), &vhost, &matched, &settings.collect::<Vec<_>>()))

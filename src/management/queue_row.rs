@@ -12,9 +12,9 @@ use super::answer::{Item, Query, value_of};
 use super::error::Result as Answered;
 use super::rates::Snapshot;
 use super::tables::Table;
-use crate::broker::arguments::{get, text};
 use crate::broker::policies::Policy;
 use crate::broker::queue_handle::{Look, QueueHandle};
+use crate::broker::queue_kind::QueueKind;
 use crate::wire::properties::Properties;
 
 /// How much of a queue is shown.
@@ -84,12 +84,9 @@ fn state(queue: &QueueHandle) -> &'static str {
     if queue.read_problem().is_some() { "unreadable" } else { "running" }
 }
 
-/// `classic` or `quorum`, as it was declared.
-pub(super) fn kind(queue: &QueueHandle) -> &'static str {
-    match get(&queue.arguments(), "x-queue-type").and_then(text) {
-        Some("quorum") => "quorum",
-        _ => "classic",
-    }
+/// What it was declared as.
+pub(super) fn kind(queue: &QueueHandle) -> QueueKind {
+    QueueKind::of(&queue.arguments())
 }
 
 fn name_of(policy: Option<&Policy>) -> Option<&str> {
@@ -116,14 +113,14 @@ impl Serialize for QueueRow<'_> {
         let (spec, counts) = (self.queue.spec(), &view.counts);
         map.serialize_entry("name", &self.queue.name)?;
         map.serialize_entry("vhost", &self.queue.vhost)?;
-        map.serialize_entry("type", kind(&self.queue))?;
+        map.serialize_entry("type", kind(&self.queue).name())?;
         map.serialize_entry("durable", &spec.durable)?;
         map.serialize_entry("auto_delete", &spec.auto_delete)?;
         map.serialize_entry("exclusive", &spec.exclusive_owner.is_some())?;
         map.serialize_entry("arguments", &Table(&spec.arguments))?;
         map.serialize_entry("node", node)?;
         map.serialize_entry("state", state(&self.queue))?;
-        if kind(&self.queue) == "quorum" {
+        if kind(&self.queue) == QueueKind::Quorum {
             map.serialize_entry("leader", node)?;
             map.serialize_entry("members", &[node])?;
             map.serialize_entry("online", &[node])?;

@@ -16,6 +16,7 @@ use super::error::{Refused, Result};
 use super::rated::Rated;
 use super::rates::{BYTE_NAMES, LENGTH_NAMES, MESSAGE_NAMES, Snapshot};
 use crate::broker::names::VhostName;
+use crate::broker::queue_kind::QueueKind;
 use crate::broker::refusal::Refusal;
 use crate::broker::vhost::Vhost;
 use crate::broker::vhost::VhostRecord;
@@ -106,7 +107,7 @@ pub(super) struct Metadata {
 pub(super) fn queue_type(said: Option<String>) -> Result<Option<String>> {
     match said.as_deref() {
         None | Some("undefined") => Ok(None),
-        Some("classic" | "quorum") => Ok(said),
+        Some(kind) if QueueKind::named(kind).is_some() => Ok(said),
         Some(kind) => {
             let why = format!("default_queue_type '{kind}' is not supported: classic or quorum");
             Err(Refused::bad_request(why))

@@ -21,6 +21,7 @@ use crate::broker::exchange_features::ExchangeFeatures;
 use crate::broker::exchanges::translated;
 use crate::broker::holder::Holder;
 use crate::broker::listing::BindingView;
+use crate::broker::policies::Object;
 use crate::broker::policy_changes::apply_to_exchange;
 use crate::broker::queue_handle::QueueHandle;
 use crate::broker::queue_options::QueueSpec;
@@ -201,7 +202,8 @@ impl Broker {
         let mut turn = Turn::at(self.now());
         for ToQueue { queue, spec, options } in transformed.queues {
             vhost.topology.write().router.set_queue_durable(queue.slot, spec.durable);
-            let in_force = options.in_force(policies.matched(options.object(), queue.name.as_str()));
+            let in_force =
+                options.in_force(policies.matched(Object::Queue(options.kind), queue.name.as_str()));
             queue.change(&mut turn, spec, in_force, options.deduplication);
         }
         vhost.changed();

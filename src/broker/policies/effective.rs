@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Matched, OverflowName, PolicyDefinition};
-use crate::broker::limits::QUORUM_DELIVERY_LIMIT;
+use crate::broker::queue_kind::QueueKind;
 
 /// Who said so.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -70,7 +70,7 @@ fn or_none<T>(found: Option<Sourced<T>>) -> Sourced<Option<T>> {
 
 impl Effective {
     /// Works it out.
-    pub fn of(arguments: &PolicyDefinition, quorum: bool, matched: &Matched) -> Self {
+    pub fn of(arguments: &PolicyDefinition, kind: QueueKind, matched: &Matched) -> Self {
         let least = |field: fn(&PolicyDefinition) -> Option<u64>| {
             or_none(said(arguments, matched, field).min_by_key(|said| said.value))
         };
@@ -94,9 +94,8 @@ impl Effective {
             delivery_limit: or_none(delivery_limit),
             consumer_timeout: least(|definition| definition.consumer_timeout),
         };
-        if effective.delivery_limit.value.is_none() && quorum {
-            effective.delivery_limit.value = Some(i64::from(QUORUM_DELIVERY_LIMIT));
-        }
+        let by_kind = kind.traits().delivery_limit.map(i64::from);
+        effective.delivery_limit.value = effective.delivery_limit.value.or(by_kind);
         effective
     }
 
@@ -124,7 +123,7 @@ impl Matched {
     pub fn definition(&self) -> PolicyDefinition {
         let none = PolicyDefinition::default();
         let users = self.users().unwrap_or(&none);
-        let merged = Effective::of(&none, false, self);
+        let merged = Effective::of(&none, QueueKind::Classic, self);
         PolicyDefinition {
             message_ttl: merged.message_ttl.value,
             expires: merged.expires.value,
@@ -166,7 +165,7 @@ mod tests {
         ] {
             let matched =
                 Matched { policy: Some(policy(length(user))), operator: Some(policy(length(operator))) };
-            let effective = Effective::of(&length(argument), false, &matched);
+            let effective = Effective::of(&length(argument), QueueKind::Classic, &matched);
             assert_eq!(effective.max_length, Sourced { value, source }, "{argument:?} {user:?} {operator:?}");
         }
     }
@@ -183,7 +182,7 @@ mod tests {
             (None, Some(reject), None, reject, Source::Policy),
         ] {
             let matched = Matched { policy: Some(policy(of(user))), operator: Some(policy(of(operator))) };
-            let effective = Effective::of(&of(argument), false, &matched);
+            let effective = Effective::of(&of(argument), QueueKind::Classic, &matched);
             assert_eq!(effective.overflow, Sourced { value, source });
         }
     }
@@ -191,16 +190,16 @@ mod tests {
     #[test]
     fn a_delivery_limit_counts_before_none_and_quorum_queues_have_one() {
         let of = |delivery_limit| PolicyDefinition { delivery_limit, ..PolicyDefinition::default() };
-        for (argument, user, quorum, value, source) in [
-            (None, None, false, None, Source::Default),
-            (None, None, true, Some(20), Source::Default),
-            (Some(-1), None, true, Some(-1), Source::Argument),
-            (Some(-1), Some(5), true, Some(5), Source::Policy),
-            (Some(3), Some(-1), true, Some(3), Source::Argument),
-            (None, Some(-1), true, Some(-1), Source::Policy),
+        for (argument, user, kind, value, source) in [
+            (None, None, QueueKind::Classic, None, Source::Default),
+            (None, None, QueueKind::Quorum, Some(20), Source::Default),
+            (Some(-1), None, QueueKind::Quorum, Some(-1), Source::Argument),
+            (Some(-1), Some(5), QueueKind::Quorum, Some(5), Source::Policy),
+            (Some(3), Some(-1), QueueKind::Quorum, Some(3), Source::Argument),
+            (None, Some(-1), QueueKind::Quorum, Some(-1), Source::Policy),
         ] {
             let matched = Matched { policy: Some(policy(of(user))), operator: None };
-            let effective = Effective::of(&of(argument), quorum, &matched);
+            let effective = Effective::of(&of(argument), kind, &matched);
             assert_eq!(effective.delivery_limit, Sourced { value, source }, "{argument:?} {user:?}");
         }
     }
@@ -213,7 +212,7 @@ mod tests {
             ..PolicyDefinition::default()
         };
         let matched = Matched { policy: Some(policy(of(Some("p"), Some("k")))), operator: None };
-        let effective = Effective::of(&of(Some("a"), None), false, &matched);
+        let effective = Effective::of(&of(Some("a"), None), QueueKind::Classic, &matched);
         assert_eq!(effective.dead_letter_exchange.value.as_deref(), Some("a"));
         assert_eq!(effective.dead_letter_routing_key.value.as_deref(), Some("k"));
         assert_eq!(matched.definition(), of(Some("p"), Some("k")));

@@ -20,6 +20,7 @@ pub use set::{Matched, PolicySet};
 
 pub use super::definitions::PolicyKind;
 use super::pattern::Pattern;
+use super::queue_kind::QueueKind;
 use super::refusal::Refusal;
 
 /// Policies of one kind in one vhost, at most: each is looked at when something is declared.
@@ -65,9 +66,9 @@ impl ApplyTo {
         matches!(
             (self, object),
             (Self::All, _)
-                | (Self::Queues, Object::ClassicQueue | Object::QuorumQueue)
-                | (Self::ClassicQueues, Object::ClassicQueue)
-                | (Self::QuorumQueues, Object::QuorumQueue)
+                | (Self::Queues, Object::Queue(_))
+                | (Self::ClassicQueues, Object::Queue(QueueKind::Classic))
+                | (Self::QuorumQueues, Object::Queue(QueueKind::Quorum))
                 | (Self::Exchanges, Object::Exchange)
         )
     }
@@ -75,10 +76,10 @@ impl ApplyTo {
 
 /// What a policy can apply to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[expect(missing_docs, reason = "the names say all")]
 pub enum Object {
-    ClassicQueue,
-    QuorumQueue,
+    /// A queue of this kind.
+    Queue(QueueKind),
+    /// An exchange.
     Exchange,
 }
 

@@ -98,6 +98,7 @@ mod tests {
 
     use super::super::{ApplyTo, PolicyRecord};
     use super::*;
+    use crate::broker::queue_kind::QueueKind;
 
     fn policy(name: &str, pattern: &str, apply_to: ApplyTo, priority: i64) -> Policy {
         let definition = PolicyDefinition::default();
@@ -122,20 +123,21 @@ mod tests {
         }
         set.put(PolicyKind::Operator, policy("guard", ".", ApplyTo::All, 0));
         for (queue, want) in [("abc", "high"), ("aac", "a"), ("c", "low")] {
-            let matched = set.matched(Object::ClassicQueue, queue);
+            let matched = set.matched(Object::Queue(QueueKind::Classic), queue);
             assert_eq!(names(&matched), (Some(want), Some("guard")), "{queue}");
         }
         assert_eq!(names(&set.matched(Object::Exchange, "abc")), (None, Some("guard")));
         set.remove(PolicyKind::User, "high");
-        assert_eq!(names(&set.matched(Object::QuorumQueue, "abc")).0, Some("a"));
+        assert_eq!(names(&set.matched(Object::Queue(QueueKind::Quorum), "abc")).0, Some("a"));
         set.put(PolicyKind::User, policy("low", ".*", ApplyTo::QuorumQueues, 100));
-        assert_eq!(names(&set.matched(Object::QuorumQueue, "abc")).0, Some("low"));
-        assert_eq!(names(&set.matched(Object::ClassicQueue, "abc")).0, Some("a"));
+        assert_eq!(names(&set.matched(Object::Queue(QueueKind::Quorum), "abc")).0, Some("low"));
+        assert_eq!(names(&set.matched(Object::Queue(QueueKind::Classic), "abc")).0, Some("a"));
     }
 
     const APPLY_TO: [ApplyTo; 5] =
         [ApplyTo::All, ApplyTo::Queues, ApplyTo::ClassicQueues, ApplyTo::QuorumQueues, ApplyTo::Exchanges];
-    const OBJECTS: [Object; 3] = [Object::ClassicQueue, Object::QuorumQueue, Object::Exchange];
+    const OBJECTS: [Object; 3] =
+        [Object::Queue(QueueKind::Classic), Object::Queue(QueueKind::Quorum), Object::Exchange];
 
     /// Which objects each of [`APPLY_TO`] is for, in words of its own.
     const FOR: [[bool; 3]; 5] = [
