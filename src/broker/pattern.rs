@@ -71,17 +71,29 @@ fn last_line(why: &str) -> String {
     why.lines().last().unwrap_or(why).trim_start_matches("error: ").to_owned()
 }
 
-/// A permission's pattern: the empty one matches the empty text only.
+/// A permission's pattern: the empty one matches the empty text only. The two that most have cost nothing.
 #[derive(Debug)]
-pub(super) struct Permitting(Option<Pattern>);
+pub(super) enum Permitting {
+    Nothing,
+    Everything,
+    Matching(Pattern),
+}
 
 impl Permitting {
     pub(super) fn new(pattern: &str) -> Result<Self, BadPattern> {
-        if pattern.is_empty() { Ok(Self(None)) } else { Pattern::new(pattern).map(|p| Self(Some(p))) }
+        match pattern {
+            "" => Ok(Self::Nothing),
+            ".*" => Ok(Self::Everything),
+            _ => Pattern::new(pattern).map(Self::Matching),
+        }
     }
 
     pub(super) fn permits(&self, text: &[u8]) -> bool {
-        self.0.as_ref().map_or(text.is_empty(), |pattern| pattern.is_match(text))
+        match self {
+            Self::Nothing => text.is_empty(),
+            Self::Everything => true,
+            Self::Matching(pattern) => pattern.is_match(text),
+        }
     }
 }
 
@@ -125,5 +137,14 @@ mod tests {
     fn an_empty_permission_permits_the_empty_text_only() {
         let none = Permitting::new("").expect("a pattern");
         assert!(none.permits(b"") && !none.permits(b"a"));
+    }
+
+    #[test]
+    fn what_everything_stands_for_is_found_in_every_text() {
+        let (short, compiled) =
+            (Permitting::new(".*").expect("a pattern"), Pattern::new(".*").expect("a pattern"));
+        for text in [&b""[..], b"a", b"amq.default", b"\n", b"\xff\xfe"] {
+            assert!(short.permits(text) && compiled.is_match(text), "{text:?}");
+        }
     }
 }
