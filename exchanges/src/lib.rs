@@ -47,7 +47,7 @@ pub use router::{
     Origin, Reached, Removed, RouteInfo, Router, Visit,
 };
 pub use scratch::Scratch;
-pub use value::{OwnedValue, Value};
+pub use value::{OwnedValue, Value, decimal};
 
 /// What the caller uses to name a queue: small, and unique as long as the queue is registered.
 pub trait QueueId: Copy + Eq + Hash + Debug {}

@@ -40,6 +40,11 @@ impl Value<'_> {
     }
 }
 
+/// What a decimal (`D`) is compared as, in messages and in bindings alike.
+pub fn decimal(scale: u8, unscaled: u32) -> f64 {
+    f64::from(unscaled) / 10_f64.powi(i32::from(scale))
+}
+
 /// The integer a float is exactly, if it is one.
 fn exact_integer(float: f64) -> Option<i64> {
     const BOUND: f64 = 9_223_372_036_854_775_808.0;
@@ -205,6 +210,10 @@ impl OwnedValue {
             Self::Int { value, .. } => Value::Int(*value),
             Self::Float { value, .. } => Value::Float(*value),
             Self::Str { bytes, .. } => Value::Str(bytes),
+            Self::Other { kind: b'D', raw } => match **raw {
+                [scale, a, b, c, d] => Value::Float(decimal(scale, u32::from_be_bytes([a, b, c, d]))),
+                _ => Value::Other { kind: b'D', raw },
+            },
             Self::Other { kind, raw } => Value::Other { kind: *kind, raw },
         }
     }
@@ -320,6 +329,14 @@ mod tests {
         ] {
             assert_eq!(a == b, equal, "{a:?} {b:?}");
         }
+    }
+
+    #[test]
+    fn a_decimal_of_a_binding_is_what_one_of_a_message_is() {
+        let owned = OwnedValue::Other { kind: b'D', raw: [2, 0, 0, 0, 125].into() };
+        assert_eq!(owned.as_plain(), Value::Float(decimal(2, 125)));
+        assert_eq!(owned.as_plain(), Value::Float(1.25));
+        assert_ne!(owned.as_plain(), Value::Int(1));
     }
 
     #[test]

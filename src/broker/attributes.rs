@@ -26,7 +26,7 @@ fn routing_value(value: ValueRef<'_>) -> Value<'_> {
         ValueRef::Bool(value) => Value::Bool(value),
         ValueRef::F32(value) => Value::Float(f64::from(value)),
         ValueRef::F64(value) => Value::Float(value),
-        ValueRef::Decimal { scale, value } => Value::Float(f64::from(value) / 10_f64.powi(i32::from(scale))),
+        ValueRef::Decimal { scale, value } => Value::Float(leveret_exchanges::decimal(scale, value)),
         ValueRef::Timestamp(at) => Value::Int(i64::try_from(at).unwrap_or(i64::MAX)),
         ValueRef::Table(table) => Value::Other { kind: b'F', raw: table.contents() },
         ValueRef::Array(array) => Value::Other { kind: b'A', raw: array.contents() },

@@ -40,7 +40,8 @@ pub(super) fn keys(message: &Message) -> Result<Option<Copies>, Refusal> {
                         "invalid message: a key in the header {name} is longer than {SHORT_BYTES_MAX} bytes"
                     )));
                 }
-                _ => return Err(unacceptable()),
+                // As RabbitMQ does: a key is a text.
+                _ => {}
             }
         }
     }

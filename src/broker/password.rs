@@ -73,6 +73,19 @@ pub fn exported(stored: &str) -> (&str, &'static str) {
     (stored, if stored.is_empty() { SHA256 } else { ARGON2 })
 }
 
+/// Whether a stored hash is one as we make them.
+pub fn is_ours(stored: &str) -> bool {
+    exported(stored).1 == ARGON2
+}
+
+/// A hash as we make them, taken from definitions.
+///
+/// # Errors
+/// It is none, in words for whoever gave it.
+pub fn ours(hash: &str) -> Result<String, String> {
+    imported(hash, Some(ARGON2))
+}
+
 fn salted<D: Digest>(password: &[u8], hash: &str) -> bool {
     let Ok(decoded) = STANDARD.decode(hash) else { return false };
     let Some((salt, want)) = decoded.split_at_checked(SALT_BYTES) else { return false };
@@ -83,7 +96,7 @@ fn salted<D: Digest>(password: &[u8], hash: &str) -> bool {
 
 /// Whether checking a password against it is as slow as against those made here.
 pub(super) fn is_slow(stored: &str) -> bool {
-    !stored.is_empty() && exported(stored).1 == ARGON2
+    is_ours(stored)
 }
 
 /// Whether this is the password of a stored hash. Slow on purpose for those made here.

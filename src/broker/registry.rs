@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
 use dashmap::DashMap;
@@ -232,6 +232,10 @@ pub struct ChannelHandle {
     pub confirm: AtomicBool,
     /// Publishes and acknowledgements wait for a commit.
     pub transactional: AtomicBool,
+    /// Publishes that do.
+    pub uncommitted: AtomicUsize,
+    /// Acknowledgements that do.
+    pub uncommitted_acks: AtomicUsize,
     /// Tells it from all others that there were.
     pub id: u64,
     /// What it did.
@@ -318,6 +322,8 @@ impl Registry {
             global_prefetch: AtomicU32::new(0),
             confirm: AtomicBool::new(false),
             transactional: AtomicBool::new(false),
+            uncommitted: AtomicUsize::new(0),
+            uncommitted_acks: AtomicUsize::new(0),
             id,
             stats: Arc::default(),
             churn,

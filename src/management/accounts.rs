@@ -29,6 +29,21 @@ pub(super) fn shown(api: &Shared, name: &str, record: &UserRecord) -> Value {
     })
 }
 
+/// A user as definitions carry it. `RabbitMQ` does not know how we hash passwords, and would take nothing of a file with
+/// such a hash: it stands in a member of its own then, and there the user is one without a password.
+pub(super) fn exported(api: &Shared, name: &str, record: &UserRecord) -> Value {
+    let mut user = shown(api, name, record);
+    if password::is_ours(&record.password_hash) {
+        user[OUR_HASH] = user["password_hash"].take();
+        user["password_hash"] = json!("");
+        user["hashing_algorithm"] = json!(password::exported("").1);
+    }
+    user
+}
+
+/// See [`exported`].
+const OUR_HASH: &str = "leveret_password_hash";
+
 /// `GET users`.
 pub(super) async fn all(State(api): State<Api>, login: Login, query: Query) -> Result<Response> {
     login.administrator()?;
@@ -71,6 +86,7 @@ pub(super) struct UserBody {
     password: Option<String>,
     password_hash: Option<String>,
     hashing_algorithm: Option<String>,
+    leveret_password_hash: Option<String>,
     #[serde(default, deserialize_with = "words")]
     tags: Option<Vec<String>>,
     limits: Option<BTreeMap<String, i64>>,
@@ -95,6 +111,10 @@ impl UserBody {
             }
             (Some(password), None) => password::hash_password(password.as_bytes())
                 .map_err(|error| Refused::unavailable(format!("cannot hash the password: {error}")))?,
+            (None, _) if self.leveret_password_hash.is_some() => {
+                let hash = self.leveret_password_hash.unwrap_or_default();
+                password::ours(&hash).map_err(Refused::bad_request)?
+            }
             (None, hash) => password::imported(&hash.unwrap_or_default(), self.hashing_algorithm.as_deref())
                 .map_err(Refused::bad_request)?,
         };

@@ -318,6 +318,7 @@ pub(super) static USER: Shape = Shape {
     name: "User",
     parts: &[
         Must("name password_hash hashing_algorithm", Text),
+        May("leveret_password_hash", Text),
         Must("tags", TEXTS),
         Must("limits", Map(&Whole)),
     ],

@@ -224,8 +224,8 @@ fn channel(
         "global_prefetch_count": channel.global_prefetch.load(Ordering::Relaxed),
         "messages_unacknowledged": connection.unacked(channel.number),
         "messages_unconfirmed": 0,
-        "messages_uncommitted": 0,
-        "acks_uncommitted": 0,
+        "messages_uncommitted": channel.uncommitted.load(Ordering::Relaxed),
+        "acks_uncommitted": channel.uncommitted_acks.load(Ordering::Relaxed),
         "message_stats": messages,
     });
     if let Some(since) = still {

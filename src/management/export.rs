@@ -164,7 +164,8 @@ impl Declared {
 pub(super) fn everything(api: &Shared) -> Value {
     let mut shown = head(api, "cluster");
     let users = &api.broker.users;
-    let all: Vec<_> = users.all().iter().map(|(name, record)| accounts::shown(api, name, record)).collect();
+    let all: Vec<_> =
+        users.all().iter().map(|(name, record)| accounts::exported(api, name, record)).collect();
     shown.insert("users".to_owned(), json!(all));
     let all = users.permissions();
     let all: Vec<_> =

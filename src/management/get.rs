@@ -213,7 +213,7 @@ pub(super) fn properties(raw: &[u8]) -> Value {
     let Ok(properties) = Properties::parse(raw) else { return Value::Object(shown) };
     for (name, field) in super::publish::TEXTS {
         if let Some(text) = properties.text(field) {
-            shown.insert(name.to_owned(), json!(String::from_utf8_lossy(text)));
+            shown.insert(name.to_owned(), json!(super::tables::legible(text)));
         }
     }
     if let Some(headers) = properties.headers().and_then(|headers| headers.to_field_table().ok()) {

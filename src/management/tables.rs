@@ -1,5 +1,9 @@
 //! AMQP tables as JSON and back. JSON's whole numbers become 64-bit ones, as in `RabbitMQ`.
 
+use std::borrow::Cow;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 use serde_json::{Map, Value as Json};
 
@@ -35,9 +39,9 @@ impl Serialize for Field<'_> {
             Value::DecimalValue(value) => {
                 serializer.serialize_f64(f64::from(value.value) / 10_f64.powi(i32::from(value.scale)))
             }
-            Value::LongString(text) => serializer.serialize_str(&String::from_utf8_lossy(text.as_bytes())),
+            Value::LongString(text) => serializer.serialize_str(&legible(text.as_bytes())),
             Value::ShortString(text) => serializer.serialize_str(text.as_str()),
-            Value::ByteArray(bytes) => serializer.serialize_str(&String::from_utf8_lossy(bytes.as_slice())),
+            Value::ByteArray(bytes) => serializer.serialize_str(&legible(bytes.as_slice())),
             Value::FieldTable(table) => Table(table).serialize(serializer),
             Value::FieldArray(array) => {
                 let mut list = serializer.serialize_seq(Some(array.as_slice().len()))?;
@@ -51,6 +55,14 @@ impl Serialize for Field<'_> {
                 None => serializer.serialize_unit(),
             },
         }
+    }
+}
+
+/// Bytes as text; what is none as `RabbitMQ` shows it.
+pub(super) fn legible(bytes: &[u8]) -> Cow<'_, str> {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => text.into(),
+        Err(_) => format!("Not UTF-8, base64 is: {}", STANDARD.encode(bytes)).into(),
     }
 }
 

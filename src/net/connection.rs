@@ -319,9 +319,11 @@ impl<R: AsyncRead + Watched + Unpin> Reading<R> {
                     );
                     return Err(End::Lost);
                 }
-                let written = self.outbox.written_total();
+                let mut written = self.outbox.written_total();
                 if written == self.timer.written {
                     wake(self.outbox.put_bytes(&HEARTBEAT));
+                    // Our own is not what spares the next one.
+                    written += HEARTBEAT.len() as u64;
                 }
                 self.timer.written = written;
                 self.timer.at = now + interval / 2;

@@ -40,13 +40,17 @@ impl Connection {
                 Err(refusal) => self.fail_on(number, &refused(&refusal, id)),
             },
             M::Recover(recover) => {
-                if self.may_recover(number, recover.requeue, id) {
+                if self.may_recover(recover.requeue, id) {
+                    // Before what comes again, as RabbitMQ does.
                     let ok = basic::AMQPMethod::RecoverOk(basic::RecoverOk {});
                     self.send(number, &AMQPClass::Basic(ok));
+                    self.recover(number);
                 }
             }
             M::RecoverAsync(recover) => {
-                self.may_recover(number, recover.requeue, id);
+                if self.may_recover(recover.requeue, id) {
+                    self.recover(number);
+                }
             }
             // Tolerated, though our basic.cancel asks for no answer.
             M::CancelOk(_) => {}
@@ -55,13 +59,11 @@ impl Connection {
         None
     }
 
-    fn may_recover(&mut self, number: u16, requeue: bool, id: MethodId) -> bool {
+    fn may_recover(&mut self, requeue: bool, id: MethodId) -> bool {
         if !requeue {
             self.fail(&AmqpError::new(ReplyCode::NotImplemented, id, "requeue=false"));
-            return false;
         }
-        self.recover(number);
-        true
+        requeue
     }
 
     /// Without `global` the limit is for consumers that start from now on, and that of the channel is lifted, as

@@ -102,6 +102,14 @@ impl Channel {
         }
     }
 
+    /// Lets others see what its transaction holds.
+    pub(super) fn show_transaction(&self) {
+        let (publishes, settles) =
+            self.tx.as_ref().map_or((0, 0), |tx| (tx.publishes.len(), tx.settles.len()));
+        self.handle.uncommitted.store(publishes, Ordering::Relaxed);
+        self.handle.uncommitted_acks.store(settles, Ordering::Relaxed);
+    }
+
     /// What is put aside on it, in bytes: a publish that is not whole, an open transaction.
     pub(super) fn held_bytes(&self) -> usize {
         let content = self.content.as_ref().map_or(0, Content::memory);

@@ -75,6 +75,7 @@ impl Connection {
                 }
             }
         }
+        open.show_transaction();
         match refusal {
             Some(refusal) => self.fail_on(number, &refused(&refusal, PUBLISH)),
             None => self.bound_transaction(number),
@@ -87,6 +88,7 @@ impl Connection {
         let Some(open) = self.channels.get_mut(&number) else { return false };
         let Some(tx) = &mut open.tx else { return false };
         self.holding.grows(tx.put_settles(how, settled));
+        open.show_transaction();
         self.bound_transaction(number);
         true
     }
@@ -163,6 +165,9 @@ impl Connection {
     fn commit_settles(&mut self, number: u16) {
         let Some(tx) = self.channels.get_mut(&number).and_then(|open| open.tx.as_mut()) else { return };
         let settles = std::mem::take(&mut tx.settles);
+        if let Some(open) = self.channels.get(&number) {
+            open.show_transaction();
+        }
         let freed = self.credit_used(number, settles.iter().map(|(_, unacked)| unacked));
         let mut run = Vec::new();
         let mut settles = settles.into_iter().peekable();
@@ -187,6 +192,9 @@ impl Connection {
         let tx = self.channels.get_mut(&number).and_then(|open| open.tx.as_mut());
         let tx = tx.ok_or_else(|| precondition(NOT_TRANSACTIONAL))?;
         self.outbox.give_back(number, std::mem::take(tx).into_unacked());
+        if let Some(open) = self.channels.get(&number) {
+            open.show_transaction();
+        }
         Ok(tx::AMQPMethod::RollbackOk(tx::RollbackOk {}))
     }
 

@@ -137,7 +137,11 @@ impl<C> Queue<C> {
                     lean: self.lean,
                 };
                 match entry.and_then(|entry| till.hand_out(entry, Holder::NOBODY, no_ack, fx)) {
-                    Some(delivery) => GetReply::Got(Got { delivery, ready_left: self.counts.ready }),
+                    Some(delivery) => {
+                        // What has expired behind it is not left.
+                        self.trim_within(now, true, &mut Budget::default(), fx);
+                        GetReply::Got(Got { delivery, ready_left: self.counts.ready })
+                    }
                     None => GetReply::Empty,
                 }
             }

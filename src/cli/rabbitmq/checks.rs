@@ -24,18 +24,34 @@ fn check(job: &Job, names: &[&str]) -> Result<Result<Value, Value>, Fault> {
     }
 }
 
+/// What is a message to machines as well.
+pub(super) fn said(job: &Job, text: &str) -> Result<(), Fault> {
+    job.either(text, &json!({ "message": text }))
+}
+
+/// Machines are told that it is well, and no more.
+fn well_as(job: &Job, text: &str) -> Result<(), Fault> {
+    job.either(text, &json!({ "result": "ok" }))
+}
+
 pub(super) fn ping(job: &Job) -> Result<(), Fault> {
     let ms = job.timeout()?.unwrap_or(60) * 1000;
     let node = job.node()?;
     job.say(&format!(
         "Will ping {node}. This only checks if the OS process is running and registered with epmd. Timeout: {ms} ms."
     ))?;
-    job.tell("Ping succeeded")
+    said(job, "Ping succeeded")
 }
 
 fn in_service(job: &Job, node: &str) -> Result<(), Fault> {
     match check(job, &["is-in-service"])? {
-        Ok(_) => job.tell(&format!("RabbitMQ on node {node} is fully booted and running")),
+        Ok(_) => {
+            let text = format!("RabbitMQ on node {node} is fully booted and running");
+            match job.name() {
+                "is_running" => job.either(&text, &json!({ "result": true, "message": text })),
+                _ => said(job, &text),
+            }
+        }
         Err(why) => {
             let why = why["reason"].as_str().unwrap_or_default();
             Err(Fault::new(UNAVAILABLE, format!("RabbitMQ on node {node} is not in service: {why}")))
@@ -58,9 +74,10 @@ pub(super) fn is_running(job: &Job) -> Result<(), Fault> {
 pub(super) fn is_booting(job: &Job) -> Result<(), Fault> {
     let node = job.node()?;
     job.say(&format!("Asking node {node} for its boot status ..."))?;
-    job.tell(&format!(
+    let text = format!(
         "RabbitMQ on node {node} is fully booted (check with is_running), stopped or has not started booting yet"
-    ))
+    );
+    job.either(&text, &json!({ "result": false, "message": text }))
 }
 
 /// Alarms that are on, in words.
@@ -84,7 +101,7 @@ fn no_alarms(job: &Job, asked: &str, well: &str, ill: &str) -> Result<(), Fault>
     job.say(&format!("Asking node {node} to report any {asked} resource alarms ..."))?;
     let alarms = raised(job)?;
     if alarms.is_empty() {
-        return job.tell(&format!("Node {node} reported {well}"));
+        return well_as(job, &format!("Node {node} reported {well}"));
     }
     Err(Fault::new(UNAVAILABLE, format!("Node {node} reported {ill}:\n{}", alarms.join("\n"))))
 }
@@ -180,7 +197,9 @@ pub(super) fn port_connectivity(job: &Job) -> Result<(), Fault> {
     ports.dedup();
     let ports: Vec<_> = ports.iter().map(u64::to_string).collect();
     if failed.is_empty() {
-        return job.tell(&format!("Successfully connected to ports {} on node {node}.", ports.join(", ")));
+        let text = format!("Successfully connected to ports {} on node {node}.", ports.join(", "));
+        let listeners = of_node(&overview);
+        return job.either(&text, &json!({ "result": "ok", "node": node, "listeners": listeners }));
     }
     let text = format!(
         "Connection to ports of the following listeners on node {node} failed:\n{}",
@@ -202,7 +221,11 @@ pub(super) fn port_listener(job: &Job) -> Result<(), Fault> {
     }
     job.say(&format!("Asking node {node} if there's an active listener on port {port} ..."))?;
     match check(job, &["port-listener", port])? {
-        Ok(_) => job.tell(&format!("A listener for port {port} is running on node {node}.")),
+        Ok(_) => {
+            let text = format!("A listener for port {port} is running on node {node}.");
+            let port: u16 = port.parse().unwrap_or_default();
+            job.either(&text, &json!({ "result": "ok", "node": node, "port": port }))
+        }
         Err(why) => Err(Fault::plain(
             UNAVAILABLE,
             format!(
@@ -217,7 +240,10 @@ pub(super) fn protocol_listener(job: &Job) -> Result<(), Fault> {
     let (protocol, node) = (job.word(1), job.node()?);
     job.say(&format!("Asking node {node} if there's an active listener for protocol {protocol} ..."))?;
     match check(job, &["protocol-listener", protocol])? {
-        Ok(_) => job.tell(&format!("A listener for protocol {protocol} is running on node {node}.")),
+        Ok(_) => {
+            let text = format!("A listener for protocol {protocol} is running on node {node}.");
+            job.either(&text, &json!({ "result": "ok", "node": node, "protocol": protocol }))
+        }
         Err(why) => Err(Fault::new(
             UNAVAILABLE,
             format!(
@@ -232,7 +258,7 @@ pub(super) fn virtual_hosts(job: &Job) -> Result<(), Fault> {
     let node = job.node()?;
     job.say(&format!("Checking if all vhosts are running on node {node} ..."))?;
     match check(job, &["virtual-hosts"])? {
-        Ok(_) => job.tell(&format!("Node {node} reported all vhosts as running")),
+        Ok(_) => well_as(job, &format!("Node {node} reported all vhosts as running")),
         Err(_) => Err(Fault::new(UNAVAILABLE, format!("Some virtual hosts on node {node} are down"))),
     }
 }
@@ -243,7 +269,7 @@ pub(super) fn certificates(job: &Job) -> Result<(), Fault> {
     let node = job.node()?;
     job.say(&format!("Checking certificate expiration on node {node} ..."))?;
     match check(job, &["certificate-expiration", within, unit])? {
-        Ok(_) => job.tell(&format!("No certificates are expiring within {within} {unit}.")),
+        Ok(_) => well_as(job, &format!("No certificates are expiring within {within} {unit}.")),
         Err(why) => {
             let text = why["reason"].as_str().unwrap_or_default();
             Err(Fault::new(UNAVAILABLE, format!("{text}: {}", strings(&why["expired"]))))
@@ -282,7 +308,8 @@ pub(super) fn alone(job: &Job) -> Result<(), Fault> {
         ),
     };
     job.say(&doing)?;
-    job.tell(&format!("{who} seems to be the only one in a single node cluster, the {what} does not apply"))
+    let text = format!("{who} seems to be the only one in a single node cluster, the {what} does not apply");
+    job.either(&text, &json!({ "result": "ok", "message": text }))
 }
 
 pub(super) fn node_health_check(job: &Job) -> Result<(), Fault> {
@@ -295,7 +322,7 @@ pub(super) fn node_health_check(job: &Job) -> Result<(), Fault> {
     job.say(&format!("Timeout: {seconds} seconds ..."))?;
     job.say(&format!("Checking health of node {node} ..."))?;
     match (check(job, &["is-in-service"])?, raised(job)?.as_slice()) {
-        (Ok(_), []) => job.tell("Health check passed"),
+        (Ok(_), []) => said(job, "Health check passed"),
         (Ok(_), alarms) => {
             Err(Fault::new(UNAVAILABLE, format!("Health check failed: {}", alarms.join("; "))))
         }

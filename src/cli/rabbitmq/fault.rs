@@ -37,6 +37,11 @@ impl Fault {
         Self { code, text: format!("Error:\n{}", text.as_ref()) }
     }
 
+    /// Whether it is the broker that is not there, or says no.
+    pub(super) fn is_unavailable(&self) -> bool {
+        self.code == UNAVAILABLE
+    }
+
     /// What there is none of here; `instead` says what to do.
     pub(super) fn not_here(instead: &str) -> Self {
         Self::new(UNAVAILABLE, format!("not supported by Leveret: {instead}"))

@@ -30,7 +30,7 @@ const FLAGS: [(&str, &str); 6] = [
 
 /// The version of `RabbitMQ` that the tool stands for: scripts decide by it what they may ask for.
 pub(super) fn version(job: &Job) -> Result<(), Fault> {
-    job.tell(COMPATIBLE_WITH)
+    job.either(COMPATIBLE_WITH, &json!({ "result": "ok", "value": { "version": COMPATIBLE_WITH } }))
 }
 
 /// The version of `RabbitMQ` whose API the node speaks.
@@ -38,7 +38,8 @@ pub(super) fn server_version(job: &Job) -> Result<(), Fault> {
     let overview = job.get(["overview"])?;
     let node = overview["node"].as_str().unwrap_or_default();
     job.say(&format!("Asking node {node} for its RabbitMQ version..."))?;
-    job.tell(overview["rabbitmq_version"].as_str().unwrap_or_default())
+    let version = &overview["rabbitmq_version"];
+    job.either(version.as_str().unwrap_or_default(), &json!({ "result": "ok", "value": version }))
 }
 
 /// Waits until `is` holds.

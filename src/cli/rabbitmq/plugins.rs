@@ -53,7 +53,9 @@ fn remember(names: &[String]) -> Result<(), Fault> {
 }
 
 fn node(job: &Job) -> Result<(String, String), Fault> {
-    if job.line.has("offline") {
+    let says_where = job.line.has("online") || job.line.option("node").is_some();
+    let is_down = || !says_where && job.get(["overview"]).is_err_and(|fault| fault.is_unavailable());
+    if job.line.has("offline") || is_down() {
         return Ok(("the node".to_owned(), env!("CARGO_PKG_VERSION").to_owned()));
     }
     let overview = job.get(["overview"])?;

@@ -95,7 +95,7 @@ pub(super) fn authenticate(job: &Job) -> Result<(), Fault> {
     job.say(&format!("Authenticating user \"{name}\" ..."))?;
     let password = password(job, SOFTWARE)?;
     if may_log_in(job, name, &password)? {
-        return job.tell("Success");
+        return super::checks::said(job, "Success");
     }
     let why = format!("Error: failed to authenticate user \"{name}\"\nuser '{name}' - invalid credentials");
     Err(Fault::new(DATA, why))

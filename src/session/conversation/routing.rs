@@ -116,14 +116,14 @@ fn what_finds_no_queue_goes_to_the_alternate_exchange() {
 fn copies_go_by_more_keys_and_bcc_is_not_seen() {
     conversation(
         "A 1 queue.declare queue=a \n A 1 queue.declare queue=b \n A 1 queue.declare queue=c
-         C 1 basic.publish routing_key=a with headers={CC:[b,none],BCC:[c],mine:1} << m
+         C 1 basic.publish routing_key=a with headers={CC:[b,none],BCC:[5,c],mine:1} << m
          C 1 basic.get queue=a \n S 1 basic.get-ok routing_key=a with headers={CC:[b,none],mine:1} without BCC << m
          C 1 basic.get queue=b \n S 1 basic.get-ok routing_key=a with headers={CC:[b,none]} without BCC << m
          C 1 basic.get queue=c \n S 1 basic.get-ok routing_key=a with headers={CC:[b,none]} without BCC << m
          C 1 basic.publish routing_key=none mandatory with headers={BCC:[c]} << routed
          C 1 basic.get queue=c \n S 1 basic.get-ok << routed",
     );
-    for headers in ["CC:b", "CC:[1]", "BCC:5"] {
+    for headers in ["CC:b", "CC:{a:1}", "BCC:5"] {
         conversation(&format!(
             "C 1 basic.publish routing_key=q with headers={{{headers}}} << m
              S 1 channel.close 406 by basic.publish"

@@ -261,3 +261,12 @@ fn what_a_client_gives_back_too_often_is_gone() {
         round(3, "redelivered with headers={x-delivery-count:2l}"),
     ));
 }
+
+#[test]
+fn a_recovery_is_answered_before_what_comes_again() {
+    conversation(
+        "A 1 queue.declare queue=q \n C 1 basic.publish routing_key=q << m \n A 1 basic.consume queue=q
+         S 1 basic.deliver delivery_tag=1 << m
+         C 1 basic.recover requeue \n S 1 basic.recover-ok \n S 1 basic.deliver delivery_tag=2 redelivered << m",
+    );
+}

@@ -81,6 +81,17 @@ fn ttl_zero_reaches_only_a_consumer_that_waits() {
 }
 
 #[test]
+fn what_has_expired_behind_a_message_that_is_fetched_is_not_left() {
+    let mut b = bench(dead_letters());
+    b.publish("a");
+    b.publish_meta("b", ttl(10));
+    b.now = Millis(1010);
+    let GetReply::Got(got) = b.q.get(b.now, true, &mut b.fx) else { panic!("a") };
+    assert_eq!((got.delivery.seq, got.ready_left), (Seq(1), 0));
+    assert_eq!(b.gone(), [(2, SettleReason::Expired, true)]);
+}
+
+#[test]
 fn requeued_message_that_expired_meanwhile_goes_at_once() {
     let mut b = bench(dead_letters());
     b.publish_meta("a", ttl(10));

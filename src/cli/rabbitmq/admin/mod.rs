@@ -106,12 +106,13 @@ impl Call {
         if !query.is_empty() {
             at = format!("{at}?{}", query.join("&"));
         }
-        self.show(&self.client.get(&at).map_err(told)?, !columns.is_empty())
+        self.show(&self.client.get(&at).map_err(told)?, &shown)
     }
 
-    fn show(&self, value: &Value, all_the_way: bool) -> Result<(), Fault> {
-        let depth = if all_the_way { usize::MAX } else { self.options.depth };
-        let text = tables::shown(&self.options.format, value, depth, !self.options.is("quiet"))?;
+    /// Shows an answer, with these columns if there are any.
+    fn show(&self, value: &Value, columns: &[&str]) -> Result<(), Fault> {
+        let depth = if columns.is_empty() { self.options.depth } else { usize::MAX };
+        let text = tables::shown(&self.options.format, value, depth, columns, !self.options.is("quiet"))?;
         Ok(std::io::stdout().lock().write_all(text.as_bytes())?)
     }
 
@@ -148,7 +149,7 @@ impl Call {
         let mut body = self.given(&objects::GET, given)?;
         let file = body.remove("payload_file").and_then(|file| file.as_str().map(str::to_owned));
         let messages = self.client.post(&objects::GET.place(&body), &Value::Object(body)).map_err(told)?;
-        let Some(file) = file else { return self.show(&messages, false) };
+        let Some(file) = file else { return self.show(&messages, &[]) };
         let payload = messages[0]["payload"].as_str().unwrap_or_default();
         std::fs::write(&file, payload).map_err(|error| fault(format!("*** {file}: {error}")))
     }

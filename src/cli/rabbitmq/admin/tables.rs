@@ -51,7 +51,7 @@ fn text(value: &Value) -> String {
     text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
 }
 
-fn table(value: &Value, depth: usize) -> (Vec<String>, Vec<Vec<String>>) {
+fn table(value: &Value, depth: usize, asked: &[&str]) -> (Vec<String>, Vec<Vec<String>>) {
     let items = match value {
         Value::Array(items) => items.as_slice(),
         one => std::slice::from_ref(one),
@@ -64,11 +64,16 @@ fn table(value: &Value, depth: usize) -> (Vec<String>, Vec<Vec<String>>) {
             row
         })
         .collect();
-    let mut columns: Vec<String> = rows.iter().flat_map(|row| row.keys().cloned()).collect();
-    columns.sort();
-    columns.dedup();
-    let place = |name: &String| FIRST.iter().position(|first| first == name).unwrap_or(FIRST.len());
-    columns.sort_by_key(place);
+    let columns = if asked.is_empty() {
+        let mut columns: Vec<String> = rows.iter().flat_map(|row| row.keys().cloned()).collect();
+        columns.sort();
+        columns.dedup();
+        let place = |name: &String| FIRST.iter().position(|first| first == name).unwrap_or(FIRST.len());
+        columns.sort_by_key(place);
+        columns
+    } else {
+        asked.iter().map(|name| (*name).to_owned()).collect()
+    };
     let cells = |row: &BTreeMap<String, String>| {
         columns.iter().map(|name| row.get(name).cloned().unwrap_or_default()).collect()
     };
@@ -96,14 +101,20 @@ fn drawn(columns: &[String], rows: &[Vec<String>]) -> String {
     shown + &bar
 }
 
-/// An answer in a format. `says`: with what is said around results.
-pub(super) fn shown(format: &str, value: &Value, depth: usize, says: bool) -> Result<String, Fault> {
+/// An answer in a format, with the columns that were asked for, in that order. `says`: with what is said around results.
+pub(super) fn shown(
+    format: &str,
+    value: &Value,
+    depth: usize,
+    asked: &[&str],
+    says: bool,
+) -> Result<String, Fault> {
     match format {
         "raw_json" => return Ok(format!("{value}\n")),
         "pretty_json" => return Ok(serde_json::to_string_pretty(value).unwrap_or_default() + "\n"),
         _ => {}
     }
-    let (columns, rows) = table(value, depth);
+    let (columns, rows) = table(value, depth, asked);
     if rows.is_empty() || columns.is_empty() {
         return Ok(if says { "No items\n".to_owned() } else { String::new() });
     }
@@ -150,12 +161,17 @@ mod tests {
     fn lists_become_tables_with_names_first() {
         let list = json!([{ "a": 1, "name": "x", "b": { "c": 2 } }, { "name": "yy", "a": true }]);
         let want = "+------+------+\n| name |  a   |\n+------+------+\n| x    | 1    |\n| yy   | True |\n+------+------+\n";
-        assert_eq!(shown("table", &list, 1, true).unwrap(), want);
-        assert_eq!(shown("tsv", &list, 2, true).unwrap(), "name\ta\tb.c\nx\t1\t2\nyy\tTrue\t\n");
-        assert_eq!(shown("bash", &list, 1, true).unwrap(), "x yy\n");
-        assert_eq!(shown("kvp", &list, 1, true).unwrap(), "name=\"x\" a=\"1\"\nname=\"yy\" a=\"True\"\n");
-        assert_eq!(shown("table", &json!([]), 1, true).unwrap(), "No items\n");
-        assert_eq!(shown("raw_json", &json!([]), 1, true).unwrap(), "[]\n");
-        assert!(shown("nonsense", &list, 1, true).is_err());
+        assert_eq!(shown("table", &list, 1, &[], true).unwrap(), want);
+        assert_eq!(shown("tsv", &list, 2, &[], true).unwrap(), "name\ta\tb.c\nx\t1\t2\nyy\tTrue\t\n");
+        assert_eq!(shown("bash", &list, 1, &[], true).unwrap(), "x yy\n");
+        assert_eq!(
+            shown("kvp", &list, 1, &[], true).unwrap(),
+            "name=\"x\" a=\"1\"\nname=\"yy\" a=\"True\"\n"
+        );
+        assert_eq!(shown("table", &json!([]), 1, &[], true).unwrap(), "No items\n");
+        assert_eq!(shown("raw_json", &json!([]), 1, &[], true).unwrap(), "[]\n");
+        let asked = shown("tsv", &list, usize::MAX, &["b.c", "name", "none"], true).unwrap();
+        assert_eq!(asked, "b.c\tname\tnone\n2\tx\t\n\tyy\t\n");
+        assert!(shown("nonsense", &list, 1, &[], true).is_err());
     }
 }
