@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use leveret_exchanges::Origin;
+use leveret_exchanges::{Origin, RouteError};
 use leveret_queues::queue::Delivery;
 use leveret_queues::{Message, ShortText};
 
@@ -16,8 +16,10 @@ use super::dead_letter::{Birth, birth};
 use super::names::{ExchangeName, QueueName};
 use super::publish::route;
 use super::queue_handle::QueueHandle;
+use super::refusal::{Access, Refusal, Resource};
 use super::transfer::Targets;
 use super::turn::Turn;
+use super::users::AccessRights;
 use super::vhost::Vhost;
 
 /// Where messages are to go.
@@ -77,6 +79,9 @@ pub enum Stays {
     /// No binding of the exchange matches.
     #[error("no queue is bound to '{0}' for the key '{1}'")]
     Unroutable(ExchangeName, String),
+    /// Whoever moves it may not publish it so.
+    #[error("{0}")]
+    Denied(String),
     /// The queue is full and refuses.
     #[error("the queue is full and refuses messages")]
     Refused,
@@ -85,22 +90,39 @@ pub enum Stays {
 impl Stays {
     /// The next message may fare better.
     pub const fn is_of_this_message(&self) -> bool {
-        matches!(self, Self::NoOrigin | Self::SameQueue | Self::NoQueue(_) | Self::Unroutable(..))
+        matches!(
+            self,
+            Self::NoOrigin | Self::SameQueue | Self::NoQueue(_) | Self::Unroutable(..) | Self::Denied(_)
+        )
+    }
+}
+
+impl Destination {
+    /// Whether somebody may publish there, keys aside.
+    pub fn check(&self, rights: &AccessRights) -> Result<(), Refusal> {
+        let exchange = match self {
+            Self::Origin | Self::Queue(_) => ExchangeName::new(""),
+            Self::Exchange(name, _) => name.clone(),
+        };
+        rights.check(Access::Write, &Resource::Exchange(exchange))
     }
 }
 
 impl Broker {
     /// Moves a message that was [taken](QueueHandle::get) from `source`, in one step of the store. The turn
-    /// has to be [finished](Self::finish). One that stays is still to be given back.
+    /// has to be [finished](Self::finish). One that stays is still to be given back. It goes where whoever has these
+    /// rights could publish it.
     pub fn redrive(
         &self,
         vhost: &Vhost,
+        rights: &AccessRights,
         turn: &mut Turn,
         source: &Arc<QueueHandle>,
         delivery: &Delivery,
         to: &Destination,
     ) -> Result<(), Stays> {
         let Some(token) = delivery.token else { return Ok(()) };
+        to.check(rights).map_err(|refusal| Stays::Denied(refusal.to_string()))?;
         let origin = birth(&delivery.message);
         let (message, targets) = match to {
             Destination::Origin => {
@@ -117,7 +139,7 @@ impl Broker {
                 (message, queue)
             }
             Destination::Exchange(name, key) => {
-                through(vhost, turn, source, &delivery.message, origin.as_ref(), name, key.as_ref())?
+                through(vhost, rights, turn, source, &delivery.message, origin.as_ref(), name, key.as_ref())?
             }
         };
         let (settled, may_have_left) = source.to_move(token);
@@ -145,8 +167,10 @@ fn one_queue(vhost: &Vhost, source: &Arc<QueueHandle>, name: &QueueName) -> Resu
     Ok(Targets { queues: vec![queue], holders: Vec::new() })
 }
 
+#[expect(clippy::too_many_arguments, reason = "of one message")]
 fn through(
     vhost: &Vhost,
+    rights: &AccessRights,
     turn: &Turn,
     source: &Arc<QueueHandle>,
     message: &Message,
@@ -156,13 +180,20 @@ fn through(
 ) -> Result<(Message, Targets), Stays> {
     let own = origin.map_or_else(|| message.short_routing_key(), |origin| origin.routing_key.short());
     let key = key.map_or(own, ShortText::short);
+    vhost
+        .check_topics(rights, Access::Write, exchange.as_str(), [key.bytes()])
+        .map_err(|refusal| Stays::Denied(refusal.to_string()))?;
     let message = message.republished(exchange.short(), key, message.properties(), message.meta());
     let mut targets = Targets::default();
     let name = exchange.as_str().as_bytes();
-    let routed = route(vhost, turn.now, &message, name, &[key.bytes()], Origin::Broker, |queue| {
+    let routed = route(vhost, turn.now, &message, name, &[key.bytes()], Origin::Client, |queue| {
         targets.queues.push(Arc::clone(queue));
     });
-    targets.holders = routed.map_err(|_| Stays::NoExchange(exchange.clone()))?.holders;
+    let refused = |error| match error {
+        RouteError::Internal => Stays::Denied(format!("exchange '{exchange}' is internal")),
+        RouteError::NoSuchExchange => Stays::NoExchange(exchange.clone()),
+    };
+    targets.holders = routed.map_err(refused)?.holders;
     if targets.queues.iter().any(|queue| Arc::ptr_eq(queue, source)) {
         return Err(Stays::SameQueue);
     }

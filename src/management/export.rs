@@ -29,7 +29,7 @@ pub(super) async fn of_vhost(
     Path(name): Path<String>,
     query: Query,
 ) -> Result<Response> {
-    may_manage(&api, &login, &name)?;
+    may_see(&api, &login, &name)?;
     let vhost = api.seen(&login, &name)?;
     let mut shown = head(&api, "single_virtual_host");
     let record = vhost.record.read().clone();
@@ -44,8 +44,8 @@ pub(super) async fn of_vhost(
     answer::one(&query, &Value::Object(shown))
 }
 
-/// Definitions of a vhost are for administrators, and for policymakers who may enter it.
-pub(super) fn may_manage(api: &Shared, login: &Login, vhost: &str) -> Result<()> {
+/// Definitions of a vhost are shown to administrators, and to policymakers who may enter it.
+fn may_see(api: &Shared, login: &Login, vhost: &str) -> Result<()> {
     if login.is(Level::Administrator) {
         return Ok(());
     }

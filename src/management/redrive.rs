@@ -26,10 +26,8 @@ use super::body::Body;
 use super::error::{Refused, Result};
 use super::{Api, paths};
 use crate::broker::Broker;
-use crate::broker::names::ExchangeName;
 use crate::broker::queue_handle::{GetOutcome, QueueHandle};
 use crate::broker::redrive::{Destination, Only, Stays};
-use crate::broker::refusal::{Access, Resource};
 use crate::broker::turn::Turn;
 
 /// Messages that stay and are held meanwhile; with more the run ends.
@@ -83,15 +81,9 @@ impl Drop for Kept {
 }
 
 fn destination(entered: &Entered, wish: Wish) -> Result<Destination> {
-    let write = |name: &ExchangeName| entered.rights.check(Access::Write, &Resource::Exchange(name.clone()));
-    let default = ExchangeName::new("");
-    Ok(match (wish.queue, wish.exchange, wish.routing_key) {
-        (None, None, None) => {
-            write(&default)?;
-            Destination::Origin
-        }
+    let to = match (wish.queue, wish.exchange, wish.routing_key) {
+        (None, None, None) => Destination::Origin,
         (Some(queue), None, None) => {
-            write(&default)?;
             let name = paths::queue(&queue)?;
             entered.vhost.queue(name.as_str()).ok_or_else(|| Refused::not_found("queue_not_found"))?;
             Destination::Queue(name)
@@ -99,12 +91,13 @@ fn destination(entered: &Entered, wish: Wish) -> Result<Destination> {
         (None, Some(exchange), key) => {
             let name = paths::exchange(&exchange)?;
             entered.vhost.exchange(name.as_str()).ok_or_else(|| Refused::not_found("exchange_not_found"))?;
-            write(&name)?;
             let key = key.map(|key| paths::short_text("routing_key", &key)).transpose()?;
             Destination::Exchange(name, key)
         }
         _ => return Err(Refused::bad_request("say queue, or exchange and maybe routing_key, or nothing")),
-    })
+    };
+    to.check(&entered.rights)?;
+    Ok(to)
 }
 
 /// One run over a queue.
@@ -169,8 +162,11 @@ impl Run {
             self.kept.tokens.extend(delivery.token);
             return Ok(());
         }
+        // They may have changed since it began.
+        self.entered.rights.refresh(&broker.users);
         let went = tokio::task::block_in_place(|| {
-            let went = broker.redrive(&self.entered.vhost, &mut turn, &self.source, &delivery, &self.to);
+            let Entered { vhost, rights, .. } = &self.entered;
+            let went = broker.redrive(vhost, rights, &mut turn, &self.source, &delivery, &self.to);
             broker.finish(&mut turn);
             went
         });

@@ -127,3 +127,44 @@ fn arguments_that_json_cannot_hold_survive_and_are_exported_and_imported() {
     http.call("POST", "/api/definitions", &[], &exported.text).is(204);
     wait::until("the queue is there", || http.get("/api/queues/%2F/odd").status == 200);
 }
+
+#[test]
+fn files_of_the_highest_numbers_end_nothing() {
+    let mut broker = folder_with_messages();
+    for stray in ["log/4294967295.seg", "definitions.journal.18446744073709551615"] {
+        fs::write(broker.data().join(stray), b"").expect("a stray file");
+    }
+    for again in 0..2 {
+        broker.start_again();
+        let mut c = broker.client();
+        c.declare(&format!("queue=new-{again} durable"));
+        c.confirms();
+        c.publish_confirmed("routing_key=kept", "delivery_mode=2", "more".to_owned());
+        c.say("queue.declare queue=kept passive");
+        assert_eq!(c.next().field("message_count").int(), BODIES + 1 + again);
+        drop(c);
+        broker.kill();
+    }
+}
+
+#[test]
+fn a_segment_that_was_moved_to_another_disk_is_read_through_its_link() {
+    let mut broker = folder_with_messages();
+    let elsewhere = tempfile::tempdir().expect("another disk");
+    let segments = fs::read_dir(broker.data().join("log"))
+        .expect("the log")
+        .map(|entry| entry.expect("an entry").path());
+    let segments: Vec<_> = segments.filter(|path| path.extension().is_some_and(|end| end == "seg")).collect();
+    assert!(!segments.is_empty());
+    for segment in segments {
+        let there = elsewhere.path().join(segment.file_name().expect("a name"));
+        fs::copy(&segment, &there).expect("a copy");
+        fs::remove_file(&segment).expect("the segment");
+        std::os::unix::fs::symlink(&there, &segment).expect("a link");
+    }
+    broker.start_again();
+    let mut c = broker.client();
+    c.say("queue.declare queue=kept passive");
+    assert_eq!(c.next().field("message_count").int(), BODIES);
+    Http::of(&broker).get("/api/health/checks/lost").is(200);
+}

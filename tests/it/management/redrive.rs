@@ -229,3 +229,29 @@ fn only_the_dead_letters_that_are_meant_go() {
     assert_eq!(payloads(&http, "dead"), ["too many"]);
     http.post(REDRIVE, &json!({ "only": { "nonsense": 1 } })).refused(400, "bad_request", "nonsense");
 }
+
+#[test]
+fn nobody_moves_what_they_could_not_publish() {
+    let broker = Broker::new();
+    let http = Http::of(&broker);
+    topology(&http);
+    http.put("/api/exchanges/%2F/inner", &json!({ "type": "fanout", "internal": true })).is(201);
+    for exchange in ["amq.topic", "inner"] {
+        http.post(&format!("/api/bindings/%2F/e/{exchange}/q/work"), &json!({ "routing_key": "#" })).is(201);
+    }
+    dead_letters(&http, 2);
+    let user = http.user("mover", "management");
+    http.put("/api/permissions/%2F/mover", &json!({ "configure": "", "write": ".*", "read": ".*" })).is(204);
+    let own = json!({ "exchange": "amq.topic", "write": "^own", "read": "" });
+    http.put("/api/topic-permissions/%2F/mover", &own).is(201);
+    for (body, why) in [
+        (json!({ "exchange": "amq.topic", "routing_key": "other.x" }), "refused"),
+        (json!({ "exchange": "inner" }), "internal"),
+    ] {
+        let report = user.post(REDRIVE, &body).is(200).json;
+        assert_eq!((&report["moved"], &report["stayed"]), (&json!(0), &json!(2)), "{report}");
+        assert!(report["reason"].as_str().expect("a reason").contains(why), "{report}");
+    }
+    let own = json!({ "exchange": "amq.topic", "routing_key": "own.x" });
+    assert_eq!(user.post(REDRIVE, &own).is(200).json["moved"], 2);
+}

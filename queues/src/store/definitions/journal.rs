@@ -183,7 +183,10 @@ pub(super) fn read(disk: &dyn Disk) -> io::Result<Read> {
     let names = disk.list()?;
     let mut numbered: Vec<(u64, String)> = names.iter().filter_map(|name| numbered(name)).collect();
     numbered.sort_unstable();
-    let mut read = Read { next: numbered.last().map_or(1, |(number, _)| number + 1), ..Read::default() };
+    let mut read = Read {
+        next: numbered.iter().rfind(|(number, _)| *number < STRAY).map_or(1, |(number, _)| number + 1),
+        ..Read::default()
+    };
     let old = OLD_NAMES.iter().filter(|old| names.iter().any(|name| name == **old));
     let files = old.map(|name| (*name).to_owned()).chain(numbered.into_iter().map(|(_, name)| name));
     for name in files {
@@ -201,6 +204,9 @@ pub(super) fn read_bytes(bytes: &[u8]) -> (usize, usize) {
     read.add("definitions.journal.1", bytes);
     (read.frames.len(), read.damaged.len())
 }
+
+/// No journal ever has so high a number: who has put such a file there does not have ours end.
+const STRAY: u64 = u64::MAX - (1 << 32);
 
 fn numbered(name: &str) -> Option<(u64, String)> {
     let number = name.strip_prefix(PREFIX)?.parse().ok()?;
@@ -226,7 +232,12 @@ impl Read {
                 (Form::Salted(salt), FILE_HEAD)
             }
             // One that was being made when the power went holds nothing that was relied on.
-            None if bytes.len() < FILE_HEAD && numbered(name).is_some() => return,
+            None if numbered(name).is_some() => {
+                if bytes.iter().skip(FILE_HEAD).any(|byte| *byte != 0) {
+                    self.damaged.push(Damage { file: name.into(), offset: 0, keys: Vec::new() });
+                }
+                return;
+            }
             None => (Form::Old, 0),
         };
         self.add_frames(name, bytes, form, start);

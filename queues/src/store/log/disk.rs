@@ -64,6 +64,16 @@ impl RealDisk {
     }
 }
 
+/// An error that a person has to do something about, with the file that it is of. Others are told apart by their codes.
+fn named(error: io::Error, path: &Path) -> io::Error {
+    match error.kind() {
+        io::ErrorKind::IsADirectory | io::ErrorKind::PermissionDenied => {
+            io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+        }
+        _ => error,
+    }
+}
+
 impl Disk for RealDisk {
     fn create(&self, name: &str, len: u64) -> io::Result<Arc<dyn LogFile>> {
         let path = self.dir.join(name);
@@ -73,7 +83,8 @@ impl Disk for RealDisk {
             .create(true)
             .truncate(true)
             .mode(PRIVATE)
-            .open(&path)?;
+            .open(&path)
+            .map_err(|error| named(error, &path))?;
         if let Err(error) = platform::reserve(&file, len) {
             let _ = std::fs::remove_file(&path);
             return Err(error);
@@ -83,7 +94,8 @@ impl Disk for RealDisk {
 
     fn open(&self, name: &str) -> io::Result<Arc<dyn LogFile>> {
         let path = self.dir.join(name);
-        let file = OpenOptions::new().read(true).write(true).open(path)?;
+        let file =
+            OpenOptions::new().read(true).write(true).open(&path).map_err(|error| named(error, &path))?;
         Ok(Arc::new(RealFile(file)))
     }
 
@@ -99,7 +111,8 @@ impl Disk for RealDisk {
         let mut names = Vec::new();
         for entry in std::fs::read_dir(&self.dir)? {
             let entry = entry?;
-            if entry.file_type()?.is_file() {
+            // What was moved to another disk may be a link.
+            if std::fs::metadata(entry.path()).is_ok_and(|found| found.is_file()) {
                 names.extend(entry.file_name().into_string().ok());
             }
         }

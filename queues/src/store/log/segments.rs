@@ -19,6 +19,9 @@ use super::head::{SEGMENT_HEAD, SegmentHead, read_head, seal, seal_1, segment_he
 use super::scan::{Scanned, Scanner};
 use super::synced::{Noted, SyncedNote};
 
+/// No segment ever has so high a number: who has put such a file there does not have ours end.
+const STRAY: u32 = u32::MAX - (1 << 20);
+
 /// On a full disk a segment may be as short as this part of the usual length.
 const SMALLEST: u32 = 64;
 
@@ -139,6 +142,13 @@ impl Segments {
             };
             unusable.push(Unusable { name, number, why, file });
         }
+        let next = if newest < STRAY {
+            newest + 1
+        } else {
+            let used = files.keys().next_back().copied().unwrap_or(0);
+            let noted = if let Noted::Upto(place) = noted { place.segment } else { 0 };
+            used.max(noted).saturating_add(1)
+        };
         let segments = Self {
             disk,
             segment_bytes,
@@ -146,7 +156,7 @@ impl Segments {
             spares: Mutex::new(Vec::new()),
             relief: Mutex::new(None),
             next_spare: AtomicU32::new(1),
-            next: Mutex::new(newest + 1),
+            next: Mutex::new(next),
             note: SyncedNote::default(),
             noted,
         };
@@ -170,7 +180,7 @@ impl Segments {
     /// Numbers below this are taken.
     pub(crate) fn raise_next(&self, above: u32) {
         let mut next = self.next.lock();
-        *next = (*next).max(above + 1);
+        *next = (*next).max(above.saturating_add(1));
     }
 
     /// Takes a file whose head is damaged as the segment that its name says, if that can be: of version 1,
@@ -216,6 +226,9 @@ impl Segments {
     /// from a file that was used before.
     pub(crate) fn create(&self, wanted: u64, fresh: bool) -> io::Result<Writer> {
         let number = *self.next.lock();
+        if number == u32::MAX {
+            return Err(io::Error::other("no number is left for a segment of the log"));
+        }
         let name = segment_name(number);
         let needed = wanted + u64::from(SEGMENT_HEAD) + u64::from(END_ROOM);
         let mut capacity = u32::try_from(needed).unwrap_or(u32::MAX);
@@ -240,7 +253,7 @@ impl Segments {
         file.write_at(&mut [IoSlice::new(&segment_head(number, salt))], 0)?;
         // Synced alone, so that a head that is not whole means that nothing follows it.
         file.sync_data()?;
-        *self.next.lock() = number + 1;
+        *self.next.lock() = number.saturating_add(1);
         let seal = seal(salt);
         let segment = Segment { file: Arc::clone(&file), seal, used: None };
         self.files.lock().insert(number, segment);
