@@ -22,6 +22,7 @@ use super::policies::{Object, Policy, PolicyKind, PolicySet};
 use super::policy_changes::apply_to_exchange;
 use super::queue_handle::Installed;
 use super::queue_options::{self, QueueSpec};
+use super::refusal::Refusal;
 use super::topic_permissions::TopicPermissionRecord;
 use super::users::{PermissionRecord, UserRecord};
 use super::vhost::Vhost;
@@ -30,6 +31,35 @@ use super::vhost::Vhost;
 pub(super) type Recovered = HashMap<QueueId, RecoveredQueue>;
 
 impl Broker {
+    /// Makes changes durable, then puts them in place. They were checked, and concern no topology that is there already:
+    /// what goes from it takes its messages along (`removal.rs`).
+    pub(super) fn change(&self, changes: &Changes) -> Result<(), Refusal> {
+        self.commit(changes)?;
+        self.apply(changes, |_| true).map_err(Refusal::Storage)
+    }
+
+    /// Makes changes durable; nothing to do if there are none.
+    pub(super) fn commit(&self, changes: &Changes) -> Result<(), Refusal> {
+        self.catalog.commit(changes, &self.lost)
+    }
+
+    /// Commits what is in force already; if that fails, the next commit takes it along.
+    pub(super) fn commit_or_owe(&self, changes: &Changes) {
+        if let Err(error) = self.commit(changes) {
+            tracing::error!("what was found at the start is not kept yet: {error}");
+            self.owe(changes);
+        }
+    }
+
+    /// Has the next commit take these along: they are in force already, and could not be kept.
+    pub(super) fn owe(&self, changes: &Changes) {
+        self.catalog.owe(changes);
+    }
+
+    pub(super) fn next_queue_id(&self) -> Result<u64, Refusal> {
+        self.catalog.next_id()
+    }
+
     /// Puts changes of these ranks in place, what is a rule for others before them.
     pub(super) fn apply(&self, changes: &Changes, of_rank: impl Fn(u8) -> bool) -> Result<(), String> {
         self.apply_with(changes, of_rank, &mut Recovered::new())

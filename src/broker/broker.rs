@@ -282,8 +282,5 @@ impl Broker {
             queue.page_out(&mut turn);
             self.finish(&mut turn);
         }
-        if !self.environment.memory.is_overdrawn() {
-            self.relieve();
-        }
     }
 }

@@ -406,6 +406,7 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::task::{Context, Poll};
 
+    use leveret_queues::store::Pressure;
     use leveret_queues::store::memory::MemStore;
     use tokio::io::ReadBuf;
 
@@ -420,6 +421,33 @@ mod tests {
     use crate::wire::control::write_method;
     use crate::wire::hot_out::put_body;
     use crate::wire::method::{AMQPClass, basic, channel, connection, queue};
+
+    fn broker() -> (Arc<Broker>, Arc<MemStore>) {
+        let (limits, security, found) = (Limits::default(), Security::default(), Found::default());
+        let store = Arc::new(MemStore::new());
+        let broker = Broker::start(limits, security, Arc::clone(&store) as _, Box::new(Nowhere), found, now);
+        (broker.unwrap(), store)
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn publishers_go_on_when_what_held_them_up_has_ended_unseen() {
+        let (broker, store) = broker();
+        let timer = tokio::spawn(crate::net::timer::relieve_memory(Arc::clone(&broker)));
+        store.set_pressure(Pressure::Full);
+        let (waits, seen) = tokio::sync::oneshot::channel();
+        let (publisher, mut waits) = (broker.publisher_waits(), Some(waits));
+        let publisher = tokio::spawn(poll_fn(move |context| {
+            let ready = publisher.poll(context.waker());
+            if let Some(waits) = waits.take() {
+                waits.send(ready.is_pending()).unwrap();
+            }
+            ready
+        }));
+        assert!(seen.await.unwrap(), "it waits");
+        store.set_pressure(Pressure::None);
+        tokio::time::timeout(Duration::from_secs(30), publisher).await.expect("it goes on").unwrap();
+        timer.abort();
+    }
 
     /// Full reads that the socket has to offer.
     const READS: usize = 300;
@@ -530,10 +558,7 @@ mod tests {
 
     #[test]
     fn a_writer_has_its_turn_while_there_is_always_more_to_read() {
-        let found = Found::default();
-        let (store, definitions) = (Arc::new(MemStore::new()), Box::new(Nowhere));
-        let broker =
-            Broker::start(Limits::default(), Security::default(), store, definitions, found, now).unwrap();
+        let (broker, _) = broker();
         let outbox = Outbox::new(1 << 20);
         let local = SocketAddr::from(([127, 0, 0, 1], 1));
         let peer = Peer { address: local, local, tls: None };

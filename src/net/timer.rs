@@ -24,7 +24,8 @@ pub(super) async fn run(broker: Arc<Broker>) {
     }
 }
 
-/// Has queues that nobody touches give memory back when all together hold too much.
+/// Has queues that nobody touches give memory back when all together hold too much, and publishers go on that need not
+/// wait: what held them up may have come and gone without anybody having seen its end.
 pub(super) async fn relieve_memory(broker: Arc<Broker>) {
     let mut was_short = false;
     loop {
@@ -33,6 +34,9 @@ pub(super) async fn relieve_memory(broker: Arc<Broker>) {
             tokio::task::block_in_place(|| broker.relieve_memory(now()));
         }
         was_short = short;
+        if !broker.publishers_must_wait() {
+            broker.relieve();
+        }
         tokio::time::sleep(if short { SHORT_INTERVAL } else { MEMORY_INTERVAL }).await;
     }
 }

@@ -12,6 +12,8 @@ from amqp import Client, Confirm, Delivery, Gone, publish
 from ledger import DEAD, Ledger
 
 WINDOW = 48
+# What holds publishers up lasts some seconds: a stopped process, a full disk.
+HANGS = 60
 QUEUES = {"work": {"x-dead-letter-exchange": "dead"}, "prio": {"x-max-priority": 5, "x-dead-letter-exchange": "dead"},
           "quorum": {"x-queue-type": "quorum", "x-delivery-limit": 1_000_000, "x-dead-letter-exchange": "dead"},
           "later": {"x-dead-letter-exchange": "dead"}, "dead-a": {}, "dead-b": {}}
@@ -64,7 +66,7 @@ class Load:
         client = Client(self.port, timeout=90, name=f"publisher of {queue}")
         client.confirms()
         waiting = collections.OrderedDict()
-        tag = 0
+        tag, answered = 0, time.monotonic()
         while True:
             stopping = self.stopping.is_set()
             if stopping and (not waiting or self.dying.is_set()):
@@ -80,6 +82,11 @@ class Load:
                     data = publish("", queue, body, client.frame_max, priority=number % 6 if queue == "prio" else None)
                 client.send(data)
             event = client.event(time.monotonic() + 0.5)
+            if not waiting or isinstance(event, Confirm):
+                answered = time.monotonic()
+            elif time.monotonic() - answered > HANGS and not self.dying.is_set():
+                self.broken.append(f"publisher of {queue}: {len(waiting)} publishes unanswered for {HANGS} s")
+                break
             if isinstance(event, Confirm):
                 tags = [event.tag] if not event.multiple else [t for t in waiting if t <= event.tag]
                 for done in tags:

@@ -185,10 +185,11 @@ impl World {
             GetReply::Got(got) => {
                 self.drop_from_front();
                 let msg = self.model.ready.remove(0);
-                assert_eq!(got.ready_left, self.model.ready.len() as u64);
                 assert_eq!(got.delivery.token.is_none(), no_ack);
                 Self::compare(&got.delivery, &msg);
                 self.account(None, &got.delivery, msg);
+                self.drop_from_front();
+                assert_eq!(got.ready_left, self.model.ready.len() as u64);
             }
             GetReply::Empty => {
                 self.drop_from_front();

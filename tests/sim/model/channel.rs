@@ -181,7 +181,6 @@ impl Model {
         self.queues.get_mut(queue).expect("usable").last_used = now;
         let Some(id) = self.queues[queue].ready.first().copied() else { return Ok(None) };
         self.queues.get_mut(queue).expect("usable").ready.remove(0);
-        let left = self.queues[queue].ready.len();
         self.ledger[id].delivered = true;
         let tag = self.channel(at.0, at.1).tag;
         if no_ack {
@@ -191,7 +190,8 @@ impl Model {
             self.channel(at.0, at.1).out.push(Out { tag, copy: id, consumer: None, pending: false });
         }
         self.trim(queue);
-        Ok(Some((id, left)))
+        // What has expired behind it is not left.
+        Ok(Some((id, self.queues[queue].ready.len())))
     }
 
     pub(crate) fn consume(&mut self, queue: &str, consumer: Consumer) -> Result<(), Refused> {
