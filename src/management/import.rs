@@ -295,7 +295,7 @@ impl Import<'_> {
             "users" => self.user(body::object_of(value)?),
             "permissions" => self.permission(body::object_of(value)?),
             "topic_permissions" => self.topic_permission(body::object_of(value)?),
-            "global_parameters" => self.global_parameter(body::object_of(value)?),
+            "global_parameters" => self.global_parameter(&body::object_of(value)?),
             "parameters" => self.parameter(body::object_of(value)?),
             "policies" => self.policy(body::object_of(value)?),
             "exchanges" => self.exchange(&body::object_of(value.clone())?, &value),
@@ -376,7 +376,7 @@ impl Import<'_> {
         Ok(self.rule(&body.vhost, Rule::TopicPermission(body.user, body.exchange, body.record)))
     }
 
-    fn global_parameter(&self, body: GlobalParameterBody) -> Result<Taken> {
+    fn global_parameter(&self, body: &GlobalParameterBody) -> Result<Taken> {
         let broker = &self.api.broker;
         if broker.global_parameter(&body.name).as_ref() == Some(&body.value) {
             return Ok(Taken::Same);

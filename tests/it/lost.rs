@@ -139,7 +139,7 @@ fn files_of_the_highest_numbers_end_nothing() {
         let mut c = broker.client();
         c.declare(&format!("queue=new-{again} durable"));
         c.confirms();
-        c.publish_confirmed("routing_key=kept", "delivery_mode=2", "more".to_owned());
+        c.publish_confirmed("routing_key=kept", "delivery_mode=2", "more");
         c.say("queue.declare queue=kept passive");
         assert_eq!(c.next().field("message_count").int(), BODIES + 1 + again);
         drop(c);
