@@ -19,8 +19,8 @@ impl<C> Queue<C> {
         self.check_small();
     }
 
-    /// The messages are refused without requeue: dead-lettered (as soon as that [may be](super::letters)) or dropped.
-    /// Stale tokens are ignored. Frees credit: the caller kicks.
+    /// The messages are refused without requeue: dead-lettered, as soon as that may be
+    /// ([`Queue::hold_letters`]), or dropped. Stale tokens are ignored. Frees credit: the caller kicks.
     pub fn reject(&mut self, _now: Millis, tokens: &[Token], fx: &mut Effects) {
         for &token in tokens {
             if let Some(entry) = self.give_back(token) {
