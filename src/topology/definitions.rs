@@ -163,6 +163,11 @@ impl Reader {
         for member in ["password", "password_hash", "hashing_algorithm"] {
             body.extend(text(&rest, member).map(|text| (member.to_owned(), json!(text))));
         }
+        // A broker of ours puts it there, so that RabbitMQ can take the rest.
+        if let Some(hash) = text(&rest, "leveret_password_hash") {
+            body.insert("password_hash".to_owned(), json!(hash));
+            body.insert("hashing_algorithm".to_owned(), json!("leveret_argon2id"));
+        }
         self.add(Id::new(Kind::User, "", &name), body);
         let limits = map(&rest, "limits");
         if !limits.is_empty() {
