@@ -149,7 +149,8 @@ class Campaign:
         """A full disk; half of the time with a kill -9 while it is full, and a start before there is room."""
         self.polite.phase = "full"
         ballast = self.broker.mount / "ballast"
-        with ballast.open("wb") as file:
+        # Unbuffered: what is left over would be written once more at the end, when there is no room.
+        with ballast.open("wb", buffering=0) as file:
             room = os.statvfs(self.broker.mount)
             left = self.chance.choice((0, 0, 1, 2, 6)) * 2**20
             size = max(0, room.f_bavail * room.f_frsize - left)
@@ -159,7 +160,6 @@ class Campaign:
                 while True:
                     try:
                         file.write(b"\0" * 65_536)
-                        file.flush()
                     except OSError:
                         break
         time.sleep(self.chance.uniform(2, 6))
