@@ -21,14 +21,24 @@ pub(super) enum Content {
     Null,
     Bool(bool),
     Whole(i64),
+    /// A whole number above `i64::MAX`.
+    Large(u64),
     Broken(f64),
     Text(String),
     List(Vec<Node>),
     Map(Vec<(Key, Node)>),
 }
 
-/// Whole numbers have 64 bits with a sign, others are finite. It may be a password, so it is not repeated.
+/// It may be a password, so it is not repeated.
 pub(super) const OUT_OF_RANGE: &str = "the number is out of range; a text needs quotes";
+
+impl Content {
+    /// The whole number that `digits` are, with a sign or without; `None`: they are none, or have more than 64 bits.
+    pub(super) fn whole(digits: &str, radix: u32) -> Option<Self> {
+        let signed = i64::from_str_radix(digits, radix).map(Self::Whole);
+        signed.or_else(|_| u64::from_str_radix(digits, radix).map(Self::Large)).ok()
+    }
+}
 
 /// What a value is called.
 #[derive(Clone, Debug, PartialEq, Eq)]

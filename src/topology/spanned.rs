@@ -111,6 +111,7 @@ impl<'de> Deserializer<'de> for Source<'de> {
             Content::Null => visitor.visit_unit(),
             Content::Bool(flag) => visitor.visit_bool(*flag),
             Content::Whole(number) => visitor.visit_i64(*number),
+            Content::Large(number) => visitor.visit_u64(*number),
             Content::Broken(number) => visitor.visit_f64(*number),
             Content::Text(text) => visitor.visit_borrowed_str(text),
             Content::List(list) => visitor.visit_seq(Items(list.iter())),

@@ -48,10 +48,9 @@ fn node(value: Spanned<DeValue<'_>>, lines: &Lines, depth: usize) -> Result<Node
     let content = match value.into_inner() {
         DeValue::String(text) => Content::Text(text.into_owned()),
         DeValue::Boolean(flag) => Content::Bool(flag),
-        DeValue::Integer(number) => match i64::from_str_radix(number.as_str(), number.radix()) {
-            Ok(number) => Content::Whole(number),
-            Err(_) => return Err(Wrong::at(line, OUT_OF_RANGE)),
-        },
+        DeValue::Integer(number) => {
+            Content::whole(number.as_str(), number.radix()).ok_or_else(|| Wrong::at(line, OUT_OF_RANGE))?
+        }
         DeValue::Float(number) => match number.as_str().parse::<f64>() {
             Ok(number) if number.is_finite() => Content::Broken(number),
             _ => return Err(Wrong::at(line, OUT_OF_RANGE)),

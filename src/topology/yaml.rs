@@ -2,7 +2,6 @@
 //! are not known. Aliases are, but what they blow up to is bounded.
 
 use std::collections::HashMap;
-use std::num::IntErrorKind;
 
 use saphyr_parser::{Event, Parser, ScalarStyle, Span};
 
@@ -148,12 +147,12 @@ fn number(text: &str) -> Result<Option<Content>, &'static str> {
     }
     for (prefix, radix) in [("0x", 16), ("0o", 8), ("", 10)] {
         if let Some(digits) = text.strip_prefix(prefix) {
-            match i64::from_str_radix(digits, radix) {
-                Ok(number) => return Ok(Some(Content::Whole(number))),
-                Err(error) if *error.kind() != IntErrorKind::InvalidDigit && !digits.is_empty() => {
-                    return Err(OUT_OF_RANGE);
-                }
-                Err(_) => {}
+            if let Some(whole) = Content::whole(digits, radix) {
+                return Ok(Some(whole));
+            }
+            let unsigned = digits.strip_prefix(['+', '-']).unwrap_or(digits);
+            if !unsigned.is_empty() && unsigned.chars().all(|c| c.is_digit(radix)) {
+                return Err(OUT_OF_RANGE);
             }
         }
     }
@@ -185,6 +184,8 @@ mod tests {
             ("-5", Content::Whole(-5)),
             ("0x10", Content::Whole(16)),
             ("9223372036854775807", Content::Whole(i64::MAX)),
+            ("9223372036854775808", Content::Large(1 << 63)),
+            ("0xffffffffffffffff", Content::Large(u64::MAX)),
             ("0xyz", text("0xyz")),
             ("1.2.3", text("1.2.3")),
             ("1.5", Content::Broken(1.5)),
@@ -210,8 +211,9 @@ mod tests {
             ("a: 1\n---\nb: 2", 2, "a second document"),
             ("a:\n  b: !!set x", 2, "a tag is not known here"),
             ("? [a]\n: 1", 1, "a key must be a plain text"),
-            ("a: 9223372036854775807\nb: 9223372036854775808", 2, "the number is out of range"),
-            ("a: 0x8000000000000000", 1, "the number is out of range"),
+            ("a: 18446744073709551615\nb: 18446744073709551616", 2, "the number is out of range"),
+            ("a: 0x10000000000000000", 1, "the number is out of range"),
+            ("a: -9223372036854775809", 1, "the number is out of range"),
             ("a: 1e999", 1, "the number is out of range"),
         ] {
             let wrong = read(text).unwrap_err();

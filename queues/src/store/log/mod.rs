@@ -24,6 +24,7 @@ mod head;
 mod inspect;
 mod intake;
 mod keeper;
+mod misnamed;
 #[cfg(test)]
 mod mutated_test;
 #[cfg(test)]

@@ -13,6 +13,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::disk::Disk;
 use super::format::Place;
+use super::misnamed::{Restored, restore_names};
 use super::segments::{Segment, Segments, Unusable, Why, segment_name};
 use super::served::Seen;
 use super::synced::{Noted, SYNCED_NAME};
@@ -69,6 +70,10 @@ pub(crate) fn open_segments(
     segment_bytes: u32,
     findings: &mut Vec<Finding>,
 ) -> Result<Segments, RecoverError> {
+    for Restored { number, old_name } in restore_names(&*disk)? {
+        let what = format!("it had the name {old_name}; renamed by its head");
+        findings.push(Finding { file: log_file(number), offset: None, queue: None, count: 0, what });
+    }
     let (segments, unusable) = Segments::open(disk, segment_bytes)?;
     for bad in unusable {
         let what = match bad.why {
