@@ -1,5 +1,5 @@
 // Starts the dashboard: session, route to page, the frame around it, keys.
-import { beginSession, Card, confirm, Confirm, endSession, Frame, get, go, GO_KEYS, Help, html, lostSince, Problem, render, route, Skeleton, Toasts, useEffect, user, useRoute, useSignal, useState } from './ui.js';
+import { beginSession, Card, confirm, Confirm, endSession, Frame, get, go, GO_KEYS, Help, html, lostSince, mayGo, Problem, render, route, Skeleton, TAG_OF, Toasts, useEffect, user, useRoute, useSignal, useState } from './ui.js';
 import { Login } from './pages/login.js';
 
 /** Each a file of that name, fetched when first looked at. */
@@ -17,7 +17,8 @@ function Page({ name, parts }) {
 			set({ error: GONE });
 			if (here) setTimeout(load, 2000, `?${Date.now()}`);
 		});
-		if (PAGES.includes(name)) load('');
+		if (!mayGo(name)) set({ error: new Error(`This page is for users with the tag ${TAG_OF[name]}.`) });
+		else if (PAGES.includes(name)) load('');
 		else set({ error: new Error(`There is no page “${name}”.`) });
 		return () => { here = false; };
 	}, []);
@@ -43,7 +44,7 @@ function useKeys(setHelp) {
 				else go(['queues']);
 			} else if (e.key === '?') setHelp(true);
 			else if (e.key === 'g') afterG = Date.now();
-			else if (GO_KEYS[e.key] && Date.now() - afterG < 1500) {
+			else if (GO_KEYS[e.key] && mayGo(GO_KEYS[e.key]) && Date.now() - afterG < 1500) {
 				afterG = 0;
 				go([GO_KEYS[e.key]]);
 			}

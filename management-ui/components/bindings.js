@@ -36,7 +36,7 @@ export function Bindings({ poll, vhost, source, destination }) {
 		argued(2),
 		acts((b) => b.source !== '' && html`<${Asks} small act="Unbind" name="Unbind ${b.destination} from ${b.source}, key ${b.routing_key}" title="Unbind ${b.destination} from ${b.source}?"
 			says="Messages with the key “${b.routing_key}” no longer go from ${b.source} to ${b.destination} by this binding."
-			run=${() => del(`${bindingPath(b)}/${path(b.properties_key)}`)} done="${b.destination} is no longer bound to ${b.source} with “${b.routing_key}”." after=${poll.refresh} />`),
+			run=${() => del(`${bindingPath(b)}/${path(b.properties_key)}`)} done="${b.destination} unbound from ${b.source}." after=${poll.refresh} />`),
 	];
 	return html`
 		<${Card} title="Bindings" tools=${source !== '' && html`<${Opens} class="small" plus label="Bind" of=${(close) => html`<${Bind} vhost=${vhost} source=${source} destination=${destination} onClose=${close} onDone=${poll.refresh} />`} />`}>

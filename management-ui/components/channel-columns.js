@@ -7,9 +7,7 @@ export const CHANNEL_COLUMNS = [
 	plain('user', 'User', { prio: 2 }),
 	VHOST,
 	{ key: 'mode', label: 'Mode', prio: 3, draw: (c) => html`<${Tags} of=${[c.confirm && ['confirms', 'Publisher confirms'], c.transactional && ['tx', 'Transactions']]} />` },
-	plain('state', 'State', { prio: 3, off: true, draw: (c) => html`<span class="tag ${c.state === 'flow' ? 'warn' : ''}">${c.state}</span>` }),
 	number('prefetch', 'Prefetch', 'prefetch_count', (n) => (n ? count(n) : 'none'), { prio: 2 }),
 	number('unacked', 'Unacked', 'messages_unacknowledged'),
-	number('unconfirmed', 'Unconfirmed', 'messages_unconfirmed', count, { prio: 3 }),
 	number('consumers', 'Consumers', 'consumer_count', count, { prio: 3 }),
 ];

@@ -4,6 +4,8 @@ import { Segmented } from './card.js';
 import uPlot from '../vendor/uplot.js';
 
 const SPAN_MIN_S = 60;
+/** By colour, in the order that they are drawn: none hides another. */
+const WIDTHS = [0, 4, 2, 2];
 const powers = (least, base, of) => Array.from({ length: 12 }, (_, i) => of.map((n) => least * n * base ** i)).flat();
 /** What may lie between two grid lines: no part of a message, and bytes by powers of two. */
 const STEPS = powers(1, 10, [1, 2, 5]);
@@ -31,7 +33,7 @@ const options = (series, span, width, height, onPoint, unit, steps) => {
 				range: (u) => {
 					const times = u.data[0];
 					const end = times[times.length - 1] ?? Date.now() / 1000;
-					return [end - Math.min(span, Math.max(SPAN_MIN_S, end - (times[0] ?? end))), end];
+					return [end - (span > 600 ? span : Math.min(span, Math.max(SPAN_MIN_S, end - (times[0] ?? end)))), end];
 				},
 			},
 			y: { range: (_u, _min, max) => [0, max > 0 ? max * 1.12 : 1] },
@@ -44,7 +46,7 @@ const options = (series, span, width, height, onPoint, unit, steps) => {
 			{},
 			...series.map((s) => {
 				const stroke = css(`--series-${s.color ?? 1}`);
-				return { label: s.label, stroke, width: 2, dash: s.dash, points: { show: false }, spanGaps: true, fill: s.fill ? `${stroke}22` : undefined };
+				return { label: s.label, stroke, width: WIDTHS[s.color ?? 1], dash: s.dash, points: { show: false }, spanGaps: true, fill: s.fill ? `${stroke}22` : undefined };
 			}),
 		],
 		hooks: { setCursor: [(u) => onPoint(u.cursor.idx ?? null)] },
@@ -111,7 +113,7 @@ const RATES = [
 ];
 
 /** What `useFlow` gives, as two charts. @param {FlowProps} props */
-export const Flow = ({ choose, ...flow }) => html`
-	<div class="head"><h2>Flow</h2><span class="spacer" /><${Segmented} label="Charts show the last" of=${SPANS} value=${flow.span} choose=${choose} /></div>
+export const Flow = ({ choose, note, depth = 'Messages in queues', ...flow }) => html`
+	<div class="head"><h2>Flow</h2>${note && html`<span class="muted">${note}</span>`}<span class="spacer" />${choose && html`<${Segmented} label="Charts show the last" of=${SPANS} value=${flow.span} choose=${choose} />`}</div>
 	<div class="two"><${Chart} title="Message rates" series=${RATES} ...${flow} unit=${rate} steps=${RATE_STEPS} />
-		<${Chart} title="Messages in queues" series=${DEPTH} ...${flow} unit=${short} /></div>`;
+		<${Chart} title=${depth} series=${DEPTH} ...${flow} unit=${short} /></div>`;

@@ -16,12 +16,12 @@ export function Confirm() {
 	if (!q) return null;
 	const close = () => asked.set(null);
 	const run = async (v) => {
-		if (q.type !== undefined && v.typed !== q.type) throw new Error(`Type ${q.type} to go on.`);
+		if (q.type !== undefined && v.typed !== q.type) throw new Error(`Type ${q.type} to confirm.`);
 		const result = await q.run();
 		if (q.done) toast(typeof q.done === 'function' ? q.done(result) : q.done);
 		q.after?.();
 	};
-	return html`<${FormDialog} narrow danger key=${q.title} title=${q.title} submit=${q.act} onSubmit=${run} onClose=${close}
+	return html`<${FormDialog} narrow danger key=${q.title} title=${q.title} submit=${q.act} keepLabel=${q.keep} onSubmit=${run} onClose=${close}
 		fields=${q.type === undefined ? [] : [{ name: 'typed', label: `Type ${q.type} to confirm`, required: true, autocomplete: 'off' }]}>
 		<p>${q.says}</p>
 	<//>`;

@@ -7,9 +7,9 @@ import { useVhostField } from './vhost-field.js';
 
 /** @param {DeclareProps} props */
 function Form({ kind, label, fields, example, onClose }) {
-	const declare = async ({ vhost, name, args, ...v }) => {
-		await put(`${kind}s/${path(vhost, name)}`, { ...v, arguments: parseArguments(args) });
-		toast(`${capital(kind)} ${name} is there.`);
+	const declare = async ({ vhost, name, args, delayed, ...v }) => {
+		await put(`${kind}s/${path(vhost, name)}`, { ...v, arguments: { ...(delayed && { 'x-delayed-type': delayed }), ...parseArguments(args) } });
+		toast(`${capital(kind)} ${name} declared.`);
 		go([kind, vhost, name]);
 	};
 	return html`<${FormDialog} title=${label} submit="Declare" onSubmit=${declare} onClose=${onClose} fields=${[

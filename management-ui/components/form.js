@@ -24,7 +24,7 @@ export function Field(spec) {
 }
 
 /** The field of what a thing is called. */
-export const NAME = { name: 'name', label: 'Name', required: true, wide: true, autocomplete: 'off' };
+export const NAME = { name: 'name', label: 'Name', required: true, wide: true, autocomplete: 'off', autofocus: true };
 
 /** @returns {Record<string, any>} checkboxes as booleans, numbers as numbers or undefined */
 export function values(form) {
@@ -40,7 +40,7 @@ export function values(form) {
 }
 
 /** @param {FormProps} props */
-export function Form({ fields, submit, onSubmit, onCancel, danger, children, keep }) {
+export function Form({ fields, submit, onSubmit, onCancel, danger, children, keep, keepLabel = 'Cancel' }) {
 	const [error, setError] = useState(null);
 	const [busy, setBusy] = useState(false);
 	const send = async (event) => {
@@ -63,7 +63,7 @@ export function Form({ fields, submit, onSubmit, onCancel, danger, children, kee
 			<div class="form">${fields.map((f) => html`<${Field} key=${f.name} ...${f} />`)}</div>
 			<${Problem} error=${error} />
 			<div class="row end">
-				${onCancel && html`<button type="button" onClick=${onCancel}>Cancel</button>`}
+				${onCancel && html`<button type="button" onClick=${onCancel}>${keepLabel}</button>`}
 				<button type="submit" class="primary ${danger ? 'danger' : ''}" disabled=${busy}>${submit}</button>
 			</div>
 		</form>`;

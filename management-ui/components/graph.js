@@ -1,5 +1,5 @@
 // Exchanges and what is bound to them as a graph.
-import { exchangeName, html, layout, link, NODE, plural, short, useEffect, useMemo, useRef, useState } from '../lib.js';
+import { exchangeName, html, isStalled, layout, link, NODE, plural, short, useEffect, useMemo, useRef, useState } from '../lib.js';
 import { Empty } from './state.js';
 
 const NODES_MAX = 400;
@@ -15,15 +15,11 @@ function cut(text, most = 24) {
 	return all.length > most ? `${all.slice(0, most - 1).join('')}…` : text;
 }
 
-/** What is bound, narrowed to what matches. */
-function graphOf(bindings, search) {
-	const needle = search.toLowerCase();
-	const hit = (b) => !needle || [b.source, b.destination, b.routing_key].some((t) => t.toLowerCase().includes(needle));
+function graphOf(bindings) {
 	const things = new Map();
 	const edges = new Map();
 	let left = 0;
 	for (const b of bindings) {
-		if (b.source === '' || !hit(b)) continue;
 		const from = `exchange\n${b.source}`;
 		const to = `${b.destination_type}\n${b.destination}`;
 		const fresh = [from, to].filter((id) => !things.has(id)).length;
@@ -87,7 +83,7 @@ function Canvas({ width, height, children }) {
 	return html`
 		<div class="tools"><span class="muted">Drag to move, wheel or + and − to zoom</span><span class="spacer" />
 			${acts.map(([key, name, act]) => html`<button class="small" aria-label=${name} title="Key ${key}" onClick=${act}>${{ '-': '−', 0: name }[key] ?? key}</button>`)}</div>
-		<svg ref=${svg} class="graph" tabindex="0" role="group" aria-label="Topology" style=${{ height: 'max(360px, calc(100vh - 288px))' }} viewBox="${view.x} ${view.y} ${view.w} ${view.h}"
+		<svg ref=${svg} class="graph" tabindex="0" role="group" aria-label="Topology" viewBox="${view.x} ${view.y} ${view.w} ${view.h}"
 			onKeyDown=${keys} onPointerDown=${(e) => { drag.current = { x: e.clientX, y: e.clientY }; }} onPointerMove=${move}
 			onPointerUp=${() => { drag.current = null; }} onPointerLeave=${() => { drag.current = null; }}>
 			${TIP}
@@ -109,16 +105,16 @@ const Branches = ({ edges, nodes, vhost, queues }) => html`<ul class="branches">
 		return html`<li key=${e.to}><code>${e.keys.join(', ')}</code><a href=${link([kind, vhost, name])}>${name}</a>${kind === 'exchange' ? html`<span class="tag">exchange</span>` : q && html`<span class=${isStuck(q) ? 'num warn' : 'num'}>${short(q.messages)}</span>`}</li>`;
 	})}</ul></li>`)}</ul>`;
 
-const isStuck = (q) => !q.consumers && q.messages > 0;
+const isStuck = (q) => (!q.consumers && q.messages > 0) || isStalled(q);
 
 /** @param {GraphProps} props */
 export function Graph({ bindings, queues = new Map(), name, search = '', here }) {
 	const [over, setOver] = useState('');
 	const shape = JSON.stringify(bindings.map((b) => [b.source, b.destination, b.properties_key]));
 	const { edges, left, placed } = useMemo(() => {
-		const g = graphOf(bindings, search);
+		const g = graphOf(bindings);
 		return { ...g, placed: layout(g.things, g.edges, here && `exchange\n${here}`) };
-	}, [shape, search, here]);
+	}, [shape, here]);
 	const near = useMemo(() => new Set([over, ...edges.flatMap((e) => (e.from === over ? [e.to] : e.to === over ? [e.from] : []))]), [over, edges]);
 	if (placed.nodes.size === 0) {
 		return html`<${Empty} title=${search ? `Nothing matches “${search}”` : 'Nothing is bound yet'}>${search ? '' : 'Bind a queue to an exchange and it appears here. Every queue is also reachable by its name through the default exchange, which is not drawn.'}<//>`;
@@ -126,17 +122,15 @@ export function Graph({ bindings, queues = new Map(), name, search = '', here })
 	const more = left > 0 && html`<div class="foot muted">${plural(left, 'binding is', 'bindings are')} not drawn: a picture of more than ${NODES_MAX} nodes says nothing. Filter to see the rest.</div>`;
 	if (narrow.matches) return html`<${Branches} edges=${edges} nodes=${placed.nodes} vhost=${name} queues=${queues} />${more}`;
 	const few = edges.length <= LABELLED_MAX;
+	// All lines before all labels: none is crossed out.
+	const lines = edges.map(({ from, to, keys }) => {
+		const [a, b] = /** @type {Placed[]} */ ([placed.nodes.get(from), placed.nodes.get(to)]);
+		return { key: `${from}\t${to}`, on: over && (from === over || to === over), keys, x1: a.x + NODE.width, y1: a.y, x2: b.x, y2: b.y };
+	});
 	return html`
 		<${here === undefined ? Canvas : Picture} width=${placed.width} height=${placed.height}>
-			${edges.map((e) => {
-				const [a, b] = [placed.nodes.get(e.from), placed.nodes.get(e.to)];
-				if (!a || !b) return null;
-				const [x1, y1, x2, y2] = [a.x + NODE.width, a.y, b.x, b.y];
-				const mid = (x1 + x2) / 2;
-				const on = over && (e.from === over || e.to === over);
-				return html`<g key=${`${e.from}\t${e.to}`} class=${over && !on ? 'faded' : ''}><path class="edge ${on ? 'hot' : ''}" d="M${x1} ${y1}C${mid} ${y1} ${mid} ${y2} ${x2} ${y2}" marker-end="url(#tip)"><title>${e.keys.join('\n')}</title></path>
-					${(on || few) && html`<text class="edge-label" x=${x2 - 12} y=${y2 + (y2 > y1 ? 14 : -6)} text-anchor="end">${cut(e.keys.join(', '))}</text>`}</g>`;
-			})}
+			${lines.map(({ key, on, keys, x1, y1, x2, y2 }) => html`<path key=${key} class="edge ${on ? 'hot' : over && 'faded'}" d="M${x1} ${y1}C${(x1 + x2) / 2} ${y1} ${(x1 + x2) / 2} ${y2} ${x2} ${y2}" marker-end="url(#tip)"><title>${keys.join('\n')}</title></path>`)}
+			${lines.filter(({ on }) => on || (few && !over)).map(({ key, keys, y1, x2, y2 }) => html`<text key="label ${key}" class="edge-label" x=${x2 - 12} y=${y2 + (y2 > y1 ? 14 : -6)} text-anchor="end">${cut(keys.join(', '))}</text>`)}
 			${[...placed.nodes.values()].map((n) => {
 				const q = n.kind === 'queue' ? queues.get(n.name) : undefined;
 				const trouble = q && isStuck(q);

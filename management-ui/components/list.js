@@ -1,5 +1,5 @@
 // A long list: search, sorting and pages are the server's, and in the address.
-import { amend, count, html, items, useEffect, usePoll, useRef, useRoute, useState } from '../lib.js';
+import { amend, count, html, inOrder, items, useEffect, usePoll, useRef, useRoute, useState } from '../lib.js';
 import { Card, Steps } from './card.js';
 import { ColumnChoice, Table, useColumns } from './table.js';
 import { Loaded } from './state.js';
@@ -21,18 +21,25 @@ export function Search({ value, onChange, label }) {
 	return html`<div class="search"><input type="search" data-search value=${text} onInput=${type} placeholder=${label} aria-label=${label} spellcheck=${false} />${!text && html`<kbd aria-hidden="true">/</kbd>`}</div>`;
 }
 
+/** The page of a whole list that the server would give, had it looked at these texts. */
+function matching(all, texts, { name, by, desc, page, size }) {
+	const found = all.filter((row) => texts(row).some((text) => text?.toLowerCase().includes(name.toLowerCase())));
+	return { items: inOrder(found, by, desc).slice((page - 1) * size, page * size), total_count: all.length, filtered_count: found.length, page_count: Math.max(1, Math.ceil(found.length / size)) };
+}
+
 /** @param {ListProps} props */
-export function List({ id, where, what, columns, rowId, empty, sort, onRows, past }) {
+export function List({ id, where, what, columns, rowId, empty, sort, onRows, past, texts, pattern, tools }) {
 	const { query } = useRoute();
 	const { name = '' } = query;
 	const size = Number(query.size) || 50;
 	const page = Number(query.page) || 1;
 	const by = query.sort ?? sort;
 	const desc = query.desc === '1';
-	const asked = { page, page_size: size, sort: by, sort_reverse: desc, name };
+	const asked = texts && name ? {} : { page, page_size: size, sort: by, sort_reverse: desc, name: name || pattern, use_regex: !name && pattern ? true : undefined };
 	const poll = usePoll(where, 5000, asked, (d) => onRows?.(items(d)));
 	past?.(where, asked);
 	const { shown, hidden, toggle } = useColumns(id, columns);
+	if (Array.isArray(poll.data)) poll.data = matching(poll.data, texts, { name, by, desc, page, size });
 	const turn = (to) => amend({ page: to });
 	// The page went with its rows: show the first.
 	useEffect(() => {
@@ -40,8 +47,8 @@ export function List({ id, where, what, columns, rowId, empty, sort, onRows, pas
 	}, [poll.error]);
 	return html`
 		<${Card}><div class="tools">
-				<${Search} label="Filter ${what} by name" value=${name} onChange=${(v) => amend({ name: v })} />
-				<span class="spacer" /><${ColumnChoice} columns=${columns} hidden=${hidden} toggle=${toggle} />
+				<${Search} label="Filter ${what} by name${texts ? ' or user' : ''}" value=${name} onChange=${(v) => amend({ name: v })} />
+				<span class="spacer" />${tools}<${ColumnChoice} columns=${columns} hidden=${hidden} toggle=${toggle} />
 			</div>
 			<${Loaded} of=${poll} lines=${8}>${({ items: rows, total_count: total, filtered_count: filtered, page_count: pages }) => (rows.length
 				? html`<${Table} label=${what} columns=${shown} rows=${rows} id=${rowId} sort=${{ by, desc }} onSort=${(b, d) => amend({ sort: b, desc: d ? 1 : 0 })} />

@@ -2,6 +2,7 @@
 import { bytes, exchangeName, html, path, plural, post, useState } from '../lib.js';
 import { Card, Segmented, Steps } from './card.js';
 import { confirm } from './confirm.js';
+import { Time } from './facts.js';
 import { Form } from './form.js';
 
 const BODY_BYTES_MAX = 65_536;
@@ -45,8 +46,8 @@ export function Message({ m, n }) {
 	// A control character means binary, even in valid UTF-8.
 	const plain = text !== null && !body.some((b) => b < 9 || (b > 13 && b < 32)) ? text : null;
 	const json = asJson(plain);
-	const views = ([['JSON', json], ['Text', plain], ['Hex', hex(body)]].filter(([, v]) => v !== null));
-	const [shown, show] = useState(views[0][0]);
+	const views = ['JSON', 'Text', 'Hex'].filter((_, i) => [json, plain, body][i] !== null);
+	const [shown, show] = useState(views[0]);
 	const { headers, ...properties } = m.properties ?? {};
 	const cut = m.payload_bytes > body.length;
 	return html`
@@ -54,11 +55,11 @@ export function Message({ m, n }) {
 			<div class="meta">
 				<b>${n}</b><span>from <b>${exchangeName(m.exchange)}</b></span><span>key <code>${m.routing_key}</code></span><span class="muted">${bytes(m.payload_bytes)}</span>
 				${m.redelivered && html`<span class="tag">redelivered</span>`}
-				<span class="spacer" /><${Segmented} label="Body of message ${n} as" of=${views.map(([name]) => [name, name])} value=${shown} choose=${show} />
+				<span class="spacer" /><${Segmented} label="Body of message ${n} as" of=${views.map((name) => [name, name])} value=${shown} choose=${show} />
 			</div>
-			${Object.keys(properties).length > 0 && html`<div class="meta muted">${Object.entries(properties).map(([k, v]) => html`<span key=${k}>${k} <code>${String(v)}</code></span>`)}</div>`}
+			${Object.keys(properties).length > 0 && html`<div class="meta muted">${Object.entries(properties).map(([k, v]) => html`<span key=${k}>${k} ${k === 'timestamp' ? html`<${Time} at=${Number(v) * 1000} />` : html`<code>${String(v)}</code>`}</span>`)}</div>`}
 			${headers && Object.keys(headers).length > 0 && html`<details><summary>${plural(Object.keys(headers).length, 'header')}</summary><pre class="payload" tabindex="0">${JSON.stringify(headers, null, 2)}</pre></details>`}
-			<pre class="payload" tabindex="0" aria-label="Body of message ${n}">${views.find(([name]) => name === shown)?.[1]}</pre>
+			<pre class="payload" tabindex="0" aria-label="Body of message ${n}">${shown === 'Hex' ? hex(body) : shown === 'JSON' ? json : plain}</pre>
 			${cut && html`<p class="muted">The first ${bytes(body.length)} of ${bytes(m.payload_bytes)}.</p>`}
 		</article>`;
 }
@@ -93,7 +94,7 @@ export function Messages({ vhost, queue, onChange }) {
 				{ name: 'count', label: 'How many', kind: 'number', value: 10, min: 1, max: 1000, required: true },
 				{ name: 'ackmode', label: 'How', kind: 'select', value: 'peek', options: MODES },
 			]} /></div>
-			${got && (got.list.length ? got.list.map((m, i) => html`<${Message} key=${`${got.offset + i}${m.payload.slice(0, 64)}`} m=${m} n=${got.offset + i + 1} />`) : html`<div class="foot muted">No${got.offset ? ' further' : ''} message is ready.</div>`)}
+			${got && (got.list.length ? html`<div class="messages" tabindex="0" role="region" aria-label="Messages">${got.list.map((m, i) => html`<${Message} key=${`${got.offset + i}${m.payload.slice(0, 64)}`} m=${m} n=${got.offset + i + 1} />`)}</div>` : html`<div class="foot muted">No${got.offset ? ' further' : ''} message is ready.</div>`)}
 			${got?.page && html`<${Steps} what="messages" back=${got.offset > 0 ? () => got.page(-1) : undefined} on=${got.full ? () => got.page(1) : undefined} />`}
 		<//>`;
 }

@@ -17,7 +17,7 @@ export function Publish({ vhost, exchange, routingKey = '', onClose, onDone }) {
 		const result = await post(`exchanges/${path(vhost, exchange || 'amq.default')}/publish`, {
 			properties, routing_key: v.routing_key, payload: v.payload, payload_encoding: v.base64 ? 'base64' : 'string',
 		});
-		if (!result.routed) throw new Error('No binding matches: the message was not routed, and is gone.');
+		if (!result.routed) throw new Error('No binding matches this key; the message was dropped.');
 		toast('Published and routed.');
 		onDone?.();
 	};

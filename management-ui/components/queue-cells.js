@@ -17,7 +17,7 @@ const SPARK_S = 300;
 export const usePast = (where, asked) => usePoll(where, 0, { ...asked, ...samplesQuery(SPARK_S, 5), columns: 'name,vhost,messages_details.samples,message_stats.publish_details.samples' },
 	(d) => items(d).forEach((q) => seedFlow(sparkRing(q), q, q.message_stats)));
 
-export const QueueSpark = ({ q, of = 'messages' }) => html`<${Spark} values=${history(sparkRing(q)).map((s) => s[of])} label="${of} of ${q.name}, recently" />`;
+export const QueueSpark = ({ q, of = 'messages' }) => html`<${Spark} values=${history(sparkRing(q)).map((s) => s[of])} label="${of} of ${q.name}, last 5 minutes" />`;
 
 export function Features({ q }) {
 	const a = q.arguments ?? {};
@@ -54,5 +54,5 @@ export const QUEUE_COLUMNS = [
 	{ ...number('consumers', 'Consumers', 'consumers'), draw: (q) => html`<span class=${q.consumers === 0 && q.messages > 0 ? 'warn' : ''}>${count(q.consumers)}</span>` },
 	number('bytes', 'Body bytes', 'message_bytes', bytes, OFF),
 	number('memory', 'Memory', 'memory', bytes, OFF),
-	{ key: 'spark', label: 'Depth lately', prio: 3, class: 'sparks', draw: (q) => html`<${QueueSpark} q=${q} />` },
+	{ key: 'spark', label: 'Depth (5 min)', prio: 3, class: 'sparks', draw: (q) => html`<${QueueSpark} q=${q} />` },
 ];

@@ -34,7 +34,7 @@ export function Redrive({ vhost, queue, ready, onClose, onDone }) {
 			{ name: 'reason', label: 'Only those dropped because', kind: 'select', options: REASONS },
 			{ name: 'count', label: 'Look at no more than', kind: 'number', min: 1, placeholder: 'all' },
 		]}><h2>Redrive ${queue}</h2>
-			<p>Messages are moved in order from the head of ${queue}. Each is in one of the two queues at any moment; what cannot go stays at its place.</p>
+			<p>Messages are moved in order from the head of ${queue}. Each is in one of the two queues at any moment; messages that cannot be moved stay where they are.</p>
 			${told && html`<div role="status"><p>${plural(told.moved, 'message')} moved.</p><div class="meter"><i style=${{ width: `${Math.min(100, (100 * told.moved) / Math.max(1, ready))}%` }} /></div></div>`}<//>
 	<//>`;
 }

@@ -5,8 +5,9 @@ const HEIGHT = 24;
 
 /** @param {SparkProps} props */
 export function Spark({ values, label }) {
-	const list = values.slice(-60).map((v) => v ?? 0);
-	if (list.length < 2) return html`<svg class="spark" viewBox="0 0 ${WIDTH} ${HEIGHT}" aria-hidden="true"><path class="line" d="M0 ${HEIGHT - 1}H${WIDTH}" opacity="0.25" /></svg>`;
+	const list = /** @type {number[]} */ (values.filter((v) => v !== undefined).slice(-60));
+	// Nothing is known yet, which is not zero.
+	if (list.length < 2) return html`<svg class="spark" aria-hidden="true" />`;
 	// Headroom: a steady level is not to look full.
 	const top = (Math.max(...list) || 1) * 1.25;
 	const x = (i) => ((i * WIDTH) / (list.length - 1)).toFixed(1);

@@ -20,8 +20,8 @@ export const Missing = ({ title, error, gone, all }) => html`<${Head} title=${ti
 	: html`<${Card}><${Skeleton} lines=${8} /><//>`}`;
 
 /** @param {EmptyProps} props */
-export const Empty = ({ title, children, code, folded }) => html`
-	<div class="empty"><h2>${title}</h2>${children && html`<p class="muted">${children}</p>`}${code && (folded ? html`<details class="wide"><summary>Show code</summary><div class="stack"><${Code} variants=${code} /></div></details>` : html`<${Code} variants=${code} />`)}</div>`;
+export const Empty = ({ title, children, code, folded, of }) => html`
+	<div class="empty"><h2>${title}</h2>${children && html`<p class="muted">${children}</p>`}${code && (folded ? html`<details class="wide"><summary>Show code</summary><div class="stack"><${Code} variants=${code} of=${of} /></div></details>` : html`<${Code} variants=${code} of=${of} />`)}</div>`;
 
 /** @param {LoadedProps} props */
 export function Loaded({ of: poll, lines, children }) {

@@ -1,5 +1,5 @@
 // The one table.
-import { html, pick, pref, setPref, useState } from '../lib.js';
+import { html, inOrder, pref, setPref, useState } from '../lib.js';
 import { Loaded } from './state.js';
 
 export function useColumns(id, columns) {
@@ -16,22 +16,15 @@ export function useColumns(id, columns) {
 /** @param {ColumnChoiceProps} props */
 export const ColumnChoice = ({ columns, hidden, toggle }) => html`
 	<details class="columns"><summary class="button">Columns</summary><div>
-		${columns.slice(1).map((c) => html`<label key=${c.key}><input type="checkbox" checked=${!hidden.has(c.key)} onChange=${() => toggle(c.key)} />${c.title ?? c.label}</label>`)}
+		${columns.slice(1).map((c) => html`<label key=${c.key}><input type="checkbox" checked=${!hidden.has(c.key)} onChange=${() => toggle(c.key)} />${c.label}</label>`)}
 	</div></details>`;
 
 /** @param {TableProps} props */
 export function Table({ columns, rows, id, label, sort, onSort, updating }) {
 	const [own, setOwn] = useState(null);
 	const current = onSort ? sort : own;
-	let list = rows;
 	const column = !onSort && own && columns.find((c) => c.key === own.by);
-	if (column) {
-		list = [...rows].sort((a, b) => {
-			const [x, y] = [a, b].map((row) => pick(row, column.sort) ?? '');
-			const order = typeof x === 'number' && typeof y === 'number' ? x - y : String(x).localeCompare(String(y));
-			return own.desc ? -order : order;
-		});
-	}
+	const list = column ? inOrder(rows, column.sort, own.desc) : rows;
 	const press = (c) => {
 		const by = onSort ? String(c.sort) : c.key;
 		// Numbers sort descending first, names ascending.

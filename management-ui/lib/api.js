@@ -2,8 +2,16 @@
 import { endSession } from './session.js';
 import { signal } from './signal.js';
 
-/** Milliseconds since when the server does not answer; 0 while it does. */
+/** How long an answer is waited for. */
+const PATIENCE_MS = 30_000;
+
+/** Milliseconds since 1970 when the server was last heard. */
+export let heardAt = Date.now();
+/** The same while it does not answer; 0 while it does. */
 export const lostSince = signal(0);
+
+/** Set anew whenever something was asked of a virtual host that is not there. */
+export const vhostGone = signal(/** @type {any} */ (null));
 
 export class ApiError extends Error {
 	/** @param {number} status 0 when there was no answer @param {string} reason in the server's words */
@@ -17,7 +25,13 @@ export class ApiError extends Error {
 export const path = (...parts) => parts.map((p) => encodeURIComponent(String(p))).join('/');
 
 /** The server was heard. */
-export const answered = () => lostSince.set(0);
+export function answered() {
+	heardAt = Date.now();
+	lostSince.set(0);
+}
+
+/** The server does not answer. */
+export const lose = () => lostSince.set(heardAt);
 
 /** @param {Record<string, unknown> | undefined} query */
 export function queryString(query) {
@@ -29,24 +43,22 @@ export function queryString(query) {
 	return text ? `?${text}` : '';
 }
 
+/** What a refusal says. */
+export function reasonIn(body) {
+	const reason = body?.missing ?? body?.reason ?? body?.error;
+	if (reason === 'vhost_not_found') vhostGone.set({});
+	return reason && String(reason).replace(/^(\w+)_not_found$/, 'There is no such $1.');
+}
+
 async function reasonOf(answer) {
 	const text = await answer.text();
 	try {
-		const body = JSON.parse(text);
-		const reason = body.missing ?? body.reason ?? body.error;
-		if (reason) return String(reason).replace(/^(\w+)_not_found$/, 'There is no such $1.');
+		const reason = reasonIn(JSON.parse(text));
+		if (reason) return reason;
 	} catch {
 		// not JSON: a proxy's page, or nothing
 	}
-	if (answer.status === 401) return 'Not authorised.';
-	if (answer.status === 404) return 'Not found.';
 	return text && text.length < 300 && !text.startsWith('<') ? text : `${answer.status} ${answer.statusText}`.trim();
-}
-
-/** @returns {never} */
-function lose() {
-	if (!lostSince.get()) lostSince.set(Date.now());
-	throw new ApiError(0, 'The server does not answer.');
 }
 
 /** Server-sent events until they end: the JSON of each, and nothing for a mere sign of life. */
@@ -56,6 +68,7 @@ async function listen(body, onEvent) {
 	for (;;) {
 		const { value, done } = await reader.read();
 		if (done) return;
+		answered();
 		const parts = (rest + value).split('\n\n');
 		rest = parts.pop() ?? '';
 		for (const part of parts) {
@@ -66,20 +79,21 @@ async function listen(body, onEvent) {
 }
 
 /** Below /api/, already encoded. The decoded JSON, or null when there is no body. @type {Call} */
-export const call = async (method, where, { query, body, headers, signal: abort, login, onEvent } = {}) => {
+export const call = async (method, where, { query, body, headers, signal: abort, login, onEvent, patience } = {}) => {
 	/** @returns {never} */
 	const failed = (error) => {
 		if (abort?.aborted) throw error;
 		lose();
+		throw new ApiError(0, 'The server does not answer.');
 	};
 	const answer = await fetch(`api/${where}${queryString(query)}`, {
 		method,
 		headers: { Accept: onEvent ? 'text/event-stream' : 'application/json', ...(body === undefined ? {} : { 'Content-Type': 'application/json' }), ...headers },
 		body: body === undefined ? undefined : JSON.stringify(body),
-		signal: abort,
+		signal: AbortSignal.any([abort, patience && AbortSignal.timeout(patience)].filter((s) => s instanceof AbortSignal)),
 		cache: 'no-store',
 	}).catch(failed);
-	if ([502, 503, 504].includes(answer.status) && !answer.headers.get('content-type')?.includes('json')) lose();
+	if ([502, 503, 504].includes(answer.status) && !answer.headers.get('content-type')?.includes('json')) failed();
 	answered();
 	if (!answer.ok) {
 		const reason = await reasonOf(answer);
@@ -90,11 +104,11 @@ export const call = async (method, where, { query, body, headers, signal: abort,
 		throw new ApiError(answer.status, reason);
 	}
 	if (onEvent) return listen(answer.body, onEvent).catch(failed);
-	const text = await answer.text();
+	const text = await answer.text().catch(failed);
 	return text ? JSON.parse(text) : null;
 };
 
-export const get = (where, query, abort) => call('GET', where, { query, signal: abort });
+export const get = (where, query, abort) => call('GET', where, { query, signal: abort, patience: PATIENCE_MS });
 export const put = (where, body) => call('PUT', where, { body });
 export const post = (where, body) => call('POST', where, { body });
 export const del = (where, headers) => call('DELETE', where, { headers });

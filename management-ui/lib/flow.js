@@ -1,5 +1,6 @@
 // Flow and backlog of a queue or all: ten minutes, or up to a day from the server.
 import { useState } from './html.js';
+import { pick as at } from './format.js';
 import { usePoll } from './poll.js';
 import { pref, setPref } from './prefs.js';
 import { history, record, ringOf, samplesQuery, seed } from './samples.js';
@@ -18,10 +19,19 @@ export const seedFlow = (ring, lengths, stats) => seed(ring, sources(lengths, st
 
 export const recordFlow = (ring, lengths, stats) => record(ring, { ...each(LENGTHS, (k) => lengths?.[k] ?? 0), ...each(COUNTS, (k) => stats?.[`${k}_details`]?.rate ?? 0) });
 
-/** Asks, and draws the answer's numbers over time. @param {(data: any) => [any, any]} pick lengths and `message_stats` */
-export function useFlow(where, ring, pick) {
+/** The numbers of several as those of one. @returns {[any, any]} */
+export function together(all) {
+	const sum = (path) => all.reduce((n, one) => n + (at(one, path) ?? 0), 0);
+	const [lengths, stats] = /** @type {any[]} */ ([{}, {}]);
+	for (const k of Object.values(LENGTHS)) lengths[k] = sum(k);
+	for (const k of Object.values(COUNTS)) stats[`${k}_details`] = { rate: sum(`message_stats.${k}_details.rate`) };
+	return [lengths, stats];
+}
+
+/** Asks, and draws the answer's numbers over time. @param {(data: any) => [any, any]} pick lengths and `message_stats` @param {boolean} [past] whether the server remembers hours of it */
+export function useFlow(where, ring, pick, past = true) {
 	const [first, setFirst] = useState(true);
-	const [span, setSpan] = useState(pref('span', 600));
+	const [span, setSpan] = useState(past ? pref('span', 600) : 600);
 	const every = Number(SPANS.find(([seconds]) => seconds === span)?.[2]);
 	const poll = usePoll(where, 5000, first ? samplesQuery(600, 5) : undefined, (data) => {
 		seedFlow(ring, ...pick(data));
@@ -29,10 +39,10 @@ export function useFlow(where, ring, pick) {
 		if (first) setFirst(false);
 	});
 	const far = span > 600;
-	const past = usePoll(far ? where : null, 60_000, samplesQuery(span, every));
+	const before = usePoll(far ? where : null, 60_000, samplesQuery(span, every));
 	const choose = (seconds) => {
 		setPref('span', seconds);
 		setSpan(seconds);
 	};
-	return { poll, flow: { span, choose, ring: far ? ringOf(past.data ? sources(...pick(past.data)) : {}) : history(ring), at: far ? past.at : poll.at } };
+	return { poll, flow: { span, choose: past ? choose : undefined, ring: far ? ringOf(before.data ? sources(...pick(before.data)) : {}) : history(ring), at: far ? before.at : poll.at } };
 }

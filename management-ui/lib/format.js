@@ -56,6 +56,13 @@ export const utc = (ms) => (typeof ms === 'number' ? `${new Date(ms).toISOString
 /** What stands at a dotted path, as the server sorts by it. */
 export const pick = (object, at) => at.split('.').reduce((o, key) => o?.[key], object);
 
+/** In the order of what stands at a path; equals by name. */
+export const inOrder = (rows, at, desc) => [...rows].sort((a, b) => {
+	const [x, y] = [a, b].map((row) => pick(row, at) ?? '');
+	const order = typeof x === 'number' && typeof y === 'number' ? x - y : String(x).localeCompare(String(y));
+	return (desc ? -order : order) || String(a.name).localeCompare(String(b.name));
+});
+
 const rateAt = (of) => `message_stats.${of}_details.rate`;
 
 /** Messages a second. @param {string} of e.g. `publish` */
@@ -73,6 +80,9 @@ export const VHOST = plain('vhost', 'Virtual host', { prio: 3, off: true });
 
 /** The rows of a page, if it is there. */
 export const items = (page) => page?.items ?? [];
+
+/** What a connection is called on screen: as its client says, or by its addresses. */
+export const connectionTitle = (c) => c.user_provided_name || c.client_properties?.connection_name || c.name;
 
 /** What the default exchange is called on screen. */
 export const exchangeName = (name) => (name === '' ? '(default)' : name);

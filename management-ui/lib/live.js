@@ -1,5 +1,5 @@
 // One stream for all that the page watches: an answer comes when it has changed. Without it pages poll.
-import { call } from './api.js';
+import { call, lose } from './api.js';
 
 const WATCHED_MAX = 16;
 /** The server says something at least every five seconds. */
@@ -13,12 +13,15 @@ let heard = 0;
 let stream = null;
 /** @type {any} */
 let timer;
+/** @type {any} */
+let silence;
 
 /** Whether news of this path come by themselves. */
 export const isLive = (where) => streamed.includes(where) && Date.now() - heard < SILENT_MS;
 
 async function listen() {
 	stream?.abort();
+	clearTimeout(silence);
 	streamed = [];
 	const paths = [...watchers.keys()].slice(0, WATCHED_MAX);
 	if (!paths.length || document.hidden) return;
@@ -30,6 +33,8 @@ async function listen() {
 			onEvent(news) {
 				streamed = paths;
 				heard = Date.now();
+				clearTimeout(silence);
+				silence = setTimeout(lose, SILENT_MS);
 				if (news) watchers.get(paths[news.watch])?.forEach((tell) => tell(news.status, news.body));
 			},
 		});
@@ -38,6 +43,7 @@ async function listen() {
 	}
 	if (stream !== mine) return;
 	streamed = [];
+	clearTimeout(silence);
 	later(RETRY_MS);
 }
 

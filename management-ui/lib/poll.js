@@ -1,6 +1,6 @@
 // Polls where no events come. After a failure the last answer stays, with the error.
 import { useState, useEffect, useRef } from './html.js';
-import { ApiError, get, queryString, answered } from './api.js';
+import { answered, ApiError, get, queryString, reasonIn } from './api.js';
 import { isLive, watch } from './live.js';
 
 /** Slower ones are not worth a place in the stream. */
@@ -60,7 +60,7 @@ export const usePoll = (where, everyMs, query, onData) => {
 			if (asking) return;
 			answered();
 			if (status === 200) take(body);
-			else fail(new ApiError(status, body?.reason ?? String(status)));
+			else fail(new ApiError(status, reasonIn(body) ?? String(status)));
 		}) : () => {};
 		return () => {
 			unwatch();

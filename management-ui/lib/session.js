@@ -23,6 +23,8 @@ export function endSession(reason = '') {
 }
 
 const hasAny = (u, ...tags) => !!u && u.tags.some((t) => tags.includes(t));
+/** The tag that opens a page; the others are open to everybody. @type {Record<string, string>} */
+export const TAG_OF = { policies: 'policymaker', users: 'administrator', user: 'administrator', definitions: 'policymaker', logs: 'monitoring' };
+export const mayGo = (page) => !TAG_OF[page] || hasAny(user.get(), 'administrator', TAG_OF[page]);
 export const isAdministrator = () => hasAny(user.get(), 'administrator');
-export const isPolicymaker = () => hasAny(user.get(), 'administrator', 'policymaker');
 export const isMonitoring = () => hasAny(user.get(), 'administrator', 'monitoring');

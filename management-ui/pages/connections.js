@@ -1,16 +1,15 @@
-import { bytes, count, Empty, Head, html, link, List, named, number, plain, publishSnippet, Time, useOfVhost, VHOST } from '../ui.js';
+import { bytes, connectionTitle, count, Empty, Head, html, isMonitoring, link, List, named, number, plain, publishSnippet, Time, useOfVhost, VHOST } from '../ui.js';
 
 const STATE = ({ blocked: 'bad', blocking: 'warn', flow: 'warn', closing: 'warn' });
 
 export const State = ({ state }) => html`<span class="tag ${STATE[state] ?? ''}">${state}</span>`;
 
 export const client = (c) => [c.client_properties?.product, c.client_properties?.version].filter(Boolean).join(' ') || '–';
-export const connectionTitle = (c) => c.user_provided_name || c.client_properties?.connection_name || c.name;
 
 const throughput = (n) => (typeof n === 'number' ? `${bytes(n)}/s` : '–');
 
 const COLUMNS = [
-	named('Connection', (c) => html`<a href=${link(['connection', c.name])}>${connectionTitle(c)}</a>`),
+	{ ...named('Connection', (c) => html`<a href=${link(['connection', c.name])} title=${c.name}>${connectionTitle(c)}</a>`), sort: 'user_provided_name' },
 	plain('user', 'User'),
 	VHOST,
 	plain('state', 'State', { draw: (c) => html`<${State} state=${c.state} />` }),
@@ -23,10 +22,13 @@ const COLUMNS = [
 	{ key: 'since', label: 'Since', sort: 'connected_at', prio: 3, draw: (c) => html`<${Time} at=${c.connected_at} />` },
 ];
 
+/** What one who sees only what is theirs is told where there is nothing. */
+export const NoneOfYours = ({ what }) => html`<${Empty} title="None of yours">You have no open ${what}. Those of others are shown to users with the tag monitoring.<//>`;
+
 export default function Connections() {
 	const where = useOfVhost('connections');
 	return html`
 		<${Head} title="Connections" />
-		<${List} id="connections" what="connections" where=${where} columns=${COLUMNS} rowId=${(c) => c.name} sort="name"
-			empty=${html`<${Empty} title="No client is connected" code=${publishSnippet('', 'hello')}>This connects, declares a queue and publishes to it:<//>`} />`;
+		<${List} id="connections" what="connections" where=${where} columns=${COLUMNS} rowId=${(c) => c.name} sort="user_provided_name" texts=${(c) => [c.user_provided_name, c.name, c.user]}
+			empty=${isMonitoring() ? html`<${Empty} title="No client is connected" code=${publishSnippet('', 'hello')}>This connects, declares a queue and publishes to it:<//>` : html`<${NoneOfYours} what="connection" />`} />`;
 }

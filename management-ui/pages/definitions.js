@@ -1,4 +1,4 @@
-import { call, Card, confirm, count, get, Head, html, isAdministrator, path, plain, plural, post, Problem, Table, useSignal, useState, vhost } from '../ui.js';
+import { call, Card, confirm, count, Head, html, isAdministrator, path, plain, plural, post, Problem, Table, useSignal, useState, vhost } from '../ui.js';
 
 const ROWS_MAX = 500;
 
@@ -32,7 +32,7 @@ export default function Definitions() {
 	const save = async () => {
 		fail(null);
 		try {
-			const definitions = await get(where);
+			const definitions = await call('GET', where);
 			download(`definitions-${(chosen || location.hostname).replace(/[^\w.-]+/g, '_')}-${new Date().toISOString().slice(0, 10)}.json`, definitions);
 		} catch (e) {
 			fail(e);

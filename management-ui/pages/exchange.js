@@ -15,8 +15,8 @@ export default function Exchange({ parts: [vhost, name] }) {
 	return html`
 		<${Head} title=${shown} note="${x.type} exchange in ${vhost}" actions=${html`
 			${!x.internal && html`<${Opens} class="primary" label="Publish" of=${(close) => html`<${Publish} vhost=${vhost} exchange=${name} onClose=${close} onDone=${poll.refresh} />`} />`}${!predeclared && html`<${Asks} act="Delete" title="Delete ${name}?" run=${() => del(at)} done="${name} is deleted." after=${() => go(['exchanges'])}
-				says="The exchange ${name} (virtual host ${vhost}) goes, with ${plural((outgoing.data?.length ?? 0) + (incoming.data?.length ?? 0), 'binding')}. Publishing to it will close the publisher's channel." />`}`} />
-		${name === '' ? html`<${Card}><${Empty} title="Bound to every queue by its name" code=${publishSnippet('', 'hello')}>A message published here goes to the queue that its routing key names.<//><//>` : html`
+				says="Deletes ${name} in ${vhost} and its ${plural((outgoing.data?.length ?? 0) + (incoming.data?.length ?? 0), 'binding')}; publishing to it then closes the publisher's channel. This cannot be undone." />`}`} />
+		${name === '' ? html`<${Card}><${Empty} title="Bound to every queue by its name" of=${vhost} code=${publishSnippet('', 'hello')}>A message published here goes to the queue that its routing key names.<//><//>` : html`
 			<${Card} title="Where messages go">
 				${outgoing.data && incoming.data ? (outgoing.data.length + incoming.data.length
 					? html`<${Graph} bindings=${[...incoming.data, ...outgoing.data]} name=${vhost} here=${name} />`

@@ -59,10 +59,10 @@ export default function Logs() {
 	}, [lines]);
 	const shown = (lines ?? []).filter((l) => !text || `${l.message} ${l.target} ${JSON.stringify(l.fields)}`.toLowerCase().includes(text));
 	return html`
-		<${Head} title="Log" note="the last lines, and those to come" />
+		<${Head} title="Log" note="latest lines, live" />
 		<${Stale} error=${failed} />
 		<${Card}><div class="tools"><${Search} label="Filter the log" value=${query.name ?? ''} onChange=${(name) => amend({ name })} /><span class="spacer" />
-				<${Segmented} label="Least grave level" of=${LEVELS.map((l) => [l, l])} value=${level} choose=${(l) => amend({ level: l })} /></div>
+				<${Segmented} label="Minimum level" of=${LEVELS.map((l) => [l, l])} value=${level} choose=${(l) => amend({ level: l })} /></div>
 			${lines === null ? html`<${Skeleton} />` : shown.length ? html`<div class="log" ref=${end} tabindex="0" role="log" aria-label="Log">${shown.map((l) => html`
 				<div key=${l.seq}><time title=${utc(l.timestamp)}>${time(l.timestamp)}</time><span class="tag ${{ error: 'bad', warn: 'warn' }[l.level] ?? ''}">${l.level}</span><span>${l.message}${Object.entries(l.fields ?? {}).map(([k, v]) => html` <span class="muted">${k}=${String(v)}</span>`)}</span></div>`)}</div>`
 				: html`<${Empty} title="No such line">Nothing of this level was logged${text ? ` that has “${text}” in it` : ''}.<//>`}<//>`;

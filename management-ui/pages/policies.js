@@ -50,7 +50,7 @@ const json = (text) => {
 	try {
 		return JSON.parse(text);
 	} catch {
-		throw new Error('The value is not JSON. Text stands in quotes.');
+		throw new Error('Not valid JSON. Put text in quotes.');
 	}
 };
 const parameterFields = (old) => [{ name: 'value', label: 'Value', kind: 'textarea', wide: true, mono: true, required: true, value: JSON.stringify(old.value, null, 1), placeholder: '{"team": "orders"}', hint: 'JSON.' }];
@@ -59,7 +59,7 @@ export default function Policies() {
 	const parameters = usePoll('global-parameters', 15_000);
 	return html`<${Head} title="Policies" />
 		<${Ruling} kind="policies" title="Policies" one="policy" why="A policy sets limits, expiry or dead lettering for all queues whose name matches, without declaring them anew." />
-		<${Ruling} kind="operator-policies" title="Operator policies" one="operator policy" mayEdit=${isAdministrator()} why="An operator policy sets limits that users cannot exceed, whatever they declare." />
+		<${Ruling} kind="operator-policies" title="Operator policies" one="operator policy" mayEdit=${isAdministrator()} why="An operator policy caps what users may declare and other policies may set." />
 		<${Kept} kind="global-parameters" title="Global parameters" one="global parameter" of=${parameters} at=${(p) => path(p.name)} fields=${parameterFields} body=${(v) => ({ value: json(v.value) })} loses=${(p) => `Whoever reads ${p.name} no longer finds it.`}
 			columns=${[{ key: 'value', label: 'Value', draw: (p) => html`<code>${JSON.stringify(p.value)}</code>` }]}
 			why="Values that tools keep with the broker; definitions carry them." />`;

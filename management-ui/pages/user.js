@@ -36,15 +36,15 @@ export default function User({ parts: [name] }) {
 	const save = async (v) => {
 		// A PUT without either takes the password away.
 		await put(at, v.password ? { tags: v.tags, password: v.password } : { tags: v.tags, password_hash: poll.data.password_hash, hashing_algorithm: poll.data.hashing_algorithm });
-		toast(`User ${name} is changed.`);
+		toast(`User ${name} updated.`);
 		poll.refresh();
 	};
 	return html`
 		<${Head} title=${name} actions=${html`<${Asks} act="Delete" title="Delete the user ${name}?" type=${name} run=${() => del(at)} done="User ${name} is deleted." after=${() => go(['users'])}
-			says="${name} can no longer log in, and loses ${plural(permissions.data?.length ?? 0, 'permission')}." />`}><${Tags} of=${tagList(poll.data.tags)} /><//>
-		<${Rights} title="Permissions" note="regular expressions of names, per virtual host" of=${permissions} where="permissions" name=${name} none="${name} may use no virtual host yet. Grant one below." act="Grant"
+			says="Deletes ${name} and ${plural(permissions.data?.length ?? 0, 'permission')}. This cannot be undone." />`}><${Tags} of=${tagList(poll.data.tags)} /><//>
+		<${Rights} title="Permissions" note="regular expressions of names, per virtual host" of=${permissions} where="permissions" name=${name} none="${name} has no access to any virtual host yet. Grant some below." act="Grant"
 			fields=${[{ name: 'configure', label: 'Configure', hint: 'Declare and delete.' }, { name: 'write', label: 'Write', hint: 'Publish, bind to.' }, { name: 'read', label: 'Read', hint: 'Consume, get, bind from.' }]}
-			said=${(v) => `${name} may use ${v.vhost}.`} take=${(p) => ['Take away', p.vhost, `${name} can no longer open connections to the virtual host ${p.vhost}.`, `${name} may no longer use ${p.vhost}.`]} />
+			said=${(v) => `${name} may use ${v.vhost}.`} take=${(p) => ['Revoke', p.vhost, `${name} can no longer open connections to the virtual host ${p.vhost}.`, `${name} may no longer use ${p.vhost}.`]} />
 		<${Rights} title="Topic permissions" note="which routing keys, on top of the permissions above" of=${topics} where="topic-permissions" name=${name} none="None: all routing keys." act="Restrict"
 			fields=${[{ name: 'exchange', label: 'Topic exchange', value: 'amq.topic', required: true }, { name: 'write', label: 'Publish with', hint: 'Keys; {username} stands for the name.' }, { name: 'read', label: 'Bind with' }]}
 			said=${(v) => `Routing keys of ${name} on ${v.exchange} are restricted.`} take=${(p) => ['Lift the restriction on', p.exchange, `${name} may use all routing keys of ${p.exchange} in ${p.vhost}.`, `${name} may use all routing keys of ${p.exchange}.`]} />

@@ -22,7 +22,7 @@ export default function Users() {
 	const add = async (v) => {
 		if (poll.data.some((u) => u.name === v.name)) throw new Error(`There is a user ${v.name} already.`);
 		await put(`users/${path(v.name)}`, { password: v.password, tags: v.tags });
-		toast(`User ${v.name} is there.`);
+		toast(`User ${v.name} added.`);
 		go(['user', v.name]);
 	};
 	return html`

@@ -1,32 +1,26 @@
-import { acts, Asks, Card, chooseVhost, count, del, FormDialog, go, Head, html, isAdministrator, limitFields, NAME, named, number, Opens, path, plural, put, Rows, setLimits, toast, usePoll, user, useState } from '../ui.js';
+import { acts, Asks, Card, chooseVhost, count, del, FormDialog, go, Head, html, isAdministrator, limitFields, NAME, named, number, Opens, path, plural, put, Rows, setLimits, toast, usePoll, useState, vhostGone } from '../ui.js';
 
-const FIELDS = [
-	NAME,
-	{ name: 'description', label: 'Description' },
-	{ name: 'mine', label: 'Give me full permissions in it', kind: 'checkbox', value: true },
-];
+const FIELDS = [NAME, { name: 'description', label: 'Description' }];
 
 export default function Vhosts() {
 	const poll = usePoll('vhosts', 10_000);
 	const limits = usePoll(isAdministrator() ? 'vhost-limits' : null, 15_000);
 	// Here and not in its row: what is typed must not go with the row when someone else deletes it.
 	const [bounded, bound] = useState(null);
-	const limitsOf = (name) => (Array.isArray(limits.data) ? limits.data.find((l) => l.vhost === name)?.value : undefined);
+	const limitsOf = (name) => limits.data?.find((l) => l.vhost === name)?.value;
 	const columns = [
 		named('Virtual host', (v) => html`<a href="#/queues" onClick=${() => chooseVhost(v.name)}>${v.name}</a>`),
 		{ key: 'description', label: 'Description', prio: 3 },
-		number('ready', 'Ready', 'messages_ready', (n = 0) => count(n)),
-		number('unacked', 'Unacked', 'messages_unacknowledged', (n = 0) => count(n), { prio: 2 }),
+		number('ready', 'Ready', 'messages_ready'),
+		number('unacked', 'Unacked', 'messages_unacknowledged', count, { prio: 2 }),
 		{ key: 'limits', label: 'Limits', prio: 3, draw: (v) => Object.entries(limitsOf(v.name) ?? {}).map(([k, n]) => `${k} ${count(n)}`).join(', ') },
 		acts((v) => isAdministrator() && html`<button class="small" aria-label="Limits of ${v.name}" onClick=${() => bound(v.name)}>Limits</button>
-			<${Asks} small act="Delete" name="Delete ${v.name}" title="Delete the virtual host ${v.name}?" type=${v.name} run=${() => del(`vhosts/${path(v.name)}`)} done="${v.name} is deleted." after=${poll.refresh}
-				says="All its exchanges, queues, bindings, policies and permissions go, with ${plural(v.messages ?? 0, 'message')}. Its connections are closed." />`),
+			<${Asks} small act="Delete" name="Delete ${v.name}" title="Delete the virtual host ${v.name}?" type=${v.name} run=${() => del(`vhosts/${path(v.name)}`)} done="${v.name} is deleted." after=${() => { poll.refresh(); vhostGone.set({}); }}
+				says="Deletes all its exchanges, queues, policies and permissions, and ${plural(v.messages, 'message')}; its connections are closed. This cannot be undone." />`),
 	];
 	const add = async (v) => {
 		await put(`vhosts/${path(v.name)}`, { description: v.description });
-		const me = user.get()?.name;
-		if (v.mine && me) await put(`permissions/${path(v.name, me)}`, { configure: '.*', write: '.*', read: '.*' });
-		toast(`${v.name} is there.`);
+		toast(`Virtual host ${v.name} added.`);
 		poll.refresh();
 		chooseVhost(v.name);
 		go(['queues']);

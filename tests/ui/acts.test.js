@@ -40,7 +40,9 @@ describe('acts', () => {
     await dialog().getByLabel('Name').fill(QUEUE);
     await dialog().getByLabel('Arguments').fill('x-message-ttl=60000');
     await dialog().getByRole('button', { name: 'Declare' }).click();
+    await page.getByText(`Queue ${QUEUE} declared.`).waitFor();
     await page.getByRole('heading', { name: QUEUE, exact: true }).waitFor();
+    await page.getByRole('heading', { name: 'Messages', exact: true }).first().waitFor();
     await page.getByText('Messages expire after 1 min in the queue.').waitFor();
     assert.equal((await api('GET', `queues/%2F/${QUEUE}`)).arguments['x-message-ttl'], 60_000);
 
@@ -60,7 +62,7 @@ describe('acts', () => {
     await eventually('the message is counted', async () => (await api('GET', `queues/%2F/${QUEUE}`)).messages_ready === 1);
     await page.reload();
     await page.getByRole('button', { name: 'Purge' }).click();
-    await dialog().getByText(`1 ready message in the queue ${QUEUE}`).waitFor();
+    await dialog().getByText(`1 ready message of ${QUEUE}`).waitFor();
     await dialog().getByRole('button', { name: 'Purge' }).click();
     await page.getByText(`${QUEUE} is purged.`).waitFor();
     assert.deepEqual(await api('POST', `queues/%2F/${QUEUE}/get`, { count: 1, ackmode: 'ack_requeue_true', encoding: 'auto' }), []);
@@ -68,7 +70,7 @@ describe('acts', () => {
     await eventually('the purge is counted', async () => (await api('GET', `queues/%2F/${QUEUE}`)).messages === 0);
     await page.reload();
     await page.getByRole('button', { name: 'Delete' }).click();
-    await dialog().getByText(`The queue ${QUEUE}`).waitFor();
+    await dialog().getByText(`Deletes ${QUEUE} in /`).waitFor();
     await dialog().getByRole('button', { name: 'Delete' }).click();
     await page.getByText(`${QUEUE} is deleted.`).waitFor();
     assert.deepEqual((await api('GET', 'queues/%2F')).filter((q) => q.name === QUEUE), []);
@@ -136,7 +138,7 @@ describe('acts', () => {
     await page.getByText('1 message moved out of ui-test-dead.').waitFor();
   });
 
-  test('delayed messages are looked at, rescheduled, released and cancelled', async () => {
+  test('delayed messages are looked at, rescheduled, released and dropped', async () => {
     await api('PUT', `queues/%2F/${QUEUE}`, { durable: true });
     await api('PUT', `exchanges/%2F/${EXCHANGE}`, { type: 'x-delayed-message', durable: true, arguments: { 'x-delayed-type': 'fanout' } });
     await api('POST', `bindings/%2F/e/${EXCHANGE}/q/${QUEUE}`, { routing_key: '' });
@@ -148,8 +150,10 @@ describe('acts', () => {
     await eventually('all wait', async () => (await rows.count()) === 3);
     const order = async () => (await rows.locator('td:nth-child(5)').allTextContents()).join();
     await eventually('they stand in order', async () => (await order()) === 'first,second,third');
-    await rows.first().getByRole('button', { name: 'Look' }).click();
-    await page.locator('.message pre.payload').getByText('"name": "first"').waitFor();
+    await rows.first().getByRole('button', { name: 'View' }).click();
+    // Before one's eyes, not below the list.
+    await dialog().locator('.message pre.payload').getByText('"name": "first"').waitFor();
+    await dialog().getByRole('button', { name: 'Close' }).click();
     await rows.first().getByRole('button', { name: 'Reschedule' }).click();
     await dialog().getByLabel('Due').fill('2044-01-01T12:00:00');
     await dialog().getByRole('button', { name: 'Reschedule' }).click();
@@ -159,9 +163,10 @@ describe('acts', () => {
     await page.getByText('The message is released.').waitFor();
     const [released] = await api('POST', `queues/%2F/${QUEUE}/get`, { count: 9, ackmode: 'ack_requeue_true', encoding: 'auto' });
     assert.equal(released.properties.message_id, 'second');
-    await rows.first().getByRole('button', { name: 'Cancel' }).click();
-    await dialog().getByRole('button', { name: 'Cancel the message' }).click();
-    await page.getByText('The message is cancelled.').waitFor();
+    await rows.first().getByRole('button', { name: 'Drop' }).click();
+    await dialog().getByRole('button', { name: 'Keep' }).waitFor();
+    await dialog().getByRole('button', { name: 'Drop message' }).click();
+    await page.getByText('Message dropped.').waitFor();
     await eventually('one is left', async () => (await order()) === 'first');
   });
 
@@ -180,7 +185,7 @@ describe('acts', () => {
     await page.goto(`${URL_BASE}/#/exchange/%2F/${EXCHANGE}`);
     await page.getByRole('button', { name: 'Publish' }).click();
     await dialog().getByRole('button', { name: 'Publish' }).click();
-    await dialog().getByRole('alert').getByText('not routed').waitFor();
+    await dialog().getByRole('alert').getByText('No binding matches this key; the message was dropped.').waitFor();
   });
 
   test('a policy is made and deleted', async () => {
@@ -209,7 +214,7 @@ describe('acts', () => {
     await dialog().getByLabel('Password').fill('first-password');
     await dialog().getByLabel('Tags').fill('monitoring');
     await dialog().getByRole('button', { name: 'Add' }).click();
-    await page.getByText('may use no virtual host yet').waitFor();
+    await page.getByText('has no access to any virtual host yet').waitFor();
     await page.getByLabel('Configure').fill('^mine');
     await page.getByRole('button', { name: 'Grant' }).click();
     await page.getByText('ui-test-user may use /.').waitFor();

@@ -68,11 +68,12 @@ export async function logIn(page, hash = '#/overview', user = USER, password = P
   await page.locator('nav.nav').waitFor({ state: 'attached' });
 }
 
-/** A wire to the broker that can be cut and mended. */
+/** A wire to the broker that can be cut, held, so that nothing goes through though it is whole, and mended. */
 export async function relay() {
   const { hostname, port } = new URL(URL_BASE);
   const ends = new Set();
   let whole = true;
+  let held = false;
   const server = net.createServer((near) => {
     if (!whole) {
       near.destroy();
@@ -87,6 +88,7 @@ export async function relay() {
         other.destroy();
       });
       end.pipe(other);
+      if (held) end.pause();
     }
   });
   await new Promise((done) => { server.listen(0, '127.0.0.1', done); });
@@ -94,7 +96,15 @@ export async function relay() {
     whole = false;
     ends.forEach((end) => end.destroy());
   };
-  return { url: `http://127.0.0.1:${server.address().port}`, cut, mend: () => { whole = true; }, close: () => { cut(); server.close(); } };
+  const hold = () => {
+    held = true;
+    ends.forEach((end) => end.pause());
+  };
+  const mend = () => {
+    [whole, held] = [true, false];
+    ends.forEach((end) => end.resume());
+  };
+  return { url: `http://127.0.0.1:${server.address().port}`, cut, hold, mend, close: () => { cut(); server.close(); } };
 }
 
 const axe = new URL('node_modules/axe-core/axe.min.js', import.meta.url).pathname;

@@ -68,6 +68,32 @@ test('a channel is listed with its prefetch, and leads to its connection', async
   await client.close();
 });
 
+test('connections and channels are found by what the client calls itself, by address and by user, and sorted by what is shown', async () => {
+  const { name } = await connect();
+  const page = await openWithAxe(browser);
+  await logIn(page, '#/connections');
+  const titles = page.locator('tbody td:first-child');
+  const shown = await eventually('all are there', async () => {
+    const all = await titles.allTextContents();
+    return all.includes(NAME) && all.length > 3 && all;
+  });
+  assert.deepEqual(shown, [...shown].sort());
+  for (const [what, other] of [['connections', NAME], ['channels', name]]) {
+    await page.evaluate((h) => { location.hash = h; }, `#/${what}`);
+    const filter = page.getByLabel(`Filter ${what} by name or user`);
+    for (const text of [NAME.toUpperCase(), name]) {
+      await filter.fill(text);
+      await eventually(`${text} is the only one of the ${what}`, async () => (await titles.count()) === 1 && (await titles.first().textContent()).includes(other));
+    }
+    await filter.fill('guest');
+    await eventually('all are of this user', async () => (await titles.count()) > 3);
+    await filter.fill('nobody at all');
+    await page.getByText('Nothing matches “nobody at all”').waitFor();
+  }
+  await page.context().close();
+  await client.close();
+});
+
 test('a connection is closed, the client hears why, and the page leads back to the list', async () => {
   const { name } = await connect();
   const heard = new Promise((done) => { client.on('close', (e) => done(String(e))); });

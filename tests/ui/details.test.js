@@ -50,13 +50,13 @@ test('the navigation folds, stays so after a reload, and its entries keep their 
   await logIn(page);
   const width = async () => (await page.locator('nav.nav').boundingBox()).width;
   const wide = await width();
-  await page.getByRole('button', { name: 'Fold navigation' }).click();
+  await page.getByRole('button', { name: 'Collapse navigation' }).click();
   await eventually('it is narrow', async () => (await width()) < wide / 2);
   await page.reload();
   await page.getByRole('link', { name: 'Queues', exact: true }).click();
   await page.getByRole('heading', { name: 'Queues', exact: true }).waitFor();
   await eventually('it is narrow still', async () => (await width()) < wide / 2);
-  await page.getByRole('button', { name: 'Unfold navigation' }).click();
+  await page.getByRole('button', { name: 'Expand navigation' }).click();
   await eventually('it is wide', async () => (await width()) === wide);
 });
 
@@ -107,6 +107,57 @@ test('the topology is zoomed by button, key and wheel, moved, fitted, and narrow
   await eventually('moved', async () => (await view())[0] !== x);
   await page.getByRole('button', { name: 'Fit' }).click();
   await eventually('fitted', async () => (await view()).join() === whole.join());
+});
+
+test('at a first look all of the overview comes at once: nothing is pushed down', async () => {
+  page = await open(browser, { viewport: SIZES.desktop });
+  await logIn(page);
+  await page.evaluate(() => sessionStorage.clear());
+  await page.reload();
+  await page.evaluate(() => {
+    window.shifted = 0;
+    new PerformanceObserver((list) => list.getEntries().forEach((e) => { window.shifted += e.hadRecentInput ? 0 : e.value; })).observe({ type: 'layout-shift', buffered: true });
+  });
+  await eventually('all is drawn', async () => (await page.locator('.plot canvas').count()) === 2 && (await page.getByText(/^up /).count()) === 1);
+  const shifted = await page.evaluate(() => window.shifted);
+  assert.ok(shifted < 0.05, `shifted by ${shifted}`);
+});
+
+test('declaring starts at the name; an exchange that delays asks how it routes; predeclared ones are out of the way', async () => {
+  page = await open(browser);
+  await logIn(page, '#/exchanges');
+  await page.getByRole('link', { name: '(default)', exact: true }).waitFor();
+  assert.equal(await page.getByRole('link', { name: 'amq.topic', exact: true }).count(), 0);
+  await page.getByLabel('Show amq.*').check();
+  await page.getByRole('link', { name: 'amq.topic', exact: true }).waitFor();
+  await page.getByLabel('Show amq.*').uncheck();
+  await page.getByLabel('Filter exchanges by name').fill('amq.to');
+  await page.getByRole('link', { name: 'amq.topic', exact: true }).waitFor();
+  await page.getByRole('button', { name: 'Declare an exchange' }).click();
+  const dialog = page.locator('dialog[open]');
+  await dialog.waitFor();
+  assert.equal(await page.evaluate(() => document.activeElement.name), 'name');
+  await dialog.getByLabel('Name').fill(`${EXCHANGE}-new`);
+  assert.equal(await dialog.getByLabel('Routes, when due, as').count(), 0);
+  await dialog.getByLabel('Type').selectOption('x-delayed-message');
+  await dialog.getByLabel('Routes, when due, as').selectOption('fanout');
+  await dialog.getByRole('button', { name: 'Declare' }).click();
+  await page.getByRole('heading', { name: `${EXCHANGE}-new`, exact: true }).waitFor();
+  assert.deepEqual((await api('GET', `exchanges/%2F/${EXCHANGE}-new`)).arguments, { 'x-delayed-type': 'fanout' });
+  await api('DELETE', `exchanges/%2F/${EXCHANGE}-new`);
+});
+
+test('a thousand messages are looked at in a box of their own; times in them are times', async () => {
+  await Promise.all(Array.from({ length: 40 }, () => api('POST', 'exchanges/%2F/amq.default/publish', { properties: { timestamp: 1_700_000_000 }, routing_key: `${QUEUE}-02`, payload: 'x', payload_encoding: 'string' })));
+  page = await open(browser, { timezoneId: 'UTC' });
+  await logIn(page, `#/queue/%2F/${QUEUE}-02`);
+  await page.getByLabel('How many').fill('40');
+  await page.getByRole('button', { name: 'Show messages' }).click();
+  await page.locator('.message').nth(39).waitFor();
+  assert.match(await page.locator('.message').first().textContent(), /Nov 14, 2023, 22:13/);
+  const box = page.getByRole('region', { name: 'Messages', exact: true }).last();
+  assert.ok((await box.boundingBox()).height < 800);
+  await api('DELETE', `queues/%2F/${QUEUE}-02/contents`);
 });
 
 test('code is copied in the language that was chosen', async () => {

@@ -86,11 +86,11 @@ describe('habits', () => {
     await logIn(there, '#/queues?name=ui-test-', USER, PASSWORD, wire.url);
     await there.getByRole('link', { name: 'ui-test-a', exact: true }).waitFor();
     wire.cut();
-    await there.getByText('The server has not answered since').waitFor();
+    await there.getByText('The broker does not answer; figures are from').waitFor();
     assert.equal(await there.getByRole('link', { name: 'ui-test-a', exact: true }).count(), 1);
     await api('PUT', 'queues/%2F/ui-test-c', { durable: true });
     wire.mend();
-    await there.getByText('The server has not answered since').waitFor({ state: 'detached' });
+    await there.getByText('The broker does not answer; figures are from').waitFor({ state: 'detached' });
     await there.getByRole('link', { name: 'ui-test-c', exact: true }).waitFor();
     await there.context().close();
     wire.close();

@@ -85,12 +85,29 @@ test('news come by one stream without asking, and again after the server was los
   await grows('and again');
   assert.equal(polls, 0, 'nothing was asked for meanwhile');
   wire.cut();
-  await page.getByText('The server has not answered since').waitFor();
+  await page.getByText('The broker does not answer; figures are from').waitFor();
   const opened = streams;
   wire.mend();
-  await page.getByText('The server has not answered since').waitFor({ state: 'detached' });
+  await page.getByText('The broker does not answer; figures are from').waitFor({ state: 'detached' });
   await eventually('there is another stream', () => streams > opened);
   await grows('the number grows again');
+  await page.context().close();
+  wire.close();
+});
+
+test('a server that hangs is told, with the time of the figures; their age is shown', async () => {
+  const wire = await relay();
+  const page = await open(browser);
+  await logIn(page, `#/queue/%2F/${QUEUE}`, USER, PASSWORD, wire.url);
+  await page.getByText(/^updated \d+ s ago$/).waitFor();
+  // The stream has begun, which is listened to from then on.
+  await page.waitForResponse((r) => r.url().includes('/api/events'));
+  wire.hold();
+  await page.getByText(/^The broker does not answer; figures are from \d\d:\d\d:\d\d\. Trying again\.$/).waitFor();
+  await page.getByText(/^updated \d\d+ s ago$/).waitFor();
+  wire.mend();
+  await page.getByText('The broker does not answer').waitFor({ state: 'detached' });
+  await page.getByText(/^updated [1-9] s ago$/).waitFor();
   await page.context().close();
   wire.close();
 });

@@ -52,14 +52,14 @@ test('routing keys are restricted by exchange, and the restriction is lifted', a
   await topics.getByText('None: all routing keys.').waitFor();
 });
 
-test('a permission is given and taken away', async () => {
+test('a permission is given and revoked', async () => {
   await page.goto(`${URL_BASE}/#/user/${USER_NAME}`);
   const rights = card('Permissions');
   await rights.getByLabel('Virtual host').selectOption(VHOST);
   await rights.getByRole('button', { name: 'Grant' }).click();
   await page.getByText(`${USER_NAME} may use ${VHOST}.`).waitFor();
-  await rights.getByRole('button', { name: `Take away ${VHOST}` }).click();
-  await dialog().getByRole('button', { name: 'Take away' }).click();
+  await rights.getByRole('button', { name: `Revoke ${VHOST}` }).click();
+  await dialog().getByRole('button', { name: 'Revoke' }).click();
   await page.getByText(`${USER_NAME} may no longer use ${VHOST}.`).waitFor();
   assert.deepEqual(await api('GET', `users/${USER_NAME}/permissions`), []);
 });
@@ -67,12 +67,12 @@ test('a permission is given and taken away', async () => {
 test('limits of a user are set and taken away', async () => {
   await page.goto(`${URL_BASE}/#/user/${USER_NAME}`);
   const limits = card('Limits');
-  await limits.getByLabel('Connections, at most').fill('3');
+  await limits.getByLabel('Max connections').fill('3');
   await limits.getByRole('button', { name: 'Set limits' }).click();
   await page.getByText(`Limits of ${USER_NAME} are set.`).waitFor();
   assert.deepEqual((await api('GET', `user-limits/${USER_NAME}`))[0].value, { 'max-connections': 3 });
-  await eventually('the form shows it', async () => (await limits.getByLabel('Connections, at most').inputValue()) === '3');
-  await limits.getByLabel('Connections, at most').fill('');
+  await eventually('the form shows it', async () => (await limits.getByLabel('Max connections').inputValue()) === '3');
+  await limits.getByLabel('Max connections').fill('');
   await limits.getByRole('button', { name: 'Set limits' }).click();
   await eventually('it is gone', async () => (await api('GET', `user-limits/${USER_NAME}`)).length === 0);
 });
@@ -80,12 +80,12 @@ test('limits of a user are set and taken away', async () => {
 test('limits of a virtual host are set, shown, and taken away', async () => {
   await page.goto(`${URL_BASE}/#/vhosts`);
   await page.getByRole('button', { name: `Limits of ${VHOST}`, exact: true }).click();
-  await dialog().getByLabel('Queues, at most').fill('5');
+  await dialog().getByLabel('Max queues').fill('5');
   await dialog().getByRole('button', { name: 'Save' }).click();
   await page.getByRole('row', { name: VHOST }).getByText('max-queues 5').waitFor();
   await page.getByRole('button', { name: `Limits of ${VHOST}`, exact: true }).click();
-  assert.equal(await dialog().getByLabel('Queues, at most').inputValue(), '5');
-  await dialog().getByLabel('Queues, at most').fill('');
+  assert.equal(await dialog().getByLabel('Max queues').inputValue(), '5');
+  await dialog().getByLabel('Max queues').fill('');
   await dialog().getByRole('button', { name: 'Save' }).click();
   await eventually('it is gone', async () => (await api('GET', `vhost-limits/${VHOST}`)).length === 0);
 });
@@ -117,7 +117,7 @@ test('a global parameter is set, changed and deleted; what is no JSON stays in t
   await dialog().getByLabel('Name', { exact: true }).fill(PARAMETER);
   await dialog().getByLabel('Value').fill('{"team": ');
   await dialog().getByRole('button', { name: 'Save' }).click();
-  await dialog().getByRole('alert').getByText('not JSON').waitFor();
+  await dialog().getByRole('alert').getByText('Not valid JSON').waitFor();
   assert.equal(await dialog().getByLabel('Value').inputValue(), '{"team": ');
   await dialog().getByLabel('Value').fill('{"team": "orders"}');
   await dialog().getByRole('button', { name: 'Save' }).click();
@@ -137,10 +137,10 @@ test('a global parameter is set, changed and deleted; what is no JSON stays in t
 test('limits of a virtual host that vanished meanwhile are refused with the reason, and what was typed stays', async () => {
   await page.goto(`${URL_BASE}/#/vhosts`);
   await page.getByRole('button', { name: `Limits of ${VHOST}`, exact: true }).click();
-  await dialog().getByLabel('Queues, at most').fill('5');
+  await dialog().getByLabel('Max queues').fill('5');
   await api('DELETE', `vhosts/${VHOST}`);
   await page.getByRole('button', { name: `Limits of ${VHOST}`, exact: true, includeHidden: true }).waitFor({ state: 'detached' });
   await dialog().getByRole('button', { name: 'Save' }).click();
   await dialog().getByRole('alert').getByText('There is no such vhost.').waitFor();
-  assert.equal(await dialog().getByLabel('Queues, at most').inputValue(), '5');
+  assert.equal(await dialog().getByLabel('Max queues').inputValue(), '5');
 });

@@ -51,7 +51,7 @@ const CASES = [
   ['a policy whose pattern is none', '#/policies', 'New policy', { Name: 'x', 'Pattern of names': '(', Definition: 'max-length=1' }, 'Save', 'pattern'],
   ['a policy with a key that means nothing', '#/policies', 'New policy', { Name: 'x', Definition: 'nonsense=1' }, 'Save', 'nonsense'],
   ['a user whose name is taken', '#/users', 'Add a user', { Name: USER_NAME, Password: 'x' }, 'Add', 'already'],
-  ['limits of a virtual host beyond all numbers', '#/vhosts', 'Limits of /', { 'Queues, at most': '99999999999999999999' }, 'Save', 'max-queues'],
+  ['limits of a virtual host beyond all numbers', '#/vhosts', 'Limits of /', { 'Max queues': '99999999999999999999' }, 'Save', 'max-queues'],
 ];
 
 for (const [what, hash, opens, fills, sends, words] of CASES) {
@@ -80,7 +80,7 @@ test('deleting a virtual host needs its name typed', async () => {
   const dialog = page.locator('dialog[open]');
   await dialog.getByRole('textbox').fill('something else');
   await dialog.getByRole('button', { name: 'Delete' }).click();
-  await dialog.getByRole('alert').getByText('Type / to go on.').waitFor();
+  await dialog.getByRole('alert').getByText('Type / to confirm.').waitFor();
   await page.keyboard.press('Escape');
   assert.ok((await api('GET', 'vhosts')).some((v) => v.name === '/'));
 });
@@ -145,6 +145,6 @@ test('a delayed message is not moved beyond all time, nor when it is no longer t
   await page.reload();
   await reschedule();
   await move('1960-01-01T12:00:00');
-  await page.getByText('The message has another time.').waitFor();
+  await page.getByText('Message rescheduled.').waitFor();
   await eventually('it is released', async () => (await api('GET', delayed)).total === 0);
 });
