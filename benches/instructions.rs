@@ -10,8 +10,8 @@ use leveret::broker::Broker;
 use leveret::broker::broker::Found;
 use leveret::broker::definitions::DefinitionStore;
 use leveret::broker::limits::Limits;
+use leveret::broker::login_options::LoginOptions;
 use leveret::broker::names::ConnectionId;
-use leveret::broker::security::Security;
 use leveret::broker::turn::Turn;
 use leveret::session::Connection;
 use leveret::session::connection::Peer;
@@ -217,7 +217,7 @@ fn carry(scenario: &Scenario, count: usize) {
     let found = Found::default();
     let broker = Broker::start(
         Limits::default(),
-        Security::default(),
+        LoginOptions::default(),
         Arc::new(MemStore::new()),
         Box::new(Nowhere),
         found,

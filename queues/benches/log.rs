@@ -61,7 +61,7 @@ fn append_and_sync(c: &mut Criterion) {
                         queue: QueueId(1),
                         seq: Seq(seq),
                         message: message(&body),
-                        lane: 0,
+                        priority_level: 0,
                         expires: None,
                         transient: false,
                         sole: false,

@@ -78,7 +78,7 @@ impl Rig {
     fn settle(&mut self) {
         self.queue.settle(&self.sink.tokens, &mut self.fx);
         self.sink.tokens.clear();
-        self.queue.kick(NOW, &mut self.sink, &mut self.fx);
+        self.queue.dispatch(NOW, &mut self.sink, &mut self.fx);
     }
 
     fn clear(&mut self) {
@@ -176,7 +176,7 @@ fn backlog(c: &mut Criterion) {
                     exclusive: false,
                 };
                 r.queue.attach(NOW, spec, &mut r.fx).expect("admitted");
-                r.queue.kick(NOW, &mut r.sink, &mut r.fx);
+                r.queue.dispatch(NOW, &mut r.sink, &mut r.fx);
             },
             BatchSize::SmallInput,
         );
@@ -187,7 +187,7 @@ fn backlog(c: &mut Criterion) {
         b.iter(|| {
             let tokens = std::mem::take(&mut r.sink.tokens);
             r.queue.requeue(NOW, &tokens, Requeue::Nack, &mut r.fx);
-            r.queue.kick(NOW, &mut r.sink, &mut r.fx);
+            r.queue.dispatch(NOW, &mut r.sink, &mut r.fx);
         });
     });
 }

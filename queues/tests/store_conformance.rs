@@ -177,20 +177,20 @@ fn a_read_keeps_to_its_lane_and_limits<S: Subject>() {
     let mut group = Vec::new();
     for seq in 1..=30 {
         let mut record = enqueue(1, seq, &message(&[0; 1000]));
-        if let Record::Enqueue { lane, .. } = &mut record {
-            *lane = u8::from(seq % 3 == 0);
+        if let Record::Enqueue { priority_level, .. } = &mut record {
+            *priority_level = u8::from(seq % 3 == 0);
         }
         group.push(record);
     }
     subject.append(&group);
-    let lane_one = ReadWish { lane: 1, ..wish(1, 4, 25) };
+    let level_one = ReadWish { priority_level: 1, ..wish(1, 4, 25) };
     let places = [6, 9, 12, 15, 18, 21, 24];
-    assert_eq!(seqs(&subject.read(lane_one)), places);
-    let few = ReadWish { max_messages: 2, ..lane_one };
+    assert_eq!(seqs(&subject.read(level_one)), places);
+    let few = ReadWish { max_messages: 2, ..level_one };
     assert_eq!(seqs(&subject.read(few)), places[..2]);
-    let short = ReadWish { max_bytes: 2500, ..lane_one };
+    let short = ReadWish { max_bytes: 2500, ..level_one };
     assert_eq!(seqs(&subject.read(short)), places[..3]);
-    let tiny = ReadWish { max_bytes: 0, ..lane_one };
+    let tiny = ReadWish { max_bytes: 0, ..level_one };
     assert_eq!(seqs(&subject.read(tiny)), places[..1]);
 }
 
@@ -316,7 +316,7 @@ fn a_crash_of_the_memory_store_keeps_whole_groups_and_all_that_was_synced() {
 
 #[derive(Clone, Debug)]
 enum Act {
-    Enqueue { queue: u64, lane: u8, len: usize },
+    Enqueue { queue: u64, priority_level: u8, len: usize },
     Settle { queue: u64, first: u64, count: u64 },
     Returned { queue: u64, seq: u64 },
     Purge { queue: u64, upto: u64 },
@@ -326,7 +326,7 @@ enum Act {
 fn act() -> impl Strategy<Value = Act> {
     prop_oneof![
         6 => (1u64..4, 0u8..3, 0usize..3000)
-            .prop_map(|(queue, lane, len)| Act::Enqueue { queue, lane, len }),
+            .prop_map(|(queue, priority_level, len)| Act::Enqueue { queue, priority_level, len }),
         3 => (1u64..4, 1u64..60, 1u64..10)
             .prop_map(|(queue, first, count)| Act::Settle { queue, first, count }),
         1 => (1u64..4, 1u64..60).prop_map(|(queue, seq)| Act::Returned { queue, seq }),
@@ -343,12 +343,12 @@ fn recovery_equals_the_fold<S: Subject>() {
         let mut next: BTreeMap<u64, u64> = BTreeMap::new();
         for act in acts.into_iter().chain([Act::Reopen]) {
             let record = match act {
-                Act::Enqueue { queue, lane: at, len } => {
+                Act::Enqueue { queue, priority_level: at, len } => {
                     let seq = next.entry(queue).or_insert(0);
                     *seq += 1;
                     let mut record = enqueue(queue, *seq, &message(&vec![at; len]));
-                    if let Record::Enqueue { lane, .. } = &mut record {
-                        *lane = at;
+                    if let Record::Enqueue { priority_level, .. } = &mut record {
+                        *priority_level = at;
                     }
                     record
                 }
@@ -383,8 +383,8 @@ fn recovery_equals_the_fold<S: Subject>() {
                         let bytes: u64 = found.ranges.iter().map(|r| r.bytes).sum();
                         let expected = queue.live.values().map(|m| m.message.body_len() as u64);
                         prop_assert_eq!((count, bytes), (queue.live.len() as u64, expected.sum()));
-                        for lane in 0..3 {
-                            let all = ReadWish { lane, ..wish(id.0, 0, u64::MAX) };
+                        for priority_level in 0..3 {
+                            let all = ReadWish { priority_level, ..wish(id.0, 0, u64::MAX) };
                             let (seen, wanted) = (subject.read(all), fold.read(&all));
                             prop_assert_eq!(seqs(&seen), seqs(&wanted));
                             for (seen, wanted) in seen.iter().zip(&wanted) {

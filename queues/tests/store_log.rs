@@ -237,7 +237,7 @@ fn a_message_settled_before_its_turn_is_confirmed_and_not_written() {
             queue: QueueId(1),
             seq: Seq(seq),
             message,
-            lane: 0,
+            priority_level: 0,
             expires: None,
             transient: false,
             sole: true,

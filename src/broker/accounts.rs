@@ -1,8 +1,8 @@
 //! Users and permissions are changed: durable first, then in force, for those who are connected too.
 
 use super::broker::Broker;
-use super::configured_limits::{ConfiguredLimits, LimitsOf};
 use super::definitions::{Changes, Key};
+use super::operator_limits::{LimitsOf, OperatorLimits};
 use super::refusal::Refusal;
 use super::topic_permissions::TopicPermissionRecord;
 use super::users::{PermissionRecord, UserRecord, check_patterns};
@@ -16,7 +16,7 @@ pub struct NewUser {
     /// What is stored of it.
     pub record: UserRecord,
     /// All its limits, if they are to be set.
-    pub limits: Option<ConfiguredLimits>,
+    pub limits: Option<OperatorLimits>,
 }
 
 impl Broker {
@@ -159,12 +159,12 @@ impl Broker {
     }
 
     /// Replaces all limits of a user.
-    pub fn set_user_limits(&self, user: &str, limits: &ConfiguredLimits) -> Result<(), Refusal> {
+    pub fn set_user_limits(&self, user: &str, limits: &OperatorLimits) -> Result<(), Refusal> {
         let _change = self.administration.lock();
         self.keep_user_limits(user, limits)
     }
 
-    fn keep_user_limits(&self, user: &str, limits: &ConfiguredLimits) -> Result<(), Refusal> {
+    fn keep_user_limits(&self, user: &str, limits: &OperatorLimits) -> Result<(), Refusal> {
         if self.users.user(user).is_none() {
             return Err(Refusal::Precondition(format!("user '{user}' does not exist")));
         }

@@ -3,23 +3,23 @@
 use std::sync::Arc;
 
 use super::broker::Broker;
-use super::configured_limits::{MAX_CHANNELS, MAX_CONNECTIONS};
 use super::names::{ConnectionId, UserName};
+use super::operator_limits::{MAX_CHANNELS, MAX_CONNECTIONS};
+use super::quotas::QuotaUse;
 use super::refusal::Refusal;
 use super::registry::ChannelHandle;
-use super::seats::Seat;
 use super::vhost::Vhost;
 
 impl Broker {
     /// Lets a connection into a vhost, if nobody's limit is reached. It is counted until
-    /// [`Vhost::connection_ended`] and until the seat is dropped.
-    pub fn admit(&self, vhost: &Vhost, user: &UserName, id: ConnectionId) -> Result<Seat, Refusal> {
+    /// [`Vhost::connection_ended`] and until the [`QuotaUse`] is dropped.
+    pub fn admit(&self, vhost: &Vhost, user: &UserName, id: ConnectionId) -> Result<QuotaUse, Refusal> {
         let max = self.limits().connections_max;
         if self.open_connections() >= max {
             return Err(Refusal::NotAllowed(format!("connection limit ({max}) is reached")));
         }
         let max = self.users.limit(user.as_str(), MAX_CONNECTIONS);
-        let seat = self.registry.seat(user, max).ok_or_else(|| {
+        let quota_use = self.registry.quota_use(user, max).ok_or_else(|| {
             let max = max.unwrap_or_default();
             Refusal::NotAllowed(format!(
                 "connection refused for user '{user}': user connection limit ({max}) is reached"
@@ -31,7 +31,7 @@ impl Broker {
                 vhost.name
             ))
         })?;
-        Ok(seat)
+        Ok(quota_use)
     }
 
     /// A channel of a user is opened, if no limit is reached. Those that open at the same instant may go over that of

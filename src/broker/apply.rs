@@ -10,14 +10,14 @@ use leveret_queues::{QueueId, Seq};
 
 use super::arguments::to_args;
 use super::broker::Broker;
-use super::configured_limits::ConfiguredLimits;
 use super::deduplication::DeduplicationRule;
 use super::definitions::{
     BindingDefinition, Changes, DelayDefinition, DestinationKind, ExchangeDefinition, Key, QueueDefinition,
     rank, read,
 };
-use super::holder::Holder;
+use super::delay_room::DelayRoom;
 use super::names::{ExchangeName, QueueName};
+use super::operator_limits::OperatorLimits;
 use super::policies::{Object, Policy, PolicyKind, PolicySet};
 use super::policy_changes::apply_to_exchange;
 use super::queue_handle::Installed;
@@ -143,8 +143,8 @@ impl Broker {
                 let topics = self.users.topics(user, vhost).without(Some(part(2)));
                 self.users.set_topic_permissions(user, vhost, topics);
             }
-            "vhost_limits" => *self.vhost_of(part(0))?.limits.write() = ConfiguredLimits::default(),
-            "user_limits" => self.users.set_limits(part(0), ConfiguredLimits::default()),
+            "vhost_limits" => *self.vhost_of(part(0))?.limits.write() = OperatorLimits::default(),
+            "user_limits" => self.users.set_limits(part(0), OperatorLimits::default()),
             "global_parameter" => {
                 self.global_parameters.write().remove(part(0));
             }
@@ -212,12 +212,13 @@ impl Broker {
     fn put_delay_in_place(&self, stored: &DelayDefinition, recovered: &mut Recovered) -> Result<(), String> {
         let vhost = self.vhost_of(&stored.vhost)?;
         let (exchange, id) = (ExchangeName::new(&stored.exchange), QueueId(stored.id));
-        let holder = Holder::new(id, &vhost.name, &exchange, true, self.environment());
+        let delay_room = DelayRoom::new(id, &vhost.name, &exchange, true, self.environment());
         if let Some(found) = recovered.remove(&id) {
-            holder.restore(&found, self.now());
+            delay_room.restore(&found, self.now());
         }
         let mut topology = vhost.topology.write();
-        topology.features.entry(exchange.as_str().as_bytes().into()).or_default().holder = Some(holder);
+        topology.features.entry(exchange.as_str().as_bytes().into()).or_default().delay_room =
+            Some(delay_room);
         Ok(())
     }
 
@@ -244,11 +245,11 @@ impl Vhost {
         name: &str,
         spec: ExchangeSpec<'_>,
         deduplication: Option<DeduplicationRule>,
-        holder: Option<Arc<Holder>>,
+        delay_room: Option<Arc<DelayRoom>>,
     ) -> Result<(), leveret_exchanges::Refusal> {
         let mut topology = self.topology.write();
         topology.router.declare(name, spec)?;
-        topology.install_features(name, deduplication, holder);
+        topology.install_features(name, deduplication, delay_room);
         apply_to_exchange(&mut topology, &self.policies(), name);
         Ok(())
     }

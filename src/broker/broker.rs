@@ -12,13 +12,14 @@ use leveret_queues::{Millis, QueueId};
 use parking_lot::{Mutex, RwLock};
 
 use super::alarms::Alarms;
-use super::attempts::Attempts;
 use super::catalog::Catalog;
 use super::deadlines::Ticks;
 use super::definitions::DefinitionStore;
 use super::graves::Graves;
 use super::held::Held;
 use super::limits::Limits;
+use super::login_limiter::LoginLimiter;
+use super::login_options::LoginOptions;
 use super::lost::Lost;
 use super::memory::Memory;
 use super::names::ConnectionId;
@@ -26,7 +27,6 @@ use super::product::Product;
 use super::queue_handle::{QueueEnvironment, QueueHandle, QueueStats};
 use super::refusal::Refusal;
 use super::registry::{ConnectionHandle, Registry};
-use super::security::Security;
 use super::token::Tokens;
 use super::turn::Turn;
 use super::users::Users;
@@ -43,7 +43,7 @@ pub struct Broker {
     /// Too little disk or memory to take more.
     pub alarms: Alarms,
     /// Logins that were tried.
-    pub attempts: Attempts,
+    pub login_limiter: LoginLimiter,
     /// Which tokens are taken in place of passwords, if any.
     pub tokens: Option<Arc<Tokens>>,
     pub(super) product: OnceLock<Product>,
@@ -91,13 +91,15 @@ pub struct Found {
     pub remnants: Vec<(Arc<str>, Arc<[u8]>)>,
     /// What the store holds of each queue.
     pub queues: HashMap<QueueId, RecoveredQueue>,
+    /// A broker has started on this data before, so users that are missing were lost or deleted.
+    pub started_before: bool,
 }
 
 impl Broker {
     /// Builds the broker from what was found, and what a first start needs.
     pub fn start(
         limits: Limits,
-        security: Security,
+        login_options: LoginOptions,
         store: Arc<dyn Store>,
         definitions: Box<dyn DefinitionStore>,
         found: Found,
@@ -119,8 +121,8 @@ impl Broker {
             users: Users::new(),
             registry: Registry::default(),
             alarms: Alarms::default(),
-            attempts: Attempts::new(security.login_failures_per_minute),
-            tokens: security.tokens,
+            login_limiter: LoginLimiter::new(login_options.login_failures_per_minute),
+            tokens: login_options.tokens,
             vhosts: DashMap::new(),
             administration: Mutex::default(),
             global_parameters: RwLock::default(),
@@ -136,8 +138,9 @@ impl Broker {
             held,
         });
         let _ = broker.environment.broker.set(Arc::<Self>::downgrade(&broker));
+        let started_before = found.started_before;
         broker.load(found)?;
-        broker.first_start(security.admin.as_ref())?;
+        broker.provide_access(login_options.admin.as_ref(), started_before)?;
         Ok(broker)
     }
 

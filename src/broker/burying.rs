@@ -157,8 +157,8 @@ impl Broker {
                 queues.push(Arc::clone(queue));
             }
         });
-        let holders = routed.map(|routed| routed.holders).unwrap_or_default();
-        let mut targets = Targets { queues, holders };
+        let delay_rooms = routed.map(|routed| routed.delay_rooms).unwrap_or_default();
+        let mut targets = Targets { queues, delay_rooms };
         let multiplied = if letter.is_automatic() {
             self.bound_copies(&vhost, source.name.as_str(), &letter.message, &mut targets)
         } else {

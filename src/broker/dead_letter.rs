@@ -208,7 +208,7 @@ pub(super) fn dead_letter(
 }
 
 /// Where a dead letter was before it died last.
-pub(super) struct Birth {
+pub(super) struct LastDeath {
     /// The queue that dropped it.
     pub(super) queue: String,
     exchange: ShortText,
@@ -218,11 +218,11 @@ pub(super) struct Birth {
 }
 
 /// What a dead letter's history says of its last death. `None`: it never died.
-pub(super) fn birth(message: &Message) -> Option<Birth> {
+pub(super) fn last_death(message: &Message) -> Option<LastDeath> {
     let newest = deaths(headers(message).filter(|_| message.meta().died)?).into_iter().next()?;
     let text = |field| String::from_utf8(newest.get(field)?.as_bytes()?.to_vec()).ok();
     let key = newest.get("routing-keys")?.as_array()?.iter().next()?.as_bytes()?;
-    Some(Birth {
+    Some(LastDeath {
         queue: text("queue")?,
         exchange: ShortText::new(&text("exchange")?)?,
         routing_key: ShortText::new(std::str::from_utf8(key).ok()?)?,
@@ -230,7 +230,7 @@ pub(super) fn birth(message: &Message) -> Option<Birth> {
     })
 }
 
-impl Birth {
+impl LastDeath {
     /// The message as it was published, its history kept.
     pub(super) fn restored(&self, message: &Message) -> Message {
         message.republished(

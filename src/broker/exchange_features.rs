@@ -6,7 +6,7 @@ use leveret_queues::{Message, Millis};
 use parking_lot::Mutex;
 
 use super::deduplication::{Deduplication, DeduplicationRule};
-use super::holder::Holder;
+use super::delay_room::DelayRoom;
 use super::recent_history::RecentHistory;
 
 /// Of one exchange; most have none.
@@ -15,7 +15,7 @@ pub(super) struct ExchangeFeatures {
     deduplication: Option<Mutex<Deduplication>>,
     history: Option<Mutex<RecentHistory>>,
     /// Where its delayed messages wait.
-    pub(super) holder: Option<Arc<Holder>>,
+    pub(super) delay_room: Option<Arc<DelayRoom>>,
 }
 
 impl ExchangeFeatures {
@@ -23,15 +23,15 @@ impl ExchangeFeatures {
     pub(super) fn of(
         deduplication: Option<DeduplicationRule>,
         history_length: Option<u64>,
-        holder: Option<Arc<Holder>>,
+        delay_room: Option<Arc<DelayRoom>>,
     ) -> Option<Self> {
-        if deduplication.is_none() && history_length.is_none() && holder.is_none() {
+        if deduplication.is_none() && history_length.is_none() && delay_room.is_none() {
             return None;
         }
         Some(Self {
             deduplication: deduplication.map(|rule| Mutex::new(Deduplication::new(rule))),
             history: history_length.map(|length| Mutex::new(RecentHistory::new(length))),
-            holder,
+            delay_room,
         })
     }
 

@@ -11,7 +11,7 @@ use super::arguments::{FieldTable, get, text, to_args, too_long, type_name};
 use super::broker::Broker;
 use super::deduplication::DeduplicationRule;
 use super::definitions::{Changes, DelayDefinition, ExchangeDefinition, Key};
-use super::holder::Holder;
+use super::delay_room::DelayRoom;
 use super::names::{ExchangeName, is_reserved};
 use super::refusal::{Access, Refusal, Resource};
 use super::row::{Row, Staged};
@@ -134,24 +134,24 @@ impl Broker {
         }
         self.has_room_for_arguments(request.arguments)?;
         self.has_room_for_exchanges(name, staged.count())?;
-        let holder = if request.kind == Kind::DELAYED {
+        let delay_room = if request.kind == Kind::DELAYED {
             let id = QueueId(self.next_queue_id()?);
-            Some(Holder::new(id, &vhost.name, name, request.durable, self.environment()))
+            Some(DelayRoom::new(id, &vhost.name, name, request.durable, self.environment()))
         } else {
             None
         };
         // A router of its own tells whether the declaration is sound before it is written.
         Router::<u32>::new().declare(name.as_str(), spec.clone()).map_err(refused)?;
         if request.durable {
-            note_definitions(vhost, name, request, holder.as_deref(), &mut staged.changes);
+            note_definitions(vhost, name, request, delay_room.as_deref(), &mut staged.changes);
         }
         staged.note(name.as_str());
-        Ok(Some(PlannedExchange { spec, deduplication, holder }))
+        Ok(Some(PlannedExchange { spec, deduplication, delay_room }))
     }
 
     fn put_exchange(vhost: &Vhost, name: &ExchangeName, planned: PlannedExchange<'_>) -> Result<(), Refusal> {
-        let PlannedExchange { spec, deduplication, holder } = planned;
-        let installed = vhost.install_exchange(name.as_str(), spec, deduplication, holder);
+        let PlannedExchange { spec, deduplication, delay_room } = planned;
+        let installed = vhost.install_exchange(name.as_str(), spec, deduplication, delay_room);
         installed.map_err(|refusal| translated(vhost, refusal))?;
         vhost.changed();
         Ok(())
@@ -231,10 +231,10 @@ impl Broker {
         topology.stats.remove(exchange.as_bytes());
         let features = topology.features.remove(exchange.as_bytes());
         drop(topology);
-        let Some(holder) = features.and_then(|features| features.holder) else { return };
+        let Some(delay_room) = features.and_then(|features| features.delay_room) else { return };
         let mut turn = Turn::at((self.environment().clock)());
-        holder.close(&mut turn);
-        self.graves.bury(self.store(), holder.durable().then_some(holder.id));
+        delay_room.close(&mut turn);
+        self.graves.bury(self.store(), delay_room.durable().then_some(delay_room.id));
     }
 }
 
@@ -242,7 +242,7 @@ impl Broker {
 struct PlannedExchange<'a> {
     spec: ExchangeSpec<'a>,
     deduplication: Option<DeduplicationRule>,
-    holder: Option<Arc<Holder>>,
+    delay_room: Option<Arc<DelayRoom>>,
 }
 
 /// Notes what is stored of a durable exchange.
@@ -250,7 +250,7 @@ fn note_definitions(
     vhost: &Vhost,
     name: &ExchangeName,
     request: &ExchangeRequest<'_>,
-    holder: Option<&Holder>,
+    delay_room: Option<&DelayRoom>,
     changes: &mut Changes,
 ) {
     let definition = ExchangeDefinition {
@@ -262,11 +262,11 @@ fn note_definitions(
         arguments: request.arguments.clone(),
     };
     changes.put(Key::exchange(&vhost.name, name), &definition);
-    if let Some(holder) = holder {
+    if let Some(delay_room) = delay_room {
         let definition = DelayDefinition {
             vhost: vhost.name.as_str().to_owned(),
             exchange: name.as_str().to_owned(),
-            id: holder.id.0,
+            id: delay_room.id.0,
         };
         changes.put(Key::delay(&vhost.name, name), &definition);
     }

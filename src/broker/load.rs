@@ -7,15 +7,15 @@ use leveret_queues::QueueId;
 
 use super::broker::{Broker, Found, StartError};
 use super::definitions::{BindingDefinition, Changes, Key, rank, read};
+use super::login_options::Admin;
 use super::lost::{DECLARED, Notes};
-use super::security::Admin;
 use super::users::{PermissionRecord, UserRecord, hash_password};
 use super::vhost::{Vhost, VhostRecord};
 
 impl Broker {
     /// Takes in what was found on stable storage. What of it cannot be used costs itself only.
     pub(super) fn load(&self, found: Found) -> Result<(), StartError> {
-        let Found { definitions, remnants, mut queues } = found;
+        let Found { definitions, remnants, mut queues, .. } = found;
         // Ends before bindings, vhosts before all.
         let mut sorted: Vec<_> =
             definitions.iter().map(|(key, value)| (rank(key), &**key, &**value)).collect();
@@ -37,15 +37,25 @@ impl Broker {
         Ok(self.take_in_orphans(queues, notes, &remnants)?)
     }
 
-    /// A first start has the vhost `/` and a user who may do everything there: the one that is given, or
-    /// guest.
-    pub(super) fn first_start(&self, admin: Option<&Admin>) -> Result<(), StartError> {
+    /// Creates the vhost `/` if there is no vhost, and if there is no user one who may do everything there: the one that
+    /// is configured, else guest, but on a first start only. Lost users must not open the broker to a password that
+    /// everybody knows.
+    pub(super) fn provide_access(
+        &self,
+        admin: Option<&Admin>,
+        started_before: bool,
+    ) -> Result<(), StartError> {
         let mut changes = Changes::default();
         if self.vhosts.is_empty() {
             changes.put(Key::vhost("/"), &VhostRecord::default());
         }
-        // Whose users cannot be read, gets no guest with a password that everybody knows.
-        if self.users.is_empty() && (admin.is_some() || !self.lost.has_kind("user")) {
+        let lost = started_before || self.lost.has_kind("user");
+        if self.users.is_empty() && admin.is_none() && lost {
+            tracing::error!(
+                "no user exists, and guest is created on a first start only: add one on this machine with \
+                 `rabbitmqctl add_user`, or start with admin_user and admin_password set"
+            );
+        } else if self.users.is_empty() {
             let (name, password) = admin
                 .map_or(("guest", &b"guest"[..]), |admin| (admin.name.as_str(), admin.password.as_bytes()));
             let record = UserRecord {

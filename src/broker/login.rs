@@ -4,9 +4,9 @@ use std::net::IpAddr;
 
 use leveret_queues::Millis;
 
-use super::attempts::Protocol;
 use super::broker::Broker;
 use super::identity::Identity;
+use super::login_limiter::Protocol;
 use super::token::{Tokens, looks_like_token};
 use super::users::LoginRefused;
 
@@ -90,7 +90,7 @@ impl Broker {
     }
 
     fn may_try(&self, origin: Origin) -> bool {
-        self.attempts.may_try(origin.address, self.now())
+        self.login_limiter.may_try(origin.address, self.now())
     }
 
     fn tried(
@@ -99,7 +99,7 @@ impl Broker {
         outcome: Result<Identity, LoginRefused>,
     ) -> Result<Identity, LoginRefused> {
         if !matches!(outcome, Err(LoginRefused::TooManyFailures)) {
-            self.attempts.tried(origin.address, origin.protocol, self.now(), outcome.is_ok());
+            self.login_limiter.tried(origin.address, origin.protocol, self.now(), outcome.is_ok());
         }
         outcome
     }

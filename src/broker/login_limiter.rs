@@ -56,7 +56,7 @@ struct Source {
 }
 
 /// See the module's documentation.
-pub struct Attempts {
+pub struct LoginLimiter {
     /// What one failure adds to `clean_at`; 0 for no limit.
     step_ms: u64,
     state: Mutex<State>,
@@ -68,7 +68,7 @@ struct State {
     sources: HashMap<IpAddr, Source, FxBuildHasher>,
 }
 
-impl Attempts {
+impl LoginLimiter {
     /// With so many failures a minute from one address; 0 for no limit.
     pub fn new(failures_per_minute: u32) -> Self {
         let step_ms = MINUTE_MS.checked_div(u64::from(failures_per_minute)).map_or(0, |step| step.max(1));
@@ -160,70 +160,70 @@ mod tests {
 
     #[test]
     fn failures_hold_up_their_own_address_for_a_while() {
-        let attempts = Attempts::new(30);
+        let login_limiter = LoginLimiter::new(30);
         let (bad, good) = (address("192.0.2.1"), address("192.0.2.2"));
         let mut now = Millis(1_000_000);
         for _ in 0..30 {
-            assert!(attempts.may_try(bad, now));
-            attempts.tried(bad, Protocol::Amqp, now, false);
+            assert!(login_limiter.may_try(bad, now));
+            login_limiter.tried(bad, Protocol::Amqp, now, false);
         }
-        assert!(!attempts.may_try(bad, now));
-        assert!(attempts.may_try(good, now));
+        assert!(!login_limiter.may_try(bad, now));
+        assert!(login_limiter.may_try(good, now));
         now.0 += 1_999;
-        assert!(!attempts.may_try(bad, now));
+        assert!(!login_limiter.may_try(bad, now));
         now.0 += 1;
-        assert!(attempts.may_try(bad, now), "one is forgiven every two seconds");
-        attempts.tried(bad, Protocol::Http, now, false);
-        assert!(!attempts.may_try(bad, now));
+        assert!(login_limiter.may_try(bad, now), "one is forgiven every two seconds");
+        login_limiter.tried(bad, Protocol::Http, now, false);
+        assert!(!login_limiter.may_try(bad, now));
         now.0 += MINUTE_MS;
-        assert!(attempts.may_try(bad, now));
+        assert!(login_limiter.may_try(bad, now));
     }
 
     #[test]
     fn successes_and_rare_failures_cost_nothing() {
-        let attempts = Attempts::new(30);
+        let login_limiter = LoginLimiter::new(30);
         let from = address("192.0.2.1");
         for second in 0..1000 {
             let now = Millis(second * 2_000);
-            assert!(attempts.may_try(from, now));
-            attempts.tried(from, Protocol::Amqp, now, second % 2 == 0);
+            assert!(login_limiter.may_try(from, now));
+            login_limiter.tried(from, Protocol::Amqp, now, second % 2 == 0);
         }
         let tally = Tally { failed: 500, succeeded: 500 };
-        assert_eq!(attempts.totals()[0], (Protocol::Amqp, tally));
-        assert_eq!(attempts.sources(), [(from, Protocol::Amqp, tally)]);
-        attempts.reset();
-        assert_eq!(attempts.sources(), []);
+        assert_eq!(login_limiter.totals()[0], (Protocol::Amqp, tally));
+        assert_eq!(login_limiter.sources(), [(from, Protocol::Amqp, tally)]);
+        login_limiter.reset();
+        assert_eq!(login_limiter.sources(), []);
     }
 
     #[test]
     fn no_limit_is_no_limit() {
-        let attempts = Attempts::new(0);
+        let login_limiter = LoginLimiter::new(0);
         let from = address("192.0.2.1");
-        (0..10_000).for_each(|_| attempts.tried(from, Protocol::Http, Millis(5), false));
-        assert!(attempts.may_try(from, Millis(5)));
+        (0..10_000).for_each(|_| login_limiter.tried(from, Protocol::Http, Millis(5), false));
+        assert!(login_limiter.may_try(from, Millis(5)));
     }
 
     #[test]
     fn the_table_is_bounded_and_keeps_the_worst() {
-        let attempts = Attempts::new(30);
+        let login_limiter = LoginLimiter::new(30);
         let (bad, now) = (address("203.0.113.9"), Millis(1_000_000));
-        (0..30).for_each(|_| attempts.tried(bad, Protocol::Amqp, now, false));
+        (0..30).for_each(|_| login_limiter.tried(bad, Protocol::Amqp, now, false));
         for number in 0..3 * u32::try_from(SOURCES_MAX).unwrap() {
             let from = std::net::Ipv4Addr::from_bits(0x0a00_0000 + number).into();
-            attempts.tried(from, Protocol::Amqp, now, false);
-            assert!(attempts.state.lock().sources.len() <= SOURCES_MAX);
+            login_limiter.tried(from, Protocol::Amqp, now, false);
+            assert!(login_limiter.state.lock().sources.len() <= SOURCES_MAX);
         }
-        assert!(!attempts.may_try(bad, now));
+        assert!(!login_limiter.may_try(bad, now));
     }
 
     #[test]
     fn a_network_of_ipv6_counts_as_one_and_mapped_addresses_as_ipv4() {
-        let attempts = Attempts::new(1);
+        let login_limiter = LoginLimiter::new(1);
         let now = Millis(1_000_000);
-        attempts.tried(address("2001:db8::1"), Protocol::Amqp, now, false);
-        assert!(!attempts.may_try(address("2001:db8::ffff:2"), now));
-        assert!(attempts.may_try(address("2001:db8:0:1::1"), now));
-        attempts.tried(address("::ffff:192.0.2.1"), Protocol::Amqp, now, false);
-        assert!(!attempts.may_try(address("192.0.2.1"), now));
+        login_limiter.tried(address("2001:db8::1"), Protocol::Amqp, now, false);
+        assert!(!login_limiter.may_try(address("2001:db8::ffff:2"), now));
+        assert!(login_limiter.may_try(address("2001:db8:0:1::1"), now));
+        login_limiter.tried(address("::ffff:192.0.2.1"), Protocol::Amqp, now, false);
+        assert!(!login_limiter.may_try(address("192.0.2.1"), now));
     }
 }

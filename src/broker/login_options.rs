@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::token::Tokens;
 
 /// How users log in, and who the first one is.
-pub struct Security {
+pub struct LoginOptions {
     /// Logins from one address that may fail in a minute before it is held up; 0 for no limit.
     pub login_failures_per_minute: u32,
     /// Which tokens are taken in place of passwords.
@@ -14,7 +14,7 @@ pub struct Security {
     pub admin: Option<Admin>,
 }
 
-impl Default for Security {
+impl Default for LoginOptions {
     fn default() -> Self {
         Self { login_failures_per_minute: 30, tokens: None, admin: None }
     }

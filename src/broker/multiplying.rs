@@ -73,15 +73,15 @@ impl Broker {
         message: &Message,
         targets: &mut Targets,
     ) -> Option<Message> {
-        let total = targets.queues.len() + targets.holders.len();
+        let total = targets.queues.len() + targets.delay_rooms.len();
         if total < 2 {
             return None;
         }
         let copies = copies(message);
         let kept = fitting(copies, total, self.limits().dead_letter_copies_max.into());
         if kept < total {
-            targets.holders.truncate(kept);
-            let left = targets.queues.split_off(kept - targets.holders.len());
+            targets.delay_rooms.truncate(kept);
+            let left = targets.queues.split_off(kept - targets.delay_rooms.len());
             let names: Vec<&str> = left.iter().take(NAMES_TOLD).map(|queue| queue.name.as_str()).collect();
             tracing::warn!(
                 vhost = %vhost.name, from, copies, without = ?names,

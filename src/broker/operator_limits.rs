@@ -43,9 +43,9 @@ impl LimitsOf {
 /// The limits set on one vhost or user, by name. A negative one is none, as in `RabbitMQ`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct ConfiguredLimits(BTreeMap<String, i64>);
+pub struct OperatorLimits(BTreeMap<String, i64>);
 
-impl ConfiguredLimits {
+impl OperatorLimits {
     /// Checks the names. The refusal's text is `RabbitMQ`'s.
     pub fn new(of: LimitsOf, limits: BTreeMap<String, i64>) -> Result<Self, Refusal> {
         match limits.iter().find(|(name, _)| !of.names().contains(&name.as_str())) {
@@ -81,8 +81,8 @@ impl ConfiguredLimits {
 mod tests {
     use super::*;
 
-    fn limits(of: LimitsOf, name: &str, value: i64) -> Result<ConfiguredLimits, Refusal> {
-        ConfiguredLimits::new(of, BTreeMap::from([(name.to_owned(), value)]))
+    fn limits(of: LimitsOf, name: &str, value: i64) -> Result<OperatorLimits, Refusal> {
+        OperatorLimits::new(of, BTreeMap::from([(name.to_owned(), value)]))
     }
 
     #[test]

@@ -167,7 +167,7 @@ fn arguments_of(orphan: &Orphan, adoption: &Adoption<'_>) -> FieldTable {
     const MAX_PRIORITY: &str = "x-max-priority";
     let had = orphan.last_known.as_ref().map(|known| known.arguments.clone());
     let mut arguments = adoption.arguments.clone().or(had).unwrap_or_default();
-    let highest = orphan.found.ranges.iter().map(|range| range.lane).max().unwrap_or(0);
+    let highest = orphan.found.ranges.iter().map(|range| range.priority_level).max().unwrap_or(0);
     if highest > 0 && get(&arguments, MAX_PRIORITY).is_none() {
         arguments.insert(MAX_PRIORITY.into(), Value::LongInt(i32::from(highest)));
     }

@@ -44,7 +44,7 @@ impl Prepared {
     /// Memory it takes, near enough.
     pub fn memory(&self) -> usize {
         let way = match self.way.as_ref().map(|way| &way.found) {
-            Some(Found::Own(own)) => (own.queues.len() + own.holders.len()) * size_of::<Arc<()>>(),
+            Some(Found::Own(own)) => (own.queues.len() + own.delay_rooms.len()) * size_of::<Arc<()>>(),
             _ => 0,
         };
         size_of::<Self>() + self.incoming.message.memory() + way
@@ -118,7 +118,7 @@ impl Found {
             Self::Known(route) => Box::new(Own {
                 queues: route.queues.to_vec(),
                 stats: Arc::clone(&route.stats),
-                holders: Vec::new(),
+                delay_rooms: Vec::new(),
                 duplicate: false,
                 whole: None,
             }),
@@ -139,7 +139,7 @@ impl Found {
     fn is_duplicate(&mut self) {
         if let Self::Own(own) = self {
             own.queues.clear();
-            own.holders.clear();
+            own.delay_rooms.clear();
             own.duplicate = true;
         }
     }

@@ -14,9 +14,9 @@ use rustc_hash::FxHashMap;
 use super::attributes::held_until;
 use super::broker::Broker;
 use super::copies::{self, Copies};
+use super::delay_room::DelayRoom;
 use super::exchange_stats::{Counts, ExchangeStats};
 use super::gather::Gather;
-use super::holder::Holder;
 use super::message_sizes::Tally;
 use super::names::{ExchangeName, VhostName};
 use super::queue_handle::{Member, QueueHandle};
@@ -99,7 +99,7 @@ pub(super) struct Own {
     pub(super) queues: Vec<Arc<QueueHandle>>,
     pub(super) stats: Arc<ExchangeStats>,
     /// Where it waits before it is routed further.
-    pub(super) holders: Vec<Arc<Holder>>,
+    pub(super) delay_rooms: Vec<Arc<DelayRoom>>,
     /// Its exchange has seen it before.
     pub(super) duplicate: bool,
     /// The message with the BCC header that it has lost since.
@@ -282,14 +282,14 @@ impl Publisher {
         let routed = route_or_note(vhost, now, message, exchange, &keys, origin, looks.later, |queue| {
             queues.push(Arc::clone(queue));
         });
-        let Routed { cacheable, duplicate, holders } =
+        let Routed { cacheable, duplicate, delay_rooms } =
             routed.map_err(|error| not_routed(error, message, &vhost.name))?;
         if cacheable && copies.is_none() {
             return Ok(Found::Known(self.remember(message, queues, stats)));
         }
         let without = copies.and_then(|copies| copies.without_bcc);
         let whole = without.map(|without| std::mem::replace(message, without));
-        Ok(Found::Own(Box::new(Own { queues, stats, holders, duplicate, whole })))
+        Ok(Found::Own(Box::new(Own { queues, stats, delay_rooms, duplicate, whole })))
     }
 
     /// Adds a message to what its queues get.
@@ -304,16 +304,17 @@ impl Publisher {
         let (queues, durable, stats, settled) = match found {
             Found::Known(route) => (&*route.queues, route.durable, &route.stats, false),
             Found::Own(own) => {
-                for holder in &own.holders {
+                for delay_room in &own.delay_rooms {
                     // What waits is routed again, by BCC too.
                     let message = own.whole.as_ref().unwrap_or(&message);
                     // Whether the message is to be written is asked no more: it is, once for all of them.
                     message.always_log();
                     let due = held_until(message, turn.now).unwrap_or(turn.now);
-                    holder.hold(turn, message.clone(), due);
+                    delay_room.hold(turn, message.clone(), due);
                 }
-                let durable = own.queues.iter().filter(|queue| queue.durable()).count() + own.holders.len();
-                let settled = own.duplicate || !own.holders.is_empty();
+                let durable =
+                    own.queues.iter().filter(|queue| queue.durable()).count() + own.delay_rooms.len();
+                let settled = own.duplicate || !own.delay_rooms.is_empty();
                 (own.queues.as_slice(), durable, &own.stats, settled)
             }
         };

@@ -1,7 +1,7 @@
 //! How many connections and channels each user has, and may have.
 //!
-//! Invariants: who has a [`Seat`] is counted until it is dropped, whether a limit is set or not, so that a
-//! limit that comes later counts what was there before; a user without seats is not remembered.
+//! Invariants: who has a [`QuotaUse`] is counted until it is dropped, whether a limit is set or not, so that a
+//! limit that comes later counts what was there before; a user without connections is not remembered.
 
 use std::sync::Arc;
 
@@ -35,13 +35,13 @@ impl Taken {
     }
 }
 
-/// The seats of all users.
+/// The quotas of all users.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Seats(Arc<DashMap<UserName, Taken>>);
+pub(super) struct Quotas(Arc<DashMap<UserName, Taken>>);
 
-impl Seats {
+impl Quotas {
     /// One more, unless the user has `max` already.
-    pub(super) fn take(&self, user: &UserName, kind: Kind, max: Option<u64>) -> Option<Seat> {
+    pub(super) fn take(&self, user: &UserName, kind: Kind, max: Option<u64>) -> Option<QuotaUse> {
         let mut taken = self.0.entry(user.clone()).or_default();
         let count = taken.of(kind);
         if max.is_some_and(|max| *count >= max) {
@@ -50,21 +50,21 @@ impl Seats {
             return None;
         }
         *count += 1;
-        Some(Seat { seats: self.clone(), user: user.clone(), kind })
+        Some(QuotaUse { quotas: self.clone(), user: user.clone(), kind })
     }
 }
 
 /// One counted connection or channel.
 #[derive(Debug)]
-pub struct Seat {
-    seats: Seats,
+pub struct QuotaUse {
+    quotas: Quotas,
     user: UserName,
     kind: Kind,
 }
 
-impl Drop for Seat {
+impl Drop for QuotaUse {
     fn drop(&mut self) {
-        self.seats.0.remove_if_mut(&self.user, |_, taken| {
+        self.quotas.0.remove_if_mut(&self.user, |_, taken| {
             *taken.of(self.kind) -= 1;
             taken.none()
         });
@@ -76,18 +76,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn seats_are_counted_by_kind_and_user_and_come_back() {
-        let seats = Seats::default();
+    fn connections_and_channels_are_counted_by_kind_and_user_and_come_back() {
+        let quotas = Quotas::default();
         let (a, b) = (UserName::new("a"), UserName::new("b"));
-        let first = seats.take(&a, Kind::Connection, None).expect("no limit");
-        assert!(seats.take(&a, Kind::Connection, Some(1)).is_none());
-        assert!(seats.take(&a, Kind::Channel, Some(0)).is_none());
-        let channel = seats.take(&a, Kind::Channel, Some(1)).expect("the first channel");
-        let _other = seats.take(&b, Kind::Connection, Some(1)).expect("another user");
+        let first = quotas.take(&a, Kind::Connection, None).expect("no limit");
+        assert!(quotas.take(&a, Kind::Connection, Some(1)).is_none());
+        assert!(quotas.take(&a, Kind::Channel, Some(0)).is_none());
+        let channel = quotas.take(&a, Kind::Channel, Some(1)).expect("the first channel");
+        let _other = quotas.take(&b, Kind::Connection, Some(1)).expect("another user");
         drop(first);
-        assert!(seats.take(&a, Kind::Connection, Some(1)).is_some());
-        assert!(seats.take(&UserName::new("c"), Kind::Connection, Some(0)).is_none());
+        assert!(quotas.take(&a, Kind::Connection, Some(1)).is_some());
+        assert!(quotas.take(&UserName::new("c"), Kind::Connection, Some(0)).is_none());
         drop(channel);
-        assert_eq!(seats.0.len(), 1, "a user without seats is forgotten");
+        assert_eq!(quotas.0.len(), 1, "a user without connections is forgotten");
     }
 }

@@ -12,7 +12,7 @@ use leveret_queues::{Message, ShortText};
 
 use super::broker::Broker;
 use super::copies::as_redelivered;
-use super::dead_letter::{Birth, birth};
+use super::dead_letter::{LastDeath, last_death};
 use super::names::{ExchangeName, QueueName};
 use super::publish::route;
 use super::queue_handle::QueueHandle;
@@ -53,7 +53,7 @@ impl Only {
         let fits = |wanted: &Option<String>, has: &[u8]| {
             wanted.as_ref().is_none_or(|wanted| wanted.as_bytes() == has)
         };
-        birth(message).is_some_and(|last| {
+        last_death(message).is_some_and(|last| {
             fits(&self.queue, last.queue.as_bytes())
                 && fits(&self.reason, last.reason.as_bytes())
                 && fits(&self.routing_key, last.routing_key.as_str().as_bytes())
@@ -123,7 +123,7 @@ impl Broker {
     ) -> Result<(), Stays> {
         let Some(token) = delivery.token else { return Ok(()) };
         to.check(rights).map_err(|refusal| Stays::Denied(refusal.to_string()))?;
-        let origin = birth(&delivery.message);
+        let origin = last_death(&delivery.message);
         let (message, targets) = match to {
             Destination::Origin => {
                 let origin = origin.ok_or(Stays::NoOrigin)?;
@@ -164,7 +164,7 @@ fn one_queue(vhost: &Vhost, source: &Arc<QueueHandle>, name: &QueueName) -> Resu
     if Arc::ptr_eq(&queue, source) {
         return Err(Stays::SameQueue);
     }
-    Ok(Targets { queues: vec![queue], holders: Vec::new() })
+    Ok(Targets { queues: vec![queue], delay_rooms: Vec::new() })
 }
 
 #[expect(clippy::too_many_arguments, reason = "of one message")]
@@ -174,7 +174,7 @@ fn through(
     turn: &Turn,
     source: &Arc<QueueHandle>,
     message: &Message,
-    origin: Option<&Birth>,
+    origin: Option<&LastDeath>,
     exchange: &ExchangeName,
     key: Option<&ShortText>,
 ) -> Result<(Message, Targets), Stays> {
@@ -193,11 +193,11 @@ fn through(
         RouteError::Internal => Stays::Denied(format!("exchange '{exchange}' is internal")),
         RouteError::NoSuchExchange => Stays::NoExchange(exchange.clone()),
     };
-    targets.holders = routed.map_err(refused)?.holders;
+    targets.delay_rooms = routed.map_err(refused)?.delay_rooms;
     if targets.queues.iter().any(|queue| Arc::ptr_eq(queue, source)) {
         return Err(Stays::SameQueue);
     }
-    if targets.queues.is_empty() && targets.holders.is_empty() {
+    if targets.queues.is_empty() && targets.delay_rooms.is_empty() {
         return Err(Stays::Unroutable(exchange.clone(), String::from_utf8_lossy(key.bytes()).into_owned()));
     }
     Ok((message, targets))

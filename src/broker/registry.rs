@@ -3,7 +3,7 @@
 //! Invariants: a connection is listed from `connection.open-ok` until it has given everything back; a
 //! channel is listed as long as its session holds its handle. Counters only grow and are read without
 //! a lock.
-//! Absent: sockets and sessions; both are reached through the traits [`Remote`] and [`Gauge`].
+//! Absent: sockets and sessions; both are reached through the traits [`ConnectionControl`] and [`Gauge`].
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -17,11 +17,11 @@ use parking_lot::Mutex;
 use super::arguments::{FieldTable, get, text};
 use super::channel_stats::ChannelStats;
 use super::names::{ConnectionId, UserName, VhostName};
-pub use super::seats::Seat;
-use super::seats::{Kind, Seats};
+pub use super::quotas::QuotaUse;
+use super::quotas::{Kind, Quotas};
 
 /// Reaches a connection's tasks, from any thread.
-pub trait Remote: Send + Sync {
+pub trait ConnectionControl: Send + Sync {
     /// Has the client told `320 CONNECTION_FORCED` with this text, then closes the socket.
     fn close(&self, text: &str);
 
@@ -134,7 +134,7 @@ pub struct ConnectionHandle {
     /// Publishing is held up, and the client was told.
     pub blocked: AtomicBool,
     gauge: Arc<dyn Gauge>,
-    remote: Arc<dyn Remote>,
+    remote: Arc<dyn ConnectionControl>,
     closing: AtomicBool,
     channels: Mutex<BTreeMap<u16, Weak<ChannelHandle>>>,
 }
@@ -150,7 +150,7 @@ impl ConnectionHandle {
         facts: ConnectionFacts,
         traffic: Arc<Traffic>,
         gauge: Arc<dyn Gauge>,
-        remote: Arc<dyn Remote>,
+        remote: Arc<dyn ConnectionControl>,
     ) -> Arc<Self> {
         let name = format!("{} -> {}", facts.peer, facts.local);
         Arc::new(Self {
@@ -241,7 +241,7 @@ pub struct ChannelHandle {
     /// What it did.
     pub stats: Arc<ChannelStats>,
     churn: Arc<Churn>,
-    _seat: Seat,
+    _quota: QuotaUse,
 }
 
 impl Drop for ChannelHandle {
@@ -280,7 +280,7 @@ pub struct Registry {
     pub churn: Arc<Churn>,
     /// Confirms sent over connections that are gone.
     confirmed_before: AtomicU64,
-    seats: Seats,
+    quotas: Quotas,
 }
 
 impl Registry {
@@ -300,8 +300,8 @@ impl Registry {
     }
 
     /// Counts a user's connection, unless it has `max` already.
-    pub(super) fn seat(&self, user: &UserName, max: Option<u64>) -> Option<Seat> {
-        self.seats.take(user, Kind::Connection, max)
+    pub(super) fn quota_use(&self, user: &UserName, max: Option<u64>) -> Option<QuotaUse> {
+        self.quotas.take(user, Kind::Connection, max)
     }
 
     /// A channel is open on a connection, unless its user has `max` already. It is listed and counted until
@@ -313,7 +313,7 @@ impl Registry {
         number: u16,
         max: Option<u64>,
     ) -> Option<Arc<ChannelHandle>> {
-        let seat = self.seats.take(user, Kind::Channel, max)?;
+        let quota_use = self.quotas.take(user, Kind::Channel, max)?;
         let churn = Arc::clone(&self.churn);
         let id = churn.channels_opened.fetch_add(1, Ordering::Relaxed);
         let channel = Arc::new(ChannelHandle {
@@ -327,7 +327,7 @@ impl Registry {
             id,
             stats: Arc::default(),
             churn,
-            _seat: seat,
+            _quota: quota_use,
         });
         if let Some(connection) = self.get(connection) {
             connection.channels.lock().insert(number, Arc::downgrade(&channel));
@@ -390,7 +390,7 @@ mod tests {
     use super::*;
 
     struct Nothing;
-    impl Remote for Nothing {
+    impl ConnectionControl for Nothing {
         fn close(&self, _text: &str) {}
         fn retime(&self) {}
         fn give_way(&self) {}

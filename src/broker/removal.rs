@@ -165,9 +165,9 @@ impl Broker {
         }
         for exchange in removed.exchanges.iter().filter(|exchange| exchange.durable) {
             let name = ExchangeName::new(&exchange.name);
-            if let Some(holder) = vhost.holder(&exchange.name) {
+            if let Some(delay_room) = vhost.delay_room(&exchange.name) {
                 changes.remove(Key::delay(&vhost.name, &name));
-                changes.put(Key::grave(holder.id), &grave_of(vhost, &exchange.name));
+                changes.put(Key::grave(delay_room.id), &grave_of(vhost, &exchange.name));
             }
             changes.remove(Key::exchange(&vhost.name, &name));
         }
@@ -188,14 +188,14 @@ impl Broker {
         for exchange in planned.exchanges.iter().filter(|exchange| exchange.durable) {
             let name = ExchangeName::new(&exchange.name);
             changes.put(Key::exchange(&vhost.name, &name), &exchange_definition(vhost, exchange));
-            if let Some(holder) = vhost.holder(&exchange.name) {
+            if let Some(delay_room) = vhost.delay_room(&exchange.name) {
                 let definition = DelayDefinition {
                     vhost: vhost.name.as_str().to_owned(),
                     exchange: exchange.name.to_string(),
-                    id: holder.id.0,
+                    id: delay_room.id.0,
                 };
                 changes.put(Key::delay(&vhost.name, &name), &definition);
-                changes.remove(Key::grave(holder.id));
+                changes.remove(Key::grave(delay_room.id));
             }
         }
         changes

@@ -12,12 +12,12 @@ const PAUSE_MS_MAX: u64 = 20;
 /// How often messages of a queue came back since the last acknowledgement, and until when the queue
 /// serves nobody because of that.
 #[derive(Debug, Default)]
-pub(super) struct Futility {
+pub(super) struct RequeueBackoff {
     returned: u64,
     until: Option<Millis>,
 }
 
-impl Futility {
+impl RequeueBackoff {
     /// Messages came back.
     pub(super) fn returned(&mut self, now: Millis, count: usize) {
         self.returned = self.returned.saturating_add(count as u64);
@@ -49,21 +49,21 @@ mod tests {
 
     #[test]
     fn a_queue_pauses_when_much_came_back_and_nothing_was_acknowledged() {
-        let mut futility = Futility::default();
-        futility.returned(Millis(5), 1_000);
-        assert!(!futility.pauses(Millis(5)));
-        futility.returned(Millis(5), 1_000);
-        assert!(futility.pauses(Millis(5)));
-        assert_eq!(futility.until(), Some(Millis(7)));
-        futility.resume(Millis(7));
-        assert!(!futility.pauses(Millis(7)));
-        assert_eq!(futility.until(), None);
+        let mut requeue_backoff = RequeueBackoff::default();
+        requeue_backoff.returned(Millis(5), 1_000);
+        assert!(!requeue_backoff.pauses(Millis(5)));
+        requeue_backoff.returned(Millis(5), 1_000);
+        assert!(requeue_backoff.pauses(Millis(5)));
+        assert_eq!(requeue_backoff.until(), Some(Millis(7)));
+        requeue_backoff.resume(Millis(7));
+        assert!(!requeue_backoff.pauses(Millis(7)));
+        assert_eq!(requeue_backoff.until(), None);
     }
 
     #[test]
     fn pauses_stay_short() {
-        let mut futility = Futility::default();
-        futility.returned(Millis(0), 1_000_000);
-        assert_eq!(futility.until(), Some(Millis(PAUSE_MS_MAX)));
+        let mut requeue_backoff = RequeueBackoff::default();
+        requeue_backoff.returned(Millis(0), 1_000_000);
+        assert_eq!(requeue_backoff.until(), Some(Millis(PAUSE_MS_MAX)));
     }
 }

@@ -7,8 +7,8 @@ use leveret_exchanges::{Envelope, ExchangeId, Origin, RouteError, RouteInfo, Scr
 use leveret_queues::{Message, Millis};
 
 use super::attributes::MessageAttributes;
+use super::delay_room::DelayRoom;
 use super::exchange_features::ExchangeFeatures;
-use super::holder::Holder;
 use super::queue_handle::QueueHandle;
 use super::vhost::{Topology, Vhost};
 
@@ -25,7 +25,7 @@ pub(super) struct Routed {
     /// The exchange has seen the message's id before.
     pub(super) duplicate: bool,
     /// Where it has to wait before it is routed further.
-    pub(super) holders: Vec<Arc<Holder>>,
+    pub(super) delay_rooms: Vec<Arc<DelayRoom>>,
 }
 
 /// What exchanges on a message's way do besides routing once it is published for good: a transaction that is rolled
@@ -120,7 +120,7 @@ impl Topology {
         }
         if info.delayed {
             let delaying = scratch.delayed().iter().filter_map(features);
-            routed.holders.extend(delaying.filter_map(|features| features.holder.clone()));
+            routed.delay_rooms.extend(delaying.filter_map(|features| features.delay_room.clone()));
         }
         true
     }

@@ -10,7 +10,7 @@ use leveret_queues::store::Record;
 use super::attributes::{held_until, released_headers};
 use super::broker::Broker;
 use super::copies;
-use super::holder::Holder;
+use super::delay_room::DelayRoom;
 use super::publish::route;
 use super::queue_handle::{Ends, QueueHandle, Released, move_message};
 use super::turn::Turn;
@@ -19,7 +19,7 @@ use super::turn::Turn;
 #[derive(Default)]
 pub(super) struct Targets {
     pub(super) queues: Vec<Arc<QueueHandle>>,
-    pub(super) holders: Vec<Arc<Holder>>,
+    pub(super) delay_rooms: Vec<Arc<DelayRoom>>,
 }
 
 impl Broker {
@@ -32,15 +32,15 @@ impl Broker {
         targets: Targets,
         settle: impl FnOnce(bool) -> Option<Record>,
     ) -> bool {
-        let Targets { queues, mut holders } = targets;
-        // Holders' locks come before queues', in order of their ids.
-        holders.sort_by_key(|holder| holder.id);
+        let Targets { queues, mut delay_rooms } = targets;
+        // Delay rooms' locks come before queues', in order of their ids.
+        delay_rooms.sort_by_key(|delay_room| delay_room.id);
         let mut admissions = Vec::new();
-        for holder in &holders {
+        for delay_room in &delay_rooms {
             // Whether the message is to be written is asked no more: it is, once for all of them.
             message.always_log();
             let due = held_until(message, turn.now).unwrap_or(turn.now);
-            admissions.extend(holder.admit(turn, message.clone(), due));
+            admissions.extend(delay_room.admit(turn, message.clone(), due));
         }
         let held = !admissions.is_empty();
         let taken =

@@ -69,7 +69,7 @@ pub(super) struct Dead {
     /// `None`: to be read back from the store first.
     pub(super) message: Option<Message>,
     pub(super) reason: SettleReason,
-    /// Where the store knows it to be: place and lane in its source.
+    /// Where the store knows it to be: place and priority level in its source.
     pub(super) place: Option<(Seq, u8)>,
     /// It may have been moved before the broker's last end.
     pub(super) may_have_left: bool,

@@ -17,8 +17,8 @@ use serde::{Deserialize, Serialize};
 
 use by_user::of_user;
 
-use super::configured_limits::ConfiguredLimits;
 use super::names::{ExchangeName, UserName, VhostName};
+use super::operator_limits::OperatorLimits;
 pub use super::password::hash_password;
 use super::password::{is_slow, verify};
 pub use super::pattern::BadPattern;
@@ -90,7 +90,7 @@ struct State {
     /// By user and vhost; only those that say anything.
     topics: BTreeMap<(String, String), Arc<TopicPermissions>>,
     /// By user; only those that say anything.
-    limits: FxHashMap<String, ConfiguredLimits>,
+    limits: FxHashMap<String, OperatorLimits>,
 }
 
 /// All users and permissions.
@@ -265,7 +265,7 @@ impl Users {
     }
 
     /// The limits set on a user.
-    pub fn limits(&self, name: &str) -> ConfiguredLimits {
+    pub fn limits(&self, name: &str) -> OperatorLimits {
         self.state.read().limits.get(name).cloned().unwrap_or_default()
     }
 
@@ -275,7 +275,7 @@ impl Users {
     }
 
     /// Replaces the limits of a user.
-    pub(super) fn set_limits(&self, name: &str, limits: ConfiguredLimits) {
+    pub(super) fn set_limits(&self, name: &str, limits: OperatorLimits) {
         let mut state = self.state.write();
         if limits.is_empty() {
             state.limits.remove(name);

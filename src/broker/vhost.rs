@@ -10,13 +10,13 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use serde::{Deserialize, Serialize};
 use slab::Slab;
 
-use super::configured_limits::{ConfiguredLimits, MAX_CONNECTIONS, MAX_QUEUES};
 use super::deduplication::DeduplicationRule;
+use super::delay_room::DelayRoom;
 use super::exchange_features::ExchangeFeatures;
 use super::exchange_stats::ExchangeStats;
-use super::holder::Holder;
 use super::message_sizes::MessageSizes;
 use super::names::{ConnectionId, QueueName, VhostName};
+use super::operator_limits::{MAX_CONNECTIONS, MAX_QUEUES, OperatorLimits};
 use super::policies::PolicySet;
 use super::queue_handle::QueueHandle;
 use super::refusal::{Access, Refusal};
@@ -96,7 +96,7 @@ pub struct Vhost {
     /// What it says of itself.
     pub record: RwLock<VhostRecord>,
     /// Limits set on it.
-    pub limits: RwLock<ConfiguredLimits>,
+    pub limits: RwLock<OperatorLimits>,
     /// Its policies; replaced as a whole.
     pub(super) policies: RwLock<Arc<PolicySet>>,
     /// Held until a change of policies is in force everywhere; before `changes`.
@@ -138,10 +138,10 @@ impl Topology {
         &mut self,
         exchange: &str,
         deduplication: Option<DeduplicationRule>,
-        holder: Option<Arc<Holder>>,
+        delay_room: Option<Arc<DelayRoom>>,
     ) {
         let history = self.router.exchange(exchange).and_then(ExchangeInfo::history_length);
-        if let Some(features) = ExchangeFeatures::of(deduplication, history, holder) {
+        if let Some(features) = ExchangeFeatures::of(deduplication, history, delay_room) {
             self.features.insert(exchange.as_bytes().into(), features);
         }
     }
@@ -197,13 +197,13 @@ impl Vhost {
     }
 
     /// Where the delayed messages of that exchange wait, if it delays.
-    pub fn holder(&self, exchange: &str) -> Option<Arc<Holder>> {
-        self.topology.read().features.get(exchange.as_bytes())?.holder.clone()
+    pub fn delay_room(&self, exchange: &str) -> Option<Arc<DelayRoom>> {
+        self.topology.read().features.get(exchange.as_bytes())?.delay_room.clone()
     }
 
     /// The waiting rooms of all delaying exchanges, in no order.
-    pub fn holders(&self) -> Vec<Arc<Holder>> {
-        self.topology.read().features.values().filter_map(|features| features.holder.clone()).collect()
+    pub fn delay_rooms(&self) -> Vec<Arc<DelayRoom>> {
+        self.topology.read().features.values().filter_map(|features| features.delay_room.clone()).collect()
     }
 
     /// Counts a connection, unless there are as many as there may be: then that number.
@@ -225,7 +225,7 @@ impl Vhost {
         &self,
         name: &QueueName,
         more: usize,
-        limits: Option<&ConfiguredLimits>,
+        limits: Option<&OperatorLimits>,
     ) -> Result<(), Refusal> {
         let max = limits.map_or_else(|| self.limits.read().get(MAX_QUEUES), |limits| limits.get(MAX_QUEUES));
         let Some(max) = max else { return Ok(()) };
@@ -242,7 +242,7 @@ impl Vhost {
     pub(super) fn has_room_for_queues(
         &self,
         more: usize,
-        limits: Option<&ConfiguredLimits>,
+        limits: Option<&OperatorLimits>,
     ) -> Result<(), Refusal> {
         let max = limits.map_or_else(|| self.limits.read().get(MAX_QUEUES), |limits| limits.get(MAX_QUEUES));
         let Some(max) = max else { return Ok(()) };

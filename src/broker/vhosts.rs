@@ -6,9 +6,9 @@ use std::sync::atomic::Ordering;
 use leveret_queues::Millis;
 
 use super::broker::Broker;
-use super::configured_limits::{ConfiguredLimits, LimitsOf};
 use super::definitions::{Changes, Key};
 use super::names::{ExchangeName, QueueName};
+use super::operator_limits::{LimitsOf, OperatorLimits};
 use super::policies::PolicyKind;
 use super::refusal::Refusal;
 use super::removal::{grave, grave_of};
@@ -88,12 +88,12 @@ impl Broker {
     }
 
     /// Replaces all limits of a vhost.
-    pub fn set_vhost_limits(&self, vhost: &str, limits: &ConfiguredLimits) -> Result<(), Refusal> {
+    pub fn set_vhost_limits(&self, vhost: &str, limits: &OperatorLimits) -> Result<(), Refusal> {
         let _change = self.administration.lock();
         self.keep_vhost_limits(vhost, limits)
     }
 
-    fn keep_vhost_limits(&self, vhost: &str, limits: &ConfiguredLimits) -> Result<(), Refusal> {
+    fn keep_vhost_limits(&self, vhost: &str, limits: &OperatorLimits) -> Result<(), Refusal> {
         self.vhost(vhost).ok_or_else(|| Refusal::NoVhost(vhost.to_owned()))?;
         let mut changes = Changes::default();
         changes.put_or_remove(Key::vhost_limits(vhost), limits, limits.is_empty());
@@ -106,9 +106,9 @@ fn forget_topology(vhost: &Vhost, changes: &mut Changes) {
     for exchange in vhost.exchanges() {
         let name = ExchangeName::new(&exchange.name);
         changes.remove(Key::exchange(&vhost.name, &name));
-        if let Some(holder) = vhost.holder(&exchange.name) {
+        if let Some(delay_room) = vhost.delay_room(&exchange.name) {
             changes.remove(Key::delay(&vhost.name, &name));
-            changes.put(Key::grave(holder.id), &grave_of(vhost, &exchange.name));
+            changes.put(Key::grave(delay_room.id), &grave_of(vhost, &exchange.name));
         }
     }
     for queue in vhost.queues() {

@@ -114,7 +114,7 @@ mod tests {
                 queue: QueueId(queue),
                 seq: Seq(1),
                 message,
-                lane: 0,
+                priority_level: 0,
                 expires: None,
                 transient: false,
                 sole: false,

@@ -9,7 +9,7 @@ use leveret_queues::QueueId;
 use leveret_queues::store::RecoveredQueue;
 use leveret_queues::store::definitions::{Definitions, DefinitionsError};
 use leveret_queues::store::folder::Folder;
-use leveret_queues::store::log::{LogStore, Options};
+use leveret_queues::store::log::{Finding, LogStore, Options};
 use leveret_queues::store::watch::Unclean;
 use rustix::fs::Mode;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -20,7 +20,7 @@ use super::notify::Notify;
 use super::reload::Reload;
 use crate::broker::Broker;
 use crate::broker::broker::Found;
-use crate::broker::security::Security;
+use crate::broker::login_options::LoginOptions;
 use crate::broker::token::Tokens;
 use crate::management;
 use crate::net::proxied::Proxies;
@@ -62,7 +62,7 @@ fn keep_private(folder: &Folder) {
     if let Some(first) = narrowed.done.first() {
         let count = narrowed.done.len();
         tracing::warn!(
-            "data folder: {count} files could be read by others, and cannot any more: {} first",
+            "data folder: others could read {count} of its entries, and cannot any more: {} first",
             first.display()
         );
     }
@@ -86,19 +86,18 @@ async fn serve(args: &ServeArgs, config: &Config, folder: &Folder, log: Log) -> 
         LogStore::open(folder.path(), &options).map_err(|error| explained(error, folder))?;
     let (definitions, findings) =
         Definitions::open(folder.path()).map_err(|error| explained(error, folder))?;
-    for finding in findings.into_iter().chain(std::mem::take(&mut recovered.findings)) {
-        tracing::error!("data folder: {finding}");
-    }
+    let started_before = folder.was_started() || !findings.is_empty();
+    report(findings.into_iter().chain(std::mem::take(&mut recovered.findings)));
     let store = Arc::new(store);
     let definitions = Arc::new(definitions);
     store.watch_also(definitions.pulses());
     let tls = config.tls()?.map(Tls::open).transpose()?;
     let tasks = Tasks::new();
     let tokens = tokens(config, &tasks)?;
-    let found = found(&definitions, recovered.queues)?;
+    let found = found(&definitions, recovered.queues, started_before)?;
     let broker = Broker::start(
         config.limits(),
-        Security {
+        LoginOptions {
             login_failures_per_minute: config.login_failures_per_minute,
             tokens,
             admin: config.admin()?,
@@ -108,6 +107,7 @@ async fn serve(args: &ServeArgs, config: &Config, folder: &Folder, log: Log) -> 
         found,
         now,
     )?;
+    folder.note_started();
     broker.announce_as(config.product.clone());
     let limited = Arc::clone(&broker);
     reload.on("limits", move |config| {
@@ -205,15 +205,27 @@ fn tokens(config: &Config, tasks: &Arc<Tasks>) -> Result<Option<Arc<Tokens>>, Fa
     Ok(Some(tokens))
 }
 
+/// Names what is damaged or missing in the data folder.
+fn report(findings: impl Iterator<Item = Finding>) {
+    for finding in findings {
+        tracing::error!("data folder: {finding}");
+    }
+}
+
 /// What the broker starts on. No id is given again, whatever was lost.
 fn found(
     definitions: &Definitions,
     queues: HashMap<QueueId, RecoveredQueue>,
+    started_before: bool,
 ) -> Result<Found, DefinitionsError> {
     if let Some(last) = queues.keys().map(|queue| queue.0).max() {
         definitions.raise_ids(last)?;
     }
-    Ok(Found { definitions: definitions.all(), remnants: definitions.remnants(), queues })
+    let (all, remnants) = (definitions.all(), definitions.remnants());
+    if started_before && all.is_empty() {
+        tracing::error!("data folder: all definitions are gone, though a broker has started on it before");
+    }
+    Ok(Found { definitions: all, remnants, queues, started_before })
 }
 
 /// How the store tells the broker that there is room again.

@@ -13,7 +13,7 @@ use super::answer::{self, Query};
 use super::body::{Body, words};
 use super::error::{Refused, Result};
 use super::{Api, Shared};
-use crate::broker::configured_limits::{ConfiguredLimits, LimitsOf};
+use crate::broker::operator_limits::{LimitsOf, OperatorLimits};
 use crate::broker::password;
 use crate::broker::users::{PermissionRecord, UserRecord};
 
@@ -94,8 +94,8 @@ pub(super) struct UserBody {
 
 impl UserBody {
     /// The limits that are given, if any.
-    pub(super) fn limits(&mut self) -> Result<Option<ConfiguredLimits>> {
-        let limits = self.limits.take().map(|limits| ConfiguredLimits::new(LimitsOf::User, limits));
+    pub(super) fn limits(&mut self) -> Result<Option<OperatorLimits>> {
+        let limits = self.limits.take().map(|limits| OperatorLimits::new(LimitsOf::User, limits));
         Ok(limits.transpose()?)
     }
 

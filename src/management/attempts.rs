@@ -8,7 +8,7 @@ use super::access::{Level, Login};
 use super::answer::{self, Query};
 use super::error::Result;
 use super::{Api, node};
-use crate::broker::attempts::{Protocol, Tally};
+use crate::broker::login_limiter::{Protocol, Tally};
 
 fn shown(protocol: Protocol, tally: Tally) -> Value {
     json!({
@@ -28,7 +28,7 @@ pub(super) async fn by_protocol(
 ) -> Result<Response> {
     login.must_be(Level::Monitoring)?;
     node::named(&api, &node)?;
-    let totals = api.broker.attempts.totals();
+    let totals = api.broker.login_limiter.totals();
     answer::list(&query, totals.into_iter().map(|(protocol, tally)| shown(protocol, tally)).collect())
 }
 
@@ -41,7 +41,7 @@ pub(super) async fn by_source(
 ) -> Result<Response> {
     login.must_be(Level::Monitoring)?;
     node::named(&api, &node)?;
-    let sources = api.broker.attempts.sources().into_iter();
+    let sources = api.broker.login_limiter.sources().into_iter();
     let rows = sources.map(|(address, protocol, tally)| {
         let mut row = shown(protocol, tally);
         row["remote_address"] = json!(address.to_string());
@@ -59,6 +59,6 @@ pub(super) async fn reset(
 ) -> Result<Response> {
     login.administrator()?;
     node::named(&api, &node)?;
-    api.broker.attempts.reset();
+    api.broker.login_limiter.reset();
     Ok(answer::done())
 }

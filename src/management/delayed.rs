@@ -19,7 +19,7 @@ use super::body::Body;
 use super::error::{Refused, Result};
 use super::{Api, Shared, get, paths};
 use crate::broker::delay::PendingId;
-use crate::broker::holder::Holder;
+use crate::broker::delay_room::DelayRoom;
 use crate::broker::refusal::{Access, Refusal, Resource};
 use crate::broker::turn::Turn;
 
@@ -34,15 +34,21 @@ const BODY_BYTES: usize = 64 * 1024;
 const DUE_MAX: u64 = 1 << 53;
 
 impl Shared {
-    fn holder(&self, login: &Login, vhost: &str, exchange: &str, wanted: &[Access]) -> Result<Arc<Holder>> {
+    fn delay_room(
+        &self,
+        login: &Login,
+        vhost: &str,
+        exchange: &str,
+        wanted: &[Access],
+    ) -> Result<Arc<DelayRoom>> {
         let entered = self.enter(login, vhost)?;
         let name = paths::exchange(exchange)?;
         entered.vhost.exchange(name.as_str()).ok_or_else(|| Refused::not_found("exchange_not_found"))?;
         for access in wanted {
             entered.rights.check(*access, &Resource::Exchange(name.clone()))?;
         }
-        let holder = entered.vhost.holder(name.as_str());
-        holder.ok_or_else(|| Refused::not_found("this exchange does not delay messages"))
+        let delay_room = entered.vhost.delay_room(name.as_str());
+        delay_room.ok_or_else(|| Refused::not_found("this exchange does not delay messages"))
     }
 }
 
@@ -65,9 +71,9 @@ fn gone(refusal: Refusal) -> Refused {
 }
 
 /// `None`: it waits no longer.
-async fn look(holder: &Arc<Holder>, id: PendingId) -> Option<Message> {
+async fn look(delay_room: &Arc<DelayRoom>, id: PendingId) -> Option<Message> {
     let (answer, message) = oneshot::channel();
-    holder.look(id, move |message| drop(answer.send(message)));
+    delay_room.look(id, move |message| drop(answer.send(message)));
     message.await.ok().flatten()
 }
 
@@ -89,20 +95,20 @@ pub(super) async fn list(
     Path((vhost, exchange)): Path<(String, String)>,
     query: Query,
 ) -> Result<Json<Value>> {
-    let holder = api.holder(&login, &vhost, &exchange, &[Access::Read])?;
+    let delay_room = api.delay_room(&login, &vhost, &exchange, &[Access::Read])?;
     let size = query.get("page_size").map_or(Ok(PAGE_SIZE), |size| size.parse());
     let size = size.ok().filter(|size| (1..=PAGE_SIZE_MAX).contains(size));
     let size = size.ok_or_else(|| Refused::bad_request(format!("page_size must be 1 to {PAGE_SIZE_MAX}")))?;
     let after = query.get("after").map(|after| id(after)).transpose()?;
-    let mut ids = holder.list(after, size + 1);
+    let mut ids = delay_room.list(after, size + 1);
     let more = ids.len() > size;
     ids.truncate(size);
     let mut items = Vec::with_capacity(ids.len());
     for id in &ids {
-        items.extend(look(&holder, *id).await.map(|message| shown(*id, &message)));
+        items.extend(look(&delay_room, *id).await.map(|message| shown(*id, &message)));
     }
     let next = ids.last().filter(|_| more).map(|id| text(*id));
-    Ok(Json(json!({ "total": holder.count(), "items": items, "next": next })))
+    Ok(Json(json!({ "total": delay_room.count(), "items": items, "next": next })))
 }
 
 /// `GET exchanges/:vhost/:exchange/delayed/:id`: with its body, up to `truncate` bytes of it.
@@ -112,9 +118,10 @@ pub(super) async fn one(
     Path((vhost, exchange, name)): Path<(String, String, String)>,
     query: Query,
 ) -> Result<Json<Value>> {
-    let holder = api.holder(&login, &vhost, &exchange, &[Access::Read])?;
+    let delay_room = api.delay_room(&login, &vhost, &exchange, &[Access::Read])?;
     let id = id(&name)?;
-    let message = look(&holder, id).await.ok_or_else(|| Refused::not_found("the message waits no longer"))?;
+    let message =
+        look(&delay_room, id).await.ok_or_else(|| Refused::not_found("the message waits no longer"))?;
     let truncate = query.get("truncate").and_then(|bytes| bytes.parse().ok()).unwrap_or(BODY_BYTES);
     let (payload, encoding) = get::payload(message.body(), Some(truncate), get::Encoding::Auto);
     let mut shown = shown(id, &message);
@@ -129,9 +136,9 @@ pub(super) async fn cancel(
     login: Login,
     Path((vhost, exchange, name)): Path<(String, String, String)>,
 ) -> Result<Response> {
-    let holder = api.holder(&login, &vhost, &exchange, &[Access::Read])?;
+    let delay_room = api.delay_room(&login, &vhost, &exchange, &[Access::Read])?;
     let id = id(&name)?;
-    api.change(|turn, done| holder.cancel(turn, id).inspect(|()| done(true))).await
+    api.change(|turn, done| delay_room.cancel(turn, id).inspect(|()| done(true))).await
 }
 
 /// `POST exchanges/:vhost/:exchange/delayed/:id/release`: it goes where it would go when it is due.
@@ -140,9 +147,9 @@ pub(super) async fn release(
     login: Login,
     Path((vhost, exchange, name)): Path<(String, String, String)>,
 ) -> Result<Response> {
-    let holder = api.holder(&login, &vhost, &exchange, &[Access::Read, Access::Write])?;
+    let delay_room = api.delay_room(&login, &vhost, &exchange, &[Access::Read, Access::Write])?;
     let id = id(&name)?;
-    api.change(|turn, done| holder.release_now(turn, id, done)).await
+    api.change(|turn, done| delay_room.release_now(turn, id, done)).await
 }
 
 /// Another time: an instant in milliseconds since 1970, or so many from now.
@@ -160,7 +167,7 @@ pub(super) async fn reschedule(
     Path((vhost, exchange, name)): Path<(String, String, String)>,
     Body(time): Body<Time>,
 ) -> Result<Response> {
-    let holder = api.holder(&login, &vhost, &exchange, &[Access::Read, Access::Write])?;
+    let delay_room = api.delay_room(&login, &vhost, &exchange, &[Access::Read, Access::Write])?;
     let id = id(&name)?;
     let due = match (time.due, time.delay) {
         (Some(due), None) => due,
@@ -170,7 +177,7 @@ pub(super) async fn reschedule(
     if due > DUE_MAX {
         return Err(Refused::bad_request("due is too far away"));
     }
-    api.change(|turn, done| holder.reschedule(turn, id, Millis(due), done)).await
+    api.change(|turn, done| delay_room.reschedule(turn, id, Millis(due), done)).await
 }
 
 type Done = Box<dyn FnOnce(bool) + Send>;

@@ -33,8 +33,8 @@ fn shown(vhost: &Vhost, snapshot: &Snapshot, exchange: &ExchangeInfo) -> Value {
         "effective_policy_definition": matched.definition(),
         "message_stats": snapshot.exchange(stats.as_deref()),
     });
-    if let Some(holder) = vhost.holder(&exchange.name) {
-        shown["messages_delayed"] = holder.count().into();
+    if let Some(delay_room) = vhost.delay_room(&exchange.name) {
+        shown["messages_delayed"] = delay_room.count().into();
     }
     shown
 }

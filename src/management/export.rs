@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::access::{Level, Login};
 use super::answer::{self, Query};
 use super::error::{Refused, Result};
-use super::facts::COMPATIBLE_WITH;
+use super::node_info::COMPATIBLE_WITH;
 use super::tables::Table;
 use super::{Api, Shared, accounts};
 use crate::broker::definitions::DestinationKind;

@@ -20,7 +20,7 @@ use super::error::{Refused, Result};
 use super::tables::Table;
 use super::{Api, paths};
 use crate::broker::Broker;
-use crate::broker::queue_handle::{GetOutcome, Look, QueueHandle, Seen};
+use crate::broker::queue_handle::{GetOutcome, Peek, PeekedMessage, QueueHandle};
 use crate::broker::turn::Turn;
 use crate::net::tasks::ASIDE;
 use crate::wire::properties::Properties;
@@ -145,9 +145,9 @@ async fn peek(api: &Api, queue: &Arc<QueueHandle>, wish: &Wish) -> Result<Vec<Va
     }
     let now = api.broker.now();
     let count = usize::try_from(wish.count.min(ANSWER_MESSAGES_MAX)).unwrap_or(usize::MAX);
-    let (places, ready) = queue.look(now, offset, count)?;
+    let (places, ready) = queue.peek(now, offset, count)?;
     let (mut shown, mut bytes) = (Vec::new(), 0);
-    let mut show = |seen: Seen| {
+    let mut show = |seen: PeekedMessage| {
         if shown.len() < count && bytes < ANSWER_BYTES_MAX {
             bytes += seen.message.body_len();
             let left = ready.saturating_sub(offset + shown.len() as u64 + 1);
@@ -157,23 +157,23 @@ async fn peek(api: &Api, queue: &Arc<QueueHandle>, wish: &Wish) -> Result<Vec<Va
     };
     let mut left = Some(count);
     for place in places {
-        let mut stretch = match place {
-            Look::Here(seen) => {
+        let mut range = match place {
+            Peek::Here(seen) => {
                 left = show(seen);
                 None
             }
-            Look::OnDisk(stretch) => Some(stretch),
+            Peek::OnDisk(range) => Some(range),
         };
-        while let (Some(here), Some(count)) = (stretch, left) {
+        while let (Some(here), Some(count)) = (range, left) {
             let (answer, read) = oneshot::channel();
-            queue.read_stretch(now, here, count, move |read| drop(answer.send(read)));
+            queue.read_range(now, here, count, move |read| drop(answer.send(read)));
             let read = read.await.ok().flatten();
             let (found, rest) = read
                 .ok_or_else(|| Refused::unavailable("the store cannot be read; see health/checks/alarms"))?;
             for seen in found {
                 left = show(seen);
             }
-            stretch = rest;
+            range = rest;
         }
         if left.is_none() {
             break;

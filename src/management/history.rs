@@ -9,8 +9,8 @@ use leveret_queues::{Millis, QueueId};
 use rustc_hash::FxHashMap;
 use serde_json::{Map, Value, json};
 
+use super::counter_rates::Numbers;
 use super::paths::Query;
-use super::rated::Numbers;
 use super::series::{Point, Series};
 
 /// Milliseconds of a fine step.

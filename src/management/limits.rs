@@ -10,7 +10,7 @@ use super::access::Login;
 use super::answer::{self, Query};
 use super::body::Body;
 use super::error::{Refused, Result};
-use crate::broker::configured_limits::ConfiguredLimits;
+use crate::broker::operator_limits::OperatorLimits;
 use crate::broker::vhost::Vhost;
 
 #[derive(Deserialize, utoipa::ToSchema)]
@@ -84,7 +84,7 @@ pub(super) async fn delete_of_vhost(
     change_vhost(&api, &login, &vhost, &name, None)
 }
 
-fn of_user(user: &str, limits: &ConfiguredLimits) -> Option<Value> {
+fn of_user(user: &str, limits: &OperatorLimits) -> Option<Value> {
     (!limits.is_empty()).then(|| json!({ "user": user, "value": limits }))
 }
 

@@ -22,8 +22,8 @@ use tokio::sync::Semaphore;
 use tower_service::Service;
 
 use super::paths;
-use super::patient::Patient;
 use super::server::{From, FromThisMachine, HEAD_BYTES_MAX};
+use super::write_timeout::Patient;
 use crate::net::tasks::Tasks;
 
 /// The socket's name in the data folder.

@@ -10,11 +10,11 @@ use serde_json::{Map, Value, json};
 
 use super::access::Login;
 use super::answer::{self, Query};
-use super::answers;
 use super::body::Body;
-use super::documented::{Routes, body, delete, list};
 use super::error::{Refused, Result};
 use super::health::{ill, well};
+use super::openapi::{Routes, body, delete, list};
+use super::schemas;
 use super::tables::{self, Table};
 use super::{Api, Shared, paths};
 use crate::broker::lost::Orphan;
@@ -29,7 +29,7 @@ pub(super) fn routes() -> Routes {
     Routes::about("Lost and found")
         .at(
             "/lost/queues",
-            list("Queues with messages that have lost their definitions", &answers::LOST_QUEUE, queues),
+            list("Queues with messages that have lost their definitions", &schemas::LOST_QUEUE, queues),
         )
         .at(
             "/lost/queues/{id}",
@@ -41,7 +41,7 @@ pub(super) fn routes() -> Routes {
         )
         .at(
             "/lost/definitions",
-            list("Definitions that cannot be read", &answers::LOST_DEFINITION, definitions),
+            list("Definitions that cannot be read", &schemas::LOST_DEFINITION, definitions),
         )
 }
 

@@ -11,8 +11,8 @@ use axum::response::Response;
 use axum::routing::get;
 
 use super::exposition::Text;
-use super::facts::COMPATIBLE_WITH;
 use super::node::{Usage, alarms};
+use super::node_info::COMPATIBLE_WITH;
 use super::rates::Totals;
 use super::{Api, Shared, server, store_metrics};
 use crate::broker::alarms::Resource;

@@ -9,22 +9,20 @@
 mod access;
 mod accounts;
 mod answer;
-mod answers;
 mod attempts;
 mod binding_key;
 mod bindings;
 mod body;
 mod connections;
 mod consumers;
+mod counter_rates;
 mod definitions;
 mod delayed;
-mod documented;
 mod error;
 mod events;
 mod exchanges;
 mod export;
 mod exposition;
-mod facts;
 mod get;
 mod health;
 mod history;
@@ -37,21 +35,21 @@ mod logs;
 mod lost;
 mod metrics;
 mod node;
+mod node_info;
 mod node_names;
-mod not_here;
+mod openapi;
 mod overview;
 mod parameters;
 mod paths;
-mod patient;
 mod pending;
 mod policies;
 mod publish;
 mod queue_row;
 mod queues;
-mod rated;
 mod rates;
 mod redrive;
 mod routes;
+mod schemas;
 mod series;
 mod server;
 mod sessions;
@@ -62,9 +60,11 @@ mod topic_permissions;
 mod topology;
 mod turns;
 mod ui;
+mod unsupported;
 mod vhosts;
 mod visitors;
 mod weighed;
+mod write_timeout;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -78,8 +78,8 @@ use crate::net::proxied::Proxies;
 use crate::net::tasks::Tasks;
 use crate::net::tls::Tls;
 use crate::recent_log::RecentLog;
-pub(crate) use facts::COMPATIBLE_WITH;
 pub use local::socket_of;
+pub(crate) use node_info::COMPATIBLE_WITH;
 pub use server::ListenError;
 pub use topology::DeclaredTopology;
 
@@ -128,7 +128,7 @@ pub enum StartError {
 /// What all requests share.
 struct Shared {
     broker: Arc<Broker>,
-    facts: facts::Facts,
+    facts: node_info::NodeInfo,
     rates: Arc<rates::Rates>,
     logins: access::Logins,
     streams: events::Streams,
@@ -175,7 +175,7 @@ pub async fn listen(
     let declared = process.topology.clone();
     let (timeout, http_proxies) = (process.http_timeout, process.http_proxies.clone());
     let allowed_hosts = process.allowed_hosts.clone();
-    let facts = facts::Facts::new(process, listening, broker.now());
+    let facts = node_info::NodeInfo::new(process, listening, broker.now());
     let api = Arc::new(Shared {
         broker,
         facts,

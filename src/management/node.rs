@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use super::access::{Level, Login};
 use super::answer::{self, Query};
 use super::error::{Refused, Result};
-use super::facts::{COMPATIBLE_WITH, VERSION};
+use super::node_info::{COMPATIBLE_WITH, VERSION};
 use super::overview::exchange_types;
 use super::rates::Totals;
 use super::{Api, Shared};

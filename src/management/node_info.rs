@@ -16,7 +16,7 @@ pub(crate) const COMPATIBLE_WITH: &str = "4.1.0";
 pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// What stays the same while the process runs.
-pub(super) struct Facts {
+pub(super) struct NodeInfo {
     /// What the node is called.
     pub(super) node: Arc<str>,
     /// All that it answers to.
@@ -26,7 +26,7 @@ pub(super) struct Facts {
     listening: Listening,
 }
 
-impl Facts {
+impl NodeInfo {
     pub(super) fn new(process: Process, listening: Listening, started: Millis) -> Self {
         let names = NodeNames::of(process.node_name.as_deref(), &process.data_dir);
         Self { node: names.current.as_str().into(), names, started, process, listening }

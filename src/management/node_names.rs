@@ -5,6 +5,8 @@
 use std::io;
 use std::path::Path;
 
+use leveret_queues::store::folder::read_small;
+
 use crate::platform;
 
 /// The file in the data folder.
@@ -34,7 +36,12 @@ impl NodeNames {
     fn with(said: Option<&str>, host: &str, folder: &Path) -> Self {
         let current = said.map_or_else(|| format!("leveret@{host}"), str::to_owned);
         let path = folder.join(FILE);
-        let text = std::fs::read_to_string(&path).unwrap_or_default();
+        let text = read_small(&path).unwrap_or_else(|error| {
+            if error.kind() != io::ErrorKind::NotFound {
+                tracing::warn!("the node's earlier names cannot be read: {}: {error}", path.display());
+            }
+            String::new()
+        });
         let mut others: Vec<String> = text.lines().map(str::to_owned).collect();
         if others.last() != Some(&current) {
             others.retain(|name| *name != current);

@@ -26,7 +26,7 @@ use utoipa::openapi::{
 use utoipa::{PartialSchema, ToSchema};
 
 use super::shape::{Schemas, Shape};
-use super::{Api, Shared, answers};
+use super::{Api, Shared, schemas};
 
 /// Routes below `/api`, described.
 pub(super) struct Routes {
@@ -181,7 +181,7 @@ where
     T: 'static,
 {
     let mut schemas = Schemas::new();
-    let schema = answers::HEALTH.schema(&mut schemas);
+    let schema = schemas::HEALTH.schema(&mut schemas);
     let operation = OperationBuilder::new()
         .summary(Some(summary))
         .response("200", json(schema.clone()))

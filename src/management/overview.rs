@@ -11,7 +11,7 @@ use super::access::{Level, Login};
 use super::answer::{self, Query};
 use super::body::Body;
 use super::error::{Refused, Result};
-use super::facts::{COMPATIBLE_WITH, VERSION};
+use super::node_info::{COMPATIBLE_WITH, VERSION};
 use super::rates::Totals;
 use super::{Api, paths};
 use crate::broker::global_parameters::CLUSTER_NAME;

@@ -17,7 +17,7 @@ use super::error::{Refused, Result};
 use super::policies::{OPERATOR_POLICY, PolicyBody};
 use super::{Api, Shared};
 use crate::broker::batch::Rule;
-use crate::broker::configured_limits::{ConfiguredLimits, LimitsOf};
+use crate::broker::operator_limits::{LimitsOf, OperatorLimits};
 use crate::broker::policies::PolicyKind;
 use crate::broker::vhost::Vhost;
 
@@ -100,7 +100,7 @@ pub(super) fn rule(login: &Login, component: &str, name: &str, value: Value) -> 
                 return Err(Refused::bad_request(why));
             }
             let limits: BTreeMap<String, i64> = body::object_of(value)?;
-            Ok(Rule::Limits(ConfiguredLimits::new(LimitsOf::Vhost, limits)?))
+            Ok(Rule::Limits(OperatorLimits::new(LimitsOf::Vhost, limits)?))
         }
         OPERATOR_POLICY => {
             login.administrator()?;

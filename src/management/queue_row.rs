@@ -13,7 +13,7 @@ use super::error::Result as Answered;
 use super::rates::Snapshot;
 use super::tables::Table;
 use crate::broker::policies::Policy;
-use crate::broker::queue_handle::{Look, QueueHandle};
+use crate::broker::queue_handle::{Peek, QueueHandle};
 use crate::broker::queue_kind::QueueKind;
 use crate::wire::properties::Properties;
 
@@ -99,8 +99,8 @@ impl QueueRow<'_> {
         if self.queue.counts().ready == 0 {
             return None;
         }
-        let (looks, _) = self.queue.look(self.rows.api.broker.now(), 0, 1).ok()?;
-        let Some(Look::Here(seen)) = looks.first() else { return None };
+        let (looks, _) = self.queue.peek(self.rows.api.broker.now(), 0, 1).ok()?;
+        let Some(Peek::Here(seen)) = looks.first() else { return None };
         Properties::parse(seen.message.properties()).ok()?.timestamp()
     }
 }

@@ -12,8 +12,8 @@ use serde_json::{Map, Value};
 use tokio::sync::watch;
 
 use super::answer::Query;
+use super::counter_rates::{Numbers, Rated};
 use super::history::{Histories, QueueNumbers, STEP_MS};
-use super::rated::{Numbers, Rated};
 use crate::broker::Broker;
 use crate::broker::channel_stats::ChannelStats;
 use crate::broker::exchange_stats::ExchangeStats;

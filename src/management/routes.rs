@@ -10,14 +10,15 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
-use super::documented::{
+use super::error::Refused;
+use super::openapi::{
     Gives, Routes, any_object, body, check, delete, list, nothing, one, post, stream, text, whole,
 };
-use super::error::Refused;
 use super::{
-    Api, Shared, access, accounts, answers, attempts, bindings, connections, consumers, delayed, error,
-    events, exchanges, export, facts, get as got, health, import, limits, login, logs, lost, node, not_here,
-    overview, parameters, policies, publish, queues, redrive, server, topic_permissions, topology, vhosts,
+    Api, Shared, access, accounts, attempts, bindings, connections, consumers, delayed, error, events,
+    exchanges, export, get as got, health, import, limits, login, logs, lost, node, node_info, overview,
+    parameters, policies, publish, queues, redrive, schemas, server, topic_permissions, topology,
+    unsupported, vhosts,
 };
 
 /// Bytes of a request's body, unless it carries messages or definitions.
@@ -28,7 +29,7 @@ const DEFINITIONS_BYTES_MAX: usize = 256 * 1024 * 1024;
 
 /// The API, and the dashboard for what is not below `/api`.
 pub(super) fn all(api: &Api, ui: Router) -> Router {
-    let (routes, description) = described(api).finish(facts::VERSION);
+    let (routes, description) = described(api).finish(node_info::VERSION);
     let description: Arc<str> = serde_json::to_string(&description).unwrap_or_default().into();
     let shown = move || {
         let description = Arc::clone(&description);
@@ -76,12 +77,12 @@ fn described(api: &Api) -> Routes {
         .merge(lost::routes())
         .merge(rules())
         .merge(policies())
-        .merge(not_here())
+        .merge(unsupported())
 }
 
 fn about() -> Routes {
     Routes::about("Broker")
-        .at("/overview", one("Totals, rates and listeners", &answers::OVERVIEW, overview::get))
+        .at("/overview", one("Totals, rates and listeners", &schemas::OVERVIEW, overview::get))
         .at(
             "/events",
             stream("A stream of server-sent events: answers, each time they have changed", events::listen)
@@ -89,17 +90,17 @@ fn about() -> Routes {
         )
         .at(
             "/cluster-name",
-            whole("The cluster's name", &answers::CLUSTER_NAME, overview::cluster_name).put(
+            whole("The cluster's name", &schemas::CLUSTER_NAME, overview::cluster_name).put(
                 "Gives it another",
                 body::<overview::ClusterName>(),
                 overview::put_cluster_name,
             ),
         )
         .at("/version", text("The version", overview::version).for_everybody())
-        .at("/extensions", list("Extensions of the dashboard", &answers::NOTHING, not_here::none))
+        .at("/extensions", list("Extensions of the dashboard", &schemas::NOTHING, unsupported::none))
         .at(
             "/logs",
-            whole("The last lines of the log", &answers::LOG, logs::all)
+            whole("The last lines of the log", &schemas::LOG, logs::all)
                 .query("after", LOG_AFTER)
                 .query("level", LOG_LEVEL),
         )
@@ -112,9 +113,9 @@ fn about() -> Routes {
             .query("after", LOG_AFTER)
             .query("level", LOG_LEVEL),
         )
-        .at("/nodes", list("Nodes: this one", &answers::NODE, node::all))
-        .at("/nodes/{name}", one("A node", &answers::NODE, node::get))
-        .at("/nodes/{name}/memory", one("What a node's memory is used for", &answers::MEMORY, node::memory))
+        .at("/nodes", list("Nodes: this one", &schemas::NODE, node::all))
+        .at("/nodes/{name}", one("A node", &schemas::NODE, node::get))
+        .at("/nodes/{name}/memory", one("What a node's memory is used for", &schemas::MEMORY, node::memory))
 }
 
 /// What the parameters of the log say.
@@ -123,10 +124,10 @@ const LOG_LEVEL: &str = "Only lines as grave as this: `error`, `warn`, `info`, `
 
 fn virtual_hosts() -> Routes {
     Routes::about("Virtual hosts")
-        .at("/vhosts", list("Virtual hosts", &answers::VHOST, vhosts::all))
+        .at("/vhosts", list("Virtual hosts", &schemas::VHOST, vhosts::all))
         .at(
             "/vhosts/{vhost}",
-            one("A virtual host", &answers::VHOST, vhosts::get)
+            one("A virtual host", &schemas::VHOST, vhosts::get)
                 .put("Creates or changes a virtual host", body::<vhosts::Metadata>(), vhosts::put)
                 .delete("Deletes a virtual host with all that is in it", vhosts::delete),
         )
@@ -137,23 +138,23 @@ fn virtual_hosts() -> Routes {
         )
         .at(
             "/vhosts/{vhost}/permissions",
-            list("Permissions in a virtual host", &answers::PERMISSION, accounts::permissions_in),
+            list("Permissions in a virtual host", &schemas::PERMISSION, accounts::permissions_in),
         )
         .at(
             "/vhosts/{vhost}/topic-permissions",
             list(
                 "Topic permissions in a virtual host",
-                &answers::TOPIC_PERMISSION,
+                &schemas::TOPIC_PERMISSION,
                 topic_permissions::in_vhost,
             ),
         )
         .at(
             "/vhosts/{vhost}/connections",
-            list("Connections to a virtual host", &answers::CONNECTION, connections::list),
+            list("Connections to a virtual host", &schemas::CONNECTION, connections::list),
         )
         .at(
             "/vhosts/{vhost}/channels",
-            list("Channels of a virtual host", &answers::CHANNEL, connections::channels),
+            list("Channels of a virtual host", &schemas::CHANNEL, connections::channels),
         )
 }
 
@@ -164,7 +165,7 @@ fn messages(api: &Api) -> Routes {
             post(
                 "Publishes a message",
                 body::<publish::Publication>(),
-                Gives::One(&answers::ROUTED),
+                Gives::One(&schemas::ROUTED),
                 publish::publish,
             )
             .body_bytes_max_by(api, publication_bytes_max),
@@ -174,7 +175,7 @@ fn messages(api: &Api) -> Routes {
             post(
                 "Gets messages, or looks at them where they stand (`peek`)",
                 body::<got::Wish>(),
-                Gives::Many(&answers::MESSAGE),
+                Gives::Many(&schemas::MESSAGE),
                 got::get,
             ),
         )
@@ -184,7 +185,7 @@ fn messages(api: &Api) -> Routes {
             post(
                 "Moves messages back to the queue each came from, or to a queue or an exchange; reports as it goes on to who accepts events",
                 body::<redrive::Wish>(),
-                Gives::One(&answers::REDRIVEN),
+                Gives::One(&schemas::REDRIVEN),
                 redrive::redrive,
             ),
         )
@@ -192,7 +193,7 @@ fn messages(api: &Api) -> Routes {
             "/exchanges/{vhost}/{name}/delayed",
             whole(
                 "Messages that wait for their time, the next due first",
-                &answers::DELAYED_PAGE,
+                &schemas::DELAYED_PAGE,
                 delayed::list,
             )
             .query("after", "Only those behind the message with this id.")
@@ -200,7 +201,7 @@ fn messages(api: &Api) -> Routes {
         )
         .at(
             "/exchanges/{vhost}/{name}/delayed/{id}",
-            whole("A delayed message, with its body", &answers::DELAYED, delayed::one)
+            whole("A delayed message, with its body", &schemas::DELAYED, delayed::one)
                 .query("truncate", "Bytes of the body to show; 65536 if nothing is said.")
                 .put("Gives it another time", body::<delayed::Time>(), delayed::reschedule)
                 .delete("Drops it", delayed::cancel),
@@ -214,39 +215,39 @@ fn messages(api: &Api) -> Routes {
 fn entities() -> Routes {
     const UNUSED: &str = "`true`: only if nobody uses it.";
     Routes::about("Exchanges, queues, bindings")
-        .at("/exchanges", list("Exchanges", &answers::EXCHANGE, exchanges::list))
-        .at("/exchanges/{vhost}", list("Exchanges of a virtual host", &answers::EXCHANGE, exchanges::list))
+        .at("/exchanges", list("Exchanges", &schemas::EXCHANGE, exchanges::list))
+        .at("/exchanges/{vhost}", list("Exchanges of a virtual host", &schemas::EXCHANGE, exchanges::list))
         .at(
             "/exchanges/{vhost}/{name}",
-            one("An exchange", &answers::EXCHANGE, exchanges::get)
+            one("An exchange", &schemas::EXCHANGE, exchanges::get)
                 .put("Declares an exchange", body::<exchanges::Declaration>(), exchanges::put)
                 .delete("Deletes an exchange", exchanges::delete)
                 .query("if-unused", UNUSED),
         )
         .at(
             "/exchanges/{vhost}/{name}/bindings/source",
-            list("Bindings from an exchange", &answers::BINDING, bindings::from_exchange),
+            list("Bindings from an exchange", &schemas::BINDING, bindings::from_exchange),
         )
         .at(
             "/exchanges/{vhost}/{name}/bindings/destination",
-            list("Bindings to an exchange", &answers::BINDING, bindings::to_exchange),
+            list("Bindings to an exchange", &schemas::BINDING, bindings::to_exchange),
         )
         .at(
             "/queues",
-            list("Queues", &answers::QUEUE, queues::list)
+            list("Queues", &schemas::QUEUE, queues::list)
                 .query("disable_stats", STATS)
                 .query("enable_queue_totals", TOTALS),
         )
-        .at("/queues/detailed", list("Queues", &answers::QUEUE, queues::list))
+        .at("/queues/detailed", list("Queues", &schemas::QUEUE, queues::list))
         .at(
             "/queues/{vhost}",
-            list("Queues of a virtual host", &answers::QUEUE, queues::list)
+            list("Queues of a virtual host", &schemas::QUEUE, queues::list)
                 .query("disable_stats", STATS)
                 .query("enable_queue_totals", TOTALS),
         )
         .at(
             "/queues/{vhost}/{name}",
-            one("A queue, with its consumers", &answers::QUEUE, queues::get)
+            one("A queue, with its consumers", &schemas::QUEUE, queues::get)
                 .put("Declares a queue", body::<queues::Declaration>(), queues::put)
                 .delete("Deletes a queue", queues::delete)
                 .query("if-unused", UNUSED)
@@ -254,13 +255,13 @@ fn entities() -> Routes {
         )
         .at(
             "/queues/{vhost}/{name}/bindings",
-            list("Bindings of a queue", &answers::BINDING, bindings::of_queue),
+            list("Bindings of a queue", &schemas::BINDING, bindings::of_queue),
         )
-        .at("/bindings", list("Bindings", &answers::BINDING, bindings::list))
-        .at("/bindings/{vhost}", list("Bindings of a virtual host", &answers::BINDING, bindings::list))
+        .at("/bindings", list("Bindings", &schemas::BINDING, bindings::list))
+        .at("/bindings/{vhost}", list("Bindings of a virtual host", &schemas::BINDING, bindings::list))
         .at(
             "/bindings/{vhost}/e/{source}/{kind}/{destination}",
-            list("Bindings between two", &answers::BINDING, bindings::between).post(
+            list("Bindings between two", &schemas::BINDING, bindings::between).post(
                 "Binds; `Location` is the new binding's path",
                 body::<bindings::Properties>(),
                 Gives::New,
@@ -269,7 +270,7 @@ fn entities() -> Routes {
         )
         .at(
             "/bindings/{vhost}/e/{source}/{kind}/{destination}/{properties}",
-            one("A binding", &answers::BINDING, bindings::get).delete("Unbinds", bindings::delete),
+            one("A binding", &schemas::BINDING, bindings::get).delete("Unbinds", bindings::delete),
         )
 }
 
@@ -279,36 +280,36 @@ const TOTALS: &str = "`true`: with `disable_stats`, the numbers of messages all 
 
 fn clients() -> Routes {
     Routes::about("Connections, channels, consumers")
-        .at("/connections", list("Connections", &answers::CONNECTION, connections::list))
+        .at("/connections", list("Connections", &schemas::CONNECTION, connections::list))
         .at(
             "/connections/{name}",
-            one("A connection", &answers::CONNECTION, connections::get)
+            one("A connection", &schemas::CONNECTION, connections::get)
                 .delete("Closes a connection; the header `X-Reason` says why", connections::delete),
         )
         .at(
             "/connections/{name}/channels",
-            list("Channels of a connection", &answers::CHANNEL, connections::channels_of),
+            list("Channels of a connection", &schemas::CHANNEL, connections::channels_of),
         )
         .at(
             "/connections/username/{user}",
-            list("Connections of a user", &answers::CONNECTION, connections::of_user)
+            list("Connections of a user", &schemas::CONNECTION, connections::of_user)
                 .delete("Closes a user's connections", connections::delete_of_user),
         )
-        .at("/channels", list("Channels", &answers::CHANNEL, connections::channels))
-        .at("/channels/{name}", one("A channel", &answers::CHANNEL, connections::get_channel))
-        .at("/consumers", list("Consumers", &answers::CONSUMER, consumers::list))
-        .at("/consumers/{vhost}", list("Consumers of a virtual host", &answers::CONSUMER, consumers::list))
+        .at("/channels", list("Channels", &schemas::CHANNEL, connections::channels))
+        .at("/channels/{name}", one("A channel", &schemas::CHANNEL, connections::get_channel))
+        .at("/consumers", list("Consumers", &schemas::CONSUMER, consumers::list))
+        .at("/consumers/{vhost}", list("Consumers of a virtual host", &schemas::CONSUMER, consumers::list))
 }
 
 fn people() -> Routes {
     Routes::about("Users and permissions")
-        .at("/whoami", whole("Who is logged in", &answers::WHO, accounts::whoami))
+        .at("/whoami", whole("Who is logged in", &schemas::WHO, accounts::whoami))
         .at(
             "/login",
             post(
                 "Opens a session and sets its cookie",
                 body::<login::Credentials>(),
-                Gives::One(&answers::WHO),
+                Gives::One(&schemas::WHO),
                 login::login,
             )
             .for_everybody()
@@ -317,45 +318,45 @@ fn people() -> Routes {
         .at("/logout", post("Ends the session", nothing(), Gives::Nothing, login::logout).for_everybody())
         .at(
             "/auth/attempts/{node}",
-            list("Logins by protocol", &answers::ATTEMPTS, attempts::by_protocol)
+            list("Logins by protocol", &schemas::ATTEMPTS, attempts::by_protocol)
                 .delete("Counts anew", attempts::reset),
         )
         .at(
             "/auth/attempts/{node}/source",
-            list("Logins by address", &answers::ATTEMPTS, attempts::by_source)
+            list("Logins by address", &schemas::ATTEMPTS, attempts::by_source)
                 .delete("Counts anew", attempts::reset),
         )
         .at(
             "/auth/hash_password/{password}",
-            whole("A password, hashed for `password_hash`", &answers::HASH, accounts::hash),
+            whole("A password, hashed for `password_hash`", &schemas::HASH, accounts::hash),
         )
-        .at("/users", list("Users", &answers::USER, accounts::all))
+        .at("/users", list("Users", &schemas::USER, accounts::all))
         .at(
             "/users/bulk-delete",
             post("Deletes users", body::<accounts::Names>(), Gives::Nothing, accounts::delete_many),
         )
         .at(
             "/users/without-permissions",
-            list("Users without permissions", &answers::USER, accounts::without_permissions),
+            list("Users without permissions", &schemas::USER, accounts::without_permissions),
         )
         .at(
             "/users/{user}",
-            one("A user", &answers::USER, accounts::get)
+            one("A user", &schemas::USER, accounts::get)
                 .put("Creates or changes a user", body::<accounts::UserBody>(), accounts::put)
                 .delete("Deletes a user", accounts::delete),
         )
         .at(
             "/users/{user}/permissions",
-            list("Permissions of a user", &answers::PERMISSION, accounts::permissions_of),
+            list("Permissions of a user", &schemas::PERMISSION, accounts::permissions_of),
         )
         .at(
             "/users/{user}/topic-permissions",
-            list("Topic permissions of a user", &answers::TOPIC_PERMISSION, topic_permissions::of_user),
+            list("Topic permissions of a user", &schemas::TOPIC_PERMISSION, topic_permissions::of_user),
         )
-        .at("/permissions", list("Permissions", &answers::PERMISSION, accounts::all_permissions))
+        .at("/permissions", list("Permissions", &schemas::PERMISSION, accounts::all_permissions))
         .at(
             "/permissions/{vhost}/{user}",
-            one("A user's permissions in a virtual host", &answers::PERMISSION, accounts::get_permission)
+            one("A user's permissions in a virtual host", &schemas::PERMISSION, accounts::get_permission)
                 .put("Sets them", any_object(), accounts::put_permission)
                 .delete("Takes them away", accounts::delete_permission),
         )
@@ -364,22 +365,22 @@ fn people() -> Routes {
 fn definitions() -> Routes {
     const DRY: &str = "`true`: says what would change, and changes nothing.";
     let all = || {
-        one("Definitions of the broker", &answers::DEFINITIONS, export::cluster)
+        one("Definitions of the broker", &schemas::DEFINITIONS, export::cluster)
             .post(
                 "Imports definitions",
                 any_object(),
-                Gives::OneOrNothing(&answers::DRY_RUN),
+                Gives::OneOrNothing(&schemas::DRY_RUN),
                 import::cluster,
             )
             .query("dry_run", DRY)
             .body_bytes_max(DEFINITIONS_BYTES_MAX)
     };
     let some = || {
-        one("Definitions of a virtual host", &answers::VHOST_DEFINITIONS, export::of_vhost)
+        one("Definitions of a virtual host", &schemas::VHOST_DEFINITIONS, export::of_vhost)
             .post(
                 "Imports definitions into a virtual host",
                 any_object(),
-                Gives::OneOrNothing(&answers::DRY_RUN),
+                Gives::OneOrNothing(&schemas::DRY_RUN),
                 import::of_vhost,
             )
             .query("dry_run", DRY)
@@ -399,7 +400,7 @@ fn topologies() -> Routes {
             post(
                 "What differs from a topology",
                 body::<topology::Wish>(),
-                Gives::One(&answers::PLAN),
+                Gives::One(&schemas::PLAN),
                 topology::plan,
             )
             .body_bytes_max(DEFINITIONS_BYTES_MAX),
@@ -409,7 +410,7 @@ fn topologies() -> Routes {
             post(
                 "Makes the broker as a topology says",
                 body::<topology::Wish>(),
-                Gives::One(&answers::PLAN),
+                Gives::One(&schemas::PLAN),
                 topology::apply,
             )
             .refuses("409", "The broker has changed since the plan was made.")
@@ -417,7 +418,7 @@ fn topologies() -> Routes {
         )
         .at(
             "/topology/drift",
-            whole("What differs from the declared topology", &answers::DRIFT, topology::drift),
+            whole("What differs from the declared topology", &schemas::DRIFT, topology::drift),
         )
 }
 
@@ -463,10 +464,10 @@ fn checks() -> Routes {
 
 fn rules() -> Routes {
     Routes::about("Limits, topic permissions and parameters")
-        .at("/vhost-limits", list("Limits of virtual hosts", &answers::VHOST_LIMITS, limits::of_vhosts))
+        .at("/vhost-limits", list("Limits of virtual hosts", &schemas::VHOST_LIMITS, limits::of_vhosts))
         .at(
             "/vhost-limits/{vhost}",
-            list("Limits of a virtual host", &answers::VHOST_LIMITS, limits::of_one_vhost),
+            list("Limits of a virtual host", &schemas::VHOST_LIMITS, limits::of_one_vhost),
         )
         .at(
             "/vhost-limits/{vhost}/{limit}",
@@ -476,8 +477,8 @@ fn rules() -> Routes {
                 limits::put_of_vhost,
             ),
         )
-        .at("/user-limits", list("Limits of users", &answers::USER_LIMITS, limits::of_users))
-        .at("/user-limits/{user}", list("Limits of a user", &answers::USER_LIMITS, limits::of_one_user))
+        .at("/user-limits", list("Limits of users", &schemas::USER_LIMITS, limits::of_users))
+        .at("/user-limits/{user}", list("Limits of a user", &schemas::USER_LIMITS, limits::of_one_user))
         .at(
             "/user-limits/{user}/{limit}",
             delete("Takes a limit away", limits::delete_of_user).put(
@@ -488,13 +489,13 @@ fn rules() -> Routes {
         )
         .at(
             "/topic-permissions",
-            list("Topic permissions", &answers::TOPIC_PERMISSION, topic_permissions::all),
+            list("Topic permissions", &schemas::TOPIC_PERMISSION, topic_permissions::all),
         )
         .at(
             "/topic-permissions/{vhost}/{user}",
             list(
                 "A user's topic permissions in a virtual host",
-                &answers::TOPIC_PERMISSION,
+                &schemas::TOPIC_PERMISSION,
                 topic_permissions::get,
             )
             .put("Sets one", any_object(), topic_permissions::put)
@@ -504,33 +505,33 @@ fn rules() -> Routes {
             "/topic-permissions/{vhost}/{user}/{exchange}",
             list(
                 "A user's topic permission on an exchange",
-                &answers::TOPIC_PERMISSION,
+                &schemas::TOPIC_PERMISSION,
                 topic_permissions::get_one,
             )
             .delete("Takes it away", topic_permissions::delete_one),
         )
-        .at("/parameters", list("Parameters", &answers::PARAMETER, parameters::all))
+        .at("/parameters", list("Parameters", &schemas::PARAMETER, parameters::all))
         .at(
             "/parameters/{component}",
-            list("Parameters of a component", &answers::PARAMETER, parameters::of_component),
+            list("Parameters of a component", &schemas::PARAMETER, parameters::of_component),
         )
         .at(
             "/parameters/{component}/{vhost}",
-            list("Those of a virtual host", &answers::PARAMETER, parameters::in_vhost),
+            list("Those of a virtual host", &schemas::PARAMETER, parameters::in_vhost),
         )
         .at(
             "/parameters/{component}/{vhost}/{name}",
-            one("A parameter", &answers::PARAMETER, parameters::get)
+            one("A parameter", &schemas::PARAMETER, parameters::get)
                 .put("Sets it", body::<parameters::ParameterBody>(), parameters::put)
                 .delete("Takes it away", parameters::delete),
         )
         .at(
             "/global-parameters",
-            list("Global parameters", &answers::GLOBAL_PARAMETER, parameters::all_global),
+            list("Global parameters", &schemas::GLOBAL_PARAMETER, parameters::all_global),
         )
         .at(
             "/global-parameters/{name}",
-            one("A global parameter", &answers::GLOBAL_PARAMETER, parameters::get_global)
+            one("A global parameter", &schemas::GLOBAL_PARAMETER, parameters::get_global)
                 .put("Sets it", body::<parameters::ParameterBody>(), parameters::put_global)
                 .delete("Takes it away", parameters::delete_global),
         )
@@ -538,22 +539,22 @@ fn rules() -> Routes {
 
 fn policies() -> Routes {
     Routes::about("Policies")
-        .at("/policies", list("Policies", &answers::POLICY, policies::list))
-        .at("/policies/{vhost}", list("Policies of a virtual host", &answers::POLICY, policies::list))
+        .at("/policies", list("Policies", &schemas::POLICY, policies::list))
+        .at("/policies/{vhost}", list("Policies of a virtual host", &schemas::POLICY, policies::list))
         .at(
             "/policies/{vhost}/{name}",
-            one("A policy", &answers::POLICY, policies::get)
+            one("A policy", &schemas::POLICY, policies::get)
                 .put("Sets it", body::<policies::PolicyBody>(), policies::put)
                 .delete("Deletes it", policies::delete),
         )
-        .at("/operator-policies", list("Operator policies", &answers::POLICY, policies::list_of_operators))
+        .at("/operator-policies", list("Operator policies", &schemas::POLICY, policies::list_of_operators))
         .at(
             "/operator-policies/{vhost}",
-            list("Operator policies of a virtual host", &answers::POLICY, policies::list_of_operators),
+            list("Operator policies of a virtual host", &schemas::POLICY, policies::list_of_operators),
         )
         .at(
             "/operator-policies/{vhost}/{name}",
-            one("An operator policy", &answers::POLICY, policies::get_of_operators)
+            one("An operator policy", &schemas::POLICY, policies::get_of_operators)
                 .put("Sets it", body::<policies::PolicyBody>(), policies::put_of_operators)
                 .delete("Deletes it", policies::delete_of_operators),
         )
@@ -561,7 +562,7 @@ fn policies() -> Routes {
             "/queues/{vhost}/{name}/effective",
             whole(
                 "What a queue keeps to, and who said so",
-                &answers::EFFECTIVE,
+                &schemas::EFFECTIVE,
                 policies::effective_of_queue,
             ),
         )
@@ -569,25 +570,25 @@ fn policies() -> Routes {
             "/exchanges/{vhost}/{name}/effective",
             whole(
                 "What an exchange keeps to, and who said so",
-                &answers::EFFECTIVE,
+                &schemas::EFFECTIVE,
                 policies::effective_of_exchange,
             ),
         )
 }
 
-fn not_here() -> Routes {
+fn unsupported() -> Routes {
     let object = || {
-        whole("None", &answers::NOTHING, not_here::missing)
-            .put("Refused", any_object(), not_here::unsupported)
-            .delete("None", not_here::missing)
+        whole("None", &schemas::NOTHING, unsupported::missing)
+            .put("Refused", any_object(), unsupported::unsupported)
+            .delete("None", unsupported::missing)
     };
     Routes::about("Empty here")
-        .at("/feature-flags", list("None", &answers::NOTHING, not_here::none))
-        .at("/deprecated-features", list("None", &answers::NOTHING, not_here::none))
-        .at("/deprecated-features/used", list("None", &answers::NOTHING, not_here::none))
-        .at("/shovels", list("None", &answers::NOTHING, not_here::none))
-        .at("/shovels/{vhost}", list("None", &answers::NOTHING, not_here::none_in_vhost))
+        .at("/feature-flags", list("None", &schemas::NOTHING, unsupported::none))
+        .at("/deprecated-features", list("None", &schemas::NOTHING, unsupported::none))
+        .at("/deprecated-features/used", list("None", &schemas::NOTHING, unsupported::none))
+        .at("/shovels", list("None", &schemas::NOTHING, unsupported::none))
+        .at("/shovels/{vhost}", list("None", &schemas::NOTHING, unsupported::none_in_vhost))
         .at("/shovels/vhost/{vhost}/{name}", object())
-        .at("/federation-links", list("None", &answers::NOTHING, not_here::none))
-        .at("/federation-links/{vhost}", list("None", &answers::NOTHING, not_here::none_in_vhost))
+        .at("/federation-links", list("None", &schemas::NOTHING, unsupported::none))
+        .at("/federation-links/{vhost}", list("None", &schemas::NOTHING, unsupported::none_in_vhost))
 }

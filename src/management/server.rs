@@ -27,13 +27,13 @@ use tower_service::Service;
 use super::error::Refused;
 use super::hosts::{self, Hosts};
 use super::paths;
-use super::patient::Patient;
 use super::visitors::{Answering, Visitor, Visitors};
 use super::weighed::{Received, Sent};
+use super::write_timeout::Patient;
 use crate::broker::Broker;
-use crate::broker::attempts::Protocol;
 use crate::broker::held::Overdrawn;
 use crate::broker::login::Origin;
+use crate::broker::login_limiter::Protocol;
 use crate::net::descriptors;
 use crate::net::proxied::{self, Proxies};
 use crate::net::tasks::{Here, Tasks};
@@ -114,7 +114,7 @@ async fn accept(listener: TcpListener, router: Router, serving: Arc<Serving>) {
                 let Some(visitor) = visitors.comes(known) else { continue };
                 let here = serving.tasks.here();
                 let (visitors, serving) = (Arc::clone(&visitors), Arc::clone(&serving));
-                let guest = Guest { visitor, visitors, serving, _here: here };
+                let guest = PendingConnection { visitor, visitors, serving, _here: here };
                 tokio::spawn(guest.serve(socket, address, router.clone()));
             }
             Err(error) => {
@@ -126,20 +126,20 @@ async fn accept(listener: TcpListener, router: Router, serving: Arc<Serving>) {
 }
 
 /// A connection that is there until this is dropped.
-struct Guest {
+struct PendingConnection {
     visitor: Arc<Visitor>,
     visitors: Arc<Visitors>,
     serving: Arc<Serving>,
     _here: Here,
 }
 
-impl Drop for Guest {
+impl Drop for PendingConnection {
     fn drop(&mut self) {
         self.visitors.left(&self.visitor);
     }
 }
 
-impl Guest {
+impl PendingConnection {
     async fn serve(self, socket: TcpStream, address: SocketAddr, router: Router) {
         tokio::select! {
             () = self.converse(socket, address, router) => {}

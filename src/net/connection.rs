@@ -24,8 +24,8 @@ use super::writer;
 use crate::broker::Broker;
 use crate::broker::waiting::PublishWait;
 use crate::session::error::{AmqpError, MethodId, ReplyCode};
+use crate::session::log_connection::log_connection;
 use crate::session::outbox::Outbox;
-use crate::session::tell::tell;
 use crate::session::{Connection, Outcome};
 use crate::wire::hot_out::HEARTBEAT;
 
@@ -302,7 +302,7 @@ impl<R: AsyncRead + Watched + Unpin> Reading<R> {
         }
         match self.timer.stage {
             Stage::Handshake => {
-                tell!(warn, self.connection, "closing: handshake took too long");
+                log_connection!(warn, self.connection, "closing: handshake took too long");
                 Err(End::Lost)
             }
             Stage::Idle => {
@@ -311,7 +311,7 @@ impl<R: AsyncRead + Watched + Unpin> Reading<R> {
             }
             Stage::Heartbeat(interval) => {
                 if now.duration_since(self.timer.last_heard) > interval * 2 {
-                    tell!(
+                    log_connection!(
                         warn,
                         self.connection,
                         "closing: missed heartbeats from client, timeout: {}s",
@@ -361,7 +361,7 @@ impl<R: AsyncRead + Watched + Unpin> Reading<R> {
     fn disconnected(&self, error: Option<&io::Error>) -> End {
         if self.connection.is_open() && !self.connection.is_closing() {
             let why = error.map_or_else(|| "closed by the client".to_owned(), ToString::to_string);
-            tell!(info, self.connection, "connection lost without connection.close: {why}");
+            log_connection!(info, self.connection, "connection lost without connection.close: {why}");
         }
         End::Lost
     }
@@ -414,8 +414,8 @@ mod tests {
     use crate::broker::broker::Found;
     use crate::broker::definitions::DefinitionStore;
     use crate::broker::limits::Limits;
+    use crate::broker::login_options::LoginOptions;
     use crate::broker::names::ConnectionId;
-    use crate::broker::security::Security;
     use crate::net::handshakes::Handshakes;
     use crate::session::connection::Peer;
     use crate::wire::control::write_method;
@@ -423,7 +423,7 @@ mod tests {
     use crate::wire::method::{AMQPClass, basic, channel, connection, queue};
 
     fn broker() -> (Arc<Broker>, Arc<MemStore>) {
-        let (limits, security, found) = (Limits::default(), Security::default(), Found::default());
+        let (limits, security, found) = (Limits::default(), LoginOptions::default(), Found::default());
         let store = Arc::new(MemStore::new());
         let broker = Broker::start(limits, security, Arc::clone(&store) as _, Box::new(Nowhere), found, now);
         (broker.unwrap(), store)

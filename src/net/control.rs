@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use crate::broker::registry::Remote;
+use crate::broker::registry::ConnectionControl;
 use crate::session::error::{AmqpError, MethodId, ReplyCode};
-use crate::session::overdue::Ender;
+use crate::session::overdue::ChannelCloser;
 
 /// The handle of one connection's tasks.
 #[derive(Debug, Default)]
@@ -34,7 +34,7 @@ pub(super) enum Order {
     Retime,
 }
 
-impl Ender for Control {
+impl ChannelCloser for Control {
     fn end_channel(&self, channel: u16, incarnation: u64, error: AmqpError) {
         self.close(Order::Channel { number: channel, incarnation, error });
     }
@@ -77,14 +77,14 @@ impl Control {
     }
 }
 
-impl Remote for Control {
+impl ConnectionControl for Control {
     fn close(&self, text: &str) {
         let error = AmqpError::new(ReplyCode::ConnectionForced, MethodId::default(), text);
         Self::close(self, Order::Politely(error));
     }
 
     fn give_way(&self) {
-        Ender::give_way(self);
+        ChannelCloser::give_way(self);
     }
 
     fn retime(&self) {

@@ -37,11 +37,11 @@ impl Default for Handshakes {
 struct State {
     next: u64,
     /// By the order in which they came.
-    all: BTreeMap<u64, Guest>,
+    all: BTreeMap<u64, PendingConnection>,
 }
 
 #[derive(Debug)]
-struct Guest {
+struct PendingConnection {
     /// Nothing while a proxy has not said.
     address: Option<IpAddr>,
     came: Instant,
@@ -81,7 +81,9 @@ impl Handshakes {
         }
         state.next += 1;
         let id = state.next;
-        state.all.insert(id, Guest { address, came: now, waits: false, control: Arc::clone(control) });
+        state
+            .all
+            .insert(id, PendingConnection { address, came: now, waits: false, control: Arc::clone(control) });
         Some(Handshake { id, all: Arc::clone(self) })
     }
 }
@@ -104,7 +106,7 @@ impl Handshake {
         self.change(|guest| guest.waits = waits);
     }
 
-    fn change(&self, change: impl FnOnce(&mut Guest)) {
+    fn change(&self, change: impl FnOnce(&mut PendingConnection)) {
         if let Some(guest) = self.all.state.lock().all.get_mut(&self.id) {
             change(guest);
         }

@@ -167,7 +167,7 @@ fn admit(
     // Closing the socket is all that can be said before the handshake.
     let known = (!shared.proxies.trust(address)).then_some(address.ip());
     let Some(handshake) = shared.handshakes.begin(Instant::now(), known, &control) else { return Ok(()) };
-    let guest = Guest {
+    let guest = PendingConnection {
         id: ConnectionId(shared.next_id.fetch_add(1, Ordering::Relaxed)),
         peer: Peer { address, local, tls: None },
         control,
@@ -223,7 +223,7 @@ impl Drop for Present {
 
 /// Serves a client after whatever comes before AMQP.
 async fn prepare(
-    mut guest: Guest,
+    mut guest: PendingConnection,
     mut socket: TcpStream,
     proxied: bool,
     tls: Option<Arc<Tls>>,
@@ -256,7 +256,7 @@ async fn prepare(
 }
 
 /// A client that was accepted, and has said nothing of AMQP yet.
-struct Guest {
+struct PendingConnection {
     id: ConnectionId,
     peer: Peer,
     control: Arc<Control>,
@@ -264,7 +264,7 @@ struct Guest {
     deadline: Instant,
 }
 
-impl Guest {
+impl PendingConnection {
     /// Has the proxy say for whom it connects, in time. `false`: it does not, and the log says why.
     async fn introduced(&mut self, socket: &mut TcpStream) -> bool {
         let reading = tokio::time::timeout_at(self.deadline, proxied::header(socket));

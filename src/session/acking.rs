@@ -33,7 +33,7 @@ impl Connection {
         let mut acked = std::mem::take(&mut self.acked);
         let number = self.acked_on;
         let count = acked.len();
-        if self.put_settles_aside(number, How::Ack, &mut acked) {
+        if self.buffer_settles_in_transaction(number, How::Ack, &mut acked) {
             self.acked = acked;
             return;
         }
@@ -76,7 +76,7 @@ impl Connection {
         let freed = self.credit_used(number, taken.iter());
         let cause = if method == MethodId(60, 90) { Requeue::Reject } else { Requeue::Nack };
         let how = if requeue { How::Requeue(cause) } else { How::Reject };
-        if self.put_settles_aside(number, how, &mut taken) {
+        if self.buffer_settles_in_transaction(number, how, &mut taken) {
             return;
         }
         if requeue {

@@ -159,7 +159,7 @@ impl Connection {
         if let Some(timeout_ms) = consumer.timeout_ms() {
             self.watch(number, &queue, timeout_ms);
         }
-        queue.kick(&mut self.turn);
+        queue.dispatch(&mut self.turn);
         Ok(())
     }
 
@@ -192,7 +192,7 @@ impl Connection {
             consumer.ended.store(true, Ordering::Relaxed);
             consumer.shared_credit.forget(consumer.id);
             consumer.queue.detach(&mut self.turn, consumer.id);
-            consumer.queue.kick(&mut self.turn);
+            consumer.queue.dispatch(&mut self.turn);
             if consumer.queue.hidden
                 && let Some(open) = self.channels.get_mut(&number)
             {

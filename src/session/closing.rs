@@ -9,7 +9,7 @@ use super::connection::{Connection, Phase};
 use super::error::AmqpError;
 use super::handshake::close_of;
 use super::holding::Holding;
-use super::tell::tell;
+use super::log_connection::log_connection;
 use super::unacked::Unacked;
 use crate::wire::method::{AMQPClass, channel, connection, short_string};
 
@@ -20,7 +20,7 @@ impl Connection {
             self.fail(error);
             return;
         }
-        tell!(warn, self, channel = number, "channel closed: {error}");
+        log_connection!(warn, self, channel = number, "channel closed: {error}");
         self.end_channel(number);
         if let Some(open) = self.channels.get_mut(&number) {
             open.closing = true;
@@ -39,7 +39,7 @@ impl Connection {
     pub(super) fn fail(&mut self, error: &AmqpError) {
         if matches!(self.phase, Phase::StartOk | Phase::TuneOk) {
             // As RabbitMQ. Clients that publish while they connect again try once more then; an error stops them.
-            tell!(warn, self, "connection closed without a word before it was tuned: {error}");
+            log_connection!(warn, self, "connection closed without a word before it was tuned: {error}");
             self.phase = Phase::Closed;
             return;
         }
@@ -51,7 +51,7 @@ impl Connection {
         if matches!(self.phase, Phase::Closing | Phase::Closed) {
             return;
         }
-        tell!(warn, self, "connection closed: {error}");
+        log_connection!(warn, self, "connection closed: {error}");
         self.close_for(error);
     }
 
@@ -108,7 +108,7 @@ impl Connection {
         if let Some(vhost) = self.vhost.take() {
             vhost.connection_ended(self.id);
             self.broker.connection_ended(self.id);
-            self.seat = None;
+            self.quota_use = None;
         }
     }
 
@@ -143,7 +143,7 @@ impl Connection {
         }
         self.requeue(unacked, Requeue::ChannelClosed);
         for consumer in consumers {
-            consumer.queue.kick(&mut self.turn);
+            consumer.queue.dispatch(&mut self.turn);
         }
     }
 

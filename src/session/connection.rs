@@ -14,15 +14,15 @@ use leveret_queues::Millis;
 use rustc_hash::FxHashMap;
 
 use super::channel::Channel;
-use super::content::{Outgoing, Rules, STREAMED_BYTES};
+use super::content::{Publication, Rules, STREAMED_BYTES};
 use super::error::{AmqpError, MethodId, ReplyCode, bad_frame, bad_method};
 use super::exclusive::Exclusive;
 use super::held_up::HeldUp;
 use super::holding::Holding;
-use super::left::{Left, Standing};
+use super::left::{CloseAnswer, Left};
+use super::log_connection::log_connection;
 use super::outbox::Outbox;
-use super::overdue::Ender;
-use super::tell::tell;
+use super::overdue::ChannelCloser;
 use super::unacked::Unacked;
 use crate::broker::Broker;
 use crate::broker::identity::Identity;
@@ -30,7 +30,7 @@ use crate::broker::limits::{HANDSHAKE_FRAME_MAX, Limits};
 use crate::broker::names::{ConnectionId, UserName};
 use crate::broker::publish::Publisher;
 use crate::broker::queue_handle::QueueHandle;
-use crate::broker::registry::{ConnectionFacts, ConnectionHandle, Remote, Seat, TlsFacts};
+use crate::broker::registry::{ConnectionControl, ConnectionFacts, ConnectionHandle, QuotaUse, TlsFacts};
 use crate::broker::turn::{Aside, Turn};
 use crate::broker::users::AccessRights;
 use crate::broker::vhost::Vhost;
@@ -138,14 +138,14 @@ pub struct Connection {
     /// Those in force when it was accepted.
     pub(super) limits: Arc<Limits>,
     pub(super) outbox: Arc<Outbox>,
-    pub(super) ender: Option<Arc<dyn Ender>>,
+    pub(super) ender: Option<Arc<dyn ChannelCloser>>,
     pub(super) phase: Phase,
     pub(super) turn: Turn,
     pub(super) identity: Option<Identity>,
     pub(super) vhost: Option<Arc<Vhost>>,
     pub(super) rights: Option<AccessRights>,
     /// Counts it for its user.
-    pub(super) seat: Option<Seat>,
+    pub(super) quota_use: Option<QuotaUse>,
     pub(super) channels: FxHashMap<u16, Channel>,
     pub(super) left: Left,
     pub(super) publisher: Publisher,
@@ -160,7 +160,7 @@ pub struct Connection {
     pub(super) blocked: bool,
     /// What others see of it; from `connection.open-ok` on.
     pub(super) handle: Option<Arc<ConnectionHandle>>,
-    remote: Option<Arc<dyn Remote>>,
+    remote: Option<Arc<dyn ConnectionControl>>,
     pub(super) open_body: Option<OpenBody>,
     /// The client is one that needs `basic.qos` to mean something else, and its deliveries later.
     pub(super) py_amqp: bool,
@@ -172,7 +172,7 @@ pub struct Connection {
 #[derive(Default)]
 pub(super) struct Batch {
     pub(super) channel: u16,
-    pub(super) messages: Vec<Outgoing>,
+    pub(super) messages: Vec<Publication>,
 }
 
 impl Connection {
@@ -193,7 +193,7 @@ impl Connection {
             identity: None,
             vhost: None,
             rights: None,
-            seat: None,
+            quota_use: None,
             channels: FxHashMap::default(),
             left: Left::default(),
             publisher: Publisher::default(),
@@ -219,7 +219,7 @@ impl Connection {
     }
 
     /// How others can reach it.
-    pub fn reached_by(&mut self, remote: Arc<dyn Remote>) {
+    pub fn reached_by(&mut self, remote: Arc<dyn ConnectionControl>) {
         self.remote = Some(remote);
     }
 
@@ -358,7 +358,7 @@ impl Connection {
                 Some(PROTOCOL_HEADER.len())
             }
             other => {
-                tell!(warn, self, "not AMQP 0-9-1, closing: {other:?}");
+                log_connection!(warn, self, "not AMQP 0-9-1, closing: {other:?}");
                 let _ =
                     self.outbox.put_bytes(&PROTOCOL_HEADER).map(|writer| self.turn.owe_wake(Some(writer)));
                 self.phase = Phase::Closed;
@@ -507,7 +507,7 @@ impl Connection {
 
     /// A frame on a channel that is not open.
     pub(super) fn no_channel(&mut self, channel: u16, payload: &[u8]) {
-        if self.left.standing(channel) == Some(Standing::Owed) {
+        if self.left.close_answer(channel) == Some(CloseAnswer::Owed) {
             return;
         }
         let (class, method) = method_id(payload).unwrap_or_default();

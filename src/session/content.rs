@@ -40,7 +40,7 @@ struct Header {
 }
 
 /// A published message, decoded.
-pub(super) struct Outgoing {
+pub(super) struct Publication {
     pub(super) message: Message,
     pub(super) mandatory: bool,
     /// It has headers, so that routing may have to look at them.
@@ -157,7 +157,7 @@ pub(super) fn in_one_piece(
     header_at: usize,
     body: Range<usize>,
     rules: &Rules<'_>,
-) -> Result<Outgoing, AmqpError> {
+) -> Result<Publication, AmqpError> {
     check_size(header.body_size, rules)?;
     let properties = header_at + header.properties.start..header_at + header.properties.end;
     let found = read_properties(&bytes[properties.clone()])?;
@@ -169,7 +169,7 @@ pub(super) fn in_one_piece(
         body: range(0, &body),
     };
     let message = Message::from_parts(bytes, layout, meta, None);
-    Ok(Outgoing {
+    Ok(Publication {
         message,
         mandatory: publish.mandatory,
         headers: found.headers.is_some(),
@@ -236,7 +236,7 @@ impl Content {
     }
 
     /// The whole message.
-    pub(super) fn finish(self, rules: &Rules<'_>) -> Result<Outgoing, AmqpError> {
+    pub(super) fn finish(self, rules: &Rules<'_>) -> Result<Publication, AmqpError> {
         let properties = self.header.map(|header| header.properties).unwrap_or_default();
         let found = read_properties(&properties)?;
         let meta = meta_of(&found, rules)?;
@@ -252,6 +252,6 @@ impl Content {
                 meta,
             )
         };
-        Ok(Outgoing { message, mandatory: self.mandatory, headers, asks_reply })
+        Ok(Publication { message, mandatory: self.mandatory, headers, asks_reply })
     }
 }

@@ -4,7 +4,7 @@
 //! copied once. Absent: what is done with a message (`publishing.rs`).
 
 use super::connection::{Connection, OpenBody, Phase, unexpected};
-use super::content::{Content, Outgoing, header_of, in_one_piece};
+use super::content::{Content, Publication, header_of, in_one_piece};
 use super::error::{AmqpError, ReplyCode, bad_frame};
 use crate::wire::frame::{FRAME_END, Frame, FrameKind, Scan, scan};
 use crate::wire::publish::Publish;
@@ -52,7 +52,7 @@ impl Connection {
         bytes: &[u8],
         method: &Frame,
         publish: &Publish<'_>,
-    ) -> Result<Option<(Outgoing, usize)>, (AmqpError, usize)> {
+    ) -> Result<Option<(Publication, usize)>, (AmqpError, usize)> {
         let frame_max = self.negotiated.frame_max;
         let next = |at: usize, kind: FrameKind| match scan(&bytes[at..], frame_max) {
             Ok(Scan::Frame(frame)) if frame.kind == kind && frame.channel == method.channel => Some(frame),
@@ -154,7 +154,7 @@ impl Connection {
     }
 
     /// Puts a whole message aside.
-    fn accept(&mut self, channel: u16, mut message: Outgoing) {
+    fn accept(&mut self, channel: u16, mut message: Publication) {
         if message.asks_reply && !self.address(channel, &mut message) {
             return;
         }

@@ -54,7 +54,7 @@ impl Connection {
 
     /// Puts aside what was published.
     pub(super) fn hold_publishes(&mut self) {
-        if self.put_publishes_aside() {
+        if self.buffer_publishes_in_transaction() {
             return;
         }
         let channel = self.batch.channel;

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use super::connection::{ClientInfo, Connection, Phase};
 use super::error::{AmqpError, MethodId, ReplyCode, refused};
-use super::tell::tell;
-use crate::broker::attempts::Protocol;
+use super::log_connection::log_connection;
 use crate::broker::identity::Identity;
 use crate::broker::limits::FRAME_MIN;
 use crate::broker::login::Origin;
+use crate::broker::login_limiter::Protocol;
 use crate::broker::names::UserName;
 use crate::broker::product::Product;
 use crate::broker::refusal::Refusal;
@@ -157,9 +157,9 @@ impl Connection {
             Err(why) => {
                 // Those that are held up are many, and were told of before.
                 if why == LoginRefused::TooManyFailures {
-                    tell!(debug, self, login = %name, "login refused: {why}");
+                    log_connection!(debug, self, login = %name, "login refused: {why}");
                 } else {
-                    tell!(warn, self, login = %name, "login refused: {why}");
+                    log_connection!(warn, self, login = %name, "login refused: {why}");
                 }
                 if notify_close {
                     let mechanism = &self.client.mechanism;
@@ -228,7 +228,7 @@ impl Connection {
             self.register(&vhost);
         }
         self.send_connection(connection::AMQPMethod::OpenOk(connection::OpenOk {}));
-        tell!(info, self, "connection opened");
+        log_connection!(info, self, "connection opened");
     }
 
     fn enter_vhost(&mut self, name: &str) -> Result<(), Refusal> {
@@ -237,7 +237,7 @@ impl Connection {
         let rights = identity
             .rights(&self.broker.users, &vhost.name)
             .ok_or_else(|| Refusal::VhostDenied { vhost: name.to_owned(), user: identity.user.clone() })?;
-        self.seat = Some(self.broker.admit(&vhost, &identity.user, self.id)?);
+        self.quota_use = Some(self.broker.admit(&vhost, &identity.user, self.id)?);
         self.vhost = Some(Arc::clone(&vhost));
         self.rights = Some(rights);
         Ok(())

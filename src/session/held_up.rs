@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 
 use rustc_hash::FxHashMap;
 
-use super::content::Outgoing;
+use super::content::Publication;
 
 /// Publishes carried out together, at most.
 const BATCH_MAX: usize = 512;
@@ -16,7 +16,7 @@ const BATCH_MAX: usize = 512;
 pub(super) struct HeldUp {
     /// Publishes wait.
     pub(super) on: bool,
-    waiting: VecDeque<(u16, Outgoing)>,
+    waiting: VecDeque<(u16, Publication)>,
     /// How many of each channel.
     counts: FxHashMap<u16, usize>,
     bytes: usize,
@@ -44,7 +44,7 @@ impl HeldUp {
     }
 
     /// One more. Returns what it takes, in bytes.
-    pub(super) fn push(&mut self, channel: u16, outgoing: Outgoing) -> usize {
+    pub(super) fn push(&mut self, channel: u16, outgoing: Publication) -> usize {
         let bytes = outgoing.message.memory();
         self.bytes += bytes;
         *self.counts.entry(channel).or_default() += 1;
@@ -53,7 +53,7 @@ impl HeldUp {
     }
 
     /// Takes out the first publishes, as far as they are of one channel.
-    pub(super) fn next_run(&mut self) -> Vec<Outgoing> {
+    pub(super) fn next_run(&mut self) -> Vec<Publication> {
         let mut run = Vec::new();
         let Some(channel) = self.first() else { return run };
         while run.len() < BATCH_MAX
@@ -93,10 +93,10 @@ mod tests {
 
     use super::*;
 
-    fn outgoing(body: &str) -> Outgoing {
+    fn outgoing(body: &str) -> Publication {
         let message =
             Message::new(Short::EMPTY, Short::literal("q"), b"\0\0", body.as_bytes(), MessageMeta::default());
-        Outgoing { message, mandatory: false, headers: false, asks_reply: false }
+        Publication { message, mandatory: false, headers: false, asks_reply: false }
     }
 
     fn texts(held: &mut HeldUp) -> Vec<String> {

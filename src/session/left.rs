@@ -14,7 +14,7 @@ const KEPT: usize = 256;
 
 /// What is known of a number.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Standing {
+pub(super) enum CloseAnswer {
     /// The client's close was answered, ours is not: all but an opening is discarded.
     Owed,
     /// Our close was answered. Another answer, or a close that crossed ours, means nothing.
@@ -23,16 +23,16 @@ pub(super) enum Standing {
 
 /// See the module's documentation.
 #[derive(Default)]
-pub(super) struct Left(VecDeque<(u16, Standing)>);
+pub(super) struct Left(VecDeque<(u16, CloseAnswer)>);
 
 impl Left {
     /// The channel of this number is gone.
-    pub(super) fn note(&mut self, number: u16, standing: Standing) {
+    pub(super) fn note(&mut self, number: u16, close_answer: CloseAnswer) {
         self.forget(number);
         if self.0.len() == KEPT {
             self.0.pop_front();
         }
-        self.0.push_back((number, standing));
+        self.0.push_back((number, close_answer));
     }
 
     /// The number is used again.
@@ -41,8 +41,8 @@ impl Left {
     }
 
     /// What may still come on it.
-    pub(super) fn standing(&self, number: u16) -> Option<Standing> {
-        self.0.iter().rev().find(|(left, _)| *left == number).map(|(_, standing)| *standing)
+    pub(super) fn close_answer(&self, number: u16) -> Option<CloseAnswer> {
+        self.0.iter().rev().find(|(left, _)| *left == number).map(|(_, close_answer)| *close_answer)
     }
 }
 
@@ -54,13 +54,13 @@ mod tests {
     fn only_the_latest_numbers_are_kept_and_each_once() {
         let mut left = Left::default();
         for number in 1..=300 {
-            left.note(number, Standing::Owed);
-            left.note(number, Standing::Answered);
+            left.note(number, CloseAnswer::Owed);
+            left.note(number, CloseAnswer::Answered);
         }
         assert_eq!(left.0.len(), KEPT);
-        assert_eq!(left.standing(44), None);
-        assert_eq!(left.standing(45), Some(Standing::Answered));
+        assert_eq!(left.close_answer(44), None);
+        assert_eq!(left.close_answer(45), Some(CloseAnswer::Answered));
         left.forget(45);
-        assert_eq!(left.standing(45), None);
+        assert_eq!(left.close_answer(45), None);
     }
 }

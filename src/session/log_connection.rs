@@ -3,8 +3,8 @@
 //! Absent: spans. Entering one for each read would cost the hot path; the fields are put together where a line is
 //! written.
 
-/// `tell!(warn, connection, "closing: {why}")`: a line with the connection's peer, name, user and vhost.
-macro_rules! tell {
+/// `log_connection!(warn, connection, "closing: {why}")`: a line with the connection's peer, name, user and vhost.
+macro_rules! log_connection {
     ($level:ident, $connection:expr, $($rest:tt)+) => {
         tracing::$level!(
             peer = %$connection.peer.address,
@@ -16,4 +16,4 @@ macro_rules! tell {
     };
 }
 
-pub(crate) use tell;
+pub(crate) use log_connection;

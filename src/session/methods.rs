@@ -6,7 +6,7 @@ use super::channel::Channel;
 use super::connection::{Connection, Outcome, Phase};
 use super::error::{AmqpError, MethodId, ReplyCode, refused};
 use super::handshake::credentials;
-use super::left::Standing;
+use super::left::CloseAnswer;
 use crate::broker::consumer::Consumer;
 use crate::broker::publish::Publisher;
 use crate::broker::queue_handle::QueueHandle;
@@ -109,11 +109,11 @@ impl Connection {
                 match method {
                     AMQPClass::Channel(channel::AMQPMethod::CloseOk(_)) => {
                         self.channels.remove(&number);
-                        self.left.note(number, Standing::Answered);
+                        self.left.note(number, CloseAnswer::Answered);
                     }
                     AMQPClass::Channel(channel::AMQPMethod::Close(_)) => {
                         self.channel_closed_by_client(number);
-                        self.left.note(number, Standing::Owed);
+                        self.left.note(number, CloseAnswer::Owed);
                     }
                     _ => {}
                 }
@@ -139,11 +139,11 @@ impl Connection {
     /// A method on a channel that is not open. What may be an answer to our own close is taken.
     fn on_no_channel(&mut self, number: u16, method: &AMQPClass, id: MethodId) {
         use channel::AMQPMethod::{Close, CloseOk};
-        match (self.left.standing(number), method) {
-            (Some(_), AMQPClass::Channel(CloseOk(_))) => self.left.note(number, Standing::Answered),
+        match (self.left.close_answer(number), method) {
+            (Some(_), AMQPClass::Channel(CloseOk(_))) => self.left.note(number, CloseAnswer::Answered),
             (Some(_), AMQPClass::Channel(Close(_))) => self.channel_closed_by_client(number),
-            (Some(Standing::Owed), _) => {}
-            (Some(Standing::Answered) | None, _) => {
+            (Some(CloseAnswer::Owed), _) => {}
+            (Some(CloseAnswer::Answered) | None, _) => {
                 let text = format!("expected 'channel.open' on channel {number}");
                 self.fail(&AmqpError::new(ReplyCode::ChannelError, id, text));
             }
@@ -216,7 +216,7 @@ impl Connection {
             for (_, consumer) in open.consumers.extract_if(|_, consumer| denied(consumer)) {
                 consumer.shared_credit.forget(consumer.id);
                 consumer.queue.detach(&mut self.turn, consumer.id);
-                consumer.queue.kick(&mut self.turn);
+                consumer.queue.dispatch(&mut self.turn);
                 self.turn.owe_wake(consumer.sink.cancelled(&consumer));
             }
         }

@@ -20,7 +20,7 @@ use crate::broker::deadlines::Ticks;
 use crate::broker::turn::Turn;
 
 /// Ends a channel from outside of its connection's task.
-pub trait Ender: Send + Sync {
+pub trait ChannelCloser: Send + Sync {
     /// Has the channel closed with `error`, unless it has ended meanwhile. May be told again.
     fn end_channel(&self, channel: u16, incarnation: u64, error: AmqpError);
 
@@ -32,7 +32,7 @@ pub trait Ender: Send + Sync {
 pub(super) struct Watch {
     broker: Arc<Broker>,
     outbox: Arc<Outbox>,
-    ender: Arc<dyn Ender>,
+    ender: Arc<dyn ChannelCloser>,
     channel: u16,
     incarnation: u64,
     state: Mutex<State>,
@@ -94,7 +94,7 @@ impl Watch {
     pub(super) fn new(
         broker: Arc<Broker>,
         outbox: Arc<Outbox>,
-        ender: Arc<dyn Ender>,
+        ender: Arc<dyn ChannelCloser>,
         channel: u16,
         incarnation: u64,
     ) -> Arc<Self> {

@@ -28,7 +28,7 @@ impl Connection {
     }
 
     fn flush_publishes(&mut self) {
-        if self.put_publishes_aside() {
+        if self.buffer_publishes_in_transaction() {
             return;
         }
         let number = self.batch.channel;

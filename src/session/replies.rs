@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::connection::Connection;
-use super::content::{Outgoing, PUBLISH};
+use super::content::{PUBLISH, Publication};
 use super::error::{AmqpError, ReplyCode};
 use crate::broker::queue_handle::QueueHandle;
 use crate::broker::refusal::Refusal;
@@ -34,7 +34,7 @@ impl Connection {
     }
 
     /// Puts the hidden queue's name into a request. `false`: refused, as nobody consumes replies.
-    pub(super) fn address(&mut self, number: u16, outgoing: &mut Outgoing) -> bool {
+    pub(super) fn address(&mut self, number: u16, outgoing: &mut Publication) -> bool {
         let replies = self.channels.get(&number).and_then(|open| open.replies.as_ref());
         if let Some(name) = replies {
             outgoing.message = addressed(&outgoing.message, name);

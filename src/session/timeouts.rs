@@ -7,12 +7,12 @@ use rustc_hash::FxHashMap;
 
 use super::connection::Connection;
 use super::error::AmqpError;
-use super::overdue::{Ender, Watch};
+use super::overdue::{ChannelCloser, Watch};
 use crate::broker::queue_handle::QueueHandle;
 
 impl Connection {
     /// How channels are ended from outside of the connection's task.
-    pub fn ended_by(&mut self, ender: Arc<dyn Ender>) {
+    pub fn ended_by(&mut self, ender: Arc<dyn ChannelCloser>) {
         self.ender = Some(ender);
     }
 

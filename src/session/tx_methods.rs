@@ -53,7 +53,7 @@ impl Connection {
 
     /// Puts the batch aside if its channel has a transaction open: where a message goes is decided now, and what
     /// cannot be published at all is refused.
-    pub(super) fn put_publishes_aside(&mut self) -> bool {
+    pub(super) fn buffer_publishes_in_transaction(&mut self) -> bool {
         let number = self.batch.channel;
         let Some(open) = self.channels.get_mut(&number) else { return false };
         let Some(tx) = &mut open.tx else { return false };
@@ -84,7 +84,12 @@ impl Connection {
     }
 
     /// Puts settlements aside if the channel has a transaction open; leaves `settled` empty then.
-    pub(super) fn put_settles_aside(&mut self, number: u16, how: How, settled: &mut Vec<Unacked>) -> bool {
+    pub(super) fn buffer_settles_in_transaction(
+        &mut self,
+        number: u16,
+        how: How,
+        settled: &mut Vec<Unacked>,
+    ) -> bool {
         let Some(open) = self.channels.get_mut(&number) else { return false };
         let Some(tx) = &mut open.tx else { return false };
         self.holding.grows(tx.put_settles(how, settled));

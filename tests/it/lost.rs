@@ -44,7 +44,7 @@ fn lose_all_definitions(broker: &Broker) {
 fn queues_that_lost_their_definitions_are_shown_adopted_and_discarded() {
     let mut broker = folder_with_messages();
     lose_all_definitions(&broker);
-    broker.start_again();
+    broker.start_otherwise(&["--admin-user", "guest", "--admin-password", "guest"]);
     let log = broker.log();
     assert!(log.contains("ERROR") && log.contains("30 messages without a definition, kept"), "{log}");
     let http = Http::of(&broker);
@@ -82,6 +82,35 @@ fn queues_that_lost_their_definitions_are_shown_adopted_and_discarded() {
     assert_eq!(http.get("/api/lost/queues").json, json!([]));
     let mut c = broker.client();
     c.declare("queue=back durable passive");
+}
+
+#[test]
+fn lost_users_do_not_open_the_broker_to_guest() {
+    let cut_journals = |broker: &Broker| {
+        for entry in fs::read_dir(broker.data()).expect("the data folder") {
+            let path = entry.expect("an entry").path();
+            if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("definitions.journal"))
+            {
+                fs::write(path, "").expect("a journal");
+            }
+        }
+        drop(fs::remove_file(broker.data().join("definitions.snapshot.json")));
+        drop(fs::remove_dir_all(broker.data().join("definitions")));
+    };
+    for lose in [&lose_all_definitions as &dyn Fn(&Broker), &cut_journals] {
+        let mut broker = Broker::with(&["--admin-user", "boss", "--admin-password", "secret"]);
+        Http::of(&broker).login("boss", "secret").get("/api/whoami").is(200);
+        Http::of(&broker).get("/api/whoami").is(401);
+        broker.kill();
+        lose(&broker);
+        broker.start_otherwise(&[]);
+        Http::of(&broker).get("/api/whoami").is(401);
+        let log = broker.log();
+        assert!(log.contains("ERROR") && log.contains("no user exists"), "{log}");
+        broker.kill();
+        broker.start_otherwise(&["--admin-user", "boss", "--admin-password", "secret"]);
+        Http::of(&broker).login("boss", "secret").get("/api/whoami").is(200);
+    }
 }
 
 #[test]

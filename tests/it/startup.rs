@@ -52,6 +52,19 @@ fn second_start_on_the_same_folder() {
 }
 
 #[test]
+fn a_special_file_in_the_place_of_one_of_ours() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for (number, file) in ["FORMAT", "definitions.synced"].into_iter().enumerate() {
+        for device in ["/dev/zero", "/dev/null"] {
+            let data = folder.path().join(format!("{number}{}", &device[5..]));
+            fs::create_dir(&data).expect("the data folder");
+            std::os::unix::fs::symlink(device, data.join(file)).expect("a link");
+            check(&refuses(&data, &["--amqp-listen", "127.0.0.1:0"]), &[file, "not a regular file"]);
+        }
+    }
+}
+
+#[test]
 fn port_in_use() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("bind");
     let address = taken.local_addr().expect("address").to_string();

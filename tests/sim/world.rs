@@ -14,9 +14,9 @@ use leveret::broker::Broker;
 use leveret::broker::broker::Found;
 use leveret::broker::definitions::DefinitionStore;
 use leveret::broker::limits::Limits;
+use leveret::broker::login_options::LoginOptions;
 use leveret::broker::policies::{PolicyKind, PolicyRecord};
-use leveret::broker::queue_handle::{Look, QueueHandle, Seen};
-use leveret::broker::security::Security;
+use leveret::broker::queue_handle::{Peek, PeekedMessage, QueueHandle};
 use leveret::broker::vhost::Vhost;
 use leveret_queues::store::RecoveredQueue;
 use leveret_queues::store::memory::MemStore;
@@ -66,7 +66,7 @@ impl Kept {
     fn found(&self, queues: HashMap<QueueId, RecoveredQueue>) -> Found {
         let map = self.map.lock();
         let definitions = map.iter().map(|(key, value)| (key.as_str().into(), value.as_slice().into()));
-        Found { definitions: definitions.collect(), remnants: Vec::new(), queues }
+        Found { definitions: definitions.collect(), queues, ..Found::default() }
     }
 }
 
@@ -83,7 +83,7 @@ fn start(store: &Arc<MemStore>, kept: &Kept, memory: u64) -> Arc<Broker> {
     let mut limits = Limits { channel_max: 4, ..Limits::default() };
     limits.memory_bytes_max = limits.memory_bytes_max.min(memory);
     let definitions = Box::new(kept.clone());
-    Broker::start(limits, Security::default(), Arc::clone(store) as _, definitions, found, clock)
+    Broker::start(limits, LoginOptions::default(), Arc::clone(store) as _, definitions, found, clock)
         .expect("the broker starts")
 }
 
@@ -270,17 +270,17 @@ impl World {
 
     /// What is ready in a queue, in the order of delivery.
     pub(crate) fn contents(&self, queue: &Arc<QueueHandle>) -> Vec<Stands> {
-        let (looks, _) = queue.look(Millis(0), 0, usize::MAX).expect("the queue");
+        let (looks, _) = queue.peek(Millis(0), 0, usize::MAX).expect("the queue");
         let mut all = Vec::new();
         for look in looks {
             match look {
-                Look::Here(seen) => all.push(stands(&seen)),
-                Look::OnDisk(stretch) => {
-                    let mut rest = Some(stretch);
-                    while let Some(stretch) = rest.take() {
+                Peek::Here(seen) => all.push(stands(&seen)),
+                Peek::OnDisk(range) => {
+                    let mut rest = Some(range);
+                    while let Some(range) = rest.take() {
                         let found = Arc::new(Mutex::new(None));
                         let answer = Arc::clone(&found);
-                        queue.read_stretch(Millis(0), stretch, usize::MAX, move |read| *answer.lock() = read);
+                        queue.read_range(Millis(0), range, usize::MAX, move |read| *answer.lock() = read);
                         self.read();
                         let (seen, more) = found.lock().take().expect("the store can be read");
                         all.extend(seen.iter().map(stands));
@@ -293,7 +293,7 @@ impl World {
     }
 }
 
-fn stands(seen: &Seen) -> Stands {
+fn stands(seen: &PeekedMessage) -> Stands {
     let (sign, count) = sign_of(seen.message.body(), seen.message.properties());
     Stands { sign, redelivered: seen.redelivered, count }
 }

@@ -1,7 +1,7 @@
 //! Looking at a queue without changing it.
 
 use super::consumers::Consumers;
-use super::lane::Chunk;
+use super::priority_level::Chunk;
 use super::{ConsumerId, ConsumerSpec, Counts, Queue, Settings, Token};
 use crate::ids::{Millis, Seq};
 use crate::message::Message;
@@ -24,8 +24,8 @@ pub enum Peeked<'a> {
     Message {
         /// Its place.
         seq: Seq,
-        /// Its lane.
-        lane: u8,
+        /// Its priority level.
+        priority_level: u8,
         /// The message; `None`: its body is on disk only.
         message: Option<&'a Message>,
         /// Body length.
@@ -39,8 +39,8 @@ pub enum Peeked<'a> {
     },
     /// A stretch on disk. Counts as `count` towards what `peek` skips and shows.
     OnDisk {
-        /// Its lane.
-        lane: u8,
+        /// Its priority level.
+        priority_level: u8,
         /// No message of it lies before this place.
         first: Seq,
         /// Its last place.
@@ -109,18 +109,18 @@ impl<C> Queue<C> {
                 seen.push(message(entry));
             }
         }
-        for level in self.lanes.filled() {
-            let Some(lane) = self.lanes.get(level) else {
+        for level in self.priority_levels.filled() {
+            let Some(priority_level) = self.priority_levels.get(level) else {
                 continue;
             };
-            let near = lane.returned.values().chain(lane.head.iter());
-            let far = lane.rest.iter().flat_map(|chunk| match chunk {
+            let near = priority_level.returned.values().chain(priority_level.head.iter());
+            let far = priority_level.rest.iter().flat_map(|chunk| match chunk {
                 Chunk::Warm(warm) => {
                     let warm: Box<dyn Iterator<Item = _>> = Box::new(warm.iter().map(message));
                     warm
                 }
                 Chunk::Cold(cold) => Box::new(std::iter::once(Peeked::OnDisk {
-                    lane: level,
+                    priority_level: level,
                     first: cold.first,
                     last: cold.last,
                     count: cold.count,
@@ -155,7 +155,7 @@ impl<C> Queue<C> {
 fn message(entry: &super::entry::Entry) -> Peeked<'_> {
     Peeked::Message {
         seq: entry.seq,
-        lane: entry.lane,
+        priority_level: entry.priority_level,
         message: entry.message.as_ref(),
         bytes: entry.bytes,
         expires: entry.expires_option(),

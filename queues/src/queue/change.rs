@@ -7,7 +7,7 @@ use crate::ids::{Millis, Seq};
 impl<C> Queue<C> {
     /// From now on the queue keeps to `settings`, those that are otherwise fixed for its life as well.
     ///
-    /// Nothing leaves its place: messages stay in the lanes that they stand in, so that what comes later
+    /// Nothing leaves its place: messages stay in the priority levels that they stand in, so that what comes later
     /// with a higher priority overtakes them and nothing else does. What a consumer holds it goes on holding.
     ///
     /// Returned is what the store has to be told now: the persistent messages in memory of a queue that
@@ -68,14 +68,14 @@ impl<C> Queue<C> {
             untold.push(PageCandidate {
                 seq: entry.seq,
                 message,
-                lane: entry.lane,
+                priority_level: entry.priority_level,
                 expires: entry.expires_option(),
                 delivery_count: entry.delivery_count,
             });
         };
-        for level in self.lanes.filled() {
-            if let Some(lane) = self.lanes.get_mut(level) {
-                lane.entries_mut().for_each(|entry| tell(entry, false));
+        for level in self.priority_levels.filled() {
+            if let Some(priority_level) = self.priority_levels.get_mut(level) {
+                priority_level.entries_mut().for_each(|entry| tell(entry, false));
             }
         }
         self.aside_mut().for_each(|entry| tell(entry, false));
@@ -97,9 +97,9 @@ impl<C> Queue<C> {
                 entry.disk = Disk::Written;
             }
         };
-        for level in self.lanes.filled() {
-            if let Some(lane) = self.lanes.get_mut(level) {
-                lane.entries_mut().for_each(written);
+        for level in self.priority_levels.filled() {
+            if let Some(priority_level) = self.priority_levels.get_mut(level) {
+                priority_level.entries_mut().for_each(written);
             }
         }
         self.aside_mut().for_each(written);

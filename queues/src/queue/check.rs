@@ -2,7 +2,7 @@
 
 use super::consumers::{Consumers, Holder};
 use super::entry::Entry;
-use super::lane::Chunk;
+use super::priority_level::Chunk;
 use super::{Counts, Queue};
 use crate::ids::Seq;
 
@@ -27,27 +27,31 @@ impl<C> Queue<C> {
         let mut sums =
             Counts { consumers: self.consumers.as_deref().map_or(0, Consumers::len), ..Counts::default() };
         for level in 0..=u8::MAX {
-            let Some(lane) = self.lanes.get(level) else {
+            let Some(priority_level) = self.priority_levels.get(level) else {
                 continue;
             };
-            assert_eq!(self.lanes.filled().any(|filled| filled == level), !lane.is_empty(), "lane noted");
+            assert_eq!(
+                self.priority_levels.filled().any(|filled| filled == level),
+                !priority_level.is_empty(),
+                "lane noted"
+            );
             let mut last = Seq(0);
             let mut follow = |entry: &Entry| {
                 assert!(entry.seq > last, "order in a lane");
                 assert!(entry.seq <= self.last_seq);
-                assert_eq!(entry.lane, level);
+                assert_eq!(entry.priority_level, level);
                 last = entry.seq;
                 sums.enter(entry);
                 sums.add_ready(entry);
             };
-            for (seq, entry) in &lane.returned {
+            for (seq, entry) in &priority_level.returned {
                 assert_eq!(*seq, entry.seq);
                 assert!(entry.redelivered);
                 assert!(entry.message.is_some() || entry.stored());
             }
-            lane.entries().for_each(&mut follow);
-            let mut last = lane.head.back().map_or(Seq(0), |entry| entry.seq);
-            for chunk in &lane.rest {
+            priority_level.entries().for_each(&mut follow);
+            let mut last = priority_level.head.back().map_or(Seq(0), |entry| entry.seq);
+            for chunk in &priority_level.rest {
                 let (first, next) = match chunk {
                     Chunk::Warm(warm) => (warm[0].seq, warm[warm.len() - 1].seq),
                     Chunk::Cold(cold) => {
@@ -58,9 +62,9 @@ impl<C> Queue<C> {
                 assert!(first > last, "order of stretches");
                 last = next;
             }
-            let fronts_warm = matches!(lane.rest.front(), Some(Chunk::Warm(_)));
-            assert!(!(lane.head.is_empty() && fronts_warm), "empty head");
-            let away = lane.head.iter().any(|entry| entry.message.is_none());
+            let fronts_warm = matches!(priority_level.rest.front(), Some(Chunk::Warm(_)));
+            assert!(!(priority_level.head.is_empty() && fronts_warm), "empty head");
+            let away = priority_level.head.iter().any(|entry| entry.message.is_none());
             assert!(!away, "bodies of the head are in memory");
         }
         for entry in self.aside() {

@@ -1,7 +1,7 @@
 //! Sums over a queue, kept up to date by every step so that reading them costs nothing.
 
 use super::entry::Entry;
-use super::lane::Cold;
+use super::priority_level::Cold;
 
 /// What a queue holds. Bytes are body bytes unless said otherwise.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]

@@ -2,8 +2,8 @@
 
 use super::consumers::{Consumers, Holder};
 use super::entry::Entry;
-use super::lane::{Front, Lane};
 use super::limits::Budget;
+use super::priority_level::{Front, PriorityLevel};
 use super::unacked::Unacked;
 use super::{Counts, Delivery, Effects, GetReply, Gone, Got, Outlet, Queue, Token};
 use crate::ids::{Millis, Seq};
@@ -16,10 +16,10 @@ impl<C> Queue<C> {
         self.consumers.as_deref().map_or(0, Consumers::takers)
     }
 
-    /// The front of all lanes: its lane and what it is.
+    /// The front of all priority levels: its priority level and what it is.
     pub(super) fn front(&self) -> Option<(u8, Front)> {
-        let level = self.lanes.top()?;
-        let mut front = self.lanes.get(level)?.front()?;
+        let level = self.priority_levels.top()?;
+        let mut front = self.priority_levels.get(level)?.front()?;
         if let Some((upto, at)) = self.all_expire
             && let Front::Entry { seq, expires, .. } = &mut front
             && *seq <= upto
@@ -29,17 +29,17 @@ impl<C> Queue<C> {
         Some((level, front))
     }
 
-    /// Takes the front of a lane out of the ready messages.
+    /// Takes the front of a priority level out of the ready messages.
     pub(super) fn pop(&mut self, level: u8) -> Option<Entry> {
-        let entry = self.lanes.get_mut(level)?.pop()?;
-        self.lanes.note(level);
+        let entry = self.priority_levels.get_mut(level)?.pop()?;
+        self.priority_levels.note(level);
         self.counts.take_ready(&entry);
         Some(entry)
     }
 
     /// Drops what is due, delivers as much as consumers take, and asks the store for what they
     /// will want next.
-    pub fn kick(&mut self, now: Millis, outlet: &mut (impl Outlet<C> + ?Sized), fx: &mut Effects) {
+    pub fn dispatch(&mut self, now: Millis, outlet: &mut (impl Outlet<C> + ?Sized), fx: &mut Effects) {
         let mut budget = Budget::default();
         self.trim_within(now, self.takers() > 0, &mut budget, fx);
         while let Some((level, Front::Entry { expires, bytes, here: true, .. })) = self.front() {
@@ -56,12 +56,12 @@ impl<C> Queue<C> {
             let Some((consumer, holder)) = consumers.take_turn(bytes, outlet) else {
                 break;
             };
-            let Some(entry) = self.lanes.get_mut(level).and_then(Lane::pop) else {
+            let Some(entry) = self.priority_levels.get_mut(level).and_then(PriorityLevel::pop) else {
                 break;
             };
-            self.lanes.note(level);
+            self.priority_levels.note(level);
             self.counts.take_ready(&entry);
-            let till = Till {
+            let till = HandOut {
                 unacked: &mut self.unacked,
                 counts: &mut self.counts,
                 delivered_upto: &mut self.delivered_upto,
@@ -76,9 +76,9 @@ impl<C> Queue<C> {
         self.check_small();
     }
 
-    /// [`Queue::kick`] by another name: time has passed.
+    /// [`Queue::dispatch`] by another name: time has passed.
     pub fn tick(&mut self, now: Millis, outlet: &mut (impl Outlet<C> + ?Sized), fx: &mut Effects) {
-        self.kick(now, outlet, fx);
+        self.dispatch(now, outlet, fx);
     }
 
     /// Gives a new message straight to a waiting consumer. `Ok(true)`: it is not to be
@@ -129,7 +129,7 @@ impl<C> Queue<C> {
             // An expired front is left over from more drops than one call may do, or has to wait.
             Some((level, Front::Entry { here: true, expires, .. })) if expires > now => {
                 let entry = self.pop(level);
-                let till = Till {
+                let till = HandOut {
                     unacked: &mut self.unacked,
                     counts: &mut self.counts,
                     delivered_upto: &mut self.delivered_upto,
@@ -158,8 +158,8 @@ impl<C> Queue<C> {
     }
 }
 
-/// The parts of a queue that handing out a message changes, apart from lanes and consumers.
-struct Till<'a> {
+/// The parts of a queue that handing out a message changes, apart from priority levels and consumers.
+struct HandOut<'a> {
     unacked: &'a mut Unacked,
     counts: &'a mut Counts,
     delivered_upto: &'a mut Seq,
@@ -167,7 +167,7 @@ struct Till<'a> {
     lean: Option<Seq>,
 }
 
-impl Till<'_> {
+impl HandOut<'_> {
     /// Makes a delivery of a message that was just taken out of the ready ones. `None`: its body
     /// is not here, which the caller has ruled out.
     fn hand_out(self, mut entry: Entry, holder: Holder, no_ack: bool, fx: &mut Effects) -> Option<Delivery> {
@@ -210,7 +210,7 @@ pub(super) fn gone(entry: Entry, reason: SettleReason, dead_letter: bool) -> Gon
         message: entry.message,
         reason,
         dead_letter,
-        lane: entry.lane,
+        priority_level: entry.priority_level,
         delivery_count: entry.delivery_count,
     }
 }

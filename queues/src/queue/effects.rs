@@ -1,7 +1,7 @@
 //! What goes into and comes out of a queue besides its own state.
 
-use super::lanes::Lanes;
 use super::letters::Letters;
+use super::priority_levels::PriorityLevels;
 use crate::ids::{Millis, Seq};
 use crate::message::Message;
 use crate::store::SettleReason;
@@ -70,8 +70,8 @@ pub struct Gone {
     /// The store was, or is being, told of it: a settle record is owed, unless
     /// [`Message::settle_unless_taken`] says otherwise.
     pub stored: bool,
-    /// Its lane.
-    pub lane: u8,
+    /// Its priority level.
+    pub priority_level: u8,
     /// When it would have expired.
     pub expires: Option<Millis>,
     /// Failed deliveries so far.
@@ -88,15 +88,15 @@ pub struct PurgeMark {
     /// Stored places that stay because somebody holds them, ascending.
     pub kept: Vec<Seq>,
     /// Freed with the mark, so that the caller can do that outside its lock.
-    pub(super) _remains: (Lanes, Option<Box<Letters>>),
+    pub(super) _remains: (PriorityLevels, Option<Box<Letters>>),
 }
 
 /// Which messages the queue wants back from the store. One is outstanding at a time; the answer
 /// goes to [`Queue::fetched`](super::Queue::fetched) or [`Queue::read_failed`](super::Queue::read_failed).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ReadAsk {
-    /// The lane.
-    pub lane: u8,
+    /// The priority level.
+    pub priority_level: u8,
     /// First place.
     pub from: Seq,
     /// Last place.
@@ -164,8 +164,8 @@ pub enum Published {
     Enqueued {
         /// Its place.
         seq: Seq,
-        /// Its lane.
-        lane: u8,
+        /// Its priority level.
+        priority_level: u8,
         /// When it expires, if it does.
         expires: Option<Millis>,
     },

@@ -18,7 +18,7 @@ pub(super) struct Entry {
     pub(super) delivery_count: u32,
     /// Body length.
     pub(super) bytes: u32,
-    pub(super) lane: u8,
+    pub(super) priority_level: u8,
     pub(super) persistent: bool,
     pub(super) redelivered: bool,
     pub(super) disk: Disk,

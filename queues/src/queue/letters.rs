@@ -81,7 +81,7 @@ impl<C> Queue<C> {
         false
     }
 
-    /// Puts the expired front of a lane aside; `false`: that would be too many.
+    /// Puts the expired front of a priority level aside; `false`: that would be too many.
     pub(super) fn put_aside(&mut self, level: u8) -> bool {
         if self.letters.as_ref().is_none_or(|letters| letters.expired >= ASIDE_MAX) {
             return false;

@@ -1,6 +1,6 @@
 //! Messages leave without a consumer: expired, over a limit, purged.
 
-use super::lane::Front;
+use super::priority_level::Front;
 use super::{Counts, Effects, Overflow, PurgeMark, Queue};
 use crate::ids::Millis;
 use crate::store::SettleReason;
@@ -107,7 +107,7 @@ impl<C> Queue<C> {
             return 0;
         }
         // Freed with the effects; what stays is counted anew, which spares looking at it all.
-        let remains = (std::mem::take(&mut self.lanes), self.letters.take());
+        let remains = (std::mem::take(&mut self.priority_levels), self.letters.take());
         self.counts = Counts { consumers: self.counts.consumers, ..Counts::default() };
         for held in self.unacked.iter() {
             self.counts.enter(&held.entry);

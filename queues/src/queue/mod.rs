@@ -7,14 +7,14 @@
 //! Invariants: a message is ready or unacknowledged, never both; ready messages keep publish order
 //! within their priority, and what comes back returns to its old place; a consumer never holds more
 //! than its prefetch; no consumer that could take a message waits while the front can be
-//! delivered, once the caller has kicked; no call works through more than a bounded number of
+//! delivered, once the caller has dispatched; no call works through more than a bounded number of
 //! drops (what is left is due at once, see [`Queue::next_deadline`]).
 //!
 //! Absent: no clock, no locks, no async, no I/O, no randomness. A queue nobody uses has no heap.
 //!
-//! Who must kick: after [`attach`](Queue::attach), [`detach`](Queue::detach),
+//! Who must dispatch: after [`attach`](Queue::attach), [`detach`](Queue::detach),
 //! [`settle`](Queue::settle), [`reject`](Queue::reject), [`requeue`](Queue::requeue) and
-//! [`unblock`](Queue::unblock) the caller calls [`kick`](Queue::kick), once for as many of them as it
+//! [`unblock`](Queue::unblock) the caller calls [`dispatch`](Queue::dispatch), once for as many of them as it
 //! likes. After any call it looks at [`next_deadline`](Queue::next_deadline).
 
 mod browse;
@@ -25,11 +25,11 @@ mod counts;
 mod deliver;
 mod effects;
 mod entry;
-mod lane;
-mod lanes;
 mod letters;
 mod limits;
 mod paging;
+mod priority_level;
+mod priority_levels;
 mod publish;
 mod reading;
 mod settings;
@@ -48,9 +48,9 @@ pub use paging::PageCandidate;
 pub use settings::{Overflow, Settings};
 
 use consumers::{Consumers, Removed};
-use lane::{Chunk, Cold};
-use lanes::Lanes;
 use letters::Letters;
+use priority_level::{Chunk, Cold};
+use priority_levels::PriorityLevels;
 use reading::Reading;
 use unacked::Unacked;
 
@@ -61,7 +61,7 @@ use crate::store::RecoveredQueue;
 #[derive(Debug)]
 pub struct Queue<C> {
     settings: Settings,
-    lanes: Lanes,
+    priority_levels: PriorityLevels,
     unacked: Unacked,
     consumers: Option<Box<Consumers<C>>>,
     counts: Counts,
@@ -98,7 +98,7 @@ impl<C> Queue<C> {
     pub fn new(settings: Settings, now: Millis) -> Self {
         Self {
             settings,
-            lanes: Lanes::default(),
+            priority_levels: PriorityLevels::default(),
             unacked: Unacked::default(),
             consumers: None,
             counts: Counts::default(),
@@ -137,13 +137,13 @@ impl<C> Queue<C> {
             };
             queue.last_seq = queue.last_seq.max(range.last);
             queue.counts.enter_cold(&cold);
-            let lane = queue.lanes.make(range.lane);
-            if let Some(Chunk::Cold(before)) = lane.rest.back_mut() {
+            let priority_level = queue.priority_levels.make(range.priority_level);
+            if let Some(Chunk::Cold(before)) = priority_level.rest.back_mut() {
                 before.join(&cold);
             } else {
-                lane.rest.push_back(Chunk::Cold(cold));
+                priority_level.rest.push_back(Chunk::Cold(cold));
             }
-            queue.lanes.note(range.lane);
+            queue.priority_levels.note(range.priority_level);
         }
         queue.expire_all(now);
         queue.check_small();
@@ -180,7 +180,7 @@ impl<C> Queue<C> {
     }
 
     /// Attaches a consumer. Delivers nothing yet, so that the caller can say so (`consume-ok`)
-    /// before it kicks.
+    /// before it dispatches.
     ///
     /// # Errors
     /// If exclusive use stands against it.
@@ -210,7 +210,7 @@ impl<C> Queue<C> {
     /// Takes a consumer out; `false`: there is none of this id. What it holds stays
     /// unacknowledged: on `basic.cancel` that is right, on a closed channel the caller requeues it.
     ///
-    /// With a single active consumer the next one takes over, and is served when the caller kicks:
+    /// With a single active consumer the next one takes over, and is served when the caller dispatches:
     /// after all consumers of a closed channel are out and what they held is back, else it would
     /// see later messages first, or one of those to be taken out would be served.
     pub fn detach(&mut self, now: Millis, id: ConsumerId, fx: &mut Effects) -> bool {
@@ -233,7 +233,7 @@ impl<C> Queue<C> {
         true
     }
 
-    /// The consumer's outlet has room again. The caller kicks.
+    /// The consumer's outlet has room again. The caller dispatches.
     pub fn unblock(&mut self, id: ConsumerId) {
         if let Some(consumers) = self.consumers.as_deref_mut() {
             consumers.unblock(id);
@@ -268,7 +268,7 @@ impl<C> Queue<C> {
         if ttl_changed {
             self.expire_all(now);
         }
-        self.kick(now, outlet, fx);
+        self.dispatch(now, outlet, fx);
     }
 
     /// The queue is in use: declared again, for `x-expires`.
@@ -284,7 +284,7 @@ impl<C> Queue<C> {
 
     /// Lets go of memory that an earlier load needed. For housekeeping of idle queues.
     pub fn shrink(&mut self) {
-        self.lanes.shrink();
+        self.priority_levels.shrink();
         self.unacked.shrink();
     }
 }

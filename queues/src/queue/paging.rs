@@ -9,14 +9,14 @@ use std::collections::VecDeque;
 
 use super::Queue;
 use super::entry::{Disk, Entry};
-use super::lane::{Chunk, Cold, Lane, thin};
+use super::priority_level::{Chunk, Cold, PriorityLevel, thin};
 use crate::ids::{Millis, Seq};
 use crate::message::Message;
 
 /// Ready messages paged out by one call, at most.
 const PAGED_PER_CALL: usize = 50_000;
 
-/// Messages of a lane looked at for one that can go, at most. What cannot go, or not yet, stands in front of what can for
+/// Messages of a priority level examined for one that can leave memory. Those that cannot yet stand in front of those that can for
 /// as long as it takes to write it; looking through all of it again and again would cost the square of it.
 const LOOKED_AT_MAX: usize = 100_000;
 
@@ -31,8 +31,8 @@ pub struct PageCandidate {
     pub seq: Seq,
     /// The message.
     pub message: Message,
-    /// Its lane.
-    pub lane: u8,
+    /// Its priority level.
+    pub priority_level: u8,
     /// When it expires, if it does.
     pub expires: Option<Millis>,
     /// Failed deliveries so far: to be recorded as well if not 0.
@@ -45,16 +45,16 @@ impl<C> Queue<C> {
     /// With `held`, also all such bodies that consumers hold (an acknowledgement does not need
     /// them). Returns the bytes of memory freed. One call drops the bodies of at most
     /// 50,000 ready messages (a few milliseconds), so call again if that was not enough, and looks
-    /// at 100,000 of a lane if none of them can go.
+    /// at 100,000 of a priority level if none of them can go.
     pub fn page_out(&mut self, keep_head_bytes: u64, written_upto: Seq, held: bool) -> u64 {
         let durable = self.settings.durable;
         let before = self.counts.resident_bytes;
         let mut pager =
             Pager { keep: keep_head_bytes, durable, written_upto, freed: 0, away: 0, budget: PAGED_PER_CALL };
-        for level in self.lanes.filled() {
-            if let Some(lane) = self.lanes.get_mut(level) {
+        for level in self.priority_levels.filled() {
+            if let Some(priority_level) = self.priority_levels.get_mut(level) {
                 let reading = self.reading.as_ref().is_some_and(|reading| reading.fills_head(level));
-                pager.lane(lane, reading);
+                pager.priority_level(priority_level, reading);
             }
         }
         for entry in self.aside_mut() {
@@ -93,11 +93,11 @@ impl<C> Queue<C> {
             return candidates;
         }
         let mut keep = keep_head_bytes;
-        for level in self.lanes.filled() {
-            let Some(lane) = self.lanes.get_mut(level) else {
+        for level in self.priority_levels.filled() {
+            let Some(priority_level) = self.priority_levels.get_mut(level) else {
                 continue;
             };
-            for entry in lane.entries_mut() {
+            for entry in priority_level.entries_mut() {
                 if candidates.len() >= max {
                     break;
                 }
@@ -111,7 +111,7 @@ impl<C> Queue<C> {
                     candidates.push(PageCandidate {
                         seq: entry.seq,
                         message: message.clone(),
-                        lane: level,
+                        priority_level: level,
                         expires: entry.expires_option(),
                         delivery_count: entry.delivery_count,
                     });
@@ -128,9 +128,9 @@ impl<C> Queue<C> {
     pub fn paged(&mut self) {
         self.paging_out = false;
         let durable = self.settings.durable;
-        for level in self.lanes.filled() {
-            if let Some(lane) = self.lanes.get_mut(level) {
-                for entry in lane.entries_mut() {
+        for level in self.priority_levels.filled() {
+            if let Some(priority_level) = self.priority_levels.get_mut(level) {
+                for entry in priority_level.entries_mut() {
                     entry.paged(durable);
                 }
             }
@@ -141,7 +141,7 @@ impl<C> Queue<C> {
     }
 }
 
-/// Works through the lanes, in the order of delivery.
+/// Works through the priority levels, in the order of delivery.
 struct Pager {
     /// Memory that may stay.
     keep: u64,
@@ -178,8 +178,8 @@ impl Pager {
         self.budget > 0 && entry.pageable(self.durable, self.written_upto)
     }
 
-    fn lane(&mut self, lane: &mut Lane, reading: bool) {
-        for entry in lane.returned.values_mut() {
+    fn priority_level(&mut self, priority_level: &mut PriorityLevel, reading: bool) {
+        for entry in priority_level.returned.values_mut() {
             if !self.stays(entry) && self.goes(entry) {
                 self.away += 1;
                 self.budget -= 1;
@@ -188,35 +188,35 @@ impl Pager {
         }
         if reading {
             // Its answer is to be put behind the head as it is.
-            for entry in &lane.head {
+            for entry in &priority_level.head {
                 self.stays(entry);
             }
         } else {
-            let stay = lane.head.iter().take_while(|entry| self.stays(entry)).count();
-            if lane.head.iter().skip(stay).any(|entry| self.goes(entry)) {
-                let head = lane.head.drain(..stay).collect();
-                let tail = std::mem::replace(&mut lane.head, head);
-                lane.rest.push_front(Chunk::Warm(tail));
+            let stay = priority_level.head.iter().take_while(|entry| self.stays(entry)).count();
+            if priority_level.head.iter().skip(stay).any(|entry| self.goes(entry)) {
+                let head = priority_level.head.drain(..stay).collect();
+                let tail = std::mem::replace(&mut priority_level.head, head);
+                priority_level.rest.push_front(Chunk::Warm(tail));
             }
         }
-        let warm = lane.rest.iter().filter_map(|chunk| match chunk {
+        let warm = priority_level.rest.iter().filter_map(|chunk| match chunk {
             Chunk::Warm(warm) => Some(warm),
             Chunk::Cold(_) => None,
         });
         let mut warm = warm.flatten().take(LOOKED_AT_MAX);
         if warm.any(|entry| self.goes(entry)) {
             let mut rest = Rest::default();
-            for chunk in std::mem::take(&mut lane.rest) {
+            for chunk in std::mem::take(&mut priority_level.rest) {
                 match chunk {
                     Chunk::Cold(cold) => rest.cold(&cold),
                     Chunk::Warm(warm) => self.warm(warm, &mut rest),
                 }
             }
-            lane.rest = rest.chunks;
+            priority_level.rest = rest.chunks;
         }
-        lane.refill();
+        priority_level.refill();
         // Read ahead once half of what stays is gone.
-        lane.low = lane.low.max(lane.head.len() / 2);
+        priority_level.low = priority_level.low.max(priority_level.head.len() / 2);
     }
 
     /// Turns long enough runs of what can go into stretches.
@@ -251,7 +251,7 @@ impl Pager {
     }
 }
 
-/// A lane's chunks while they are made anew.
+/// A priority level's chunks while they are made anew.
 #[derive(Default)]
 struct Rest {
     chunks: VecDeque<Chunk>,

@@ -58,7 +58,7 @@ impl Cold {
     }
 }
 
-/// A part of a lane behind its head.
+/// A part of a priority level behind its head.
 #[derive(Debug)]
 pub(super) enum Chunk {
     /// In memory.
@@ -67,7 +67,7 @@ pub(super) enum Chunk {
     Cold(Cold),
 }
 
-/// What stands at the front of a lane.
+/// What stands at the front of a priority level.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Front {
     /// A message whose rules are known.
@@ -84,7 +84,7 @@ pub(super) enum Front {
 
 /// One priority's ready messages.
 #[derive(Debug, Default)]
-pub(super) struct Lane {
+pub(super) struct PriorityLevel {
     pub(super) returned: BTreeMap<Seq, Entry>,
     pub(super) head: VecDeque<Entry>,
     pub(super) rest: VecDeque<Chunk>,
@@ -92,7 +92,7 @@ pub(super) struct Lane {
     pub(super) low: usize,
 }
 
-impl Lane {
+impl PriorityLevel {
     pub(super) fn is_empty(&self) -> bool {
         self.head.is_empty() && self.returned.is_empty() && self.rest.is_empty()
     }

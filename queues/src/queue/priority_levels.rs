@@ -1,56 +1,56 @@
-//! All lanes of a queue: one inline, more only for queues with priorities.
+//! The priority levels of a queue: one inline, more only for queues with priorities.
 
-use super::lane::Lane;
+use super::priority_level::PriorityLevel;
 
-/// Lanes above the lowest, and which of all lanes hold something.
+/// Levels above the lowest, and which levels hold messages.
 #[derive(Debug, Default)]
 struct Upper {
-    /// Lane 1 first; grown to the highest level used.
-    lanes: Vec<Lane>,
-    /// One bit per lane, lane 0 included.
+    /// Level 1 first; grown to the highest level used.
+    priority_levels: Vec<PriorityLevel>,
+    /// One bit per level, 0 included.
     filled: [u64; 4],
 }
 
-/// The lanes by level. Level 0 always exists.
+/// By number. Level 0 always exists.
 #[derive(Debug, Default)]
-pub(super) struct Lanes {
-    base: Lane,
+pub(super) struct PriorityLevels {
+    base: PriorityLevel,
     upper: Option<Box<Upper>>,
 }
 
-impl Lanes {
-    /// The lane of a level, made if need be.
-    pub(super) fn make(&mut self, level: u8) -> &mut Lane {
+impl PriorityLevels {
+    /// The level of this number, created if it does not exist.
+    pub(super) fn make(&mut self, level: u8) -> &mut PriorityLevel {
         if level == 0 {
             return &mut self.base;
         }
-        let lanes = &mut self.upper.get_or_insert_default().lanes;
+        let priority_levels = &mut self.upper.get_or_insert_default().priority_levels;
         let index = usize::from(level) - 1;
-        if lanes.len() <= index {
-            lanes.resize_with(index + 1, Lane::default);
+        if priority_levels.len() <= index {
+            priority_levels.resize_with(index + 1, PriorityLevel::default);
         }
-        &mut lanes[index]
+        &mut priority_levels[index]
     }
 
-    /// The lane of a level, if it was made.
-    pub(super) fn get(&self, level: u8) -> Option<&Lane> {
+    /// The level of this number, if it exists.
+    pub(super) fn get(&self, level: u8) -> Option<&PriorityLevel> {
         match level {
             0 => Some(&self.base),
-            _ => self.upper.as_ref()?.lanes.get(usize::from(level) - 1),
+            _ => self.upper.as_ref()?.priority_levels.get(usize::from(level) - 1),
         }
     }
 
-    /// The lane of a level, if it was made.
-    pub(super) fn get_mut(&mut self, level: u8) -> Option<&mut Lane> {
+    /// The level of this number, if it exists.
+    pub(super) fn get_mut(&mut self, level: u8) -> Option<&mut PriorityLevel> {
         match level {
             0 => Some(&mut self.base),
-            _ => self.upper.as_mut()?.lanes.get_mut(usize::from(level) - 1),
+            _ => self.upper.as_mut()?.priority_levels.get_mut(usize::from(level) - 1),
         }
     }
 
-    /// To be called after a lane was changed.
+    /// To be called after a level was changed.
     pub(super) fn note(&mut self, level: u8) {
-        let Some(filled) = self.get(level).map(|lane| !lane.is_empty()) else {
+        let Some(filled) = self.get(level).map(|priority_level| !priority_level.is_empty()) else {
             return;
         };
         if let Some(upper) = self.upper.as_deref_mut() {
@@ -69,7 +69,7 @@ impl Lanes {
         }
     }
 
-    /// The highest lane that holds something.
+    /// The highest level that holds messages.
     pub(super) fn top(&self) -> Option<u8> {
         match self.upper.as_deref() {
             None => (!self.base.is_empty()).then_some(0),
@@ -90,7 +90,7 @@ impl Lanes {
         })
     }
 
-    /// Frees what empty lanes take.
+    /// Frees the memory of empty levels.
     pub(super) fn shrink(&mut self) {
         if self.top().is_none() {
             *self = Self::default();

@@ -21,7 +21,7 @@ impl<C> Queue<C> {
             return Published::Refused { dead_letter: wanted && self.settings.dead_letters };
         }
         let meta = message.meta();
-        let lane = match self.settings.max_priority {
+        let priority_level = match self.settings.max_priority {
             Some(max) => meta.priority.unwrap_or(0).min(max),
             None => 0,
         };
@@ -37,13 +37,13 @@ impl<C> Queue<C> {
             expires: ttl.map_or(NEVER, |ttl| now.plus(ttl)),
             delivery_count: 0,
             bytes,
-            lane,
+            priority_level,
             persistent: meta.persistent,
             redelivered: meta.redelivered,
             disk: if meta.persistent && self.settings.durable { Disk::Told } else { Disk::Never },
         };
         let expires = entry.expires_option();
-        let published = Published::Enqueued { seq, lane, expires };
+        let published = Published::Enqueued { seq, priority_level, expires };
         let entry = if self.counts.ready == 0 {
             match self.pass_on(entry, outlet, fx) {
                 Ok(passed) => return if passed { Published::Passed } else { published },
@@ -54,13 +54,13 @@ impl<C> Queue<C> {
         };
         self.counts.enter(&entry);
         self.counts.add_ready(&entry);
-        self.lanes.make(lane).push(entry);
-        self.lanes.note(lane);
+        self.priority_levels.make(priority_level).push(entry);
+        self.priority_levels.note(priority_level);
         if self.over_limit(0, 0) || expires.is_some_and(|at| at <= now) {
             self.trim(now, fx);
         }
         if self.takers() > 0 {
-            self.kick(now, outlet, fx);
+            self.dispatch(now, outlet, fx);
         }
         self.check_small();
         published

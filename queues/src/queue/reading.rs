@@ -5,7 +5,7 @@
 //! and brings the answer; a slow read stalls this queue only.
 
 use super::entry::{Disk, Entry, NEVER, body_bytes};
-use super::lane::Lane;
+use super::priority_level::PriorityLevel;
 use super::{Effects, Outlet, Queue, ReadAsk};
 use crate::ids::{Millis, Seq};
 use crate::store::Stored;
@@ -19,7 +19,7 @@ const READ_MESSAGES_IDLE: usize = 64;
 /// After a read that failed, the next try waits this long.
 const RETRY_MS: u64 = 1000;
 
-/// A lane with this few messages left, and none on disk, lets the next lane be read ahead.
+/// A priority level with this few messages left, and none on disk, lets the next priority level be read ahead.
 const LAST_OF_LANE: usize = READ_MESSAGES / 2;
 
 /// A read under way.
@@ -31,9 +31,9 @@ pub(super) struct Reading {
 }
 
 impl Reading {
-    /// It reads the stretch behind the head of this lane.
-    pub(super) fn fills_head(&self, lane: u8) -> bool {
-        !self.returned && self.ask.lane == lane
+    /// It reads the stretch behind the head of this priority level.
+    pub(super) fn fills_head(&self, priority_level: u8) -> bool {
+        !self.returned && self.ask.priority_level == priority_level
     }
 }
 
@@ -45,17 +45,17 @@ impl<C> Queue<C> {
             return;
         }
         let max_messages = if demand { READ_MESSAGES } else { READ_MESSAGES_IDLE };
-        for lane in self.lanes.filled() {
-            let Some(here) = self.lanes.get(lane) else {
+        for priority_level in self.priority_levels.filled() {
+            let Some(here) = self.priority_levels.get(priority_level) else {
                 continue;
             };
             if demand && let Some((from, to)) = away_returned(here, max_messages) {
-                let ask = ReadAsk { lane, from, to, max_messages };
+                let ask = ReadAsk { priority_level, from, to, max_messages };
                 self.reading = Some(Box::new(Reading { ask, returned: true }));
             } else if let Some(cold) = here.cold()
                 && here.returned.len() + here.head.len() <= if demand { here.low } else { 0 }
             {
-                let ask = ReadAsk { lane, from: cold.first, to: cold.last, max_messages };
+                let ask = ReadAsk { priority_level, from: cold.first, to: cold.last, max_messages };
                 self.reading = Some(Box::new(Reading { ask, returned: false }));
             } else if demand && here.rest.is_empty() && here.head.len() <= LAST_OF_LANE {
                 continue;
@@ -88,8 +88,8 @@ impl<C> Queue<C> {
         } else {
             self.fill_head(asked, covered, stored, fx);
         }
-        self.lanes.note(asked.lane);
-        self.kick(now, outlet, fx);
+        self.priority_levels.note(asked.priority_level);
+        self.dispatch(now, outlet, fx);
     }
 
     /// The store could not answer. The queue asks again later, see [`Queue::next_deadline`].
@@ -101,11 +101,11 @@ impl<C> Queue<C> {
     }
 
     fn fill_returned(&mut self, asked: ReadAsk, covered: Seq, stored: Vec<Stored>, fx: &mut Effects) {
-        let Some(lane) = self.lanes.get_mut(asked.lane) else {
+        let Some(priority_level) = self.priority_levels.get_mut(asked.priority_level) else {
             return;
         };
         for found in stored {
-            let Some(entry) = lane.returned.get_mut(&found.seq) else {
+            let Some(entry) = priority_level.returned.get_mut(&found.seq) else {
                 continue;
             };
             if entry.message.is_some() {
@@ -118,7 +118,7 @@ impl<C> Queue<C> {
                     self.counts.resident_bytes += entry.memory();
                 }
                 Err(what) => {
-                    if let Some(entry) = lane.returned.remove(&found.seq) {
+                    if let Some(entry) = priority_level.returned.remove(&found.seq) {
                         self.counts.take_ready(&entry);
                         self.counts.leave(&entry);
                     }
@@ -126,14 +126,14 @@ impl<C> Queue<C> {
                 }
             }
         }
-        let missing: Vec<Seq> = lane
+        let missing: Vec<Seq> = priority_level
             .returned
             .range(asked.from..=covered)
             .filter(|(_, entry)| entry.message.is_none())
             .map(|(seq, _)| *seq)
             .collect();
         for seq in missing {
-            if let Some(entry) = lane.returned.remove(&seq) {
+            if let Some(entry) = priority_level.returned.remove(&seq) {
                 self.counts.take_ready(&entry);
                 self.counts.leave(&entry);
                 fx.lost += 1;
@@ -142,16 +142,16 @@ impl<C> Queue<C> {
     }
 
     fn fill_head(&mut self, asked: ReadAsk, covered: Seq, stored: Vec<Stored>, fx: &mut Effects) {
-        let Some(lane) = self.lanes.get_mut(asked.lane) else {
+        let Some(priority_level) = self.priority_levels.get_mut(asked.priority_level) else {
             return;
         };
-        let Some(mut cold) = lane.cold().copied().filter(|cold| cold.first == asked.from) else {
+        let Some(mut cold) = priority_level.cold().copied().filter(|cold| cold.first == asked.from) else {
             return;
         };
         // The sums of a stretch may be wrong. What is read counts as it is, and what remains of
         // the sums at the stretch's end goes.
         self.counts.leave_cold(&cold);
-        lane.low = stored.len() / 2;
+        priority_level.low = stored.len() / 2;
         for found in stored {
             if found.seq < cold.first || found.seq > asked.to {
                 continue;
@@ -166,7 +166,7 @@ impl<C> Queue<C> {
                         expires: found.expires.unwrap_or(NEVER),
                         delivery_count: found.delivery_count,
                         bytes: body_bytes(&message),
-                        lane: asked.lane,
+                        priority_level: asked.priority_level,
                         persistent,
                         redelivered: meta.redelivered
                             || found.seq <= self.recovered_upto
@@ -177,7 +177,7 @@ impl<C> Queue<C> {
                     cold.leave(u64::from(entry.bytes), persistent);
                     self.counts.enter(&entry);
                     self.counts.add_ready(&entry);
-                    lane.head.push_back(entry);
+                    priority_level.head.push_back(entry);
                 }
                 Err(what) => {
                     cold.leave(0, cold.persistent > 0);
@@ -188,21 +188,21 @@ impl<C> Queue<C> {
         cold.first = cold.first.max(covered.next());
         if cold.first > cold.last {
             fx.lost += cold.count;
-            lane.rest.pop_front();
-            lane.refill();
+            priority_level.rest.pop_front();
+            priority_level.refill();
         } else {
             self.counts.enter_cold(&cold);
-            if let Some(place) = lane.cold_mut() {
+            if let Some(place) = priority_level.cold_mut() {
                 *place = cold;
             }
         }
     }
 }
 
-/// First and last of the returned messages whose bodies are away, if the lane begins with them.
-fn away_returned(lane: &Lane, max: usize) -> Option<(Seq, Seq)> {
+/// First and last of the returned messages whose bodies are away, if the priority level begins with them.
+fn away_returned(priority_level: &PriorityLevel, max: usize) -> Option<(Seq, Seq)> {
     let away = |entry: &&Entry| entry.message.is_none();
-    let mut run = lane.returned.values().take_while(away).take(max);
+    let mut run = priority_level.returned.values().take_while(away).take(max);
     let from = run.next()?.seq;
     Some((from, run.last().map_or(from, |last| last.seq)))
 }

@@ -17,7 +17,7 @@ pub enum Overflow {
 pub struct Settings {
     /// The queue survives a restart: persistent messages in it are logged. Policies cannot change it.
     pub durable: bool,
-    /// `x-max-priority`: highest lane; `None` for one lane only. Policies cannot change it.
+    /// `x-max-priority`: highest priority level; `None` for one priority level only. Policies cannot change it.
     pub max_priority: Option<u8>,
     /// `x-message-ttl` in milliseconds; the lower of this and the message's own counts.
     pub message_ttl_ms: Option<u64>,

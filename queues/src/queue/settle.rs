@@ -8,7 +8,7 @@ use crate::ids::Millis;
 use crate::store::SettleReason;
 
 impl<C> Queue<C> {
-    /// The messages are acknowledged. Stale tokens are ignored. Frees credit: the caller kicks.
+    /// The messages are acknowledged. Stale tokens are ignored. Frees credit: the caller dispatches.
     pub fn settle(&mut self, tokens: &[Token], fx: &mut Effects) {
         for &token in tokens {
             if let Some(entry) = self.give_back(token) {
@@ -20,7 +20,7 @@ impl<C> Queue<C> {
     }
 
     /// The messages are refused without requeue: dead-lettered, as soon as that may be
-    /// ([`Queue::hold_letters`]), or dropped. Stale tokens are ignored. Frees credit: the caller kicks.
+    /// ([`Queue::hold_letters`]), or dropped. Stale tokens are ignored. Frees credit: the caller dispatches.
     pub fn reject(&mut self, _now: Millis, tokens: &[Token], fx: &mut Effects) {
         for &token in tokens {
             if let Some(entry) = self.give_back(token) {
@@ -32,7 +32,7 @@ impl<C> Queue<C> {
     }
 
     /// The messages go back to their old places, or are dropped if they failed too often, expired
-    /// meanwhile, or do not fit any more. Stale tokens are ignored. The caller kicks.
+    /// meanwhile, or do not fit any more. Stale tokens are ignored. The caller dispatches.
     ///
     /// Very many (a channel closed without prefetch) are best given in parts, oldest first, so
     /// that a lock can be released in between and order holds.
@@ -58,10 +58,10 @@ impl<C> Queue<C> {
             }
             came_back = true;
             self.counts.add_ready(&entry);
-            let level = entry.lane;
-            let lane = self.lanes.make(level);
-            lane.returned.insert(entry.seq, entry);
-            self.lanes.note(level);
+            let level = entry.priority_level;
+            let priority_level = self.priority_levels.make(level);
+            priority_level.returned.insert(entry.seq, entry);
+            self.priority_levels.note(level);
         }
         // They were held by several channels perhaps: dead letters go in the order in which they stood.
         failed_too_often.sort_unstable_by_key(|entry| entry.seq);

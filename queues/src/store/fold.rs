@@ -15,8 +15,8 @@ use crate::message::Message;
 pub struct FoldedMessage {
     /// The message.
     pub message: Message,
-    /// Its lane.
-    pub lane: u8,
+    /// Its priority level.
+    pub priority_level: u8,
     /// When it expires, if it does.
     pub expires: Option<Millis>,
     /// Void after a restart.
@@ -51,13 +51,13 @@ impl Fold {
             queue.last_seq = queue.last_seq.max(seq);
         };
         match record {
-            Record::Enqueue { queue: id, seq, message, lane, expires, transient, .. } => {
+            Record::Enqueue { queue: id, seq, message, priority_level, expires, transient, .. } => {
                 queue(self, *id, *seq);
                 let delivery_count =
                     self.get(*id).and_then(|queue| queue.live.get(seq)).map_or(0, |old| old.delivery_count);
                 let folded = FoldedMessage {
                     message: message.clone(),
-                    lane: *lane,
+                    priority_level: *priority_level,
                     expires: *expires,
                     transient: *transient,
                     delivery_count,
@@ -117,7 +117,7 @@ impl Fold {
         let mut found = Vec::new();
         let mut bytes = 0usize;
         let range = queue.live.range(wish.from..=wish.to);
-        for (seq, live) in range.filter(|(_, live)| live.lane == wish.lane) {
+        for (seq, live) in range.filter(|(_, live)| live.priority_level == wish.priority_level) {
             if found.len() == wish.max_messages || (!found.is_empty() && bytes > wish.max_bytes) {
                 break;
             }
@@ -134,12 +134,12 @@ impl Fold {
 }
 
 impl FoldedQueue {
-    /// As a store would tell it when it is opened: one range per lane.
+    /// As a store would tell it when it is opened: one range per priority level.
     pub fn recovered(&self) -> RecoveredQueue {
-        let mut lanes: BTreeMap<u8, ColdRange> = BTreeMap::new();
+        let mut priority_levels: BTreeMap<u8, ColdRange> = BTreeMap::new();
         for (seq, live) in &self.live {
-            let range = lanes.entry(live.lane).or_insert(ColdRange {
-                lane: live.lane,
+            let range = priority_levels.entry(live.priority_level).or_insert(ColdRange {
+                priority_level: live.priority_level,
                 first: *seq,
                 last: *seq,
                 count: 0,
@@ -150,7 +150,7 @@ impl FoldedQueue {
             range.bytes += live.message.body_len() as u64;
         }
         RecoveredQueue {
-            ranges: lanes.into_values().collect(),
+            ranges: priority_levels.into_values().collect(),
             last_seq: self.last_seq,
             delivered_upto: self.delivered_upto,
         }

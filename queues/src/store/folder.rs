@@ -12,6 +12,12 @@ use std::path::{Path, PathBuf};
 /// Version of the folder's layout.
 pub const FORMAT: u32 = 1;
 
+/// Stands in a folder that a broker has started on.
+const STARTED: &str = "STARTED";
+
+/// Bytes that [`read_small`] reads at most.
+const SMALL_BYTES_MAX: u64 = 64 << 10;
+
 /// Takes room that nobody needs but a start on a full disk.
 const RESERVE: &str = "reserve";
 
@@ -57,6 +63,9 @@ pub enum FolderError {
         /// What its format file says.
         found: String,
     },
+    /// There is too little room on its disk, in words.
+    #[error("{0}")]
+    NoRoom(String),
     /// It cannot be read or written.
     #[error("the data folder {path}: {error}")]
     Io {
@@ -110,8 +119,26 @@ impl Folder {
         };
         // On a full disk it says less, which is no reason not to start.
         let _ = note(&mut lock);
-        let known = check_format(path)?;
+        let known = check_format(path).map_err(|error| match (&error, lacks_room(path)) {
+            (FolderError::Io { .. }, Some(why)) => FolderError::NoRoom(why),
+            _ => error,
+        })?;
         Ok(Self { path: path.to_path_buf(), known, _lock: lock })
+    }
+
+    /// Whether a broker has started on it before: whatever is missing was lost.
+    pub fn was_started(&self) -> bool {
+        self.path.join(STARTED).exists()
+    }
+
+    /// Notes durably that a broker has started on it. If that cannot be written, the next start takes itself for the
+    /// first, which is a line in the log.
+    pub fn note_started(&self) {
+        if !self.was_started()
+            && let Err(error) = write_file(&self.path.join(STARTED), b"")
+        {
+            tracing::warn!(%error, "that this data folder was started on could not be noted");
+        }
     }
 
     /// Gives back the room that was kept for a start. To be called before anything else in the folder is opened.
@@ -140,20 +167,25 @@ impl Folder {
 
     /// What to say besides if something in it could not be opened because there is hardly any room.
     pub fn lacks_room(&self) -> Option<String> {
-        let free = free(&self.path);
-        (free < LEAST_BYTES).then(|| {
-            let (path, needed) = (self.path.display(), LEAST_BYTES >> 20);
-            format!(
-                "{free} bytes are free in the data folder {path}, and a start needs {needed} MiB: \
-                 make room on that disk, or move the folder to a larger one"
-            )
-        })
+        lacks_room(&self.path)
     }
 
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
     }
+}
+
+/// Why there is too little room for a start in the folder `path`, if there is.
+fn lacks_room(path: &Path) -> Option<String> {
+    let free = free(path);
+    (free < LEAST_BYTES).then(|| {
+        let (path, needed) = (path.display(), LEAST_BYTES >> 20);
+        format!(
+            "{free} bytes are free in the data folder {path}, and a start needs {needed} MiB: \
+             make room on that disk, or move the folder to a larger one"
+        )
+    })
 }
 
 /// Bytes that are free for this user where `path` lies; `u64::MAX` where the system does not tell.
@@ -250,7 +282,7 @@ pub(crate) fn create(path: &Path) -> io::Result<()> {
 fn check_format(path: &Path) -> Result<bool, FolderError> {
     let file = path.join("FORMAT");
     let io = |error| FolderError::Io { path: file.clone(), error };
-    match std::fs::read_to_string(&file) {
+    match read_small(&file) {
         Ok(text) if text.trim() == FORMAT.to_string() => Ok(true),
         Ok(text) => Err(FolderError::Format { path: path.to_path_buf(), found: text.trim().to_owned() }),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -258,6 +290,22 @@ fn check_format(path: &Path) -> Result<bool, FolderError> {
         }
         Err(error) => Err(io(error)),
     }
+}
+
+/// Reads a text file of at most 64 KiB.
+///
+/// # Errors
+/// It is longer, is no regular file (opening a pipe would wait for a writer), or cannot be read.
+pub fn read_small(path: &Path) -> io::Result<String> {
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("it is not a regular file"));
+    }
+    let mut text = String::new();
+    File::open(path)?.take(SMALL_BYTES_MAX + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > SMALL_BYTES_MAX {
+        return Err(io::Error::other(format!("it is longer than {SMALL_BYTES_MAX} bytes")));
+    }
+    Ok(text)
 }
 
 /// Replaces a file so that after a crash it is the old or the new one, whole.

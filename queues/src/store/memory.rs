@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 
 use super::fold::Fold;
 use super::{
-    Broken, NotAppended, Position, Pressure, ReadAnswer, ReadWish, Record, RecoveredQueue, Standing, Store,
+    Broken, LiveEntry, NotAppended, Position, Pressure, ReadAnswer, ReadWish, Record, RecoveredQueue, Store,
     Synced, Unread, Waiter,
 };
 use crate::ids::{QueueId, Seq};
@@ -262,13 +262,13 @@ impl Store for MemStore {
         self.state.lock().reads.push((wish, answer));
     }
 
-    fn stands(&self, queue: QueueId, from: Seq, max: usize) -> Result<Vec<Standing>, Broken> {
+    fn live_entries(&self, queue: QueueId, from: Seq, max: usize) -> Result<Vec<LiveEntry>, Broken> {
         let state = self.state.lock();
         if state.broken {
             return Err(Broken);
         }
         let stored = state.current.read(&ReadWish::standing(queue, from, max));
-        Ok(stored.iter().map(|one| Standing { seq: one.seq, expires: one.expires }).collect())
+        Ok(stored.iter().map(|one| LiveEntry { seq: one.seq, expires: one.expires }).collect())
     }
 
     fn serving(&self, queue: QueueId) {

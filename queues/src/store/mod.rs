@@ -75,8 +75,8 @@ pub enum Record {
         seq: Seq,
         /// The message.
         message: Message,
-        /// The queue's lane it stands in (its priority clamped to the queue's maximum; 0 without).
-        lane: u8,
+        /// The queue's priority level it stands in (its priority clamped to the queue's maximum; 0 without).
+        priority_level: u8,
         /// When it expires in this queue, if it does.
         expires: Option<Millis>,
         /// `true`: written only to free memory; void after a restart.
@@ -213,9 +213,9 @@ pub struct Stored {
 }
 
 impl ReadWish {
-    /// What [`Store::stands`] asks for.
+    /// What [`Store::live_entries`] asks for.
     fn standing(queue: QueueId, from: Seq, max: usize) -> Self {
-        Self { queue, lane: 0, from, to: Seq(u64::MAX), max_messages: max, max_bytes: usize::MAX }
+        Self { queue, priority_level: 0, from, to: Seq(u64::MAX), max_messages: max, max_bytes: usize::MAX }
     }
 }
 
@@ -244,10 +244,10 @@ pub trait Store: Send + Sync {
     /// disk does not give is left out; with that message in front, the answer is [`Unread::Later`].
     fn read(&self, wish: ReadWish, answer: ReadAnswer);
 
-    /// Up to `max` live messages of lane 0 of a queue from `from` on, in order of their places, without
+    /// Up to `max` live messages of priority level 0 of a queue from `from` on, in order of their places, without
     /// their bodies. For what was found at the start: messages appended since may be missing. May read
     /// the disk.
-    fn stands(&self, queue: QueueId, from: Seq, max: usize) -> Result<Vec<Standing>, Broken>;
+    fn live_entries(&self, queue: QueueId, from: Seq, max: usize) -> Result<Vec<LiveEntry>, Broken>;
 
     /// Messages of `queue` may be delivered from now on: what it holds comes back as redelivered after an end
     /// that is not orderly. To be called before the first delivery; a call that comes again costs little.
@@ -269,7 +269,7 @@ pub trait Store: Send + Sync {
 
 /// Where a message stands, and until when.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Standing {
+pub struct LiveEntry {
     /// Its place.
     pub seq: Seq,
     /// When it expires in this queue, if it does.
@@ -281,8 +281,8 @@ pub struct Standing {
 pub struct ReadWish {
     /// The queue.
     pub queue: QueueId,
-    /// The lane; messages of other lanes in between are left out.
-    pub lane: u8,
+    /// The priority level; messages of other priority levels in between are left out.
+    pub priority_level: u8,
     /// First place.
     pub from: Seq,
     /// Last place.
@@ -293,11 +293,11 @@ pub struct ReadWish {
     pub max_bytes: usize,
 }
 
-/// A stretch of one lane of a queue whose messages are on disk only: places and sums, no bodies.
+/// A stretch of one priority level of a queue whose messages are on disk only: places and sums, no bodies.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ColdRange {
-    /// The lane (priority level). Stretches of different lanes may overlap.
-    pub lane: u8,
+    /// The priority level (priority level). Stretches of different priority levels may overlap.
+    pub priority_level: u8,
     /// First live place.
     pub first: Seq,
     /// Last live place.
@@ -311,7 +311,7 @@ pub struct ColdRange {
 /// What a store found of one queue when it was opened.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct RecoveredQueue {
-    /// Live messages; ascending and not overlapping within a lane.
+    /// Live messages; ascending and not overlapping within a priority level.
     pub ranges: Vec<ColdRange>,
     /// The highest place ever given out, live or not.
     pub last_seq: Seq,

@@ -6,7 +6,7 @@ use leveret_queues::queue::{ConsumerId, Overflow, Settings, Token};
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Msg {
     pub(crate) seq: u64,
-    pub(crate) lane: u8,
+    pub(crate) priority_level: u8,
     pub(crate) bytes: u64,
     pub(crate) expires: Option<u64>,
     pub(crate) persistent: bool,
@@ -48,7 +48,7 @@ pub(crate) struct Model {
 impl Model {
     pub(crate) fn insert(&mut self, msg: Msg) {
         self.ready.push(msg);
-        self.ready.sort_by_key(|m| (std::cmp::Reverse(m.lane), m.seq));
+        self.ready.sort_by_key(|m| (std::cmp::Reverse(m.priority_level), m.seq));
     }
 
     pub(crate) fn stored(&self, msg: &Msg) -> bool {

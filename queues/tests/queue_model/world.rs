@@ -34,7 +34,7 @@ impl Outlet<ConsumerId> for Desk {
 /// What a store keeps of one message.
 struct Record {
     message: Message,
-    lane: u8,
+    priority_level: u8,
     expires: Option<Millis>,
     count: u32,
     transient: bool,
@@ -96,7 +96,7 @@ impl World {
         let ttl = [ttl, s.message_ttl_ms].into_iter().flatten().min();
         let msg = Msg {
             seq,
-            lane: s.max_priority.map_or(0, |max| priority.unwrap_or(0).min(max)),
+            priority_level: s.max_priority.map_or(0, |max| priority.unwrap_or(0).min(max)),
             bytes,
             expires: ttl.map(|ttl| self.model.now + ttl),
             persistent,
@@ -104,10 +104,13 @@ impl World {
             count: 0,
             seen: false,
         };
-        if let Published::Enqueued { seq, lane, expires } = published {
-            assert_eq!((seq.0, lane, expires), (msg.seq, msg.lane, msg.expires.map(Millis)));
+        if let Published::Enqueued { seq, priority_level, expires } = published {
+            assert_eq!(
+                (seq.0, priority_level, expires),
+                (msg.seq, msg.priority_level, msg.expires.map(Millis))
+            );
             if self.model.stored(&msg) {
-                let record = Record { message, lane, expires, count: 0, transient: false };
+                let record = Record { message, priority_level, expires, count: 0, transient: false };
                 self.store.insert(seq.0, record);
                 self.last_stored = seq;
             }
@@ -148,7 +151,7 @@ impl World {
         if sac && self.model.active.is_none() {
             self.model.elect();
         }
-        self.kick();
+        self.dispatch();
     }
 
     pub(crate) fn detach(&mut self, who: usize, requeue: bool) {
@@ -167,7 +170,7 @@ impl World {
             let tokens: Vec<Token> = held.map(|h| h.token).collect();
             self.requeue_these(&tokens, Requeue::ChannelClosed);
         } else {
-            self.kick();
+            self.dispatch();
         }
     }
 
@@ -175,7 +178,7 @@ impl World {
         if let Some(consumer) = self.model.consumers.get(who % self.model.consumers.len().max(1)) {
             self.desk.room.borrow_mut().insert(consumer.id, room);
             self.queue.unblock(consumer.id);
-            self.kick();
+            self.dispatch();
         }
     }
 
@@ -222,7 +225,7 @@ impl World {
             let msg = self.take_held(token);
             self.expect_gone(&msg, SettleReason::Acked);
         }
-        self.kick();
+        self.dispatch();
     }
 
     pub(crate) fn reject(&mut self, from: usize, count: usize) {
@@ -232,7 +235,7 @@ impl World {
             let msg = self.take_held(token);
             self.expect_gone(&msg, SettleReason::Rejected);
         }
-        self.kick();
+        self.dispatch();
     }
 
     pub(crate) fn requeue(&mut self, from: usize, count: usize, cause: Requeue) {
@@ -258,7 +261,7 @@ impl World {
         for msg in dead {
             self.expect_gone(&msg, SettleReason::DeliveryLimit);
         }
-        self.kick();
+        self.dispatch();
     }
 
     pub(crate) fn advance(&mut self, ms: u64) {
@@ -286,7 +289,7 @@ impl World {
             let stays = |seq: &u64| *seq > mark.upto.0 || mark.kept.contains(&Seq(*seq));
             self.store.retain(|seq, _| stays(seq));
         }
-        self.kick();
+        self.dispatch();
     }
 
     /// The queue is forgotten and made again if it is at rest, or gives back room.
@@ -319,7 +322,7 @@ impl World {
         for candidate in self.queue.page_candidates(0, max) {
             let record = Record {
                 message: candidate.message,
-                lane: candidate.lane,
+                priority_level: candidate.priority_level,
                 expires: candidate.expires,
                 count: candidate.delivery_count,
                 transient: true,
@@ -340,7 +343,7 @@ impl World {
         };
         let in_range = self.store.range(asked.from.0..=asked.to.0);
         let stored = in_range
-            .filter(|(_, record)| record.lane == asked.lane)
+            .filter(|(_, record)| record.priority_level == asked.priority_level)
             .take(most.clamp(1, asked.max_messages))
             .map(|(seq, record)| Stored {
                 seq: Seq(*seq),
@@ -379,10 +382,10 @@ impl World {
             last_seq: self.last_stored,
             delivered_upto: self.delivered_upto,
         };
-        for lane in 0..=3 {
-            let here: Vec<&Msg> = alive.iter().filter(|msg| msg.lane == lane).collect();
+        for priority_level in 0..=3 {
+            let here: Vec<&Msg> = alive.iter().filter(|msg| msg.priority_level == priority_level).collect();
             found.ranges.extend(here.chunks(chunk).map(|part| ColdRange {
-                lane,
+                priority_level,
                 first: Seq(part[0].seq),
                 last: Seq(part[part.len() - 1].seq),
                 count: part.len() as u64,
@@ -401,7 +404,7 @@ impl World {
         self.desk.room.borrow_mut().clear();
         self.asked = None;
         self.failed = false;
-        self.kick();
+        self.dispatch();
     }
 
     /// Empties the queue: everything the model has must come out.
@@ -427,8 +430,8 @@ impl World {
         panic!("the queue does not run dry");
     }
 
-    fn kick(&mut self) {
-        self.queue.kick(self.now(), &mut self.desk, &mut self.fx);
+    fn dispatch(&mut self) {
+        self.queue.dispatch(self.now(), &mut self.desk, &mut self.fx);
         self.follow();
     }
 
@@ -559,7 +562,7 @@ impl World {
         assert_eq!(gone.reason, reason);
         assert_eq!(gone.dead_letter, dead_letter);
         assert_eq!(gone.stored, stored.is_some());
-        assert_eq!((gone.lane, gone.expires), (msg.lane, msg.expires.map(Millis)));
+        assert_eq!((gone.priority_level, gone.expires), (msg.priority_level, msg.expires.map(Millis)));
         assert_eq!(gone.delivery_count, msg.count);
         assert!(gone.message.is_some() || gone.stored, "its body is nowhere");
     }

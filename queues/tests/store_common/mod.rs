@@ -36,7 +36,7 @@ pub(crate) fn enqueue(queue: u64, seq: u64, message: &Message) -> Record {
         queue: QueueId(queue),
         seq: Seq(seq),
         message: message.clone(),
-        lane: 0,
+        priority_level: 0,
         expires: None,
         transient: false,
         sole: false,
@@ -50,7 +50,7 @@ pub(crate) fn settle(queue: u64, first: u64, count: u64) -> Record {
 pub(crate) fn wish(queue: u64, from: u64, to: u64) -> ReadWish {
     ReadWish {
         queue: QueueId(queue),
-        lane: 0,
+        priority_level: 0,
         from: Seq(from),
         to: Seq(to),
         max_messages: usize::MAX,

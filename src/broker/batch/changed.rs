@@ -12,14 +12,14 @@ use leveret_exchanges::{ExchangeInfo, ExchangeSpec, Kind, names};
 use leveret_queues::QueueId;
 use leveret_queues::store::{Broken, Synced, Waiter};
 
-use super::{Changed, NewExchange, NewQueue, Trial};
+use super::{Changed, DryRun, NewExchange, NewQueue};
 use crate::broker::arguments::from_args;
 use crate::broker::broker::Broker;
 use crate::broker::deduplication::DeduplicationRule;
 use crate::broker::definitions::{Changes, DelayDefinition, DestinationKind, Key, QueueDefinition};
+use crate::broker::delay_room::DelayRoom;
 use crate::broker::exchange_features::ExchangeFeatures;
 use crate::broker::exchanges::translated;
-use crate::broker::holder::Holder;
 use crate::broker::listing::BindingView;
 use crate::broker::policies::Object;
 use crate::broker::policy_changes::apply_to_exchange;
@@ -51,7 +51,7 @@ struct ToExchange {
     exchange: NewExchange,
     durable: bool,
     deduplication: Option<DeduplicationRule>,
-    holder: Option<Arc<Holder>>,
+    delay_room: Option<Arc<DelayRoom>>,
 }
 
 impl ToExchange {
@@ -60,7 +60,7 @@ impl ToExchange {
     }
 }
 
-impl Trial<'_> {
+impl DryRun<'_> {
     pub(super) fn changed_queue(&mut self, changed: &Changed<NewQueue>) -> Result<(), Refusal> {
         let (vhost, wanted) = (self.vhost, &changed.to);
         let found = vhost.queue(wanted.name.as_str()).filter(|queue| !queue.hidden);
@@ -110,25 +110,29 @@ impl Trial<'_> {
         let key = Key::exchange(&vhost.name, &exchange.name);
         self.transformed.changes.put_or_remove(key, &definition, !durable);
         // What waits is released through what the exchange has become.
-        let holder = match vhost.holder(name) {
+        let delay_room = match vhost.delay_room(name) {
             None if exchange.kind == Kind::DELAYED => {
                 let id = QueueId(self.broker.next_queue_id()?);
-                Some(Holder::new(id, &vhost.name, &exchange.name, durable, self.broker.environment()))
+                Some(DelayRoom::new(id, &vhost.name, &exchange.name, durable, self.broker.environment()))
             }
             there => there,
         };
-        if let Some(holder) = &holder {
+        if let Some(delay_room) = &delay_room {
             let definition = DelayDefinition {
                 vhost: vhost.name.as_str().to_owned(),
                 exchange: name.to_owned(),
-                id: holder.id.0,
+                id: delay_room.id.0,
             };
             let key = Key::delay(&vhost.name, &exchange.name);
             self.transformed.changes.put_or_remove(key, &definition, !durable);
-            self.transformed.changes.put_or_remove(Key::grave(holder.id), &grave_of(vhost, name), durable);
+            self.transformed.changes.put_or_remove(
+                Key::grave(delay_room.id),
+                &grave_of(vhost, name),
+                durable,
+            );
         }
         self.transformed.durable.insert((DestinationKind::Exchange, name.to_owned()), durable);
-        let to = ToExchange { exchange: exchange.clone(), durable, deduplication, holder };
+        let to = ToExchange { exchange: exchange.clone(), durable, deduplication, delay_room };
         self.transformed.exchanges.push(to);
         Ok(())
     }
@@ -183,12 +187,12 @@ impl Broker {
                 let rule_before = before
                     .and_then(|before| DeduplicationRule::read(&from_args(&before.args)).ok())
                     .flatten();
-                if let Some(holder) = &to.holder {
-                    holder.set_durable(to.durable);
+                if let Some(delay_room) = &to.delay_room {
+                    delay_room.set_durable(to.durable);
                 }
                 let same_rule = rule_before == to.deduplication;
                 let old = topology.features.remove(name.as_bytes());
-                let new = ExchangeFeatures::of(to.deduplication, history, to.holder);
+                let new = ExchangeFeatures::of(to.deduplication, history, to.delay_room);
                 if let Some(new) = new {
                     let new = match old {
                         Some(old) => new.with_memory_of(old, same_rule, same_history),

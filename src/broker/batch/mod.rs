@@ -18,7 +18,6 @@ use leveret_exchanges::{Destination, ExchangeSpec, Kind, Router};
 use crate::broker::arguments::{FieldTable, to_args};
 use crate::broker::bindings::BindingRequest;
 use crate::broker::broker::Broker;
-use crate::broker::configured_limits::ConfiguredLimits;
 use crate::broker::deduplication::DeduplicationRule;
 use crate::broker::definitions::{
     BindingDefinition, Changes, DelayDefinition, DestinationKind, ExchangeDefinition, Key, QueueDefinition,
@@ -26,6 +25,7 @@ use crate::broker::definitions::{
 };
 use crate::broker::exchanges::{alternate, translated};
 use crate::broker::names::{ExchangeName, QueueName, is_reserved};
+use crate::broker::operator_limits::OperatorLimits;
 use crate::broker::queue_options::{self, QueueSpec};
 use crate::broker::refusal::{Refusal, Resource};
 use crate::broker::vhost::Vhost;
@@ -162,7 +162,7 @@ fn each<T>(
 }
 
 /// What is checked, in a router that nobody uses, and noted.
-struct Trial<'a> {
+struct DryRun<'a> {
     broker: &'a Broker,
     vhost: &'a Vhost,
     router: Router<u32>,
@@ -173,7 +173,7 @@ struct Trial<'a> {
     transformed: Transformed,
     new_policies: usize,
     /// The vhost's limits after the batch, if it sets them.
-    limits: Option<ConfiguredLimits>,
+    limits: Option<OperatorLimits>,
     /// What is there and does not survive a restart may be bound, too: nothing is going to be stored.
     transient_too: bool,
 }
@@ -185,7 +185,7 @@ impl Broker {
         let _administration = self.administration.lock();
         let _policies = vhost.policy_changes.lock();
         let change = vhost.change()?;
-        let mut trial = Trial::new(self, vhost);
+        let mut trial = DryRun::new(self, vhost);
         each(&batch.rules, Part::Rule, |rule| trial.rule(rule))?;
         each(&batch.changed_exchanges, Part::ChangedExchange, |exchange| trial.changed_exchange(exchange))?;
         each(&batch.changed_queues, Part::ChangedQueue, |queue| trial.changed_queue(queue))?;
@@ -194,7 +194,7 @@ impl Broker {
         each(&batch.queues, Part::Queue, |queue| trial.queue(queue))?;
         vhost.has_room_for_queues(batch.queues.len(), trial.limits.as_ref())?;
         each(&batch.bindings, Part::Binding, |binding| trial.binding(binding))?;
-        let Trial { changes, transformed, .. } = trial;
+        let DryRun { changes, transformed, .. } = trial;
         self.commit(&changes.and(&transformed.changes))?;
         // The rules first: what becomes something else keeps to the new ones.
         self.apply(&changes, |rank| rank < RANK_OF_EXCHANGES).map_err(Refusal::Storage)?;
@@ -214,7 +214,7 @@ impl Broker {
     }
 }
 
-impl<'a> Trial<'a> {
+impl<'a> DryRun<'a> {
     fn new(broker: &'a Broker, vhost: &'a Vhost) -> Self {
         Self {
             broker,
@@ -230,7 +230,7 @@ impl<'a> Trial<'a> {
     }
 }
 
-impl Trial<'_> {
+impl DryRun<'_> {
     fn exchange(&mut self, exchange: &NewExchange) -> Result<(), Refusal> {
         let (vhost, name) = (self.vhost, exchange.name.as_str());
         crate::broker::check_text("exchange", name)?;
@@ -289,7 +289,7 @@ impl Trial<'_> {
         Ok(())
     }
 
-    /// The queue's place in the trial; what they are is of no matter.
+    /// The queue's place in the dry run; what they are is of no matter.
     fn slot(&mut self, queue: &str) -> u32 {
         if let Some(slot) = self.slots.get(queue) {
             return *slot;
@@ -300,7 +300,7 @@ impl Trial<'_> {
         slot
     }
 
-    /// Has the trial know an exchange that is there already.
+    /// Makes an existing exchange known to the dry run.
     fn known_exchange(&mut self, name: &str) -> Result<(), Refusal> {
         if self.router.exchange(name).is_some() {
             return Ok(());

@@ -1,8 +1,8 @@
 //! Rules of a vhost as part of a batch.
 
-use super::Trial;
-use crate::broker::configured_limits::ConfiguredLimits;
+use super::DryRun;
 use crate::broker::definitions::Key;
+use crate::broker::operator_limits::OperatorLimits;
 use crate::broker::pattern::BadPattern;
 use crate::broker::policies::{POLICIES_MAX, Policy, PolicyKind, PolicyRecord};
 use crate::broker::refusal::Refusal;
@@ -16,7 +16,7 @@ pub enum Rule {
     /// A policy: whose, its name, what it says.
     Policy(PolicyKind, String, PolicyRecord),
     /// All limits of the vhost.
-    Limits(ConfiguredLimits),
+    Limits(OperatorLimits),
     /// A user's permissions.
     Permission(String, PermissionRecord),
     /// A user's topic permission on an exchange, which need not exist.
@@ -29,7 +29,7 @@ impl Rule {
     }
 }
 
-impl Trial<'_> {
+impl DryRun<'_> {
     pub(super) fn rule(&mut self, rule: &Rule) -> Result<(), Refusal> {
         let vhost = self.vhost.name.as_str();
         let wrong = |error: BadPattern| Refusal::Precondition(error.to_string());

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::{Batch, Part, Rule, Trial};
+use super::{Batch, DryRun, Part, Rule};
 use crate::broker::broker::Broker;
 use crate::broker::names::QueueName;
 use crate::broker::queue_options::QueueSpec;
@@ -29,7 +29,7 @@ impl Broker {
         let _administration = self.administration.lock();
         let _policies = vhost.policy_changes.lock();
         let change = vhost.change()?;
-        let mut trial = Trial { transient_too: dry, ..Trial::new(self, vhost) };
+        let mut trial = DryRun { transient_too: dry, ..DryRun::new(self, vhost) };
         let mut refused = Vec::new();
         for (at, rule) in batch.rules.iter().enumerate() {
             let known = if dry { trial.planned_rule(rule) } else { trial.rule(rule) };
@@ -61,7 +61,7 @@ impl Broker {
         if dry {
             return Ok(refused);
         }
-        let Trial { changes, .. } = trial;
+        let DryRun { changes, .. } = trial;
         self.change(&changes)?;
         vhost.changed();
         drop(change);

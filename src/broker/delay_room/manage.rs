@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use leveret_queues::{Message, Millis};
 
-use super::Holder;
+use super::DelayRoom;
 use super::release::Then;
 use crate::broker::delay::{Body, PendingId, Taken};
 use crate::broker::limits::DELAYED_BYTES_MAX;
@@ -12,7 +12,7 @@ use crate::broker::queue_handle::append;
 use crate::broker::refusal::Refusal;
 use crate::broker::turn::Turn;
 
-impl Holder {
+impl DelayRoom {
     /// Up to `max` messages behind `after`, by due time. After a start, those not yet told by the
     /// store are missing.
     pub fn list(&self, after: Option<PendingId>, max: usize) -> Vec<PendingId> {

@@ -1,7 +1,7 @@
 //! Where the delayed messages of one exchange wait: the schedule behind its lock, with what it owes
 //! to the store and the timer (docs/semantics.md, Delayed messages).
 //!
-//! Invariants: a persistent message on a durable exchange is in the store, under the holder's own id,
+//! Invariants: a persistent message on a durable exchange is in the store, under the room's own id,
 //! from before its publish is confirmed until the step that puts it into its queues; messages are
 //! released in order of due time; at most [`DELAYED_BYTES_MAX`] of bodies stay in memory, and one
 //! read from the store is under way at a time.
@@ -33,7 +33,7 @@ const KEPT_FOR_MS: u64 = 60_000;
 const RESTORED_AT_ONCE: usize = 10_000;
 
 /// The waiting room of one `x-delayed-message` exchange.
-pub struct Holder {
+pub struct DelayRoom {
     /// What the store knows it by.
     pub id: QueueId,
     /// Its exchange's vhost.
@@ -73,10 +73,10 @@ struct Cell {
 
 impl Cell {
     /// A message is released from now on. Whether it may have been before.
-    fn leaves(&mut self, id: PendingId, stored: bool, holder: &Holder) -> bool {
+    fn leaves(&mut self, id: PendingId, stored: bool, delay_room: &DelayRoom) -> bool {
         if stored && !self.serves {
             self.serves = true;
-            holder.environment.store.serving(holder.id);
+            delay_room.environment.store.serving(delay_room.id);
         }
         let (upto, started) = self.released_upto;
         id.seq <= upto && id.due <= started
@@ -89,7 +89,7 @@ struct Untold {
     left: u64,
 }
 
-impl Holder {
+impl DelayRoom {
     pub(super) fn new(
         id: QueueId,
         vhost: &VhostName,
@@ -138,7 +138,7 @@ impl Holder {
     }
 
     /// Begins to hold a message. Its record, if it needs one, has to be appended before the admission
-    /// is done; the holder is locked meanwhile. `None`: the exchange is gone.
+    /// is done; the room is locked meanwhile. `None`: the exchange is gone.
     pub(super) fn admit(
         self: &Arc<Self>,
         turn: &mut Turn,
@@ -157,7 +157,7 @@ impl Holder {
         if stored {
             self.push_record(&mut cell, turn, id, &message, !logged);
         }
-        Some(Admission { holder: self, cell, id, message, stored, keep })
+        Some(Admission { delay_room: self, cell, id, message, stored, keep })
     }
 
     fn push_record(
@@ -172,7 +172,7 @@ impl Holder {
             queue: self.id,
             seq: id.seq,
             message: message.clone(),
-            lane: 0,
+            priority_level: 0,
             expires: Some(id.due),
             transient,
             sole: false,
@@ -209,20 +209,21 @@ impl Holder {
     /// Takes over what the store holds, one stretch at a time.
     fn take_over(self: &Arc<Self>, cell: &mut Cell, now: Millis) {
         let Some(untold) = cell.untold else { return };
-        let Ok(stands) = self.environment.store.stands(self.id, untold.from, RESTORED_AT_ONCE) else {
+        let Ok(live_entries) = self.environment.store.live_entries(self.id, untold.from, RESTORED_AT_ONCE)
+        else {
             tracing::error!(
                 vhost = %self.vhost, exchange = %self.exchange,
                 "what is held cannot be read, and is tried again; {} delayed messages wait", untold.left
             );
             return self.ask(cell, now.plus(READ_AGAIN_MS));
         };
-        for stand in &stands {
+        for stand in &live_entries {
             // One without an instant is none of ours to keep waiting.
             let due = stand.expires.unwrap_or(now);
             cell.pending.insert(PendingId { due, seq: stand.seq }, None);
         }
-        let told = stands.len() as u64;
-        cell.untold = match stands.last() {
+        let told = live_entries.len() as u64;
+        cell.untold = match live_entries.last() {
             Some(last) if told < untold.left => {
                 Some(Untold { from: last.seq.next(), left: untold.left - told })
             }
@@ -258,9 +259,9 @@ impl Holder {
     }
 }
 
-/// A message on its way into a holder.
+/// A message on its way into a delay room.
 pub(super) struct Admission<'a> {
-    holder: &'a Arc<Holder>,
+    delay_room: &'a Arc<DelayRoom>,
     cell: MutexGuard<'a, Cell>,
     id: PendingId,
     message: Message,
@@ -275,11 +276,11 @@ impl Admission<'_> {
         let keep = self.keep || !stored;
         let body = keep.then_some(Body { message: self.message, stored });
         self.cell.pending.insert(self.id, body);
-        self.holder.settle_up(&mut self.cell);
+        self.delay_room.settle_up(&mut self.cell);
     }
 }
 
-impl Ticks for Holder {
+impl Ticks for DelayRoom {
     fn tick(self: Arc<Self>, turn: &mut Turn) {
         {
             let mut cell = self.cell.lock();
@@ -290,7 +291,7 @@ impl Ticks for Holder {
     }
 }
 
-impl std::fmt::Debug for Holder {
+impl std::fmt::Debug for DelayRoom {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Holder")
             .field("vhost", &self.vhost)

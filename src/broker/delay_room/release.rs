@@ -6,7 +6,7 @@ use std::sync::{Arc, Weak};
 use leveret_queues::store::{Pressure, ReadWish, Stored, Unread};
 use leveret_queues::{Message, Millis};
 
-use super::{Cell, Holder};
+use super::{Cell, DelayRoom};
 use crate::broker::delay::{Body, PendingId};
 use crate::broker::queue_handle::{READ_AGAIN_MS, Released, WRITE_AGAIN_MS};
 use crate::broker::turn::Turn;
@@ -24,7 +24,7 @@ pub(super) enum Then {
     Reschedule(Millis),
 }
 
-impl Holder {
+impl DelayRoom {
     /// Releases what is due: what is in memory at once, the rest when it is read.
     pub(super) fn release_due(self: &Arc<Self>, turn: &mut Turn) {
         {
@@ -81,7 +81,7 @@ impl Holder {
         let (Some(first), Some(last)) = (run.first(), run.last()) else { return };
         let wish = ReadWish {
             queue: self.id,
-            lane: 0,
+            priority_level: 0,
             from: first.seq,
             to: last.seq,
             max_messages: usize::try_from(last.seq.0 - first.seq.0 + 1).unwrap_or(usize::MAX),
@@ -182,7 +182,14 @@ impl Holder {
     }
 
     const fn wish(&self, id: PendingId) -> ReadWish {
-        ReadWish { queue: self.id, lane: 0, from: id.seq, to: id.seq, max_messages: 1, max_bytes: READ_BYTES }
+        ReadWish {
+            queue: self.id,
+            priority_level: 0,
+            from: id.seq,
+            to: id.seq,
+            max_messages: 1,
+            max_bytes: READ_BYTES,
+        }
     }
 
     /// Reads one message that stays where it is.

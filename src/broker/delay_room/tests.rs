@@ -11,7 +11,7 @@ use leveret_queues::store::{Pressure, RecoveredQueue, Store};
 use leveret_queues::{Message, MessageMeta, Millis, QueueId, Seq, Short};
 use parking_lot::{Condvar, Mutex};
 
-use super::Holder;
+use super::DelayRoom;
 use crate::broker::Caller;
 use crate::broker::arguments::{FieldTable, Value};
 use crate::broker::broker::{Broker, Found};
@@ -19,11 +19,11 @@ use crate::broker::definitions::DefinitionStore;
 use crate::broker::delay::PendingId;
 use crate::broker::exchanges::ExchangeRequest;
 use crate::broker::limits::Limits;
+use crate::broker::login_options::LoginOptions;
 use crate::broker::names::{ExchangeName, UserName, VhostName};
 use crate::broker::publish::{Fate, Incoming, Publisher};
 use crate::broker::queue_handle::WRITE_AGAIN_MS;
 use crate::broker::queues::QueueRequest;
-use crate::broker::security::Security;
 use crate::broker::turn::Turn;
 use crate::broker::users::AccessRights;
 use crate::wire::properties::PropertiesEdit;
@@ -98,13 +98,20 @@ impl<S: Store + 'static> Bench<S> {
                 .iter()
                 .map(|(key, value)| (key.as_str().into(), value.as_slice().into()))
                 .collect(),
-            remnants: Vec::new(),
+
             queues,
+            ..Found::default()
         };
         let own = Box::new(definitions.clone());
-        let broker =
-            Broker::start(Limits::default(), Security::default(), Arc::clone(&store) as _, own, found, clock)
-                .expect("broker");
+        let broker = Broker::start(
+            Limits::default(),
+            LoginOptions::default(),
+            Arc::clone(&store) as _,
+            own,
+            found,
+            clock,
+        )
+        .expect("broker");
         let (user, vhost) = (UserName::new("guest"), VhostName::new("/"));
         let rights = AccessRights::of(&broker.users, &user, &vhost).expect("guest");
         let bench = Self { broker, store, definitions: definitions.clone(), rights };
@@ -168,8 +175,8 @@ impl<S: Store + 'static> Bench<S> {
         self.publish(now, "x-delay", ValueRef::I64(delay), body, true);
     }
 
-    fn holder(&self) -> Arc<Holder> {
-        self.broker.vhost("/").expect("vhost").holder("x").expect("holder")
+    fn delay_room(&self) -> Arc<DelayRoom> {
+        self.broker.vhost("/").expect("vhost").delay_room("x").expect("holder")
     }
 
     fn ready(&self) -> u64 {
@@ -197,18 +204,18 @@ fn a_message_waits_over_a_restart_is_counted_and_comes_when_its_day_is_over() {
     bench.delayed(1000, i64::try_from(DAY_MS).expect("small"), b"tomorrow");
     bench.delayed(1000, 5, b"soon");
     bench.broker.tick(Millis(1005));
-    assert_eq!((bench.ready(), bench.holder().count()), (1, 1));
+    assert_eq!((bench.ready(), bench.delay_room().count()), (1, 1));
     for _ in 0..2 {
         bench = bench.again(folder.path(), Millis(2000));
-        assert_eq!((bench.ready(), bench.holder().count()), (1, 1));
-        assert_eq!(bench.holder().list(None, 10)[0].due, Millis(1000 + DAY_MS));
+        assert_eq!((bench.ready(), bench.delay_room().count()), (1, 1));
+        assert_eq!(bench.delay_room().list(None, 10)[0].due, Millis(1000 + DAY_MS));
     }
     bench.broker.tick(Millis(999 + DAY_MS));
     assert_eq!(bench.ready(), 1);
     bench.tick_until(1000 + DAY_MS, 2);
-    assert_eq!(bench.holder().count(), 0);
+    assert_eq!(bench.delay_room().count(), 0);
     bench = bench.again(folder.path(), Millis(DAY_MS * 2));
-    assert_eq!((bench.ready(), bench.holder().count()), (2, 0));
+    assert_eq!((bench.ready(), bench.delay_room().count()), (2, 0));
 }
 
 #[test]
@@ -227,7 +234,7 @@ fn delays_longer_than_32_bits_of_milliseconds_are_kept_and_longer_than_ten_years
     bench.publish(0, "x-deliver-at", ValueRef::I64(9000), b"held", true);
     bench.publish(9, "x-deliver-at", ValueRef::I64(9), b"at once", true);
     assert_eq!(bench.ready(), 5);
-    let due: Vec<_> = bench.holder().list(None, 10).iter().map(|id| id.due.0).collect();
+    let due: Vec<_> = bench.delay_room().list(None, 10).iter().map(|id| id.due.0).collect();
     assert_eq!(due, [7000, 8000, 9000, 315_360_000_000]);
 }
 
@@ -241,18 +248,18 @@ fn a_waiting_message_can_be_cancelled_moved_and_released() {
         bench.delayed(0, delay, delay.to_string().as_bytes());
     }
     let mut turn = Turn::at(Millis(1));
-    let holder = bench.holder();
-    let ids = holder.list(None, 10);
+    let delay_room = bench.delay_room();
+    let ids = delay_room.list(None, 10);
     for (cancelled, moved, released) in [(0, 1, 2), (3, 4, 5)] {
-        holder.cancel(&mut turn, ids[cancelled]).expect("cancel");
-        holder.reschedule(&mut turn, ids[moved], Millis(500_000), |_| {}).expect("move");
-        holder.release_now(&mut turn, ids[released], |_| {}).expect("release");
-        assert!(holder.cancel(&mut turn, ids[cancelled]).is_err());
+        delay_room.cancel(&mut turn, ids[cancelled]).expect("cancel");
+        delay_room.reschedule(&mut turn, ids[moved], Millis(500_000), |_| {}).expect("move");
+        delay_room.release_now(&mut turn, ids[released], |_| {}).expect("release");
+        assert!(delay_room.cancel(&mut turn, ids[cancelled]).is_err());
     }
     bench.broker.finish(&mut turn);
     bench.tick_until(1, 2);
     let moved = |bench: &Bench| {
-        let due: Vec<_> = bench.holder().list(None, 10).iter().map(|id| id.due.0).collect();
+        let due: Vec<_> = bench.delay_room().list(None, 10).iter().map(|id| id.due.0).collect();
         due
     };
     let mut turns = 0;
@@ -264,7 +271,7 @@ fn a_waiting_message_can_be_cancelled_moved_and_released() {
         assert!(turns < 10_000);
     }
     assert_eq!(moved(&bench), [500_000, 500_000]);
-    drop(holder);
+    drop(delay_room);
     let bench = bench.again(folder.path(), Millis(2));
     assert_eq!((bench.ready(), moved(&bench)), (2, vec![500_000, 500_000]));
     bench.tick_until(500_000, 4);
@@ -281,7 +288,7 @@ fn more_than_fits_into_memory_comes_in_order_of_due_times() {
     }
     assert!(bench.broker.memory().held() <= crate::broker::limits::DELAYED_BYTES_MAX as u64);
     bench.tick_until(600, 600);
-    assert_eq!(bench.holder().count(), 0);
+    assert_eq!(bench.delay_room().count(), 0);
     let vhost = bench.broker.vhost("/").expect("vhost");
     let queue = vhost.queue("q").expect("queue");
     let mut last = 0;
@@ -308,16 +315,19 @@ fn deleting_the_exchange_forgets_what_waits() {
     let vhost = bench.broker.vhost("/").expect("vhost");
     let caller = Caller { rights: &bench.rights, connection: None };
     bench.broker.delete_exchange(&vhost, &caller, &ExchangeName::new("x"), false).expect("deleted");
-    assert!(vhost.holder("x").is_none());
+    assert!(vhost.delay_room("x").is_none());
     assert!(!bench.definitions.map.lock().keys().any(|key| key.starts_with("delay")));
     bench.broker.tick(Millis(2000));
     drop(vhost);
     let mut bench = bench.again(folder.path(), Millis(3000));
     bench.declare();
     bench.broker.tick(Millis(4000));
-    assert_eq!((bench.ready(), bench.holder().count()), (0, 0));
+    assert_eq!((bench.ready(), bench.delay_room().count()), (0, 0));
     assert!(
-        bench.holder().cancel(&mut Turn::default(), PendingId { due: Millis(1000), seq: Seq(1) }).is_err()
+        bench
+            .delay_room()
+            .cancel(&mut Turn::default(), PendingId { due: Millis(1000), seq: Seq(1) })
+            .is_err()
     );
 }
 
@@ -328,8 +338,8 @@ fn while_the_store_can_write_nothing_nothing_is_released() {
     bench.delayed(1000, 5, b"soon");
     bench.store.set_pressure(Pressure::Blocked("no room".to_owned()));
     bench.broker.tick(Millis(1005));
-    assert_eq!((bench.ready(), bench.holder().count()), (0, 1), "what is released is written anew");
+    assert_eq!((bench.ready(), bench.delay_room().count()), (0, 1), "what is released is written anew");
     bench.store.set_pressure(Pressure::None);
     bench.broker.tick(Millis(1005 + WRITE_AGAIN_MS));
-    assert_eq!((bench.ready(), bench.holder().count()), (1, 0));
+    assert_eq!((bench.ready(), bench.delay_room().count()), (1, 0));
 }

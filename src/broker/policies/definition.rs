@@ -84,7 +84,7 @@ const OF_OPERATORS: [&str; 6] =
     ["expires", "message-ttl", "max-length", "max-length-bytes", "delivery-limit", "overflow"];
 
 /// Settings that `RabbitMQ` knows and that mean nothing here, with the reason.
-fn not_here(key: &str) -> Option<&'static str> {
+fn unsupported(key: &str) -> Option<&'static str> {
     if key.starts_with("ha-") {
         return Some("queues are not mirrored");
     }
@@ -179,7 +179,7 @@ impl PolicyDefinition {
                 self.delivery_limit = Some(limit.ok_or_else(|| wrong(value, "delivery limit"))?);
             }
             other => {
-                return Err(match not_here(other) {
+                return Err(match unsupported(other) {
                     Some(why) => format!("{other} is not supported: {why}"),
                     None => format!(
                         "[{{<<\"{other}\">>,{}}}] are not recognised policy settings",

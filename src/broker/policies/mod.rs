@@ -26,6 +26,10 @@ use super::refusal::Refusal;
 /// Policies of one kind in one vhost, at most: each is looked at when something is declared.
 pub(super) const POLICIES_MAX: usize = 5000;
 
+/// Memory that the patterns of one vhost's policies may be counted with, in bytes: enough for as many small ones as there
+/// may be policies.
+pub(super) const PATTERN_BYTES_MAX: usize = 48 << 20;
+
 /// What a policy is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -132,6 +136,11 @@ impl Policy {
         let pattern = Pattern::new(&record.pattern);
         let pattern = pattern.map_err(|error| Refusal::Precondition(error.to_string()))?;
         Ok(Self { name: name.to_owned(), record, pattern })
+    }
+
+    /// Memory that its pattern is counted with, in bytes.
+    pub(in crate::broker) const fn pattern_bytes(&self) -> usize {
+        self.pattern.bytes()
     }
 
     fn applies_to(&self, object: Object, name: &str) -> bool {

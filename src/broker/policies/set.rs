@@ -64,6 +64,14 @@ impl PolicySet {
         self.of(kind).iter().find(|policy| policy.name == name)
     }
 
+    /// Memory that the patterns of both kinds are counted with, in bytes, without that of one policy.
+    pub(in crate::broker) fn pattern_bytes_without(&self, kind: PolicyKind, name: &str) -> usize {
+        let counted = [PolicyKind::User, PolicyKind::Operator]
+            .into_iter()
+            .flat_map(|of| self.of(of).iter().filter(move |policy| of != kind || policy.name != name));
+        counted.map(|policy| policy.pattern_bytes()).sum()
+    }
+
     /// Adds or replaces a policy.
     pub(in crate::broker) fn put(&mut self, kind: PolicyKind, policy: Policy) {
         self.remove(kind, &policy.name);

@@ -12,9 +12,9 @@ use leveret_queues::{Message, Millis};
 
 use super::{Cell, Closed, GetOutcome, Member, QueueHandle, State, Work};
 use crate::broker::consumer::Consumer;
-use crate::broker::futility::Futility;
 use crate::broker::queue_options::InForce;
 use crate::broker::refusal::{Refusal, Resource};
+use crate::broker::requeue_backoff::RequeueBackoff;
 use crate::broker::turn::{Dead, Turn};
 
 impl QueueHandle {
@@ -71,14 +71,14 @@ impl QueueHandle {
         let copy = (logged || cell.refused_die).then(|| message.clone());
         match cell.queue.publish(work.now, message, &mut work.outlet, work.effects) {
             Published::Passed => {}
-            Published::Enqueued { seq, lane, expires } => {
+            Published::Enqueued { seq, priority_level, expires } => {
                 if let Some(message) = copy.filter(|_| logged) {
                     cell.paging.logged(seq);
                     work.records.push(Record::Enqueue {
                         queue: self.id,
                         seq,
                         message,
-                        lane,
+                        priority_level,
                         expires,
                         transient: false,
                         sole,
@@ -102,7 +102,7 @@ impl QueueHandle {
     }
 
     /// Registers a consumer. `announce` puts its `basic.consume-ok` while the queue is locked: once it is
-    /// not, whoever publishes serves the new consumer. What is ready is delivered by [`QueueHandle::kick`].
+    /// not, whoever publishes serves the new consumer. What is ready is delivered by [`QueueHandle::dispatch`].
     pub fn attach(
         self: &Arc<Self>,
         turn: &mut Turn,
@@ -149,7 +149,7 @@ impl QueueHandle {
 
     /// Takes a consumer away. What it has not acknowledged stays with its channel. An auto-delete
     /// queue that lost its last consumer is noted in the turn. Nobody is served in its place before
-    /// [`QueueHandle::kick`]: what it held may have to come back first.
+    /// [`QueueHandle::dispatch`]: what it held may have to come back first.
     pub fn detach(self: &Arc<Self>, turn: &mut Turn, id: ConsumerId) {
         let last = self.enter(turn, |cell, work| {
             let existed = cell.queue.detach(work.now, id, work.effects);
@@ -161,9 +161,9 @@ impl QueueHandle {
     }
 
     /// Delivers whatever can be delivered.
-    pub fn kick(self: &Arc<Self>, turn: &mut Turn) {
+    pub fn dispatch(self: &Arc<Self>, turn: &mut Turn) {
         self.enter(turn, |cell, work| {
-            cell.queue.kick(work.now, &mut work.outlet, work.effects);
+            cell.queue.dispatch(work.now, &mut work.outlet, work.effects);
         });
     }
 
@@ -173,7 +173,7 @@ impl QueueHandle {
             for consumer in consumers {
                 cell.queue.unblock(consumer.id);
             }
-            cell.queue.kick(work.now, &mut work.outlet, work.effects);
+            cell.queue.dispatch(work.now, &mut work.outlet, work.effects);
         });
     }
 
@@ -213,18 +213,18 @@ impl QueueHandle {
     pub fn settle(self: &Arc<Self>, turn: &mut Turn, tokens: &[Token]) {
         self.enter(turn, |cell, work| {
             cell.stats.acked += tokens.len() as u64;
-            cell.futility = Futility::default();
+            cell.requeue_backoff = RequeueBackoff::default();
             cell.queue.settle(tokens, work.effects);
-            cell.queue.kick(work.now, &mut work.outlet, work.effects);
+            cell.queue.dispatch(work.now, &mut work.outlet, work.effects);
         });
     }
 
     /// Messages were rejected for good: dead-lettered or dropped.
     pub fn reject(self: &Arc<Self>, turn: &mut Turn, tokens: &[Token]) {
         self.enter(turn, |cell, work| {
-            cell.futility = Futility::default();
+            cell.requeue_backoff = RequeueBackoff::default();
             cell.queue.reject(work.now, tokens, work.effects);
-            cell.queue.kick(work.now, &mut work.outlet, work.effects);
+            cell.queue.dispatch(work.now, &mut work.outlet, work.effects);
         });
     }
 
@@ -233,10 +233,10 @@ impl QueueHandle {
         self.enter(turn, |cell, work| {
             cell.queue.requeue(work.now, tokens, cause, work.effects);
             if cause != Requeue::ChannelClosed {
-                cell.futility.returned(work.now, tokens.len());
+                cell.requeue_backoff.returned(work.now, tokens.len());
             }
-            if !cell.futility.pauses(work.now) {
-                cell.queue.kick(work.now, &mut work.outlet, work.effects);
+            if !cell.requeue_backoff.pauses(work.now) {
+                cell.queue.dispatch(work.now, &mut work.outlet, work.effects);
             }
         });
     }
@@ -257,7 +257,7 @@ impl QueueHandle {
     pub fn tick(self: &Arc<Self>, turn: &mut Turn) {
         let idle = self.enter(turn, |cell, work| {
             cell.tick_at = None;
-            cell.futility.resume(work.now);
+            cell.requeue_backoff.resume(work.now);
             self.read_letters_again(cell, work.now, work.dead);
             cell.head_may_be_ready();
             cell.queue.tick(work.now, &mut work.outlet, work.effects);

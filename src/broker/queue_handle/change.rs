@@ -48,7 +48,7 @@ impl QueueHandle {
                     queue: self.id,
                     seq: message.seq,
                     message: message.message,
-                    lane: message.lane,
+                    priority_level: message.priority_level,
                     expires: message.expires,
                     transient: false,
                     sole: false,

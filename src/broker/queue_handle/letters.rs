@@ -51,11 +51,17 @@ impl QueueHandle {
         if dead.message.is_some() {
             return Some(dead);
         }
-        let (seq, lane) = dead.place?;
+        let (seq, priority_level) = dead.place?;
         state.busy(self.durable()).unread_letters.get_or_insert_default().reading = true;
         drop(state);
-        let wish =
-            ReadWish { queue: self.id, lane, from: seq, to: seq, max_messages: 1, max_bytes: usize::MAX };
+        let wish = ReadWish {
+            queue: self.id,
+            priority_level,
+            from: seq,
+            to: seq,
+            max_messages: 1,
+            max_bytes: usize::MAX,
+        };
         let this = Arc::clone(self);
         self.environment.store.read(wish, Box::new(move |read| this.letter_read(dead, seq, read)));
         None

@@ -41,7 +41,7 @@ impl QueueHandle {
                 queue: self.id,
                 seq: candidate.seq,
                 message: candidate.message,
-                lane: candidate.lane,
+                priority_level: candidate.priority_level,
                 expires: candidate.expires,
                 transient: true,
                 sole: false,

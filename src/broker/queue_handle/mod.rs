@@ -26,7 +26,7 @@ use rustc_hash::FxHashMap;
 
 pub(super) use letters::READ_AGAIN_MS;
 pub(super) use moves::move_message;
-pub use peek::{Look, Seen, Stretch};
+pub use peek::{DiskRange, Peek, PeekedMessage};
 use state::{Cell, State};
 pub use view::{ConsumerListed, QueueView};
 
@@ -330,7 +330,7 @@ impl QueueHandle {
                     source: Arc::clone(self),
                     message: gone.message,
                     reason: gone.reason,
-                    place: gone.stored.then_some((gone.seq, gone.lane)),
+                    place: gone.stored.then_some((gone.seq, gone.priority_level)),
                     may_have_left: cell.queue.may_have_left(gone.seq),
                 });
             } else if gone.stored {
@@ -390,7 +390,7 @@ impl QueueHandle {
         let letters = cell.unread_letters.as_ref().and_then(|unread| unread.again_at());
         let idle = cell.queue.idle_deadline().filter(|_| !cell.undeleted);
         let wanted =
-            [cell.queue.next_deadline(), idle, cell.futility.until(), letters, cell.letters_again_at];
+            [cell.queue.next_deadline(), idle, cell.requeue_backoff.until(), letters, cell.letters_again_at];
         if let Some(at) = wanted.into_iter().flatten().min()
             && !cell.gone
             && cell.tick_at.is_none_or(|asked| at < asked)

@@ -27,7 +27,7 @@ impl QueueHandle {
             cell.stats.acked += 1;
             cell.queue.settle(&[token], work.effects);
             work.effects.gone.clear();
-            cell.queue.kick(work.now, &mut work.outlet, work.effects);
+            cell.queue.dispatch(work.now, &mut work.outlet, work.effects);
         });
     }
 }

@@ -14,16 +14,16 @@ use crate::broker::refusal::Refusal;
 
 /// What stands in a queue at some place.
 #[derive(Debug)]
-pub enum Look {
+pub enum Peek {
     /// A message.
-    Here(Seen),
-    /// Messages whose bodies are to be [read](QueueHandle::read_stretch).
-    OnDisk(Stretch),
+    Here(PeekedMessage),
+    /// Messages whose bodies are to be [read](QueueHandle::read_range).
+    OnDisk(DiskRange),
 }
 
 /// A message that was looked at.
 #[derive(Debug)]
-pub struct Seen {
+pub struct PeekedMessage {
     /// As a consumer would get it.
     pub message: Message,
     /// It was, or may have been, delivered before.
@@ -32,8 +32,8 @@ pub struct Seen {
 
 /// Messages on disk, in the order of delivery.
 #[derive(Clone, Copy, Debug)]
-pub struct Stretch {
-    lane: u8,
+pub struct DiskRange {
+    priority_level: u8,
     from: Seq,
     to: Seq,
     delivered_upto: Seq,
@@ -48,13 +48,13 @@ const READ_MESSAGES: usize = 1_024;
 /// Bytes of bodies read at a time.
 const READ_BYTES: usize = 1024 * 1024;
 
-/// What a read of a stretch found: messages, and the rest of the stretch.
-type StretchRead = (Vec<Seen>, Option<Stretch>);
+/// What a read of a range found: messages, and the rest of the range.
+type RangeRead = (Vec<PeekedMessage>, Option<DiskRange>);
 
 impl QueueHandle {
     /// What stands behind the first `skip` ready messages, for `count` of them; and how many are ready in all. Costs
     /// time under the queue's lock for those skipped too.
-    pub fn look(&self, now: Millis, skip: u64, count: usize) -> Result<(Vec<Look>, u64), Refusal> {
+    pub fn peek(&self, now: Millis, skip: u64, count: usize) -> Result<(Vec<Peek>, u64), Refusal> {
         let state = self.state.lock();
         let State::Busy(cell) = &*state else { return Ok((Vec::new(), 0)) };
         if cell.gone {
@@ -65,65 +65,70 @@ impl QueueHandle {
             Peeked::Message { expires, .. } if !lives(&expires) => None,
             Peeked::Message { message: Some(message), redelivered, delivery_count, .. } => {
                 let message = self.counted(message, delivery_count).unwrap_or_else(|| message.clone());
-                Some(Look::Here(Seen { message, redelivered }))
+                Some(Peek::Here(PeekedMessage { message, redelivered }))
             }
-            Peeked::Message { seq, lane, redelivered, .. } => Some(Look::OnDisk(Stretch {
-                lane,
+            Peeked::Message { seq, priority_level, redelivered, .. } => Some(Peek::OnDisk(DiskRange {
+                priority_level,
                 from: seq,
                 to: seq,
                 delivered_upto: Seq(0),
                 redelivered,
                 skip: 0,
             })),
-            Peeked::OnDisk { lane, first, last, skip, delivered_upto, .. } => Some(Look::OnDisk(Stretch {
-                lane,
-                from: first,
-                to: last,
-                delivered_upto,
-                redelivered: false,
-                skip,
-            })),
+            Peeked::OnDisk { priority_level, first, last, skip, delivered_upto, .. } => {
+                Some(Peek::OnDisk(DiskRange {
+                    priority_level,
+                    from: first,
+                    to: last,
+                    delivered_upto,
+                    redelivered: false,
+                    skip,
+                }))
+            }
         });
         Ok((seen.collect(), cell.queue.counts().ready))
     }
 
-    /// Reads the start of a stretch, past what is to be skipped, for at most `count` messages. `then` is called on a
+    /// Reads the start of a range, past what is to be skipped, for at most `count` messages. `then` is called on a
     /// thread of the store; it gets nothing if the store cannot be read.
-    pub fn read_stretch(
+    pub fn read_range(
         self: &Arc<Self>,
         now: Millis,
-        stretch: Stretch,
+        range: DiskRange,
         count: usize,
-        then: impl FnOnce(Option<StretchRead>) + Send + 'static,
+        then: impl FnOnce(Option<RangeRead>) + Send + 'static,
     ) {
-        let wanted = usize::try_from(stretch.skip).unwrap_or(usize::MAX).saturating_add(count);
+        let wanted = usize::try_from(range.skip).unwrap_or(usize::MAX).saturating_add(count);
         let wish = ReadWish {
             queue: self.id,
-            lane: stretch.lane,
-            from: stretch.from,
-            to: stretch.to,
+            priority_level: range.priority_level,
+            from: range.from,
+            to: range.to,
             max_messages: wanted.min(READ_MESSAGES),
             max_bytes: READ_BYTES,
         };
         let this = Arc::clone(self);
         let answer = move |read: Result<Vec<Stored>, Unread>| {
-            then(read.ok().map(|stored| this.seen(now, stretch, stored)));
+            then(read.ok().map(|stored| this.seen(now, range, stored)));
         };
         self.environment.store.read(wish, Box::new(answer));
     }
 
-    fn seen(&self, now: Millis, stretch: Stretch, stored: Vec<Stored>) -> StretchRead {
-        let passed = (stored.len() as u64).min(stretch.skip);
-        let next = stored.last().map(|last| last.seq.next()).filter(|next| *next <= stretch.to);
-        let rest = next.map(|from| Stretch { from, skip: stretch.skip - passed, ..stretch });
+    fn seen(&self, now: Millis, range: DiskRange, stored: Vec<Stored>) -> RangeRead {
+        let passed = (stored.len() as u64).min(range.skip);
+        let next = stored.last().map(|last| last.seq.next()).filter(|next| *next <= range.to);
+        let rest = next.map(|from| DiskRange { from, skip: range.skip - passed, ..range });
         let wanted = stored.into_iter().skip(usize::try_from(passed).unwrap_or(usize::MAX));
         let seen = wanted.filter(|found| found.expires.is_none_or(|at| at > now)).filter_map(|found| {
             // What is damaged is told when it is delivered, or by a look at the files.
             let message = found.message.ok()?;
             let known =
-                found.seq <= stretch.delivered_upto || found.delivery_count > 0 || message.meta().redelivered;
+                found.seq <= range.delivered_upto || found.delivery_count > 0 || message.meta().redelivered;
             let counted = self.counted(&message, found.delivery_count);
-            Some(Seen { message: counted.unwrap_or(message), redelivered: stretch.redelivered || known })
+            Some(PeekedMessage {
+                message: counted.unwrap_or(message),
+                redelivered: range.redelivered || known,
+            })
         });
         (seen.collect(), rest)
     }

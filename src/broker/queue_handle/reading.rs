@@ -17,7 +17,7 @@ impl QueueHandle {
     pub(super) fn read(self: &Arc<Self>, ask: ReadAsk) {
         let wish = ReadWish {
             queue: self.id,
-            lane: ask.lane,
+            priority_level: ask.priority_level,
             from: ask.from,
             to: ask.to,
             max_messages: ask.max_messages,

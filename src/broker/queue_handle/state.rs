@@ -15,10 +15,10 @@ use super::{Installed, QueueHandle, QueueStats};
 use crate::broker::consumer::Consumer;
 use crate::broker::dead_letter::DeadLetterRule;
 use crate::broker::deduplication::Deduplication;
-use crate::broker::futility::Futility;
 use crate::broker::paging::Paging;
 use crate::broker::policies::Matched;
 use crate::broker::queue_options::InForce;
+use crate::broker::requeue_backoff::RequeueBackoff;
 
 /// A queue at work.
 #[expect(clippy::struct_excessive_bools, reason = "facts that do not depend on each other")]
@@ -41,7 +41,7 @@ pub(super) struct Cell {
     /// The instant for which a tick is asked already.
     pub(super) tick_at: Option<Millis>,
     pub(super) paging: Paging,
-    pub(super) futility: Futility,
+    pub(super) requeue_backoff: RequeueBackoff,
     pub(super) resident: u64,
     /// A `basic.get` found that the head is not in memory.
     pub(super) head_unready: Option<Box<Unready>>,
@@ -188,7 +188,7 @@ impl Cell {
             undeleted: false,
             tick_at: None,
             paging: Paging::default(),
-            futility: Futility::default(),
+            requeue_backoff: RequeueBackoff::default(),
             resident: 0,
             head_unready: None,
             unread: None,

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::*;
 use crate::broker::batch::{Batch, NewQueue, Part};
-use crate::broker::configured_limits::ConfiguredLimits;
+use crate::broker::operator_limits::OperatorLimits;
 use crate::broker::policies::{PolicyKind, PolicyRecord};
 use crate::broker::queue_handle::QueueHandle;
 use crate::broker::topic_permissions::TopicPermissionRecord;
@@ -106,8 +106,8 @@ const CHANGES: &[Change] = &[
     }),
 ];
 
-fn limits() -> ConfiguredLimits {
-    ConfiguredLimits::default()
+fn limits() -> OperatorLimits {
+    OperatorLimits::default()
 }
 
 #[test]
@@ -174,7 +174,7 @@ fn an_idle_queue_that_cannot_be_deleted_does_not_ask_for_ticks_until_it_is_tried
     assert_eq!(asked(), Some(Millis(1)));
     bench.broker.tick(clock());
     assert_eq!(asked(), None);
-    queue.kick(&mut Turn::at(clock()));
+    queue.dispatch(&mut Turn::at(clock()));
     assert_eq!(asked(), None, "whatever else is done with it");
     bench.broker.delete_again();
     assert_eq!(asked(), None, "tried once");

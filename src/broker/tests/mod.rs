@@ -25,11 +25,11 @@ use super::broker::{Broker, Found};
 use super::definitions::{DefinitionStore, DestinationKind};
 use super::exchanges::ExchangeRequest;
 use super::limits::Limits;
+use super::login_options::LoginOptions;
 use super::names::{ExchangeName, QueueName, UserName, VhostName};
 use super::publish::{Incoming, Publisher};
 use super::queues::QueueRequest;
 use super::refusal::Refusal;
-use super::security::Security;
 use super::turn::{Aside, Turn};
 use super::users::AccessRights;
 use super::vhost::Vhost;
@@ -68,7 +68,7 @@ impl Kept {
     fn found(&self, queues: HashMap<QueueId, RecoveredQueue>) -> Found {
         let map = self.map.lock();
         let definitions = map.iter().map(|(key, value)| (key.as_str().into(), value.as_slice().into()));
-        Found { definitions: definitions.collect(), remnants: Vec::new(), queues }
+        Found { definitions: definitions.collect(), queues, ..Found::default() }
     }
 
     fn fail(&self, fails: bool) {
@@ -98,7 +98,8 @@ struct Bench {
 impl Bench {
     fn start(store: Arc<dyn Store>, definitions: &Kept, found: Found) -> Self {
         let own = Box::new(definitions.clone());
-        let broker = Broker::start(Limits::default(), Security::default(), store, own, found, clock).unwrap();
+        let broker =
+            Broker::start(Limits::default(), LoginOptions::default(), store, own, found, clock).unwrap();
         Self { broker, definitions: definitions.clone() }
     }
 
@@ -195,8 +196,8 @@ impl Bench {
         for vhost in self.broker.vhosts() {
             lines.insert(format!("vhost {} {:?} {:?}", vhost.name, vhost.record.read(), vhost.limits.read()));
             for exchange in vhost.exchanges() {
-                let holder = vhost.holder(&exchange.name).map(|holder| holder.id);
-                lines.insert(format!("{} {exchange:?} {holder:?}", vhost.name));
+                let delay_room = vhost.delay_room(&exchange.name).map(|delay_room| delay_room.id);
+                lines.insert(format!("{} {exchange:?} {delay_room:?}", vhost.name));
             }
             for queue in vhost.queues() {
                 lines.insert(format!(

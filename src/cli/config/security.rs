@@ -9,7 +9,7 @@ use toml::de::DeValue;
 
 use super::Config;
 use super::setting::Setting;
-use crate::broker::security::Admin;
+use crate::broker::login_options::Admin;
 use crate::broker::token::TokenSettings;
 use crate::net::jwks::{KeySource, holds_login};
 use crate::net::tls::{ClientCertificates, LoginFrom, TlsSettings};

@@ -467,7 +467,7 @@ pub(super) fn find(tool: Tool, name: &str) -> Option<&'static Command> {
     COMMANDS.iter().find(|command| command.name == name && command.tools.contains(letter(tool)))
 }
 
-fn not_here(tool: Tool, name: &str) -> Option<&'static str> {
+fn unsupported(tool: Tool, name: &str) -> Option<&'static str> {
     let found = NOT_HERE.iter().find(|(known, tools, _)| *known == name && tools.contains(letter(tool)));
     found.map(|(.., instead)| *instead)
 }
@@ -493,8 +493,8 @@ fn all(tool: Tool) -> String {
 /// What is said when there is no such command.
 pub(super) fn overview(tool: Tool, name: Option<&str>) -> Fault {
     match name {
-        Some(name) => match not_here(tool, name) {
-            Some(instead) => Fault::not_here(instead),
+        Some(name) => match unsupported(tool, name) {
+            Some(instead) => Fault::unsupported(instead),
             None => Fault::plain(USAGE, format!("\nCommand '{name}' not found. \n\n{}", all(tool))),
         },
         None => Fault::plain(USAGE, all(tool)),

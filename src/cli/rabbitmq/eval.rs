@@ -9,7 +9,7 @@ const ASKS: &str = "rabbit_access_control:check_user_pass_login(";
 
 pub(super) fn eval(job: &Job) -> Result<(), Fault> {
     let Some((name, password)) = login(job.word(1)) else {
-        return Err(Fault::not_here("there is no Erlang here"));
+        return Err(Fault::unsupported("there is no Erlang here"));
     };
     let term = |text: &str| format!("<<{text:?}>>");
     let name_term = term(&name);

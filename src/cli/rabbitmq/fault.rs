@@ -43,7 +43,7 @@ impl Fault {
     }
 
     /// What there is none of here; `instead` says what to do.
-    pub(super) fn not_here(instead: &str) -> Self {
+    pub(super) fn unsupported(instead: &str) -> Self {
         Self::new(UNAVAILABLE, format!("not supported by Leveret: {instead}"))
     }
 

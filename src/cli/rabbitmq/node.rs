@@ -97,7 +97,7 @@ pub(super) fn stop(job: &Job) -> Result<(), Fault> {
         Err(fault) => return Err(fault),
     };
     if std::env::var_os("LEVERET_URL").is_some() {
-        return Err(Fault::not_here("a broker is stopped on its own machine"));
+        return Err(Fault::unsupported("a broker is stopped on its own machine"));
     }
     let node =
         nodes.first().map(|node| node["name"].as_str().unwrap_or_default().to_owned()).unwrap_or_default();

@@ -13,9 +13,9 @@ use crate::broker::Caller;
 use crate::broker::arguments::FieldTable;
 use crate::broker::batch::{Batch, Changed, NewExchange, NewQueue, Part};
 use crate::broker::bindings::BindingRequest;
-use crate::broker::configured_limits::{ConfiguredLimits, LimitsOf};
 use crate::broker::definitions::DestinationKind;
 use crate::broker::names::{ExchangeName, QueueName};
+use crate::broker::operator_limits::{LimitsOf, OperatorLimits};
 use crate::broker::policies::PolicyKind;
 use crate::broker::turn::Turn;
 use crate::broker::users::AccessRights;
@@ -91,7 +91,7 @@ impl Work<'_> {
             Kind::UserLimits => {
                 let limits =
                     object.body.iter().filter_map(|(name, value)| Some((name.clone(), value.as_i64()?)));
-                let limits = ConfiguredLimits::new(LimitsOf::User, limits.collect())?;
+                let limits = OperatorLimits::new(LimitsOf::User, limits.collect())?;
                 return Ok(self.api.broker.set_user_limits(id.part(0), &limits)?);
             }
             // One that says nothing of a password keeps its own.
@@ -208,7 +208,7 @@ impl Work<'_> {
             Kind::Vhost => broker.delete_vhost(id.part(0), broker.now()).map(|_| ())?,
             Kind::User => broker.delete_user(id.part(0)).map(|_| ())?,
             Kind::UserLimits => {
-                let none = ConfiguredLimits::new(LimitsOf::User, std::collections::BTreeMap::new())?;
+                let none = OperatorLimits::new(LimitsOf::User, std::collections::BTreeMap::new())?;
                 broker.set_user_limits(id.part(0), &none)?;
             }
             Kind::GlobalParameter => broker.clear_global_parameter(id.part(0)).map(|_| ())?,

@@ -96,7 +96,7 @@ impl World for Live<'_> {
                 queue_in_use(&counts)
             }
             Kind::Exchange => {
-                let held = broker.vhost(&id.vhost)?.holder(id.part(0))?.count();
+                let held = broker.vhost(&id.vhost)?.delay_room(id.part(0))?.count();
                 (held > 0).then(|| format!("{held} delayed messages"))
             }
             Kind::User => connected(&|connection| connection.facts.user.as_str() == id.part(0)),

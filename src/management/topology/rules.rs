@@ -6,7 +6,7 @@ use super::super::body;
 use super::super::error::{Refused, Result};
 use super::super::policies::PolicyBody;
 use crate::broker::batch::Rule;
-use crate::broker::configured_limits::{ConfiguredLimits, LimitsOf};
+use crate::broker::operator_limits::{LimitsOf, OperatorLimits};
 use crate::broker::policies::PolicyKind;
 use crate::topology::{Id, Kind};
 
@@ -21,7 +21,7 @@ pub(super) fn rule(id: &Id, body: &Map<String, Value>) -> Result<Rule> {
         Kind::Policy => policy(PolicyKind::User, value),
         Kind::OperatorPolicy => policy(PolicyKind::Operator, value),
         Kind::VhostLimits => {
-            let limits = ConfiguredLimits::new(LimitsOf::Vhost, body::object_of(value)?)?;
+            let limits = OperatorLimits::new(LimitsOf::Vhost, body::object_of(value)?)?;
             Ok(Rule::Limits(limits))
         }
         Kind::Permission => Ok(Rule::Permission(id.part(0).to_owned(), body::object_of(value)?)),

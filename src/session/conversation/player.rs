@@ -20,9 +20,9 @@ use crate::broker::Broker;
 use crate::broker::broker::Found;
 use crate::broker::definitions::DefinitionStore;
 use crate::broker::limits::Limits;
+use crate::broker::login_options::LoginOptions;
 use crate::broker::names::ConnectionId;
 use crate::broker::registry::{PeerCertificate, TlsFacts};
-use crate::broker::security::Security;
 use crate::broker::users::PermissionRecord;
 use crate::broker::vhost::VhostRecord;
 use crate::session::error::{AmqpError, MethodId, ReplyCode};
@@ -65,7 +65,7 @@ static FIRST: LazyLock<Vec<Entry>> = LazyLock::new(|| {
 fn start(found: Vec<Entry>, store: Arc<MemStore>, definitions: Arc<Unwritten>) -> Arc<Broker> {
     let found = Found { definitions: found, ..Found::default() };
     let limits = Limits { channel_max: 5, consumers_per_channel_max: 3, ..Limits::default() };
-    Broker::start(limits, Security::default(), store, Box::new(definitions), found, || NOW).unwrap()
+    Broker::start(limits, LoginOptions::default(), store, Box::new(definitions), found, || NOW).unwrap()
 }
 
 /// The broker and those that talk to it.

@@ -26,7 +26,7 @@ impl Model {
                 };
                 there[id] = true;
                 let copy = &self.ledger[id];
-                let order = (std::cmp::Reverse(copy.lane), copy.order.0);
+                let order = (std::cmp::Reverse(copy.priority_level), copy.order.0);
                 let delivered = copy.delivered;
                 if last.is_some_and(|last| order < last) {
                     self.fault(format!(

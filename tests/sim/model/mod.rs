@@ -88,7 +88,7 @@ pub(crate) struct Copy {
     pub(crate) birth: u64,
     /// The queue that it died in before, empty for a publisher's.
     pub(crate) source: String,
-    pub(crate) lane: u8,
+    pub(crate) priority_level: u8,
     /// The step in which it came, and its place among those that came in it.
     pub(crate) order: (u64, u64),
     pub(crate) expires: Option<u64>,

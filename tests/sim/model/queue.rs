@@ -28,7 +28,7 @@ impl Model {
             queue: queue.to_owned(),
             birth: of.birth,
             source: parent.map(|parent| self.ledger[parent].queue.clone()).unwrap_or_default(),
-            lane: of.shape.max_priority.map_or(0, |max| msg.priority.min(max)),
+            priority_level: of.shape.max_priority.map_or(0, |max| msg.priority.min(max)),
             order: (self.step, self.places),
             expires: ttl.map(|ttl| self.now + ttl),
             redelivered: msg.left == Left::Yes,
@@ -61,7 +61,7 @@ impl Model {
         let queue = self.queues.get_mut(&self.ledger[id].queue).expect("its queue");
         let ledger = &self.ledger;
         queue.ready.push(id);
-        queue.ready.sort_by_key(|id| (std::cmp::Reverse(ledger[*id].lane), ledger[*id].order));
+        queue.ready.sort_by_key(|id| (std::cmp::Reverse(ledger[*id].priority_level), ledger[*id].order));
     }
 
     /// A copy leaves its queue for good.
@@ -106,7 +106,7 @@ impl Model {
                 continue;
             };
             let first = &self.ledger[*first];
-            if (copy.lane, copy.order.0) != (first.lane, first.order.0) {
+            if (copy.priority_level, copy.order.0) != (first.priority_level, first.order.0) {
                 break;
             }
             if heads.iter().all(|head| self.ledger[*head].source != copy.source) {

@@ -20,7 +20,7 @@ fn messages_and_consumers_stay_where_they_are() {
     assert!(b.change(Settings { max_priority: Some(5), ..Settings::default() }).is_empty());
     b.publish_meta("urgent", MessageMeta { priority: Some(5), ..MessageMeta::default() });
     b.settle(&held);
-    b.kick();
+    b.dispatch();
     assert_eq!(b.bodies(), "urgent");
     assert!(b.change(Settings::default()).is_empty());
     b.publish_meta("late", MessageMeta { priority: Some(5), ..MessageMeta::default() });

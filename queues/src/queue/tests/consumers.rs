@@ -18,7 +18,7 @@ fn attach_delivers_nothing_before_the_kick() {
     b.publish("a");
     b.attach(Bench::spec(1));
     assert_eq!(b.bodies(), "");
-    b.kick();
+    b.dispatch();
     assert_eq!(b.bodies(), "a");
 }
 
@@ -30,10 +30,10 @@ fn prefetch_bounds_what_a_consumer_holds_and_acks_free_it() {
     let tokens = b.tokens();
     assert_eq!(tokens.len(), 2);
     b.settle(&tokens[..1]);
-    b.kick();
+    b.dispatch();
     assert_eq!(b.bodies(), "c");
     b.requeue(&tokens[1..], Requeue::Nack);
-    b.kick();
+    b.dispatch();
     assert_eq!(b.bodies(), "b");
 }
 
@@ -62,10 +62,10 @@ fn consumer_without_room_takes_nothing_until_unblocked() {
     b.publish_all(&["a", "b"]);
     assert_eq!(b.bodies(), "a");
     b.desk.room.insert(1, 9);
-    b.kick();
+    b.dispatch();
     assert_eq!(b.bodies(), "", "nobody said that there is room");
     b.q.unblock(ConsumerId(1));
-    b.kick();
+    b.dispatch();
     assert_eq!(b.bodies(), "b");
 }
 
@@ -77,7 +77,7 @@ fn refused_room_uses_no_credit() {
     b.publish("a");
     b.desk.shut.clear();
     b.q.unblock(ConsumerId(1));
-    b.kick();
+    b.dispatch();
     assert_eq!(b.bodies(), "a");
     assert_eq!(b.q.consumers().map(|c| c.unacked).sum::<u32>(), 1);
 }
@@ -145,7 +145,7 @@ fn credit_of_a_detached_consumer_does_not_go_to_the_next_in_its_slot() {
     b.consume(ConsumerSpec { prefetch: 1, ..Bench::spec(2) });
     assert_eq!(b.bodies(), "b");
     b.settle(&old);
-    b.kick();
+    b.dispatch();
     assert_eq!(b.bodies(), "");
     b.q.check();
 }
@@ -164,7 +164,7 @@ fn single_active_first_is_served_until_it_leaves() {
     b.q.detach(b.now, ConsumerId(1), &mut b.fx);
     assert_eq!(b.fx.activity, [(ConsumerId(3), true)]);
     assert!(b.takers().is_empty(), "not before the kick");
-    b.kick();
+    b.dispatch();
     assert_eq!(b.takers(), [3], "though a is still unacknowledged");
     assert_eq!(b.q.active(), Some(ConsumerId(3)));
     let active: Vec<u64> = b.q.consumers().filter(|c| c.active).map(|c| c.spec.id.0).collect();
@@ -236,7 +236,7 @@ fn single_active_successor_sees_a_closed_channels_messages_first() {
         b.q.detach(b.now, ConsumerId(id), &mut b.fx);
     }
     b.requeue(&held, Requeue::ChannelClosed);
-    b.kick();
+    b.dispatch();
     assert_eq!(b.takers(), [3, 3, 3]);
     assert_eq!(b.q.counts().unacked, 3);
 }

@@ -291,7 +291,7 @@ fn what_comes_back_expires_with_what_was_there() {
     b.q.detach(b.now, ConsumerId(1), &mut b.fx);
     b.tick_at(1200);
     b.requeue(&tokens, Requeue::ChannelClosed);
-    b.kick();
+    b.dispatch();
     assert_eq!(b.gone(), [(1, SettleReason::Expired, true)]);
 }
 
@@ -345,7 +345,7 @@ fn consumers_get_what_stands_behind_expired_messages_that_wait() {
     b.consume(ConsumerSpec { prefetch: 1, ..Bench::spec(1) });
     let tokens = b.tokens();
     b.settle(&tokens);
-    b.kick();
+    b.dispatch();
     assert_eq!(b.bodies(), "d");
     assert_eq!(b.gone(), []);
     assert_eq!((b.q.counts().ready, b.q.counts().unacked), (2, 1));

@@ -102,13 +102,13 @@ impl Bench {
         self.q.attach(self.now, spec, &mut self.fx).expect("attached");
     }
 
-    fn kick(&mut self) {
-        self.q.kick(self.now, &mut self.desk, &mut self.fx);
+    fn dispatch(&mut self) {
+        self.q.dispatch(self.now, &mut self.desk, &mut self.fx);
     }
 
     fn consume(&mut self, spec: ConsumerSpec<u64>) {
         self.attach(spec);
-        self.kick();
+        self.dispatch();
     }
 
     /// What was delivered since the last look: consumer and body.

@@ -68,11 +68,11 @@ fn delivered_upto_follows_stored_messages_only_and_only_grows() {
     b.fx.clear();
     let tokens = b.tokens();
     b.requeue(&tokens, Requeue::Recover);
-    b.kick();
+    b.dispatch();
     assert_eq!(b.fx.delivered_upto, None);
     assert_eq!(
         b.publish_meta("c", persistent()),
-        Published::Enqueued { seq: Seq(3), lane: 0, expires: None }
+        Published::Enqueued { seq: Seq(3), priority_level: 0, expires: None }
     );
     assert_eq!(b.fx.delivered_upto, Some(Seq(3)));
 }
@@ -187,7 +187,8 @@ fn an_idle_queue_is_small() {
 
 #[test]
 fn long_queue_gives_its_room_back_while_it_shrinks() {
-    let room = |b: &Bench| b.q.lanes.get(0).map_or(0, |lane| lane.head.capacity());
+    let room =
+        |b: &Bench| b.q.priority_levels.get(0).map_or(0, |priority_level| priority_level.head.capacity());
     let mut b = plain();
     for _ in 0..10_000 {
         b.publish("a");

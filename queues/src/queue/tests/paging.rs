@@ -29,9 +29,9 @@ fn recovered(settings: Settings, ranges: &[ColdRange], delivered_upto: u64) -> B
     b
 }
 
-fn range(lane: u8, first: u64, last: u64) -> ColdRange {
+fn range(priority_level: u8, first: u64, last: u64) -> ColdRange {
     let count = last + 1 - first;
-    ColdRange { lane, first: Seq(first), last: Seq(last), count, bytes: 2 * count }
+    ColdRange { priority_level, first: Seq(first), last: Seq(last), count, bytes: 2 * count }
 }
 
 #[test]
@@ -190,7 +190,7 @@ fn failed_read_is_tried_again_later() {
     let asked = b.fx.read.take().expect("asked");
     assert_eq!(b.q.next_deadline(), None, "the answer will come");
     b.q.read_failed(b.now, asked);
-    b.kick();
+    b.dispatch();
     assert_eq!(b.fx.read, None);
     assert_eq!(b.q.next_deadline(), Some(Millis(2000)));
     b.tick_at(2000);
@@ -366,8 +366,8 @@ fn priorities_on_disk_are_read_highest_first() {
     let settings = Settings { max_priority: Some(9), ..durable() };
     let mut b = recovered(settings, &[range(0, 1, 2), range(9, 3, 4)], 0);
     b.consume(Bench::spec(1));
-    assert_eq!(b.answer(whole).lane, 9);
-    assert_eq!(b.answer(whole).lane, 0);
+    assert_eq!(b.answer(whole).priority_level, 9);
+    assert_eq!(b.answer(whole).priority_level, 0);
     assert_eq!(b.bodies(), "m3 m4 m1 m2");
 }
 
@@ -375,7 +375,7 @@ fn priorities_on_disk_are_read_highest_first() {
 fn nothing_is_read_ahead_when_nobody_consumes() {
     let mut b = ten();
     b.page_out(0);
-    b.kick();
+    b.dispatch();
     b.answer(|seq| whole(seq).filter(|_| seq <= 4));
     let settings = Settings { max_length: Some(8), ..durable() };
     b.q.set_settings(b.now, settings, &mut b.desk, &mut b.fx);

@@ -1,4 +1,4 @@
-//! Some thousand messages of one lane of one queue: a summary in memory, positions in sled.
+//! Some thousand messages of one priority level of one queue: a summary in memory, positions in sled.
 //!
 //! Invariants: entries ascend by sequence; the summary counts exactly the entries that are not
 //! dead; a chunk's key (its first sequence) never changes. The positions are written when the

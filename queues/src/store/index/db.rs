@@ -201,6 +201,14 @@ impl Db for Sled {
             });
         }
         let open = || {
+            // sled would wait for a pipe's writer, or read a device without end.
+            let conf = self.path.join("conf");
+            if conf.exists() && !conf.is_file() {
+                return Err(sled::Error::Unsupported(format!(
+                    "{}: it is not a regular file",
+                    conf.display()
+                )));
+            }
             remove_unfinished_snapshots(&self.path)?;
             let db = sled::Config::new()
                 .path(&self.path)

@@ -8,7 +8,7 @@
 pub(crate) mod chunk;
 pub(crate) mod db;
 mod early;
-mod lane;
+mod priority_level;
 mod save;
 pub(crate) mod stand_in;
 
@@ -20,7 +20,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 pub(crate) use self::chunk::Entry;
 use self::chunk::{Chunk, Share};
 pub(crate) use self::db::{Change, Db, DbError};
-use self::lane::Lane;
+use self::priority_level::PriorityLevel;
 pub(crate) use self::save::CHECKPOINT_KEY;
 use crate::ids::{QueueId, Seq};
 use crate::store::log::Place;
@@ -32,7 +32,7 @@ use early::Early;
 pub(crate) enum Event {
     Enqueue {
         queue: QueueId,
-        lane: u8,
+        priority_level: u8,
         transient: bool,
         entry: Entry,
     },
@@ -40,7 +40,7 @@ pub(crate) enum Event {
     /// settled meanwhile, then by a record in segment `since` or later.
     Moved {
         queue: QueueId,
-        lane: u8,
+        priority_level: u8,
         transient: bool,
         entry: Entry,
         since: u32,
@@ -96,9 +96,9 @@ pub(crate) struct Live {
     pub(crate) bytes: u64,
 }
 
-/// Which lane of a queue; transient messages are kept apart, since a restart drops them.
-pub(crate) fn lane_key(lane: u8, transient: bool) -> u16 {
-    u16::from(lane) << 1 | u16::from(transient)
+/// Which priority level of a queue; transient messages are kept apart, since a restart drops them.
+pub(crate) fn level_key(priority_level: u8, transient: bool) -> u16 {
+    u16::from(priority_level) << 1 | u16::from(transient)
 }
 
 #[derive(Default)]
@@ -109,14 +109,14 @@ struct QueueState {
     delivered_upto: u64,
     /// Places beyond `last_enqueued` that are settled already.
     early: Early,
-    lanes: BTreeMap<u16, Lane>,
+    priority_levels: BTreeMap<u16, PriorityLevel>,
     dirty: bool,
 }
 
-/// A live entry with its queue and lane key.
+/// A live entry with its queue and priority level key.
 pub(crate) type Located = (QueueId, u16, Entry);
 
-/// A chunk's place in the index: queue, lane key, first sequence.
+/// A chunk's place in the index: queue, priority level key, first sequence.
 type ChunkId = (u64, u16, u64);
 
 /// Stands for all segments of which is not known how they relate.
@@ -238,11 +238,11 @@ impl Index {
 
     fn apply(&mut self, event: Event) -> Result<(), DbError> {
         match event {
-            Event::Enqueue { queue, lane, transient, entry } => {
-                self.enqueue(queue, lane_key(lane, transient), entry)
+            Event::Enqueue { queue, priority_level, transient, entry } => {
+                self.enqueue(queue, level_key(priority_level, transient), entry)
             }
-            Event::Moved { queue, lane, transient, entry, since } => {
-                self.moved(queue, lane_key(lane, transient), entry, since)
+            Event::Moved { queue, priority_level, transient, entry, since } => {
+                self.moved(queue, level_key(priority_level, transient), entry, since)
             }
             Event::Settle { queue, first, count, by } => {
                 let last = first.0.saturating_add(count).saturating_sub(1);
@@ -314,16 +314,18 @@ impl Index {
         state.last_enqueued = state.last_enqueued.max(entry.seq);
         state.dirty = true;
         self.dirty.insert(queue.0);
-        let lane = state.lanes.entry(key).or_default();
-        lane.enqueue((queue.0, key), &*self.db, &mut self.totals, entry)
+        let priority_level = state.priority_levels.entry(key).or_default();
+        priority_level.enqueue((queue.0, key), &*self.db, &mut self.totals, entry)
     }
 
     fn moved(&mut self, queue: QueueId, key: u16, entry: Entry, since: u32) -> Result<(), DbError> {
         let Some(state) = self.queues.get_mut(&queue.0) else {
             return Ok(());
         };
-        let live = match state.lanes.get_mut(&key) {
-            Some(lane) => lane.moved((queue.0, key), &*self.db, &mut self.totals, entry)?,
+        let live = match state.priority_levels.get_mut(&key) {
+            Some(priority_level) => {
+                priority_level.moved((queue.0, key), &*self.db, &mut self.totals, entry)?
+            }
             None => false,
         };
         if live {
@@ -351,9 +353,9 @@ impl Index {
             state.dirty = true;
         }
         self.dirty.insert(queue.0);
-        for (key, lane) in &mut state.lanes {
+        for (key, priority_level) in &mut state.priority_levels {
             let at = (queue.0, *key);
-            lane.settle(at, &*self.db, &mut self.totals, (first, last), kept, by)?;
+            priority_level.settle(at, &*self.db, &mut self.totals, (first, last), kept, by)?;
         }
         Ok(())
     }
@@ -363,8 +365,8 @@ impl Index {
             return Ok(());
         };
         self.dirty.insert(queue.0);
-        for (key, lane) in &mut state.lanes {
-            if lane.returned((queue.0, *key), &*self.db, &mut self.totals, seq, count)? {
+        for (key, priority_level) in &mut state.priority_levels {
+            if priority_level.returned((queue.0, *key), &*self.db, &mut self.totals, seq, count)? {
                 break;
             }
         }
@@ -376,8 +378,8 @@ impl Index {
         let Some(state) = self.queues.remove(&queue.0) else {
             return;
         };
-        for (key, lane) in state.lanes {
-            lane.remove_all((queue.0, key), &mut self.totals);
+        for (key, priority_level) in state.priority_levels {
+            priority_level.remove_all((queue.0, key), &mut self.totals);
         }
         self.totals.removed.push(save::queue_key(queue.0));
     }
@@ -389,10 +391,10 @@ impl Index {
         };
         let mut found = Vec::new();
         for transient in [false, true] {
-            let key = lane_key(wish.lane, transient);
-            if let Some(lane) = state.lanes.get_mut(&key) {
+            let key = level_key(wish.priority_level, transient);
+            if let Some(priority_level) = state.priority_levels.get_mut(&key) {
                 let at = (wish.queue.0, key);
-                lane.look_up(at, &*self.db, &mut self.totals, wish, &mut found)?;
+                priority_level.look_up(at, &*self.db, &mut self.totals, wish, &mut found)?;
             }
         }
         found.sort_unstable_by_key(|entry| entry.seq);
@@ -429,18 +431,18 @@ impl Index {
         }
     }
 
-    /// Up to `max` live entries of `segment` with their queue and lane key; `None` if some are
+    /// Up to `max` live entries of `segment` with their queue and priority level key; `None` if some are
     /// too young to be in a chunk yet.
     pub(crate) fn entries_in(&mut self, segment: u32, max: usize) -> Result<Option<Vec<Located>>, DbError> {
         let mut found = Vec::new();
         for (queue, state) in &mut self.queues {
-            for (key, lane) in &mut state.lanes {
-                if lane.hot_in(segment) {
+            for (key, priority_level) in &mut state.priority_levels {
+                if priority_level.hot_in(segment) {
                     return Ok(None);
                 }
                 let mut entries = Vec::new();
                 let at = (*queue, *key);
-                lane.entries_in(at, &*self.db, &mut self.totals, segment, &mut entries)?;
+                priority_level.entries_in(at, &*self.db, &mut self.totals, segment, &mut entries)?;
                 found.extend(entries.into_iter().map(|e| (QueueId(*queue), *key, e)));
                 if found.len() >= max {
                     return Ok(Some(found));
@@ -470,9 +472,9 @@ impl Index {
     pub(crate) fn recovered(&self) -> FxHashMap<QueueId, RecoveredQueue> {
         let one = |state: &QueueState| {
             let mut ranges = Vec::new();
-            for (key, lane) in &state.lanes {
+            for (key, priority_level) in &state.priority_levels {
                 if key & 1 == 0 {
-                    lane.ranges((key >> 1).to_le_bytes()[0], &mut ranges);
+                    priority_level.ranges((key >> 1).to_le_bytes()[0], &mut ranges);
                 }
             }
             RecoveredQueue {
@@ -524,9 +526,9 @@ pub(crate) fn enough(wish: &ReadWish, lens: impl Iterator<Item = usize>) -> usiz
 }
 
 /// A chunk as a stretch of cold messages.
-fn cold_range(lane: u8, chunk: &Chunk) -> ColdRange {
+fn cold_range(priority_level: u8, chunk: &Chunk) -> ColdRange {
     ColdRange {
-        lane,
+        priority_level,
         first: Seq(chunk.first_live),
         last: Seq(chunk.last_live),
         count: u64::from(chunk.live),
@@ -555,7 +557,7 @@ mod tests {
             dead: false,
         };
         let settle = |by| Event::Settle { queue, first: Seq(1), count: 1, by };
-        let enqueue = Event::Enqueue { queue, lane: 0, transient: false, entry };
+        let enqueue = Event::Enqueue { queue, priority_level: 0, transient: false, entry };
         // The message was synced to segment 4; what settled it there was not.
         index.fold([enqueue, settle(4)]).unwrap();
         assert!(index.settled_by(4, &[4]).is_empty());

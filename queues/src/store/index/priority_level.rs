@@ -1,4 +1,4 @@
-//! One lane of one queue: young entries one by one, older ones in chunks.
+//! One priority level of one queue: young entries one by one, older ones in chunks.
 //!
 //! Invariants: chunks do not overlap; a sequence is in at most one place; `changed` names every
 //! chunk that differs from its saved form, and those are in memory in full.
@@ -13,11 +13,11 @@ use crate::ids::Seq;
 use crate::store::log::Place;
 use crate::store::{ColdRange, ReadWish};
 
-/// A lane's queue and lane key.
+/// A priority level's queue and priority level key.
 pub(super) type At = (u64, u16);
 
 #[derive(Default)]
-pub(super) struct Lane {
+pub(super) struct PriorityLevel {
     /// Ascending by sequence; the front one is not dead.
     pub(super) hot: VecDeque<Entry>,
     /// By first sequence.
@@ -25,7 +25,7 @@ pub(super) struct Lane {
     pub(super) changed: BTreeSet<u64>,
 }
 
-impl Lane {
+impl PriorityLevel {
     pub(super) fn enqueue(
         &mut self,
         at: At,
@@ -263,7 +263,7 @@ impl Lane {
         }
     }
 
-    /// Adds what `wish` asks for of this lane, chunks first.
+    /// Adds what `wish` asks for of this priority level, chunks first.
     pub(super) fn look_up(
         &mut self,
         at: At,
@@ -329,9 +329,9 @@ impl Lane {
         Ok(())
     }
 
-    pub(super) fn ranges(&self, lane: u8, ranges: &mut Vec<ColdRange>) {
+    pub(super) fn ranges(&self, priority_level: u8, ranges: &mut Vec<ColdRange>) {
         let live = self.chunks.values().filter(|chunk| chunk.live > 0);
-        ranges.extend(live.map(|chunk| cold_range(lane, chunk)));
+        ranges.extend(live.map(|chunk| cold_range(priority_level, chunk)));
     }
 
     /// Moves young entries before `limit` into chunks.
@@ -434,7 +434,7 @@ impl Lane {
     }
 }
 
-/// Whether a gap reaches to the end of the lane.
+/// Whether a gap reaches to the end of the priority level.
 fn after_is_none(end: u64) -> bool {
     end == u64::MAX
 }

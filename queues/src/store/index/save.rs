@@ -1,7 +1,7 @@
 //! Between the index in memory and the database under it: keys, checkpoints, opening, eviction.
 //!
 //! Invariants: one checkpoint is one atomic batch; its place is one that replay can start from.
-//! Keys: `C` entries and `S` summary of a chunk (queue, lane, first), `Q` queue, `D` which
+//! Keys: `C` entries and `S` summary of a chunk (queue, priority level, first), `Q` queue, `D` which
 //! segments settle which and hold copies of which, `M` the checkpoint. Numbers in keys are big-endian.
 
 use super::chunk::{Chunk, get, put};
@@ -19,11 +19,11 @@ const SETTLES_KEY: &[u8] = b"D";
 /// Version of the keys and values here; an index of another one is rebuilt from the log.
 const INDEX_VERSION: u64 = 1;
 
-fn chunk_key(prefix: u8, (queue, lane, first): ChunkId) -> Vec<u8> {
+fn chunk_key(prefix: u8, (queue, priority_level, first): ChunkId) -> Vec<u8> {
     let mut key = Vec::with_capacity(19);
     key.push(prefix);
     key.extend_from_slice(&queue.to_be_bytes());
-    key.extend_from_slice(&lane.to_be_bytes());
+    key.extend_from_slice(&priority_level.to_be_bytes());
     key.extend_from_slice(&first.to_be_bytes());
     key
 }
@@ -44,9 +44,9 @@ pub(super) fn queue_key(queue: u64) -> Vec<u8> {
 
 fn parse_chunk_key(key: &[u8]) -> Option<ChunkId> {
     let queue = u64::from_be_bytes(key.get(1..9)?.try_into().ok()?);
-    let lane = u16::from_be_bytes(key.get(9..11)?.try_into().ok()?);
+    let priority_level = u16::from_be_bytes(key.get(9..11)?.try_into().ok()?);
     let first = u64::from_be_bytes(key.get(11..19)?.try_into().ok()?);
-    Some((queue, lane, first))
+    Some((queue, priority_level, first))
 }
 
 impl QueueState {
@@ -91,12 +91,12 @@ impl Index {
                 continue;
             };
             let mut young = false;
-            for (key, lane) in &mut state.lanes {
+            for (key, priority_level) in &mut state.priority_levels {
                 let at = (queue, *key);
-                lane.settle_down(at, &*self.db, totals, limit)?;
-                young |= !lane.hot.is_empty();
-                for first in std::mem::take(&mut lane.changed) {
-                    let Some(chunk) = lane.chunks.get_mut(&first) else {
+                priority_level.settle_down(at, &*self.db, totals, limit)?;
+                young |= !priority_level.hot.is_empty();
+                for first in std::mem::take(&mut priority_level.changed) {
+                    let Some(chunk) = priority_level.chunks.get_mut(&first) else {
                         continue;
                     };
                     chunk.refresh_ends();
@@ -109,7 +109,9 @@ impl Index {
                     chunk.dirty_entries = false;
                 }
             }
-            state.lanes.retain(|_, lane| !(lane.hot.is_empty() && lane.chunks.is_empty()));
+            state.priority_levels.retain(|_, priority_level| {
+                !(priority_level.hot.is_empty() && priority_level.chunks.is_empty())
+            });
             if state.dirty {
                 changes.push((queue_key(queue), Some(state.encode())));
                 state.dirty = false;
@@ -164,10 +166,10 @@ impl Index {
             };
             let (queue, key, first) = id;
             let state = self.queues.get_mut(&queue);
-            let Some(lane) = state.and_then(|state| state.lanes.get_mut(&key)) else {
+            let Some(priority_level) = state.and_then(|state| state.priority_levels.get_mut(&key)) else {
                 continue;
             };
-            let Some(chunk) = lane.chunks.get_mut(&first) else {
+            let Some(chunk) = priority_level.chunks.get_mut(&first) else {
                 continue;
             };
             if chunk.dirty_entries || chunk.dirty_summary {
@@ -221,7 +223,7 @@ impl Index {
                 live.bytes += share.bytes;
             }
             let state = queues.entry(id.0).or_default();
-            state.lanes.entry(id.1).or_default().chunks.insert(id.2, chunk);
+            state.priority_levels.entry(id.1).or_default().chunks.insert(id.2, chunk);
         })?;
         if let Some(what) = wrong {
             return Err(damaged(what));

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
-use super::format::Standing;
+use super::format::EntryHead;
 use crate::message::Message;
 use crate::store::{Broken, NotAppended, Position, Pressure, Record, Synced, Waiter};
 
@@ -21,7 +21,7 @@ const RECORD_COST: usize = 64;
 pub(crate) enum Extra {
     /// A live message is copied to the log's end.
     Moved {
-        at: Standing,
+        at: EntryHead,
         message: Message,
         /// The segment that was written to when it was known to be live.
         since: u32,
@@ -71,7 +71,7 @@ struct State {
 }
 
 /// See the module.
-pub(crate) struct Intake {
+pub(crate) struct AppendQueue {
     state: Mutex<State>,
     wake: Condvar,
     broken: AtomicBool,
@@ -113,7 +113,7 @@ pub(crate) enum Woken {
     Closing,
 }
 
-impl Intake {
+impl AppendQueue {
     pub(crate) fn new(limit: usize, group_max: usize, relief: Arc<dyn Fn() + Send + Sync>) -> Self {
         Self {
             state: Mutex::default(),
@@ -349,7 +349,7 @@ impl Intake {
 
     /// A thread of the store stands, or (`None`) they all go on: until then whoever waits for a sync hears that
     /// it is unknown.
-    pub(crate) fn set_standing(&self, reason: Option<String>) {
+    pub(crate) fn set_stalled(&self, reason: Option<String>) {
         let stands = reason.is_some();
         self.stands.store(stands, Ordering::Release);
         self.block(|blocks| &mut blocks.stands, reason);

@@ -8,11 +8,11 @@
 use std::io;
 use std::time::Duration;
 
+use super::append_queue::{Costs, Extra, Waiting, extra_cost};
 use super::core::Core;
 use super::disk::LogFile;
 use super::encode::{Encoder, end_mark, record_bound};
-use super::format::{END_ROOM, Place, Seal, Standing, record_len};
-use super::intake::{Costs, Extra, Waiting, extra_cost};
+use super::format::{END_ROOM, EntryHead, Place, Seal, record_len};
 use super::scan::{Scanned, Scanner};
 use super::segments::Writer;
 use crate::store::index::{Entry, Event};
@@ -147,7 +147,7 @@ impl Committer {
 
     /// One batch: encode, write, sync if needed, answer. `now` only has to be monotonic.
     pub(crate) fn step(&mut self, core: &Core, now: Duration) -> Step {
-        if core.intake.is_broken() {
+        if core.append_queue.is_broken() {
             return Step::Broken;
         }
         let mut eager = false;
@@ -156,7 +156,7 @@ impl Committer {
         {
             return self.failed_write(core, &error);
         }
-        if core.intake.is_broken() {
+        if core.append_queue.is_broken() {
             return Step::Broken;
         }
         let worked = self.slice.is_some();
@@ -167,7 +167,7 @@ impl Committer {
             }
             self.finish_write(core, now);
         }
-        let waited = core.intake.has_waiter_upto(self.written);
+        let waited = core.append_queue.has_waiter_upto(self.written);
         match self.unsynced_since {
             Some(since) => {
                 let age = now.saturating_sub(since);
@@ -182,7 +182,7 @@ impl Committer {
             }
             None => {
                 if (worked || waited) && self.forget(core) {
-                    core.intake.set_durable(self.written);
+                    core.append_queue.set_durable(self.written);
                 }
             }
         }
@@ -193,7 +193,7 @@ impl Committer {
     fn prepare(&mut self, core: &Core) -> io::Result<()> {
         {
             let mut inflight = core.inflight.lock();
-            if inflight.all_encoded() && !core.intake.take(&mut inflight.waiting) {
+            if inflight.all_encoded() && !core.append_queue.take(&mut inflight.waiting) {
                 return Ok(());
             }
         }
@@ -212,7 +212,7 @@ impl Committer {
                 }
             };
             self.roll(core, wanted)?;
-            if core.intake.is_broken() {
+            if core.append_queue.is_broken() {
                 return Ok(());
             }
         }
@@ -292,7 +292,7 @@ impl Committer {
     }
 
     fn put(&mut self, record: &mut Record, slice: &mut Slice) {
-        if let Record::Enqueue { queue, seq, message, lane, expires, transient, sole } = record {
+        if let Record::Enqueue { queue, seq, message, priority_level, expires, transient, sole } = record {
             if *sole {
                 if !message.take_for_log() {
                     slice.elided += 1;
@@ -305,12 +305,17 @@ impl Committer {
             }
             slice.records += 1;
             slice.eager |= !*transient;
-            let at =
-                Standing { queue: *queue, seq: *seq, lane: *lane, expires: *expires, transient: *transient };
+            let at = EntryHead {
+                queue: *queue,
+                seq: *seq,
+                priority_level: *priority_level,
+                expires: *expires,
+                transient: *transient,
+            };
             let entry = self.put_message(&at, message, false);
             self.events.push(Event::Enqueue {
                 queue: at.queue,
-                lane: at.lane,
+                priority_level: at.priority_level,
                 transient: at.transient,
                 entry,
             });
@@ -319,7 +324,7 @@ impl Committer {
         }
     }
 
-    fn put_message(&mut self, at: &Standing, message: &crate::message::Message, moved: bool) -> Entry {
+    fn put_message(&mut self, at: &EntryHead, message: &crate::message::Message, moved: bool) -> Entry {
         let written = self.encoder.enqueue(at, message, moved);
         let segment = self.writer.as_ref().map_or(0, |writer| writer.number);
         Entry {
@@ -356,7 +361,7 @@ impl Committer {
                 let entry = self.put_message(at, message, true);
                 self.events.push(Event::Moved {
                     queue: at.queue,
-                    lane: at.lane,
+                    priority_level: at.priority_level,
                     transient: at.transient,
                     entry,
                     since: *since,
@@ -388,7 +393,7 @@ impl Committer {
             return;
         };
         if self.retry != RETRY_FIRST {
-            core.intake.set_write_failed(None);
+            core.append_queue.set_write_failed(None);
             self.retry = RETRY_FIRST;
         }
         let metrics = &core.metrics;
@@ -416,12 +421,12 @@ impl Committer {
             inflight.freed_records = inflight.freed_records.max(records);
             inflight.freed_extras = inflight.freed_extras.max(slice.extras_end);
         }
-        core.intake.set_written(slice.position, slice.freed);
+        core.append_queue.set_written(slice.position, slice.freed);
     }
 
     fn failed_write(&mut self, core: &Core, error: &io::Error) -> Step {
         core.metrics.write_failures.add(1);
-        core.intake.set_write_failed(Some(format!("the message log cannot be written: {error}")));
+        core.append_queue.set_write_failed(Some(format!("the message log cannot be written: {error}")));
         let wait = self.retry;
         self.retry = (self.retry * 2).min(RETRY_MAX);
         Step::Retry(wait)
@@ -433,7 +438,7 @@ impl Committer {
     }
 
     fn sync_file(&mut self, core: &Core) -> Durable {
-        if core.intake.is_broken() {
+        if core.append_queue.is_broken() {
             return Durable::Unknown;
         }
         let Some(writer) = self.writer.as_mut().filter(|_| self.unsynced_since.is_some()) else {
@@ -454,7 +459,7 @@ impl Committer {
         if !self.forget(core) {
             return Durable::Part;
         }
-        core.intake.set_durable(self.written);
+        core.append_queue.set_durable(self.written);
         Durable::All
     }
 
@@ -482,7 +487,7 @@ impl Committer {
     fn sync_failed(&mut self, core: &Core, error: &io::Error) {
         core.metrics.sync_failures.add(1);
         tracing::error!(%error, "fdatasync of the message log failed; those publishes are refused");
-        core.intake.fail_upto(self.written);
+        core.append_queue.fail_upto(self.written);
         let again = self.rewrite.is_some();
         self.slice = None;
         let Some(writer) = self.writer.take() else {
@@ -495,7 +500,7 @@ impl Committer {
         };
         if let Err(error) = cut {
             tracing::error!(%error, "the message log is given up until the next start");
-            core.intake.set_broken();
+            core.append_queue.set_broken();
             return;
         }
         self.unsynced_since = None;
@@ -525,7 +530,7 @@ impl Committer {
         let writer = core.segments.create(wanted, self.rewrite.is_some())?;
         if writer.last_room {
             let reason = "no room for the next segment of the message log";
-            core.intake.set_short_of_space(Some(reason.to_owned()));
+            core.append_queue.set_short_of_space(Some(reason.to_owned()));
         }
         self.writer = Some(writer);
         Ok(())

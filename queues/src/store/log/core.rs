@@ -1,6 +1,6 @@
 //! The parts of a log store, and the order in which they may lock each other.
 //!
-//! Invariants: locks are taken in the order keeper, committer, inflight, intake; index before
+//! Invariants: locks are taken in the order keeper, committer, inflight, append queue; index before
 //! events; none is held while a waiter or a reader is answered. Everything here can be stepped by
 //! hand, without threads. Absent: threads.
 
@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use super::append_queue::AppendQueue;
 use super::commit::{Committer, Inflight, Step};
-use super::intake::Intake;
 use super::keeper::Keeper;
 use super::read::ReadFailed;
 use super::segments::Segments;
@@ -48,7 +48,7 @@ pub struct Options {
     pub carry_runs: usize,
     /// A thread of the store for which work waits, and which does nothing of it for so long, stands: publishers
     /// are held up and refused until it goes on. Longer than any healthy disk takes for one sync.
-    pub stands_after: Duration,
+    pub stalled_after: Duration,
     /// Called when pressure ends. Must be short and must not call the store.
     pub relief: Arc<dyn Fn() + Send + Sync>,
 }
@@ -67,7 +67,7 @@ impl Default for Options {
             index_cache_bytes: 16 << 20,
             compact_bytes: 4 << 20,
             carry_runs: 1 << 16,
-            stands_after: Duration::from_secs(30),
+            stalled_after: Duration::from_secs(30),
             relief: Arc::new(|| {}),
         }
     }
@@ -79,7 +79,7 @@ const KEPT_FOR_SETTLES: u32 = 8;
 /// See the module.
 pub(crate) struct Core {
     pub(crate) options: Options,
-    pub(crate) intake: Intake,
+    pub(crate) append_queue: AppendQueue,
     pub(crate) segments: Segments,
     pub(crate) inflight: Mutex<Inflight>,
     pub(crate) committer: Mutex<Committer>,
@@ -120,29 +120,29 @@ impl Core {
         }
         tracing::error!(%error, "the message store stops until the next start");
         self.unreadable.store(true, Ordering::Release);
-        self.intake.set_broken();
+        self.append_queue.set_broken();
     }
 
     /// Grows with whatever the committer gets done, or finds that it cannot do.
     pub(crate) fn committed(&self) -> u64 {
         let metrics = &self.metrics;
         let counted = [&metrics.commits, &metrics.write_failures, &metrics.sync_failures];
-        let positions = self.intake.written().0 + self.intake.durable();
+        let positions = self.append_queue.written().0 + self.append_queue.durable();
         positions + counted.into_iter().map(Counter::get).sum::<u64>()
     }
 
     /// Whether room on the disk counts for more than what it costs to free it.
     pub(crate) fn saves_space(&self) -> bool {
-        self.save_space.load(Ordering::Relaxed) || self.intake.is_short_of_space()
+        self.save_space.load(Ordering::Relaxed) || self.append_queue.is_short_of_space()
     }
 
     /// Bytes that the store may write of its own accord, to free segments; `None`: nothing now. While there is no room for
     /// another segment, a part of the current one stays free for what consumers settle.
     pub(crate) fn upkeep_room(&self) -> Option<u64> {
-        if self.intake.pressure() == Pressure::None {
+        if self.append_queue.pressure() == Pressure::None {
             return Some(u64::MAX);
         }
-        if !self.intake.is_only_short_of_space() {
+        if !self.append_queue.is_only_short_of_space() {
             return None;
         }
         let kept = u64::from(self.options.segment_bytes / KEPT_FOR_SETTLES);
@@ -172,7 +172,8 @@ impl Core {
             "a thread of the message store panicked; the store stops until the next start"
         );
         self.unreadable.store(true, Ordering::Release);
-        self.intake.stop(format!("the message store has stopped: its thread {name} ended; see the log"));
+        self.append_queue
+            .stop(format!("the message store has stopped: its thread {name} ended; see the log"));
     }
 
     /// Folds what was written since the last time into `index`.
@@ -190,7 +191,7 @@ impl Drop for Ending<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
             self.0.unreadable.store(true, Ordering::Release);
-            self.0.intake.halt();
+            self.0.append_queue.halt();
         }
     }
 }

@@ -181,7 +181,7 @@ impl Sim {
             queue,
             seq,
             message: message.clone(),
-            lane: self.rng.below(2).to_le_bytes()[0],
+            priority_level: self.rng.below(2).to_le_bytes()[0],
             expires: self.rng.one_in(4).then_some(Millis(self.seed % 1000 + 5)),
             transient: !sole && self.rng.one_in(5),
             sole,
@@ -189,7 +189,7 @@ impl Sim {
     }
 
     fn append(&mut self, group: Vec<Record>) {
-        if self.core.intake.append(&mut group.clone()).is_ok() {
+        if self.core.append_queue.append(&mut group.clone()).is_ok() {
             for record in &group {
                 self.current.apply(record);
                 if let Record::Gone { queue } = record {
@@ -310,7 +310,7 @@ impl Sim {
             }
             18 => {
                 let waiter: Arc<dyn Waiter> = self.waiter.clone();
-                self.core.intake.notify(&waiter, self.groups.len() as u64);
+                self.core.append_queue.notify(&waiter, self.groups.len() as u64);
             }
             19 => self.now += Duration::from_millis(self.rng.below(120)),
             20 => {
@@ -319,7 +319,7 @@ impl Sim {
             21 => self.check_read(queue),
             _ => {
                 let step = self.core.commit(self.now);
-                assert!(step != Step::Broken || self.core.intake.is_broken());
+                assert!(step != Step::Broken || self.core.append_queue.is_broken());
             }
         }
         self.hear();
@@ -340,7 +340,7 @@ impl Sim {
     fn check_read(&mut self, queue: QueueId) {
         let wish = ReadWish {
             queue,
-            lane: self.rng.below(2).to_le_bytes()[0],
+            priority_level: self.rng.below(2).to_le_bytes()[0],
             from: Seq(self.rng.below(20)),
             to: Seq(self.rng.below(200)),
             max_messages: usize::try_from(self.rng.below(20) + 1).unwrap(),
@@ -387,8 +387,8 @@ impl Sim {
     fn delivery_counts(&self, recovered: &Recovered) -> Counts {
         let mut counts = Counts::new();
         for queue in recovered.queues.keys() {
-            for lane in 0..2 {
-                for stored in self.core.read_now(&everything(*queue, lane)).unwrap() {
+            for priority_level in 0..2 {
+                for stored in self.core.read_now(&everything(*queue, priority_level)).unwrap() {
                     if stored.delivery_count > 0 {
                         counts.insert((*queue, stored.seq), stored.delivery_count);
                     }
@@ -446,8 +446,8 @@ impl Sim {
     fn describe(&self, recovered: &Recovered) {
         let mut seen = BTreeSet::new();
         for id in recovered.queues.keys() {
-            for lane in 0..2 {
-                let stored = self.core.read_now(&everything(*id, lane)).unwrap();
+            for priority_level in 0..2 {
+                let stored = self.core.read_now(&everything(*id, priority_level)).unwrap();
                 seen.extend(stored.iter().map(|s| (*id, s.seq)));
             }
         }
@@ -561,8 +561,8 @@ impl Sim {
             self.next_queue += 1;
         }
         for queue in self.queues.clone() {
-            for lane in 0..2 {
-                let wish = everything(queue, lane);
+            for priority_level in 0..2 {
+                let wish = everything(queue, priority_level);
                 let wanted = self.base.read(&wish).len();
                 assert_eq!(self.core.read_now(&wish).unwrap().len(), wanted);
                 self.compare_read(&self.base, &wish);
@@ -604,8 +604,15 @@ fn matches(
         && ids.all(|(id, queue)| fold.queues.contains_key(id) || queue.ranges.is_empty() || back.contains(id))
 }
 
-fn everything(queue: QueueId, lane: u8) -> ReadWish {
-    ReadWish { queue, lane, from: Seq(0), to: Seq(u64::MAX), max_messages: usize::MAX, max_bytes: usize::MAX }
+fn everything(queue: QueueId, priority_level: u8) -> ReadWish {
+    ReadWish {
+        queue,
+        priority_level,
+        from: Seq(0),
+        to: Seq(u64::MAX),
+        max_messages: usize::MAX,
+        max_bytes: usize::MAX,
+    }
 }
 
 fn all_live(fold: &mut Fold) -> impl Iterator<Item = ((QueueId, Seq), &mut FoldedMessage)> {
@@ -633,7 +640,7 @@ type Sums = BTreeMap<u8, (Seq, Seq, u64, u64)>;
 fn summed(ranges: &[crate::store::ColdRange]) -> Sums {
     let mut sums = Sums::new();
     for range in ranges {
-        let sum = sums.entry(range.lane).or_insert((range.first, range.last, 0, 0));
+        let sum = sums.entry(range.priority_level).or_insert((range.first, range.last, 0, 0));
         assert!(sum.2 == 0 || sum.1 < range.first, "ranges ascend");
         sum.1 = range.last;
         sum.2 += range.count;
@@ -670,7 +677,7 @@ fn run(seed: u64) {
                 sim.disk.set_space(if full { sim.disk.used() + more } else { u64::MAX });
             }
             sim.act();
-            if sim.core.intake.is_broken() {
+            if sim.core.append_queue.is_broken() {
                 break;
             }
         }
@@ -714,8 +721,8 @@ fn a_waiter_is_answered_only_after_the_file_was_synced() {
     for round in 1..=20 {
         let message = sim.message();
         let record = sim.enqueue(QueueId(1), &message, false);
-        core.intake.append(&mut vec![record]).unwrap();
-        core.intake.notify(&waiter, round);
+        core.append_queue.append(&mut vec![record]).unwrap();
+        core.append_queue.notify(&waiter, round);
         assert!(told.0.lock().is_empty());
         let before = disk.syncs();
         core.commit(Duration::ZERO);
@@ -735,10 +742,17 @@ fn a_failed_sync_is_told_and_never_made_good_by_a_later_one() {
         let message =
             Message::new(Short::literal("x"), Short::literal("k"), b"\0\0", b"body", MessageMeta::default());
         let (queue, seq) = (QueueId(1), Seq(token));
-        let record =
-            Record::Enqueue { queue, seq, message, lane: 0, expires: None, transient: false, sole: true };
-        core.intake.append(&mut vec![record]).unwrap();
-        core.intake.notify(&waiter, token);
+        let record = Record::Enqueue {
+            queue,
+            seq,
+            message,
+            priority_level: 0,
+            expires: None,
+            transient: false,
+            sole: true,
+        };
+        core.append_queue.append(&mut vec![record]).unwrap();
+        core.append_queue.notify(&waiter, token);
         core.commit(Duration::ZERO);
     };
     publish(1);
@@ -753,7 +767,9 @@ fn a_failed_sync_is_told_and_never_made_good_by_a_later_one() {
     drop(core);
     disk.crash();
     let (core, _) = open(&disk, &SimDb::new(1)).unwrap();
-    let there: usize = (0..2).map(|lane| core.read_now(&everything(QueueId(1), lane)).unwrap().len()).sum();
+    let there: usize = (0..2)
+        .map(|priority_level| core.read_now(&everything(QueueId(1), priority_level)).unwrap().len())
+        .sum();
     assert_eq!(there, 3);
 }
 
@@ -772,8 +788,9 @@ fn what_a_failed_sync_left_goes_to_as_many_short_segments_as_it_takes() {
             MessageMeta::default(),
         );
         let (queue, seq) = (QueueId(1), Seq(seq));
-        let record = Record::Enqueue { queue, seq, message, lane: 0, expires: None, transient, sole: false };
-        core.intake.append(&mut vec![record]).unwrap();
+        let record =
+            Record::Enqueue { queue, seq, message, priority_level: 0, expires: None, transient, sole: false };
+        core.append_queue.append(&mut vec![record]).unwrap();
         core.commit(Duration::ZERO);
     };
     append(1, false);
@@ -785,7 +802,7 @@ fn what_a_failed_sync_left_goes_to_as_many_short_segments_as_it_takes() {
     let late = OPTIONS().lazy_sync_after;
     core.commit(late);
     // Room comes bit by bit, for short segments only.
-    core.intake.notify(&waiter, 1);
+    core.append_queue.notify(&waiter, 1);
     for _ in 0..8 {
         disk.set_space(disk.used() + 8000);
         disk.allow_calls(100);
@@ -808,17 +825,18 @@ fn a_write_that_fails_blocks_and_is_made_good_when_there_is_room() {
     let message = sim.message();
     let record = sim.enqueue(QueueId(1), &message, false);
     disk.set_faults(Faults { write: 1, ..Faults::default() });
-    core.intake.append(&mut vec![record]).unwrap();
-    core.intake.notify(&waiter, 1);
+    core.append_queue.append(&mut vec![record]).unwrap();
+    core.append_queue.notify(&waiter, 1);
     for _ in 0..3 {
         assert!(matches!(core.commit(Duration::ZERO), Step::Retry(_)));
-        assert!(matches!(core.intake.pressure(), Pressure::Blocked(why) if why.contains("space")));
+        assert!(matches!(core.append_queue.pressure(), Pressure::Blocked(why) if why.contains("space")));
         assert!(told.0.lock().is_empty());
     }
-    let lanes = (0..2).map(|lane| core.read_now(&everything(QueueId(1), lane)).unwrap().len());
-    assert_eq!(lanes.sum::<usize>(), 1, "reads go on");
+    let priority_levels =
+        (0..2).map(|priority_level| core.read_now(&everything(QueueId(1), priority_level)).unwrap().len());
+    assert_eq!(priority_levels.sum::<usize>(), 1, "reads go on");
     disk.set_faults(Faults::default());
     core.commit(Duration::ZERO);
-    assert_eq!(core.intake.pressure(), Pressure::None);
+    assert_eq!(core.append_queue.pressure(), Pressure::None);
     assert!(matches!(told.0.lock()[..], [(1, Ok(_))]));
 }

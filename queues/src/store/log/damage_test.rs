@@ -26,7 +26,7 @@ fn enqueue(queue: u64, seq: u64, message: &Message) -> Record {
         queue: QueueId(queue),
         seq: Seq(seq),
         message: message.clone(),
-        lane: 0,
+        priority_level: 0,
         expires: None,
         transient: false,
         sole: false,
@@ -43,7 +43,7 @@ fn killed() -> (SimDisk, String, Vec<(u32, u32)>) {
     let (disk, db) = (SimDisk::new(3), SimDb::new(3));
     let (core, _) = open(&disk, &db).unwrap();
     for seq in 1..=3 {
-        core.intake.append(&mut vec![enqueue(1, seq, &message(b"before"))]).unwrap();
+        core.append_queue.append(&mut vec![enqueue(1, seq, &message(b"before"))]).unwrap();
         commit(&core);
     }
     let start = end(&core);
@@ -57,7 +57,7 @@ fn killed() -> (SimDisk, String, Vec<(u32, u32)>) {
         vec![Record::Purge { queue: QueueId(4), upto: Seq(2), kept: vec![Seq(1)] }],
         vec![enqueue(1, 5, &message(&[7; 300]))],
     ] {
-        core.intake.append(&mut group.clone()).unwrap();
+        core.append_queue.append(&mut group.clone()).unwrap();
     }
     commit(&core);
     let (number, segment) = core.segments.all().pop().unwrap();
@@ -84,7 +84,7 @@ fn there(core: &Core) -> BTreeSet<(u64, u64)> {
     for queue in 1..=4 {
         let wish = ReadWish {
             queue: QueueId(queue),
-            lane: 0,
+            priority_level: 0,
             from: Seq(0),
             to: Seq(u64::MAX),
             max_messages: usize::MAX,
@@ -114,7 +114,7 @@ fn cost(record: usize) -> &'static [(u64, u64)] {
 fn reopened(disk: &SimDisk) -> (Core, Recovered) {
     let (core, recovered) = open(disk, &SimDb::new(4)).unwrap();
     // What was found is not found again, and new messages are taken.
-    core.intake.append(&mut vec![enqueue(9, 1, &message(b"new"))]).unwrap();
+    core.append_queue.append(&mut vec![enqueue(9, 1, &message(b"new"))]).unwrap();
     commit(&core);
     (core, recovered)
 }

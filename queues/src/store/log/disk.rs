@@ -67,7 +67,7 @@ impl RealDisk {
 /// An error that a person has to do something about, with the file that it is of. Others are told apart by their codes.
 fn named(error: io::Error, path: &Path) -> io::Error {
     match error.kind() {
-        io::ErrorKind::IsADirectory | io::ErrorKind::PermissionDenied => {
+        io::ErrorKind::IsADirectory | io::ErrorKind::PermissionDenied | io::ErrorKind::NotFound => {
             io::Error::new(error.kind(), format!("{}: {error}", path.display()))
         }
         _ => error,
@@ -96,6 +96,9 @@ impl Disk for RealDisk {
         let path = self.dir.join(name);
         let file =
             OpenOptions::new().read(true).write(true).open(&path).map_err(|error| named(error, &path))?;
+        if !file.metadata()?.is_file() {
+            return Err(io::Error::other(format!("{}: it is not a regular file", path.display())));
+        }
         Ok(Arc::new(RealFile(file)))
     }
 

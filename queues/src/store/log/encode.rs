@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::bytes::u32_at;
 use super::format::{
-    END_ROOM, Kind, LARGE_BODY, RECORD_HEAD, REF_PAYLOAD, Seal, Standing, head_bytes, put_enqueue,
+    END_ROOM, EntryHead, Kind, LARGE_BODY, RECORD_HEAD, REF_PAYLOAD, Seal, head_bytes, put_enqueue,
     put_enqueue_ref, record_crc, record_len,
 };
 use crate::message::Message;
@@ -156,7 +156,7 @@ impl Encoder {
     }
 
     /// A message in its place. What this file holds of it already is not written again.
-    pub(crate) fn enqueue(&mut self, at: &Standing, message: &Message, moved: bool) -> Written {
+    pub(crate) fn enqueue(&mut self, at: &EntryHead, message: &Message, moved: bool) -> Written {
         let payload = super::format::enqueue_payload(message);
         let len = u32::try_from(record_len(payload)).expect("a group is bounded when it is appended");
         if let Some(offset) = self.lies_at(message) {

@@ -52,12 +52,12 @@ fn with_forged_tail(forge: &dyn Fn(u32, Seal, u32) -> (u32, Vec<u8>)) -> (Vec<u6
     for seq in 1..=3 {
         let meta = MessageMeta { persistent: true, ..MessageMeta::default() };
         let message = Message::new(Short::literal("x"), Short::literal("k"), b"\0\0", b"body", meta);
-        core.intake
+        core.append_queue
             .append(&mut vec![Record::Enqueue {
                 queue: QUEUE,
                 seq: Seq(seq),
                 message,
-                lane: 0,
+                priority_level: 0,
                 expires: None,
                 transient: false,
                 sole: false,
@@ -79,7 +79,7 @@ fn with_forged_tail(forge: &dyn Fn(u32, Seal, u32) -> (u32, Vec<u8>)) -> (Vec<u6
     let (core, recovered) = open(&disk, &db).unwrap();
     let wish = ReadWish {
         queue: QUEUE,
-        lane: 0,
+        priority_level: 0,
         from: Seq(0),
         to: Seq(u64::MAX),
         max_messages: usize::MAX,

@@ -156,15 +156,15 @@ pub(crate) fn is_intact(seal: Seal, head: Head, bytes: &[u8], offset: u32) -> bo
 
 /// The parts of an enqueue that are not the message.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Standing {
+pub(crate) struct EntryHead {
     pub(crate) queue: QueueId,
     pub(crate) seq: Seq,
-    pub(crate) lane: u8,
+    pub(crate) priority_level: u8,
     pub(crate) expires: Option<Millis>,
     pub(crate) transient: bool,
 }
 
-impl Standing {
+impl EntryHead {
     fn flags(&self) -> u8 {
         bit(self.transient, E_TRANSIENT) | bit(self.expires.is_some(), E_EXPIRES)
     }
@@ -178,7 +178,7 @@ fn bit(set: bool, flag: u8) -> u8 {
 ///
 /// # Panics
 /// If a part of the message is longer than the wire allows; the decoder checks that.
-pub(crate) fn put_enqueue(buf: &mut Vec<u8>, at: &Standing, message: &Message) {
+pub(crate) fn put_enqueue(buf: &mut Vec<u8>, at: &EntryHead, message: &Message) {
     let meta = message.meta();
     let (exchange, key) = (message.short_exchange(), message.short_routing_key());
     let properties = message.properties();
@@ -198,7 +198,7 @@ pub(crate) fn put_enqueue(buf: &mut Vec<u8>, at: &Standing, message: &Message) {
     fixed[36..40].copy_from_slice(&len_u32(body).to_le_bytes());
     fixed[40..42].copy_from_slice(&u16::from(exchange.count()).to_le_bytes());
     fixed[42..44].copy_from_slice(&u16::from(key.count()).to_le_bytes());
-    fixed[44] = at.lane;
+    fixed[44] = at.priority_level;
     fixed[45] = flags;
     fixed[46] = meta.priority.unwrap_or(0);
     buf.extend_from_slice(&fixed);
@@ -224,12 +224,12 @@ fn len_u32(part: &[u8]) -> u32 {
 }
 
 /// Appends the payload of an enqueue whose message lies at `message_at`.
-pub(crate) fn put_enqueue_ref(buf: &mut Vec<u8>, at: &Standing, message_at: u32) {
+pub(crate) fn put_enqueue_ref(buf: &mut Vec<u8>, at: &EntryHead, message_at: u32) {
     buf.extend_from_slice(&at.queue.0.to_le_bytes());
     buf.extend_from_slice(&at.seq.0.to_le_bytes());
     buf.extend_from_slice(&at.expires.map_or(0, |at| at.0).to_le_bytes());
     buf.extend_from_slice(&message_at.to_le_bytes());
-    buf.extend_from_slice(&[at.lane, at.flags(), 0, 0]);
+    buf.extend_from_slice(&[at.priority_level, at.flags(), 0, 0]);
 }
 
 /// Payload length of a reference.
@@ -243,12 +243,12 @@ pub(crate) enum Payload {
     },
     /// `moved`: copied from elsewhere, not new.
     Enqueue {
-        at: Standing,
+        at: EntryHead,
         body_len: u32,
         moved: bool,
     },
     EnqueueRef {
-        at: Standing,
+        at: EntryHead,
         message_at: u32,
         moved: bool,
     },
@@ -289,7 +289,7 @@ pub(crate) fn parse_payload(kind: Kind, bytes: &[u8]) -> Option<Payload> {
         Kind::Enqueue | Kind::Moved => {
             let fixed = bytes.get(..ENQUEUE_FIXED)?;
             Payload::Enqueue {
-                at: standing(fixed, fixed[44], fixed[45]),
+                at: entry_head(fixed, fixed[44], fixed[45]),
                 body_len: u32_at(fixed, 36),
                 moved: kind == Kind::Moved,
             }
@@ -297,7 +297,7 @@ pub(crate) fn parse_payload(kind: Kind, bytes: &[u8]) -> Option<Payload> {
         Kind::EnqueueRef | Kind::MovedRef => {
             let fixed = bytes.get(..REF_PAYLOAD)?;
             Payload::EnqueueRef {
-                at: standing(fixed, fixed[28], fixed[29]),
+                at: entry_head(fixed, fixed[28], fixed[29]),
                 message_at: u32_at(fixed, 24),
                 moved: kind == Kind::MovedRef,
             }
@@ -322,11 +322,11 @@ pub(crate) fn parse_payload(kind: Kind, bytes: &[u8]) -> Option<Payload> {
     })
 }
 
-fn standing(fixed: &[u8], lane: u8, flags: u8) -> Standing {
-    Standing {
+fn entry_head(fixed: &[u8], priority_level: u8, flags: u8) -> EntryHead {
+    EntryHead {
         queue: QueueId(u64_at(fixed, 0)),
         seq: Seq(u64_at(fixed, 8)),
-        lane,
+        priority_level,
         expires: (flags & E_EXPIRES != 0).then(|| Millis(u64_at(fixed, 16))),
         transient: flags & E_TRANSIENT != 0,
     }

@@ -93,7 +93,7 @@ fn content(disk: &SimDisk) -> Vec<(u64, u64, Vec<u8>)> {
         for range in &told.ranges {
             let wish = ReadWish {
                 queue: *queue,
-                lane: range.lane,
+                priority_level: range.priority_level,
                 from: Seq(0),
                 to: Seq(u64::MAX),
                 max_messages: usize::MAX,

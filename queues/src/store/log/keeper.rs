@@ -8,14 +8,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
-use super::carry::{Progress, carry};
+use super::append_queue::Extra;
 use super::core::Core;
 use super::format::Place;
-use super::intake::Extra;
 use super::read::{Problem, read_entry};
+use super::reappend_settles::{Progress, reappend_settles};
 use super::segments::segment_name;
 use crate::store::index::{Change, DbError, Index};
-use crate::store::log::format::Standing;
+use crate::store::log::format::EntryHead;
 
 /// See the module.
 #[derive(Default)]
@@ -105,11 +105,11 @@ impl Keeper {
         let again = |_| reopened().and_then(|()| attempt(&self.unapplied));
         if let Err(error) = attempt(&self.unapplied).or_else(again) {
             if error.io {
-                core.intake.set_index_failed(Some(error.to_string()));
+                core.append_queue.set_index_failed(Some(error.to_string()));
             }
             return Err(error);
         }
-        core.intake.set_index_failed(None);
+        core.append_queue.set_index_failed(None);
         self.unapplied.clear();
         Ok(())
     }
@@ -138,7 +138,7 @@ impl Keeper {
             self.space_wait -= 1;
             return;
         }
-        let short = core.intake.is_short_of_space();
+        let short = core.append_queue.is_short_of_space();
         let half = core.options.segment_bytes / 2;
         let relief = core.segments.make_relief_if_none();
         let wanted = self.previous.offset >= half && !core.saves_space();
@@ -147,10 +147,10 @@ impl Keeper {
             self.space_wait = SPACE_WAIT;
         }
         match (relief, spare) {
-            (Ok(()), _) if short => core.intake.set_short_of_space(None),
+            (Ok(()), _) if short => core.append_queue.set_short_of_space(None),
             (Err(_), Err(error)) => {
                 let reason = format!("no room for the next segment of the message log: {error}");
-                core.intake.set_short_of_space(Some(reason));
+                core.append_queue.set_short_of_space(Some(reason));
             }
             _ => {}
         }
@@ -182,7 +182,7 @@ impl Keeper {
             let needed = *waited > PATIENCE || about.iter().any(stays);
             if needed {
                 let progress = self.carrying.entry(*number).or_insert(Progress::From(0));
-                match carry(core, *number, &about, *progress) {
+                match reappend_settles(core, *number, &about, *progress) {
                     Ok(further) => *progress = further,
                     // The others do not wait for it.
                     Err(error) => not_yet(*number, &error),
@@ -259,10 +259,10 @@ impl Keeper {
             };
             last = Some((entry.place, message.clone()));
             moved.push(Extra::Moved {
-                at: Standing {
+                at: EntryHead {
                     queue,
                     seq: crate::ids::Seq(entry.seq),
-                    lane: (key >> 1).to_le_bytes()[0],
+                    priority_level: (key >> 1).to_le_bytes()[0],
                     expires: entry.expires,
                     transient: key & 1 == 1,
                 },
@@ -281,7 +281,7 @@ impl Keeper {
                 "live messages are moved out of a sparse segment"
             );
         }
-        core.intake.extras(moved);
+        core.append_queue.extras(moved);
         Ok(())
     }
 

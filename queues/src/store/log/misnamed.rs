@@ -27,43 +27,41 @@ pub(super) struct Restored {
 /// # Errors
 /// The folder or the head of a file cannot be read, or a file cannot be renamed.
 pub(super) fn restore_names(disk: &dyn Disk) -> io::Result<Vec<Restored>> {
-    let names = disk.list()?;
+    let files = disk.list()?;
     let mut claims: BTreeMap<u32, Vec<&String>> = BTreeMap::new();
-    for name in &names {
-        let named = segment_number(name.strip_suffix(BETWEEN).unwrap_or(name));
-        if named.is_some()
-            && let SegmentHead::Number(number, _) = read_head(&*disk.open(name)?)?
-        {
-            claims.entry(number).or_default().push(name);
+    for file in &files {
+        let is_segment = segment_number(file.strip_suffix(BETWEEN).unwrap_or(file)).is_some();
+        if is_segment && let SegmentHead::Number(number, _) = read_head(&*disk.open(file)?)? {
+            claims.entry(number).or_default().push(file);
         }
     }
-    let mut going: BTreeMap<u32, &String> = claims
+    let mut moves: BTreeMap<u32, &String> = claims
         .iter()
-        .filter_map(|(number, names)| match names[..] {
-            [name] if *name != segment_name(*number) => Some((*number, name)),
+        .filter_map(|(number, claimants)| match claimants[..] {
+            [file] if *file != segment_name(*number) => Some((*number, file)),
             _ => None,
         })
         .collect();
     loop {
-        let before = going.len();
-        let leaving: Vec<&String> = going.values().copied().collect();
-        going.retain(|number, name| {
+        let before = moves.len();
+        let leaving: Vec<&String> = moves.values().copied().collect();
+        moves.retain(|number, file| {
             let wanted = segment_name(*number);
-            let left = names.contains(&format!("{wanted}{BETWEEN}"));
-            match names.contains(&wanted) {
-                true => leaving.contains(&&wanted),
-                false => left || name.ends_with(BETWEEN),
+            if files.contains(&wanted) {
+                leaving.contains(&&wanted)
+            } else {
+                file.ends_with(BETWEEN) || files.contains(&format!("{wanted}{BETWEEN}"))
             }
         });
-        if going.len() == before {
+        if moves.len() == before {
             break;
         }
     }
     let mut between = BTreeMap::new();
-    for (number, name) in going {
-        let aside = if name.ends_with(BETWEEN) { name.clone() } else { format!("{name}{BETWEEN}") };
-        if aside != *name {
-            disk.rename(name, &aside)?;
+    for (number, file) in moves {
+        let aside = if file.ends_with(BETWEEN) { file.clone() } else { format!("{file}{BETWEEN}") };
+        if aside != *file {
+            disk.rename(file, &aside)?;
         }
         between.insert(number, aside);
     }

@@ -5,8 +5,8 @@
 //! Three threads: the committer writes and syncs, the keeper follows with the index and frees
 //! space, the reader answers reads. Absent: definitions (`store::definitions`).
 
+mod append_queue;
 pub(crate) mod bytes;
-mod carry;
 mod commit;
 mod core;
 #[cfg(test)]
@@ -22,7 +22,6 @@ mod format;
 pub mod fuzzing;
 mod head;
 mod inspect;
-mod intake;
 mod keeper;
 mod misnamed;
 #[cfg(test)]
@@ -30,6 +29,7 @@ mod mutated_test;
 #[cfg(test)]
 mod once_test;
 mod read;
+mod reappend_settles;
 mod recover;
 mod scan;
 mod segments;
@@ -54,13 +54,13 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
+use self::append_queue::{AppendQueue, Woken};
 use self::commit::{Committer, Inflight, Step};
 use self::core::Core;
 pub use self::core::Options;
 pub(crate) use self::disk::{Disk, LogFile, RealDisk};
 pub(crate) use self::format::Place;
 pub use self::inspect::{QueueReport, Report, SegmentReport, inspect};
-use self::intake::{Intake, Woken};
 use self::keeper::Keeper;
 pub use self::recover::Finding;
 use self::recover::{RecoverError, open_segments, recover};
@@ -72,7 +72,7 @@ use super::index::{CHECKPOINT_KEY, Db, DbError, Index};
 use super::metrics::Metrics;
 use super::watch::{Found, Pulse, Unclean, Watch, unended};
 use super::{
-    Broken, NotAppended, Position, Pressure, ReadAnswer, ReadWish, Record, RecoveredQueue, Standing, Store,
+    Broken, LiveEntry, NotAppended, Position, Pressure, ReadAnswer, ReadWish, Record, RecoveredQueue, Store,
     Unread, Waiter,
 };
 use crate::ids::{QueueId, Seq};
@@ -139,7 +139,11 @@ impl Core {
         // Only now, as what the last run noted is in the index.
         let served = Served::begin(segments.disk())?;
         Ok(Self {
-            intake: Intake::new(options.pending_limit, options.group_bytes_max, Arc::clone(&options.relief)),
+            append_queue: AppendQueue::new(
+                options.pending_limit,
+                options.group_bytes_max,
+                Arc::clone(&options.relief),
+            ),
             segments,
             inflight: Mutex::new(Inflight::default()),
             committer: Mutex::new(Committer::new()),
@@ -267,12 +271,12 @@ impl LogStore {
     }
 
     fn start(core: Core) -> Result<Self, StoreError> {
-        let stands_after = core.options.stands_after;
+        let stalled_after = core.options.stalled_after;
         let store = Self {
             core: Arc::new(core),
             reads: Arc::default(),
             bell: Arc::default(),
-            watch: Arc::new(Mutex::new(Watch::new(stands_after))),
+            watch: Arc::new(Mutex::new(Watch::new(stalled_after))),
             threads: Mutex::default(),
         };
         let core = &store.core;
@@ -288,7 +292,7 @@ impl LogStore {
         let own = Arc::clone(core);
         let pulse = spawn("log-commit", Box::new(move |pulse| run_committer(&own, pulse)))?;
         let (busy, waits, done) = (Arc::clone(&pulse), Arc::clone(core), Arc::clone(core));
-        let waits = move || busy.is_busy() || waits.intake.work_waits();
+        let waits = move || busy.is_busy() || waits.append_queue.work_waits();
         watch.add(pulse, Box::new(waits), Box::new(move || done.committed()));
         let (own, bell) = (Arc::clone(core), Arc::clone(&store.bell));
         watch.add_pulse(spawn("log-keeper", Box::new(move |pulse| run_keeper(&own, &bell, pulse)))?);
@@ -323,25 +327,25 @@ impl LogStore {
         if threads.is_empty() {
             return Ok(());
         }
-        self.core.intake.close();
+        self.core.append_queue.close();
         *self.bell.closing.lock() = true;
         self.bell.wake.notify_all();
         self.reads.waiting.lock().1 = true;
         self.reads.wake.notify_all();
-        if let Some(name) = unended(&threads, self.core.options.stands_after) {
+        if let Some(name) = unended(&threads, self.core.options.stalled_after) {
             // It may hold any lock.
             tracing::error!(thread = name, "a thread of the message store does not end");
-            self.core.intake.set_broken();
+            self.core.append_queue.set_broken();
             return Err(Unclean(format!("the thread {name} stands")));
         }
         let panicked = threads.into_iter().any(|thread| thread.join().is_err());
-        let why = match self.core.intake.pressure() {
+        let why = match self.core.append_queue.pressure() {
             _ if panicked => Some("a thread panicked".to_owned()),
-            Pressure::Blocked(reason) if self.core.intake.is_broken() => Some(reason),
+            Pressure::Blocked(reason) if self.core.append_queue.is_broken() => Some(reason),
             _ => None,
         };
         if let Some(why) = why {
-            self.core.intake.set_broken();
+            self.core.append_queue.set_broken();
             return Err(Unclean(why));
         }
         let saved = self.core.keeper.lock().finish(&self.core);
@@ -355,7 +359,7 @@ impl LogStore {
                 |error| tracing::error!(%error, "the message log could not be closed in order"),
             );
         }
-        self.core.intake.set_broken();
+        self.core.append_queue.set_broken();
         Ok(())
     }
 }
@@ -370,15 +374,15 @@ impl Drop for LogStore {
 
 impl Store for LogStore {
     fn append(&self, records: &mut Vec<Record>) -> Result<Position, NotAppended> {
-        self.core.intake.append(records)
+        self.core.append_queue.append(records)
     }
 
     fn append_each(&self, records: &mut Vec<Record>) -> Result<Position, NotAppended> {
-        self.core.intake.append_cut(records, self.core.options.batch_bytes)
+        self.core.append_queue.append_cut(records, self.core.options.batch_bytes)
     }
 
     fn notify(&self, waiter: &Arc<dyn Waiter>, token: u64) {
-        self.core.intake.notify(waiter, token);
+        self.core.append_queue.notify(waiter, token);
     }
 
     fn read(&self, wish: ReadWish, answer: ReadAnswer) {
@@ -393,8 +397,8 @@ impl Store for LogStore {
         self.reads.wake.notify_one();
     }
 
-    fn stands(&self, queue: QueueId, from: Seq, max: usize) -> Result<Vec<Standing>, Broken> {
-        self.core.stands(queue, from, max).map_err(|error| {
+    fn live_entries(&self, queue: QueueId, from: Seq, max: usize) -> Result<Vec<LiveEntry>, Broken> {
+        self.core.live_entries(queue, from, max).map_err(|error| {
             self.core.index_failed(&error);
             Broken
         })
@@ -405,11 +409,11 @@ impl Store for LogStore {
     }
 
     fn written(&self) -> Position {
-        self.core.intake.written()
+        self.core.append_queue.written()
     }
 
     fn pressure(&self) -> Pressure {
-        self.core.intake.pressure()
+        self.core.append_queue.pressure()
     }
 
     fn save_space(&self, save: bool) {
@@ -438,14 +442,14 @@ fn run_committer(core: &Core, pulse: &Pulse) {
         };
         pulse.rest();
         let woken = match step {
-            Step::Retry(wait) => core.intake.pause(wait),
+            Step::Retry(wait) => core.append_queue.pause(wait),
             // After work, more of it may come bit by bit: gather it unless someone waits.
             _ if lazily => {
                 lazily = false;
                 let gather = timeout.map_or(GATHER, |timeout| timeout.min(GATHER));
-                core.intake.sleep(Some(gather), true)
+                core.append_queue.sleep(Some(gather), true)
             }
-            _ => core.intake.sleep(timeout, false),
+            _ => core.append_queue.sleep(timeout, false),
         };
         if matches!(woken, Woken::Closing) && closing_ends {
             pulse.begin();
@@ -484,7 +488,7 @@ fn run_keeper(core: &Core, bell: &Bell, pulse: &Pulse) {
 #[expect(clippy::disallowed_methods, reason = "this thread is where time comes from")]
 fn run_watch(core: &Core, bell: &Bell, watch: &Mutex<Watch>) {
     let start = Instant::now();
-    let every = LOOK_EVERY.min(core.options.stands_after / 4);
+    let every = LOOK_EVERY.min(core.options.stalled_after / 4);
     loop {
         {
             let mut closing = bell.closing.lock();
@@ -505,11 +509,11 @@ fn run_watch(core: &Core, bell: &Bell, watch: &Mutex<Watch>) {
                         thread = name,
                         "a thread of the store has not got on for {seconds} s: publishers are held up and refused until it does"
                     );
-                    core.intake.set_standing(watch.standing());
+                    core.append_queue.set_stalled(watch.standing());
                 }
                 Found::Moves(name) => {
                     tracing::warn!(thread = name, "a thread of the store goes on");
-                    core.intake.set_standing(watch.standing());
+                    core.append_queue.set_stalled(watch.standing());
                 }
             }
         }

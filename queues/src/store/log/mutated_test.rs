@@ -45,7 +45,7 @@ fn enqueue((queue, seq): Name, message: &Message) -> Record {
         queue: QueueId(queue),
         seq: Seq(seq),
         message: message.clone(),
-        lane: 0,
+        priority_level: 0,
         expires: None,
         transient: false,
         sole: false,
@@ -221,7 +221,7 @@ fn read_all(store: &LogStore) -> (BTreeMap<Name, Vec<u8>>, BTreeSet<Name>) {
         let (sender, receiver) = channel();
         let wish = ReadWish {
             queue: QueueId(queue),
-            lane: 0,
+            priority_level: 0,
             from: Seq(0),
             to: Seq(u64::MAX),
             max_messages: usize::MAX,

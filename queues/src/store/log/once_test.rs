@@ -51,7 +51,7 @@ fn enqueue(queue: u64, message: &Message) -> Record {
         queue: QueueId(queue),
         seq: Seq(1),
         message: message.clone(),
-        lane: 0,
+        priority_level: 0,
         expires: None,
         transient: false,
         sole: false,
@@ -63,7 +63,7 @@ fn settle(queue: u64) -> Record {
 }
 
 fn append(core: &Core, mut records: Vec<Record>) {
-    core.intake.append(&mut records).unwrap();
+    core.append_queue.append(&mut records).unwrap();
 }
 
 fn commit(core: &Core) {
@@ -83,7 +83,7 @@ fn check_all_there(core: &Core, queues: std::ops::RangeInclusive<u64>, len: usiz
     for queue in queues {
         let wish = ReadWish {
             queue: QueueId(queue),
-            lane: 0,
+            priority_level: 0,
             from: Seq(0),
             to: Seq(9),
             max_messages: 9,
@@ -144,7 +144,7 @@ fn a_dead_letter_for_many_queues_takes_room_for_one_body() {
     let mut group: Vec<Record> = (1..=45).map(|queue| enqueue(queue, &letter)).collect();
     group.push(settle(100));
     append(&core, group);
-    assert_eq!(core.intake.pressure(), Pressure::None);
+    assert_eq!(core.append_queue.pressure(), Pressure::None);
     commit(&core);
     let written = written(&core);
     assert!(written < 2 * len as u64 + 100_000, "{written} bytes written");
@@ -155,8 +155,14 @@ fn a_dead_letter_for_many_queues_takes_room_for_one_body() {
     db.crash();
     let (core, _) = open(&disk, &db, 2 << 20);
     check_all_there(&core, 1..=45, len);
-    let wish =
-        ReadWish { queue: QueueId(100), lane: 0, from: Seq(0), to: Seq(9), max_messages: 9, max_bytes: 9 };
+    let wish = ReadWish {
+        queue: QueueId(100),
+        priority_level: 0,
+        from: Seq(0),
+        to: Seq(9),
+        max_messages: 9,
+        max_bytes: 9,
+    };
     assert!(core.read_now(&wish).unwrap().is_empty());
 }
 
@@ -187,12 +193,12 @@ fn a_group_that_can_never_be_written_is_refused_at_once_and_stops_nobody() {
     let (disk, db) = (SimDisk::new(3), SimDb::new(3));
     let (core, _) = open(&disk, &db, 100_000);
     let mut large = vec![enqueue(1, &message(100_000)), settle(2)];
-    let refused = core.intake.append(&mut large);
+    let refused = core.append_queue.append(&mut large);
     assert!(matches!(refused, Err(NotAppended::TooLarge { max: 100_000, .. })), "{refused:?}");
     append(&core, vec![enqueue(3, &message(1000))]);
     commit(&core);
     check_all_there(&core, 3..=3, 1000);
-    assert_eq!(core.intake.pressure(), Pressure::None);
+    assert_eq!(core.append_queue.pressure(), Pressure::None);
 }
 
 #[test]
@@ -200,7 +206,7 @@ fn records_that_do_not_depend_on_each_other_are_written_in_several_steps() {
     let (disk, db) = (SimDisk::new(4), SimDb::new(4));
     let (core, _) = open(&disk, &db, 100_000);
     let mut many: Vec<Record> = (1..=40).map(|queue| enqueue(queue, &message(40_000))).collect();
-    core.intake.append_cut(&mut many, 50_000).unwrap();
+    core.append_queue.append_cut(&mut many, 50_000).unwrap();
     commit(&core);
     check_all_there(&core, 1..=40, 40_000);
 }
@@ -217,7 +223,7 @@ proptest! {
         properties in proptest::collection::vec(any::<u8>(), 0..3000),
         body_len in prop_oneof![0usize..300, Just(40_000)],
         expires in any::<Option<u64>>(),
-        lane in any::<u8>(),
+        priority_level in any::<u8>(),
         meta in (any::<bool>(), any::<Option<u8>>(), any::<Option<u64>>(), any::<bool>(), any::<bool>()),
     ) {
         let (disk, db) = (SimDisk::new(5), SimDb::new(5));
@@ -230,7 +236,7 @@ proptest! {
             queue: QueueId(1),
             seq: Seq(1),
             message: given.clone(),
-            lane,
+            priority_level,
             expires: expires.map(Millis),
             transient: false,
             sole: true,
@@ -239,7 +245,7 @@ proptest! {
         disk.crash();
         let (core, _) = open(&disk, &db, 1 << 20);
         let wish = ReadWish {
-            queue: QueueId(1), lane, from: Seq(0), to: Seq(9), max_messages: 9, max_bytes: 9,
+            queue: QueueId(1), priority_level, from: Seq(0), to: Seq(9), max_messages: 9, max_bytes: 9,
         };
         let found = core.read_now(&wish).unwrap();
         prop_assert_eq!(found.len(), 1);

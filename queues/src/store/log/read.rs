@@ -6,14 +6,14 @@
 
 use std::collections::BTreeMap;
 
+use super::append_queue::Extra;
 use super::core::Core;
 use super::format::{Kind, RECORD_HEAD, Seal, is_intact, parse_head, parse_message};
-use super::intake::Extra;
 use super::segments::segment_name;
 use crate::ids::{QueueId, Seq};
 use crate::message::Message;
 use crate::store::index::{DbError, Entry, enough};
-use crate::store::{ReadWish, Record, Standing, Stored};
+use crate::store::{LiveEntry, ReadWish, Record, Stored};
 
 /// Bytes read in one call, if messages lie that close together.
 const SPAN: usize = 1 << 20;
@@ -35,11 +35,16 @@ impl Core {
     }
 
     /// Where messages stand, by the index alone.
-    pub(crate) fn stands(&self, queue: QueueId, from: Seq, max: usize) -> Result<Vec<Standing>, DbError> {
+    pub(crate) fn live_entries(
+        &self,
+        queue: QueueId,
+        from: Seq,
+        max: usize,
+    ) -> Result<Vec<LiveEntry>, DbError> {
         let mut index = self.index.lock();
         self.fold(&mut index)?;
         let entries = index.look_up(&ReadWish::standing(queue, from, max))?;
-        Ok(entries.iter().map(|entry| Standing { seq: Seq(entry.seq), expires: entry.expires }).collect())
+        Ok(entries.iter().map(|entry| LiveEntry { seq: Seq(entry.seq), expires: entry.expires }).collect())
     }
 
     fn read_written(&self, wish: &ReadWish) -> Result<(Vec<Stored>, bool), ReadFailed> {
@@ -101,7 +106,7 @@ impl Core {
         let inflight = self.inflight.lock();
         // What is written has been handed to the index.
         collect(inflight.unwritten());
-        self.intake.peek(|waiting| collect(&waiting.records));
+        self.append_queue.peek(|waiting| collect(&waiting.records));
         pending
     }
 
@@ -304,8 +309,8 @@ fn apply_pending(
     young: &mut BTreeMap<u64, Stored>,
 ) {
     match record {
-        Record::Enqueue { seq, message, lane, expires, .. } => {
-            let wished = *lane == wish.lane && (wish.from..=wish.to).contains(seq);
+        Record::Enqueue { seq, message, priority_level, expires, .. } => {
+            let wished = *priority_level == wish.priority_level && (wish.from..=wish.to).contains(seq);
             if wished && entries.binary_search_by_key(&seq.0, |e| e.seq).is_err() {
                 let stored =
                     Stored { seq: *seq, message: Ok(message.clone()), expires: *expires, delivery_count: 0 };

@@ -7,9 +7,9 @@
 use std::collections::BTreeMap;
 use std::io;
 
+use super::append_queue::Extra;
 use super::core::Core;
 use super::format::Payload;
-use super::intake::Extra;
 use super::scan::{Scanned, Scanner};
 use crate::ids::{QueueId, Seq};
 use crate::store::settled::Settled;
@@ -26,7 +26,12 @@ pub(crate) enum Progress {
 
 /// Appends the next piece of the settle records of `number`, as the index's loss would otherwise
 /// bring back what they settled in the segments `about`.
-pub(crate) fn carry(core: &Core, number: u32, about: &[u32], progress: Progress) -> io::Result<Progress> {
+pub(crate) fn reappend_settles(
+    core: &Core,
+    number: u32,
+    about: &[u32],
+    progress: Progress,
+) -> io::Result<Progress> {
     let Progress::From(start) = progress else {
         return Ok(progress);
     };
@@ -59,7 +64,7 @@ pub(crate) fn carry(core: &Core, number: u32, about: &[u32], progress: Progress)
         let index = core.index.lock();
         records.retain(|record| index.knows(record.queue()));
     }
-    core.intake.extras([Extra::Carry { records, from: number, about: about.to_vec(), whole }]);
+    core.append_queue.extras([Extra::Carry { records, from: number, about: about.to_vec(), whole }]);
     Ok(if whole { Progress::Done } else { Progress::From(scanner.offset()) })
 }
 

@@ -304,13 +304,13 @@ fn rebuild(
 /// Folds `event` in if it is about something that is not over; how many entries that made.
 fn rebuild_from(index: &mut Index, over: &Over, event: Event) -> Result<usize, DbError> {
     let event = match event {
-        Event::Enqueue { queue, lane, transient, entry }
-        | Event::Moved { queue, lane, transient, entry, .. } => {
+        Event::Enqueue { queue, priority_level, transient, entry }
+        | Event::Moved { queue, priority_level, transient, entry, .. } => {
             if over.has(queue, entry.seq) {
                 // Its place must not be given out again.
                 Event::Delivered { queue, upto: Seq(entry.seq) }
             } else {
-                Event::Enqueue { queue, lane, transient, entry }
+                Event::Enqueue { queue, priority_level, transient, entry }
             }
         }
         Event::Gone { .. } => return Ok(0),

@@ -41,7 +41,7 @@ fn run(seed: u64) {
                         queue: QUEUE,
                         seq,
                         message,
-                        lane: 0,
+                        priority_level: 0,
                         expires: None,
                         transient: false,
                         sole: false,
@@ -71,11 +71,11 @@ fn run(seed: u64) {
             _ => core.checkpoint().unwrap(),
         }
         if !records.is_empty() {
-            core.intake.append(&mut records).unwrap();
+            core.append_queue.append(&mut records).unwrap();
         }
     }
     let mut rest = live.into_iter().map(settle).collect();
-    core.intake.append(&mut rest).unwrap();
+    core.append_queue.append(&mut rest).unwrap();
     for _ in 0..SETTLED {
         now += Duration::from_millis(200);
         core.commit(now);
@@ -96,14 +96,14 @@ fn enqueue(seq: u64) -> Record {
     let meta = MessageMeta { persistent: true, ..MessageMeta::default() };
     let message = Message::new(Short::EMPTY, Short::literal("q"), b"\0\0", &[7; 400], meta);
     let (queue, seq) = (QUEUE, Seq(seq));
-    Record::Enqueue { queue, seq, message, lane: 0, expires: None, transient: false, sole: false }
+    Record::Enqueue { queue, seq, message, priority_level: 0, expires: None, transient: false, sole: false }
 }
 
 /// Appends one message and does what the threads would do meanwhile; whether publishers are held up afterwards.
 fn publish(core: &Core, seq: u64, now: &mut Duration) -> bool {
-    core.intake.append(&mut vec![enqueue(seq)]).unwrap();
+    core.append_queue.append(&mut vec![enqueue(seq)]).unwrap();
     upkeep(core, now);
-    core.intake.pressure() != Pressure::None
+    core.append_queue.pressure() != Pressure::None
 }
 
 fn upkeep(core: &Core, now: &mut Duration) {
@@ -132,16 +132,16 @@ fn a_full_disk_of_which_a_quarter_is_live_is_emptied_so_that_publishers_go_on() 
     // Of three messages one stays for good, until there is no more room for that.
     for seq in 1.. {
         let mut waited = 0;
-        while core.intake.pressure() != Pressure::None && waited < SETTLED {
+        while core.append_queue.pressure() != Pressure::None && waited < SETTLED {
             upkeep(&core, &mut now);
             waited += 1;
         }
-        if core.intake.pressure() != Pressure::None {
+        if core.append_queue.pressure() != Pressure::None {
             break;
         }
         publish(&core, seq, &mut now);
         if seq % 3 > 0 {
-            core.intake.append(&mut vec![settle(seq)]).unwrap();
+            core.append_queue.append(&mut vec![settle(seq)]).unwrap();
         } else {
             live_bytes += 400;
         }
@@ -156,19 +156,19 @@ fn so_is_one_that_was_filled_before_the_keeper_came() {
     let mut now = Duration::ZERO;
     upkeep(&core, &mut now);
     for seq in 1.. {
-        core.intake.append(&mut vec![enqueue(seq)]).unwrap();
+        core.append_queue.append(&mut vec![enqueue(seq)]).unwrap();
         if seq % 3 > 0 {
-            core.intake.append(&mut vec![settle(seq)]).unwrap();
+            core.append_queue.append(&mut vec![settle(seq)]).unwrap();
         }
         core.commit(now);
-        if core.intake.pressure() != Pressure::None {
+        if core.append_queue.pressure() != Pressure::None {
             break;
         }
     }
     for _ in 0..SETTLED {
         upkeep(&core, &mut now);
     }
-    assert_eq!(core.intake.pressure(), Pressure::None);
+    assert_eq!(core.append_queue.pressure(), Pressure::None);
 }
 
 #[test]
@@ -186,14 +186,14 @@ fn what_consumers_settle_frees_a_full_disk() {
     for _ in 0..SETTLED {
         upkeep(&core, &mut now);
     }
-    assert_ne!(core.intake.pressure(), Pressure::None, "all is live");
+    assert_ne!(core.append_queue.pressure(), Pressure::None, "all is live");
     for seq in 1..=last / 2 {
-        core.intake.append(&mut vec![settle(seq)]).unwrap();
+        core.append_queue.append(&mut vec![settle(seq)]).unwrap();
     }
     for _ in 0..SETTLED {
         upkeep(&core, &mut now);
     }
-    assert_eq!(core.intake.pressure(), Pressure::None);
+    assert_eq!(core.append_queue.pressure(), Pressure::None);
 }
 
 #[test]
@@ -203,7 +203,7 @@ fn while_the_disk_is_low_on_room_half_live_segments_are_emptied_and_no_spares_ar
     for seq in 1..=200 {
         publish(&core, seq, &mut now);
         if seq % 2 == 0 {
-            core.intake.append(&mut vec![settle(seq)]).unwrap();
+            core.append_queue.append(&mut vec![settle(seq)]).unwrap();
         }
     }
     let segment = u64::from(core.options.segment_bytes);

@@ -57,7 +57,7 @@ impl Bench {
         let options = Options {
             segment_bytes: 1 << 20,
             checkpoint_every: Duration::from_millis(5),
-            stands_after: Duration::from_millis(100),
+            stalled_after: Duration::from_millis(100),
             ..Options::default()
         };
         let store = LogStore::over(Arc::new(disk.clone()), Arc::new(db.clone()), options).unwrap();
@@ -79,7 +79,7 @@ impl Bench {
             queue: QueueId(1),
             seq: Seq(self.next),
             message,
-            lane: 0,
+            priority_level: 0,
             expires: None,
             transient: false,
             sole: false,
@@ -93,8 +93,14 @@ impl Bench {
     }
 
     fn read(&self) {
-        let wish =
-            ReadWish { queue: QueueId(1), lane: 0, from: Seq(0), to: Seq(99), max_messages: 9, max_bytes: 9 };
+        let wish = ReadWish {
+            queue: QueueId(1),
+            priority_level: 0,
+            from: Seq(0),
+            to: Seq(99),
+            max_messages: 9,
+            max_bytes: 9,
+        };
         self.store.read(wish, Box::new(|_| ()));
     }
 
@@ -142,7 +148,7 @@ fn a_thread_that_panics_stops_the_store_and_says_so() {
         // What was confirmed is there.
         bench.on_call(|_| ());
         let store = LogStore::over(Arc::new(bench.disk), Arc::new(bench.db), Options::default()).unwrap();
-        assert!(!store.stands(QueueId(1), Seq(0), 9).unwrap().is_empty(), "{thread}");
+        assert!(!store.live_entries(QueueId(1), Seq(0), 9).unwrap().is_empty(), "{thread}");
     }
 }
 

@@ -16,12 +16,12 @@ fn append(core: &super::Core, seqs: std::ops::RangeInclusive<u64>) {
     for seq in seqs {
         let meta = MessageMeta { persistent: true, ..MessageMeta::default() };
         let body = vec![u8::try_from(seq % 251).unwrap(); 700];
-        core.intake
+        core.append_queue
             .append(&mut vec![Record::Enqueue {
                 queue: QUEUE,
                 seq: Seq(seq),
                 message: Message::new(Short::EMPTY, Short::literal("q"), b"\0\0", &body, meta),
-                lane: 0,
+                priority_level: 0,
                 expires: None,
                 transient: false,
                 sole: true,
@@ -36,7 +36,7 @@ fn append(core: &super::Core, seqs: std::ops::RangeInclusive<u64>) {
 fn wish(from: u64) -> ReadWish {
     ReadWish {
         queue: QUEUE,
-        lane: 0,
+        priority_level: 0,
         from: Seq(from),
         to: Seq(u64::MAX),
         max_messages: usize::MAX,
@@ -103,9 +103,9 @@ fn a_disk_that_does_not_answer_is_later_and_a_damaged_index_is_the_end() {
     let later = core.unread(ReadFailed::Disk("x".into()));
     assert_eq!(later, Unread::Later("x".into()));
     let later = core.unread(ReadFailed::Db(crate::store::index::DbError::io("x")));
-    assert!(matches!(later, Unread::Later(_)) && !core.intake.is_broken());
+    assert!(matches!(later, Unread::Later(_)) && !core.append_queue.is_broken());
     let broken = core.unread(ReadFailed::Db(crate::store::index::DbError::damaged("x")));
-    assert!(broken == Unread::Broken && core.intake.is_broken());
+    assert!(broken == Unread::Broken && core.append_queue.is_broken());
 }
 
 #[test]
@@ -119,7 +119,7 @@ fn compaction_and_carrying_over_a_disk_that_does_not_answer_lose_nothing_and_end
         for seq in settles {
             let settle =
                 Record::Settle { queue: QUEUE, first: Seq(seq), count: 1, reason: SettleReason::Acked };
-            core.intake.append(&mut vec![settle]).unwrap();
+            core.append_queue.append(&mut vec![settle]).unwrap();
         }
         let work = |rounds: u64| {
             for round in 0..rounds {

@@ -10,7 +10,7 @@ use std::io::{self, IoSlice};
 use rustc_hash::FxHashMap;
 
 use super::commit::close_at;
-use super::format::{Payload, Place, Standing};
+use super::format::{EntryHead, Payload, Place};
 use super::recover::{Finding, log_file};
 use super::scan::{Scanned, Scanner, Skipped, WINDOW};
 use super::segments::Segment;
@@ -289,7 +289,7 @@ impl<'f> Walk<'f> {
         Ok(found)
     }
 
-    fn entry(&self, at: &Standing, offset: u32, len: u32, body_len: u32, shared: bool) -> Entry {
+    fn entry(&self, at: &EntryHead, offset: u32, len: u32, body_len: u32, shared: bool) -> Entry {
         Entry {
             seq: at.seq.0,
             place: Place { segment: self.number, offset },
@@ -303,15 +303,15 @@ impl<'f> Walk<'f> {
     }
 }
 
-fn enqueued(at: &Standing, entry: Entry, moved: bool) -> Option<Event> {
+fn enqueued(at: &EntryHead, entry: Entry, moved: bool) -> Option<Event> {
     if at.transient {
         return None;
     }
-    let (queue, lane, transient) = (at.queue, at.lane, false);
+    let (queue, priority_level, transient) = (at.queue, at.priority_level, false);
     Some(if moved {
-        Event::Moved { queue, lane, transient, entry, since: 0 }
+        Event::Moved { queue, priority_level, transient, entry, since: 0 }
     } else {
-        Event::Enqueue { queue, lane, transient, entry }
+        Event::Enqueue { queue, priority_level, transient, entry }
     })
 }
 
