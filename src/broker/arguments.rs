@@ -66,7 +66,28 @@ pub fn value_text(value: &Value) -> String {
         Value::Float(v) => v.to_string(),
         Value::Double(v) => v.to_string(),
         Value::Timestamp(v) => v.to_string(),
-        _ => serde_json::to_string(value).unwrap_or_default(),
+        Value::ByteArray(bytes) => String::from_utf8_lossy(bytes.as_slice()).into_owned(),
+        Value::FieldArray(values) => {
+            let values: Vec<_> = values.as_slice().iter().map(typed).collect();
+            format!("[{}]", values.join(","))
+        }
+        Value::FieldTable(table) => {
+            let field = |(name, value): (&_, &Value)| {
+                let typed = typed(value);
+                format!("{{<<\"{name}\">>,{}", typed.strip_prefix('{').unwrap_or(&typed))
+            };
+            let fields: Vec<_> = table.inner().iter().map(field).collect();
+            format!("[{}]", fields.join(","))
+        }
+        _ => "undefined".to_owned(),
+    }
+}
+
+/// A value with its type, as it stands inside of tables and arrays in `RabbitMQ`'s error texts.
+fn typed(value: &Value) -> String {
+    match text(value) {
+        Some(text) => format!("{{longstr,<<{text:?}>>}}"),
+        None => format!("{{{},{}}}", type_name(value), value_text(value)),
     }
 }
 

@@ -29,7 +29,10 @@ pub(super) fn keys(message: &Message) -> Result<Option<Copies>, Refusal> {
     for (name, value) in [("CC", cc), ("BCC", bcc)] {
         let Some(value) = value else { continue };
         let unacceptable = || {
-            Refusal::Precondition(format!("invalid message: {{unacceptable_type_in_header,<<\"{name}\">>}}"))
+            let given = value.kind_name();
+            Refusal::Precondition(format!(
+                "invalid message: {{unacceptable_type_in_header,\"{name}\",{given}}}"
+            ))
         };
         let array = value.as_array().ok_or_else(unacceptable)?;
         for entry in array {

@@ -27,6 +27,7 @@ pub mod delay_room;
 mod exchange_features;
 pub mod exchange_stats;
 pub mod exchanges;
+pub mod expiration;
 mod gather;
 pub mod global_parameters;
 mod graves;

@@ -126,13 +126,13 @@ impl Reader<'_> {
     fn number(&self, name: &str, max: u64) -> Result<Option<u64>, Refusal> {
         let Some(value) = self.value(name) else { return Ok(None) };
         let Some(number) = integer(value) else {
-            return Err(self.invalid(name, format!("{{unacceptable_type,{}}}", type_name(value))));
+            return Err(self.invalid(name, no_integer(value)));
         };
         let Ok(unsigned) = u64::try_from(number) else {
             return Err(self.invalid(name, format!("{{value_negative,{number}}}")));
         };
         if unsigned > max {
-            let why = if name == "x-max-priority" { "max_value_exceeded" } else { "value_too_big" };
+            let why = if name == "x-max-priority" { "max_value_exceeded" } else { "value_too_large" };
             return Err(self.invalid(name, format!("{{{why},{number}}}")));
         }
         Ok(Some(unsigned))
@@ -178,8 +178,9 @@ pub fn read(
                 "streams are not supported: queue '{queue}' in vhost '{vhost}' can be of type classic or quorum"
             )));
         }
-        Some(name) => QueueKind::named(name)
-            .ok_or_else(|| reader.invalid(QueueKind::ARGUMENT, format!("unsupported queue type '{name}'")))?,
+        Some(name) => QueueKind::named(name).ok_or_else(|| {
+            reader.invalid(QueueKind::ARGUMENT, format!("\"unsupported queue type '{name}'\""))
+        })?,
     };
     if !kind.traits().may_be_fleeting {
         for (property, wrong) in [
@@ -199,13 +200,13 @@ pub fn read(
     if expires == Some(0) {
         return Err(reader.invalid("x-expires", "{value_zero,0}".to_owned()));
     }
-    let overflow =
-        match reader.string("x-overflow")? {
-            None => None,
-            Some(name) => Some(OverflowName::parse(name).ok_or_else(|| {
-                reader.invalid("x-overflow", format!("{{invalid_overflow,<<\"{name}\">>}}"))
-            })?),
-        };
+    let overflow = match reader.string("x-overflow")? {
+        None => None,
+        Some(name) => Some(
+            OverflowName::parse(name)
+                .ok_or_else(|| reader.invalid("x-overflow", "invalid_overflow".to_owned()))?,
+        ),
+    };
     let exchange = match reader.value(DEAD_LETTER_EXCHANGE) {
         None => None,
         Some(value) => Some(text(value).ok_or_else(|| Refusal::ArgumentType {
@@ -289,13 +290,27 @@ pub fn same(
             _ => name == "x-queue-type" && classic(received) && classic(current),
         };
         if !same {
-            return Err(inequivalent(name, described(received), described(current)));
+            let (received, current) = match (received, current) {
+                (Some(received), Some(current)) => (quoted(received), quoted(current)),
+                _ => (described(received), described(current)),
+            };
+            return Err(inequivalent(name, received, current));
         }
     }
     Ok(())
 }
 
-/// An argument in the words of `RabbitMQ`'s error texts.
+/// Why a value is no integer, in the words of `RabbitMQ`'s error texts.
+pub fn no_integer(value: &Value) -> String {
+    format!("\"expected integer, got {}\"", type_name(value))
+}
+
+/// A value in the words of `RabbitMQ`'s error texts, where both sides have one.
+fn quoted(value: &Value) -> String {
+    format!("'{}'", value_text(value))
+}
+
+/// A value, or its absence, in the words of `RabbitMQ`'s error texts, where one side has none.
 fn described(value: Option<&Value>) -> String {
     match value {
         None => "none".to_owned(),

@@ -158,6 +158,8 @@ fn process(api: &Shared, text: &mut Text) {
         ("rabbitmq_resident_memory_limit_bytes", limits.resident_max),
         ("rabbitmq_process_open_fds", usage.files),
         ("rabbitmq_process_max_fds", usage.files_max),
+        ("rabbitmq_process_open_tcp_sockets", api.broker.open_connections() as u64 + 1),
+        ("rabbitmq_process_max_tcp_sockets", api.broker.limits().connections_max as u64),
         ("rabbitmq_disk_space_available_bytes", watched.disk_free()),
         ("rabbitmq_disk_space_available_limit_bytes", limits.disk_free_min),
         ("rabbitmq_alarms_memory_used_watermark", u64::from(raised.contains(&Resource::Memory))),

@@ -73,9 +73,9 @@ pub(super) fn segment(text: &str) -> Cow<'_, str> {
     utf8_percent_encode(text, IN_PATHS).into()
 }
 
-/// Quotes a routing key in a binding's key.
-pub(super) fn quoted(text: &str) -> Cow<'_, str> {
-    utf8_percent_encode(text, UNRESERVED).into()
+/// Quotes a routing key in a binding's key, as `RabbitMQ` does: a space is a plus sign.
+pub(super) fn quoted(text: &str) -> String {
+    utf8_percent_encode(text, UNRESERVED).to_string().replace("%20", "+")
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ use super::access::Login;
 use super::body::{Unread, object};
 use super::error::{Refused, Result};
 use super::{Api, Shared, paths, tables};
-use crate::broker::limits::TTL_MS_MAX;
+use crate::broker::expiration::expiration_ms;
 use crate::broker::names::ExchangeName;
 use crate::broker::publish::{Fate, Incoming, Publisher};
 use crate::broker::refusal::{Access, Refusal, Resource};
@@ -247,10 +247,7 @@ fn properties(given: &Map<String, Value>, login: &Login) -> Result<(Vec<u8>, Mes
 
 fn check(field: Field, text: &str, login: &Login, meta: &mut MessageMeta) -> Result<()> {
     if field == Field::Expiration {
-        let digits = text.bytes().all(|byte| byte.is_ascii_digit());
-        let expiration = text.parse().ok().filter(|ms| digits && *ms <= TTL_MS_MAX);
-        let invalid = || Refused::bad_request(format!("invalid expiration '{text}'"));
-        meta.expiration_ms = Some(expiration.ok_or_else(invalid)?);
+        meta.expiration_ms = Some(expiration_ms(text.as_bytes()).map_err(Refused::bad_request)?);
     }
     let impersonates = login.tags.iter().any(|tag| tag == "impersonator");
     if field == Field::UserId && text != login.user.as_str() && !impersonates {

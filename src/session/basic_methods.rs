@@ -8,12 +8,13 @@ use leveret_queues::queue::ConsumerId;
 use super::channel::CONSUMERS_SWEPT;
 use super::connection::Connection;
 use super::error::{AmqpError, MethodId, ReplyCode, refused};
-use crate::broker::arguments::{integer, type_name};
+use crate::broker::arguments::integer;
 use crate::broker::channel_stats;
 use crate::broker::consumer::{Consumer, Sink};
-use crate::broker::names::{ConsumerTag, QueueName};
+use crate::broker::names::{ConsumerTag, QueueName, VhostName};
 use crate::broker::queue_handle::{GetOutcome, QueueHandle};
-use crate::broker::refusal::Refusal;
+use crate::broker::queue_options::no_integer;
+use crate::broker::refusal::{Refusal, Resource};
 use crate::broker::reply_to::REPLY_TO;
 use crate::wire::control::prefetch_size;
 use crate::wire::method::{AMQPClass, basic, short_string};
@@ -110,9 +111,12 @@ impl Connection {
             Some(self.as_caller(|broker, vhost, caller, _| broker.readable_queue(vhost, caller, &name))?)
         };
         self.broker.has_room_for_arguments(&consume.arguments)?;
-        let priority = number_argument(consume, "x-priority", &name)?.unwrap_or(0);
-        if let Some(ms) = number_argument(consume, "x-consumer-timeout", &name)?.filter(|ms| *ms <= 0) {
-            return Err(bad_argument("x-consumer-timeout", &name, "value_not_positive", ms));
+        let Some(vhost) = self.vhost.as_ref().map(|vhost| &vhost.name) else { return Ok(()) };
+        let priority = number_argument(consume, "x-priority", &name, vhost)?.unwrap_or(0);
+        if let Some(ms) = number_argument(consume, "x-consumer-timeout", &name, vhost)?.filter(|ms| *ms <= 0)
+        {
+            let why = format!("{{value_not_positive,{ms}}}");
+            return Err(bad_argument("x-consumer-timeout", &name, vhost, why));
         }
         let Some(open) = self.channels.get(&number) else { return Ok(()) };
         let tag = if consume.consumer_tag.as_str().is_empty() {
@@ -238,16 +242,26 @@ impl Connection {
 const SEEN_BY_KOMBU_MS: u64 = 10;
 
 /// A consumer's argument that has to be a whole number.
-fn number_argument(consume: &basic::Consume, name: &str, queue: &QueueName) -> Result<Option<i64>, Refusal> {
+fn number_argument(
+    consume: &basic::Consume,
+    name: &str,
+    queue: &QueueName,
+    vhost: &VhostName,
+) -> Result<Option<i64>, Refusal> {
     match consume.arguments.inner().get(name) {
         None => Ok(None),
         Some(value) => match integer(value) {
             Some(number) => Ok(Some(number)),
-            None => Err(bad_argument(name, queue, "unacceptable_type", type_name(value))),
+            None => Err(bad_argument(name, queue, vhost, no_integer(value))),
         },
     }
 }
 
-fn bad_argument(name: &str, queue: &QueueName, why: &str, what: impl std::fmt::Display) -> Refusal {
-    Refusal::Precondition(format!("invalid arg '{name}' for consumer on queue '{queue}': {{{why},{what}}}"))
+fn bad_argument(name: &str, queue: &QueueName, vhost: &VhostName, why: String) -> Refusal {
+    Refusal::InvalidArgument {
+        argument: name.to_owned(),
+        resource: Resource::Queue(queue.clone()),
+        vhost: vhost.clone(),
+        why,
+    }
 }

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use leveret_queues::{Message, MessageLayout, MessageMeta, ShortRange, ShortText};
 
 use super::error::{AmqpError, MethodId, ReplyCode};
+use crate::broker::expiration::expiration_ms;
 use crate::broker::limits::BODY_BYTES_CAP;
 use crate::broker::reply_to::REPLY_TO;
 use crate::wire::content::{CLASS_BASIC, ContentHeader, content_header};
@@ -94,20 +95,10 @@ fn check_size(size: u64, rules: &Rules<'_>) -> Result<usize, AmqpError> {
     usize::try_from(size).map_err(|_| precondition("message does not fit into memory"))
 }
 
-/// Whole decimal milliseconds up to ten years, as `RabbitMQ` takes them.
-fn expiration(text: &[u8]) -> Option<u64> {
-    let text = std::str::from_utf8(text).ok()?;
-    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
-    let value = text.parse().ok()?;
-    (digits && value <= crate::broker::limits::TTL_MS_MAX).then_some(value)
-}
-
 fn meta_of(found: &Essentials<'_>, rules: &Rules<'_>) -> Result<MessageMeta, AmqpError> {
     let expiration_ms = match found.expiration {
         None => None,
-        Some(text) => Some(expiration(text).ok_or_else(|| {
-            precondition(format!("invalid expiration '{}'", String::from_utf8_lossy(text)))
-        })?),
+        Some(text) => Some(expiration_ms(text).map_err(precondition)?),
     };
     if let Some(user) = found.user_id
         && user != rules.user.as_bytes()

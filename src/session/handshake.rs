@@ -17,6 +17,8 @@ use crate::broker::users::LoginRefused;
 use crate::wire::method::{AMQPClass, AMQPValue, FieldTable, connection, short_string};
 use crate::wire::sasl::{self, SaslError};
 
+/// A refused login is about no method, as on `RabbitMQ`.
+const NO_METHOD: MethodId = MethodId(0, 0);
 const START_OK: MethodId = MethodId(10, 11);
 const TUNE_OK: MethodId = MethodId(10, 31);
 const OPEN: MethodId = MethodId(10, 40);
@@ -166,7 +168,7 @@ impl Connection {
                     let text = format!(
                         "Login was refused using authentication mechanism {mechanism}. For details see the broker logfile."
                     );
-                    let error = AmqpError::new(ReplyCode::AccessRefused, START_OK, text);
+                    let error = AmqpError::new(ReplyCode::AccessRefused, NO_METHOD, text);
                     self.close_for(&error.on_connection());
                 } else {
                     self.phase = Phase::Closed;

@@ -137,7 +137,7 @@ pub struct Metrics {
     pub paged_read_bytes: Counter,
     /// Reads of messages that the disk did not answer.
     pub read_failures: Counter,
-    /// Messages whose record was found damaged.
+    /// Records found damaged: messages, and acknowledgements that are still needed.
     pub damaged: Counter,
 }
 

@@ -17,7 +17,7 @@ fn wrong_credentials_are_told_only_to_who_understands() {
         let said = format!("C 0 connection.start-ok mechanism={mechanism} response=\"{response}\"");
         handshake(&format!(
             "{said} {CAPABLE}
-             S 0 connection.close 403 by connection.start-ok saying ACCESS_REFUSED - Login was refused using authentication mechanism {mechanism}.
+             S 0 connection.close 403 by 0,0 saying ACCESS_REFUSED - Login was refused using authentication mechanism {mechanism}.
              C 0 connection.close-ok \n S end"
         ));
         handshake(&format!("{said} locale=en_US \n S end"));
@@ -33,7 +33,7 @@ fn guest_comes_from_this_machine_only() {
     for address in ["192.0.2.1", "::ffff:192.0.2.1", "2001:db8::1", "0.0.0.0"] {
         handshake_from(
             address,
-            &format!("{said} \n S 0 connection.close 403 by connection.start-ok saying Login was refused"),
+            &format!("{said} \n S 0 connection.close 403 by 0,0 saying Login was refused"),
         );
     }
 }

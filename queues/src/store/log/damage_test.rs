@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::core::Core;
 use super::crash_test::open;
-use super::format::RECORD_HEAD;
+use super::format::{Payload, RECORD_HEAD};
 use super::scan::{Scanned, Scanner};
 use super::segments::segment_name;
 use super::synced::SYNCED_NAME;
@@ -226,4 +226,61 @@ fn a_newest_segment_that_is_gone_is_told() {
     let (_, recovered) = reopened(&disk);
     let [finding] = &recovered.findings[..] else { panic!("{:?}", recovered.findings) };
     assert!(finding.file.ends_with(&name), "{finding}");
+}
+
+/// Offsets of records that settle, in all segments but the newest.
+fn closed_settles(core: &Core) -> Vec<(String, usize)> {
+    let mut segments = core.segments.all();
+    segments.pop();
+    let mut found = Vec::new();
+    for (number, segment) in segments {
+        let mut scanner = Scanner::new(&*segment.file, segment.seal).unwrap();
+        while let Some(Scanned::Record { offset, payload, .. }) = scanner.next_record().unwrap() {
+            if matches!(payload, Payload::Settle { .. }) {
+                found.push((segment_name(number), offset as usize));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn damage_among_settles_that_are_carried_on_is_told() {
+    for flipped in [false, true] {
+        let (disk, db) = (SimDisk::new(5), SimDb::new(5));
+        let (core, _) = open(&disk, &db).unwrap();
+        let put = |records: Vec<Record>| {
+            for one in records {
+                core.append_queue.append(&mut vec![one]).unwrap();
+            }
+            commit(&core);
+        };
+        let settle = |seq, count| Record::Settle {
+            queue: QueueId(1),
+            first: Seq(seq),
+            count,
+            reason: SettleReason::Acked,
+        };
+        put((1..=100).map(|seq| enqueue(1, seq, &message(&[7; 700]))).collect());
+        // Messages that stay keep the segments of the others, so that these settles are needed.
+        put((1..=100).filter(|seq| seq % 20 != 0).map(|seq| settle(seq, 1)).collect());
+        put((101..=200).map(|seq| enqueue(1, seq, &message(&[7; 700]))).collect());
+        let settles = closed_settles(&core);
+        assert!(settles.len() > 50, "{settles:?}");
+        if flipped {
+            let (file, offset) = &settles[settles.len() / 2];
+            assert!(disk.flip(file, offset + RECORD_HEAD + 4));
+        }
+        put(vec![settle(101, 99)]);
+        let carried = || settles.iter().all(|(file, _)| disk.read(file).is_none());
+        for round in 0..900 {
+            core.commit(Duration::from_secs(round));
+            core.checkpoint().unwrap();
+            if carried() {
+                break;
+            }
+        }
+        assert!(carried(), "their segments are retired");
+        assert_eq!(core.metrics.damaged.get(), u64::from(flipped), "flipped: {flipped}");
+    }
 }

@@ -10,6 +10,7 @@ use std::io;
 use super::append_queue::Extra;
 use super::core::Core;
 use super::format::Payload;
+use super::recover::log_file;
 use super::scan::{Scanned, Scanner};
 use crate::ids::{QueueId, Seq};
 use crate::store::settled::Settled;
@@ -48,7 +49,18 @@ pub(crate) fn reappend_settles(
     while let Some(found) = scanner.next_record()? {
         match found {
             Scanned::Record { payload, .. } => runs.add(payload),
-            Scanned::Bad { .. } => {
+            Scanned::Bad { offset } => {
+                // Segments of version 1 have no end mark: what follows their last record is no damage.
+                if segment.seal.salted {
+                    core.metrics.damaged.add(1);
+                    let file = log_file(number);
+                    tracing::error!(
+                        file,
+                        offset,
+                        "a damaged record among acknowledgements that are still needed: should the index be lost, what it \
+                         settled comes back"
+                    );
+                }
                 if !scanner.skip_damage()? {
                     break;
                 }
