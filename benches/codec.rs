@@ -1,4 +1,4 @@
-//! Decoding and encoding one message's frames, beside a memcpy of the same bytes and their way through a bare relay over
+//! Decoding and encoding one message's frames, compared with a memcpy of the same bytes and with a bare relay over
 //! loopback sockets: the distance to the limit.
 
 use std::hint::black_box;
@@ -35,7 +35,7 @@ fn properties(headers: usize) -> Vec<u8> {
     raw
 }
 
-/// A socket read's worth of publishes: `BATCH` times method, header, body.
+/// One socket read of publishes: `BATCH` times method, header, body.
 fn publishes(body_bytes: usize, headers: usize) -> Vec<u8> {
     let mut out = Vec::new();
     let properties = properties(headers);
@@ -57,7 +57,7 @@ fn publishes(body_bytes: usize, headers: usize) -> Vec<u8> {
     out
 }
 
-/// All that a session reads of a batch before it routes.
+/// Everything a session decodes of a batch before routing.
 fn decode(mut rest: &[u8]) -> u64 {
     let mut sum = 0;
     while let Ok(Scan::Frame(frame)) = scan(rest, FRAME_MAX) {
@@ -80,7 +80,7 @@ fn decode(mut rest: &[u8]) -> u64 {
     sum
 }
 
-/// Two ends of a relay that copies bytes from the first to the second, and knows of no frames.
+/// Both ends of a relay that copies bytes from the first to the second, without parsing frames.
 fn bare_relay() -> (TcpStream, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address");
@@ -93,7 +93,7 @@ fn bare_relay() -> (TcpStream, TcpStream) {
     let ((first, mut from), (second, mut to)) = (end(), end());
     thread::spawn(move || {
         let mut buffer = vec![0; 256 * 1024];
-        // Ends with the benchmark's end of the connection.
+        // Ends when the benchmark closes its end of the connection.
         while let Ok(count @ 1..) = from.read(&mut buffer) {
             to.write_all(&buffer[..count]).expect("the benchmark reads");
         }

@@ -1,6 +1,6 @@
-//! The whole path of a message without sockets: bytes into a publisher's connection, out of a consumer's
-//! outbox. `instructions SCENARIO COUNT` carries COUNT messages and ends; under callgrind, two counts tell what one message costs
-//! (`tests/instructions.py`). Without arguments it carries a few of each, so that it can be seen to work.
+//! A message's whole path without sockets: bytes into a publisher's connection, out of a consumer's outbox.
+//! `instructions SCENARIO COUNT` processes COUNT messages and exits; under callgrind, two counts yield the cost per
+//! message (`tests/instructions.py`). Without arguments it processes a few of each, as a smoke test.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -23,11 +23,11 @@ use leveret_queues::Millis;
 use leveret_queues::store::memory::MemStore;
 
 const FRAME_MAX: u32 = 131_072;
-/// Messages of one socket read.
+/// Messages per socket read.
 const BATCH: usize = 64;
 const NOW: Millis = Millis(1_700_000_000_000);
 
-/// Definitions that nobody needs again.
+/// Discards definitions.
 struct Nowhere;
 
 impl DefinitionStore for Nowhere {
@@ -40,7 +40,7 @@ impl DefinitionStore for Nowhere {
     }
 }
 
-/// A connection and what it has been sent.
+/// A connection, and the bytes sent to it.
 struct Client {
     connection: Connection,
     outbox: Arc<Outbox>,
@@ -96,7 +96,7 @@ impl Client {
         }
     }
 
-    /// Takes what is to be written, as the writer does; its bytes.
+    /// Takes the pending output, as the writer does; returns its size in bytes.
     fn take(&mut self) -> usize {
         let context = Context::from_waker(Waker::noop());
         let mut bytes = 0;
@@ -111,15 +111,15 @@ impl Client {
     }
 }
 
-/// What is carried, and how.
+/// The messages of a scenario, and their path.
 struct Scenario {
     name: &'static str,
     exchange: &'static str,
     body_bytes: usize,
     headers: bool,
-    /// Bindings that do not match, beside the one that does.
+    /// Non-matching bindings, beside the matching one.
     bindings: usize,
-    /// Each batch is acknowledged.
+    /// Whether each batch is acknowledged.
     ack: bool,
 }
 

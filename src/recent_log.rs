@@ -1,8 +1,8 @@
-//! The last lines of the log, for those who look from afar.
+//! The last lines of the log, for remote viewers.
 //!
-//! Invariants: never more than [`LINES_MAX`] lines and [`BYTES_MAX`] bytes; numbers of lines grow by one and are not
-//! given twice in a process.
-//! Absent: what the log writes to standard error, and what JSON makes of a line.
+//! Invariants: never more than [`LINES_MAX`] lines and [`BYTES_MAX`] bytes; line numbers increase by one and are
+//! unique in a process.
+//! Absent: log output to standard error, and the JSON form of a line.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -11,16 +11,16 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 use tracing::Level;
 
-/// Lines that are kept.
+/// Lines kept, at most.
 pub const LINES_MAX: usize = 1_000;
 
-/// Bytes of text that are kept, fields included.
+/// Bytes of text kept, fields included, at most.
 pub const BYTES_MAX: usize = 1 << 20;
 
-/// Bytes of one line's message and of one field; the rest is cut off.
+/// Bytes of a line's message and of each field; longer text is truncated.
 const TEXT_BYTES_MAX: usize = 4_096;
 
-/// Fields of one line.
+/// Fields per line.
 const FIELDS_MAX: usize = 32;
 
 /// One line.
@@ -30,23 +30,23 @@ pub struct Line {
     pub seq: u64,
     /// Milliseconds since the Unix epoch.
     pub timestamp: u64,
-    /// How grave it is.
+    /// Severity.
     pub level: Level,
     /// The module that wrote it.
     pub target: &'static str,
-    /// What it says.
+    /// The message.
     pub message: String,
-    /// What it is about: `peer`, `vhost`, `queue`.
+    /// Fields, such as `peer`, `vhost`, `queue`.
     pub fields: Vec<(&'static str, String)>,
 }
 
 impl Line {
-    /// An empty line; it gets its number when it is kept.
+    /// An empty line; it is numbered when kept.
     pub fn new(timestamp: u64, level: Level, target: &'static str) -> Self {
         Self { seq: 0, timestamp, level, target, message: String::new(), fields: Vec::new() }
     }
 
-    /// Adds a field; the message is one of that name.
+    /// Adds a field; the field `message` is the message.
     pub fn add(&mut self, name: &'static str, mut text: String) {
         if text.len() > TEXT_BYTES_MAX {
             text.truncate(text.floor_char_boundary(TEXT_BYTES_MAX));
@@ -85,7 +85,7 @@ impl Default for RecentLog {
 }
 
 impl RecentLog {
-    /// Keeps a line, and lets the oldest go where there is no room.
+    /// Keeps a line, dropping the oldest ones if there is no room.
     pub fn keep(&self, mut line: Line) {
         let mut lines = self.lines.lock();
         lines.given += 1;
@@ -99,14 +99,14 @@ impl RecentLog {
         self.latest.send_replace(lines.given);
     }
 
-    /// Lines behind number `after`, at least as grave as `level`, oldest first.
+    /// Lines after number `after`, at least as severe as `level`, oldest first.
     pub fn after(&self, after: u64, level: Level) -> Vec<Arc<Line>> {
         let lines = self.lines.lock();
         let start = lines.kept.partition_point(|line| line.seq <= after);
         lines.kept.range(start..).filter(|line| line.level <= level).cloned().collect()
     }
 
-    /// The number of the latest line, now and when it grows.
+    /// The number of the latest line, and its updates.
     pub fn latest(&self) -> watch::Receiver<u64> {
         self.latest.subscribe()
     }

@@ -1,13 +1,13 @@
-//! Layers point down only, and modules of a layer do not go round in circles: the map's arrows, held against the code.
+//! Layers depend downwards only, and modules of a layer form no cycles: the map's arrows, checked against the code.
 //!
-//! Read from the text: `crate::` and `super::` paths, comments, strings and `#[cfg(test)]` modules left out.
-//! A circle that is there is listed in [`CIRCLES`]; the list may only shrink.
+//! Based on the text: `crate::` and `super::` paths, without comments, strings and `#[cfg(test)]` modules.
+//! Existing cycles are listed in [`CIRCLES`]; the list may only shrink.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Who may use whom. A layer uses itself freely; what is not listed is forbidden.
+/// Permitted dependencies. A layer may use itself freely; anything not listed is forbidden.
 const ALLOWED: [(&str, &[&str]); 9] = [
     ("platform", &[]),
     ("wire", &[]),
@@ -33,7 +33,7 @@ const FORBIDDEN: [(&str, &[&str]); 5] = [
 const CIRCLES: [(&str, &[&str]); 1] =
     [("broker", &["consumer", "deadlines", "queue_handle", "shared_credit", "turn"])];
 
-/// One reference: the module that makes it, and the path below `crate` that it names.
+/// A reference: the referring module, and the referenced path below `crate`.
 struct Reference {
     from: Vec<String>,
     to: Vec<String>,
@@ -43,7 +43,7 @@ fn source() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
 }
 
-/// (module path, text) of every file, tests left out.
+/// (module path, text) of every file, without tests.
 fn modules() -> Vec<(Vec<String>, String)> {
     let mut found = Vec::new();
     let mut folders = vec![source()];
@@ -75,7 +75,7 @@ fn modules() -> Vec<(Vec<String>, String)> {
     found
 }
 
-/// The text without comments, strings and what is compiled for tests only.
+/// The text without comments, strings and test-only code.
 fn code(text: &str) -> String {
     let text = text.split("#[cfg(test)]\nmod tests {").next().expect("a part");
     let mut out = String::new();
@@ -87,7 +87,7 @@ fn code(text: &str) -> String {
     out
 }
 
-/// All paths that a use tree names: `a::{b, c::d}` is `a::b` and `a::c::d`. `text` begins behind a `::`.
+/// All paths named by a use tree: `a::{b, c::d}` is `a::b` and `a::c::d`. `text` starts after a `::`.
 fn tree(text: &str, before: &[String], out: &mut Vec<Vec<String>>) -> usize {
     let bytes = text.as_bytes();
     if bytes.first() == Some(&b'{') {
@@ -144,7 +144,7 @@ fn references() -> Vec<Reference> {
     found
 }
 
-/// What is allowed or forbidden for a layer.
+/// The entry of a layer in a table.
 fn of<'a>(table: &[(&str, &'a [&'a str])], layer: &str) -> &'a [&'a str] {
     table.iter().find(|(name, _)| *name == layer).map_or(&[], |(_, list)| list)
 }
@@ -181,7 +181,7 @@ fn a_layer_does_not_name_what_belongs_above_it() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
-/// The modules right below `layer` that can reach themselves through others; a folder is one module.
+/// The direct submodules of `layer` that can reach themselves through others; a folder counts as one module.
 fn circle(layer: &str, references: &[Reference]) -> Vec<String> {
     let inside = || {
         references

@@ -1,14 +1,14 @@
-//! The house rules that a machine can check: the map is true, modules say what they are, pure crates stay pure, and
-//! long files say why.
+//! Machine-checkable house rules: the map is accurate, modules have a description, pure crates stay pure, and long
+//! files give a reason.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Longer files carry a line `//! Long: why` in their head.
+/// Longer files have a line `//! Long: why` in their head.
 const LINES_MAX: usize = 600;
 
-/// Where a path in the map may begin.
+/// Possible first components of a path in the map.
 const TOP: [&str; 11] = [
     "src",
     "exchanges",
@@ -27,7 +27,7 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// All Rust files of the project, without what is built or installed.
+/// All Rust files of the project, without build output and installed files.
 fn rust_files() -> Vec<PathBuf> {
     let mut files = Vec::new();
     let mut folders = vec![root().to_path_buf()];
@@ -51,7 +51,7 @@ fn shown(path: &Path) -> String {
     path.strip_prefix(root()).expect("below the root").display().to_string()
 }
 
-/// Paths in `code spans` of a text: below a known folder, or a bare name of a source file.
+/// Paths in a text's `code spans`: below a known folder, or a bare source file name.
 fn paths_in(text: &str) -> Vec<String> {
     let mut outside = text.split("```").step_by(2).flat_map(|part| part.split('`').skip(1).step_by(2));
     let mut paths = Vec::new();
@@ -103,7 +103,7 @@ fn every_module_says_what_it_is() {
     assert!(silent.is_empty(), "no `//!` at the top of {silent:#?}");
 }
 
-/// What only Linux has, as it shows in code.
+/// Linux-only features, as they appear in code.
 const LINUX_ONLY: [&str; 9] = [
     "\"/proc/",
     "\"/sys/",

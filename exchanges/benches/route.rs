@@ -1,5 +1,5 @@
-//! What routing one message costs, per kind and number of bindings. `memcpy` is the floor: the
-//! copy of a hundred destinations.
+//! Cost of routing one message, by exchange type and number of bindings. `memcpy` is the floor: copying a hundred
+//! destinations.
 
 use std::hint::black_box;
 
@@ -8,7 +8,7 @@ use leveret_exchanges::{
     Args, Attributes, Destination, Envelope, NoAttributes, Origin, OwnedValue, Router, Scratch, Value,
 };
 
-/// A router with `count` queues, each bound to `exchange` as `binding` says.
+/// A router with `count` queues, each bound to `exchange` with the key and arguments that `binding` returns.
 fn router(exchange: &str, count: u32, binding: impl Fn(u32) -> (String, Args)) -> Router<u32> {
     let mut router = Router::new();
     for queue in 0..count {
@@ -20,7 +20,7 @@ fn router(exchange: &str, count: u32, binding: impl Fn(u32) -> (String, Args)) -
     router
 }
 
-/// Routes the keys in turn; says how many destinations each has on average.
+/// Routes the keys in turn; reports the mean number of destinations per key.
 fn route(
     criterion: &mut Criterion,
     name: &str,
@@ -48,7 +48,7 @@ fn route(
     criterion.bench_function(&name, |bencher| bencher.iter(|| one(black_box(&mut out))));
 }
 
-/// Pseudo-random but the same each time.
+/// Deterministic pseudo-random number.
 fn draw(index: u32, below: u32) -> u32 {
     let hash = (u64::from(index) + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     u32::try_from((hash >> 40) % u64::from(below)).expect("below u32")
@@ -65,7 +65,7 @@ fn direct(criterion: &mut Criterion) {
     route(criterion, "default 1000", &few, "", &names, &NoAttributes);
 }
 
-/// `region.device.metric` in the mix that device fleets show: most name a device, some wildcards.
+/// `region.device.metric` in a mix typical of device fleets: most patterns name a device, some use wildcards.
 fn topic_pattern(index: u32, count: u32) -> String {
     let (region, device, metric) = (draw(index, 50), draw(index + 7, count), draw(index + 3, 20));
     match index % 10 {
@@ -96,7 +96,7 @@ fn headers(criterion: &mut Criterion) {
         ("trace-id", Value::Str(b"4bf92f3577b34da6a3ce929d0e0e4736")),
     ];
     for count in [200, 1000] {
-        // Every binding shares `type`, one in 20 the region, one the customer, too.
+        // Every binding shares `type`, one in 20 the region, and one the customer as well.
         let all = router("amq.headers", count, |queue| {
             let region = OwnedValue::text(&format!("eu-{}", queue % 20));
             let customer = OwnedValue::int(i64::from(queue));

@@ -7,14 +7,14 @@ use crate::OwnedValue;
 
 type Entry = (Box<[u8]>, OwnedValue);
 
-/// An argument table. Cloning shares it; an empty one costs no allocation. Equality and hash do
-/// not mind the order of names, as `RabbitMQ` sorts before it compares.
+/// An argument table. Cloning shares it; an empty one does not allocate. Equality and hash ignore the order of names:
+/// `RabbitMQ` sorts before it compares.
 #[derive(Clone, Default)]
 pub struct Args(Option<Arc<Table>>);
 
 struct Table {
     given: Box<[Entry]>,
-    /// Places in `given`, by name; equal names stay in the order given.
+    /// Indexes into `given`, sorted by name; equal names keep their given order.
     sorted: Box<[usize]>,
 }
 
@@ -22,7 +22,7 @@ impl Args {
     /// The empty table.
     pub const EMPTY: Self = Self(None);
 
-    /// A table of these entries.
+    /// A table of `entries`.
     pub fn new(entries: impl IntoIterator<Item = (Box<[u8]>, OwnedValue)>) -> Self {
         let given: Vec<Entry> = entries.into_iter().collect();
         if given.is_empty() {
@@ -33,20 +33,20 @@ impl Args {
         Self(Some(Arc::new(Table { given: given.into(), sorted: sorted.into() })))
     }
 
-    /// The first value of that name.
+    /// The first value with this name.
     pub fn get(&self, name: impl AsRef<[u8]>) -> Option<&OwnedValue> {
         let name = name.as_ref();
         let found = self.iter_as_given().find(|entry| entry.0 == name);
         found.map(|entry| entry.1)
     }
 
-    /// The entries in the order they were given.
+    /// The entries in the order given.
     pub fn iter_as_given(&self) -> impl Iterator<Item = (&[u8], &OwnedValue)> {
         let given = self.0.as_ref().map_or(&[][..], |table| &table.given);
         given.iter().map(|(name, value)| (&**name, value))
     }
 
-    /// The entries by name.
+    /// The entries sorted by name.
     fn iter_sorted(&self) -> impl Iterator<Item = &Entry> {
         self.0.iter().flat_map(|table| {
             let places = table.sorted.iter();
@@ -54,12 +54,12 @@ impl Args {
         })
     }
 
-    /// How many entries there are.
+    /// Number of entries.
     pub fn len(&self) -> usize {
         self.0.as_ref().map_or(0, |table| table.given.len())
     }
 
-    /// Whether there is no entry.
+    /// Whether the table has no entries.
     pub const fn is_empty(&self) -> bool {
         self.0.is_none()
     }

@@ -1,8 +1,8 @@
-//! What routing may ask of a message beyond its keys.
+//! What routing may read from a message besides its keys.
 
 use crate::Value;
 
-/// A property of a message that a consistent-hash exchange can spread by.
+/// A message property that a consistent-hash exchange can hash on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Property {
     /// `message_id`.
@@ -13,17 +13,17 @@ pub enum Property {
     Timestamp,
 }
 
-/// A message's headers and properties. Nothing here is called unless an exchange on the way needs
-/// it, so an implementation may parse at the call.
+/// A message's headers and properties. Called only if a visited exchange needs them, so an implementation may parse
+/// lazily.
 pub trait Attributes {
-    /// Calls `each` with every header, in the message's order.
+    /// Calls `each` for every header, in the message's order.
     fn each_header(&self, each: &mut dyn FnMut(&[u8], Value<'_>));
 
     /// The property, if the message has it.
     fn property(&self, which: Property) -> Option<Value<'_>>;
 
-    /// Whether a delayed-message exchange must hold this message: it has an `x-delay` in range.
-    /// False again when the message is released.
+    /// Whether a delayed-message exchange must hold this message: it has an `x-delay` in range. False once the
+    /// message is released.
     fn wants_delay(&self) -> bool;
 }
 
@@ -43,7 +43,7 @@ impl Attributes for NoAttributes {
     }
 }
 
-/// Headers that are parsed already; no properties, no delay.
+/// Parsed headers; no properties, no delay.
 impl<N: AsRef<[u8]>> Attributes for &[(N, Value<'_>)] {
     fn each_header(&self, each: &mut dyn FnMut(&[u8], Value<'_>)) {
         for (name, value) in *self {

@@ -1,36 +1,36 @@
-//! Exchange types: their names, and which arguments and bindings they accept.
+//! Exchange types: their names, and the arguments and bindings they accept.
 
 use crate::matcher::Horizon;
 use crate::{Args, OwnedValue, Property, Refusal};
 
-/// How an exchange picks destinations.
+/// How an exchange selects destinations.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum InnerKind {
-    /// Key equals binding key.
+    /// The routing key equals the binding key.
     Direct,
-    /// Everyone.
+    /// Every binding.
     Fanout,
-    /// Key matches the binding's pattern of words.
+    /// The routing key matches the binding's word pattern.
     Topic,
-    /// Headers match the binding's arguments.
+    /// The headers match the binding's arguments.
     Headers,
-    /// `x-consistent-hash`: one destination by hash, binding keys are weights.
+    /// `x-consistent-hash`: one destination by hash; binding keys are weights.
     ConsistentHash,
     /// `x-modulus-hash`: one destination by hash of the key modulo the number of destinations.
     ModulusHash,
     /// `x-random`: one destination at random.
     Random,
-    /// `x-local-random`: as [`InnerKind::Random`], for queues bound with an empty key only.
+    /// `x-local-random`: as [`InnerKind::Random`], but binds queues with an empty key only.
     LocalRandom,
-    /// `x-recent-history`: everyone; the caller keeps the messages for later bindings.
+    /// `x-recent-history`: every binding; the caller keeps messages for later bindings.
     RecentHistory,
-    /// `x-federation-upstream`: everyone, but not what has come far enough or from the other end. Federation links of a
-    /// `RabbitMQ` declare it.
+    /// `x-federation-upstream`: every binding, except for messages that have reached their hop limit or already
+    /// passed the other end. Declared by a `RabbitMQ`'s federation links.
     FederationUpstream,
 }
 
 impl InnerKind {
-    /// All of them.
+    /// All types.
     pub const ALL: [Self; 10] = [
         Self::Direct,
         Self::Fanout,
@@ -60,12 +60,12 @@ impl InnerKind {
         }
     }
 
-    /// The kind of that name.
+    /// The type with this name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.name() == name)
     }
 
-    /// Refuses arguments that the kind cannot work with.
+    /// Refuses arguments the type does not support.
     fn check_args(self, args: &Args) -> Result<(), Refusal> {
         match self {
             Self::ConsistentHash => HashBy::from_args(args).map(drop),
@@ -82,7 +82,7 @@ impl InnerKind {
         }
     }
 
-    /// Refuses a binding that the kind cannot match.
+    /// Refuses a binding that the type cannot match.
     pub(crate) fn check_binding(self, to_queue: bool, key: &str, args: &Args) -> Result<(), Refusal> {
         match self {
             Self::Headers => XMatch::from_args(args).map(drop),
@@ -98,26 +98,26 @@ impl InnerKind {
     }
 }
 
-/// An exchange's type: how it picks, and whether it delays first.
+/// An exchange's type: how it selects destinations, and whether it delays first.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Kind {
-    /// How it picks destinations.
+    /// How it selects destinations.
     pub inner: InnerKind,
-    /// `x-delayed-message`: messages that ask for it are held before they are routed as `inner` does.
+    /// `x-delayed-message`: messages with a delay are held before they are routed as by `inner`.
     pub delayed: bool,
 }
 
 const DELAYED_TYPE: &str = "x-delayed-type";
 const ALTERNATE: &str = "alternate-exchange";
 const HISTORY_LENGTH: &str = "x-recent-history-length";
-/// What `x-recent-history` keeps without an argument, in messages.
+/// History length of `x-recent-history` without an argument, in messages.
 const HISTORY_LENGTH_DEFAULT: u64 = 20;
 
 impl Kind {
-    /// The name of the type that holds messages, then routes them as its argument `x-delayed-type` says.
+    /// The type that holds messages, then routes them as its argument `x-delayed-type` specifies.
     pub const DELAYED: &str = "x-delayed-message";
 
-    /// The kind that a declaration names, its arguments checked.
+    /// The type named in a declaration, with its arguments checked.
     pub(crate) fn declared(name: &str, args: &Args) -> Result<Self, Refusal> {
         alternate(args)?;
         let delayed = name == Self::DELAYED;
@@ -135,13 +135,13 @@ impl Kind {
         Ok(Self { inner, delayed })
     }
 
-    /// The names of all types that exchange.declare knows.
+    /// The names of all types accepted by exchange.declare.
     pub fn names() -> impl Iterator<Item = &'static str> {
         let inner = InnerKind::ALL.into_iter();
         inner.map(InnerKind::name).chain([Self::DELAYED])
     }
 
-    /// Whether exchange.declare knows a type of that name.
+    /// Whether exchange.declare accepts this type name.
     pub(crate) fn exists(name: &str) -> bool {
         Self::names().any(|known| known == name)
     }
@@ -152,7 +152,7 @@ impl Kind {
     }
 }
 
-/// The alternate exchange an argument table names.
+/// The alternate exchange named in the arguments.
 pub(crate) fn alternate(args: &Args) -> Result<Option<&str>, Refusal> {
     match args.get(ALTERNATE) {
         None => Ok(None),
@@ -162,7 +162,7 @@ pub(crate) fn alternate(args: &Args) -> Result<Option<&str>, Refusal> {
     }
 }
 
-/// Refuses a redeclaration whose alternate exchange differs: the only argument that is compared.
+/// Refuses a redeclaration with a different alternate exchange, the only argument compared.
 pub(crate) fn same_alternate(name: &str, current: &Args, wanted: &Args) -> Result<(), Refusal> {
     let (current, wanted) = (current.get(ALTERNATE), wanted.get(ALTERNATE));
     if current.and_then(OwnedValue::as_text) == wanted.and_then(OwnedValue::as_text) {
@@ -181,13 +181,13 @@ pub(crate) fn same_alternate(name: &str, current: &Args, wanted: &Args) -> Resul
     })
 }
 
-/// How many messages an `x-recent-history` exchange of these arguments keeps.
+/// The number of messages kept by an `x-recent-history` exchange with these arguments.
 pub(crate) fn history_length(args: &Args) -> u64 {
     let length = args.get(HISTORY_LENGTH).and_then(OwnedValue::as_int);
     length.map_or(HISTORY_LENGTH_DEFAULT, |length| u64::try_from(length).unwrap_or(HISTORY_LENGTH_DEFAULT))
 }
 
-/// What a consistent-hash exchange spreads by.
+/// What a consistent-hash exchange hashes.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum HashBy {
     Key,
@@ -217,7 +217,7 @@ impl HashBy {
     }
 }
 
-/// The weight that a binding key of a consistent-hash exchange is.
+/// Parses a consistent-hash binding key as a weight.
 pub(crate) fn weight(key: &str) -> Result<u32, Refusal> {
     match key.parse::<i64>() {
         Ok(weight) if weight < 1 => {
@@ -232,9 +232,9 @@ pub(crate) fn weight(key: &str) -> Result<u32, Refusal> {
 /// How the arguments of a headers binding are matched.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct XMatch {
-    /// One match is enough.
+    /// One match suffices.
     pub(crate) any: bool,
-    /// Arguments whose names start with `x-` count, too.
+    /// Arguments whose names start with `x-` are compared as well.
     with_x: bool,
 }
 
@@ -265,7 +265,7 @@ impl XMatch {
         Ok(Self { any, with_x })
     }
 
-    /// Whether an argument of that name is compared with the headers.
+    /// Whether the argument with this name is compared with the headers.
     pub(crate) fn counts(self, name: &[u8]) -> bool {
         name != b"x-match" && (self.with_x || !name.starts_with(b"x-"))
     }

@@ -1,23 +1,23 @@
 //! Routing: (exchange, routing keys, headers) in, destinations out.
 //!
-//! One [`Router`] holds the exchanges and bindings of one virtual host. [`Router::route`] answers
-//! who gets a message; everything else changes or lists the topology.
+//! One [`Router`] holds the exchanges and bindings of one virtual host. [`Router::route`] returns a message's
+//! destinations; every other method changes or lists the topology.
 //!
 //! Invariants:
-//! - Each queue is in a result once, whatever the number of bindings, keys and exchanges on the way;
-//!   each exchange is visited once, so loops of bindings or alternates end.
-//! - A binding's ends exist: an exchange or queue that goes takes its bindings along.
+//! - A queue appears at most once in a result, however many bindings, keys and exchanges lead to it; each exchange is
+//!   visited once, so cycles of bindings or alternates terminate.
+//! - Both ends of a binding exist: removing an exchange or queue removes its bindings.
 //! - The implicit bindings of the default exchange are exactly the registered queues.
 //! - Every change that can alter a result raises [`Router::generation`].
-//! - Routing allocates nothing once its [`Scratch`] has grown to the topology's size.
+//! - Routing does not allocate once its [`Scratch`] has grown to the topology's size.
 //! - The same calls give the same results: the only randomness is the seed of a [`Scratch`].
 //!
-//! Costs: bind and unbind follow the length of the key (modulus-hash exchanges: the number of their
-//! members); a queue's end follows its own bindings; routing follows the matches and, for headers,
-//! the headers of the message (consistent-hash: the number of members).
+//! Costs: bind and unbind are linear in the length of the key (modulus-hash: the number of members); removing a
+//! queue, in the number of its bindings; routing, in the number of matches and, for headers, of the message's headers
+//! (consistent-hash: the number of members).
 //!
-//! Absent: queues (a destination is a small id the caller chose), permissions, name policing beyond
-//! the predicates in [`names`], messages, delaying and remembering them, I/O, clocks, locks, async.
+//! Absent: queues (a destination is a small id chosen by the caller), permissions, name policing beyond the
+//! predicates in [`names`], messages, delaying and remembering them, I/O, clocks, locks, async.
 
 #![warn(clippy::print_stdout)]
 
@@ -49,7 +49,7 @@ pub use router::{
 pub use scratch::Scratch;
 pub use value::{OwnedValue, Value, decimal};
 
-/// What the caller uses to name a queue: small, and unique as long as the queue is registered.
+/// The caller's id for a queue: small, and unique while the queue is registered.
 pub trait QueueId: Copy + Eq + Hash + Debug {}
 
 impl<T: Copy + Eq + Hash + Debug> QueueId for T {}

@@ -1,4 +1,4 @@
-//! One index per exchange: from key and headers to the ends of the bindings that match.
+//! One index per exchange: from key and headers to the targets of matching bindings.
 
 mod consistent;
 mod direct;
@@ -21,16 +21,16 @@ use crate::{Args, Attributes, QueueId, Value, stable_hash};
 /// What an index keeps of a binding.
 pub(crate) struct Entry<'a, D> {
     pub(crate) target: Target<D>,
-    /// The target's name: hashes must not depend on ids, which differ after a restart.
+    /// The target's name: hashes must not depend on ids, which change across restarts.
     pub(crate) name: &'a Arc<str>,
     pub(crate) key: &'a str,
     pub(crate) args: &'a Args,
 }
 
-/// A message, as far as matching goes.
+/// The parts of a message that matching reads.
 #[derive(Clone, Copy)]
 pub(crate) struct Question<'a> {
-    /// At least one: the routing key, then those of CC and BCC.
+    /// At least one: the routing key, then the keys of CC and BCC.
     pub(crate) keys: &'a [&'a [u8]],
     pub(crate) attributes: &'a dyn Attributes,
 }
@@ -42,16 +42,16 @@ impl<'a> Question<'a> {
     }
 }
 
-/// Where matches go.
+/// Collects matches.
 pub(crate) struct Sink<'a, D> {
     pub(crate) out: &'a mut Vec<D>,
     pub(crate) exchanges: &'a mut Vec<ExchangeId>,
-    /// With several keys: the sets that were added, so that none is added once per key and the
-    /// result never outgrows the bindings.
+    /// With several keys: the sets already added, so that none is added once per key and the result never outgrows
+    /// the bindings.
     pub(crate) sets: Option<&'a mut Seen<usize>>,
-    /// How many pieces `out` was made of. One piece has no doubles.
+    /// Number of pieces that `out` was built from. A single piece has no duplicates.
     pub(crate) pieces: usize,
-    /// Whether anything matched since this was last set to false.
+    /// Whether anything matched since this was last reset.
     pub(crate) hit: bool,
 }
 
@@ -95,12 +95,12 @@ pub(crate) enum Matcher<D> {
     Random(TargetSet<D>),
     Consistent(HashBy, consistent::Consistent<D>),
     Modulus(modulus::Modulus<D>),
-    /// Nothing goes on without a horizon, which is checked when the exchange is declared.
+    /// Without a horizon nothing is forwarded; it is checked at declaration.
     Federation(Option<Horizon>, TargetSet<D>),
 }
 
 impl<D: QueueId> Matcher<D> {
-    /// An empty index for an exchange whose arguments were checked.
+    /// An empty index for an exchange with checked arguments.
     pub(crate) fn new(kind: InnerKind, args: &Args) -> Self {
         match kind {
             InnerKind::Direct => Self::Direct(direct::Direct::default()),
@@ -119,7 +119,7 @@ impl<D: QueueId> Matcher<D> {
         }
     }
 
-    /// Whether the same key always gives the same result.
+    /// Whether the result depends on the key alone.
     #[inline]
     pub(crate) const fn depends_on_key_only(&self) -> bool {
         match self {
@@ -129,12 +129,12 @@ impl<D: QueueId> Matcher<D> {
         }
     }
 
-    /// Whether it picks one of all its bindings, rather than all that match.
+    /// Whether it picks one of its bindings, rather than all that match.
     pub(crate) const fn picks_one(&self) -> bool {
         matches!(self, Self::Random(_) | Self::Consistent(..) | Self::Modulus(_))
     }
 
-    /// The queue with this binding key, for the index of the default exchange.
+    /// The queue with this binding key, for the default exchange's index.
     pub(crate) fn only_queue(&self, key: &[u8]) -> Option<D> {
         match self {
             Self::Direct(direct) => direct.queue(key),
@@ -209,14 +209,14 @@ fn pick_random<D: QueueId>(set: &TargetSet<D>, work: &mut MatchWork, sink: &mut 
     );
 }
 
-/// Maps a hash evenly to a number below `count`.
+/// Maps a hash uniformly to a number below `count`.
 #[expect(clippy::cast_possible_truncation, reason = "the high half of the product is below count")]
 const fn scale(hash: u64, count: usize) -> usize {
     ((hash as u128 * count as u128) >> 64) as usize
 }
 
-/// The hash of what a consistent-hash exchange spreads by. Messages without it share one hash, so
-/// they all go to one destination.
+/// The hash of the selected part of the message. Messages that lack it share one hash, so they all go to one
+/// destination.
 fn hash(by: &HashBy, question: Question<'_>) -> u64 {
     match by {
         HashBy::Key => stable_hash::hash(question.first_key()),

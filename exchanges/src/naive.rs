@@ -1,15 +1,15 @@
-//! The matching rules, written as they are told: for explanations, and for tests of the indexes.
+//! The matching rules in their plainest form: for explanations, and for tests of the indexes.
 
 use crate::kind::XMatch;
 use crate::{Args, Attributes, Value};
 
-/// The words of a key or pattern: split at dots, empty ones count, but an empty key has none.
+/// The words of a key or pattern: split at dots; empty words count, but an empty key has none.
 pub(crate) fn words(key: &[u8]) -> impl Iterator<Item = &[u8]> {
     let words = key.split(|byte| *byte == b'.');
     words.take(if key.is_empty() { 0 } else { usize::MAX })
 }
 
-/// Whether a topic pattern matches a key. Takes words of pattern times words of key.
+/// Whether a topic pattern matches a key, in time proportional to words of pattern times words of key.
 pub(crate) fn topic(pattern: &[u8], key: &[u8]) -> bool {
     let key: Vec<&[u8]> = words(key).collect();
     // reached[n]: the pattern so far matches the first n words.

@@ -1,11 +1,11 @@
-//! Names with a meaning. The broker polices them; the rules are here.
+//! Reserved names. The broker enforces them; the rules are here.
 
 use crate::InnerKind;
 
 /// The default exchange.
 pub const DEFAULT: &str = "";
 
-/// The exchanges every virtual host starts with: name, kind, internal. All are durable.
+/// The exchanges of a new virtual host: name, kind, internal. All are durable.
 pub const PREDECLARED: [(&str, InnerKind, bool); 7] = [
     (DEFAULT, InnerKind::Direct, false),
     ("amq.direct", InnerKind::Direct, false),
@@ -16,17 +16,17 @@ pub const PREDECLARED: [(&str, InnerKind, bool); 7] = [
     ("amq.topic", InnerKind::Topic, false),
 ];
 
-/// Whether the name is the default exchange's, on which clients may neither declare, delete nor bind.
+/// Whether the name is that of the default exchange, which clients may not declare, delete or bind.
 pub const fn is_default(name: &str) -> bool {
     name.is_empty()
 }
 
-/// Whether the name lies in the range that clients may not create or delete in.
+/// Whether the name is reserved: clients may not create or delete it.
 pub fn is_reserved(name: &str) -> bool {
     name.starts_with("amq.")
 }
 
-/// Whether a virtual host starts with an exchange of that name.
+/// Whether a new virtual host has an exchange with this name.
 pub fn is_predeclared(name: &str) -> bool {
     PREDECLARED.iter().any(|(predeclared, ..)| *predeclared == name)
 }

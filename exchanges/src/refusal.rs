@@ -1,41 +1,41 @@
-//! What the router refuses, in its own words; texts are those of `RabbitMQ`, codes are the caller's.
+//! The router's refusals; texts are those of `RabbitMQ`, codes are the caller's.
 
 use std::fmt::{self, Display};
 
-/// Why a change of the topology was refused. Nothing changed.
+/// Why a topology change was refused. Nothing changed.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum Refusal {
-    /// exchange.declare with a type that does not exist (406).
+    /// exchange.declare with an unknown type (406).
     UnknownKind(String),
-    /// An argument of exchange.declare has a bad type or value (406).
+    /// An exchange.declare argument with a bad type or value (406).
     InvalidArgument(String),
-    /// exchange.declare of an existing exchange with a differing field (406).
+    /// exchange.declare of an existing exchange with a different field (406).
     Inequivalent {
         /// The exchange.
         exchange: String,
         /// The field or argument that differs.
         field: &'static str,
-        /// What the declaration says, ready to be shown.
+        /// The declared value, formatted for display.
         wanted: String,
-        /// What the exchange has, ready to be shown.
+        /// The exchange's value, formatted for display.
         current: String,
     },
     /// exchange.delete if-unused with bindings left (406).
     InUse(String),
     /// A binding that the source's type cannot match (406).
     InvalidBinding(String),
-    /// An end of a binding, or the exchange to change, is not there (404).
+    /// An end of a binding, or the exchange to change, does not exist (404).
     NoSuchExchange(String),
-    /// The queue to bind is not registered (404). Its name is the caller's to know.
+    /// The queue to bind is not registered (404). The caller knows its name.
     NoSuchQueue,
     /// The default exchange can be neither bound, unbound nor deleted (403).
     DefaultExchange,
 }
 
-/// Why a message was not routed at all. A message that nobody wants is not an error.
+/// Why a message was not routed at all. A message without a destination is not an error.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum RouteError {
-    /// There is no exchange of that name (404).
+    /// No exchange has this name (404).
     #[error("no such exchange")]
     NoSuchExchange,
     /// Clients may not publish to an internal exchange (403).
@@ -44,7 +44,7 @@ pub enum RouteError {
 }
 
 impl Refusal {
-    /// The text that `RabbitMQ` sends, without the code's name, for an exchange of this virtual host.
+    /// The text that `RabbitMQ` sends, without the name of the code, for an exchange of this virtual host.
     pub fn text(&self, vhost: &str) -> String {
         let mut text = String::new();
         // Writing to a String cannot fail.

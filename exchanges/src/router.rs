@@ -1,4 +1,4 @@
-//! One virtual host's exchanges and bindings: the state, and how exchanges come and go.
+//! One virtual host's exchanges and bindings: the state, and the lifecycle of exchanges.
 
 mod bindings;
 mod explain;
@@ -23,17 +23,17 @@ pub use explain::{Explanation, Reached, Visit};
 pub use route::{Envelope, Origin, RouteInfo};
 pub use types::{Binding, Bound, Declared, Destination, ExchangeInfo, ExchangeSpec, Removed};
 
-/// Names an exchange while it exists. A number may be given again after an exchange is gone.
+/// Identifies an existing exchange. An id may be reused after its exchange is removed.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct ExchangeId(u32);
 
-/// The exchanges and bindings of one virtual host. See the crate's page for what always holds.
+/// The exchanges and bindings of one virtual host. See the crate documentation for the invariants.
 pub struct Router<D> {
     exchanges: Slab<Exchange<D>>,
     names: HashMap<Box<[u8]>, ExchangeId>,
     queues: FxHashMap<D, Queue>,
     links: Slab<Link<D>>,
-    /// Bindings by all that identifies them.
+    /// Bindings by their full identity.
     identities: HashTable<usize>,
     hasher: DefaultHashBuilder,
     generation: u64,
@@ -41,7 +41,7 @@ pub struct Router<D> {
 
 struct Exchange<D> {
     info: ExchangeInfo,
-    /// The argument, which beats the policy.
+    /// From the argument, which overrides the policy.
     alternate: Option<Box<str>>,
     policy_alternate: Option<Box<str>>,
     matcher: Matcher<D>,
@@ -55,7 +55,7 @@ struct Queue {
     incoming: Vec<usize>,
 }
 
-/// A binding, with its places in the lists of both ends.
+/// A binding, with its indexes in the lists of both ends.
 struct Link<D> {
     source: ExchangeId,
     target: Target<D>,
@@ -97,14 +97,13 @@ impl<D: QueueId> Router<D> {
         router
     }
 
-    /// Rises with every change that can alter a result: one that was found under another
-    /// generation is stale.
+    /// Raised by every change that can alter a result: a result found under another generation is stale.
     pub const fn generation(&self) -> u64 {
         self.generation
     }
 
-    /// Creates an exchange, or checks that the existing one is equivalent: type, the three flags
-    /// and `alternate-exchange` are compared, other arguments are not.
+    /// Creates an exchange, or checks that the existing one is equivalent: type, the three flags and
+    /// `alternate-exchange` are compared, other arguments are not.
     pub fn declare(&mut self, name: &str, spec: ExchangeSpec<'_>) -> Result<Declared, Refusal> {
         let Some(exchange) = self.exchange_named(name) else {
             let kind = Kind::declared(spec.kind, &spec.args)?;
@@ -143,8 +142,8 @@ impl<D: QueueId> Router<D> {
         Ok(Declared::Existing)
     }
 
-    /// Deletes an exchange with its bindings, and auto-delete exchanges that lose their last
-    /// binding by that. Nothing if there is no such exchange, which is not an error.
+    /// Deletes an exchange with its bindings, and any auto-delete exchanges that thereby lose their last binding.
+    /// `None` if it does not exist, which is not an error.
     pub fn delete(&mut self, name: &str, if_unused: bool) -> Result<Option<Removed<D>>, Refusal> {
         if names::is_default(name) {
             return Err(Refusal::DefaultExchange);
@@ -160,8 +159,8 @@ impl<D: QueueId> Router<D> {
         Ok(Some(removed))
     }
 
-    /// Sets or clears the alternate exchange that a policy gives to an exchange. An
-    /// `alternate-exchange` argument beats it. The default exchange has none.
+    /// Sets or clears an exchange's alternate exchange from a policy. An `alternate-exchange` argument overrides it.
+    /// The default exchange has none.
     pub fn set_policy_alternate(&mut self, name: &str, alternate: Option<&str>) -> Result<(), Refusal> {
         if names::is_default(name) {
             return Err(Refusal::DefaultExchange);
@@ -191,7 +190,7 @@ impl<D: QueueId> Router<D> {
         self.generation += 1;
     }
 
-    /// Removes these exchanges and all that goes with them.
+    /// Removes these exchanges and everything that depends on them.
     fn remove_exchanges(&mut self, mut doomed: Vec<ExchangeId>, removed: &mut Removed<D>) {
         while let Some(id) = doomed.pop() {
             let exchange = self.at(id);
@@ -218,7 +217,7 @@ impl<D: QueueId> Router<D> {
         self.id_of(name.as_bytes()).map(|id| self.at(id))
     }
 
-    /// The exchange of an id that is known to exist.
+    /// The exchange with this id, which is known to exist.
     fn at(&self, id: ExchangeId) -> &Exchange<D> {
         &self.exchanges[id.0 as usize]
     }

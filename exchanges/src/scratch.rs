@@ -1,11 +1,11 @@
-//! What routing needs besides the topology: buffers that are used again, and randomness.
+//! What routing needs besides the topology: reusable buffers, and randomness.
 
 use crate::router::ExchangeId;
 use crate::seen::Seen;
 use crate::stable_hash::mix;
 
-/// Buffers and randomness for [`Router::route`](crate::Router::route). One per thread that routes,
-/// not one per connection: it grows to the largest result it has seen.
+/// Buffers and randomness for [`Router::route`](crate::Router::route). One per routing thread, not one per
+/// connection: it grows to the largest result seen.
 #[derive(Debug)]
 pub struct Scratch<D> {
     /// Destinations in the result.
@@ -19,7 +19,7 @@ pub struct Scratch<D> {
     pub(crate) histories: Vec<ExchangeId>,
 }
 
-/// The part that the matchers use.
+/// The matchers' part.
 #[derive(Debug, Default)]
 pub(crate) struct MatchWork {
     pub(crate) topic: TopicWork,
@@ -33,14 +33,14 @@ pub(crate) struct MatchWork {
 pub(crate) struct TopicWork {
     pub(crate) active: Vec<u32>,
     pub(crate) next: Vec<u32>,
-    /// Nodes of `#` that were reached, and stay reached.
+    /// `#` nodes reached, which stay reached.
     pub(crate) many: Seen<u32>,
-    /// Those of them that patterns go on from.
+    /// Those from which patterns continue.
     pub(crate) roaming: Vec<u32>,
 }
 
 impl<D> Scratch<D> {
-    /// Empty buffers. Random exchanges pick by a sequence that `seed` determines.
+    /// Empty buffers. `seed` determines the picks of random exchanges.
     pub fn new(seed: u64) -> Self {
         Self {
             queues: Seen::default(),
@@ -53,8 +53,7 @@ impl<D> Scratch<D> {
         }
     }
 
-    /// The exchanges that must hold the last routed message, as it wants to be delayed. They did
-    /// not route it.
+    /// The exchanges that must hold the last routed message because of its delay. They did not route it.
     pub fn delayed(&self) -> &[ExchangeId] {
         &self.delayed
     }
@@ -66,7 +65,7 @@ impl<D> Scratch<D> {
 }
 
 impl MatchWork {
-    /// The next of a sequence of random numbers (splitmix64).
+    /// The next pseudo-random number (splitmix64).
     pub(crate) const fn random(&mut self) -> u64 {
         self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
         mix(self.random)

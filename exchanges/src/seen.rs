@@ -1,21 +1,20 @@
-//! A set that is cheap to forget: for "have I had this one during this route?".
+//! A set that is cheap to clear, for duplicates within one route.
 
 use std::hash::{BuildHasher, Hash};
 
 use rustc_hash::FxBuildHasher;
 
-/// Up to this many items, looking at all of them beats hashing.
+/// Up to this many items, a linear search beats hashing.
 const LINEAR: usize = 12;
 
-/// The items seen since the last [`Seen::clear`], in the order they came. Few are compared one by
-/// one; more go to an open-addressing table whose slots carry a stamp, so that clearing costs
-/// nothing however large the table once grew.
+/// The items seen since the last [`Seen::clear`], in insertion order. Few are searched linearly; more go to an
+/// open-addressing table with stamped slots, so that clearing costs nothing however large the table has grown.
 #[derive(Debug)]
 pub(crate) struct Seen<T> {
     items: Vec<T>,
-    /// (stamp, place in `items`); valid only with the current stamp. Power of two long.
+    /// (stamp, index in `items`); valid only with the current stamp. The length is a power of two.
     slots: Vec<(u32, u32)>,
-    /// How many slots are in use now, less one; a power of two less one. Zero: no table yet.
+    /// Number of slots in use, less one; a power of two less one. Zero: no table yet.
     mask: usize,
     stamp: u32,
 }
@@ -27,14 +26,14 @@ impl<T> Default for Seen<T> {
 }
 
 impl<T: Copy + Eq + Hash> Seen<T> {
-    /// Forgets everything.
+    /// Clears the set.
     #[inline]
     pub(crate) fn clear(&mut self) {
         self.items.clear();
         self.mask = 0;
     }
 
-    /// Adds the item; false if it was there.
+    /// Adds the item; false if it was already in the set.
     #[inline]
     pub(crate) fn insert(&mut self, item: T) -> bool {
         if self.items.len() < LINEAR {

@@ -1,5 +1,5 @@
-//! The hash that hash exchanges spread by. Its values decide which queue a key goes to, so it must
-//! give the same on every machine and in every version: never change it.
+//! The hash of hash exchanges. Its values decide which queue a key goes to, so they must be the same on every machine
+//! and in every version: never change it.
 
 /// FNV-1a over the bytes, then [`mix`], since FNV's high bits depend too little on the last bytes.
 pub(crate) fn hash(bytes: &[u8]) -> u64 {
@@ -9,7 +9,7 @@ pub(crate) fn hash(bytes: &[u8]) -> u64 {
     mix(folded)
 }
 
-/// The finalizer of splitmix64: every bit of the input moves every bit of the output.
+/// The finalizer of splitmix64: every input bit affects every output bit.
 pub(crate) const fn mix(mut x: u64) -> u64 {
     x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

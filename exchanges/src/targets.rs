@@ -1,4 +1,4 @@
-//! Sets of binding ends: who gets a message that matched.
+//! Sets of binding targets.
 
 use std::hash::Hash;
 
@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 use crate::QueueId;
 use crate::router::ExchangeId;
 
-/// One end of a binding.
+/// The target of a binding.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum Target<D> {
     /// A queue.
@@ -17,8 +17,8 @@ pub(crate) enum Target<D> {
     Exchange(ExchangeId),
 }
 
-/// The ends of all bindings that match alike, each once however many bindings lead there. Queues
-/// lie in one slice, so that routing to them is one copy.
+/// The targets of all bindings that match alike, each once however many bindings lead there. Queues are in one slice,
+/// so that routing to them is one copy.
 pub(crate) struct TargetSet<D> {
     queues: Bag<D>,
     exchanges: Option<Box<Bag<ExchangeId>>>,
@@ -31,7 +31,7 @@ impl<D> Default for TargetSet<D> {
 }
 
 impl<D: QueueId> TargetSet<D> {
-    /// Counts one binding to `target` in.
+    /// Adds one binding to `target`.
     pub(crate) fn add(&mut self, target: Target<D>) {
         match target {
             Target::Queue(queue) => self.queues.add(queue),
@@ -39,7 +39,7 @@ impl<D: QueueId> TargetSet<D> {
         }
     }
 
-    /// Counts one binding to `target` out.
+    /// Removes one binding to `target`.
     pub(crate) fn remove(&mut self, target: Target<D>) {
         match target {
             Target::Queue(queue) => self.queues.remove(queue),
@@ -70,17 +70,17 @@ impl<D: QueueId> TargetSet<D> {
     }
 }
 
-/// Up to this many items, looking at all of them beats keeping their places.
+/// Up to this many items, a linear search beats an index.
 const LINEAR: usize = 16;
 
-/// Items with a count each; adding and removing cost the same for one and for a million.
+/// Items with a count each; adding and removing take constant time.
 struct Bag<T> {
     items: SmallVec<[T; 4]>,
     more: Option<Box<More<T>>>,
 }
 
 struct More<T> {
-    /// Where each item lies. Empty while there are few.
+    /// Index of each item. Empty while there are few.
     places: FxHashMap<T, usize>,
     /// Counts beyond the first.
     extra: FxHashMap<T, usize>,

@@ -1,21 +1,21 @@
-//! Field-table values: borrowed as a message carries them, owned as arguments keep them.
+//! Field-table values: borrowed as in a message, owned as in arguments.
 //!
-//! Two equalities, never mixed: [`Value`] compares what is meant (any integer width, 1 equals 1.0),
-//! as headers exchanges match; [`OwnedValue`] compares type and value, as bindings are identified.
+//! Two equalities, never mixed: [`Value`] compares meaning (any integer width, 1 equals 1.0), as headers exchanges
+//! match; [`OwnedValue`] compares type and value, as bindings are identified.
 
 use std::hash::{Hash, Hasher};
 
 use crate::Args;
 
-/// A header's value as it lies in a message. Compared by value: integers of all widths and
-/// timestamps are one type, a float equals the integer it is exactly, a string never equals a number.
+/// A header's value as encoded in a message. Compared by value: integers of all widths and timestamps are one type, a
+/// float equals the integer it represents exactly, a string never equals a number.
 #[derive(Clone, Copy, Debug)]
 pub enum Value<'a> {
     /// No value (`V`). In a binding: the header need only be present.
     Void,
     /// `t`.
     Bool(bool),
-    /// Every integer type and timestamps, as far as they fit; larger ones go as [`Value::Other`].
+    /// Every integer type and timestamps, if in range; larger ones become [`Value::Other`].
     Int(i64),
     /// `f` and `d`.
     Float(f64),
@@ -25,13 +25,13 @@ pub enum Value<'a> {
     Other {
         /// The type byte on the wire.
         kind: u8,
-        /// The payload after the type byte; of tables and arrays without their four-byte length.
+        /// The payload after the type byte; for tables and arrays without their four-byte length.
         raw: &'a [u8],
     },
 }
 
 impl Value<'_> {
-    /// The same value in the one form that is compared: integral floats become integers.
+    /// The value in its canonical form for comparison: integral floats become integers.
     fn canonical(self) -> Self {
         match self {
             Self::Float(float) => exact_integer(float).map_or(self, Self::Int),
@@ -40,12 +40,12 @@ impl Value<'_> {
     }
 }
 
-/// What a decimal (`D`) is compared as, in messages and in bindings alike.
+/// A decimal (`D`) as compared, in messages and in bindings alike.
 pub fn decimal(scale: u8, unscaled: u32) -> f64 {
     f64::from(unscaled) / 10_f64.powi(i32::from(scale))
 }
 
-/// The integer a float is exactly, if it is one.
+/// The integer that a float represents exactly, if any.
 fn exact_integer(float: f64) -> Option<i64> {
     const BOUND: f64 = 9_223_372_036_854_775_808.0;
     #[expect(clippy::cast_possible_truncation, reason = "integral and within i64 by the check before")]
@@ -81,7 +81,7 @@ impl Hash for Value<'_> {
     }
 }
 
-/// A value of an argument table, with the type byte it came with, so that it can be given back.
+/// An argument value with its original type byte, so that it can be returned unchanged.
 ///
 /// Nested values recurse on drop and encoding: whoever builds them bounds their depth.
 #[derive(Clone, Debug)]
@@ -101,7 +101,7 @@ pub enum OwnedValue {
     Float {
         /// The type byte on the wire.
         kind: u8,
-        /// The value; of an `f` widened.
+        /// The value; an `f` is widened.
         value: f64,
     },
     /// `S` and `x`.
@@ -115,7 +115,7 @@ pub enum OwnedValue {
     Array(Vec<OwnedValue>),
     /// `F`.
     Table(Args),
-    /// Decimals, integers above `i64::MAX`, and what is not known here.
+    /// Decimals, integers above `i64::MAX`, and unknown types.
     Other {
         /// The type byte on the wire.
         kind: u8,
@@ -149,7 +149,7 @@ impl OwnedValue {
         }
     }
 
-    /// What `RabbitMQ` calls the type in its error texts.
+    /// `RabbitMQ`'s name for the type in its error texts.
     pub const fn kind_name(&self) -> &'static str {
         match self.kind() {
             b'V' => "void",
@@ -173,7 +173,7 @@ impl OwnedValue {
         }
     }
 
-    /// The text of a long string that is UTF-8; nothing for any other value.
+    /// The text of a long string that is UTF-8; `None` for any other value.
     pub fn as_text(&self) -> Option<&str> {
         match self {
             Self::Str { kind: b'S', bytes } => std::str::from_utf8(bytes).ok(),
@@ -181,7 +181,7 @@ impl OwnedValue {
         }
     }
 
-    /// The integer, whatever its width; timestamps are none.
+    /// The integer, of any width; timestamps do not count.
     pub const fn as_int(&self) -> Option<i64> {
         match self {
             Self::Int { kind: b'T', .. } => None,
@@ -190,7 +190,7 @@ impl OwnedValue {
         }
     }
 
-    /// The value as headers are compared with it. `nested` keeps the bytes of a table or array.
+    /// The value in the form used for header comparison. `nested` holds the bytes of a table or array.
     pub(crate) fn as_value<'a>(&'a self, nested: &'a mut Vec<u8>) -> Value<'a> {
         match self {
             Self::Array(_) | Self::Table(_) => {

@@ -1,4 +1,4 @@
-//! Routing takes no memory once its buffers have grown, and bindings take little.
+//! Routing does not allocate once its buffers have grown, and bindings are small.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,18 +13,18 @@ static CALLS: AtomicUsize = AtomicUsize::new(0);
 static BYTES: AtomicUsize = AtomicUsize::new(0);
 
 #[expect(unsafe_code, reason = "counting allocations needs an allocator")]
-// SAFETY: every call is handed on to the system's allocator unchanged.
+// SAFETY: every call is forwarded to the system allocator unchanged.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         CALLS.fetch_add(1, Ordering::Relaxed);
         BYTES.fetch_add(layout.size(), Ordering::Relaxed);
-        // SAFETY: as the caller promised.
+        // SAFETY: guaranteed by the caller.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
         BYTES.fetch_sub(layout.size(), Ordering::Relaxed);
-        // SAFETY: as the caller promised.
+        // SAFETY: guaranteed by the caller.
         unsafe { System.dealloc(place, layout) }
     }
 }
@@ -32,7 +32,7 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// One test, as others in this process would be counted, too.
+/// A single test: allocations of others in this process would be counted as well.
 #[test]
 fn routing_allocates_nothing_in_steady_state_and_bindings_stay_small() {
     let mut router = Router::new();
@@ -79,7 +79,7 @@ fn routing_allocates_nothing_in_steady_state_and_bindings_stay_small() {
     bytes_per_binding("amq.topic", 600);
 }
 
-/// Bytes that a binding may take, beside a hundred thousand, with a key of some twenty bytes.
+/// Bytes per binding, among a hundred thousand, with keys of about twenty bytes.
 fn bytes_per_binding(exchange: &str, limit: usize) {
     let before = BYTES.load(Ordering::Relaxed);
     let mut router = Router::new();

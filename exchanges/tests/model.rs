@@ -1,4 +1,4 @@
-//! Random topologies and messages: the router against lists and recursion.
+//! Random topologies and messages: the router against a model of lists and recursion.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +9,7 @@ use leveret_exchanges::{
 use proptest::prelude::*;
 
 type Key = String;
-/// Headers or arguments; see [`headers_match`] for what values mean.
+/// Headers or arguments; see [`headers_match`] for the meaning of values.
 type Fields = Vec<(String, i8)>;
 type Binding = (String, End, Key, Fields);
 
@@ -139,7 +139,7 @@ fn topic(pattern: &str, key: &str) -> bool {
     matches(&pattern, &key)
 }
 
-/// A value of 0 is void, of `x-match` the position in all, any, all-with-x, any-with-x.
+/// Value 0 is void; for `x-match` it is the position in all, any, all-with-x, any-with-x.
 fn headers_match(args: &[(String, i8)], headers: &[(String, i8)]) -> bool {
     let x_match = args.iter().find(|arg| arg.0 == "x-match").map_or(0, |arg| arg.1);
     let (any, with_x) = (x_match % 2 == 1, x_match >= 2);
@@ -219,10 +219,10 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// Does a step to both, and compares what they say.
+/// Applies a step to both, and compares their answers.
 type Removal = Result<Option<Removed<u32>>, Refusal>;
 
-/// What was planned has come to pass, in whatever order.
+/// The removal equals its plan, in any order.
 fn same_removal(planned: &Removal, done: &Removal) {
     let sorted = |removal: &Removal| {
         removal.clone().map(|removed| {
@@ -400,7 +400,7 @@ proptest! {
             apply(step, &mut router, &mut model, &mut scratch);
         }
         check_lists(&router, &model);
-        // What is taken away leaves nothing behind.
+        // Removals leave nothing behind.
         for queue in 0..8 {
             apply(Step::QueueGone(queue), &mut router, &mut model, &mut scratch);
         }

@@ -1,4 +1,4 @@
-//! Stored definitions: whatever bytes journal and snapshot hold, reading them says what can be made of them.
+//! Stored definitions: whatever bytes journal and snapshot hold, reading them reports what is usable.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,4 +1,4 @@
-//! A whole connection's input, as a session would walk it: opening, then frames, methods, contents.
+//! A whole connection's input, processed like a session: opening, then frames, methods, contents.
 #![no_main]
 
 use leveret::wire::content::content_header;

@@ -1,4 +1,4 @@
-//! A segment's head and single records.
+//! A segment's header and single records.
 #![no_main]
 
 use leveret_queues::store::log::fuzzing;

@@ -1,4 +1,4 @@
-//! What follows a segment's head.
+//! The data after a segment's header.
 #![no_main]
 
 use leveret_queues::store::log::fuzzing;

@@ -1,4 +1,4 @@
-//! One method's payload: what we accept must be what `amq-protocol` reads, and must survive being written again.
+//! One method's payload: accepted input must match `amq-protocol`'s reading, and must survive re-encoding.
 #![no_main]
 
 use leveret::wire::control::{method_payload, parse_method, prefetch_size};

@@ -1,4 +1,4 @@
-//! PROXY headers: no panic, no endless asking, and no more asked for than a header may have.
+//! PROXY headers: no panic, no endless request for more input, and none beyond a header's maximum size.
 #![no_main]
 
 use leveret::wire::proxy_header::{Progress, parse};

@@ -1,4 +1,4 @@
-//! Append and sync of 1 KiB messages, beside a bare write and fdatasync of as many bytes.
+//! Append and sync of 1 KiB messages, next to a bare write and fdatasync of as many bytes.
 //!
 //! `LEVERET_BENCH_DIR` chooses the folder (and so the disk).
 
@@ -46,7 +46,7 @@ fn append_and_sync(c: &mut Criterion) {
             let mut records = Vec::new();
             let mut seq = 0;
             b.iter(|| {
-                // As many settled as enqueued: the backlog stays at one batch.
+                // Settles as many as it enqueues: the backlog stays at one batch.
                 if seq > batch {
                     records.push(Record::Settle {
                         queue: QueueId(1),
@@ -77,7 +77,7 @@ fn append_and_sync(c: &mut Criterion) {
             let file = std::fs::File::create(dir.path().join("bare")).expect("a file");
             let len = 64 << 20;
             let bytes = vec![7; usize::try_from(batch).expect("small") * 1100];
-            // Written once, so that only overwrites are measured, as with a recycled segment.
+            // Written once beforehand, so that only overwrites are measured, as with a recycled segment.
             file.write_all_at(&vec![0; len], 0).expect("room");
             file.sync_all().expect("a disk");
             let mut at = 0;

@@ -1,8 +1,8 @@
-//! What a message costs in a queue, alone on a warm core: no frames, no locks, no disk.
+//! Cost of a message in a queue, alone on a warm core: no frames, no locks, no disk.
 //!
-//! Every figure is per batch of 1,000 messages: read microseconds as nanoseconds per message.
-//! The messages are made outside the measured part and are shared; one is not allocated per turn.
-//! `deque_of_messages` is the floor: the same handles through a `VecDeque`, without any of a queue's rules.
+//! Every figure is per batch of 1,000 messages: read microseconds as nanoseconds per message. Messages are created
+//! outside the measured part and shared, not allocated per iteration. `deque_of_messages` is the floor: the same
+//! handles through a `VecDeque`, without any of a queue's rules.
 
 use std::collections::VecDeque;
 use std::hint::black_box;
@@ -109,7 +109,7 @@ fn straight_through(c: &mut Criterion) {
                 r.clear();
             });
         });
-        // Half of each batch finds everyone full, waits in the queue, and goes out as acks come.
+        // Half of each batch finds all consumers full, waits in the queue, and is delivered as acks arrive.
         let prefetch = 500 / consumers.min(500);
         let mut r = rig(Settings::default(), consumers.min(500), false, prefetch);
         c.bench_function(&format!("publish_wait_deliver_ack/{}", consumers.min(500)), |b| {

@@ -1,30 +1,30 @@
-//! Identities that must not be mixed up: queues, places in a queue, instants.
+//! Types that must not be mixed up: queue ids, sequence numbers, instants.
 
 use std::fmt;
 
-/// One incarnation of one queue. A queue that is deleted and declared again under the same name
-/// gets a new id, so that records of the old one can never be taken for records of the new one.
+/// One incarnation of one queue. A queue deleted and redeclared under the same name gets a new id, so that records of
+/// the old one can never be taken for records of the new one.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct QueueId(pub u64);
 
-/// A message's place in one queue: from 1, given by the queue in publish order, never reused.
+/// A message's sequence number in one queue: from 1, assigned in publish order, never reused.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct Seq(pub u64);
 
 impl Seq {
-    /// The place after this one.
+    /// The next sequence number.
     #[must_use]
     pub const fn next(self) -> Self {
         Self(self.0 + 1)
     }
 }
 
-/// Wall-clock time in milliseconds since the Unix epoch. Handed in by the caller, never read here.
+/// Wall-clock time in milliseconds since the Unix epoch. Passed in by the caller, never read here.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct Millis(pub u64);
 
 impl Millis {
-    /// This instant moved later by `ms` milliseconds, at most to the end of time.
+    /// This instant plus `ms` milliseconds, saturating.
     #[must_use]
     pub const fn plus(self, ms: u64) -> Self {
         Self(self.0.saturating_add(ms))

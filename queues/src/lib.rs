@@ -1,8 +1,8 @@
 //! Queues: who gets a message next, and how it survives.
 //!
-//! [`message`] and [`ids`] are shared by both halves. [`queue`] is the pure state machine: no clock,
-//! no sockets, no disk, no async. [`store`] is the border to stable storage with the log + sled
-//! behind it, the only code that syncs files.
+//! [`message`] and [`ids`] are shared by both halves. [`queue`] is the pure state machine: no clock, no sockets, no
+//! disk, no async. [`store`] is the interface to stable storage, with the log + sled behind it; only that code syncs
+//! files.
 //!
 //! Absent: exchange names as anything but bytes of a message, AMQP frames, tokio.
 

@@ -14,27 +14,27 @@ use crate::short::{Short, ShortRange};
 pub struct MessageMeta {
     /// `delivery_mode` was 2.
     pub persistent: bool,
-    /// The `priority` property, if there was one. Queues clamp it to their own maximum.
+    /// The `priority` property, if present. Queues clamp it to their own maximum.
     pub priority: Option<u8>,
     /// The `expiration` property in milliseconds, already validated.
     pub expiration_ms: Option<u64>,
-    /// It was dead-lettered here: the `x-death` in its headers is the broker's, not a publisher's.
+    /// Dead-lettered by this broker: the `x-death` header is the broker's own, not a publisher's.
     pub died: bool,
-    /// It may have been delivered from here before an end that was not orderly undid its way here, so that its first
-    /// delivery counts as one that comes again.
+    /// It may have been delivered from here before an unclean end undid its move here, so its first delivery is
+    /// marked as redelivered.
     pub redelivered: bool,
 }
 
-/// Where the parts of a message lie in the bytes handed to [`Message::from_parts`].
+/// Offsets of a message's parts in the bytes passed to [`Message::from_parts`].
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct MessageLayout {
     /// The exchange's name, UTF-8.
     pub exchange: ShortRange,
     /// The routing key, UTF-8.
     pub routing_key: ShortRange,
-    /// The raw basic properties (flags and values) as they came over the wire.
+    /// The raw basic properties (flags and values) as received.
     pub properties: Range<u32>,
-    /// The body; empty when the body is kept apart.
+    /// The body; empty if the body has its own buffer.
     pub body: Range<u32>,
 }
 
@@ -61,18 +61,18 @@ const LOG_CANCELLED: u8 = 2;
 
 /// A message: exchange, routing key, raw properties and body. Cloning shares it.
 ///
-/// The bytes of small messages lie in one allocation, copied in one piece from the socket's buffer
-/// with the frame heads between the parts left in place (some 40 bytes). A large body, which comes
-/// in many frames, is assembled apart and kept as [`Bytes`].
+/// A small message is one allocation, copied in one piece from the socket's buffer, with the frame heads between the
+/// parts left in place (some 40 bytes). A large body, which spans many frames, is assembled separately and kept as
+/// [`Bytes`].
 #[derive(Clone)]
 pub struct Message(ThinArc<Head, u8>);
 
 impl Message {
-    /// Copies `bytes`, in which `layout` says where each part lies. `large_body`, if given, is the
-    /// body and `layout.body` is ignored.
+    /// Copies `bytes`, in which `layout` locates each part. `large_body`, if given, is the body and `layout.body` is
+    /// ignored.
     ///
     /// # Panics
-    /// If a range of `layout` lies outside `bytes`; the decoder makes both, so that is its bug.
+    /// If a range of `layout` is outside `bytes`: a bug in the decoder, which makes both.
     pub fn from_parts(
         bytes: &[u8],
         layout: MessageLayout,
@@ -98,8 +98,8 @@ impl Message {
         Self(ThinArc::from_header_and_slice(head, bytes))
     }
 
-    /// Builds a message from separate parts. For messages that the broker makes itself
-    /// (dead letters, tests); the publish path uses [`Message::from_parts`].
+    /// Builds a message from separate parts. For messages created by the broker itself (dead letters, tests); the
+    /// publish path uses [`Message::from_parts`].
     ///
     /// # Panics
     /// If the parts together are longer than 4 GiB.
@@ -113,7 +113,7 @@ impl Message {
         Self::assemble([exchange, routing_key], [properties, body], meta, None)
     }
 
-    /// As [`Message::new`], with a body that is kept in its own buffer instead of being copied.
+    /// As [`Message::new`], with the body kept in its own buffer instead of being copied.
     ///
     /// # Panics
     /// If the other parts together are longer than 4 GiB.
@@ -127,7 +127,7 @@ impl Message {
         Self::assemble([exchange, routing_key], [properties, b""], meta, Some(body))
     }
 
-    /// The same message with other properties. A body kept apart is shared, not copied.
+    /// The same message with other properties. A body in its own buffer is shared, not copied.
     #[must_use]
     pub fn with_properties(&self, properties: &[u8], meta: MessageMeta) -> Self {
         let body: &[u8] = if self.large_body().is_some() { b"" } else { self.body() };
@@ -135,7 +135,7 @@ impl Message {
         Self::assemble(names, [properties, body], meta, self.large_body().cloned())
     }
 
-    /// The same message as published anew: other exchange, key and properties.
+    /// The same message published anew: other exchange, key and properties.
     #[must_use]
     pub fn republished(
         &self,
@@ -187,12 +187,12 @@ impl Message {
         &self.0.header.header
     }
 
-    /// The exchange it was published to; raw bytes, validated as UTF-8 where it entered.
+    /// The exchange it was published to; raw bytes, validated as UTF-8 on receipt.
     pub fn exchange(&self) -> &[u8] {
         self.short_exchange().bytes()
     }
 
-    /// The same, known to be short.
+    /// The same as a [`Short`].
     pub fn short_exchange(&self) -> Short<'_> {
         self.name(self.head().exchange_at, self.head().exchange_len)
     }
@@ -202,7 +202,7 @@ impl Message {
         self.short_routing_key().bytes()
     }
 
-    /// The same, known to be short.
+    /// The same as a [`Short`].
     pub fn short_routing_key(&self) -> Short<'_> {
         self.name(self.head().routing_key_at, self.head().routing_key_len)
     }
@@ -218,7 +218,7 @@ impl Message {
         head.large_body.as_deref().unwrap_or_else(|| self.part(&head.body))
     }
 
-    /// The body's own shared buffer, if it is kept apart.
+    /// The body's own shared buffer, if it has one.
     pub fn large_body(&self) -> Option<&Bytes> {
         self.head().large_body.as_ref()
     }
@@ -233,13 +233,13 @@ impl Message {
         self.body().len()
     }
 
-    /// Bytes of memory it holds, near enough for a budget.
+    /// Approximate memory held, in bytes, for budgets.
     pub fn memory(&self) -> usize {
         size_of::<Head>() + 16 + self.0.slice.len() + self.large_body().map_or(0, Bytes::len)
     }
 
-    /// The store claims the message for writing. `false`: it was settled before its turn came and
-    /// need not be written at all. Only for messages with a single durable target.
+    /// The store claims the message for writing. `false`: it was settled before its turn and need not be written at
+    /// all. Only for messages with a single durable target.
     pub fn take_for_log(&self) -> bool {
         self.head()
             .log_state
@@ -247,9 +247,8 @@ impl Message {
             .is_ok()
     }
 
-    /// The message's only durable queue is done with it. `true`: the store has not claimed it yet,
-    /// so it will never be written and no settle record is owed. `false`: it was (or will be)
-    /// written, a settle record is owed.
+    /// The message's only durable queue is done with it. `true`: the store has not claimed it yet, so it will never
+    /// be written and no settle record is owed. `false`: it was (or will be) written, a settle record is owed.
     pub fn settle_unless_taken(&self) -> bool {
         self.head()
             .log_state
@@ -257,25 +256,24 @@ impl Message {
             .is_ok()
     }
 
-    /// Where it lies in memory: two messages at one time are the same if that is.
+    /// Its address: messages alive at the same time are the same if their addresses are equal.
     pub(crate) fn address(&self) -> usize {
         self.0.slice.as_ptr().addr()
     }
 
-    /// Where its record lies in the file that is being written, as the store noted it last; 0: nowhere. A
-    /// later record about the same message refers to it, so that the body is written once. The store's own:
-    /// nobody else can tell what the number means.
+    /// Position of its record in the file being written, as last noted by the store; 0: none. A later record for the
+    /// same message refers to it, so that the body is written once. Only the store can interpret the number.
     pub(crate) fn written_at(&self) -> u64 {
         self.head().written_at.load(Ordering::Relaxed)
     }
 
-    /// The store has put its record there.
+    /// The store has written its record at this position.
     pub(crate) fn set_written_at(&self, at: u64) {
         self.head().written_at.store(at, Ordering::Relaxed);
     }
 
-    /// Marks it as certainly written, so that a settle record is always owed: for a message with
-    /// several durable targets, and for one read back from the log.
+    /// Marks it as certainly written, so that a settle record is always owed: for a message with several durable
+    /// targets, and for one read back from the log.
     pub fn always_log(&self) {
         self.head().log_state.store(LOG_TAKEN, Ordering::Release);
     }

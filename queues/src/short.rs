@@ -1,7 +1,7 @@
-//! Texts of at most 255 bytes: what AMQP's short strings, the log's records and deliveries have room for.
+//! Texts of at most 255 bytes: the limit of AMQP's short strings, the log's records and deliveries.
 //!
-//! Invariant: no value is longer, however it was made; so nothing that takes one can fail for its length.
-//! Absent: what the text names; whether it is UTF-8 (that is checked where it enters).
+//! Invariant: no value is longer, however it was made; so nothing that takes one can fail because of its length.
+//! Absent: what the text names; whether it is UTF-8 (checked on entry).
 
 use std::fmt;
 
@@ -13,10 +13,10 @@ pub const SHORT_BYTES_MAX: usize = u8::MAX as usize;
 pub struct Short<'a>(&'a [u8]);
 
 impl<'a> Short<'a> {
-    /// Nothing, for the default exchange or an empty key.
+    /// Empty: the default exchange or an empty key.
     pub const EMPTY: Short<'static> = Short(&[]);
 
-    /// `None`: it is longer.
+    /// `None`: too long.
     pub const fn new(bytes: &'a [u8]) -> Option<Self> {
         if bytes.len() <= SHORT_BYTES_MAX { Some(Self(bytes)) } else { None }
     }
@@ -24,7 +24,7 @@ impl<'a> Short<'a> {
     /// A text of the program's own.
     ///
     /// # Panics
-    /// If it is longer, which its author sees.
+    /// If it is too long: a bug that its author sees.
     pub const fn literal(text: &'static str) -> Short<'static> {
         match Short::new(text.as_bytes()) {
             Some(short) => short,
@@ -37,7 +37,7 @@ impl<'a> Short<'a> {
         self.0
     }
 
-    /// How many they are.
+    /// Length in bytes.
     pub const fn count(self) -> u8 {
         #[expect(clippy::cast_possible_truncation, reason = "checked when it was made")]
         {
@@ -51,7 +51,7 @@ impl<'a> Short<'a> {
 pub struct ShortText(Box<str>);
 
 impl ShortText {
-    /// `None`: it is longer.
+    /// `None`: too long.
     pub fn new(text: &str) -> Option<Self> {
         (text.len() <= SHORT_BYTES_MAX).then(|| Self(text.into()))
     }
@@ -73,23 +73,23 @@ impl fmt::Debug for ShortText {
     }
 }
 
-/// Where a short string lies in other bytes.
+/// The location of a short string in other bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct ShortRange {
-    /// Its first byte.
+    /// Offset of its first byte.
     pub start: u32,
-    /// How many bytes.
+    /// Length in bytes.
     pub count: u8,
 }
 
 impl ShortRange {
-    /// The place behind it.
+    /// Offset behind its last byte.
     pub const fn end(self) -> u32 {
         self.start.saturating_add(self.count as u32)
     }
 }
 
-/// The longest start of `text` that has at most 255 bytes and ends where a character does.
+/// The longest prefix of `text` that has at most 255 bytes and ends at a character boundary.
 pub fn cut(text: &str) -> &str {
     &text[..text.floor_char_boundary(SHORT_BYTES_MAX)]
 }

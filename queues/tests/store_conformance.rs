@@ -1,4 +1,4 @@
-//! What every store behind the border must do; run on each of them.
+//! Required behaviour of every store; run on each of them.
 
 #![expect(clippy::unwrap_used, reason = "a test may fail where it likes")]
 
@@ -17,13 +17,13 @@ use leveret_queues::store::{
 use leveret_queues::{Message, MessageMeta, Millis, QueueId, Seq, Short};
 use proptest::prelude::*;
 
-/// A store that can be driven the same way whatever it is.
+/// A store behind a uniform test interface.
 trait Subject: Sized {
     fn new() -> Self;
     fn store(&self) -> &dyn Store;
-    /// Lets happen what the store does by itself.
+    /// Lets the store do its background work.
     fn run(&self);
-    /// Ends it and opens it again; only what is durable is sure to be there.
+    /// Ends it and opens it again; only what is durable is guaranteed to be there.
     fn reopen(self) -> (Self, HashMap<QueueId, RecoveredQueue>);
 
     fn append(&self, records: &[Record]) {

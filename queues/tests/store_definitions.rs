@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use leveret_queues::store::definitions::{Change, Definitions, DefinitionsError, VALUE_BYTES_MAX};
 
-/// Says how far the journal is synced.
+/// Notes how far the journal is synced.
 const NOTE: &str = "definitions.synced";
 
 fn set(key: &str, value: &str) -> Change {
@@ -38,7 +38,7 @@ fn journals(dir: &Path) -> Vec<PathBuf> {
     journals
 }
 
-/// Copies the folder as it is, as if the power went now.
+/// Copies the folder as it is, as if the power failed now.
 fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {
@@ -133,7 +133,7 @@ fn a_torn_last_commit_is_left_out_and_nothing_else() {
     let noted = std::fs::read(dir.path().join(NOTE)).unwrap();
     definitions.commit(&[set("b", "2"), set("c", "3")]).unwrap();
     copy(dir.path(), killed.path());
-    // It was never answered.
+    // It was never acknowledged.
     std::fs::write(killed.path().join(NOTE), noted).unwrap();
     let journal = journals(killed.path()).pop().unwrap();
     let bytes = std::fs::read(&journal).unwrap();
@@ -207,7 +207,7 @@ fn the_database_alone_holds_what_it_took_in_many_batches() {
     }
     let (definitions, findings) = Definitions::open(dir.path()).unwrap();
     assert_eq!(all(&definitions), expected);
-    // Nothing but the database is left to tell whether that is all.
+    // Only the database remains to tell whether that is all.
     let named: Vec<_> = findings.iter().map(|finding| finding.file.as_str()).collect();
     assert_eq!(named, ["definitions.snapshot.json", "definitions.journal"]);
 }
@@ -237,7 +237,7 @@ fn killed_folder(to: &Path) -> Vec<(String, String)> {
     all(&definitions)
 }
 
-/// What else is wrong in the folder.
+/// Additional damage in the folder.
 #[derive(Clone, Copy, Debug)]
 enum Beside {
     AllThere,
@@ -297,10 +297,10 @@ fn a_flipped_byte_of_the_database_loses_nothing_in_silence() {
                 .iter()
                 .any(|finding| finding.what.contains("lost") || finding.what.contains("newest"));
             assert!(told || found == expected, "{what}: {findings:?}");
-            // Ids of what is lost are not given again.
+            // Ids of what is lost are not issued again.
             let id = definitions.next_id().unwrap();
             assert!(!told || id > 1 << 32, "{what}: {id}");
-            // The next start has the same, though the database may only now show what is wrong with it.
+            // The next start has the same, though damage to the database may only show now.
             drop(definitions);
             let (definitions, findings) = Definitions::open(dir.path()).unwrap();
             assert_eq!(all(&definitions), found, "{what}");
@@ -323,7 +323,7 @@ fn a_database_that_is_older_than_the_snapshot_is_not_taken() {
     assert_eq!(findings.len(), 1, "{findings:?}");
     assert!(findings[0].what.contains("has fallen back to revision"), "{findings:?}");
 
-    // Without the snapshot the journal tells how much is lost.
+    // Without the snapshot the journal shows how much is lost.
     drop(definitions);
     std::fs::remove_dir_all(dir.path().join("definitions")).unwrap();
     copy(old.path(), &dir.path().join("definitions"));
@@ -358,13 +358,13 @@ fn what_earlier_versions_left_is_read() {
     assert_eq!(keys, ["a", "b", "c", "raw"]);
     assert_eq!(findings.len(), 1, "the database is missing: {findings:?}");
     drop(definitions);
-    // They are gone once the snapshot has it all.
+    // They are removed once the snapshot has everything.
     let left: Vec<_> = journals(dir.path()).iter().map(|path| path.file_name().unwrap().to_owned()).collect();
     assert_eq!(left, ["definitions.journal.1"]);
     assert_eq!(open(dir.path()).all().len(), 4);
 }
 
-/// All files of the definitions, the database's own among them.
+/// All files of the definitions, including the database's own.
 fn files(dir: &Path) -> Vec<PathBuf> {
     let mut files = journals(dir);
     files.push(dir.join("definitions.snapshot.json"));
@@ -375,7 +375,7 @@ fn files(dir: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// Flips bytes, cuts files or removes them. What it did.
+/// Flips bytes, truncates files or removes them. Returns what it did.
 fn mutate(dir: &Path, random: &mut impl FnMut(usize) -> usize) -> String {
     let files = files(dir);
     let mut done = Vec::new();

@@ -1,4 +1,4 @@
-//! The log store on a real folder: what survives, what is told, what is served.
+//! The log store on a real folder: what survives, what is reported, what is served.
 
 #![expect(clippy::unwrap_used, reason = "a test may fail where it likes")]
 
@@ -112,7 +112,7 @@ fn a_drained_log_gives_its_space_back() {
         store.append(&mut vec![enqueue(1, seq, &message(&[1; 1000]))]).unwrap();
     }
     sync(&store);
-    // One stubborn message in the middle holds no segment either.
+    // One message that stays in the middle holds no segment either.
     store.append(&mut vec![settle(1, 1, 9_999), settle(1, 10_001, 10_000)]).unwrap();
     let metrics = store.metrics();
     let mut rounds = 0;
@@ -288,7 +288,7 @@ fn an_inspection_tells_what_is_there_and_changes_nothing() {
     assert_eq!(inspect(dir.path()).unwrap(), report);
 }
 
-/// A folder that the release before wrote: `clean` was closed, `killed` copied while it was open.
+/// A folder written by the previous release: `clean` was closed, `killed` copied while it was open.
 fn folder_of_format_1(end: &str) -> tempfile::TempDir {
     fn copy(from: &std::path::Path, to: &std::path::Path) {
         std::fs::create_dir_all(to).unwrap();

@@ -1,4 +1,4 @@
-//! Users and permissions are changed: durable first, then in force, for those who are connected too.
+//! Changes to users and permissions: committed first, then put in force, for open connections too.
 
 use super::broker::Broker;
 use super::definitions::{Changes, Key};
@@ -8,19 +8,19 @@ use super::topic_permissions::TopicPermissionRecord;
 use super::users::{PermissionRecord, UserRecord, check_patterns};
 use super::vhosts::check_name;
 
-/// A user to be made or replaced.
+/// A user to create or replace.
 #[derive(Clone)]
 pub struct NewUser {
-    /// Its name.
+    /// User name.
     pub name: String,
-    /// What is stored of it.
+    /// Stored record.
     pub record: UserRecord,
-    /// All its limits, if they are to be set.
+    /// Replaces all limits of the user, if given.
     pub limits: Option<OperatorLimits>,
 }
 
 impl Broker {
-    /// Creates or replaces a user. `true`: it is new.
+    /// Creates or replaces a user. Returns `true` if it is new.
     pub fn put_user(&self, name: &str, record: &UserRecord) -> Result<bool, Refusal> {
         check_name("user", name)?;
         let _change = self.administration.lock();
@@ -31,7 +31,7 @@ impl Broker {
         Ok(new)
     }
 
-    /// Creates or replaces users with one commit.
+    /// Creates or replaces users in one commit.
     pub fn put_users(&self, users: &[NewUser]) -> Result<(), Refusal> {
         users.iter().try_for_each(|user| check_name("user", &user.name))?;
         let _change = self.administration.lock();
@@ -45,7 +45,7 @@ impl Broker {
         self.change(&changes)
     }
 
-    /// Deletes a user with its permissions, and closes its connections. `false`: there is none.
+    /// Deletes a user and its permissions, and closes its connections. Returns `false` if it does not exist.
     pub fn delete_user(&self, name: &str) -> Result<bool, Refusal> {
         let _change = self.administration.lock();
         if self.users.user(name).is_none() {
@@ -70,7 +70,7 @@ impl Broker {
         Ok(true)
     }
 
-    /// Sets a user's permissions in a vhost. `true`: there were none.
+    /// Sets a user's permissions in a vhost. Returns `true` if there were none.
     pub fn set_permission(
         &self,
         user: &str,
@@ -92,7 +92,7 @@ impl Broker {
         Ok(new)
     }
 
-    /// Takes a user's permissions in a vhost away. `false`: there are none.
+    /// Clears a user's permissions in a vhost. Returns `false` if there are none.
     pub fn clear_permission(&self, user: &str, vhost: &str) -> Result<bool, Refusal> {
         let _change = self.administration.lock();
         if self.users.permission(user, vhost).is_none() {
@@ -104,7 +104,7 @@ impl Broker {
         Ok(true)
     }
 
-    /// Sets a user's topic permission on an exchange, which need not exist. `true`: there was none.
+    /// Sets a user's topic permission on an exchange, which need not exist. Returns `true` if there was none.
     pub fn set_topic_permission(
         &self,
         user: &str,
@@ -130,8 +130,7 @@ impl Broker {
         Ok(new)
     }
 
-    /// Takes a user's topic permissions in a vhost away, or only those on one exchange. `false`: there
-    /// are none.
+    /// Clears a user's topic permissions in a vhost, or only those on one exchange. Returns `false` if there are none.
     pub fn clear_topic_permissions(
         &self,
         user: &str,
@@ -151,7 +150,7 @@ impl Broker {
         Ok(true)
     }
 
-    /// Sets one limit of a user, or with `None` takes it away. Durable when it returns.
+    /// Sets one limit of a user; `None` clears it. Durable on return.
     pub fn set_user_limit(&self, user: &str, name: &str, value: Option<i64>) -> Result<(), Refusal> {
         let _change = self.administration.lock();
         let limits = self.users.limits(user).changed(LimitsOf::User, name, value)?;

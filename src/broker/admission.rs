@@ -1,4 +1,4 @@
-//! Which connections and channels are let in: all limits on their numbers.
+//! Admission of connections and channels: all limits on their numbers.
 
 use std::sync::Arc;
 
@@ -11,8 +11,8 @@ use super::registry::ChannelHandle;
 use super::vhost::Vhost;
 
 impl Broker {
-    /// Lets a connection into a vhost, if nobody's limit is reached. It is counted until
-    /// [`Vhost::connection_ended`] and until the [`QuotaUse`] is dropped.
+    /// Admits a connection to a vhost unless a limit is reached. It is counted until [`Vhost::connection_ended`] and
+    /// until the [`QuotaUse`] is dropped.
     pub fn admit(&self, vhost: &Vhost, user: &UserName, id: ConnectionId) -> Result<QuotaUse, Refusal> {
         let max = self.limits().connections_max;
         if self.open_connections() >= max {
@@ -34,8 +34,8 @@ impl Broker {
         Ok(quota_use)
     }
 
-    /// A channel of a user is opened, if no limit is reached. Those that open at the same instant may go over that of
-    /// all channels by as many.
+    /// Opens a channel for a user unless a limit is reached. Channels opened concurrently may exceed the broker-wide
+    /// limit by their number.
     pub fn open_channel(
         &self,
         connection: ConnectionId,

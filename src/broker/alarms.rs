@@ -1,23 +1,23 @@
-//! Free disk space and the process's memory, held against their limits: beyond one, publishers wait.
+//! Resource alarms: free disk space and resident memory against their limits. A raised alarm blocks publishers.
 //!
-//! Invariants: an alarm that was raised is cleared only well inside its limit, so that it does not flap;
-//! looking at it costs one load. Absent: where the numbers come from, and when they are taken.
+//! Invariants: a raised alarm clears only well inside its limit, so that it does not flap; checking it costs one load.
+//! Absent: the source of the readings, and their schedule.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
-/// Where the alarms begin. Both can change while the broker runs.
+/// Alarm thresholds. Both can change at run time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AlarmLimits {
-    /// Less free space than this where the data folder is holds publishers up, in bytes.
+    /// Minimum free space on the data folder's file system, in bytes.
     pub disk_free_min: u64,
-    /// More resident memory of the process than this holds publishers up, in bytes.
+    /// Maximum resident memory of the process, in bytes.
     pub resident_max: u64,
 }
 
 impl AlarmLimits {
-    /// Two segments of the log that are made ahead (64 MiB each), as much again for the index and for what
-    /// compaction copies before it frees, so that what consumers settle can be written throughout.
+    /// Two preallocated log segments (64 MiB each), and as much again for the index and for compaction, which copies
+    /// before it frees: acknowledgements can be written throughout.
     pub const DISK_FREE_MIN: u64 = 256 * 1024 * 1024;
 }
 
@@ -27,16 +27,16 @@ impl Default for AlarmLimits {
     }
 }
 
-/// What was seen last.
+/// The latest readings.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Seen {
-    /// Free space for the data folder in bytes; nothing if it cannot be told.
+    /// Free space for the data folder in bytes; `None` if unknown.
     pub disk_free: Option<u64>,
-    /// Resident memory of the process in bytes; nothing if it cannot be told.
+    /// Resident memory of the process in bytes; `None` if unknown.
     pub resident: Option<u64>,
 }
 
-/// What there is too little of.
+/// A resource with an alarm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Resource {
     /// Memory.
@@ -63,7 +63,7 @@ impl fmt::Display for Resource {
     }
 }
 
-/// See the module.
+/// See the module documentation.
 #[derive(Debug)]
 pub struct Alarms {
     raised: AtomicU8,
@@ -87,7 +87,7 @@ impl Default for Alarms {
 }
 
 impl Alarms {
-    /// Sets other limits; they count from the next [`Alarms::observe`] on.
+    /// Replaces the limits, effective from the next [`Alarms::observe`].
     pub fn set_limits(&self, limits: AlarmLimits) {
         self.disk_free_min.store(limits.disk_free_min, Ordering::Relaxed);
         self.resident_max.store(limits.resident_max, Ordering::Relaxed);
@@ -101,8 +101,8 @@ impl Alarms {
         }
     }
 
-    /// Raises and clears alarms by what is there now, and says so in the log. `true`: the last one was
-    /// cleared, publishers may be told. For one caller at a time.
+    /// Raises and clears alarms according to `seen`, and logs the changes. Returns `true` if the last alarm was
+    /// cleared, so that publishers may be notified. Not for concurrent callers.
     pub fn observe(&self, seen: Seen) -> bool {
         let limits = self.limits();
         let before = self.raised.load(Ordering::Relaxed);
@@ -130,17 +130,17 @@ impl Alarms {
         }
     }
 
-    /// Whether publishers have to wait.
+    /// Whether publishers are blocked.
     pub fn is_raised(&self) -> bool {
         self.raised.load(Ordering::Acquire) != 0
     }
 
-    /// Whether there is too little of `resource`.
+    /// Whether the alarm for `resource` is raised.
     pub fn has(&self, resource: Resource) -> bool {
         self.raised.load(Ordering::Acquire) & resource.bit() != 0
     }
 
-    /// What there is too little of, in words for publishers; nothing if all is well.
+    /// The raised alarms, in words for publishers; `None` if there are none.
     pub fn reason(&self) -> Option<String> {
         if !self.is_raised() {
             return None;
@@ -149,7 +149,7 @@ impl Alarms {
         Some(raised.map(|resource| self.words(resource)).collect::<Vec<_>>().join("; "))
     }
 
-    /// Begins as `RabbitMQ`'s reasons do.
+    /// Starts as `RabbitMQ`'s reasons do.
     fn words(&self, resource: Resource) -> String {
         let mib = |bytes: u64| bytes >> 20;
         let limits = self.limits();
@@ -167,17 +167,17 @@ impl Alarms {
         }
     }
 
-    /// Free space for the data folder when it was last looked at, in bytes.
+    /// Free space for the data folder at the last reading, in bytes.
     pub fn disk_free(&self) -> u64 {
         self.disk_free.load(Ordering::Relaxed)
     }
 
-    /// Resident memory of the process when it was last looked at, in bytes.
+    /// Resident memory of the process at the last reading, in bytes.
     pub fn resident(&self) -> u64 {
         self.resident.load(Ordering::Relaxed)
     }
 
-    /// Free space is so near the limit that it should be looked at more often.
+    /// Whether free space is close enough to the limit to be checked more often.
     pub fn is_disk_close(&self) -> bool {
         self.disk_free() < self.limits().disk_free_min.saturating_mul(4)
     }

@@ -1,4 +1,4 @@
-//! What is durable is put in place: at a start, and behind every commit.
+//! Applies durable definitions to memory: at startup, and after every commit.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -27,23 +27,23 @@ use super::topic_permissions::TopicPermissionRecord;
 use super::users::{PermissionRecord, UserRecord};
 use super::vhost::Vhost;
 
-/// Messages by their queues, until the queues are there.
+/// Recovered messages by queue, until the queues exist.
 pub(super) type Recovered = HashMap<QueueId, RecoveredQueue>;
 
 impl Broker {
-    /// Makes changes durable, then puts them in place. They were checked, and concern no topology that is there already:
-    /// what goes from it takes its messages along (`removal.rs`).
+    /// Commits changes, then applies them. They have been checked and touch no existing topology: removals take their
+    /// messages with them (`removal.rs`).
     pub(super) fn change(&self, changes: &Changes) -> Result<(), Refusal> {
         self.commit(changes)?;
         self.apply(changes, |_| true).map_err(Refusal::Storage)
     }
 
-    /// Makes changes durable; nothing to do if there are none.
+    /// Commits changes; a no-op if there are none.
     pub(super) fn commit(&self, changes: &Changes) -> Result<(), Refusal> {
         self.catalog.commit(changes, &self.lost)
     }
 
-    /// Commits what is in force already; if that fails, the next commit takes it along.
+    /// Commits changes that are already in force; on failure they are added to the next commit.
     pub(super) fn commit_or_owe(&self, changes: &Changes) {
         if let Err(error) = self.commit(changes) {
             tracing::error!("what was found at the start is not kept yet: {error}");
@@ -51,7 +51,7 @@ impl Broker {
         }
     }
 
-    /// Has the next commit take these along: they are in force already, and could not be kept.
+    /// Adds changes to the next commit: they are in force already but could not be stored.
     pub(super) fn owe(&self, changes: &Changes) {
         self.catalog.owe(changes);
     }
@@ -60,12 +60,12 @@ impl Broker {
         self.catalog.next_id()
     }
 
-    /// Puts changes of these ranks in place, what is a rule for others before them.
+    /// Applies changes of these ranks, in order of rank.
     pub(super) fn apply(&self, changes: &Changes, of_rank: impl Fn(u8) -> bool) -> Result<(), String> {
         self.apply_with(changes, of_rank, &mut Recovered::new())
     }
 
-    /// The same; new queues have what was recovered of them.
+    /// As `apply`; new queues get their recovered messages.
     pub(super) fn apply_with(
         &self,
         changes: &Changes,
@@ -74,7 +74,7 @@ impl Broker {
     ) -> Result<(), String> {
         let ranked = changes.as_slice().iter().map(|(key, value)| (rank(key), key, value));
         let mut sorted: Vec<_> = ranked.filter(|(rank, ..)| of_rank(*rank)).collect();
-        // Of one rank, in the order in which they are said.
+        // Stable within a rank.
         sorted.sort_by_key(|(rank, ..)| *rank);
         for (_, key, value) in sorted {
             match value {
@@ -85,7 +85,7 @@ impl Broker {
         Ok(())
     }
 
-    /// Puts one stored definition in place.
+    /// Applies one stored definition.
     pub(super) fn put_in_place(
         &self,
         key: &str,
@@ -95,7 +95,7 @@ impl Broker {
         let part = |index| Key::part(key, index);
         match Key::kind(key) {
             "vhost" => {
-                // Whatever it says of itself, what is in it is not to go with it.
+                // Whatever its record says, its contents must not be lost with it.
                 let name = part(0);
                 let made = || Arc::new(Vhost::new(name));
                 let vhost = Arc::clone(&self.vhosts.entry(name.to_owned()).or_insert_with(made));
@@ -132,7 +132,7 @@ impl Broker {
         Ok(())
     }
 
-    /// Takes a rule, a user or a right away.
+    /// Removes a rule, a user or a permission.
     fn take_away(&self, key: &str) -> Result<(), String> {
         let part = |index| Key::part(key, index);
         match Key::kind(key) {
@@ -239,7 +239,7 @@ impl Broker {
 }
 
 impl Vhost {
-    /// Has a new exchange route, and do what its arguments, its type and the policies say besides.
+    /// Adds a new exchange to the router, with the features of its arguments, its type and the policies.
     pub(super) fn install_exchange(
         &self,
         name: &str,

@@ -1,5 +1,5 @@
-//! Declared arguments as values: typed reads, comparison by class of type, and their names in
-//! error texts (docs/semantics.md, Declaring again).
+//! Declared arguments as values: typed reads, comparison by class of type, and names in error texts (docs/semantics.md,
+//! Declaring again).
 
 use leveret_exchanges::{Args, OwnedValue};
 use leveret_queues::short::SHORT_BYTES_MAX;
@@ -7,7 +7,7 @@ use leveret_queues::short::SHORT_BYTES_MAX;
 use crate::wire::method::DecimalValue;
 pub use crate::wire::method::{AMQPValue as Value, FieldTable};
 
-/// The value as a whole number, whatever its width.
+/// The value as an integer of any width.
 pub fn integer(value: &Value) -> Option<i64> {
     match value {
         Value::ShortShortInt(v) => Some(i64::from(*v)),
@@ -21,7 +21,7 @@ pub fn integer(value: &Value) -> Option<i64> {
     }
 }
 
-/// The value as text, if it is a string of UTF-8.
+/// The value as text, if it is a UTF-8 string.
 pub fn text(value: &Value) -> Option<&str> {
     match value {
         Value::LongString(v) => std::str::from_utf8(v.as_bytes()).ok(),
@@ -53,7 +53,7 @@ pub fn type_name(value: &Value) -> &'static str {
     }
 }
 
-/// A value as it stands in error texts.
+/// A value as shown in error texts.
 pub fn value_text(value: &Value) -> String {
     if let Some(number) = integer(value) {
         return number.to_string();
@@ -91,7 +91,7 @@ fn typed(value: &Value) -> String {
     }
 }
 
-/// Whether two values are the same argument: numbers by value whatever their width.
+/// Whether two values are the same argument: numbers compare by value, whatever their width.
 pub fn same_value(a: &Value, b: &Value) -> bool {
     match (integer(a), integer(b)) {
         (Some(a), Some(b)) => a == b,
@@ -103,22 +103,22 @@ pub fn same_value(a: &Value, b: &Value) -> bool {
     }
 }
 
-/// Why a text that ends in messages, as an exchange or a key, is refused.
+/// The refusal of an exchange name or key that is too long to be stored in messages.
 pub(super) fn too_long(text: &str) -> String {
     format!("{{value_too_long,{}}}: at most {SHORT_BYTES_MAX} bytes", text.len())
 }
 
-/// Whether bindings that differ in nothing but these arguments are one: types count, as for `RabbitMQ`.
+/// Whether two bindings that differ at most in these arguments are the same: types count, as in `RabbitMQ`.
 pub fn same_binding(a: &FieldTable, b: &FieldTable) -> bool {
     to_args(a) == to_args(b)
 }
 
-/// The argument `name`, if it is there.
+/// The argument `name`, if present.
 pub fn get<'a>(table: &'a FieldTable, name: &str) -> Option<&'a Value> {
     table.inner().get(name)
 }
 
-/// A table as the router keeps it.
+/// A table in the router's form.
 pub(super) fn to_args(table: &FieldTable) -> Args {
     Args::new(table.inner().iter().map(|(name, value)| (name.as_str().as_bytes().into(), to_owned(value))))
 }
@@ -140,7 +140,7 @@ fn to_owned(value: &Value) -> OwnedValue {
         },
         #[expect(clippy::cast_possible_truncation, reason = "whether that gives the same is the question")]
         Value::Float(v) if (f64::from(*v) as f32).to_bits() != v.to_bits() => {
-            // A signalling NaN does not survive being widened.
+            // A signalling NaN does not survive widening.
             OwnedValue::Other { kind: b'f', raw: v.to_be_bytes().into() }
         }
         Value::Float(v) => OwnedValue::Float { kind: b'f', value: f64::from(*v) },
@@ -159,7 +159,7 @@ fn to_owned(value: &Value) -> OwnedValue {
     }
 }
 
-/// The table that the router keeps, as it was declared.
+/// The router's form back as a table, as declared.
 pub(super) fn from_args(args: &Args) -> FieldTable {
     let mut table = FieldTable::default();
     for (name, value) in args.iter_as_given() {

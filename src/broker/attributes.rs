@@ -1,4 +1,4 @@
-//! A message's headers and properties as the router asks for them: parsed only when it asks.
+//! A message's headers and properties for the router, parsed on demand.
 
 use leveret_exchanges::{Attributes, Property, Value};
 use leveret_queues::{Message, Millis};
@@ -8,10 +8,10 @@ use crate::wire::properties::{Field, Properties, headers_in};
 use crate::wire::table::edit::rewrite;
 use crate::wire::table::{TableRef, ValueRef};
 
-/// Looks into a message for the router.
+/// Message attributes as the router reads them.
 pub(super) struct MessageAttributes<'a> {
     pub(super) message: &'a Message,
-    /// Tells whether a message still has to be held.
+    /// Decides whether the message is still to be held.
     pub(super) now: Millis,
 }
 
@@ -37,10 +37,9 @@ fn routing_value(value: ValueRef<'_>) -> Value<'_> {
     }
 }
 
-/// The instant until which a message asks to be held: `x-deliver-at`, milliseconds since the epoch
-/// (ours) or a timestamp; else `x-delay`, milliseconds from now (docs/semantics.md, Delayed messages). Any integer,
-/// a number as text or a float will do. What is over already, further away than
-/// [`TTL_MS_MAX`], or no number, asks for nothing.
+/// The instant until which a message is to be held: `x-deliver-at`, milliseconds since the epoch (a Leveret extension)
+/// or a timestamp; else `x-delay`, milliseconds from now (docs/semantics.md, Delayed messages). Any integer, numeric
+/// string or float is accepted. Values in the past, further away than [`TTL_MS_MAX`], or not numeric yield `None`.
 pub(super) fn held_until(message: &Message, now: Millis) -> Option<Millis> {
     let table = headers(message)?;
     let due = match table.get(DELIVER_AT) {
@@ -52,7 +51,7 @@ pub(super) fn held_until(message: &Message, now: Millis) -> Option<Millis> {
     (due > now && due.0 - now.0 <= TTL_MS_MAX).then_some(due)
 }
 
-/// A released message's headers: its delay is negated, so that no second exchange delays it again.
+/// The headers of a released message: its delay is negated, so that a second exchange does not delay it again.
 pub(super) fn released_headers(message: &Message) -> Option<Vec<u8>> {
     let table = headers(message)?;
     let value = table.get(DELAY)?;

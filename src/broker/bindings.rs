@@ -1,4 +1,4 @@
-//! Bindings come and go (docs/semantics.md, Routing).
+//! Binding and unbinding (docs/semantics.md, Routing).
 
 use std::sync::Arc;
 
@@ -20,14 +20,14 @@ use super::row::Row;
 use super::turn::Turn;
 use super::vhost::{Topology, Vhost};
 
-/// `queue.bind`, `exchange.bind` and their undoing.
+/// `queue.bind`, `exchange.bind` and their inverses.
 #[derive(Clone, Debug)]
 pub struct BindingRequest {
-    /// The exchange it leads from.
+    /// Source exchange.
     pub source: ExchangeName,
-    /// What it leads to.
+    /// Kind of destination.
     pub kind: DestinationKind,
-    /// The name of what it leads to.
+    /// Destination name.
     pub destination: String,
     /// Routing key, pattern or weight.
     pub routing_key: String,
@@ -67,7 +67,7 @@ impl BindingRequest {
         Refusal::NotFound { resource: self.destination_resource(), vhost: vhost.name.clone() }
     }
 
-    /// Whether the binding would survive a restart; `None`: it is there.
+    /// Whether the binding would survive a restart; `None` if it already exists.
     fn plan(&self, vhost: &Vhost, args: &Args) -> Result<Option<bool>, Refusal> {
         let topology = vhost.topology.read();
         if topology.router.exchange(self.source.as_str()).is_none() {
@@ -78,7 +78,7 @@ impl BindingRequest {
         planned.map_err(|refusal| translated(vhost, refusal))
     }
 
-    /// Whether there is such a binding.
+    /// Whether the binding exists.
     pub fn is_there(&self, vhost: &Vhost) -> bool {
         self.is_bound(vhost, &to_args(&self.arguments))
     }
@@ -120,7 +120,7 @@ impl BindingRequest {
         super::check_text("routing key", &self.routing_key)
     }
 
-    /// Refuses the exclusive queue of another connection.
+    /// Refuses another connection's exclusive queue.
     fn unlocked(&self, vhost: &Vhost, caller: &Caller<'_>) -> Result<(), Refusal> {
         if self.kind == DestinationKind::Queue
             && let Some(queue) = vhost.queue(&self.destination)
@@ -133,12 +133,12 @@ impl BindingRequest {
 }
 
 impl Broker {
-    /// Binds. A binding with two durable ends is on disk before anything is routed through it.
+    /// Binds. A binding between durable objects is on disk before anything is routed through it.
     pub fn bind(&self, vhost: &Vhost, caller: &Caller<'_>, request: &BindingRequest) -> Result<(), Refusal> {
         self.bind_all(vhost, caller, std::slice::from_ref(request)).only()
     }
 
-    /// Makes these bindings in their order, up to the first that is refused.
+    /// Creates bindings in order, up to the first refusal.
     pub fn bind_all(&self, vhost: &Vhost, caller: &Caller<'_>, requests: &[BindingRequest]) -> Row<()> {
         self.in_a_row(
             vhost,
@@ -172,7 +172,7 @@ impl Broker {
             if matches!(bound, Bound::Existing) {
                 return Ok(());
             }
-            // Under the same lock: what comes later is routed through the binding.
+            // Under the same lock: later messages are routed through the binding.
             let features = topology.features.get(request.source.as_str().as_bytes());
             features.map(ExchangeFeatures::recall).unwrap_or_default()
         };
@@ -183,7 +183,7 @@ impl Broker {
         Ok(())
     }
 
-    /// Gives a new binding what its exchange remembers.
+    /// Sends the exchange's remembered messages through a new binding.
     fn recall(&self, vhost: &Vhost, request: &BindingRequest, messages: &[Message]) {
         let mut turn = Turn::at((self.environment().clock)());
         for message in messages {
@@ -192,7 +192,7 @@ impl Broker {
                 DestinationKind::Queue => queues.extend(vhost.queue(&request.destination)),
                 DestinationKind::Exchange => {
                     let (exchange, keys) = (request.destination.as_bytes(), [message.routing_key()]);
-                    // An exchange that is gone meanwhile gets nothing.
+                    // If the exchange was deleted meanwhile, the message is dropped.
                     let _ = route(vhost, turn.now, message, exchange, &keys, Origin::Broker, |queue| {
                         queues.push(Arc::clone(queue));
                     });
@@ -203,7 +203,7 @@ impl Broker {
         self.finish(&mut turn);
     }
 
-    /// Unbinds. A binding that is not there is undone already.
+    /// Unbinds. A missing binding counts as removed.
     pub fn unbind(
         &self,
         vhost: &Vhost,
@@ -213,7 +213,7 @@ impl Broker {
         self.unbind_all(vhost, caller, std::slice::from_ref(request)).only()
     }
 
-    /// Removes these bindings in their order, up to the first that is refused.
+    /// Removes bindings in order, up to the first refusal.
     pub fn unbind_all(&self, vhost: &Vhost, caller: &Caller<'_>, requests: &[BindingRequest]) -> Row<()> {
         self.in_a_row(
             vhost,

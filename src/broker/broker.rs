@@ -33,45 +33,45 @@ use super::users::Users;
 use super::vhost::{Vhost, VhostStats};
 use super::waiting::{PublishWait, Waiting};
 
-/// Everything that all connections share.
+/// State shared by all connections.
 pub struct Broker {
     limits: RwLock<Arc<Limits>>,
     /// Users and permissions.
     pub users: Users,
-    /// Who is connected.
+    /// Open connections.
     pub registry: Registry,
-    /// Too little disk or memory to take more.
+    /// Disk and memory alarms.
     pub alarms: Alarms,
-    /// Logins that were tried.
+    /// Login attempts.
     pub login_limiter: LoginLimiter,
-    /// Which tokens are taken in place of passwords, if any.
+    /// Tokens accepted in place of passwords, if any.
     pub tokens: Option<Arc<Tokens>>,
     pub(super) product: OnceLock<Product>,
     pub(super) vhosts: DashMap<String, Arc<Vhost>>,
-    /// Held while users, permissions or vhosts are changed.
+    /// Held while users, permissions or vhosts change.
     pub(super) administration: Mutex<()>,
     pub(super) global_parameters: RwLock<BTreeMap<String, serde_json::Value>>,
-    /// Counts of vhosts that are gone.
+    /// Totals of deleted vhosts.
     pub retired_vhosts: VhostStats,
     pub(super) catalog: Catalog,
     pub(super) graves: Arc<Graves>,
     pub(super) lost: Lost,
-    /// Queues that are to be deleted, once that can be kept.
+    /// Queues whose deletion is still to be made durable.
     pub(super) undeleted: Mutex<Vec<Arc<QueueHandle>>>,
     environment: Arc<QueueEnvironment>,
     next_consumer: AtomicU64,
-    /// Publishing connections that wait for the store.
+    /// Publishing connections waiting for the store.
     waiting: Arc<Waiting>,
     held: Arc<Held>,
 }
 
-/// Why a broker cannot start on what it found.
+/// Why a broker cannot start from the recovered state.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// Stable storage failed.
     #[error("{0}")]
     Storage(String),
-    /// The operating system gave no randomness for a password's salt.
+    /// The operating system provided no randomness for a password's salt.
     #[error("no randomness to hash a password with")]
     Randomness,
 }
@@ -82,21 +82,21 @@ impl From<Refusal> for StartError {
     }
 }
 
-/// What was found on stable storage.
+/// State recovered from stable storage.
 #[derive(Default)]
 pub struct Found {
     /// All definitions, by key.
     pub definitions: Vec<(Arc<str>, Arc<[u8]>)>,
-    /// Definitions that were found too, but are of an older or damaged state.
+    /// Older or damaged definitions that were also found.
     pub remnants: Vec<(Arc<str>, Arc<[u8]>)>,
-    /// What the store holds of each queue.
+    /// The store's contents by queue.
     pub queues: HashMap<QueueId, RecoveredQueue>,
-    /// A broker has started on this data before, so users that are missing were lost or deleted.
+    /// A broker has started on this data before, so missing users were lost or deleted.
     pub started_before: bool,
 }
 
 impl Broker {
-    /// Builds the broker from what was found, and what a first start needs.
+    /// Builds the broker from the recovered state, and adds what a first start needs.
     pub fn start(
         limits: Limits,
         login_options: LoginOptions,
@@ -144,12 +144,12 @@ impl Broker {
         Ok(broker)
     }
 
-    /// Has it call itself so, from before the first client on. Once only.
+    /// Sets the announced product. At most once, before the first client.
     pub fn announce_as(&self, product: Product) {
         let _ = self.product.set(product);
     }
 
-    /// How it calls itself.
+    /// The announced product.
     pub fn product(&self) -> &Product {
         self.product.get().unwrap_or(Product::ours())
     }
@@ -159,7 +159,7 @@ impl Broker {
         Arc::clone(&self.limits.read())
     }
 
-    /// Has other limits from now on. What concerns a single connection holds for those that come.
+    /// Replaces the limits. Per-connection limits apply to new connections.
     pub fn set_limits(&self, limits: Limits) {
         self.memory().allow(limits.memory_bytes_max);
         self.held.allow(limits.held_bytes_max, limits.message_bytes_max);
@@ -183,37 +183,37 @@ impl Broker {
         vhosts
     }
 
-    /// Where messages are made to survive.
+    /// The message store.
     pub fn store(&self) -> &dyn Store {
         &*self.environment.store
     }
 
-    /// Bodies held in memory, and how many may be.
+    /// The memory budget for message bodies.
     pub fn memory(&self) -> &Memory {
         &self.environment.memory
     }
 
-    /// Has `who` ticked at `at`, instead of at `instead`. Called under the lock of `who`.
+    /// Schedules a tick for `who` at `at`, replacing the one at `instead`. Called under the lock of `who`.
     pub fn tick_at<T: Ticks + 'static>(&self, at: Millis, instead: Option<Millis>, who: &Arc<T>) {
         self.environment.deadlines.set(at, instead, who);
     }
 
-    /// What queues want to be ticked for.
+    /// Scheduled ticks of queues.
     pub fn deadlines(&self) -> &super::deadlines::Deadlines {
         &self.environment.deadlines
     }
 
-    /// A name that no one else has: prefix and 22 characters of randomness.
+    /// A unique name: prefix and 22 random characters.
     pub fn generated_name(&self, prefix: &str) -> String {
         format!("{prefix}{}", URL_SAFE_NO_PAD.encode(rand::random::<[u8; 16]>()))
     }
 
-    /// A number for a new consumer.
+    /// A new consumer id.
     pub fn next_consumer_id(&self) -> u64 {
         self.next_consumer.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Connections that are open.
+    /// Number of open connections.
     pub fn open_connections(&self) -> usize {
         self.registry.len()
     }
@@ -221,18 +221,18 @@ impl Broker {
     /// A connection has reached `connection.open-ok`.
     pub fn connection_opened(&self, vhost: &Vhost, handle: &Arc<ConnectionHandle>) {
         self.registry.opened(handle);
-        // Whoever deletes the vhost marks it first, then closes the connections that it finds.
+        // Deleting a vhost marks it first, then closes the connections it finds.
         if vhost.gone.load(Ordering::Acquire) {
             handle.close(&format!("vhost '{}' is deleted", vhost.name));
         }
     }
 
-    /// A connection that was opened is not there any more.
+    /// An opened connection has ended.
     pub fn connection_ended(&self, id: ConnectionId) {
         self.registry.ended(id);
     }
 
-    /// What peers make us hold besides queued messages.
+    /// Budget for memory held on behalf of peers, other than queued messages.
     pub fn held(&self) -> &Arc<Held> {
         &self.held
     }
@@ -242,30 +242,30 @@ impl Broker {
         (self.environment.clock)()
     }
 
-    /// Counts of queues that are gone.
+    /// Totals of deleted queues.
     pub fn retired_queues(&self) -> QueueStats {
         *self.environment.retired.lock()
     }
 
-    /// Whether publishers are to be read from no further.
+    /// Whether to stop reading from publishers.
     pub fn publishers_must_wait(&self) -> bool {
         self.alarms.is_raised()
             || self.environment.memory.is_overdrawn()
             || self.environment.store.pressure() != Pressure::None
     }
 
-    /// One more publisher that may have to wait.
+    /// Registers a publisher that may have to wait.
     pub fn publisher_waits(self: &Arc<Self>) -> PublishWait {
         let broker = Arc::clone(self);
         PublishWait::new(&self.waiting, Box::new(move || broker.publishers_must_wait()))
     }
 
-    /// The store, or the memory of queues, has room again: publishers may go on.
+    /// The store or the queues' memory has room again: wakes waiting publishers.
     pub fn relieve(&self) {
         self.waiting.wake_all();
     }
 
-    /// Ticks whatever asked for an instant that has come.
+    /// Runs all ticks due at `now`.
     pub fn tick(&self, now: Millis) {
         let mut turn = Turn::at(now);
         for due in self.environment.deadlines.due(now) {
@@ -274,8 +274,7 @@ impl Broker {
         }
     }
 
-    /// Has all queues give memory back, if they hold too much together. Called now and then, for
-    /// queues that nobody touches.
+    /// Has all queues release memory if their total is over the limit. Called periodically, for queues without traffic.
     pub fn relieve_memory(&self, now: Millis) {
         let mut turn = Turn::at(now);
         for queue in self.vhosts.iter().flat_map(|vhost| vhost.queues_and_hidden()) {

@@ -1,8 +1,9 @@
-//! Dead letters at the end of a turn. What one pushes out of a full queue is another, so that a single publish can have
-//! many thousands follow.
+//! Dead letters at the end of a turn. A dead letter may push another message out of a full queue, so a single publish
+//! can cause many thousands.
 //!
-//! Invariants: beyond [`BURIED_HERE`] they keep no thread from others; those that wait take [`WAITING_BYTES_MAX`] and
-//! little more, however many follow; up to there each queue's go in the order in which they left it.
+//! Invariants: beyond [`BURIED_HERE`] they do not block the thread for others; waiting dead letters take little more
+//! than [`WAITING_BYTES_MAX`], however many follow; up to that size, each queue's are sent in the order in which they
+//! left it.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -19,20 +20,20 @@ use super::queue_handle::QueueHandle;
 use super::transfer::Targets;
 use super::turn::{Dead, Turn};
 
-/// Dead letters of a turn that are buried before what is left goes aside.
+/// Dead letters buried per turn before the rest is moved aside.
 const BURIED_HERE: usize = 1_024;
 
-/// Memory of dead letters that wait in a turn. Beyond it those that the last one pushed out are buried first: the tree
-/// of all that follow is as deep as there are queues, and much wider.
+/// Memory of the dead letters waiting in a turn, in bytes. Beyond it, newly caused ones are buried first (depth first):
+/// the tree of causes is only as deep as there are queues, but much wider.
 const WAITING_BYTES_MAX: usize = 16 << 20;
 
-/// What one takes besides its message.
+/// Overhead per dead letter besides its message.
 const OVERHEAD: usize = size_of::<Dead>();
 
-/// Whose wake-ups are not kept waiting for all that follow.
+/// Pending wake-ups are sent after this many dead letters.
 const WOKEN_EVERY: usize = 256;
 
-/// What waits, with the memory that each takes.
+/// Waiting items, each with its memory in bytes.
 struct Waiting<T> {
     line: VecDeque<(usize, T)>,
     bytes: usize,
@@ -44,7 +45,7 @@ impl<T> Waiting<T> {
         Self { line: VecDeque::new(), bytes: 0, bytes_max }
     }
 
-    /// Takes what has come up, oldest first: behind all others while there is room, else before them.
+    /// Adds new items, oldest first: at the back while there is room, else at the front.
     fn take(&mut self, more: impl DoubleEndedIterator<Item = (usize, T)>) {
         let is_full = self.bytes > self.bytes_max;
         let bytes = &mut self.bytes;
@@ -68,8 +69,8 @@ fn weighed(dead: Dead) -> (usize, Dead) {
 }
 
 impl Broker {
-    /// Ends a turn: sends dead letters on, deletes queues that nobody needs any more, wakes whoever
-    /// has something to write. No lock may be held.
+    /// Ends a turn: forwards dead letters, deletes queues no longer in use, wakes connections with output. No lock may
+    /// be held.
     pub fn finish(&self, turn: &mut Turn) {
         if !turn.dead.is_empty() || !turn.deletable.is_empty() {
             self.pay_debts(turn);
@@ -95,7 +96,7 @@ impl Broker {
         });
     }
 
-    /// Buries at most so many, and deletes queues when no more are left. `true`: all is done.
+    /// Buries at most `most`, and deletes queues once none are left. Returns `true` when all is done.
     fn pay_some(&self, turn: &mut Turn, waiting: &mut Waiting<Dead>, most: usize) -> bool {
         for _ in 0..most {
             waiting.take(turn.dead.drain(..).map(weighed));
@@ -113,8 +114,7 @@ impl Broker {
         false
     }
 
-    /// Moves a dead message from its queue to the targets of the dead-letter exchange, in one step
-    /// of the store.
+    /// Moves a dead message from its queue to the targets of the dead-letter exchange, in one step of the store.
     fn bury(&self, turn: &mut Turn, dead: Dead) {
         let source = Arc::clone(&dead.source);
         let Some(Dead { message: Some(message), reason, place, may_have_left, .. }) =
@@ -172,7 +172,7 @@ impl Broker {
 mod tests {
     use super::*;
 
-    /// The most bytes that wait while each of one byte, from `firsts` of them on, has as many others follow as it is deep.
+    /// Peak of waiting bytes for `firsts` one-byte items when each causes as many others as its depth.
     fn peak(firsts: usize, depth: usize, bytes_max: usize) -> (usize, usize) {
         let mut waiting = Waiting::new(bytes_max);
         waiting.take(std::iter::repeat_n((1, depth), firsts));

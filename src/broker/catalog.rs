@@ -1,7 +1,7 @@
-//! The catalog: all that is declared and outlives the process, and the one way by which it changes.
+//! The catalog: all durable definitions, and the only path by which they change.
 //!
-//! Invariants: nothing in memory changes before it is durable, and a failed commit changes nothing; what a commit brings
-//! is put in place by the code that a start uses (`apply.rs`), from the same bytes.
+//! Invariants: nothing in memory changes before it is durable, and a failed commit changes nothing; committed changes
+//! are applied by the code that startup uses (`apply.rs`), from the same bytes.
 
 use parking_lot::Mutex;
 
@@ -9,10 +9,10 @@ use super::definitions::{Changes, DefinitionStore};
 use super::lost::Lost;
 use super::refusal::Refusal;
 
-/// Where definitions are kept, and what is owed to it.
+/// The definition store, and changes it still lacks.
 pub(super) struct Catalog {
     store: Box<dyn DefinitionStore>,
-    /// Changes that are in force and could not be kept; the next commit takes them along.
+    /// Changes in force that could not be stored; added to the next commit.
     owed: Mutex<Changes>,
 }
 
@@ -21,7 +21,7 @@ impl Catalog {
         Self { store, owed: Mutex::default() }
     }
 
-    /// Makes changes durable; nothing to do if there are none. What cannot be read and is replaced is kept aside.
+    /// Commits changes; a no-op if there are none. Unreadable definitions that are replaced are kept aside.
     pub(super) fn commit(&self, changes: &Changes, lost: &Lost) -> Result<(), Refusal> {
         if changes.is_empty() {
             return Ok(());
@@ -42,13 +42,13 @@ impl Catalog {
         Ok(())
     }
 
-    /// Has the next commit take these along: they are in force already, and could not be kept.
+    /// Adds changes to the next commit: they are in force already but could not be stored.
     pub(super) fn owe(&self, changes: &Changes) {
         let mut owed = self.owed.lock();
         *owed = owed.and(changes);
     }
 
-    /// A number that was never given out before.
+    /// A number never issued before.
     pub(super) fn next_id(&self) -> Result<u64, Refusal> {
         self.store.next_id().map_err(Refusal::Storage)
     }

@@ -1,4 +1,4 @@
-//! A consumer as the broker knows it, and the border to whoever writes its messages out.
+//! A consumer as the broker sees it, and the interface to the connection that writes its messages.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -11,53 +11,53 @@ use super::names::{ConnectionId, ConsumerTag};
 use super::queue_handle::QueueHandle;
 use super::shared_credit::SharedCredit;
 
-/// Takes deliveries for a connection's consumers. Its methods are called under a queue's lock, so
-/// they must be short, must not block and must not call a queue.
+/// Accepts deliveries for a connection's consumers. Methods are called under a queue's lock: they must be short, must
+/// not block and must not call a queue.
 pub trait Sink: Send + Sync {
-    /// Asks for room for one more message. `false`: the sink keeps the consumer in mind and will
-    /// have it unblocked when there is room again.
+    /// Reserves room for one more message. On `false`, the sink remembers the consumer and unblocks it when there is
+    /// room.
     fn reserve(&self, consumer: &Arc<Consumer>, body_bytes: usize) -> bool;
 
-    /// Takes deliveries, in order, leaving `batch` empty. Returns whom to wake when the locks are
-    /// released.
+    /// Takes deliveries in order, leaving `batch` empty. Returns the waker to call once the locks are released.
     fn deliver(&self, consumer: &Arc<Consumer>, batch: &mut Vec<Delivery>) -> Option<Waker>;
 
-    /// The queue is gone: tells the client that this consumer gets nothing more.
+    /// The queue was deleted: notifies the client that the consumer is cancelled.
     fn cancelled(&self, consumer: &Arc<Consumer>) -> Option<Waker>;
 }
 
 /// One consumer on one queue.
 pub struct Consumer {
-    /// Unique in the process.
+    /// Process-unique.
     pub id: ConsumerId,
-    /// As the client calls it.
+    /// Consumer tag.
     pub tag: ConsumerTag,
-    /// Whose it is.
+    /// Owning connection.
     pub connection: ConnectionId,
     /// The channel it was started on.
     pub channel: u16,
-    /// Where its messages go.
+    /// Receives its messages.
     pub sink: Arc<dyn Sink>,
     /// The queue it consumes from.
     pub queue: Arc<QueueHandle>,
-    /// No acknowledgements wanted.
+    /// Deliveries need no acknowledgement.
     pub no_ack: bool,
-    /// Nobody else may consume.
+    /// No other consumer is allowed.
     pub exclusive: bool,
-    /// Unacknowledged messages it may hold; 0 means any number.
+    /// Maximum unacknowledged messages; 0 for no limit.
     pub prefetch: u32,
-    /// Higher is served first.
+    /// Higher priorities are served first.
     pub priority: i32,
     /// Shared limit of its channel, if `basic.qos` with `global` set one.
     pub shared_credit: Arc<SharedCredit>,
     /// As given in `basic.consume`.
     pub arguments: FieldTable,
-    /// The client knows that it has ended, or has ended it: it is not told again.
+    /// The client knows that it has ended, and is not notified again.
     pub ended: AtomicBool,
 }
 
 impl Consumer {
-    /// Milliseconds after which an unacknowledged delivery closes its channel, if it does: its own, or its queue's.
+    /// Milliseconds after which an unacknowledged delivery closes its channel: the consumer's own setting, or its
+    /// queue's.
     pub fn timeout_ms(&self) -> Option<u64> {
         if self.no_ack {
             return None;

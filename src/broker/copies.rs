@@ -1,4 +1,4 @@
-//! CC and BCC: more routing keys in a message's headers (docs/semantics.md, Routing).
+//! CC and BCC: additional routing keys in a message's headers (docs/semantics.md, Routing).
 
 use leveret_queues::short::SHORT_BYTES_MAX;
 use leveret_queues::{Message, MessageMeta};
@@ -9,16 +9,16 @@ use crate::wire::properties::PropertiesEdit;
 use crate::wire::table::edit::rewrite;
 use crate::wire::table::{TableRef, ValueRef};
 
-/// The further routing keys of a message.
+/// Additional routing keys of a message.
 #[derive(Debug)]
 pub(super) struct Copies {
-    /// Those of CC, then those of BCC.
+    /// CC keys, then BCC keys.
     pub(super) keys: Vec<Vec<u8>>,
-    /// The message as it is delivered, if it had a BCC header.
+    /// The message as delivered, if it had a BCC header.
     pub(super) without_bcc: Option<Message>,
 }
 
-/// Reads CC and BCC. `None` if there is neither.
+/// Reads CC and BCC. `None` if both are absent.
 pub(super) fn keys(message: &Message) -> Result<Option<Copies>, Refusal> {
     let Some(table) = headers(message) else { return Ok(None) };
     let (cc, bcc) = (table.get("CC"), table.get("BCC"));
@@ -43,7 +43,7 @@ pub(super) fn keys(message: &Message) -> Result<Option<Copies>, Refusal> {
                         "invalid message: a key in the header {name} is longer than {SHORT_BYTES_MAX} bytes"
                     )));
                 }
-                // As RabbitMQ does: a key is a text.
+                // As in RabbitMQ: keys are strings.
                 _ => {}
             }
         }
@@ -52,14 +52,14 @@ pub(super) fn keys(message: &Message) -> Result<Option<Copies>, Refusal> {
     Ok(Some(Copies { keys, without_bcc }))
 }
 
-/// The same message with other headers.
+/// The same message with different headers.
 pub(super) fn with_headers(message: &Message, contents: &[u8]) -> Message {
     let mut edit = PropertiesEdit::new(message.properties()).unwrap_or_default();
     edit.set_headers(contents);
     message.with_properties(&edit.finish(), message.meta())
 }
 
-/// The same message, which may have been delivered from where it is moved to.
+/// The same message, marked as possibly delivered before from its previous place.
 pub(super) fn as_redelivered(message: &Message) -> Message {
     message.with_properties(message.properties(), MessageMeta { redelivered: true, ..message.meta() })
 }

@@ -1,5 +1,5 @@
-//! Dead letters: what a queue drops goes to its dead-letter exchange, with its history in the
-//! headers (docs/semantics.md, Dead letters).
+//! Dead letters: messages dropped by a queue are sent to its dead-letter exchange, with their history in the headers
+//! (docs/semantics.md, Dead letters).
 
 use leveret_queues::store::SettleReason;
 use leveret_queues::{Message, MessageMeta, Millis, ShortText};
@@ -10,33 +10,32 @@ use crate::wire::properties::{Field, PropertiesEdit};
 use crate::wire::table::edit::{put_entry, put_value, rewrite};
 use crate::wire::table::{ArrayRef, TableRef, ValueRef};
 
-/// Where the dead letters of a queue go.
+/// Dead-letter target of a queue.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct DeadLetterRule {
-    /// The dead-letter exchange; may be the default exchange. If it does not exist, dead letters
-    /// are dropped.
+    /// The dead-letter exchange, possibly the default exchange. If it does not exist, dead letters are dropped.
     pub exchange: ExchangeName,
     /// Replaces the message's own routing keys.
     pub routing_key: Option<ShortText>,
 }
 
-/// Bytes of `x-death`, at most: some hundred queues. Each death copies all of it, and headers have to fit in a frame. What
-/// happened before a client rejected the message last is forgotten beyond that. Without one it goes on by itself, as
-/// in a circle that is too long to be seen.
+/// Maximum size of `x-death` in bytes: some hundred queues. Each death copies all of it, and headers must fit in a
+/// frame. Beyond it, entries from before the last client rejection are dropped. Without a rejection the message moves
+/// by itself, as in a cycle too long to be detected.
 const HISTORY_BYTES_MAX: usize = 64 * 1024;
 
-/// The key in the newest entry of `x-death` for how many copies were made of the message (`multiplying.rs`).
+/// Key in the newest `x-death` entry: the number of copies made of the message (`multiplying.rs`).
 pub(super) const COPIES: &str = "copies";
 
-/// A message ready to be published to a dead-letter exchange.
+/// A message to be published to a dead-letter exchange.
 pub(super) struct DeadLetter {
     pub(super) message: Message,
-    /// Routing keys behind the message's own.
+    /// Routing keys after the message's own.
     pub(super) more_keys: Vec<Vec<u8>>,
-    /// The contents of `x-death`.
+    /// Contents of `x-death`.
     history: Vec<u8>,
     by_client: bool,
-    /// It has died more often than its history holds, and no client took part.
+    /// Died more often than its history holds, with no client involved.
     endless: bool,
 }
 
@@ -54,7 +53,7 @@ fn names(entry: TableRef<'_>, field: &str, text: &str) -> bool {
     entry.get(field).and_then(ValueRef::as_bytes) == Some(text.as_bytes())
 }
 
-/// The keys in the CC header.
+/// The keys of the CC header.
 fn copies(table: TableRef<'_>) -> Vec<Vec<u8>> {
     let array = table.get("CC").and_then(ValueRef::as_array);
     array.iter().flat_map(|array| array.iter()).filter_map(|key| key.as_bytes().map(<[u8]>::to_vec)).collect()
@@ -66,18 +65,18 @@ pub(super) fn deaths(table: TableRef<'_>) -> Vec<TableRef<'_>> {
     array.iter().flat_map(|array| array.iter()).filter_map(ValueRef::as_table).collect()
 }
 
-/// How many copies the newest entry of a history says were made.
+/// Number of copies according to the newest entry of a history.
 pub(super) fn copies_in(newest: TableRef<'_>) -> u64 {
     let copies = newest.get(COPIES).and_then(ValueRef::as_i64).and_then(|copies| u64::try_from(copies).ok());
     copies.unwrap_or(1).max(1)
 }
 
-/// The value of [`COPIES`]; none for one copy.
+/// The value of [`COPIES`]; `None` for one copy.
 pub(super) fn told(copies: u64) -> Option<ValueRef<'static>> {
     (copies > 1).then(|| ValueRef::I64(i64::try_from(copies).unwrap_or(i64::MAX)))
 }
 
-/// One death: which queue dropped which message, and why.
+/// One death: the queue, the message and the reason.
 struct Death<'a> {
     message: &'a Message,
     queue: &'a QueueName,
@@ -85,12 +84,12 @@ struct Death<'a> {
     expiration: Option<&'a [u8]>,
     copies: &'a [Vec<u8>],
     now: Millis,
-    /// How many copies were made of it on its way (`multiplying.rs`).
+    /// Number of copies made of it so far (`multiplying.rs`).
     made: u64,
 }
 
 impl Death<'_> {
-    /// The entry of a queue and reason that had none, its keys in the order of `RabbitMQ`'s.
+    /// A new entry for a queue and reason, with keys in `RabbitMQ`'s order.
     fn entry(&self) -> Vec<u8> {
         let mut keys = Vec::new();
         put_value(&mut keys, ValueRef::LongString(self.message.routing_key()));
@@ -113,7 +112,7 @@ impl Death<'_> {
         out
     }
 
-    /// `x-death` with this death in front, and whether it goes back to where a client last took part.
+    /// `x-death` with this death in front, and whether it reaches back to the last client involvement.
     fn history(&self, before: &[TableRef<'_>]) -> (Vec<u8>, bool) {
         let known = before.iter().position(|entry| {
             names(*entry, "queue", self.queue.as_str()) && names(*entry, "reason", self.reason)
@@ -142,7 +141,7 @@ impl Death<'_> {
     }
 }
 
-/// Makes the dead letter of a message that `queue` dropped. `redelivered`: as [`MessageMeta::redelivered`].
+/// The dead letter of a message dropped by `queue`. `redelivered`: as [`MessageMeta::redelivered`].
 pub(super) fn dead_letter(
     message: &Message,
     queue: &QueueName,
@@ -156,7 +155,7 @@ pub(super) fn dead_letter(
     let expiration = edit.before().text(Field::Expiration).map(<[u8]>::to_vec);
     let copies = copies(table);
     let reason_text = reason_name(reason);
-    // What a publisher sends as x-death is not history, and goes.
+    // x-death set by a publisher is not history, and is removed.
     let died_before = message.meta().died;
     let before = if died_before { deaths(table) } else { Vec::new() };
     let by_client = reason == SettleReason::Rejected;
@@ -207,17 +206,17 @@ pub(super) fn dead_letter(
     }
 }
 
-/// Where a dead letter was before it died last.
+/// The last death of a dead letter.
 pub(super) struct LastDeath {
     /// The queue that dropped it.
     pub(super) queue: String,
     exchange: ShortText,
     pub(super) routing_key: ShortText,
-    /// Why, as `x-death` says it.
+    /// The reason, as in `x-death`.
     pub(super) reason: String,
 }
 
-/// What a dead letter's history says of its last death. `None`: it never died.
+/// The last death in a dead letter's history. `None` if it never died.
 pub(super) fn last_death(message: &Message) -> Option<LastDeath> {
     let newest = deaths(headers(message).filter(|_| message.meta().died)?).into_iter().next()?;
     let text = |field| String::from_utf8(newest.get(field)?.as_bytes()?.to_vec()).ok();
@@ -231,7 +230,7 @@ pub(super) fn last_death(message: &Message) -> Option<LastDeath> {
 }
 
 impl LastDeath {
-    /// The message as it was published, its history kept.
+    /// The message as published, with its history.
     pub(super) fn restored(&self, message: &Message) -> Message {
         message.republished(
             self.exchange.short(),
@@ -243,13 +242,13 @@ impl LastDeath {
 }
 
 impl DeadLetter {
-    /// It died without a client's doing, so that its copies are counted.
+    /// Whether it died without a client's action, so that its copies are counted.
     pub(super) const fn is_automatic(&self) -> bool {
         !self.by_client
     }
 
-    /// Whether `target` would close a circle in which no client takes part: it dropped this message
-    /// before, and nobody has rejected it since; or the way is so long that nobody can tell.
+    /// Whether `target` would close a cycle with no client involved: it dropped this message before and nobody rejected
+    /// it since, or the history is too long to know.
     pub(super) fn is_cycle(&self, target: &QueueName) -> bool {
         if self.by_client {
             return false;
@@ -284,7 +283,7 @@ mod tests {
     use crate::wire::hot_out::{Content, Deliver, deliver_head};
 
     fn text() -> impl Strategy<Value = String> {
-        // Around where one octet, and two, tell a length no more.
+        // Around the lengths that one and two octets can hold.
         prop_oneof![0usize..300, 250usize..260, 65_530usize..65_540].prop_map(|len| "k".repeat(len))
     }
 
@@ -331,7 +330,8 @@ mod tests {
         }
     }
 
-    /// Dies in one queue after the other. The bytes of `x-death`, and after how many deaths it went no further.
+    /// Lets a message die in one queue after another. Returns the bytes of `x-death`, and after how many deaths it
+    /// stopped.
     fn wanders(queues: usize, reason: impl Fn(usize) -> SettleReason) -> (usize, usize) {
         let rule = DeadLetterRule { exchange: ExchangeName::new("x"), routing_key: None };
         let mut message =
@@ -355,7 +355,7 @@ mod tests {
             (200..2000).contains(&deaths) && bytes > HISTORY_BYTES_MAX / 2,
             "{bytes} bytes, {deaths} deaths"
         );
-        // Where clients take part now and then it goes on for ever, with what happened last.
+        // With occasional client involvement it continues for ever, keeping the latest history.
         let now_and_then = |died: usize| match died % 100 {
             0 => SettleReason::Rejected,
             _ => SettleReason::Expired,

@@ -1,6 +1,5 @@
-//! Who has to be looked at when: queues with expiring messages, idle queues, delayed messages. One
-//! ordered map for all, with at most one entry for each, so that an idle queue costs no timer. Time
-//! comes from outside.
+//! When each queue or delay room needs attention: expiring messages, idle queues, delayed messages. One ordered map
+//! with at most one entry per object, so that an idle queue costs no timer. The time is passed in.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
@@ -11,13 +10,13 @@ use parking_lot::Mutex;
 
 use super::turn::Turn;
 
-/// Something that wants to be looked at when its time has come.
+/// An object that can be ticked.
 pub trait Ticks: Send + Sync {
-    /// The asked-for instant has come.
+    /// The scheduled instant has come.
     fn tick(self: Arc<Self>, turn: &mut Turn);
 }
 
-/// The instants at which ticks are wanted.
+/// Scheduled ticks.
 #[derive(Default)]
 pub struct Deadlines {
     state: Mutex<State>,
@@ -25,13 +24,13 @@ pub struct Deadlines {
 
 #[derive(Default)]
 struct State {
-    /// By instant and address, which stays taken as long as the weak reference is here.
+    /// By instant and address; the address cannot be reused while the weak reference exists.
     wanted: BTreeMap<(Millis, usize), Weak<dyn Ticks>>,
     timer: Option<Waker>,
 }
 
 impl Deadlines {
-    /// Has `who` ticked at `at`, instead of at `instead`. Called under the lock of `who`.
+    /// Schedules a tick for `who` at `at`, replacing the one at `instead`. Called under the lock of `who`.
     pub(super) fn set<T: Ticks + 'static>(&self, at: Millis, instead: Option<Millis>, who: &Arc<T>) {
         let address = Arc::as_ptr(who).addr();
         let mut state = self.state.lock();
@@ -46,19 +45,19 @@ impl Deadlines {
         }
     }
 
-    /// `who` wants no tick at `at` any more.
+    /// Cancels the tick of `who` at `at`.
     pub(super) fn forget<T: Ticks + 'static>(&self, at: Millis, who: &Arc<T>) {
         self.state.lock().wanted.remove(&(at, Arc::as_ptr(who).addr()));
     }
 
-    /// The earliest instant wanted, if any; `timer` is woken when an earlier one comes.
+    /// The earliest scheduled instant, if any; `timer` is woken when an earlier one is set.
     pub fn earliest(&self, timer: &Waker) -> Option<Millis> {
         let mut state = self.state.lock();
         state.timer = Some(timer.clone());
         state.wanted.first_key_value().map(|((at, _), _)| *at)
     }
 
-    /// Takes out those that are due at `now`.
+    /// Removes and returns the objects due at `now`.
     pub fn due(&self, now: Millis) -> Vec<Arc<dyn Ticks>> {
         let mut state = self.state.lock();
         let mut due = Vec::new();

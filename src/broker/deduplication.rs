@@ -1,9 +1,9 @@
-//! Deduplication on queues and exchanges, as in `LavinMQ`: a message whose id was seen before is
-//! dropped (docs/semantics.md, Routing).
+//! Deduplication on queues and exchanges, as in `LavinMQ`: a message whose id was seen before is dropped
+//! (docs/semantics.md, Routing).
 //!
-//! Invariants: at most `capacity` ids are remembered, the oldest go first; an id is remembered for
-//! its time to live, counted from the message that brought it. Ids are kept as 128-bit hashes under
-//! keys of their own, so that what they cost does not depend on their length.
+//! Invariants: at most `capacity` ids are remembered, the oldest are evicted first; an id is remembered for its time to
+//! live, counted from the message that introduced it. Ids are kept as 128-bit keyed hashes, so that their cost does not
+//! depend on their length.
 //! Absent: clocks, disk; a restart forgets all ids.
 
 use std::collections::VecDeque;
@@ -18,18 +18,18 @@ use super::limits::{DEDUPLICATION_IDS_DEFAULT, DEDUPLICATION_IDS_MAX, TTL_MS_MAX
 use crate::wire::table::ValueRef;
 use crate::wire::table::edit::put_value;
 
-/// How a queue or an exchange was told to deduplicate.
+/// Deduplication settings of a queue or an exchange.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct DeduplicationRule {
     /// The header that holds a message's id.
     header: String,
-    /// Ids remembered.
+    /// Maximum number of ids.
     capacity: usize,
-    /// How long each is remembered; for ever if absent.
+    /// Time to live of an id; unlimited if absent.
     ttl_ms: Option<u64>,
 }
 
-/// An argument that cannot be used, and why.
+/// An invalid argument, and why.
 pub(super) type BadArgument = (&'static str, String);
 
 const ENABLED: &str = "x-message-deduplication";
@@ -69,12 +69,12 @@ impl DeduplicationRule {
     }
 }
 
-/// The ids that were seen.
+/// The ids seen.
 #[derive(Debug)]
 pub(super) struct Deduplication {
     rule: DeduplicationRule,
     seen: FxHashMap<u128, Seen>,
-    /// In the order in which they came. One whose stamp differs was seen anew later.
+    /// In order of arrival. An entry with an outdated stamp was seen again later.
     order: VecDeque<(u128, u64)>,
     stamp: u64,
     hashers: [RandomState; 2],
@@ -97,8 +97,7 @@ impl Deduplication {
         }
     }
 
-    /// Whether the message's id was seen before; if not, it is now. A message without an id never
-    /// is a duplicate.
+    /// Whether the message's id was seen before; a new id is remembered. A message without an id is never a duplicate.
     pub(super) fn is_duplicate(&mut self, message: &Message, now: Millis) -> bool {
         let Some(table) = headers(message) else { return false };
         let Some(id) = table.get(&self.rule.header) else { return false };
@@ -132,7 +131,7 @@ impl Deduplication {
         }
     }
 
-    /// Numbers are the same in any width, as elsewhere.
+    /// Numbers compare equal in any width, as elsewhere.
     fn key(&self, id: ValueRef<'_>) -> u128 {
         let mut raw = Vec::new();
         match id.as_i64() {

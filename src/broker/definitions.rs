@@ -1,5 +1,4 @@
-//! What is declared and must be there after a restart, in the form in which it is stored: one
-//! JSON value per object, under a key of its kind and names.
+//! Durable definitions in their stored form: one JSON value per object, under a key of its kind and names.
 
 use std::sync::Arc;
 
@@ -14,21 +13,21 @@ use super::arguments::FieldTable;
 use super::names::{ExchangeName, QueueName, VhostName};
 use super::stored_table;
 
-/// Who makes a policy.
+/// Who sets a policy.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum PolicyKind {
-    /// Whoever runs the applications.
+    /// Application owners.
     User,
-    /// Whoever runs the broker; bounds what users set.
+    /// The broker's operators; bounds what users set.
     Operator,
 }
 
-/// Where definitions are kept. Implemented by the store's database, and by a map in tests.
+/// Storage for definitions. Implemented by the store's database, and by a map in tests.
 pub trait DefinitionStore: Send + Sync {
-    /// Puts and removes objects, all or none; durable when it returns. May take milliseconds.
+    /// Puts and removes objects atomically; durable on return. May take milliseconds.
     fn commit(&self, changes: &[(String, Option<Vec<u8>>)]) -> Result<(), String>;
 
-    /// A number that was never given out before, not even before a crash.
+    /// A number never issued before, not even before a crash.
     fn next_id(&self) -> Result<u64, String>;
 }
 
@@ -43,10 +42,10 @@ impl DefinitionStore for Arc<leveret_queues::store::definitions::Definitions> {
     }
 }
 
-/// Deepest stored JSON, in brackets that are open at a time: tables may be nested 64 deep, and each level takes two.
+/// Maximum nesting of stored JSON, in open brackets: tables nest up to 64 levels, each taking two.
 const STORED_DEPTH_MAX: usize = 400;
 
-/// Understands a stored definition.
+/// Parses a stored definition.
 pub(super) fn read<'a, T: Deserialize<'a>>(value: &'a [u8]) -> Result<T, String> {
     if depth(value) > STORED_DEPTH_MAX {
         return Err(format!("it is nested deeper than {STORED_DEPTH_MAX}"));
@@ -58,7 +57,7 @@ pub(super) fn read<'a, T: Deserialize<'a>>(value: &'a [u8]) -> Result<T, String>
     Ok(read)
 }
 
-/// Brackets that are open at a time, at most.
+/// Maximum number of open brackets.
 fn depth(json: &[u8]) -> usize {
     let (mut open, mut most, mut in_text, mut escaped) = (0_usize, 0, false, false);
     for byte in json {
@@ -82,12 +81,12 @@ fn depth(json: &[u8]) -> usize {
 pub(super) struct QueueDefinition {
     pub(super) vhost: String,
     pub(super) name: String,
-    /// The incarnation, which the message store knows it by.
+    /// The incarnation, its id in the message store.
     pub(super) id: u64,
     pub(super) auto_delete: bool,
     #[serde(with = "stored_table")]
     pub(super) arguments: FieldTable,
-    /// It was adopted without its definition: messages up to this place never expire.
+    /// Adopted without its definition: messages up to this sequence number never expire.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) adopted_upto: Option<u64>,
 }
@@ -104,16 +103,16 @@ pub(super) struct ExchangeDefinition {
     pub(super) arguments: FieldTable,
 }
 
-/// Where the delayed messages of a durable exchange wait.
+/// The delay room of a durable exchange.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct DelayDefinition {
     pub(super) vhost: String,
     pub(super) exchange: String,
-    /// What the message store knows it by.
+    /// Its id in the message store.
     pub(super) id: u64,
 }
 
-/// What a binding leads to.
+/// Kind of a binding's destination.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DestinationKind {
@@ -135,7 +134,7 @@ pub(super) struct BindingDefinition {
     pub(super) arguments: FieldTable,
 }
 
-/// Where an object lies in the definitions. Names cannot hold a NUL byte where they enter.
+/// Key of a stored object. Names with a NUL byte are refused on entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Key(String);
 
@@ -183,17 +182,17 @@ impl Key {
         Self::of(&["global_parameter", name])
     }
 
-    /// A deleted queue that the store may still know.
+    /// A deleted queue that the store may still contain.
     pub(super) fn grave(id: QueueId) -> Self {
         Self::of(&["gone", &id.0.to_string()])
     }
 
-    /// What is known of a queue whose definition is lost.
+    /// Last known properties of a queue whose definition is lost.
     pub(super) fn orphan(id: QueueId) -> Self {
         Self::of(&["orphan", &id.0.to_string()])
     }
 
-    /// Where the bytes of a definition are kept that cannot be read, when another one takes its place.
+    /// Where an unreadable definition is kept once it is replaced.
     pub(super) fn aside(key: &str) -> Self {
         Self::of(&["aside", key])
     }
@@ -215,7 +214,7 @@ impl Key {
             DestinationKind::Queue => "q",
             DestinationKind::Exchange => "e",
         };
-        // The arguments' encoding is canonical: the table is sorted by name. It may be long.
+        // The arguments' encoding is canonical: tables are sorted by name. It may be long.
         let arguments = match serde_json::to_vec(&stored_table::Stored(&binding.arguments)) {
             Ok(encoded) if !binding.arguments.inner().is_empty() => {
                 URL_SAFE_NO_PAD.encode(sha2::Sha256::digest(encoded))
@@ -233,26 +232,26 @@ impl Key {
         ])
     }
 
-    /// Whether it is that stored key.
+    /// Whether it equals the stored key.
     pub(super) fn is(&self, stored: &str) -> bool {
         self.0 == stored
     }
 
-    /// The kind of object that a stored key names.
+    /// The object kind in a stored key.
     pub(super) fn kind(stored: &str) -> &str {
         stored.split(KEY_SEPARATOR).next().unwrap_or_default()
     }
 
-    /// The part at `index` behind the kind.
+    /// The part at `index` after the kind.
     pub(super) fn part(stored: &str, index: usize) -> &str {
         stored.split(KEY_SEPARATOR).nth(index + 1).unwrap_or_default()
     }
 }
 
-/// What has a lower rank is a rule for what comes after it.
+/// Objects of lower rank are rules for those of higher rank.
 pub(super) const RANK_OF_EXCHANGES: u8 = 4;
 
-/// The order in which definitions are loaded.
+/// Load order of definitions.
 pub(super) fn rank(key: &str) -> u8 {
     match Key::kind(key) {
         "vhost" => 0,
@@ -262,12 +261,12 @@ pub(super) fn rank(key: &str) -> u8 {
         "queue" => 5,
         "delay" => 6,
         "binding" => 7,
-        // Rules hold for what is loaded after them.
+        // Rules apply to everything loaded after them.
         _ => 3,
     }
 }
 
-/// Changes to be made durable together.
+/// Changes to be committed together.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Changes(Vec<(String, Option<Vec<u8>>)>);
 
@@ -278,7 +277,7 @@ impl Changes {
         self.0.push((key.0, Some(value)));
     }
 
-    /// Keeps an object only if it says anything.
+    /// Stores an object, or removes it if it carries no information.
     pub(super) fn put_or_remove(&mut self, key: Key, value: &impl Serialize, remove: bool) {
         if remove {
             self.remove(key);
@@ -292,17 +291,17 @@ impl Changes {
         self.0.push((key.0, None));
     }
 
-    /// Puts bytes as they are.
+    /// Stores raw bytes.
     pub(super) fn put_bytes(&mut self, key: Key, value: Vec<u8>) {
         self.0.push((key.0, Some(value)));
     }
 
-    /// Removes what lies under a key as it is stored.
+    /// Removes the object under a stored key.
     pub(super) fn remove_stored(&mut self, key: &str) {
         self.0.push((key.to_owned(), None));
     }
 
-    /// These and others.
+    /// These changes, followed by `others`.
     pub(super) fn and(&self, others: &Self) -> Self {
         Self([&*self.0, &*others.0].concat())
     }
@@ -316,7 +315,7 @@ impl Changes {
         self.0.truncate(len);
     }
 
-    /// What behind the first `passed` is longer than can be stored, in words for whoever asked for it.
+    /// Describes the first item after `passed` that is too long to be stored, in words for the caller.
     pub(super) fn too_long(&self, passed: usize) -> Option<String> {
         let value_bytes = |value: &Option<Vec<u8>>| value.as_ref().map_or(0, Vec::len);
         let (key, value) = self.0[passed..]

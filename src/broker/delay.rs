@@ -1,8 +1,8 @@
-//! Messages that wait for their time: a pure schedule, with bodies for as many as may stay in memory.
+//! The schedule of delayed messages: pure, with as many bodies as may stay in memory.
 //!
-//! Invariants: entries are released in order of due time, then of arrival; an entry costs two numbers
-//! in an ordered set; a body that is not here lies in the store; bodies are bounded by whoever adds
-//! them, who sees `Pending::bytes`. Absent: locks, clocks, the store.
+//! Invariants: entries are released in order of due time, then of arrival; an entry costs two numbers in an ordered
+//! set; a body not in memory is in the store; whoever adds bodies bounds them by `Pending::bytes`. Absent: locks,
+//! clocks, the store.
 
 use std::collections::BTreeSet;
 use std::ops::Bound;
@@ -10,12 +10,12 @@ use std::ops::Bound;
 use leveret_queues::{Message, Millis, Seq};
 use rustc_hash::FxHashMap;
 
-/// Names one waiting message of one exchange.
+/// Identifies a waiting message of one exchange.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct PendingId {
-    /// When it is due.
+    /// Due time.
     pub due: Millis,
-    /// Its place.
+    /// Sequence number.
     pub seq: Seq,
 }
 
@@ -23,20 +23,20 @@ pub struct PendingId {
 #[derive(Clone, Debug)]
 pub(super) struct Body {
     pub(super) message: Message,
-    /// The store has it, too.
+    /// Also in the store.
     pub(super) stored: bool,
 }
 
-/// An entry that was taken out, or looked at.
+/// An entry that was taken or looked up.
 #[derive(Debug)]
 pub(super) enum Taken {
     /// Its body was in memory.
     Here(Body),
-    /// Its body is in the store only.
+    /// Its body is only in the store.
     Stored,
 }
 
-/// What waits.
+/// Waiting messages.
 #[derive(Debug, Default)]
 pub(super) struct Pending {
     schedule: BTreeSet<PendingId>,
@@ -45,26 +45,25 @@ pub(super) struct Pending {
     last: Seq,
 }
 
-/// Consecutive due entries without a body may be read at once if no more than this lies between two
-/// of them.
+/// Consecutive due entries without a body are read together if their sequence numbers are at most this far apart.
 const GAP_MAX: u64 = 16;
 
-/// Entries read at once, at most.
+/// Maximum entries per read.
 const RUN_MAX: usize = 256;
 
 impl Pending {
-    /// Nothing waits; places up to `last` are taken.
+    /// Empty; sequence numbers up to `last` are taken.
     pub(super) fn after(last: Seq) -> Self {
         Self { last, ..Self::default() }
     }
 
-    /// The place of the next message.
+    /// The sequence number of the next message.
     pub(super) fn next_seq(&mut self) -> Seq {
         self.last = self.last.next();
         self.last
     }
 
-    /// Adds an entry; without a body it must be in the store.
+    /// Adds an entry; without a body, the message must be in the store.
     pub(super) fn insert(&mut self, id: PendingId, body: Option<Body>) {
         self.schedule.insert(id);
         if let Some(body) = body {
@@ -73,7 +72,7 @@ impl Pending {
         }
     }
 
-    /// Takes an entry out, if it is there.
+    /// Removes an entry, if present.
     pub(super) fn take(&mut self, id: PendingId) -> Option<Taken> {
         if !self.schedule.remove(&id) {
             return None;
@@ -83,18 +82,18 @@ impl Pending {
         Some(Taken::Here(body))
     }
 
-    /// An entry, left where it is.
+    /// Looks up an entry without removing it.
     pub(super) fn look(&self, id: PendingId) -> Option<Taken> {
         let known = self.schedule.contains(&id);
         known.then(|| self.bodies.get(&id.seq).map_or(Taken::Stored, |body| Taken::Here(body.clone())))
     }
 
-    /// The entry to be released next.
+    /// The next entry to release.
     pub(super) fn first(&self) -> Option<PendingId> {
         self.schedule.first().copied()
     }
 
-    /// Takes out the next entry if it is due and its body is in memory.
+    /// Removes the next entry if it is due and its body is in memory.
     pub(super) fn take_ready(&mut self, now: Millis) -> Option<(PendingId, Body)> {
         let id = self.first().filter(|id| id.due <= now && self.bodies.contains_key(&id.seq))?;
         match self.take(id)? {
@@ -103,8 +102,7 @@ impl Pending {
         }
     }
 
-    /// Takes out entries that are due and have to be read from the store: as many of the next ones as
-    /// lie close together there.
+    /// Removes due entries that must be read from the store: the next ones, as long as they are close together there.
     pub(super) fn take_run(&mut self, now: Millis) -> Vec<PendingId> {
         let mut run: Vec<PendingId> = Vec::new();
         while let Some(id) = self.first() {
@@ -120,23 +118,23 @@ impl Pending {
         run
     }
 
-    /// Up to `max` entries behind `after`, in order.
+    /// Up to `max` entries after `after`, in order.
     pub(super) fn page(&self, after: Option<PendingId>, max: usize) -> Vec<PendingId> {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         self.schedule.range((from, Bound::Unbounded)).take(max).copied().collect()
     }
 
-    /// Entries that wait.
+    /// Number of entries.
     pub(super) fn len(&self) -> usize {
         self.schedule.len()
     }
 
-    /// Memory of the bodies that are here.
+    /// Memory of the bodies held, in bytes.
     pub(super) const fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Forgets everything; places are not given out again.
+    /// Drops all entries; sequence numbers are not reused.
     pub(super) fn clear(&mut self) {
         *self = Self::after(self.last);
     }
@@ -209,7 +207,7 @@ mod tests {
     }
 
     proptest! {
-        /// Against a sorted list: whatever is put in comes out once, in order, and bytes add up.
+        /// Against a sorted list: every entry comes out once, in order, and bytes add up.
         #[test]
         fn nothing_is_lost_or_doubled(
             entries in proptest::collection::vec((0u64..50, proptest::option::of(0usize..100)), 0..60),

@@ -1,4 +1,4 @@
-//! What some exchanges do besides routing: deduplicate, remember, delay.
+//! Exchange features besides routing: deduplication, recent history, delay.
 
 use std::sync::Arc;
 
@@ -9,17 +9,17 @@ use super::deduplication::{Deduplication, DeduplicationRule};
 use super::delay_room::DelayRoom;
 use super::recent_history::RecentHistory;
 
-/// Of one exchange; most have none.
+/// Features of one exchange; most have none.
 #[derive(Default)]
 pub(super) struct ExchangeFeatures {
     deduplication: Option<Mutex<Deduplication>>,
     history: Option<Mutex<RecentHistory>>,
-    /// Where its delayed messages wait.
+    /// Holds its delayed messages.
     pub(super) delay_room: Option<Arc<DelayRoom>>,
 }
 
 impl ExchangeFeatures {
-    /// `None`: nothing beside routing.
+    /// `None`: the exchange only routes.
     pub(super) fn of(
         deduplication: Option<DeduplicationRule>,
         history_length: Option<u64>,
@@ -35,7 +35,7 @@ impl ExchangeFeatures {
         })
     }
 
-    /// These, with what `old` has seen and what it remembers, as far as that is to be kept.
+    /// These features, with the ids seen and the history of `old`, as far as requested.
     pub(super) fn with_memory_of(self, old: Self, seen: bool, history: bool) -> Self {
         Self {
             deduplication: if seen { old.deduplication } else { self.deduplication },
@@ -44,24 +44,24 @@ impl ExchangeFeatures {
         }
     }
 
-    /// Whether every message has to be looked at, so that its route must not be remembered.
+    /// Whether every message must be checked, so that routes must not be cached.
     pub(super) const fn deduplicates(&self) -> bool {
         self.deduplication.is_some()
     }
 
-    /// Whether the message's id came before.
+    /// Whether the message's id was seen before.
     pub(super) fn is_duplicate(&self, message: &Message, now: Millis) -> bool {
         self.deduplication.as_ref().is_some_and(|seen| seen.lock().is_duplicate(message, now))
     }
 
-    /// Remembers the message for later bindings.
+    /// Records the message for later bindings.
     pub(super) fn remember(&self, message: &Message) {
         if let Some(history) = &self.history {
             history.lock().remember(message);
         }
     }
 
-    /// What a new binding gets.
+    /// Messages for a new binding.
     pub(super) fn recall(&self) -> Vec<Message> {
         self.history.as_ref().map(|history| history.lock().recall()).unwrap_or_default()
     }

@@ -1,15 +1,15 @@
-//! What clients published to each exchange, and to how many queues it went.
+//! Per-exchange counters: messages published by clients, and deliveries to queues.
 //!
-//! As in `RabbitMQ`, where channels count: what the broker routes itself (dead letters, delayed messages that are
-//! due, what is redriven) is in neither number, and a message counts at the exchange it was published to only.
+//! As in `RabbitMQ`, where channels count: messages routed by the broker itself (dead letters, due delayed messages,
+//! redriven messages) are in neither count, and a message counts only at the exchange it was published to.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Counts of one exchange since it was declared or the broker started.
+/// Counters of one exchange since it was declared or the broker started.
 #[derive(Debug)]
 pub struct ExchangeStats {
-    /// Tells it from all others that there were, of the same name too.
+    /// Process-unique, never reused, not even for the same name.
     pub id: u64,
     published_in: AtomicU64,
     published_out: AtomicU64,
@@ -22,24 +22,23 @@ impl ExchangeStats {
         Arc::new(Self { id, published_in: AtomicU64::new(0), published_out: AtomicU64::new(0) })
     }
 
-    /// Messages published, and how often they were put into a queue: one that goes to three queues counts
-    /// three times there, one that no queue takes not at all.
+    /// Messages published, and enqueues: a message routed to three queues adds three, an unroutable one none.
     pub fn read(&self) -> [u64; 2] {
         [&self.published_in, &self.published_out].map(|count| count.load(Ordering::Relaxed))
     }
 }
 
-/// Exchanges looked through for one message, at most: what a batch adds to more is written down in between.
+/// Maximum exchanges searched per message; beyond that the batch is written down early.
 const SEARCHED_MAX: usize = 16;
 
-/// What a batch adds, so that it costs as many writes as it has exchanges.
+/// A batch's counts, so that it costs as many writes as it has exchanges.
 #[derive(Default)]
 pub(super) struct Counts(Vec<(Arc<ExchangeStats>, [u64; 2])>);
 
 impl Counts {
-    /// A message was published to the exchange and goes to so many queues.
+    /// A message was published to the exchange and routed to `queues` queues.
     pub(super) fn add(&mut self, stats: &Arc<ExchangeStats>, queues: usize) {
-        // Mostly the last one, or one of a few.
+        // Usually the last one, or one of a few.
         let known = self.0.iter_mut().rev().find(|(known, _)| Arc::ptr_eq(known, stats));
         if let Some((_, [published_in, published_out])) = known {
             *published_in += 1;
@@ -52,7 +51,7 @@ impl Counts {
         self.0.push((Arc::clone(stats), [1, queues as u64]));
     }
 
-    /// The batch is over.
+    /// Ends the batch.
     pub(super) fn settle(&mut self) {
         for (stats, [published_in, published_out]) in self.0.drain(..) {
             stats.published_in.fetch_add(published_in, Ordering::Relaxed);

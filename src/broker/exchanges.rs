@@ -1,4 +1,4 @@
-//! Exchanges come and go (docs/semantics.md, Declaring again).
+//! Declaring and deleting exchanges (docs/semantics.md, Declaring again).
 
 use std::sync::Arc;
 
@@ -18,17 +18,17 @@ use super::row::{Row, Staged};
 use super::turn::Turn;
 use super::vhost::Vhost;
 
-/// The argument that names where what cannot be routed goes.
+/// The argument that names the exchange for unroutable messages.
 const ALTERNATE: &str = "alternate-exchange";
 
 /// `exchange.declare`.
 #[derive(Clone, Copy, Debug)]
 pub struct ExchangeRequest<'a> {
-    /// The type's name.
+    /// Name of the exchange type.
     pub kind: &'a str,
     /// Survives a restart.
     pub durable: bool,
-    /// Goes when the last binding from it is removed.
+    /// Deleted when the last binding from it is removed.
     pub auto_delete: bool,
     /// Clients may not publish to it.
     pub internal: bool,
@@ -37,7 +37,7 @@ pub struct ExchangeRequest<'a> {
 }
 
 impl Broker {
-    /// Whether the exchange is there (`exchange.declare` with `passive`).
+    /// Checks that the exchange exists (`exchange.declare` with `passive`).
     pub fn find_exchange(
         &self,
         vhost: &Vhost,
@@ -54,8 +54,8 @@ impl Broker {
         }
     }
 
-    /// Declares an exchange. A durable one is on disk before anybody sees it: one that delays takes
-    /// messages into its keeping.
+    /// Declares an exchange. A durable one is on disk before it becomes visible: a delayed-message exchange stores
+    /// messages.
     pub fn declare_exchange(
         &self,
         vhost: &Vhost,
@@ -66,7 +66,7 @@ impl Broker {
         self.declare_exchanges(vhost, caller, &[(name.clone(), *request)]).only()
     }
 
-    /// Declares these exchanges in their order, up to the first that is refused.
+    /// Declares exchanges in order, up to the first refusal.
     pub fn declare_exchanges(
         &self,
         vhost: &Vhost,
@@ -88,7 +88,7 @@ impl Broker {
         )
     }
 
-    /// What is to be made; `None`: it is there.
+    /// The exchange to create; `None` if it exists.
     fn plan_exchange<'a>(
         &self,
         vhost: &Vhost,
@@ -140,7 +140,7 @@ impl Broker {
         } else {
             None
         };
-        // A router of its own tells whether the declaration is sound before it is written.
+        // A private router validates the declaration before it is written.
         Router::<u32>::new().declare(name.as_str(), spec.clone()).map_err(refused)?;
         if request.durable {
             note_definitions(vhost, name, request, delay_room.as_deref(), &mut staged.changes);
@@ -157,7 +157,7 @@ impl Broker {
         Ok(())
     }
 
-    /// Deletes an exchange. One that is not there is deleted already.
+    /// Deletes an exchange. A missing one counts as deleted.
     pub fn delete_exchange(
         &self,
         vhost: &Vhost,
@@ -168,7 +168,7 @@ impl Broker {
         self.delete_exchanges(vhost, caller, &[(name.clone(), if_unused)]).only()
     }
 
-    /// Deletes these exchanges in their order, some if they are unused, up to the first that is refused.
+    /// Deletes exchanges in order, some only if unused, up to the first refusal.
     pub fn delete_exchanges(
         &self,
         vhost: &Vhost,
@@ -213,8 +213,8 @@ impl Broker {
 }
 
 impl Broker {
-    /// Refuses one more exchange behind `more` that are going to be made, when there are as many as there may be.
-    /// Vhosts are counted one after the other: declarations in several at the same instant may go over by as many.
+    /// Refuses one more exchange after `more` planned ones if the limit is reached. Vhosts are counted one after
+    /// another: concurrent declarations in several vhosts may exceed the limit by their number.
     pub(super) fn has_room_for_exchanges(&self, name: &ExchangeName, more: usize) -> Result<(), Refusal> {
         let Some(max) = self.limits().exchanges_max else { return Ok(()) };
         if self.vhosts().iter().map(|vhost| vhost.exchange_count()).sum::<usize>() + more < max {
@@ -225,7 +225,7 @@ impl Broker {
         )))
     }
 
-    /// What the exchange did besides routing ends, and its counts; its delayed messages go.
+    /// Ends the exchange's features and counters; its delayed messages are dropped.
     pub(super) fn close_features(&self, vhost: &Vhost, exchange: &str) {
         let mut topology = vhost.topology.write();
         topology.stats.remove(exchange.as_bytes());
@@ -238,14 +238,14 @@ impl Broker {
     }
 }
 
-/// A new exchange that was checked.
+/// A new exchange that passed all checks.
 struct PlannedExchange<'a> {
     spec: ExchangeSpec<'a>,
     deduplication: Option<DeduplicationRule>,
     delay_room: Option<Arc<DelayRoom>>,
 }
 
-/// Notes what is stored of a durable exchange.
+/// Records the definitions of a durable exchange.
 fn note_definitions(
     vhost: &Vhost,
     name: &ExchangeName,
@@ -276,7 +276,7 @@ pub(super) fn not_found(vhost: &Vhost, name: &ExchangeName) -> Refusal {
     Refusal::NotFound { resource: Resource::Exchange(name.clone()), vhost: vhost.name.clone() }
 }
 
-/// The exchange that gets what the one with these arguments does not route.
+/// The alternate exchange set by these arguments.
 pub(super) fn alternate<'a>(
     vhost: &Vhost,
     resource: &Resource,
@@ -296,7 +296,7 @@ pub(super) fn alternate<'a>(
     }
 }
 
-/// The router's refusal in the broker's words.
+/// The router's refusal as the broker's.
 pub(super) fn translated(vhost: &Vhost, refusal: leveret_exchanges::Refusal) -> Refusal {
     use leveret_exchanges::Refusal as R;
     let resource = |name: &str| Resource::Exchange(ExchangeName::new(name));

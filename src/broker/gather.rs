@@ -1,32 +1,32 @@
-//! Which queues a batch of messages goes to, each queue once: so its lock is taken once for all of them.
+//! Groups a batch of messages by queue, so that each queue's lock is taken once per batch.
 //!
-//! Invariants: a queue is found in a bounded number of steps, however many there are; what a large batch needed is
-//! not kept. Absent: what is done with the queues.
+//! Invariants: a queue is found in a bounded number of steps, however many there are; memory grown for a large batch is
+//! not kept. Absent: operations on the queues.
 
 use leveret_queues::QueueId;
 use rustc_hash::FxHashMap;
 
 use super::queue_handle::Member;
 
-/// Up to here queues are searched through, newest first: most batches have one or a few.
+/// Up to this many queues are searched linearly, newest first: most batches have one or a few.
 const SEARCHED_MAX: usize = 8;
 
-/// Lists of members kept for the next batch.
+/// Member lists kept for reuse.
 const SPARE_MAX: usize = 64;
 
-/// One queue and its messages.
+/// A queue and its messages.
 pub(super) struct Group<Q> {
     id: QueueId,
     pub(super) queue: Q,
     pub(super) members: Vec<Member>,
 }
 
-/// See the module.
+/// See the module documentation.
 pub(super) struct Gather<Q> {
     groups: Vec<Group<Q>>,
-    /// Of all groups, once there are too many to search through.
+    /// All groups, once there are too many for a linear search.
     index: FxHashMap<QueueId, usize>,
-    /// Of all groups together.
+    /// Members of all groups.
     members: usize,
     spare: Vec<Vec<Member>>,
     #[cfg(test)]
@@ -47,7 +47,7 @@ impl<Q> Default for Gather<Q> {
 }
 
 impl<Q: Clone> Gather<Q> {
-    /// One more message for the queue.
+    /// Adds a message for the queue.
     #[inline]
     pub(super) fn add(&mut self, id: QueueId, queue: &Q, member: Member) {
         let at = self.find(id).unwrap_or_else(|| self.open(id, queue.clone()));
@@ -55,12 +55,12 @@ impl<Q: Clone> Gather<Q> {
         self.members += 1;
     }
 
-    /// Messages gathered, once for each queue.
+    /// Number of gathered messages, counted once per queue.
     pub(super) const fn members(&self) -> usize {
         self.members
     }
 
-    /// Takes everything out, to be given back to [`Gather::done`].
+    /// Takes all groups, to be returned through [`Gather::done`].
     pub(super) fn take(&mut self) -> Vec<Group<Q>> {
         self.index.clear();
         self.index.shrink_to(SPARE_MAX);
@@ -68,7 +68,7 @@ impl<Q: Clone> Gather<Q> {
         std::mem::take(&mut self.groups)
     }
 
-    /// Keeps the memory of what was taken, unless it is much.
+    /// Keeps the memory of the groups for reuse, unless it is large.
     pub(super) fn done(&mut self, mut groups: Vec<Group<Q>>) {
         for mut group in groups.drain(..).take(SPARE_MAX.saturating_sub(self.spare.len())) {
             group.members.clear();
@@ -81,7 +81,7 @@ impl<Q: Clone> Gather<Q> {
 
     fn find(&mut self, id: QueueId) -> Option<usize> {
         if self.groups.len() > SEARCHED_MAX {
-            // Mostly the last one.
+            // Usually the last one.
             self.count(1);
             let last = self.groups.last().filter(|last| last.id == id).map(|_| self.groups.len() - 1);
             return last.or_else(|| self.index.get(&id).copied());

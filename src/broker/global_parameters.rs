@@ -1,4 +1,4 @@
-//! Global parameters: values that tools keep in the broker, which means nothing by them.
+//! Global parameters: values that tools store in the broker, which does not interpret them.
 
 use std::collections::BTreeMap;
 
@@ -9,16 +9,16 @@ use super::definitions::{Changes, Key};
 use super::refusal::Refusal;
 use super::vhosts::check_name;
 
-/// Kept at most.
+/// Maximum number of parameters.
 const PARAMETERS_MAX: usize = 1000;
 
-/// Longest value, in bytes of JSON.
+/// Maximum size of a value, in bytes of JSON.
 const VALUE_BYTES_MAX: usize = 64 * 1024;
 
-/// The parameter that names the cluster.
+/// The parameter with the cluster's name.
 pub const CLUSTER_NAME: &str = "cluster_name";
 
-/// Longest name that is told: it is in the first frame to each client.
+/// Maximum length of the announced name: it is in the first frame to each client.
 const CLUSTER_NAME_BYTES_MAX: usize = 255;
 
 impl Broker {
@@ -27,12 +27,12 @@ impl Broker {
         self.global_parameters.read().clone()
     }
 
-    /// The global parameter of that name.
+    /// A global parameter by name.
     pub fn global_parameter(&self, name: &str) -> Option<Value> {
         self.global_parameters.read().get(name).cloned()
     }
 
-    /// The name of the cluster, which is this one node: a global parameter, as in `RabbitMQ`.
+    /// The name of the cluster, which is this single node: a global parameter, as in `RabbitMQ`.
     pub fn cluster_name(&self) -> String {
         let given = self.global_parameter(CLUSTER_NAME);
         let given =
@@ -40,7 +40,7 @@ impl Broker {
         given.unwrap_or("leveret").to_owned()
     }
 
-    /// Sets a global parameter. `true`: it is new. Durable when it returns.
+    /// Sets a global parameter. Returns `true` if it is new. Durable on return.
     pub fn set_global_parameter(&self, name: &str, value: &Value) -> Result<bool, Refusal> {
         check_name("global parameter", name)?;
         if value.to_string().len() > VALUE_BYTES_MAX {
@@ -63,7 +63,7 @@ impl Broker {
         Ok(new)
     }
 
-    /// Takes a global parameter away. `false`: there is none.
+    /// Clears a global parameter. Returns `false` if it does not exist.
     pub fn clear_global_parameter(&self, name: &str) -> Result<bool, Refusal> {
         let _change = self.administration.lock();
         if !self.global_parameters.read().contains_key(name) {

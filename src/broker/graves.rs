@@ -1,9 +1,9 @@
-//! Deleted queues, until the store knows that they are.
+//! Deleted queues, until their deletion is durable in the store.
 //!
-//! The commit that deletes a queue leaves a grave: whatever the process does next, its messages are known to go,
-//! and no others. When the store has it on disk, the next such commit takes the grave away.
+//! The commit that deletes a queue leaves a grave: after a crash at any point, the store knows whose messages to drop,
+//! and drops no others. Once the store has the deletion on disk, the next such commit removes the grave.
 //!
-//! Invariants: a grave goes only after the record that the queue is gone is durable.
+//! Invariants: a grave is removed only after the queue's deletion record is durable.
 
 use std::sync::Arc;
 
@@ -12,28 +12,28 @@ use leveret_queues::store::{Broken, Store, Synced, Waiter};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
-/// What is stored of a deleted queue or waiting room.
+/// Stored data of a deleted queue or delay room.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Grave {
     pub(super) vhost: String,
     pub(super) name: String,
 }
 
-/// See the module.
+/// See the module documentation.
 #[derive(Default)]
 pub(super) struct Graves(Mutex<State>);
 
 #[derive(Default)]
 struct State {
     token: u64,
-    /// Told to the store as of this token.
+    /// Reported to the store, as of this token.
     waiting: Vec<(u64, QueueId)>,
-    /// On disk.
+    /// Deletion on disk.
     over: Vec<QueueId>,
 }
 
 impl Graves {
-    /// The store was told that these are gone; nothing needs to be told of what it never knew.
+    /// Reports deleted queues to the store; queues it never knew need no report.
     pub(super) fn bury(self: &Arc<Self>, store: &dyn Store, ids: impl IntoIterator<Item = QueueId>) {
         let token = {
             let mut state = self.0.lock();
@@ -50,7 +50,7 @@ impl Graves {
         store.notify(&waiter, token);
     }
 
-    /// Graves that are not needed any more; whoever takes them removes them, or puts them back.
+    /// Graves no longer needed; the caller removes them, or puts them back.
     pub(super) fn take_over(&self) -> Vec<QueueId> {
         std::mem::take(&mut self.0.lock().over)
     }

@@ -1,14 +1,14 @@
-//! One budget for what peers make the broker hold besides queued messages: requests and messages that are not whole yet,
-//! open transactions, publishes that wait for an alarm to end, answers and deliveries that are not read.
+//! One budget for memory held on behalf of peers, other than queued messages: incomplete requests and messages, open
+//! transactions, publishes blocked by an alarm, unread answers and deliveries.
 //!
-//! Who holds much is known by name, and when all together hold too much, it is the heaviest that gives way: of the account
-//! that holds most, the one that has held the most for the longest. Small things are not looked at one by one: a
-//! [`Share`] is for what is large or lasts, and holders count in steps.
+//! Large holders are tracked individually. When the total is too high, the heaviest gives way: within the account that
+//! holds most, the holder with the most bytes for the longest time. Small amounts are not tracked one by one: a
+//! [`Share`] is for large or lasting ones, and holders count in steps.
 //!
-//! Invariants: what is held is given back when its [`Share`] is dropped; one message alone is bounded by its own limit;
-//! all together stay below the limit and a quarter, but for that and for those that hold little, who are let in while others
-//! give way: below three times the limit.
-//! Absent: what ends a holder, which is a function of its owner's; clocks.
+//! Invariants: held bytes are returned when the [`Share`] is dropped; a single message is bounded by its own limit; the
+//! total stays below the limit and a quarter, except for such a message and for light holders, which are admitted while
+//! others give way: below three times the limit.
+//! Absent: how a holder is ended, a function of its owner; clocks.
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,25 +18,24 @@ use leveret_queues::Millis;
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 
-/// What one connection may hold without being counted, in bytes.
+/// Bytes that one connection may hold uncounted.
 pub const STEP: u64 = 64 * 1024;
 
-/// Whoever has held something for longer counts as one that has held it so long, in milliseconds: a little that is held for
-/// hours is no harm.
+/// Maximum age that counts, in milliseconds: a small amount held for hours does no harm.
 const AGE_MS_MAX: u64 = 30_000;
 
-/// Whoever holds less than one part in this many of the limit does not wait for others to give way.
+/// Holders of less than the limit divided by this do not wait for others to give way.
 const LIGHT: u64 = 8;
 
-/// See the module.
+/// See the module documentation.
 pub struct Held {
     limit: AtomicU64,
-    /// What a single holder may have while nobody else holds anything.
+    /// Bytes a single holder may have while nothing else is held.
     alone: AtomicU64,
     total: AtomicU64,
-    /// What was seen of those that are too small to be holders.
+    /// Last observed total of those too small to be holders.
     small: AtomicU64,
-    /// Holders that had to give way, and requests that were refused.
+    /// Holders that gave way, and refused requests.
     ended: AtomicU64,
     refused: AtomicU64,
     next: AtomicU64,
@@ -47,17 +46,17 @@ struct Holder {
     id: u64,
     account: Mutex<Arc<str>>,
     bytes: AtomicU64,
-    /// Since when it holds something, in milliseconds.
+    /// Since when it holds anything, in milliseconds.
     since: AtomicU64,
     /// It was told to give way.
     ending: AtomicBool,
     end: Box<dyn Fn() + Send + Sync>,
 }
 
-/// More than may be held. In words for the peer.
+/// The budget is exceeded. In words for the peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Overdrawn {
-    /// Bytes that may be held by all.
+    /// The total limit, in bytes.
     pub limit: u64,
 }
 
@@ -73,7 +72,7 @@ impl fmt::Display for Overdrawn {
 }
 
 impl Held {
-    /// Nothing held.
+    /// An empty budget.
     pub fn new(limit: u64, alone: u64) -> Arc<Self> {
         Arc::new(Self {
             limit: AtomicU64::new(limit),
@@ -87,38 +86,38 @@ impl Held {
         })
     }
 
-    /// Sets other limits: for all together, and for one message alone.
+    /// Replaces the limits: the total, and that for a single message.
     pub fn allow(&self, limit: u64, alone: u64) {
         self.limit.store(limit, Ordering::Relaxed);
         self.alone.store(alone, Ordering::Relaxed);
     }
 
-    /// Bytes that may be held.
+    /// The total limit, in bytes.
     pub fn limit(&self) -> u64 {
         self.limit.load(Ordering::Relaxed)
     }
 
-    /// Bytes that are held.
+    /// Bytes held.
     pub fn bytes(&self) -> u64 {
         self.total.load(Ordering::Relaxed) + self.small.load(Ordering::Relaxed)
     }
 
-    /// Holders that had to give way, and holders that were refused more, since the start.
+    /// Holders that gave way, and holders that were refused more, since the start.
     pub fn ended_and_refused(&self) -> (u64, u64) {
         (self.ended.load(Ordering::Relaxed), self.refused.load(Ordering::Relaxed))
     }
 
-    /// Whether so much is held that nobody should be let hold more who can do without.
+    /// Whether memory is tight: optional uses should be refused.
     pub fn is_tight(&self) -> bool {
         self.bytes() > self.limit() / 4 * 3
     }
 
-    /// What those hold together that are too small to be holders.
+    /// Sets the total held by those too small to be holders.
     pub fn observe_small(&self, bytes: u64) {
         self.small.store(bytes, Ordering::Relaxed);
     }
 
-    /// One more holder. `account`: whose it is, its user or its address. `end` has it give way, and must not wait.
+    /// Adds a holder. `account`: its user or address. `end` makes it give way, and must not block.
     pub fn share(self: &Arc<Self>, account: Arc<str>, end: impl Fn() + Send + Sync + 'static) -> Share {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let holder = Arc::new(Holder {
@@ -133,8 +132,8 @@ impl Held {
         Share { held: Arc::clone(self), holder }
     }
 
-    /// Has the heaviest give way until the rest is within the limit. `asking`: whose turn it must not be; the heaviest
-    /// itself is refused instead.
+    /// Has the heaviest holders give way until the rest is within the limit. `asking` is never ended: if it is the
+    /// heaviest, it is refused instead.
     fn make_room(&self, now: Millis, asking: Option<u64>) -> Result<(), Overdrawn> {
         let refused = Overdrawn { limit: self.limit() };
         let mut ends = Vec::new();
@@ -174,7 +173,7 @@ impl Held {
         outcome
     }
 
-    /// Has the heaviest give way, if too much is held that nobody asked for just now.
+    /// Has the heaviest holders give way if the total is too high for reasons other than a current request.
     pub fn relieve(&self, now: Millis) {
         if self.bytes() > self.limit() {
             let _ = self.make_room(now, None);
@@ -182,7 +181,7 @@ impl Held {
     }
 }
 
-/// The one that has held the most for the longest, of the account that holds most.
+/// The holder with the most bytes for the longest time, within the account that holds most.
 fn heaviest<'a>(holders: impl Iterator<Item = &'a Arc<Holder>>, now: Millis) -> Option<&'a Arc<Holder>> {
     let mut accounts: FxHashMap<Arc<str>, (u64, u128, &Arc<Holder>)> = FxHashMap::default();
     for holder in holders {
@@ -201,22 +200,22 @@ fn heaviest<'a>(holders: impl Iterator<Item = &'a Arc<Holder>>, now: Millis) -> 
     accounts.into_values().max_by_key(|(bytes, ..)| *bytes).map(|(.., holder)| holder)
 }
 
-/// What one peer holds.
+/// Bytes held by one peer.
 pub struct Share {
     held: Arc<Held>,
     holder: Arc<Holder>,
 }
 
 impl Share {
-    /// It belongs to somebody who is known now.
+    /// Assigns the share to an account that is now known.
     pub fn belongs_to(&self, account: Arc<str>) {
         *self.holder.account.lock() = account;
     }
 
-    /// It holds so much now.
+    /// Sets the bytes held.
     ///
     /// # Errors
-    /// All together hold too much, and this one most: it holds what it held before, and should give that up.
+    /// The total is over the limit and this share is the heaviest: it keeps its previous size and should be released.
     pub fn hold(&self, now: Millis, bytes: u64) -> Result<(), Overdrawn> {
         let before = self.holder.bytes.swap(bytes, Ordering::Relaxed);
         if before == 0 {
@@ -237,7 +236,7 @@ impl Share {
         })
     }
 
-    /// It was seen to hold so much, and nobody was asked.
+    /// Sets the bytes held as observed, without a check.
     pub fn observe(&self, now: Millis, bytes: u64) {
         let before = self.holder.bytes.swap(bytes, Ordering::Relaxed);
         if before == 0 {
@@ -247,7 +246,7 @@ impl Share {
         self.held.total.fetch_sub(before, Ordering::Relaxed);
     }
 
-    /// It has given way, and may hold something again.
+    /// It has given way and may hold bytes again.
     pub fn gave_way(&self) {
         self.holder.ending.store(false, Ordering::Relaxed);
     }

@@ -1,5 +1,5 @@
-//! Who logged in, and where its rights come from: the stored ones of a user, those that a token grants as long as it
-//! lasts, or the machine's own, which are all.
+//! The logged-in identity and the source of its rights: a stored user's permissions, a token's grant while it is valid,
+//! or the local machine's, which are unlimited.
 
 use std::sync::Arc;
 
@@ -9,13 +9,13 @@ use super::names::{UserName, VhostName};
 use super::token::Grant;
 use super::users::{AccessRights, Users};
 
-/// Who acts on this machine, in texts. `RabbitMQ`'s name for it.
+/// Name of the local machine's identity in texts, as in `RabbitMQ`.
 const LOCAL: &str = "rmq-cli";
 
-/// Someone who logged in.
+/// A logged-in identity.
 #[derive(Clone, Debug)]
 pub struct Identity {
-    /// The name.
+    /// User name.
     pub user: UserName,
     rights: Rights,
 }
@@ -28,28 +28,27 @@ enum Rights {
 }
 
 impl Identity {
-    /// A user whose rights are stored.
+    /// A user with stored rights.
     pub const fn stored(user: UserName) -> Self {
         Self { user, rights: Rights::Stored }
     }
 
-    /// Somebody with a token.
+    /// The bearer of a token.
     pub fn granted(user: UserName, grant: Grant) -> Self {
         Self { user, rights: Rights::Granted(Arc::new(grant)) }
     }
 
-    /// Who may act on this machine as the broker's own system user does. Never to be made of anything that came over a
-    /// network.
+    /// Whoever acts on this machine as the broker's own system user. Must never be derived from network input.
     pub fn of_this_machine() -> Self {
         Self { user: UserName::new(LOCAL), rights: Rights::All }
     }
 
-    /// Whether there is a stored user whose rights these are.
+    /// Whether its rights are those of a stored user.
     pub const fn is_stored(&self) -> bool {
         matches!(self.rights, Rights::Stored)
     }
 
-    /// The tags that it has now.
+    /// Its current tags.
     pub fn tags(&self, users: &Users) -> Vec<String> {
         match &self.rights {
             Rights::Granted(grant) => grant.tags.clone(),
@@ -67,7 +66,7 @@ impl Identity {
         }
     }
 
-    /// What it may do in a vhost. `None`: not even enter it.
+    /// Its rights in a vhost. `None`: it may not even enter.
     pub fn rights(&self, users: &Users, vhost: &VhostName) -> Option<AccessRights> {
         match &self.rights {
             Rights::Granted(grant) => {
@@ -79,7 +78,7 @@ impl Identity {
         }
     }
 
-    /// When the token ends.
+    /// When the token expires.
     pub fn expires(&self) -> Option<Millis> {
         match &self.rights {
             Rights::Granted(grant) => grant.expires,

@@ -1,4 +1,4 @@
-//! What is declared in a vhost, for lists: copies that hold no lock.
+//! A vhost's objects for listings: copies that hold no lock.
 
 use std::sync::Arc;
 
@@ -13,17 +13,17 @@ use super::vhost::{Topology, Vhost};
 /// A binding.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BindingView {
-    /// The exchange it leads from; empty for the default exchange's own.
+    /// Source exchange; empty for the default exchange's implicit bindings.
     pub source: Arc<str>,
-    /// What it leads to.
+    /// Kind of destination.
     pub kind: DestinationKind,
-    /// The name of what it leads to.
+    /// Destination name.
     pub destination: Arc<str>,
-    /// Key, pattern or weight.
+    /// Routing key, pattern or weight.
     pub routing_key: Arc<str>,
     /// Arguments.
     pub arguments: FieldTable,
-    /// It survives a restart.
+    /// Survives a restart.
     pub durable: bool,
 }
 
@@ -69,12 +69,12 @@ impl Vhost {
         exchanges
     }
 
-    /// The exchange of that name; the empty name is the default exchange.
+    /// An exchange by name; the empty name is the default exchange.
     pub fn exchange(&self, name: &str) -> Option<ExchangeInfo> {
         self.topology.read().router.exchange(name).cloned()
     }
 
-    /// The alternate exchange in force, and who said so. `None`: there is no such exchange.
+    /// The alternate exchange in force, and its source. `None`: the exchange does not exist.
     pub fn alternate_of(&self, name: &str) -> Option<Sourced<Option<String>>> {
         let topology = self.topology.read();
         let exchange = topology.router.exchange(name)?;
@@ -88,12 +88,12 @@ impl Vhost {
         Some(Sourced { value, source })
     }
 
-    /// How many exchanges there are.
+    /// Number of exchanges.
     pub fn exchange_count(&self) -> usize {
         self.topology.read().router.exchange_count()
     }
 
-    /// How many queues there are.
+    /// Number of queues.
     pub fn queue_count(&self) -> usize {
         let topology = self.topology.read();
         topology.queues.len() - topology.hidden
@@ -112,7 +112,7 @@ impl Vhost {
         bindings.filter_map(|binding| BindingView::of(&topology, binding)).collect()
     }
 
-    /// The bindings to a queue or an exchange; none if it is not there.
+    /// The bindings to a queue or an exchange; none if it does not exist.
     pub fn bindings_to(&self, kind: DestinationKind, name: &str) -> Vec<BindingView> {
         let topology = self.topology.read();
         let end = match kind {
@@ -127,7 +127,7 @@ impl Vhost {
     }
 }
 
-/// An exchange's arguments, as they were declared.
+/// An exchange's arguments, as declared.
 pub fn exchange_arguments(exchange: &ExchangeInfo) -> FieldTable {
     from_args(&exchange.args)
 }

@@ -1,4 +1,4 @@
-//! Stored definitions come back at a start, one by one.
+//! Loading of stored definitions at startup, one by one.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -13,10 +13,10 @@ use super::users::{PermissionRecord, UserRecord, hash_password};
 use super::vhost::{Vhost, VhostRecord};
 
 impl Broker {
-    /// Takes in what was found on stable storage. What of it cannot be used costs itself only.
+    /// Loads recovered state. An unusable definition affects only itself.
     pub(super) fn load(&self, found: Found) -> Result<(), StartError> {
         let Found { definitions, remnants, mut queues, .. } = found;
-        // Ends before bindings, vhosts before all.
+        // Binding ends before bindings, vhosts first.
         let mut sorted: Vec<_> =
             definitions.iter().map(|(key, value)| (rank(key), &**key, &**value)).collect();
         sorted.sort_by_key(|(rank, key, _)| (*rank, *key));
@@ -37,9 +37,9 @@ impl Broker {
         Ok(self.take_in_orphans(queues, notes, &remnants)?)
     }
 
-    /// Creates the vhost `/` if there is no vhost, and if there is no user one who may do everything there: the one that
-    /// is configured, else guest, but on a first start only. Lost users must not open the broker to a password that
-    /// everybody knows.
+    /// Creates the vhost `/` if there is no vhost. If there is no user, creates one with full access to it: the
+    /// configured one, else guest, but only on a first start. Losing users must not open the broker to a well-known
+    /// password.
     pub(super) fn provide_access(
         &self,
         admin: Option<&Admin>,
@@ -68,7 +68,7 @@ impl Broker {
         Ok(self.change(&changes)?)
     }
 
-    /// Makes the vhosts that something is declared in, and whose own definition is lost.
+    /// Creates vhosts that contain objects but whose own definition is lost.
     fn find_vhosts(&self, sorted: &[(u8, &str, &[u8])], changes: &mut Changes) {
         let known: HashSet<_> = sorted
             .iter()
@@ -88,13 +88,13 @@ impl Broker {
         }
     }
 
-    /// Queues and delayed exchanges whose next message the disk does not give at present.
+    /// Number of queues and delay rooms whose next message cannot currently be read from disk.
     pub fn unreadable(&self) -> usize {
         self.environment().unreadable.load(std::sync::atomic::Ordering::Relaxed)
     }
 }
 
-/// Takes in what is stored about queues that have no definition, or no longer.
+/// Loads notes about queues without a definition, or deleted.
 fn load_note(key: &str, value: &[u8], notes: &mut Notes) -> Result<(), String> {
     if Key::kind(key) == "aside" {
         return Ok(());
@@ -109,8 +109,8 @@ fn load_note(key: &str, value: &[u8], notes: &mut Notes) -> Result<(), String> {
     Ok(())
 }
 
-/// Gives a binding the key by which it will be found when it goes: earlier versions derived others from arguments
-/// that JSON cannot hold.
+/// Stores a binding under the key by which its removal will look it up: earlier versions derived different keys from
+/// arguments that JSON cannot represent.
 fn rename_binding(key: &str, value: &[u8], changes: &mut Changes) {
     if Key::kind(key) != "binding" {
         return;

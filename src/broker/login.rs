@@ -1,4 +1,4 @@
-//! Logging in: by password, by token, by certificate; and not too often in vain.
+//! Login by password, token or certificate, with a limit on failures.
 
 use std::net::IpAddr;
 
@@ -10,33 +10,33 @@ use super::login_limiter::Protocol;
 use super::token::{Tokens, looks_like_token};
 use super::users::LoginRefused;
 
-/// Where a login comes from.
+/// Origin of a login.
 #[derive(Clone, Copy, Debug)]
 pub struct Origin {
     /// The client's address.
     pub address: IpAddr,
-    /// How it came in.
+    /// The protocol used.
     pub protocol: Protocol,
 }
 
 impl Origin {
-    /// Whether the client is on this machine.
+    /// Whether the client is on the local machine.
     pub fn is_loopback(&self) -> bool {
         self.address.to_canonical().is_loopback()
     }
 }
 
 impl Broker {
-    /// Checks a name and a password, which may be a token: then the name is the token's. May take tens
-    /// of milliseconds.
+    /// Checks a name and a password. The password may be a token, whose name then applies. May take tens of
+    /// milliseconds.
     ///
     /// # Errors
-    /// Why it is refused. The client is to be told no more than that.
+    /// Why it is refused. The client must not learn more than that.
     pub fn login(&self, name: &str, password: &[u8], origin: Origin) -> Result<Identity, LoginRefused> {
         if let Some(outcome) = self.login_again(name, password, origin) {
             return outcome;
         }
-        // Asked again when it is this password's turn: those before it may have failed.
+        // Checked again in turn: earlier attempts may have failed meanwhile.
         let in_turn = || self.may_try(origin);
         let outcome = self.users.login(name, password, origin.is_loopback(), in_turn).map(Identity::stored);
         self.tried(origin, outcome)
@@ -48,7 +48,7 @@ impl Broker {
         !token && self.may_try(origin) && !self.users.remembers(name, password)
     }
 
-    /// As [`Broker::login`], but only if it is not slow. `None`: it has to be checked.
+    /// As [`Broker::login`], but only if it is fast. `None`: a full check is needed.
     pub fn login_again(
         &self,
         name: &str,
@@ -80,7 +80,7 @@ impl Broker {
         self.tried(origin, outcome)
     }
 
-    /// Lets in whom a verified certificate names.
+    /// Logs in the user named by a verified certificate.
     ///
     /// # Errors
     /// Why it is refused.

@@ -1,8 +1,8 @@
-//! Logins that were tried, by where they came from, and how many may fail.
+//! Login attempts by source address, and the limit on failures.
 //!
-//! Invariants: an address whose logins fail too often is refused without a look at its password until
-//! time has passed; other addresses notice nothing; whoever fails less often than the limit is never
-//! refused for it; at most [`SOURCES_MAX`] addresses are remembered.
+//! Invariants: an address with too many failed logins is refused without a password check until time has passed; other
+//! addresses are unaffected; a source that fails less often than the limit is never refused; at most [`SOURCES_MAX`]
+//! addresses are remembered.
 //! Absent: a clock; the time is an argument.
 
 use std::collections::HashMap;
@@ -12,26 +12,26 @@ use leveret_queues::Millis;
 use parking_lot::Mutex;
 use rustc_hash::FxBuildHasher;
 
-/// Addresses remembered, at most; some 100 bytes each.
+/// Maximum addresses remembered; some 100 bytes each.
 pub const SOURCES_MAX: usize = 10_000;
 
-/// Failures of a whole minute may come at once.
+/// A whole minute's failures may occur in a burst.
 const MINUTE_MS: u64 = 60_000;
 
-/// How a login came in.
+/// Protocol of a login.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
     /// Over AMQP.
     Amqp,
-    /// With a request to the management API.
+    /// By a request to the management API.
     Http,
 }
 
 impl Protocol {
-    /// Both.
+    /// All protocols.
     pub const ALL: [Self; 2] = [Self::Amqp, Self::Http];
 
-    /// As `RabbitMQ` names it.
+    /// `RabbitMQ`'s name.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Amqp => "amqp091",
@@ -40,7 +40,7 @@ impl Protocol {
     }
 }
 
-/// How many logins there were.
+/// Login counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names say all")]
 pub struct Tally {
@@ -55,9 +55,9 @@ struct Source {
     tallies: [Tally; 2],
 }
 
-/// See the module's documentation.
+/// See the module documentation.
 pub struct LoginLimiter {
-    /// What one failure adds to `clean_at`; 0 for no limit.
+    /// Added to `clean_at` per failure; 0 for no limit.
     step_ms: u64,
     state: Mutex<State>,
 }
@@ -69,20 +69,20 @@ struct State {
 }
 
 impl LoginLimiter {
-    /// With so many failures a minute from one address; 0 for no limit.
+    /// Allows this many failures per minute from one address; 0 for no limit.
     pub fn new(failures_per_minute: u32) -> Self {
         let step_ms = MINUTE_MS.checked_div(u64::from(failures_per_minute)).map_or(0, |step| step.max(1));
         Self { step_ms, state: Mutex::default() }
     }
 
-    /// Whether a login from there is looked at.
+    /// Whether a login from this address may be checked.
     pub fn may_try(&self, from: IpAddr, now: Millis) -> bool {
         let state = self.state.lock();
         let clean_at = state.sources.get(&network(from)).map_or(0, |source| source.clean_at);
         clean_at.saturating_sub(now.0) + self.step_ms <= MINUTE_MS
     }
 
-    /// Notes how a login went that was looked at.
+    /// Records the outcome of a checked login.
     pub fn tried(&self, from: IpAddr, protocol: Protocol, now: Millis, succeeded: bool) {
         let mut state = self.state.lock();
         let state = &mut *state;
@@ -100,13 +100,13 @@ impl LoginLimiter {
         }
     }
 
-    /// All logins since the start.
+    /// Totals of all logins since the start.
     pub fn totals(&self) -> [(Protocol, Tally); 2] {
         let state = self.state.lock();
         Protocol::ALL.map(|protocol| (protocol, state.totals[protocol as usize]))
     }
 
-    /// The same by address, as far as it is remembered. An IPv6 address stands for its network of 64 bits.
+    /// Totals by address, as far as remembered. IPv6 addresses are grouped by /64 network.
     pub fn sources(&self) -> Vec<(IpAddr, Protocol, Tally)> {
         let state = self.state.lock();
         let mut all: Vec<_> = state
@@ -121,7 +121,7 @@ impl LoginLimiter {
         all
     }
 
-    /// Forgets counts, not who is held up.
+    /// Resets the counts; refused addresses stay refused.
     pub fn reset(&self) {
         let mut state = self.state.lock();
         state.totals = Default::default();
@@ -131,7 +131,7 @@ impl LoginLimiter {
     }
 }
 
-/// Forgets whoever has nothing against it; when that is not enough, the half that is forgiven first.
+/// Forgets addresses without unforgiven failures; if that is not enough, the half that is forgiven first.
 fn make_room(sources: &mut HashMap<IpAddr, Source, FxBuildHasher>, now: Millis) {
     sources.retain(|_, source| source.clean_at > now.0);
     if sources.len() > SOURCES_MAX / 2 {
@@ -142,7 +142,7 @@ fn make_room(sources: &mut HashMap<IpAddr, Source, FxBuildHasher>, now: Millis) 
     }
 }
 
-/// Whoever has an IPv6 address mostly has 2^64 of them.
+/// Holders of an IPv6 address usually have 2^64 of them.
 fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),

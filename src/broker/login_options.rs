@@ -1,16 +1,16 @@
-//! How users log in, and who is there at a first start.
+//! Login settings, and the user of a first start.
 
 use std::sync::Arc;
 
 use super::token::Tokens;
 
-/// How users log in, and who the first one is.
+/// Login settings, and the first user.
 pub struct LoginOptions {
-    /// Logins from one address that may fail in a minute before it is held up; 0 for no limit.
+    /// Failed logins per minute from one address before further ones are refused; 0 for no limit.
     pub login_failures_per_minute: u32,
-    /// Which tokens are taken in place of passwords.
+    /// Tokens accepted in place of passwords.
     pub tokens: Option<Arc<Tokens>>,
-    /// The user that a first start makes. Without it: guest, from this machine only.
+    /// The user created on a first start. Default: guest, from the local machine only.
     pub admin: Option<Admin>,
 }
 
@@ -22,8 +22,8 @@ impl Default for LoginOptions {
 
 /// The first user. No `Debug`: it would print the password.
 pub struct Admin {
-    /// The name.
+    /// User name.
     pub name: String,
-    /// The password.
+    /// Password.
     pub password: String,
 }

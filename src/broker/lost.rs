@@ -1,8 +1,8 @@
-//! Lost and found: definitions that cannot be read, and queues of the store that have none.
+//! Unreadable definitions, and stored queues without a definition.
 //!
-//! One definition that cannot be read costs itself only: it is named, and its bytes stay where they are until
-//! another one takes its place, then beside it. Messages whose queue has no definition stay until a person gives
-//! them to a queue or discards them.
+//! An unreadable definition affects only itself: it is reported, and its bytes are kept in place until another one
+//! replaces it, then beside it. Messages whose queue has no definition are kept until an operator assigns them to a
+//! queue or discards them.
 //!
 //! Invariants: no message is dropped because a definition is missing.
 
@@ -18,56 +18,56 @@ use super::arguments::FieldTable;
 use super::definitions::{Changes, DelayDefinition, Key, QueueDefinition, read};
 use super::stored_table;
 
-/// Kinds of definitions that are declared in a vhost.
+/// Kinds of definitions that belong to a vhost.
 pub(super) const DECLARED: [&str; 4] = ["exchange", "queue", "delay", "binding"];
 
-/// A definition that cannot be read.
+/// An unreadable definition.
 #[derive(Clone, Debug)]
 pub struct Unreadable {
-    /// What it is of: kind and names.
+    /// Its object: kind and names.
     pub what: String,
-    /// What is wrong with it.
+    /// The error.
     pub why: String,
     pub(super) bytes: Arc<[u8]>,
 }
 
-/// What is known of a queue whose definition is lost.
+/// Last known properties of a queue whose definition is lost.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LastKnown {
-    /// The vhost.
+    /// Vhost name.
     pub vhost: String,
-    /// The name; of a waiting room for delayed messages that of its exchange.
+    /// Queue name; for a delay room, the name of its exchange.
     pub name: String,
-    /// It is the waiting room of an exchange.
+    /// Whether it is an exchange's delay room.
     #[serde(default)]
     pub delayed: bool,
-    /// The queue's arguments.
+    /// Queue arguments.
     #[serde(with = "stored_table", default)]
     pub arguments: FieldTable,
 }
 
-/// A queue with messages that has no definition.
+/// A queue with messages but no definition.
 #[derive(Clone, Debug)]
 pub struct Orphan {
-    /// What the store knows it by.
+    /// Its id in the store.
     pub id: QueueId,
-    /// Messages in it.
+    /// Number of messages.
     pub messages: u64,
     /// Bytes of their bodies.
     pub bytes: u64,
-    /// What it was, if that is known.
+    /// Last known properties, if any.
     pub last_known: Option<LastKnown>,
     pub(super) found: RecoveredQueue,
 }
 
-/// See the module.
+/// See the module documentation.
 #[derive(Default)]
 pub(super) struct Lost {
     pub(super) unreadable: Mutex<BTreeMap<String, Unreadable>>,
     pub(super) orphans: Mutex<BTreeMap<QueueId, Orphan>>,
 }
 
-/// Stored definitions that are of queues without one, or of queues that are gone.
+/// Stored notes about queues without a definition, and about deleted queues.
 #[derive(Default)]
 pub(super) struct Notes {
     pub(super) orphans: HashMap<QueueId, LastKnown>,
@@ -75,7 +75,7 @@ pub(super) struct Notes {
 }
 
 impl Lost {
-    /// A definition cannot be used.
+    /// Records an unusable definition.
     pub(super) fn is_unreadable(&self, key: &str, bytes: &[u8], why: String) {
         let what = key.replace('\0', " ");
         tracing::error!("definition not in use, but kept: {what}: {why}");
@@ -83,19 +83,19 @@ impl Lost {
         self.unreadable.lock().insert(key.to_owned(), unreadable);
     }
 
-    /// Whether a definition of that kind cannot be read.
+    /// Whether any definition of that kind is unreadable.
     pub(super) fn has_kind(&self, kind: &str) -> bool {
         self.unreadable.lock().keys().any(|key| Key::kind(key) == kind)
     }
 
-    /// Removes what cannot be read of a vhost that goes.
+    /// Removes the unreadable definitions of a vhost that is being deleted.
     pub(super) fn forget_vhost(&self, vhost: &str, changes: &mut Changes) {
         for key in self.unreadable.lock().keys().filter(|key| is_declared_in(key, vhost)) {
             changes.remove_stored(key);
         }
     }
 
-    /// Changes that keep the bytes of what others replace, and its keys.
+    /// Changes that keep the bytes of replaced unreadable definitions, and their keys.
     pub(super) fn keep_aside(&self, changes: &Changes) -> (Changes, Vec<String>) {
         let mut aside = Changes::default();
         let unreadable = self.unreadable.lock();
@@ -112,7 +112,7 @@ impl Lost {
         (aside, keys)
     }
 
-    /// These are replaced.
+    /// These definitions were replaced.
     pub(super) fn replaced(&self, keys: &[String]) {
         let mut unreadable = self.unreadable.lock();
         for key in keys {
@@ -120,7 +120,7 @@ impl Lost {
         }
     }
 
-    /// Queues and waiting rooms as far as definitions tell that are not in use.
+    /// Last known properties of queues and delay rooms, from definitions not in use.
     pub(super) fn known(&self, remnants: &[(Arc<str>, Arc<[u8]>)]) -> HashMap<QueueId, LastKnown> {
         let mut known: HashMap<_, _> =
             remnants.iter().filter_map(|(key, bytes)| last_known(key, bytes)).collect();
@@ -130,12 +130,12 @@ impl Lost {
     }
 }
 
-/// Whether a key is of something that is declared in this vhost.
+/// Whether a key belongs to an object of this vhost.
 pub(super) fn is_declared_in(key: &str, vhost: &str) -> bool {
     DECLARED.contains(&Key::kind(key)) && Key::part(key, 0) == vhost
 }
 
-/// What a definition says of a queue, however little of it can be read.
+/// Whatever can be read of a damaged queue definition.
 fn last_known(key: &str, bytes: &[u8]) -> Option<(QueueId, LastKnown)> {
     let delayed = match Key::kind(key) {
         "queue" => false,

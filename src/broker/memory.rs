@@ -1,8 +1,8 @@
-//! One budget for the bodies that all queues hold in memory.
+//! One budget for the bodies held in memory by all queues.
 //!
-//! The budget is of bodies as such; allocating, indexing and writing them takes more, by a share that depends on their
-//! size and on the order in which they go. So bodies are not given all of it blindly: the limit for them is moved until the
-//! whole process takes a sixteenth more than the budget, within half of the budget and all of it.
+//! The budget covers bodies; allocating, indexing and writing them costs more, depending on their size and on the order
+//! in which they are freed. So the limit for bodies is adjusted until the whole process takes a sixteenth more than the
+//! budget; it stays between half of the budget and all of it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -17,7 +17,7 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// Nothing held, `budget` bytes allowed.
+    /// An empty budget of `budget` bytes.
     pub fn new(budget: u64) -> Self {
         Self {
             held: AtomicU64::new(0),
@@ -28,7 +28,7 @@ impl Memory {
         }
     }
 
-    /// A queue held `before` bytes and now holds `after`.
+    /// A queue's held bytes changed from `before` to `after`.
     pub(super) fn moved(&self, before: u64, after: u64) {
         if after >= before {
             self.held.fetch_add(after - before, Ordering::Relaxed);
@@ -37,46 +37,46 @@ impl Memory {
         }
     }
 
-    /// A queue's read came back; `early`: before its messages in memory had run out.
+    /// A queue's read completed; `early`: before its messages in memory had run out.
     pub(super) fn read_back(&self, early: bool) {
         let counter = if early { &self.reads_ahead } else { &self.reads_late };
         counter.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Reads from disk that came back before they were needed, and those that came back after.
+    /// Disk reads that completed before they were needed, and those that completed after.
     pub fn reads(&self) -> (u64, u64) {
         (self.reads_ahead.load(Ordering::Relaxed), self.reads_late.load(Ordering::Relaxed))
     }
 
-    /// Bytes held now.
+    /// Bytes held.
     pub fn held(&self) -> u64 {
         self.held.load(Ordering::Relaxed)
     }
 
-    /// Bytes of the budget.
+    /// The budget in bytes.
     pub fn budget(&self) -> u64 {
         self.budget.load(Ordering::Relaxed)
     }
 
-    /// Bytes that bodies may take now.
+    /// The current limit for bodies, in bytes.
     pub fn limit(&self) -> u64 {
         self.limit.load(Ordering::Relaxed)
     }
 
-    /// Gives another budget.
+    /// Replaces the budget.
     pub fn allow(&self, budget: u64) {
         self.budget.store(budget, Ordering::Relaxed);
         self.limit.store(first_limit(budget), Ordering::Relaxed);
     }
 
-    /// Moves the limit, now that the process takes `resident` bytes in all. For one caller at a time, a few times a second.
+    /// Adjusts the limit to the process's `resident` bytes. For one caller at a time, a few times a second.
     pub fn observe(&self, resident: u64) {
         let (budget, limit) = (self.budget(), self.limit());
         let aim = budget.saturating_add(budget / 16);
         let moved = if resident > aim {
             limit.saturating_sub((resident - aim) / 4)
         } else if self.is_close() {
-            // What is free now is not all for bodies.
+            // Not all free memory goes to bodies.
             limit.saturating_add((aim - resident) / 16)
         } else {
             limit
@@ -84,30 +84,29 @@ impl Memory {
         self.limit.store(moved.clamp(budget / 2, budget), Ordering::Relaxed);
     }
 
-    /// Whether bodies come close to their limit, so that it should be looked at often.
+    /// Whether bodies are close to the limit, so that it should be checked often.
     pub fn is_close(&self) -> bool {
         self.held() > self.limit() / 4 * 3
     }
 
-    /// What one queue may keep of its head when memory is short, in bytes: enough to serve its
-    /// consumers while more is read.
+    /// Bytes that one queue may keep at its head when memory is short: enough to serve consumers while more is read.
     pub(super) fn share(&self) -> u64 {
         (self.budget() / 64).clamp(64 * 1024, 4 * 1024 * 1024)
     }
 
-    /// Whether so much is held beyond the limit that publishers have to wait for it to be given back.
+    /// Whether the limit is exceeded so far that publishers must wait.
     pub fn is_overdrawn(&self) -> bool {
         let limit = self.limit();
         self.held() > limit.saturating_add(limit / 16)
     }
 
-    /// Whether queues should give bodies back to the disk.
+    /// Whether queues should page bodies out.
     pub fn is_short(&self) -> bool {
         self.held() > self.limit()
     }
 }
 
-/// Before it is known what the process takes besides: about where a backlog of 1 KiB messages ends up.
+/// Before the process's other memory is known: about the final value for a backlog of 1 KiB messages.
 const fn first_limit(budget: u64) -> u64 {
     budget / 8 * 5
 }
@@ -118,7 +117,7 @@ mod tests {
 
     const MIB: u64 = 1 << 20;
 
-    /// What a process that takes `besides` and 1.3 times its bodies ends up with.
+    /// The equilibrium of a process that takes `besides` and 1.3 times its bodies.
     fn settled(budget: u64, besides: u64) -> (u64, u64) {
         let memory = Memory::new(budget);
         let resident = |memory: &Memory| besides + memory.held() / 10 * 13;

@@ -1,18 +1,18 @@
-//! How large published messages are: a histogram, as `RabbitMQ` has one.
+//! Histogram of published message sizes, as in `RabbitMQ`.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Upper bounds of the buckets, in bytes; what is larger is in none but the last, which has no bound.
+/// Upper bounds of the buckets, in bytes; larger messages count only in the last, unbounded bucket.
 pub const BOUNDS: [u64; 8] = [100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 50_000_000, 100_000_000];
 
-/// Messages by size of their bodies.
+/// Messages by body size.
 #[derive(Debug, Default)]
 pub struct MessageSizes {
     counts: [AtomicU64; BOUNDS.len() + 1],
     bytes: AtomicU64,
 }
 
-/// Sizes that are counted together, so that a batch costs as many writes as it has buckets.
+/// A batch's sizes, so that it costs as many writes as it has buckets.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     counts: [u64; BOUNDS.len() + 1],
@@ -41,7 +41,7 @@ impl MessageSizes {
         self.count(&Tally { counts, bytes });
     }
 
-    /// Messages of each bucket, and the bytes of all.
+    /// Messages per bucket, and the total bytes.
     pub fn read(&self) -> ([u64; BOUNDS.len() + 1], u64) {
         (
             self.counts.each_ref().map(|count| count.load(Ordering::Relaxed)),

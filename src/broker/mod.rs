@@ -1,7 +1,7 @@
-//! What is declared and who may use it; where a published message goes and what becomes of it.
-//! Below it lie the router and the queues, above it the conversation with clients.
+//! Definitions and access rights; routing of published messages, and what becomes of them. Built on the router and the
+//! queues; used by the client sessions.
 //!
-//! Absent: frames, reply codes, sockets, tasks. Time is read through the clock that was handed in.
+//! Absent: frames, reply codes, sockets, tasks. Time is read through the clock that was passed in.
 
 pub mod accounts;
 mod admission;
@@ -90,15 +90,15 @@ use names::ConnectionId;
 use refusal::Refusal;
 use users::AccessRights;
 
-/// In whose name something is asked of the broker.
+/// On whose behalf a request is made.
 pub struct Caller<'a> {
-    /// What the user may do in the vhost.
+    /// The user's rights in the vhost.
     pub rights: &'a AccessRights,
-    /// The connection; none for the management API.
+    /// The connection; `None` for the management API.
     pub connection: Option<ConnectionId>,
 }
 
-/// Refuses names and keys that no frame has room for, and those that the definitions cannot keep apart.
+/// Refuses names and keys too long for a frame, and those that definitions cannot keep apart.
 fn check_text(what: &str, text: &str) -> Result<(), Refusal> {
     if text.len() > SHORT_BYTES_MAX {
         return Err(Refusal::Precondition(format!("{what} is longer than {SHORT_BYTES_MAX} bytes")));

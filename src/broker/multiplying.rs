@@ -1,13 +1,13 @@
-//! How often dead letters may multiply.
+//! Limits the multiplication of dead letters.
 //!
-//! That no queue drops a message twice unless a client rejected it in between ends every cycle, but not the ways
-//! through many queues: of twelve that dead-letter to each other every order of the twelve is a way of its own, and
-//! one publish becomes a billion messages. So a message carries how many copies were made on its way (the product of
-//! the queues that it went to at each death), from its publish or its last rejection on: what clients do is theirs to
-//! bound. It may go to any number of queues once; beyond `dead_letter_copies_max` it is not multiplied again, but goes
-//! to as many of its queues as fit, one at least. Moves to one queue cost nothing, so retries go on for ever.
+//! No queue drops a message twice unless a client rejected it in between. That ends every cycle, but not the paths
+//! through many queues: with twelve queues that dead-letter to each other, every order of the twelve is a path of its
+//! own, and one publish becomes a billion messages. So a message carries the number of copies made on its way (the
+//! product of its target counts at each death) since its publish or last rejection: multiplication by clients is theirs
+//! to bound. It may fan out to any number of queues once; beyond `dead_letter_copies_max` it is not multiplied again,
+//! but goes to as many of its queues as fit, at least one. Moves to one queue cost nothing, so retries go on for ever.
 //!
-//! The number is in the newest entry of `x-death` (`copies`), where there is more than one, and so on disk.
+//! The number is in the newest entry of `x-death` (`copies`) if it is more than one, and so on disk.
 
 use std::sync::atomic::Ordering;
 
@@ -22,7 +22,7 @@ use super::vhost::Vhost;
 use crate::wire::table::edit::{put_value, rewrite};
 use crate::wire::table::{ArrayRef, TableRef, ValueRef};
 
-/// How many of `targets` a message may go to, of which `copies` were made already.
+/// How many of `targets` a message with `copies` copies may go to.
 pub(super) fn fitting(copies: u64, targets: usize, max: u64) -> usize {
     if max == 0 || copies <= 1 || targets <= 1 {
         return targets;
@@ -31,14 +31,14 @@ pub(super) fn fitting(copies: u64, targets: usize, max: u64) -> usize {
     fitting.clamp(1, targets)
 }
 
-/// How many copies were made of the message since its publish or its last rejection.
+/// Copies made of the message since its publish or its last rejection.
 pub(super) fn copies(message: &Message) -> u64 {
     let newest =
         headers(message).filter(|_| message.meta().died).and_then(|table| deaths(table).first().copied());
     newest.map_or(1, copies_in)
 }
 
-/// The dead letter as each of its `targets` gets it.
+/// The dead letter as delivered to each of its `targets`.
 pub(super) fn multiplied(message: &Message, targets: usize) -> Option<Message> {
     if targets < 2 {
         return None;
@@ -60,12 +60,12 @@ pub(super) fn multiplied(message: &Message, targets: usize) -> Option<Message> {
     Some(with_headers(message, &rewrite(table, &[("x-death", Some(history))])))
 }
 
-/// Names of queues that a line in the log tells.
+/// Maximum queue names in a log line.
 const NAMES_TOLD: usize = 5;
 
 impl Broker {
-    /// Leaves out of `targets` what would multiply a dead letter beyond the limit, and says so; it comes from `from`.
-    /// Returns the message as those get it that are left.
+    /// Drops those of `targets` that would multiply a dead letter from `from` beyond the limit, and logs it. Returns
+    /// the message for the remaining ones.
     pub(super) fn bound_copies(
         &self,
         vhost: &Vhost,
@@ -103,7 +103,7 @@ mod tests {
     use super::super::names::{ExchangeName, QueueName};
     use super::*;
 
-    /// What becomes of a message that dies in a queue.
+    /// The fate of a message that dies in a queue.
     struct World {
         max: u64,
         deaths: usize,
@@ -131,7 +131,7 @@ mod tests {
             open.into_iter().map(|queue| (queue, message.clone())).collect()
         }
 
-        /// All that becomes of a message in the first of `queues`, which expire and dead-letter to each other.
+        /// All deaths and copies of a message in the first of `queues`, which expire and dead-letter to each other.
         fn among(queues: usize, max: u64) -> Self {
             let names: Vec<String> = (0..queues).map(|n| format!("q{n}")).collect();
             let mut world = Self { max, deaths: 0 };
@@ -163,7 +163,7 @@ mod tests {
     fn ways_through_many_queues_are_bounded() {
         for max in [1, 10, 100] {
             let deaths = World::among(12, max).deaths;
-            // It multiplies once whatever the limit; each copy may go to each of the others then.
+            // It multiplies once whatever the limit; each copy may then go to each of the others.
             assert!(deaths as u64 <= 12 * max.max(11), "limit {max}: {deaths}");
         }
     }

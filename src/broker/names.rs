@@ -1,7 +1,7 @@
-//! Names of vhosts, exchanges, queues and consumers: at most 255 bytes of UTF-8, cheap to clone,
-//! impossible to mix up. Checked once where they enter; trusted afterwards.
+//! Names of vhosts, exchanges, queues and consumers: at most 255 bytes of UTF-8, cheap to clone, distinct types.
+//! Checked once on entry; trusted afterwards.
 //!
-//! Invariant: none is longer than 255 bytes, so that no frame and no record can fail for its length.
+//! Invariant: no name exceeds 255 bytes, so no frame or record can fail for its length.
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -17,14 +17,14 @@ macro_rules! name {
         pub struct $name(Arc<str>);
 
         impl $name {
-            /// Wraps a name that was checked by the caller: one that is too long is refused where it enters, with
-            /// words of its own. What gets here all the same is cut.
+            /// Wraps a name checked by the caller, who refuses one that is too long with its own message. A longer one
+            /// is truncated.
             pub fn new(name: &str) -> Self {
                 debug_assert!(name.len() <= SHORT_BYTES_MAX, "a name of {} bytes came in", name.len());
                 Self(Arc::from(cut(name)))
             }
 
-            /// The same as a message has it.
+            /// The name in the form used in messages.
             pub fn short(&self) -> Short<'_> {
                 Short::new(self.0.as_bytes()).unwrap_or_default()
             }
@@ -34,7 +34,7 @@ macro_rules! name {
                 &self.0
             }
 
-            /// The same text for those who do not know this type, without a copy.
+            /// The same text as an untyped string, without a copy.
             pub fn shared(&self) -> Arc<str> {
                 Arc::clone(&self.0)
             }
@@ -91,7 +91,7 @@ name!(
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct ConnectionId(pub u64);
 
-/// Whether a client may not create this name because the broker keeps the prefix for itself.
+/// Whether clients may not create this name because its prefix is reserved for the broker.
 pub fn is_reserved(name: &str) -> bool {
     name.starts_with("amq.")
 }

@@ -1,5 +1,5 @@
-//! Limits that operators set on vhosts and users while the broker runs (docs/semantics.md, Users and permissions): how many
-//! there may be at one time. What is there already stays.
+//! Run-time limits on vhosts and users (docs/semantics.md, Users and permissions): maximum concurrent objects. Existing
+//! ones are kept.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::refusal::Refusal;
 
-/// What a limit can be set on.
+/// The object of a limit.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum LimitsOf {
     /// A vhost.
@@ -16,15 +16,15 @@ pub enum LimitsOf {
     User,
 }
 
-/// Connections at one time.
+/// Concurrent connections.
 pub const MAX_CONNECTIONS: &str = "max-connections";
-/// Queues of a vhost.
+/// Queues per vhost.
 pub const MAX_QUEUES: &str = "max-queues";
-/// Channels of a user.
+/// Channels per user.
 pub const MAX_CHANNELS: &str = "max-channels";
 
 impl LimitsOf {
-    /// The names that are known.
+    /// Known limit names.
     pub const fn names(self) -> [&'static str; 2] {
         match self {
             Self::Vhost => [MAX_CONNECTIONS, MAX_QUEUES],
@@ -40,13 +40,13 @@ impl LimitsOf {
     }
 }
 
-/// The limits set on one vhost or user, by name. A negative one is none, as in `RabbitMQ`.
+/// Limits of one vhost or user, by name. Negative means unlimited, as in `RabbitMQ`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct OperatorLimits(BTreeMap<String, i64>);
 
 impl OperatorLimits {
-    /// Checks the names. The refusal's text is `RabbitMQ`'s.
+    /// Validates the names. The refusal text is `RabbitMQ`'s.
     pub fn new(of: LimitsOf, limits: BTreeMap<String, i64>) -> Result<Self, Refusal> {
         match limits.iter().find(|(name, _)| !of.names().contains(&name.as_str())) {
             None => Ok(Self(limits)),
@@ -57,12 +57,12 @@ impl OperatorLimits {
         }
     }
 
-    /// The limit of that name, if there is one.
+    /// A limit by name, if set.
     pub fn get(&self, name: &str) -> Option<u64> {
         self.0.get(name).and_then(|value| u64::try_from(*value).ok())
     }
 
-    /// Whether none is set.
+    /// Whether no limit is set.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -1,4 +1,4 @@
-//! Queues that have lost their definitions are found at a start, adopted or discarded (`lost.rs`).
+//! Orphaned queues, whose definitions are lost: found at startup, then adopted or discarded (`lost.rs`).
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -16,30 +16,30 @@ use super::queue_options::{self, QueueSpec};
 use super::refusal::{Refusal, Resource};
 use super::vhost::Vhost;
 
-/// So many are named in the log one by one.
+/// Maximum orphans named individually in the log.
 const TOLD_MAX: usize = 100;
 
-/// What an orphan becomes.
+/// Target of an adoption.
 #[derive(Clone, Debug)]
 pub struct Adoption<'a> {
-    /// The queue's name.
+    /// Queue name.
     pub name: &'a QueueName,
-    /// Its arguments; without them those that it had.
+    /// Arguments; `None` for its former ones.
     pub arguments: Option<FieldTable>,
 }
 
 impl Broker {
-    /// Definitions that cannot be read.
+    /// All unreadable definitions.
     pub fn unreadable_definitions(&self) -> Vec<Unreadable> {
         self.lost.unreadable.lock().values().cloned().collect()
     }
 
-    /// Queues with messages that have no definition, by id.
+    /// All orphans by id: queues with messages but no definition.
     pub fn orphans(&self) -> Vec<Orphan> {
         self.lost.orphans.lock().values().cloned().collect()
     }
 
-    /// Sorts out what the store has and no definition is of: what was deleted goes, all else is kept.
+    /// Sorts stored queues without a definition: deleted ones are dropped, all others kept.
     pub(super) fn take_in_orphans(
         &self,
         queues: HashMap<QueueId, RecoveredQueue>,
@@ -78,7 +78,7 @@ impl Broker {
         Ok(())
     }
 
-    /// Makes an orphan a queue of that vhost, with all its messages, which do not expire. Durable when it returns.
+    /// Turns an orphan into a queue of the vhost, with all its messages, which do not expire. Durable on return.
     pub fn adopt(&self, vhost: &Vhost, id: QueueId, adoption: &Adoption<'_>) -> Result<(), Refusal> {
         let name = adoption.name;
         super::queues::check_name(name)?;
@@ -120,7 +120,7 @@ impl Broker {
         Ok(())
     }
 
-    /// Bindings that wanted for their queue may be in force now.
+    /// Retries bindings whose queue was missing.
     fn read_again(&self, vhost: &Vhost) {
         let mut unreadable = self.lost.unreadable.lock();
         unreadable.retain(|key, one| {
@@ -130,7 +130,7 @@ impl Broker {
         vhost.changed();
     }
 
-    /// Drops an orphan's messages. Durable when it returns.
+    /// Drops an orphan's messages. Durable on return.
     pub fn discard_orphan(&self, id: QueueId) -> Result<u64, Refusal> {
         let mut orphans = self.lost.orphans.lock();
         let orphan = orphans.get(&id).ok_or_else(|| no_orphan(id))?;
@@ -162,7 +162,7 @@ fn last_place(found: &RecoveredQueue) -> Seq {
     ends.max().unwrap_or_default().max(found.last_seq)
 }
 
-/// What was asked for, or what it had; in any case with all the priorities that its messages have.
+/// The requested or former arguments, with all the priority levels its messages have.
 fn arguments_of(orphan: &Orphan, adoption: &Adoption<'_>) -> FieldTable {
     const MAX_PRIORITY: &str = "x-max-priority";
     let had = orphan.last_known.as_ref().map(|known| known.arguments.clone());

@@ -1,29 +1,29 @@
-//! What of a queue the store has written, so that its bodies may leave memory.
+//! Tracks which part of a queue the store has written, so that its bodies can be paged out.
 
 use std::collections::VecDeque;
 
 use leveret_queues::Seq;
 use leveret_queues::store::{Position, Store};
 
-/// Follows one queue's appends until they are written.
+/// Tracks one queue's appends until they are written.
 #[derive(Debug, Default)]
 pub(super) struct Paging {
-    /// Last place given to the store with the append in progress.
+    /// Last sequence number of the append in progress.
     last: Seq,
-    /// Appends not yet known to be written: position, and the last place in them.
+    /// Appends not known to be written yet: position, and last sequence number.
     marks: VecDeque<(Position, Seq)>,
     written_upto: Seq,
-    /// Where the last page-out ended.
+    /// End of the last page-out.
     paged_upto: Seq,
-    /// The queue has taken in messages that are not logged.
+    /// The queue has received messages that are not logged.
     pub(super) has_transients: bool,
-    /// Bytes that the queue held after the last page-out, or less since.
+    /// Bytes held after the last page-out, or the minimum since.
     left: u64,
-    /// Where transient messages were last appended.
+    /// Position of the last append of transient messages.
     transients: Option<Position>,
 }
 
-/// Fewer messages than this are not worth a look at the queue.
+/// Minimum new messages that justify a page-out.
 const WORTHWHILE: u64 = 256;
 
 impl Paging {
@@ -32,7 +32,7 @@ impl Paging {
         self.last = seq;
     }
 
-    /// What was noted is appended at `position`.
+    /// The recorded messages are appended at `position`.
     pub(super) fn appended(&mut self, position: Option<Position>, store: &dyn Store) {
         let newest = self.marks.back().map_or(self.written_upto, |(_, seq)| *seq);
         let Some(position) = position.filter(|_| self.last > newest) else { return };
@@ -47,7 +47,7 @@ impl Paging {
         }
     }
 
-    /// Up to where persistent messages are in the log's files, if that is worth another page-out.
+    /// Up to which sequence number persistent messages are in the log's files, if another page-out is worthwhile.
     pub(super) fn worthwhile(&mut self, store: &dyn Store) -> Option<Seq> {
         self.follow(store);
         let all = self.marks.is_empty() && self.written_upto > self.paged_upto;
@@ -58,8 +58,8 @@ impl Paging {
         Some(self.written_upto)
     }
 
-    /// Whether the queue, which holds `resident` bytes now, has taken in more than `by` since the last page-out: read back, if
-    /// nothing new was written.
+    /// Whether the queue, now holding `resident` bytes, has grown by more than `by` since the last page-out: by reads,
+    /// if nothing new was written.
     pub(super) fn grown(&mut self, resident: u64, by: u64) -> bool {
         self.left = self.left.min(resident);
         resident - self.left > by
@@ -70,7 +70,7 @@ impl Paging {
         self.left = resident;
     }
 
-    /// Up to where persistent messages were known to be written last.
+    /// Up to which sequence number persistent messages are known to be written.
     pub(super) const fn written_upto(&self) -> Seq {
         self.written_upto
     }
@@ -80,7 +80,7 @@ impl Paging {
         self.transients = position;
     }
 
-    /// Whether those are in the log's files now; says so once.
+    /// Whether those are now in the log's files; returns `true` once.
     pub(super) fn transients_written(&mut self, store: &dyn Store) -> bool {
         self.transients.take_if(|at| *at <= store.written()).is_some()
     }

@@ -1,5 +1,5 @@
-//! How passwords are kept: argon2id for those set here, `RabbitMQ`'s salted hashes for those that
-//! were imported: `base64(salt ++ hash(salt ++ password))` with a salt of four bytes.
+//! Password hashes: argon2id for passwords set here, `RabbitMQ`'s salted hashes for imported ones:
+//! `base64(salt ++ hash(salt ++ password))` with a four-byte salt.
 
 use argon2::password_hash::{PasswordHasher, PasswordVerifier, phc::PasswordHash};
 use base64::Engine;
@@ -11,33 +11,33 @@ const SHA512: &str = "rabbit_password_hashing_sha512";
 const ARGON2: &str = "leveret_argon2id";
 const SALT_BYTES: usize = 4;
 
-/// Memory that checking an imported hash may take: 64 MiB, three times what ours take.
+/// Maximum memory for checking an imported hash, in KiB: 64 MiB, three times that of our own hashes.
 const KIB_MAX: u32 = 65_536;
 
-/// Passes over that memory.
+/// Maximum passes over that memory.
 const PASSES_MAX: u32 = 10;
 
-/// Lanes of it.
+/// Maximum lanes.
 const LANES_MAX: u32 = 16;
 
-/// Hashes a password for storing.
+/// Hashes a password for storage.
 ///
 /// # Errors
-/// If the operating system has no randomness to give.
+/// The operating system provides no randomness.
 pub fn hash_password(password: &[u8]) -> Result<String, argon2::password_hash::Error> {
     Ok(argon2::Argon2::default().hash_password(password)?.to_string())
 }
 
-/// A hash as `RabbitMQ` makes them (SHA-256), to be put into definitions for either broker.
+/// A hash in `RabbitMQ`'s format (SHA-256), for definitions usable by either broker.
 pub fn portable_hash(password: &[u8]) -> String {
     let salt: [u8; SALT_BYTES] = rand::random();
     STANDARD.encode([&salt[..], &Sha256::new_with_prefix(salt).chain_update(password).finalize()].concat())
 }
 
-/// A hash with the name of its algorithm, as definitions carry it, in the form in which it is stored.
+/// Converts a hash and its algorithm name, as in definitions, to the stored form.
 ///
 /// # Errors
-/// What is wrong with it.
+/// Why it is invalid.
 pub fn imported(hash: &str, algorithm: Option<&str>) -> Result<String, String> {
     if hash.is_empty() {
         return Ok(String::new());
@@ -63,7 +63,7 @@ pub fn imported(hash: &str, algorithm: Option<&str>) -> Result<String, String> {
     }
 }
 
-/// A stored hash as definitions carry it: hash and name of the algorithm.
+/// A stored hash as in definitions: hash and algorithm name.
 pub fn exported(stored: &str) -> (&str, &'static str) {
     for name in [SHA256, SHA512] {
         if let Some(hash) = stored.strip_prefix(name).and_then(|rest| rest.strip_prefix(':')) {
@@ -73,15 +73,15 @@ pub fn exported(stored: &str) -> (&str, &'static str) {
     (stored, if stored.is_empty() { SHA256 } else { ARGON2 })
 }
 
-/// Whether a stored hash is one as we make them.
+/// Whether a stored hash is in our own format.
 pub fn is_ours(stored: &str) -> bool {
     exported(stored).1 == ARGON2
 }
 
-/// A hash as we make them, taken from definitions.
+/// Validates a hash in our own format, from definitions.
 ///
 /// # Errors
-/// It is none, in words for whoever gave it.
+/// It is invalid, in words for the caller.
 pub fn ours(hash: &str) -> Result<String, String> {
     imported(hash, Some(ARGON2))
 }
@@ -89,17 +89,17 @@ pub fn ours(hash: &str) -> Result<String, String> {
 fn salted<D: Digest>(password: &[u8], hash: &str) -> bool {
     let Ok(decoded) = STANDARD.decode(hash) else { return false };
     let Some((salt, want)) = decoded.split_at_checked(SALT_BYTES) else { return false };
-    // No early exit: how much is right must not be told by the time it takes.
+    // No early exit: timing must not reveal how much matches.
     let got = D::new_with_prefix(salt).chain_update(password).finalize();
     got.len() == want.len() && got.iter().zip(want).fold(0, |diff, (a, b)| diff | (a ^ b)) == 0
 }
 
-/// Whether checking a password against it is as slow as against those made here.
+/// Whether a check is as slow as for our own hashes.
 pub(super) fn is_slow(stored: &str) -> bool {
     is_ours(stored)
 }
 
-/// Whether this is the password of a stored hash. Slow on purpose for those made here.
+/// Whether the password matches a stored hash. Deliberately slow for our own hashes.
 pub fn verify(password: &[u8], stored: &str) -> bool {
     match exported(stored) {
         ("", _) => false,

@@ -1,34 +1,35 @@
-//! Regular expressions that operators write: permissions, topic permissions, policies.
+//! Regular expressions written by operators: permissions, topic permissions, policies.
 //!
-//! Invariants: found anywhere in the text, as in `RabbitMQ`; a character is a byte and `\w` is ASCII, as there, unless the
-//! pattern names others in a class; bounded in compiled size, and in steps where they look around (`^(?!amq\.)`), which is
-//! what `RabbitMQ`'s engine knows beyond linear time. A match that takes too many steps is none.
+//! Invariants: a match anywhere in the text counts, as in `RabbitMQ`; a character is a byte and `\w` is ASCII, as
+//! there, unless a class in the pattern names others; compiled size is bounded, and so are the steps of patterns with
+//! lookaround (`^(?!amq\.)`), the part of `RabbitMQ`'s syntax that has no linear-time match. A match that takes too
+//! many steps fails.
 
 use regex::bytes::Regex;
 
-/// Compiled sizes in bytes that are tried in turn; the last is the largest that a pattern may have. A small one is
-/// known to be small without a measurement that the library does not offer.
+/// Size limits for compilation in bytes, tried in turn; the last is the maximum. Trying small limits first bounds a
+/// pattern's size, which the library does not report.
 const COMPILED_BYTES: [usize; 3] = [4 << 10, 64 << 10, 512 << 10];
 
-/// The largest compiled size, in bytes.
+/// Maximum compiled size, in bytes.
 const COMPILED_BYTES_MAX: usize = COMPILED_BYTES[2];
 
-/// What matching may cache for each thread, in bytes.
+/// Maximum match cache per thread, in bytes.
 const CACHE_BYTES_MAX: usize = 64 << 10;
 
-/// Steps back that one match may take.
+/// Maximum backtracking steps per match.
 const BACKTRACK_MAX: usize = 10_000;
 
-/// Instructions of a pattern that looks around.
+/// Maximum instructions of a pattern with lookaround.
 const INSTRUCTIONS_MAX: usize = 10_000;
 
-/// A pattern that cannot be used.
+/// An invalid pattern.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{pattern:?} is not a regular expression: {why}")]
 pub struct BadPattern {
     /// The pattern.
     pub pattern: String,
-    /// What is wrong with it.
+    /// The error.
     pub why: String,
 }
 
@@ -41,9 +42,9 @@ pub struct Pattern {
 
 #[derive(Debug)]
 enum Engine {
-    /// In time linear in the text.
+    /// Linear-time matching.
     Linear(Regex),
-    /// Looks around or back.
+    /// With lookaround or backreferences.
     Looking(Box<fancy_regex::Regex>),
 }
 
@@ -70,12 +71,12 @@ impl Pattern {
         }
     }
 
-    /// Memory that it is counted with, in bytes: at least what it takes.
+    /// Accounted memory in bytes: an upper bound.
     pub(super) const fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Whether the pattern is found anywhere in the text.
+    /// Whether the pattern matches anywhere in the text.
     pub fn is_match(&self, text: &[u8]) -> bool {
         match &self.engine {
             Engine::Linear(regex) => regex.is_match(text),
@@ -84,7 +85,7 @@ impl Pattern {
     }
 }
 
-/// Compiles a pattern that is matched in linear time.
+/// Compiles a pattern for linear-time matching.
 fn linear(pattern: &str, unicode: bool) -> Result<Pattern, regex::Error> {
     let mut compiled = Err(regex::Error::CompiledTooBig(COMPILED_BYTES_MAX));
     for bytes in COMPILED_BYTES {
@@ -101,12 +102,12 @@ fn linear(pattern: &str, unicode: bool) -> Result<Pattern, regex::Error> {
     compiled
 }
 
-/// The reason alone, out of a drawing of where it is.
+/// The error message without the marked-up pattern above it.
 fn last_line(why: &str) -> String {
     why.lines().last().unwrap_or(why).trim_start_matches("error: ").to_owned()
 }
 
-/// A permission's pattern: the empty one matches the empty text only. The two that most have cost nothing.
+/// A permission's pattern: the empty one matches only the empty text. The two most common ones cost nothing.
 #[derive(Debug)]
 pub(super) enum Permitting {
     Nothing,

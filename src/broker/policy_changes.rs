@@ -1,4 +1,4 @@
-//! Policies come, change and go, and what they apply to follows: one queue after the other.
+//! Setting, replacing and deleting policies, and updating the objects they apply to, one queue after another.
 
 use std::sync::Arc;
 
@@ -17,11 +17,11 @@ use super::turn::Turn;
 use super::vhost::{Topology, Vhost};
 use super::vhosts::check_name;
 
-/// Exchanges looked at under one lock, at most.
+/// Maximum exchanges updated under one lock.
 const EXCHANGES_AT_ONCE: usize = 256;
 
 impl Vhost {
-    /// Its policies as they are now.
+    /// The current policies.
     pub fn policies(&self) -> Arc<PolicySet> {
         Arc::clone(&self.policies.read())
     }
@@ -32,17 +32,17 @@ impl Vhost {
     }
 }
 
-/// Gives an exchange the alternate exchange that its policy says, or takes it away.
+/// Sets or clears an exchange's alternate exchange as its policy says.
 pub(super) fn apply_to_exchange(topology: &mut Topology, policies: &PolicySet, name: &str) {
     let matched = policies.matched(Object::Exchange, name);
     let alternate = matched.users().and_then(|definition| definition.alternate_exchange.as_deref());
-    // One that is gone, and the default exchange, have none.
+    // Deleted exchanges and the default exchange have none.
     let _ = topology.router.set_policy_alternate(name, alternate);
 }
 
 impl Broker {
-    /// Creates or replaces a policy. `true`: it is new. Durable, and in force on all that it applies to,
-    /// when it returns.
+    /// Creates or replaces a policy. Returns `true` if it is new. On return it is durable and in force on all matching
+    /// objects.
     pub fn put_policy(
         &self,
         vhost: &str,
@@ -56,7 +56,7 @@ impl Broker {
         let _one_at_a_time = vhost.policy_changes.lock();
         let new;
         {
-            // Who declares something meanwhile sees the policies before or after.
+            // Concurrent declarations see the policies before or after.
             let _change = vhost.change()?;
             let policies = vhost.policies();
             new = policies.get(kind, name).is_none();
@@ -77,7 +77,7 @@ impl Broker {
         Ok(new)
     }
 
-    /// Deletes a policy. `false`: there is none. What it applied to is free of it when this returns.
+    /// Deletes a policy. Returns `false` if it does not exist. On return it is no longer in force anywhere.
     pub fn delete_policy(&self, vhost: &str, kind: PolicyKind, name: &str) -> Result<bool, Refusal> {
         let vhost = self.vhost(vhost).ok_or_else(|| Refusal::NoVhost(vhost.to_owned()))?;
         let _one_at_a_time = vhost.policy_changes.lock();
@@ -94,8 +94,7 @@ impl Broker {
         Ok(true)
     }
 
-    /// Has all that is there follow the policies as they are now. What was declared since they changed
-    /// does already.
+    /// Updates all existing objects to the current policies. Objects declared since the change follow them already.
     pub(super) fn apply_policies(&self, vhost: &Vhost) {
         let policies = vhost.policies();
         let names: Vec<_> = vhost.exchanges().into_iter().map(|exchange| exchange.name).collect();
@@ -129,7 +128,7 @@ impl Broker {
         if matched.same(&queue.matched()) {
             return;
         }
-        // They were sound when the queue was declared.
+        // They were valid when the queue was declared.
         if let Ok(options) = queue_options::read(&queue.name, &queue.vhost, &queue.spec(), false) {
             queue.keep_to(turn, options.in_force(matched));
             self.finish(turn);

@@ -1,11 +1,11 @@
-//! Publishes of a transaction: checked and routed when they come, carried out at the commit.
+//! Publishes in a transaction: checked and routed on arrival, carried out at commit.
 //!
-//! As `RabbitMQ` does: what is wrong with a publish is told at once; exchanges and bindings count as they were then;
-//! queues are found by their names at the commit, so that one which was deleted gets nothing, one that was declared
-//! anew gets it, and the default exchange, which routes to names, reaches one that was declared meanwhile.
+//! As in `RabbitMQ`: errors in a publish are reported immediately; exchanges and bindings are those at arrival; queues
+//! are looked up by name at commit, so that a deleted one gets nothing, a redeclared one gets the message, and the
+//! default exchange, which routes to names, reaches one declared meanwhile.
 //!
-//! Invariants: until the commit nothing outside of the transaction knows of the message, so a rollback has nothing to
-//! undo; ids that an exchange has seen, histories and delays begin with the commit.
+//! Invariants: before the commit nothing outside the transaction knows of the message, so a rollback has nothing to
+//! undo; deduplication ids, histories and delays take effect at commit.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -20,17 +20,17 @@ use super::turn::Turn;
 use super::users::AccessRights;
 use super::vhost::Vhost;
 
-/// A message that is published at the commit.
+/// A message to be published at commit.
 pub struct Prepared {
     incoming: Incoming,
-    /// `None`: by the default exchange, whose queues are looked up at the commit.
+    /// `None`: through the default exchange, whose queues are looked up at commit.
     way: Option<Way>,
 }
 
 struct Way {
     found: Found,
     later: Later,
-    /// The topology it was found in.
+    /// Topology generation of the lookup.
     generation: u64,
 }
 
@@ -41,7 +41,7 @@ impl HasBody for Prepared {
 }
 
 impl Prepared {
-    /// Memory it takes, near enough.
+    /// Approximate memory, in bytes.
     pub fn memory(&self) -> usize {
         let way = match self.way.as_ref().map(|way| &way.found) {
             Some(Found::Own(own)) => (own.queues.len() + own.delay_rooms.len()) * size_of::<Arc<()>>(),
@@ -52,7 +52,7 @@ impl Prepared {
 }
 
 impl Publisher {
-    /// Checks and routes a message that is to be published at the commit.
+    /// Checks and routes a message to be published at commit.
     pub fn prepare(
         &mut self,
         broker: &Broker,
@@ -62,12 +62,12 @@ impl Publisher {
         mut incoming: Incoming,
     ) -> Result<Prepared, Refusal> {
         self.catch_up(broker, vhost, rights);
-        // Before the routes: what is found later than that only costs a look.
+        // Read before the routes: a change after that costs only another lookup.
         let generation = vhost.generation.load(Ordering::Acquire);
         if incoming.message.exchange().is_empty() {
             let headers = incoming.headers;
             let looks = Looks { permitted: false, later: None };
-            // Its message keeps BCC, which the commit looks at again.
+            // The stored message keeps BCC, which the commit reads again.
             self.find(vhost, rights, now, &mut incoming.message.clone(), headers, looks)?;
             return Ok(Prepared { incoming, way: None });
         }
@@ -77,7 +77,7 @@ impl Publisher {
         Ok(Prepared { incoming, way: Some(Way { found, later, generation }) })
     }
 
-    /// Publishes what was prepared, in order. Returns the same as [`Publisher::publish`].
+    /// Publishes the prepared messages in order. Returns as [`Publisher::publish`].
     pub fn commit(
         &mut self,
         broker: &Broker,
@@ -111,7 +111,7 @@ impl Publisher {
 }
 
 impl Found {
-    /// The same names, with the queues that have them now.
+    /// The same queue names, with the queues that bear them now.
     fn by_name(self, vhost: &Vhost) -> Self {
         let mut own = match self {
             Self::Own(own) => own,
@@ -135,7 +135,7 @@ impl Found {
         Self::Own(own)
     }
 
-    /// The message goes nowhere: its exchange has seen it before.
+    /// The message is dropped: its exchange has seen it before.
     fn is_duplicate(&mut self) {
         if let Self::Own(own) = self {
             own.queues.clear();

@@ -1,7 +1,7 @@
-//! The name and the version under which the broker announces itself.
+//! The product name and version that the broker announces.
 //!
-//! Some clients and tools take a path of their own for a server that calls itself `RabbitMQ` of some version. An operator
-//! may let the broker do so for their sake; it changes nothing else, but for [`Product::keeps_to_specified_prefetch`].
+//! Some clients and tools behave differently with a server that calls itself `RabbitMQ` of a certain version. An
+//! operator may set the name for their sake; it affects nothing else, except [`Product::keeps_to_specified_prefetch`].
 
 /// A product and its version.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,15 +21,15 @@ impl Default for Product {
 }
 
 impl Product {
-    /// Our own.
+    /// The default product.
     pub(super) fn ours() -> &'static Self {
         &OURS
     }
 
-    /// From `NAME` or `NAME VERSION`; without a version it is ours.
+    /// Parses `NAME` or `NAME VERSION`; the version defaults to ours.
     ///
     /// # Errors
-    /// When it is neither.
+    /// The text has neither form.
     pub fn parse(text: &str) -> Result<Self, String> {
         let fits = |part: &&str| !part.is_empty() && part.len() <= 100 && !part.contains(char::is_control);
         match text.trim().split(' ').filter(|part| !part.is_empty()).collect::<Vec<_>>()[..] {
@@ -41,13 +41,13 @@ impl Product {
         }
     }
 
-    /// The version, if it claims to be a `RabbitMQ`.
+    /// The version, if the product claims to be `RabbitMQ`.
     pub fn rabbitmq_version(&self) -> Option<&str> {
         (self.name == "RabbitMQ").then_some(self.version.as_str())
     }
 
-    /// Whether kombu expects of a server of this name that `basic.qos` without `global` holds for all consumers of a
-    /// channel, those that run included, as the specification says: of all but `RabbitMQ` from 3.3 to 3.x.
+    /// Whether kombu expects a server of this name to apply `basic.qos` without `global` to all consumers of a channel,
+    /// existing ones included, as the specification says: all but `RabbitMQ` 3.3 to 3.x.
     pub fn keeps_to_specified_prefetch(&self) -> bool {
         let Some(version) = self.rabbitmq_version() else { return true };
         let mut parts = version.split('.').map(|part| part.parse::<u32>().unwrap_or(0));

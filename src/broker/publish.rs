@@ -1,8 +1,7 @@
-//! The publish path: from a batch of messages to the queues that get them, top to bottom.
+//! The publish path: from a batch of messages to their queues, top to bottom.
 //!
-//! Budget per message when its route is known: one lookup in the connection's route cache, no lock
-//! beyond one short lock per queue and batch, no allocation beside the message itself, no copy of
-//! the body.
+//! Budget per message with a cached route: one lookup in the connection's route cache, no lock other than one short
+//! lock per queue and batch, no allocation besides the message itself, no copy of the body.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -28,36 +27,36 @@ use super::turn::Turn;
 use super::users::AccessRights;
 use super::vhost::Vhost;
 
-/// Routes that a connection remembers, at most.
+/// Maximum routes in a connection's cache.
 const CACHED_ROUTES_MAX: usize = 1024;
 
-/// Queues in them, at most: 512 KiB.
+/// Maximum queues in these routes: 512 KiB.
 const CACHED_QUEUES_MAX: usize = 64 * 1024;
 
-/// A message for more queues than this goes alone, and where it keeps no thread from other connections: a queue
-/// takes a fraction of a microsecond.
+/// A message for more queues than this is published alone, without blocking the thread for other connections: each
+/// queue takes a fraction of a microsecond.
 const WIDE: usize = 1024;
 
-/// As many messages, each counted once for each of its queues, are carried out where they keep no thread from other
-/// connections: that takes milliseconds. What comes in one read for one queue is less.
+/// Batches of this many enqueues (messages times queues) are carried out without blocking the thread for other
+/// connections: they take milliseconds. One read's messages for one queue are fewer.
 const MANY: usize = 4 * 1024;
 
-/// Messages gathered before they are carried out, each counted once for each of its queues: 256 KiB.
+/// Maximum enqueues (messages times queues) gathered before they are carried out: 256 KiB.
 const GATHERED_MAX: usize = 16 * 1024;
 
 /// A message to be published.
 pub struct Incoming {
     /// The message.
     pub message: Message,
-    /// It has headers.
+    /// Whether it has headers.
     pub headers: bool,
-    /// It is to be returned if no queue takes it.
+    /// Whether it is returned if no queue takes it.
     pub mandatory: bool,
 }
 
-/// A message on its way in, whatever is known of it besides.
+/// An incoming message in any form.
 pub(super) trait HasBody {
-    /// Bytes of its body.
+    /// Size of its body in bytes.
     fn body_bytes(&self) -> usize;
 }
 
@@ -67,11 +66,10 @@ impl HasBody for Incoming {
     }
 }
 
-/// What became of a publish.
+/// Outcome of a publish.
 #[derive(Debug)]
 pub enum Fate {
-    /// Routed, or dropped as unroutable: either way the broker is responsible for it no more than
-    /// its queues are.
+    /// Routed, or dropped as unroutable: in both cases only its queues remain responsible for it.
     Accepted,
     /// Mandatory, and no queue took it.
     Returned(Message),
@@ -79,18 +77,18 @@ pub enum Fate {
     Refused,
 }
 
-/// The queues that messages of one exchange and key go to.
+/// The queues for one exchange and routing key.
 pub(super) struct Route {
     pub(super) queues: Box<[Arc<QueueHandle>]>,
     pub(super) durable: usize,
     pub(super) stats: Arc<ExchangeStats>,
 }
 
-/// Where a message goes.
+/// The route of a message.
 pub(super) enum Found {
-    /// Where all of its exchange and key go.
+    /// Shared by all messages with its exchange and key.
     Known(Arc<Route>),
-    /// Where it alone goes.
+    /// Specific to the message.
     Own(Box<Own>),
 }
 
@@ -98,29 +96,29 @@ pub(super) enum Found {
 pub(super) struct Own {
     pub(super) queues: Vec<Arc<QueueHandle>>,
     pub(super) stats: Arc<ExchangeStats>,
-    /// Where it waits before it is routed further.
+    /// Hold the message before it is routed further.
     pub(super) delay_rooms: Vec<Arc<DelayRoom>>,
     /// Its exchange has seen it before.
     pub(super) duplicate: bool,
-    /// The message with the BCC header that it has lost since.
+    /// The message including the BCC header, which has since been removed.
     pub(super) whole: Option<Message>,
 }
 
-/// What is to be done on the way, and what was done when permissions were looked at.
+/// Permission and side-effect handling during routing.
 pub(super) struct Looks<'a> {
-    /// Permissions were looked at when it was published.
+    /// Permissions were checked when it was published.
     pub(super) permitted: bool,
-    /// Given if the message may still be rolled back.
+    /// Set if the message may still be rolled back.
     pub(super) later: Option<&'a mut Later>,
 }
 
-/// The publishing side of one connection: its route cache and the scratch of a batch.
+/// The publishing side of one connection: its route cache and a batch's scratch memory.
 #[derive(Default)]
 pub struct Publisher {
     routes: FxHashMap<Box<[u8]>, Arc<Route>>,
-    /// Exchanges that may be published to, with their counts.
+    /// Exchanges with write permission, with their counters.
     permitted: FxHashMap<Box<[u8]>, Arc<ExchangeStats>>,
-    /// What the cache was filled under: the vhost's generation and the users' revision.
+    /// Validity of the cache: the vhost's generation and the users' revision.
     valid_for: (u64, u64),
     last: Option<Arc<Route>>,
     last_key: Vec<u8>,
@@ -135,8 +133,8 @@ pub struct Publisher {
 }
 
 impl Publisher {
-    /// Publishes messages in order. Returns what became of each, and why it stopped early, if it
-    /// did: then the message behind the last fate is to blame, and those after it are dropped.
+    /// Publishes messages in order. Returns the fate of each, and the reason for an early stop, if any: then the
+    /// message after the last fate caused it, and later ones are dropped.
     pub fn publish(
         &mut self,
         broker: &Broker,
@@ -149,7 +147,7 @@ impl Publisher {
         self.each(vhost, turn, incoming, |this, turn, next| this.assign(vhost, rights, turn, next))
     }
 
-    /// Does `assign` with each of `incoming` in order, until it refuses one; then what they were assigned to.
+    /// Calls `assign` for each of `incoming` in order, until it refuses one; then enqueues the assigned messages.
     pub(super) fn each<I: HasBody>(
         &mut self,
         vhost: &Vhost,
@@ -180,7 +178,7 @@ impl Publisher {
         vhost.stats.sizes.count(&sizes);
         self.counts.settle();
         self.carry_out(turn);
-        // What went to several queues is still here; the next batch may be long in coming.
+        // Messages for several queues are still here; the next batch may be long in coming.
         self.batch.clear();
         for index in self.refused.drain(..) {
             if let Some(fate) = self.fates.get_mut(index as usize) {
@@ -190,12 +188,12 @@ impl Publisher {
         (&mut self.fates, refusal)
     }
 
-    /// Has the queues take what was gathered for them.
+    /// Enqueues the gathered messages.
     fn carry_out(&mut self, turn: &mut Turn) {
         if self.gather.members() > MANY {
             let aside = turn.aside;
             aside.run(&mut || self.carry_out_here(turn));
-            // What comes next may take as long.
+            // The next one may take as long.
             turn.wake();
         } else {
             self.carry_out_here(turn);
@@ -210,7 +208,7 @@ impl Publisher {
         self.gather.done(groups);
     }
 
-    /// Forgets what was found under other permissions or another topology.
+    /// Drops results found under other permissions or another topology.
     pub(super) fn catch_up(&mut self, broker: &Broker, vhost: &Vhost, rights: &mut AccessRights) {
         let valid_for = (vhost.generation.load(Ordering::Acquire), broker.users.revision());
         if self.valid_for != valid_for {
@@ -223,7 +221,7 @@ impl Publisher {
         }
     }
 
-    /// Finds the queues of a message and adds it to what they get.
+    /// Finds a message's queues and adds it to their batches.
     fn assign(
         &mut self,
         vhost: &Arc<Vhost>,
@@ -237,7 +235,7 @@ impl Publisher {
         Ok(self.enlist(vhost, turn, message, mandatory, &found))
     }
 
-    /// Where a message goes. It loses its BCC header on the way.
+    /// Finds a message's route. Removes its BCC header.
     #[inline]
     pub(super) fn find(
         &mut self,
@@ -292,7 +290,7 @@ impl Publisher {
         Ok(Found::Own(Box::new(Own { queues, stats, delay_rooms, duplicate, whole })))
     }
 
-    /// Adds a message to what its queues get.
+    /// Adds a message to its queues' batches.
     pub(super) fn enlist(
         &mut self,
         vhost: &Vhost,
@@ -305,9 +303,9 @@ impl Publisher {
             Found::Known(route) => (&*route.queues, route.durable, &route.stats, false),
             Found::Own(own) => {
                 for delay_room in &own.delay_rooms {
-                    // What waits is routed again, by BCC too.
+                    // A delayed message is routed again, by BCC too.
                     let message = own.whole.as_ref().unwrap_or(&message);
-                    // Whether the message is to be written is asked no more: it is, once for all of them.
+                    // No write decision is left: the message is written, once for all of them.
                     message.always_log();
                     let due = held_until(message, turn.now).unwrap_or(turn.now);
                     delay_room.hold(turn, message.clone(), due);
@@ -354,7 +352,7 @@ impl Publisher {
         Fate::Accepted
     }
 
-    /// Has very many queues take one message, after what was published before it.
+    /// Publishes one message to very many queues, after the messages before it.
     fn spread(&mut self, turn: &mut Turn, queues: &[Arc<QueueHandle>], member: Member) {
         self.carry_out(turn);
         let aside = turn.aside;
@@ -363,7 +361,7 @@ impl Publisher {
                 for queue in some {
                     queue.publish(turn, &mut self.batch, &[member], &mut self.refused);
                 }
-                // Their consumers do not wait for the others'.
+                // Their consumers do not wait for the rest.
                 turn.wake();
             }
         });

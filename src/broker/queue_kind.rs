@@ -1,8 +1,8 @@
-//! Kinds of queues: what each accepts and brings along, in one table.
+//! Queue types and their properties, in one table.
 
 use super::arguments::{FieldTable, text};
 
-/// What a queue was declared as (`x-queue-type`).
+/// A queue's type (`x-queue-type`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum QueueKind {
     /// A work queue.
@@ -12,23 +12,23 @@ pub enum QueueKind {
     Quorum,
 }
 
-/// What a kind is like.
+/// Properties of a queue type.
 pub(super) struct Traits {
     name: &'static str,
-    /// It may be transient, exclusive, deleted with its last consumer, or named by the broker.
+    /// Whether it may be transient, exclusive, auto-delete, or named by the broker.
     pub(super) may_be_fleeting: bool,
-    /// Failed deliveries after which it drops a message, if nothing else is said.
+    /// Default number of failed deliveries after which a message is dropped.
     pub(super) delivery_limit: Option<u32>,
 }
 
 impl QueueKind {
-    /// The argument that says it.
+    /// The argument with the type.
     pub const ARGUMENT: &'static str = "x-queue-type";
 
-    /// All of them.
+    /// All types.
     pub const ALL: [Self; 2] = [Self::Classic, Self::Quorum];
 
-    /// The table.
+    /// The properties table.
     pub(super) const fn traits(self) -> Traits {
         match self {
             Self::Classic => Traits { name: "classic", may_be_fleeting: true, delivery_limit: None },
@@ -37,17 +37,17 @@ impl QueueKind {
         }
     }
 
-    /// As clients call it.
+    /// The name that clients use.
     pub const fn name(self) -> &'static str {
         self.traits().name
     }
 
-    /// The kind of that name.
+    /// A type by name.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.name() == name)
     }
 
-    /// What a queue with these arguments, which are sound, was declared as.
+    /// The type declared by these arguments, which are valid.
     pub fn of(arguments: &FieldTable) -> Self {
         arguments.inner().get(Self::ARGUMENT).and_then(text).and_then(Self::named).unwrap_or_default()
     }

@@ -1,5 +1,5 @@
-//! The arguments of `queue.declare`: which are known, what they may be, and when two declarations
-//! are the same (docs/semantics.md, Declaring again).
+//! Arguments of `queue.declare`: known names, valid values, and equivalence of declarations (docs/semantics.md,
+//! Declaring again).
 
 use std::sync::Arc;
 
@@ -16,50 +16,50 @@ use super::policies::{Effective, Matched, OverflowName, PolicyDefinition};
 use super::queue_kind::QueueKind;
 use super::refusal::{Refusal, Resource};
 
-/// How a queue was declared.
+/// A queue's declaration.
 #[derive(Clone, Debug)]
 pub struct QueueSpec {
     /// Survives a restart.
     pub durable: bool,
     /// Deleted with its last consumer.
     pub auto_delete: bool,
-    /// Belongs to this connection only.
+    /// The connection it is exclusive to.
     pub exclusive_owner: Option<ConnectionId>,
-    /// In no list, and reached through the default exchange only.
+    /// Not listed, and reachable only through the default exchange.
     pub hidden: bool,
-    /// As given, unknown ones too.
+    /// As given, including unknown ones.
     pub arguments: FieldTable,
 }
 
-/// What the arguments of a queue come to.
+/// The parsed arguments of a queue.
 #[derive(Clone, Debug, Default)]
 pub struct QueueOptions {
-    /// What policies can say too.
+    /// Settings that policies can also make.
     pub rules: PolicyDefinition,
-    /// Drops messages whose id it has seen.
+    /// Drops messages with an id seen before.
     pub deduplication: Option<DeduplicationRule>,
-    /// What it was declared as.
+    /// Queue type.
     pub kind: QueueKind,
     durable: bool,
     max_priority: Option<u8>,
     single_active_consumer: bool,
 }
 
-/// What a queue keeps to, by its arguments and the policies that apply.
+/// Settings in force, from arguments and policies.
 #[derive(Clone, Debug, Default)]
 pub struct InForce {
-    /// For the queue itself.
+    /// Settings of the queue itself.
     pub settings: Settings,
-    /// Where its dead letters go.
+    /// Dead-letter target.
     pub dead_letter: Option<Arc<DeadLetterRule>>,
     /// Milliseconds after which an unacknowledged delivery closes its channel.
     pub consumer_timeout_ms: Option<u64>,
-    /// The policies.
+    /// The policies that apply.
     pub matched: Matched,
 }
 
 impl QueueOptions {
-    /// What the queue keeps to under these policies.
+    /// The settings in force under these policies.
     pub fn in_force(&self, matched: Matched) -> InForce {
         let said = Effective::of(&self.rules, self.kind, &matched);
         let routing_key = said.dead_letter_routing_key.value.and_then(|key| ShortText::new(&key));
@@ -86,7 +86,7 @@ impl QueueOptions {
 
 const DEAD_LETTER_EXCHANGE: &str = "x-dead-letter-exchange";
 
-/// The arguments that count when a queue is declared again; all others are kept and ignored.
+/// Arguments that count for equivalence; all others are kept and ignored.
 const KNOWN: [&str; 13] = [
     QueueKind::ARGUMENT,
     "x-message-ttl",
@@ -146,7 +146,7 @@ impl Reader<'_> {
         }
     }
 
-    /// A text that ends in messages, as an exchange or a key.
+    /// Checks the length of an exchange name or key, which is stored in messages.
     fn short(&self, name: &str, text: &str) -> Result<(), Refusal> {
         match text.len() {
             0..=SHORT_BYTES_MAX => Ok(()),
@@ -163,7 +163,7 @@ impl Reader<'_> {
     }
 }
 
-/// Checks the arguments of a new queue and gives them their meaning.
+/// Validates and parses the arguments of a new queue.
 pub fn read(
     queue: &QueueName,
     vhost: &VhostName,
@@ -258,7 +258,7 @@ pub fn read(
     Ok(QueueOptions { rules, deduplication, kind, durable, max_priority, single_active_consumer })
 }
 
-/// Whether a second declaration means the same queue; the refusal names the first difference.
+/// Whether a second declaration is equivalent; the refusal names the first difference.
 pub fn same(
     queue: &QueueName,
     vhost: &VhostName,

@@ -1,4 +1,4 @@
-//! Queues come and go: declare, look up, purge, delete (docs/semantics.md, Declaring again).
+//! Queues: declare, look up, purge, delete (docs/semantics.md, Declaring again).
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -27,11 +27,11 @@ const NAME_PREFIX_BYTES_MAX: usize = 64;
 #[derive(Clone, Copy, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "the bits of queue.declare")]
 pub struct QueueRequest<'a> {
-    /// Only look whether it exists.
+    /// Only check that it exists.
     pub passive: bool,
     /// Survives a restart.
     pub durable: bool,
-    /// Only for this connection, and only as long as it lives.
+    /// Only for this connection; deleted with it.
     pub exclusive: bool,
     /// Deleted with its last consumer.
     pub auto_delete: bool,
@@ -44,32 +44,32 @@ pub struct QueueRequest<'a> {
 pub struct DeclaredQueue {
     /// The queue.
     pub queue: Arc<QueueHandle>,
-    /// It was not there before.
+    /// Whether it was created.
     pub created: bool,
-    /// Ready messages.
+    /// Number of ready messages.
     pub messages: u64,
-    /// Consumers.
+    /// Number of consumers.
     pub consumers: u64,
 }
 
 /// `queue.delete`.
 #[derive(Clone, Debug)]
 pub struct QueueDeletion {
-    /// Its name.
+    /// Queue name.
     pub name: QueueName,
-    /// Only without consumers.
+    /// Only if it has no consumers.
     pub if_unused: bool,
-    /// Only without messages.
+    /// Only if it has no messages.
     pub if_empty: bool,
 }
 
-/// What a declaration comes to.
+/// Outcome of planning a declaration.
 enum PlannedQueue {
     There(DeclaredQueue),
     New(Box<NewQueue>),
 }
 
-/// A new queue that was checked.
+/// A new queue that passed all checks.
 struct NewQueue {
     id: QueueId,
     name: QueueName,
@@ -85,9 +85,8 @@ impl DeclaredQueue {
 }
 
 impl Broker {
-    /// Declares a queue: finds the one that is there, if it is the same, or creates it. A durable
-    /// one is on disk before anybody sees it, so that no message can be confirmed into a queue that
-    /// a crash would forget.
+    /// Declares a queue: finds an equivalent existing one, or creates it. A durable one is on disk before it becomes
+    /// visible, so that no message can be confirmed into a queue that a crash would lose.
     pub fn declare_queue(
         &self,
         vhost: &Arc<Vhost>,
@@ -105,7 +104,7 @@ impl Broker {
         self.declare_queues(vhost, caller, turn, &[(name.clone(), *request)]).only()
     }
 
-    /// Declares these queues in their order, none of them passively, up to the first that is refused.
+    /// Declares queues in order, none passively, up to the first refusal.
     pub fn declare_queues(
         &self,
         vhost: &Vhost,
@@ -148,7 +147,7 @@ impl Broker {
         };
         caller.rights.check(Access::Configure, &Resource::Queue(name.clone()))?;
         let mut spec = QueueSpec {
-            // An exclusive queue ends with its connection, whatever was asked for.
+            // An exclusive queue ends with its connection, durable or not.
             durable: request.durable && !request.exclusive,
             auto_delete: request.auto_delete,
             exclusive_owner: request.exclusive.then_some(caller.connection).flatten(),
@@ -201,7 +200,7 @@ impl Broker {
         DeclaredQueue::of(queue, true)
     }
 
-    /// A name for a queue without one: `amq.gen-` or what `x-name-prefix` says, and randomness.
+    /// A name for an unnamed queue: `amq.gen-` or the `x-name-prefix`, and random characters.
     fn server_name(&self, vhost: &Vhost, arguments: &FieldTable) -> Result<QueueName, Refusal> {
         let Some(value) = get(arguments, "x-name-prefix") else {
             return Ok(QueueName::new(&self.generated_name("amq.gen-")));
@@ -222,7 +221,7 @@ impl Broker {
         Ok(name)
     }
 
-    /// The arguments with which a queue is declared in this vhost, where `spec` says none of its type.
+    /// Adds the vhost's default queue type to `spec` if it has none.
     pub fn give_default_type(&self, vhost: &Vhost, spec: &mut QueueSpec) {
         give_default_type(vhost, spec, false, None);
     }
@@ -253,14 +252,14 @@ impl Broker {
         handle
     }
 
-    /// Has queues that nobody uses any more give back the room that they took at work. Called now and then.
+    /// Has unused queues release their working memory. Called periodically.
     pub fn rest_queues(&self) {
         for queue in self.vhosts.iter().flat_map(|vhost| vhost.queues_and_hidden()) {
             queue.rest();
         }
     }
 
-    /// The queue, if the caller's connection may use it at all.
+    /// The queue, if the caller's connection may access it.
     fn accessible_queue(
         vhost: &Vhost,
         caller: &Caller<'_>,
@@ -275,7 +274,7 @@ impl Broker {
         Ok(queue)
     }
 
-    /// The queue, for consuming and getting.
+    /// The queue, for consuming or getting.
     pub fn readable_queue(
         &self,
         vhost: &Vhost,
@@ -286,7 +285,7 @@ impl Broker {
         Self::accessible_queue(vhost, caller, name)
     }
 
-    /// Drops the queue's ready messages; returns how many.
+    /// Drops the queue's ready messages; returns their number.
     pub fn purge_queue(
         &self,
         vhost: &Vhost,
@@ -297,8 +296,7 @@ impl Broker {
         self.readable_queue(vhost, caller, name)?.purge(turn)
     }
 
-    /// Deletes a queue; returns how many messages were ready. A queue that is not there is deleted
-    /// already.
+    /// Deletes a queue; returns the number of ready messages. A missing queue counts as deleted.
     pub fn delete_queue(
         &self,
         vhost: &Arc<Vhost>,
@@ -312,8 +310,7 @@ impl Broker {
         self.delete_queues(vhost, caller, turn, &[request]).only()
     }
 
-    /// Deletes these queues in their order, up to the first that is refused; returns how many messages were ready in
-    /// each.
+    /// Deletes queues in order, up to the first refusal; returns the number of ready messages in each.
     pub fn delete_queues(
         &self,
         vhost: &Vhost,
@@ -335,7 +332,7 @@ impl Broker {
                 let Some(queue) = found else { return Ok(Some(None)) };
                 exclusive_to(&queue, caller.connection)?;
                 let removal = Self::plan_removal(vhost, &queue, request.if_unused, request.if_empty)?;
-                // What comes in between may have a queue kept that is to go under a condition.
+                // A concurrent operation may keep a queue from a conditional deletion.
                 let conditional = request.if_unused || request.if_empty;
                 if staged.keeps_apart(conditional || Self::may_orphan(vhost, &removal.planned)) {
                     return Ok(None);
@@ -347,7 +344,7 @@ impl Broker {
             |removal| {
                 let Some(removal) = removal else { return Ok(0) };
                 match self.close_queue(vhost, turn, &removal) {
-                    // Somebody else was faster.
+                    // Deleted concurrently.
                     Err(Refusal::NotFound { .. }) => Ok(0),
                     Err(refusal) => Err(refusal),
                     Ok(closed) => {
@@ -359,14 +356,14 @@ impl Broker {
         )
     }
 
-    /// Deletes a queue with the connection that it belongs to.
+    /// Deletes an exclusive queue with its connection.
     pub fn delete_exclusive(&self, turn: &mut Turn, queue: &Arc<QueueHandle>) {
         let Some(vhost) = self.vhost(queue.vhost.as_str()) else { return };
         let _change = vhost.changes.lock();
         self.force_out(&vhost, turn, queue);
     }
 
-    /// Deletes a queue that nobody needs any more, if that is still so.
+    /// Deletes a queue no longer needed, if that still holds.
     pub(super) fn delete_idle(&self, turn: &mut Turn, queue: &Arc<QueueHandle>) {
         let Some(vhost) = self.vhost(queue.vhost.as_str()) else { return };
         let _change = vhost.changes.lock();
@@ -381,12 +378,12 @@ impl Broker {
                     self.undeleted.lock().push(Arc::clone(queue));
                 }
             }
-            // It is gone, or in use again.
+            // Deleted, or in use again.
             Err(_) => {}
         }
     }
 
-    /// Tries again to delete what could not be forgotten on disk. Called now and then.
+    /// Retries deletions that could not be made durable. Called periodically.
     pub fn delete_again(&self) {
         let queues = std::mem::take(&mut *self.undeleted.lock());
         let mut turn = Turn::at(self.now());
@@ -398,8 +395,7 @@ impl Broker {
     }
 }
 
-/// A queue that is declared without a type is of the vhost's default type, if it can be; one that is there
-/// already is of its own.
+/// A queue declared without a type gets the vhost's default type, if possible; an existing queue keeps its own.
 fn give_default_type(
     vhost: &Vhost,
     spec: &mut QueueSpec,

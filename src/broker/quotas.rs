@@ -1,7 +1,7 @@
-//! How many connections and channels each user has, and may have.
+//! Connections and channels per user, counted and limited.
 //!
-//! Invariants: who has a [`QuotaUse`] is counted until it is dropped, whether a limit is set or not, so that a
-//! limit that comes later counts what was there before; a user without connections is not remembered.
+//! Invariants: a [`QuotaUse`] counts until it is dropped, whether or not a limit is set, so that a later limit includes
+//! earlier uses; a user without connections takes no memory.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use dashmap::DashMap;
 
 use super::names::UserName;
 
-/// What is counted.
+/// The counted resources.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Kind {
     Connection,
@@ -40,7 +40,7 @@ impl Taken {
 pub(super) struct Quotas(Arc<DashMap<UserName, Taken>>);
 
 impl Quotas {
-    /// One more, unless the user has `max` already.
+    /// Counts one more, unless the user already has `max`.
     pub(super) fn take(&self, user: &UserName, kind: Kind, max: Option<u64>) -> Option<QuotaUse> {
         let mut taken = self.0.entry(user.clone()).or_default();
         let count = taken.of(kind);

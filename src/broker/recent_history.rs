@@ -1,7 +1,7 @@
-//! What an `x-recent-history` exchange remembers for later bindings: its last messages.
+//! The latest messages of an `x-recent-history` exchange, kept for later bindings.
 //!
 //! Invariant: bounded in number by the exchange's argument and in bytes by [`HISTORY_BYTES_MAX`].
-//! Absent: disk; a restart forgets them, as `RabbitMQ`'s does not but `LavinMQ`'s does.
+//! Absent: disk; a restart forgets them, as in `LavinMQ` but not in `RabbitMQ`.
 
 use std::collections::VecDeque;
 
@@ -12,7 +12,7 @@ use super::copies;
 use super::limits::HISTORY_BYTES_MAX;
 use crate::wire::table::ValueRef;
 
-/// The last messages of one exchange, oldest first.
+/// The latest messages of one exchange, oldest first.
 #[derive(Debug)]
 pub(super) struct RecentHistory {
     length: usize,
@@ -26,7 +26,7 @@ impl RecentHistory {
         Self { length, messages: VecDeque::new(), bytes: 0 }
     }
 
-    /// Remembers a message, unless it asks not to be.
+    /// Remembers a message, unless it opts out.
     pub(super) fn remember(&mut self, message: &Message) {
         let no_store = headers(message).and_then(|table| table.get("x-recent-history-no-store"));
         if no_store.and_then(ValueRef::as_bool) == Some(true) {
@@ -42,7 +42,7 @@ impl RecentHistory {
         }
     }
 
-    /// Copies of what is remembered, as if published anew.
+    /// Copies of the messages, as if published anew.
     pub(super) fn recall(&self) -> Vec<Message> {
         let meta = |message: &Message| MessageMeta { redelivered: false, ..message.meta() };
         let anew = |message: &Message| message.with_properties(message.properties(), meta(message));

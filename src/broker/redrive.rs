@@ -1,8 +1,8 @@
-//! Redrive: messages of a queue go back to where they came from, or somewhere else, in order.
+//! Redrive: moves a queue's messages back to where they came from, or elsewhere, in order.
 //!
-//! Invariants: a message is in its source until it is in a target; after a crash it is in one of the two, as
-//! with dead letters; what nobody takes stays where it was, at its old place.
-//! Absent: loops over messages. Whoever asks takes them one by one, and gives back what stayed.
+//! Invariants: a message is in its source until it is in a target; after a crash it is in one of the two, as with dead
+//! letters; a message that no target takes stays at its old position.
+//! Absent: loops over messages. The caller takes them one by one, and returns those that stay.
 
 use std::sync::Arc;
 
@@ -22,30 +22,30 @@ use super::turn::Turn;
 use super::users::AccessRights;
 use super::vhost::Vhost;
 
-/// Where messages are to go.
+/// Target of a redrive.
 #[derive(Clone, Debug)]
 pub enum Destination {
-    /// Each to the queue that dropped it last.
+    /// Each message to the queue that dropped it last.
     Origin,
     /// To one queue.
     Queue(QueueName),
-    /// Through an exchange, with this key or the one it was published with.
+    /// Through an exchange, with this key or the message's original one.
     Exchange(ExchangeName, Option<ShortText>),
 }
 
-/// Which dead letters are meant, by their last death: what is not said is all the same.
+/// Filter on the last death of dead letters; `None` matches all.
 #[derive(Clone, Debug, Default)]
 pub struct Only {
-    /// The queue that dropped it.
+    /// Name of the queue that dropped it.
     pub queue: Option<String>,
-    /// Why: `rejected`, `expired`, `maxlen`, `delivery_limit`.
+    /// Reason: `rejected`, `expired`, `maxlen`, `delivery_limit`.
     pub reason: Option<String>,
-    /// The routing key that it had there.
+    /// Its routing key there.
     pub routing_key: Option<String>,
 }
 
 impl Only {
-    /// Whether this message is meant.
+    /// Whether the filter matches the message.
     pub fn means(&self, message: &Message) -> bool {
         if self.queue.is_none() && self.reason.is_none() && self.routing_key.is_none() {
             return true;
@@ -64,31 +64,31 @@ impl Only {
 /// Why a message stays where it is.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum Stays {
-    /// It was never dead-lettered, so there is nowhere to go back to.
+    /// It was never dead-lettered, so it has no origin.
     #[error("it is no dead letter: nothing says where it came from")]
     NoOrigin,
-    /// It came from this queue itself.
+    /// Its origin is this queue itself.
     #[error("it would come back to the same queue")]
     SameQueue,
-    /// The queue is not there any more.
+    /// The queue no longer exists.
     #[error("no queue '{0}'")]
     NoQueue(QueueName),
-    /// The exchange is not there.
+    /// The exchange does not exist.
     #[error("no exchange '{0}'")]
     NoExchange(ExchangeName),
     /// No binding of the exchange matches.
     #[error("no queue is bound to '{0}' for the key '{1}'")]
     Unroutable(ExchangeName, String),
-    /// Whoever moves it may not publish it so.
+    /// The caller may not publish it there.
     #[error("{0}")]
     Denied(String),
-    /// The queue is full and refuses.
+    /// The queue is full and refuses it.
     #[error("the queue is full and refuses messages")]
     Refused,
 }
 
 impl Stays {
-    /// The next message may fare better.
+    /// Whether the reason concerns only this message: the next may be movable.
     pub const fn is_of_this_message(&self) -> bool {
         matches!(
             self,
@@ -98,7 +98,7 @@ impl Stays {
 }
 
 impl Destination {
-    /// Whether somebody may publish there, keys aside.
+    /// Whether the caller may publish there, apart from routing keys.
     pub fn check(&self, rights: &AccessRights) -> Result<(), Refusal> {
         let exchange = match self {
             Self::Origin | Self::Queue(_) => ExchangeName::new(""),
@@ -109,9 +109,9 @@ impl Destination {
 }
 
 impl Broker {
-    /// Moves a message that was [taken](QueueHandle::get) from `source`, in one step of the store. The turn
-    /// has to be [finished](Self::finish). One that stays is still to be given back. It goes where whoever has these
-    /// rights could publish it.
+    /// Moves a message that was [taken](QueueHandle::get) from `source`, in one step of the store. The turn must be
+    /// [finished](Self::finish). A message that stays must still be returned by the caller. `rights` must permit
+    /// publishing it to the destination.
     pub fn redrive(
         &self,
         vhost: &Vhost,
@@ -153,7 +153,7 @@ impl Broker {
     }
 }
 
-/// A copy: whether a message is to be written is told by the message itself.
+/// A copy: clones share one write state; this target needs its own.
 fn anew(message: &Message) -> Message {
     message.with_properties(message.properties(), message.meta())
 }

@@ -1,8 +1,8 @@
-//! What the broker refuses, in its own words. `session` turns each into a reply code and a level.
+//! The broker's refusals. `session` maps each to a reply code and a level.
 
 use super::names::{ExchangeName, QueueName, UserName, VhostName};
 
-/// Configure, write or read: the three permissions of a user in a vhost.
+/// The three permissions of a user in a vhost.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Access {
     /// Declare and delete.
@@ -14,7 +14,7 @@ pub enum Access {
 }
 
 impl Access {
-    /// As it stands in error texts.
+    /// As shown in error texts.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Configure => "configure",
@@ -24,14 +24,14 @@ impl Access {
     }
 }
 
-/// A queue, an exchange or a routing key, as it is named in error texts.
+/// A queue, an exchange or a routing key, for error texts.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Resource {
     /// A queue.
     Queue(QueueName),
     /// An exchange.
     Exchange(ExchangeName),
-    /// A routing key, when topic permissions refuse it.
+    /// A routing key refused by topic permissions.
     Topic(Box<Topic>),
 }
 
@@ -54,7 +54,7 @@ impl Resource {
         }
     }
 
-    /// The bare name.
+    /// The name alone.
     pub fn name(&self) -> &str {
         match self {
             Self::Queue(name) => name.as_str(),
@@ -74,19 +74,18 @@ impl std::fmt::Display for Resource {
     }
 }
 
-/// Why a request was refused. The texts are `RabbitMQ`'s where it has one
-/// (docs/semantics.md, Errors).
+/// Why a request was refused. The texts are `RabbitMQ`'s where it has one (docs/semantics.md, Errors).
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum Refusal {
     /// The queue or exchange does not exist.
     #[error("no {resource} in vhost '{vhost}'")]
     NotFound {
-        /// What was looked for.
+        /// The missing resource.
         resource: Resource,
-        /// Where.
+        /// Its vhost.
         vhost: VhostName,
     },
-    /// Empty queue name, and nothing was declared on this channel.
+    /// Empty queue name, with no queue declared on this channel before.
     #[error("no previously declared queue")]
     NoLastQueue,
     /// A permission is missing.
@@ -94,78 +93,78 @@ pub enum Refusal {
     Denied {
         /// The missing permission.
         access: Access,
-        /// What it was asked for.
+        /// The resource.
         resource: Resource,
-        /// Where.
+        /// Its vhost.
         vhost: VhostName,
-        /// Who asked.
+        /// The user.
         user: UserName,
     },
-    /// An exclusive queue of another connection.
+    /// The queue is exclusive to another connection.
     #[error(
         "cannot obtain exclusive access to locked queue '{queue}' in vhost '{vhost}'. It could be originally declared on another connection or the exclusive property value does not match that of the original declaration."
     )]
     ExclusiveToAnother {
         /// The queue.
         queue: QueueName,
-        /// Where.
+        /// Its vhost.
         vhost: VhostName,
     },
-    /// Another consumer has, or would prevent, exclusive use.
+    /// Another consumer has exclusive use, or prevents it.
     #[error("queue '{queue}' in vhost '{vhost}' in exclusive use")]
     ExclusiveUse {
         /// The queue.
         queue: QueueName,
-        /// Where.
+        /// Its vhost.
         vhost: VhostName,
     },
-    /// Declared again with something different.
+    /// Redeclared with different properties.
     #[error(
         "inequivalent arg '{field}' for {resource} in vhost '{vhost}': received {received} but current is {current}"
     )]
     Inequivalent {
         /// The differing field or argument.
         field: String,
-        /// What was declared.
+        /// The declared resource.
         resource: Resource,
-        /// Where.
+        /// Its vhost.
         vhost: VhostName,
         /// The new value.
         received: String,
-        /// The value it has.
+        /// The current value.
         current: String,
     },
-    /// An argument with a wrong type or value.
+    /// An argument has a wrong type or value.
     #[error("invalid arg '{argument}' for {resource} in vhost '{vhost}': {why}")]
     InvalidArgument {
         /// The argument.
         argument: String,
-        /// What was declared.
+        /// The declared resource.
         resource: Resource,
-        /// Where.
+        /// Its vhost.
         vhost: VhostName,
-        /// What is wrong.
+        /// The error.
         why: String,
     },
-    /// An argument that has to be the name of an exchange.
+    /// An argument must be the name of an exchange.
     #[error("invalid type '{given}' for arg '{argument}' in {resource} in vhost '{vhost}'")]
     ArgumentType {
         /// The argument.
         argument: &'static str,
-        /// The type that it has.
+        /// Its actual type.
         given: &'static str,
-        /// What was declared.
+        /// The declared resource.
         resource: Resource,
-        /// Where.
+        /// Its vhost.
         vhost: VhostName,
     },
-    /// Any other precondition that does not hold; the text says all.
+    /// Any other failed precondition; the text describes it.
     #[error("{0}")]
     Precondition(String),
     /// The exchange type does not exist.
     #[error("unknown exchange type '{0}'")]
     UnknownExchangeType(String),
-    /// A name with the prefix that the broker keeps for itself.
+    /// The name has a reserved prefix.
     #[error("{} name '{}' contains reserved prefix 'amq.*'", .0.kind(), .0.name())]
     ReservedName(Resource),
     /// Declare, delete, bind or unbind on the default exchange.
@@ -177,23 +176,23 @@ pub enum Refusal {
     /// Publishing to an internal exchange.
     #[error("cannot publish to internal exchange '{0}' in vhost '{1}'")]
     InternalExchange(ExchangeName, VhostName),
-    /// Something a user may not do at all; the text says what.
+    /// An operation denied to the user altogether; the text names it.
     #[error("{0}")]
     Forbidden(String),
-    /// Deleting with `if_unused` what is in use.
+    /// Deletion with `if_unused` of a resource in use.
     #[error("{resource} in vhost '{vhost}' in use")]
     InUse {
-        /// What.
+        /// The resource.
         resource: Resource,
-        /// Where.
+        /// Its vhost.
         vhost: VhostName,
     },
-    /// Deleting with `if_empty` what is not empty.
+    /// Deletion with `if_empty` of a queue that is not empty.
     #[error("queue '{queue}' in vhost '{vhost}' not empty")]
     NotEmpty {
         /// The queue.
         queue: QueueName,
-        /// Where.
+        /// Its vhost.
         vhost: VhostName,
     },
     /// The vhost does not exist.
@@ -207,13 +206,13 @@ pub enum Refusal {
         /// The user.
         user: UserName,
     },
-    /// A limit on connections, channels or consumers is reached; the connection must go.
+    /// A limit on connections, channels or consumers is reached; the connection must be closed.
     #[error("{0}")]
     NotAllowed(String),
-    /// A client asks for something that is not implemented here.
+    /// The requested feature is not implemented.
     #[error("{0}")]
     NotImplemented(String),
-    /// Stable storage refused; nothing was changed.
+    /// Stable storage failed; nothing was changed.
     #[error("could not be stored: {0}")]
     Storage(String),
 }

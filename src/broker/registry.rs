@@ -1,8 +1,7 @@
-//! Who is connected: what an operator sees of connections and channels, and a way to end them.
+//! Registry of open connections and channels: their state for operators, and a way to close them.
 //!
-//! Invariants: a connection is listed from `connection.open-ok` until it has given everything back; a
-//! channel is listed as long as its session holds its handle. Counters only grow and are read without
-//! a lock.
+//! Invariants: a connection is listed from `connection.open-ok` until it has released everything; a channel is listed
+//! while its session holds its handle. Counters only grow and are read without a lock.
 //! Absent: sockets and sessions; both are reached through the traits [`ConnectionControl`] and [`Gauge`].
 
 use std::collections::BTreeMap;
@@ -20,27 +19,27 @@ use super::names::{ConnectionId, UserName, VhostName};
 pub use super::quotas::QuotaUse;
 use super::quotas::{Kind, Quotas};
 
-/// Reaches a connection's tasks, from any thread.
+/// Controls a connection's tasks, from any thread.
 pub trait ConnectionControl: Send + Sync {
-    /// Has the client told `320 CONNECTION_FORCED` with this text, then closes the socket.
+    /// Sends the client `320 CONNECTION_FORCED` with this text, then closes the socket.
     fn close(&self, text: &str);
 
-    /// Has its channels keep to the consumer timeouts that their queues have now.
+    /// Has its channels adopt the current consumer timeouts of their queues.
     fn retime(&self);
 
-    /// Has it let go of what it holds: all together hold too much, and it most.
+    /// Has it release the memory it holds: the total is too high, and its share the largest.
     fn give_way(&self);
 }
 
-/// What a connection's outgoing side knows of its channels.
+/// The outgoing side of a connection, as far as it concerns its channels.
 pub trait Gauge: Send + Sync {
-    /// Messages that the channel has out unacknowledged.
+    /// Unacknowledged messages of the channel.
     fn unacked(&self, channel: u16) -> usize;
-    /// Bytes that wait for the client to read.
+    /// Bytes not yet read by the client.
     fn waiting_bytes(&self) -> usize;
 }
 
-/// Bytes and system calls of one socket, and what was confirmed over it.
+/// Traffic of one socket: bytes, system calls, and confirms sent.
 #[derive(Debug, Default)]
 pub struct Traffic {
     /// Bytes read.
@@ -56,58 +55,58 @@ pub struct Traffic {
 }
 
 impl Traffic {
-    /// A read brought `bytes`.
+    /// Counts a read of `bytes`.
     pub fn add_received(&self, bytes: usize) {
         self.received_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
         self.received.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A write took `bytes`.
+    /// Counts a write of `bytes`.
     pub fn add_sent(&self, bytes: usize) {
         self.sent_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
         self.sent.fetch_add(1, Ordering::Relaxed);
     }
 }
 
-/// What a client's verified certificate says.
+/// Contents of a client's verified certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PeerCertificate {
-    /// Whose it is, as RFC 2253 writes it.
+    /// Subject, in RFC 2253 form.
     pub subject: String,
-    /// Who gave it out, likewise.
+    /// Issuer, in the same form.
     pub issuer: String,
-    /// From when until when.
+    /// Validity period.
     pub validity: String,
-    /// The user that logs in with it by EXTERNAL, if it names one.
+    /// The user for EXTERNAL logins, if the certificate names one.
     pub user: Option<String>,
 }
 
-/// How a connection is encrypted.
+/// Encryption of a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsFacts {
     /// `tlsv1.2` or `tlsv1.3`.
     pub protocol: &'static str,
-    /// Such as `ecdhe_rsa`; `any` with TLS 1.3, where it is not part of the suite.
+    /// Such as `ecdhe_rsa`; `any` with TLS 1.3, whose suites do not include it.
     pub key_exchange: String,
     /// Such as `aes_256_gcm`.
     pub cipher: String,
-    /// The client's certificate, if it showed one.
+    /// The client's certificate, if presented.
     pub certificate: Option<PeerCertificate>,
 }
 
-/// What is known of a connection when it opens.
+/// Properties of a connection when it opens.
 pub struct ConnectionFacts {
-    /// Unique in the process.
+    /// Process-unique.
     pub id: ConnectionId,
-    /// The client's end.
+    /// Client address.
     pub peer: SocketAddr,
-    /// Our end.
+    /// Local address.
     pub local: SocketAddr,
-    /// How it is encrypted, if it is.
+    /// Encryption, if any.
     pub tls: Option<Arc<TlsFacts>>,
-    /// Who logged in.
+    /// Logged-in user.
     pub user: UserName,
-    /// Where.
+    /// Its vhost.
     pub vhost: VhostName,
     /// SASL mechanism.
     pub mechanism: String,
@@ -119,19 +118,19 @@ pub struct ConnectionFacts {
     pub frame_max: u32,
     /// Negotiated heartbeat in seconds; 0 for none.
     pub heartbeat_s: u16,
-    /// When.
+    /// Time of opening.
     pub connected_at: Millis,
 }
 
-/// An open connection, as others see it.
+/// An open connection, as seen by others.
 pub struct ConnectionHandle {
-    /// What was known when it opened.
+    /// Properties at opening.
     pub facts: ConnectionFacts,
     /// `client -> server`, as `RabbitMQ` names it.
     pub name: String,
-    /// Bytes and confirms.
+    /// Traffic counters.
     pub traffic: Arc<Traffic>,
-    /// Publishing is held up, and the client was told.
+    /// Publishing is blocked, and the client was notified.
     pub blocked: AtomicBool,
     gauge: Arc<dyn Gauge>,
     remote: Arc<dyn ConnectionControl>,
@@ -139,13 +138,13 @@ pub struct ConnectionHandle {
     channels: Mutex<BTreeMap<u16, Weak<ChannelHandle>>>,
 }
 
-/// The name that a client gave itself: `connection_name` in its properties.
+/// The client-provided name: `connection_name` in its properties.
 pub fn given_name(client_properties: &FieldTable) -> Option<&str> {
     get(client_properties, "connection_name").and_then(text)
 }
 
 impl ConnectionHandle {
-    /// A connection that has just been opened.
+    /// A connection that was just opened.
     pub fn new(
         facts: ConnectionFacts,
         traffic: Arc<Traffic>,
@@ -165,23 +164,23 @@ impl ConnectionHandle {
         })
     }
 
-    /// The name that the client gave itself.
+    /// The client-provided name.
     pub fn given_name(&self) -> Option<&str> {
         given_name(&self.facts.client_properties)
     }
 
-    /// Ends it; `reason` is told to the client.
+    /// Closes the connection; `reason` is sent to the client.
     pub fn close(&self, reason: &str) {
         self.closing.store(true, Ordering::Relaxed);
         self.remote.close(reason);
     }
 
-    /// Consumer timeouts of queues that it consumes from have changed.
+    /// Consumer timeouts of queues it consumes from have changed.
     pub fn retime(&self) {
         self.remote.retime();
     }
 
-    /// It holds more than others can bear.
+    /// Has it release the memory it holds.
     pub fn give_way(&self) {
         self.remote.give_way();
     }
@@ -202,12 +201,12 @@ impl ConnectionHandle {
         self.channels.lock().values().filter_map(Weak::upgrade).collect()
     }
 
-    /// Bytes that wait for the client to read.
+    /// Bytes not yet read by the client.
     pub fn waiting_bytes(&self) -> usize {
         self.gauge.waiting_bytes()
     }
 
-    /// Messages that a channel has out unacknowledged.
+    /// Unacknowledged messages of a channel.
     pub fn unacked(&self, channel: u16) -> usize {
         self.gauge.unacked(channel)
     }
@@ -219,26 +218,26 @@ impl std::fmt::Debug for ConnectionHandle {
     }
 }
 
-/// An open channel, as others see it. Its session sets the fields; it is listed until dropped.
+/// An open channel, as seen by others. Its session sets the fields; it is listed until dropped.
 #[derive(Debug)]
 pub struct ChannelHandle {
-    /// Its number.
+    /// Channel number.
     pub number: u16,
-    /// Limit for consumers that start from now on; 0 for none.
+    /// Prefetch limit for new consumers; 0 for none.
     pub prefetch: AtomicU32,
-    /// Limit of all its consumers together; 0 for none.
+    /// Prefetch limit for all its consumers together; 0 for none.
     pub global_prefetch: AtomicU32,
-    /// Publishes are confirmed.
+    /// Whether publishes are confirmed.
     pub confirm: AtomicBool,
-    /// Publishes and acknowledgements wait for a commit.
+    /// Whether publishes and acknowledgements are transactional.
     pub transactional: AtomicBool,
-    /// Publishes that do.
+    /// Publishes waiting for a commit.
     pub uncommitted: AtomicUsize,
-    /// Acknowledgements that do.
+    /// Acknowledgements waiting for a commit.
     pub uncommitted_acks: AtomicUsize,
-    /// Tells it from all others that there were.
+    /// Process-unique, never reused.
     pub id: u64,
-    /// What it did.
+    /// Message counters.
     pub stats: Arc<ChannelStats>,
     churn: Arc<Churn>,
     _quota: QuotaUse,
@@ -250,7 +249,7 @@ impl Drop for ChannelHandle {
     }
 }
 
-/// What came and went since the start.
+/// Objects created and deleted since the start.
 #[derive(Debug, Default)]
 #[expect(missing_docs, reason = "the names say all")]
 pub struct Churn {
@@ -264,7 +263,7 @@ pub struct Churn {
 }
 
 impl Churn {
-    /// Channels that are open.
+    /// Number of open channels.
     pub fn open_channels(&self) -> usize {
         let closed = self.channels_closed.load(Ordering::Relaxed);
         let open = self.channels_opened.load(Ordering::Relaxed).saturating_sub(closed);
@@ -276,21 +275,21 @@ impl Churn {
 #[derive(Debug, Default)]
 pub struct Registry {
     connections: DashMap<ConnectionId, Arc<ConnectionHandle>>,
-    /// What came and went.
+    /// Objects created and deleted.
     pub churn: Arc<Churn>,
-    /// Confirms sent over connections that are gone.
+    /// Confirms sent over closed connections.
     confirmed_before: AtomicU64,
     quotas: Quotas,
 }
 
 impl Registry {
-    /// A connection is open.
+    /// A connection was opened.
     pub(super) fn opened(&self, handle: &Arc<ConnectionHandle>) {
         self.connections.insert(handle.facts.id, Arc::clone(handle));
         self.churn.connections_opened.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A connection is gone.
+    /// A connection has ended.
     pub(super) fn ended(&self, id: ConnectionId) {
         if let Some((_, handle)) = self.connections.remove(&id) {
             let confirmed = handle.traffic.confirmed.load(Ordering::Relaxed);
@@ -299,13 +298,12 @@ impl Registry {
         }
     }
 
-    /// Counts a user's connection, unless it has `max` already.
+    /// Counts a user's connection, unless the user already has `max`.
     pub(super) fn quota_use(&self, user: &UserName, max: Option<u64>) -> Option<QuotaUse> {
         self.quotas.take(user, Kind::Connection, max)
     }
 
-    /// A channel is open on a connection, unless its user has `max` already. It is listed and counted until
-    /// the handle is dropped.
+    /// Registers a channel, unless its user already has `max`. It is listed and counted until the handle is dropped.
     pub(super) fn channel_opened(
         &self,
         connection: ConnectionId,
@@ -335,17 +333,17 @@ impl Registry {
         Some(channel)
     }
 
-    /// How many connections are open.
+    /// Number of open connections.
     pub fn len(&self) -> usize {
         self.connections.len()
     }
 
-    /// Whether nobody is connected.
+    /// Whether there are no connections.
     pub fn is_empty(&self) -> bool {
         self.connections.is_empty()
     }
 
-    /// The connection of that id.
+    /// A connection by id.
     pub fn get(&self, id: ConnectionId) -> Option<Arc<ConnectionHandle>> {
         self.connections.get(&id).map(|handle| Arc::clone(&handle))
     }
@@ -357,20 +355,20 @@ impl Registry {
         all
     }
 
-    /// The open connection of that name; of several behind a proxy, which may have one, the first.
+    /// An open connection by name; the first if several behind a proxy share it.
     pub fn connection_named(&self, name: &str) -> Option<Arc<ConnectionHandle>> {
         let named = self.connections.iter().filter(|handle| handle.name == name);
         named.map(|handle| Arc::clone(&handle)).min_by_key(|handle| handle.facts.id)
     }
 
-    /// What waits for each connection to be read, in bytes.
+    /// Bytes not yet read by the client, for each connection.
     pub fn each_waiting(&self, mut each: impl FnMut(&Arc<ConnectionHandle>, usize)) {
         for handle in &self.connections {
             each(handle.value(), handle.waiting_bytes());
         }
     }
 
-    /// Closes the connections for which `which` holds.
+    /// Closes the connections that match `which`.
     pub fn close_where(&self, reason: &str, which: impl Fn(&ConnectionHandle) -> bool) {
         for handle in self.connections().into_iter().filter(|handle| which(handle)) {
             handle.close(reason);

@@ -1,4 +1,4 @@
-//! Queues, exchanges and bindings go: what goes along is worked out first, then forgotten on disk, then in memory.
+//! Removal of queues, exchanges and bindings: dependents are planned first, then deleted on disk, then in memory.
 //!
 //! Invariants: nothing in memory changes before it is durable; a failed commit changes nothing.
 
@@ -20,7 +20,7 @@ use super::turn::Turn;
 use super::vhost::Vhost;
 
 impl Broker {
-    /// Commits a removal, and takes along graves that are not needed any more.
+    /// Commits a removal, together with graves no longer needed.
     pub(super) fn commit_removal(&self, changes: Changes) -> Result<(), Refusal> {
         if changes.is_empty() {
             return Ok(());
@@ -33,7 +33,7 @@ impl Broker {
         self.commit(&all).inspect_err(|_| self.graves.put_back(over))
     }
 
-    /// The definition of a queue as it is now.
+    /// A queue's current definition.
     pub(super) fn definition_of(&self, queue: &QueueHandle) -> QueueDefinition {
         QueueDefinition {
             vhost: queue.vhost.as_str().to_owned(),
@@ -45,8 +45,8 @@ impl Broker {
         }
     }
 
-    /// Deletes a queue with its bindings and what auto-delete takes along, if the conditions hold. The vhost's
-    /// changes are locked.
+    /// Deletes a queue with its bindings and auto-delete dependents, if the conditions hold. The caller holds the
+    /// vhost's `changes` lock.
     pub(super) fn remove_queue(
         &self,
         vhost: &Vhost,
@@ -62,7 +62,7 @@ impl Broker {
         self.close_queue(vhost, turn, &removal)
     }
 
-    /// What goes with a queue, if the conditions hold.
+    /// Plans the removal of a queue and its dependents, if the conditions hold.
     pub(super) fn plan_removal(
         vhost: &Vhost,
         queue: &Arc<QueueHandle>,
@@ -74,7 +74,7 @@ impl Broker {
         Ok(Removal { queue: Arc::clone(queue), if_unused, if_empty, planned })
     }
 
-    /// Does what was planned and is forgotten on disk.
+    /// Carries out a planned removal that is already committed.
     pub(super) fn close_queue(
         &self,
         vhost: &Vhost,
@@ -88,7 +88,7 @@ impl Broker {
                 Ok(closed)
             }
             Err(refusal) => {
-                // A message or a consumer came in between.
+                // A message or a consumer arrived in between.
                 let back = self.definitions_of(vhost, queue, planned);
                 if let Err(error) = self.commit(&back) {
                     tracing::error!(%vhost.name, queue = %queue.name, "a queue that is not deleted after all: {error}");
@@ -99,7 +99,7 @@ impl Broker {
         }
     }
 
-    /// Whether what goes, or what goes beside it, may take exchanges along that lose their last binding.
+    /// Whether the removal, alone or with others planned beside it, may leave auto-delete exchanges without bindings.
     pub(super) fn may_orphan(vhost: &Vhost, planned: &Removed<u32>) -> bool {
         let topology = vhost.topology.read();
         let auto_delete =
@@ -107,8 +107,8 @@ impl Broker {
         planned.bindings.iter().any(|binding| auto_delete(&binding.source))
     }
 
-    /// Deletes a queue that has to go now, whether that can be kept or not: the definitions follow with the next
-    /// commit that can.
+    /// Deletes a queue unconditionally, even if that cannot be made durable: its definitions are removed by the next
+    /// commit that succeeds.
     pub(super) fn force_out(&self, vhost: &Vhost, turn: &mut Turn, queue: &Arc<QueueHandle>) {
         match self.remove_queue(vhost, turn, queue, false, false) {
             Ok(closed) => turn.cancelled.extend(closed.consumers),
@@ -127,7 +127,7 @@ impl Broker {
         }
     }
 
-    /// Takes a closed queue out of the topology.
+    /// Removes a closed queue from the topology.
     fn queue_gone(&self, vhost: &Vhost, queue: &QueueHandle) {
         let removed = {
             let mut topology = vhost.topology.write();
@@ -144,14 +144,14 @@ impl Broker {
         self.graves.bury(self.store(), queue.durable().then_some(queue.id));
     }
 
-    /// Ends what removed exchanges did besides routing.
+    /// Ends the features of removed exchanges.
     pub(super) fn close_removed(&self, vhost: &Vhost, removed: &Removed<u32>) {
         for exchange in &removed.exchanges {
             self.close_features(vhost, &exchange.name);
         }
     }
 
-    /// Notes what goes from the topology and is durable. `queue`: the queue that goes.
+    /// Records the removal of durable objects. `queue`: the removed queue.
     pub(super) fn note_removed(
         vhost: &Vhost,
         removed: &Removed<u32>,
@@ -173,7 +173,7 @@ impl Broker {
         }
     }
 
-    /// What [`Broker::note_removed`] removes, as it is now.
+    /// The current definitions of everything that [`Broker::note_removed`] removes.
     fn definitions_of(&self, vhost: &Vhost, queue: &Arc<QueueHandle>, planned: &Removed<u32>) -> Changes {
         let mut changes = Changes::default();
         if queue.durable() {
@@ -202,7 +202,7 @@ impl Broker {
     }
 }
 
-/// A queue that is to go, and what goes along.
+/// A queue to be removed, with its dependents.
 pub(super) struct Removal {
     queue: Arc<QueueHandle>,
     if_unused: bool,
@@ -211,12 +211,12 @@ pub(super) struct Removal {
 }
 
 impl Removal {
-    /// Notes what is to be forgotten on disk.
+    /// Records the definitions to delete.
     pub(super) fn note(&self, vhost: &Vhost, changes: &mut Changes) {
         let queue = &self.queue;
         if queue.durable() {
             changes.remove(Key::queue(&vhost.name, &queue.name));
-            // An empty one has nothing to go; what comes in between is not to be dropped.
+            // An empty queue has nothing to drop; later arrivals must be kept.
             if !self.if_empty || queue.counts().unacked > 0 {
                 changes.put(Key::grave(queue.id), &grave(queue));
             }
@@ -225,12 +225,12 @@ impl Removal {
     }
 }
 
-/// What is stored of a queue that goes.
+/// The grave of a queue.
 pub(super) fn grave(queue: &QueueHandle) -> Grave {
     Grave { vhost: queue.vhost.as_str().to_owned(), name: queue.name.as_str().to_owned() }
 }
 
-/// The same of a waiting room, by its exchange.
+/// The grave of a delay room, by its exchange.
 pub(super) fn grave_of(vhost: &Vhost, exchange: &str) -> Grave {
     Grave { vhost: vhost.name.as_str().to_owned(), name: exchange.to_owned() }
 }

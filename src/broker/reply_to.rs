@@ -1,8 +1,8 @@
-//! Direct reply-to (docs/semantics.md, Routing): a requester consumes a name that is no queue, and its
-//! requests carry the name of a hidden queue instead, so that replies are ordinary publishes.
+//! Direct reply-to (docs/semantics.md, Routing): a requester consumes a pseudo-queue, and its requests carry the name
+//! of a hidden queue instead, so that replies are ordinary publishes.
 //!
-//! Invariants: a hidden queue lives as long as its one consumer; its name cannot be guessed; it is in
-//! no list, and nobody but its consumer and publishers to the default exchange reaches it.
+//! Invariants: a hidden queue lives as long as its only consumer; its name cannot be guessed; it is not listed, and
+//! only its consumer and publishers to the default exchange reach it.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use super::refusal::{Refusal, Resource};
 use super::vhost::Vhost;
 use crate::wire::properties::{Field, PropertiesEdit};
 
-/// What a requester consumes, and names in `reply_to`.
+/// The name a requester consumes from, and sets in `reply_to`.
 pub const REPLY_TO: &str = "amq.rabbitmq.reply-to";
 
 /// Whether the name is that of direct reply-to, or of one of its hidden queues.
@@ -27,8 +27,8 @@ pub fn is_reply_name(name: &str) -> bool {
     name.strip_prefix(REPLY_TO).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
-/// Whether the message is a reply to a hidden queue, which counts as routed though the requester may
-/// be gone (`RabbitMQ` since 4.2).
+/// Whether the message is a reply to a hidden queue. It counts as routed even if the requester is gone (`RabbitMQ`
+/// since 4.2).
 pub(super) fn is_reply(message: &Message) -> bool {
     message.exchange().is_empty() && std::str::from_utf8(message.routing_key()).is_ok_and(is_reply_name)
 }
@@ -41,10 +41,10 @@ pub fn addressed(message: &Message, name: &QueueName) -> Message {
 }
 
 impl Broker {
-    /// Makes the hidden queue of a requester. It goes with its consumer, so one must be attached.
+    /// Creates a requester's hidden queue. It is deleted with its consumer, so one must be attached.
     pub fn open_reply_queue(&self, vhost: &Vhost, now: Millis) -> Result<Arc<QueueHandle>, Refusal> {
         let id = QueueId(self.next_queue_id()?);
-        // In two parts, as RabbitMQ's, where the first names the channel and the second is the secret; clients take them apart.
+        // Two parts, as in RabbitMQ: the first names the channel, the second is the secret; clients split the name.
         let channel = self.generated_name(&format!("{REPLY_TO}."));
         let name = QueueName::new(&self.generated_name(&format!("{channel}.")));
         let spec = QueueSpec {
@@ -59,7 +59,7 @@ impl Broker {
         Ok(self.install_queue(vhost, id, &name, spec, Installed { in_force, deduplication: None, queue }))
     }
 
-    /// Whether someone listens under the name; the bare one always counts as there.
+    /// Whether the name has a consumer; the bare name always counts as existing.
     pub fn find_reply_queue(&self, vhost: &Vhost, name: &QueueName) -> Result<(), Refusal> {
         let there = name.as_str() == REPLY_TO || vhost.queue(name.as_str()).is_some_and(|queue| queue.hidden);
         if there {

@@ -1,16 +1,15 @@
-//! Consumers that give back all they get: what would be a loop as fast as the machine allows is slowed
-//! down, so that it costs little and others are served. A choice of ours; order is not touched.
+//! Backoff for consumers that requeue everything: slows a loop that would run at full speed, so that it costs little
+//! and others are served. Specific to Leveret; order is unaffected.
 
 use leveret_queues::Millis;
 
-/// Messages that may come back without a single acknowledgement in between before the queue pauses.
+/// Requeues without an acknowledgement in between before the queue pauses.
 const PATIENCE: u64 = 1_000;
 
 /// The longest pause, in milliseconds.
 const PAUSE_MS_MAX: u64 = 20;
 
-/// How often messages of a queue came back since the last acknowledgement, and until when the queue
-/// serves nobody because of that.
+/// Requeues of a queue's messages since the last acknowledgement, and the end of the resulting pause in deliveries.
 #[derive(Debug, Default)]
 pub(super) struct RequeueBackoff {
     returned: u64,
@@ -18,7 +17,7 @@ pub(super) struct RequeueBackoff {
 }
 
 impl RequeueBackoff {
-    /// Messages came back.
+    /// Counts requeued messages.
     pub(super) fn returned(&mut self, now: Millis, count: usize) {
         self.returned = self.returned.saturating_add(count as u64);
         if self.returned > PATIENCE && self.until.is_none() {
@@ -27,17 +26,17 @@ impl RequeueBackoff {
         }
     }
 
-    /// Whether what came back has to wait.
+    /// Whether requeued messages must wait.
     pub(super) fn pauses(&self, now: Millis) -> bool {
         self.until.is_some_and(|until| now < until)
     }
 
-    /// When the queue wants to go on.
+    /// When deliveries resume.
     pub(super) const fn until(&self) -> Option<Millis> {
         self.until
     }
 
-    /// The pause is over, if it is.
+    /// Ends the pause if it is over.
     pub(super) fn resume(&mut self, now: Millis) {
         self.until = self.until.filter(|until| now < *until);
     }

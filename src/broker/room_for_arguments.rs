@@ -1,18 +1,18 @@
-//! Arguments of what is declared, while memory is short.
+//! Limits declared arguments while memory is short.
 //!
-//! They stay as long as what they were declared for, and nobody has to acknowledge or read anything for it: no budget
-//! of messages or of unread answers bounds them. So while the alarm over memory lasts, only small ones come in.
-//! Consumers and queues with those do, since they are what the backlog drains through.
+//! Arguments live as long as the object they were declared for, and the client need not acknowledge or read anything:
+//! no budget for messages or unread answers bounds them. So while the memory alarm is raised, only small ones are
+//! accepted. Consumers and queues with those are, since the backlog drains through them.
 
 use super::alarms::Resource;
 use super::arguments::{FieldTable, Value};
 use super::broker::Broker;
 use super::refusal::Refusal;
 
-/// Bytes of arguments that are kept even while memory is short.
+/// Maximum bytes of arguments accepted while memory is short.
 const SMALL_BYTES: usize = 1024;
 
-/// What an entry takes besides what can be long.
+/// Overhead per entry, in bytes, besides its variable parts.
 const ENTRY_BYTES: usize = 48;
 
 impl Broker {

@@ -1,4 +1,4 @@
-//! A message's way through the exchanges of its vhost.
+//! Routing of a message through the exchanges of its vhost.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -17,28 +17,28 @@ thread_local! {
         RefCell::new((Scratch::new(rand::random()), Vec::new()));
 }
 
-/// What routing told besides the queues.
+/// Routing results besides the queues.
 #[derive(Default)]
 pub(super) struct Routed {
-    /// The same for all messages with this exchange and key.
+    /// Valid for all messages with this exchange and key.
     pub(super) cacheable: bool,
     /// The exchange has seen the message's id before.
     pub(super) duplicate: bool,
-    /// Where it has to wait before it is routed further.
+    /// Hold the message before it is routed further.
     pub(super) delay_rooms: Vec<Arc<DelayRoom>>,
 }
 
-/// What exchanges on a message's way do besides routing once it is published for good: a transaction that is rolled
-/// back must leave no trace.
+/// Side effects of exchanges on a message's path, deferred until it is published for good: a rolled-back transaction
+/// must leave no trace.
 #[derive(Default)]
 pub(super) struct Later {
-    /// The message's own exchange looks whether it has seen its id.
+    /// The message's own exchange checks its id for duplicates.
     pub(super) deduplicates: bool,
     /// Exchanges that remember the message.
     pub(super) histories: Vec<Box<[u8]>>,
 }
 
-/// Routes one message through the vhost's exchanges. `found` gets the queues.
+/// Routes one message through the vhost's exchanges. `found` is called with the queues.
 pub(super) fn route(
     vhost: &Vhost,
     now: Millis,
@@ -51,7 +51,7 @@ pub(super) fn route(
     route_or_note(vhost, now, message, exchange, keys, origin, None, found)
 }
 
-/// The same; what exchanges would do besides routing is noted in `later`, if that is given, instead of being done.
+/// As `route`; with `later`, side effects of exchanges are recorded there instead of carried out.
 #[expect(clippy::too_many_arguments, reason = "a message, its way, and what to do on it")]
 pub(super) fn route_or_note(
     vhost: &Vhost,
@@ -83,7 +83,8 @@ pub(super) fn route_or_note(
 }
 
 impl Topology {
-    /// Does what the exchanges on a message's way do besides routing, or notes it. `false`: it goes nowhere.
+    /// Carries out or records the side effects of exchanges on the message's path. Returns `false` if the message is
+    /// dropped.
     #[expect(clippy::too_many_arguments, reason = "a message, its way, and what to do on it")]
     fn beside_routing(
         &self,
@@ -125,7 +126,7 @@ impl Topology {
         true
     }
 
-    /// Does what was noted. `false`: the message goes nowhere.
+    /// Carries out recorded side effects. Returns `false` if the message is dropped.
     pub(super) fn do_later(&self, later: &Later, message: &Message, now: Millis) -> bool {
         let features = |name: &[u8]| self.features.get(name);
         if later.deduplicates

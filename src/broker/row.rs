@@ -1,7 +1,7 @@
-//! Changes of what is declared that came together: each is checked against what is there, all are durable with one
-//! commit, then each is put in place.
+//! Batches of pipelined changes to definitions: each is checked against the current state, all are made durable in one
+//! commit, then each is applied.
 //!
-//! Invariants: the outcome is that of one after the other, up to the first that is refused; nothing is seen before it
+//! Invariants: the outcome equals that of sequential execution, up to the first refusal; nothing is visible before it
 //! is durable.
 
 use rustc_hash::FxHashSet;
@@ -11,17 +11,17 @@ use super::definitions::Changes;
 use super::refusal::Refusal;
 use super::vhost::Vhost;
 
-/// How far a row of requests came.
+/// Outcome of a sequence of requests.
 #[derive(Debug)]
 pub struct Row<T> {
-    /// What became of those that were carried out, in their order.
+    /// Results of the requests carried out, in order.
     pub done: Vec<T>,
-    /// Why the one behind them was not.
+    /// Why the next request was refused.
     pub refused: Option<Refusal>,
 }
 
 impl<T> Row<T> {
-    /// The outcome of a row of one.
+    /// The outcome of a single request.
     pub(super) fn only(mut self) -> Result<T, Refusal> {
         match self.refused {
             Some(refusal) => Err(refusal),
@@ -30,18 +30,18 @@ impl<T> Row<T> {
     }
 }
 
-/// What was checked and is not in place yet.
+/// Checked changes that are not applied yet.
 #[derive(Default)]
 pub(super) struct Staged {
     pub(super) changes: Changes,
-    /// What is new, or goes.
+    /// Names of objects created or deleted.
     names: FxHashSet<Box<str>>,
-    /// What else it takes along depends on what is there, and the other way round.
+    /// Its side effects depend on other objects, and theirs on it.
     alone: bool,
 }
 
 impl Staged {
-    /// Notes that something of this name comes or goes.
+    /// Records that an object of this name is created or deleted.
     pub(super) fn note(&mut self, name: &str) {
         self.names.insert(name.into());
     }
@@ -50,12 +50,12 @@ impl Staged {
         self.names.contains(name)
     }
 
-    /// How much is new, or goes.
+    /// Number of objects created or deleted.
     pub(super) fn count(&self) -> usize {
         self.names.len()
     }
 
-    /// Whether a request has to wait until this is in place, because it is to be alone or the last one is.
+    /// Whether a request must wait until the staged changes are applied, because it, or the last one, must be alone.
     pub(super) fn keeps_apart(&mut self, alone: bool) -> bool {
         if self.alone || (alone && !self.names.is_empty()) {
             return true;
@@ -66,9 +66,9 @@ impl Staged {
 }
 
 impl Broker {
-    /// Carries out requests in their order. `plan` checks one and stages what it changes; `None`: it has to wait until
-    /// what is staged is in place. `put` does what was planned; it is asked once that is durable. Nothing else changes
-    /// what is declared in the vhost meanwhile.
+    /// Carries out requests in order. `plan` checks one and stages its changes; `None`: it must wait until the staged
+    /// ones are applied. `put` applies a planned change once it is durable. The caller prevents other changes to the
+    /// vhost's definitions meanwhile.
     pub(super) fn in_a_row<'r, R, P, T>(
         &self,
         vhost: &Vhost,
@@ -109,7 +109,7 @@ impl Broker {
                 }
             }
             if let Err(refusal) = commit(self, staged.changes) {
-                // Those before the first that is to be kept on disk need no disk.
+                // Requests before the first durable change need no disk.
                 planned.truncate(settled);
                 refused = Some(refusal);
             }
@@ -117,7 +117,7 @@ impl Broker {
                 match put(one) {
                     Ok(done) if row.refused.is_none() => row.done.push(done),
                     Ok(_) => {}
-                    // What is behind it is durable, so it is put in place all the same.
+                    // Later ones are durable, so they are applied all the same.
                     Err(refusal) => row.refused = row.refused.or(Some(refusal)),
                 }
             }

@@ -1,14 +1,13 @@
-//! The channel-wide prefetch (`basic.qos` with `global`): what all consumers of a channel may hold together, and
-//! whose turn it is when some of it is free again.
+//! The channel-wide prefetch (`basic.qos` with `global`): a limit on the unacknowledged messages of all consumers of a
+//! channel, and the order in which freed credit is given out.
 //!
-//! Rules, as `RabbitMQ` keeps them up to 4.2: deliveries that are to be acknowledged use a credit each, what
-//! `basic.get` took uses none; while there is none, consumers that do not acknowledge are held up as well; queues
-//! whose consumers wait take turns, so that none starves at any limit (`RabbitMQ` draws lots); of one queue those of
-//! higher priority go first.
+//! Rules, as in `RabbitMQ` up to 4.2: each delivery that needs an acknowledgement uses one credit, `basic.get` uses
+//! none; without credit, consumers that do not acknowledge are blocked as well; queues with waiting consumers take
+//! turns, so that none starves at any limit (`RabbitMQ` picks at random); within a queue, higher priorities come first.
 //!
-//! Invariants: a consumer waits at most once; whenever credit is free and somebody waits, a hand-out is under way and
-//! will look again, or a tick is asked for; each credit wakes one consumer, however many wait.
-//! Absent: queues' locks. This lock is taken inside a queue's, never the other way.
+//! Invariants: a consumer waits at most once; whenever credit is free and a consumer waits, a hand-out is in progress
+//! and will check again, or a tick is scheduled; each credit wakes one consumer, however many wait.
+//! Absent: queue locks. This lock is taken inside a queue's, never the other way round.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, VecDeque};
@@ -24,11 +23,11 @@ use super::consumer::Consumer;
 use super::deadlines::{Deadlines, Ticks};
 use super::turn::Turn;
 
-/// The shared limit of one channel's consumers.
+/// The shared prefetch limit of one channel's consumers.
 #[derive(Debug, Default)]
 pub struct SharedCredit {
     line: Mutex<Line<Arc<Consumer>>>,
-    /// Read without the lock; 0 means no limit and that nothing is counted.
+    /// Read without the lock; 0 for no limit, and nothing is counted.
     limit: AtomicU32,
 }
 
@@ -38,7 +37,7 @@ impl SharedCredit {
         self.limit.load(Ordering::Relaxed)
     }
 
-    /// Sets the limit (0 for none) while consumers hold `held` messages, and serves those who may go on.
+    /// Sets the limit (0 for none) while consumers hold `held` messages, and serves consumers that may continue.
     pub fn set_limit(&self, turn: &mut Turn, limit: u32, held: u32) {
         let first = {
             let mut line = self.line.lock();
@@ -50,7 +49,7 @@ impl SharedCredit {
         self.hand_out(turn, first);
     }
 
-    /// Sets the limit at once, and serves those who may go on at this instant, unless they are served earlier.
+    /// Sets the limit immediately, and serves consumers that may continue at `at`, unless served earlier.
     pub fn set_limit_at(self: &Arc<Self>, deadlines: &Deadlines, at: Millis, limit: u32, held: u32) {
         let mut line = self.line.lock();
         self.limit.store(limit, Ordering::Relaxed);
@@ -61,7 +60,7 @@ impl SharedCredit {
         }
     }
 
-    /// Takes what one delivery to `consumer` needs, or notes that it waits.
+    /// Takes the credit for one delivery to `consumer`, or records that it waits.
     #[inline]
     pub fn take(&self, consumer: &Arc<Consumer>) -> bool {
         self.limit() == 0 || self.take_in_turn(consumer)
@@ -77,7 +76,7 @@ impl SharedCredit {
         self.line.lock().take(asks, || Arc::clone(consumer))
     }
 
-    /// Consumers hold `count` messages less: those who waited for credit are served in turn.
+    /// Returns `count` credits: waiting consumers are served in turn.
     pub fn give_back(&self, turn: &mut Turn, count: usize) {
         if self.limit() == 0 {
             return;
@@ -86,7 +85,7 @@ impl SharedCredit {
         self.hand_out(turn, first);
     }
 
-    /// A consumer that left waits no longer.
+    /// Removes a consumer that ended.
     pub fn forget(&self, id: ConsumerId) {
         self.line.lock().forget(id);
     }
@@ -113,32 +112,32 @@ impl Ticks for SharedCredit {
     }
 }
 
-/// A consumer that wants to take a message.
+/// A consumer that wants a message.
 #[derive(Clone, Copy)]
 struct Asks {
     queue: QueueId,
     id: ConsumerId,
     priority: i32,
-    /// The delivery is to be acknowledged.
+    /// Whether the delivery needs an acknowledgement.
     uses: bool,
 }
 
-/// Among those of its queue: highest priority first, then who came first.
+/// Order within a queue: highest priority first, then first come, first served.
 type Place = (Reverse<i32>, u64);
 
-/// Who holds how much, and who waits.
+/// Credit in use, and waiting consumers.
 #[derive(Debug)]
 struct Line<C> {
     limit: u32,
     held: u32,
-    /// Queues that somebody waits at, next one first; those of `waiting`, each once.
+    /// Queues with waiting consumers, next one first; the keys of `waiting`, each once.
     turns: VecDeque<QueueId>,
     waiting: FxHashMap<QueueId, BTreeMap<Place, (ConsumerId, C)>>,
     places: FxHashMap<ConsumerId, (QueueId, Place)>,
-    /// Whose turn it is, and how much it may still take while others wait.
+    /// The queue being served, and how much it may still take while others wait.
     serving: Option<(QueueId, u32)>,
     arrivals: u64,
-    /// When those who wait are to be looked at.
+    /// The instant of the scheduled tick for waiting consumers.
     tick_at: Option<Millis>,
 }
 
@@ -164,7 +163,7 @@ impl<C> Line<C> {
 
     fn take(&mut self, asks: Asks, consumer: impl FnOnce() -> C) -> bool {
         let has_turn = matches!(self.serving, Some((queue, left)) if queue == asks.queue && left > 0);
-        // Nobody goes past those who wait: a hand-out comes to them before it ends.
+        // No one overtakes waiting consumers: a hand-out reaches them before it ends.
         if self.is_free() && (has_turn || self.turns.is_empty()) {
             if asks.uses {
                 self.held += 1;
@@ -194,9 +193,8 @@ impl<C> Line<C> {
         self.next()
     }
 
-    /// The consumers to be served next, all of one queue; nobody, if nobody waits or no credit is free. They wait no
-    /// longer. Their queue may take its share of what is free, and stands behind the others again if that is
-    /// not enough.
+    /// The consumers to serve next, all of one queue; `None` if no one waits or no credit is free. They no longer wait.
+    /// Their queue may take its share of the free credit, and queues up again if that is not enough.
     fn next(&mut self) -> Option<Vec<C>> {
         self.serving = None;
         while self.is_free() {
@@ -238,7 +236,7 @@ impl<C> Line<C> {
 mod tests {
     use super::*;
 
-    /// Queues with so many messages each, and one consumer per (queue, id, priority).
+    /// Queues with a number of messages each, and one consumer per (queue, id, priority).
     struct World {
         line: Line<u64>,
         ready: Vec<u32>,
@@ -262,7 +260,7 @@ mod tests {
             *self.consumers.iter().find(|consumer| consumer.1 == id).expect("known")
         }
 
-        /// The queue of these consumers delivers what it can, in turn, highest priority first.
+        /// Delivers what these consumers of one queue can take, in turn, highest priority first.
         fn serve(&mut self, consumers: &[u64]) {
             let mut able: Vec<_> = consumers.iter().map(|id| self.of(*id)).collect();
             able.sort_by_key(|consumer| Reverse(consumer.2));
@@ -306,7 +304,7 @@ mod tests {
             }
             let had = [1, 2, 3].map(|id| world.had(id));
             let (least, most) = (had.iter().min().expect("some"), had.iter().max().expect("some"));
-            // The first one had all that was free at the start.
+            // The first one had all the credit that was free at the start.
             assert!(most - least <= limit as usize + 1, "limit {limit}, {at_once} at once: {had:?}");
         }
     }

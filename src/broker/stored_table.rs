@@ -1,7 +1,7 @@
-//! Argument tables as they are stored: JSON that gives back every value bit by bit.
+//! Stored form of argument tables: JSON that preserves every value bit by bit.
 //!
-//! Values have the form that earlier versions wrote, but for what JSON cannot hold: floats that are no numbers or
-//! infinite, which stand there as their bits. (Earlier versions wrote those as null: they come back as NaN.)
+//! Values have the form that earlier versions wrote, except those that JSON cannot represent: NaN and infinite floats
+//! are stored as bits. (Earlier versions wrote them as null, which is read as NaN.)
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::arguments::{FieldTable, Value};
 
-/// A value whose own form is good enough, or one with something in it that JSON cannot hold.
+/// A value that JSON can represent directly, or one containing something it cannot.
 #[derive(Serialize)]
 enum Written<'a> {
     FloatBits(u32),
@@ -36,7 +36,7 @@ fn table_of(table: &FieldTable) -> BTreeMap<&str, Written<'_>> {
     table.inner().iter().map(|(name, value)| (name.as_str(), written(value))).collect()
 }
 
-/// Whether a float comes back from its text, which is read as one of twice the width.
+/// Whether a float survives the conversion to text, which is read as an f64.
 fn survives(float: f32) -> bool {
     #[expect(clippy::cast_possible_truncation, reason = "this is what is to be found out")]
     let back = float.to_string().parse::<f64>().map(|wide| wide as f32);
@@ -77,7 +77,7 @@ fn read_table(read: BTreeMap<String, Read>) -> FieldTable {
     table
 }
 
-/// A table in this form, on its own.
+/// A table in this form, by itself.
 pub(super) struct Stored<'a>(pub(super) &'a FieldTable);
 
 impl Serialize for Stored<'_> {
@@ -105,7 +105,7 @@ mod tests {
     use crate::broker::definitions::{BindingDefinition, DestinationKind, Key};
     use crate::wire::method::DecimalValue;
 
-    /// NaNs of any payload, infinities, zeros and denormals among all others.
+    /// NaNs of any payload, infinities, zeros and denormals among others.
     fn bits64() -> impl Strategy<Value = u64> {
         prop_oneof![
             any::<u64>(),
@@ -160,7 +160,7 @@ mod tests {
         table
     }
 
-    /// As it lies on the wire: equal floats of other bits are different here.
+    /// The wire encoding: distinguishes equal floats with different bits.
     fn wire(table: &FieldTable) -> Vec<u8> {
         crate::wire::table::edit::table_contents(table)
     }
@@ -186,7 +186,7 @@ mod tests {
             let bytes = serde_json::to_vec(&Owned(table.clone())).unwrap();
             let Owned(back) = serde_json::from_slice(&bytes).unwrap();
             prop_assert_eq!(wire(&back), wire(&table), "{}", String::from_utf8_lossy(&bytes));
-            // And through the router, by whose copy a binding is found again when it goes.
+            // Also through the router's copy, by which a binding is found when it is removed.
             let routed = from_args(&to_args(&table));
             prop_assert_eq!(wire(&routed), wire(&table));
             prop_assert_eq!(Key::binding(&binding(&routed)), Key::binding(&binding(&back)));

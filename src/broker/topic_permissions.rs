@@ -1,9 +1,9 @@
-//! Topic permissions: which routing keys a user may publish to, and bind from, on one topic exchange
-//! (docs/semantics.md, Users and permissions). An exchange without one is open to whoever has the ordinary permissions.
+//! Topic permissions: the routing keys that a user may publish to, and bind from, on one topic exchange
+//! (docs/semantics.md, Users and permissions). Without one, the ordinary permissions alone decide.
 //!
-//! `{username}` and `{vhost}` in a pattern stand for the names themselves, not for patterns. `{client_id}`
-//! is for protocols that have one; over AMQP it stands for itself, as in `RabbitMQ`. Unlike there, an
-//! `x-delayed-message` exchange that routes by topic is one, too.
+//! `{username}` and `{vhost}` in a pattern are replaced by the literal names, not by patterns. `{client_id}` is for
+//! protocols that have one; over AMQP it is left as is, as in `RabbitMQ`. Unlike there, `x-delayed-message` exchanges
+//! that route by topic are covered too.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,17 +13,16 @@ use serde::{Deserialize, Serialize};
 use super::pattern::{BadPattern, Permitting};
 use super::refusal::Access;
 
-/// A user's topic permission on one exchange, as stored. An empty pattern permits the empty key only.
+/// A user's topic permission on one exchange, as stored. An empty pattern permits only the empty key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TopicPermissionRecord {
-    /// Routing keys that may be published to.
+    /// Pattern of routing keys for publishing.
     pub write: String,
-    /// Binding keys that may be bound from.
+    /// Pattern of binding keys for binding.
     pub read: String,
 }
 
-/// The topic permissions of one user in one vhost, by exchange. What is compiled is shared with those that they were
-/// made from.
+/// The topic permissions of one user in one vhost, by exchange. Compiled patterns are shared between copies.
 #[derive(Clone, Debug, Default)]
 pub(super) struct TopicPermissions(BTreeMap<Arc<str>, Arc<Compiled>>);
 
@@ -49,7 +48,7 @@ impl Compiled {
 }
 
 impl TopicPermissions {
-    /// These, and one more or another one.
+    /// These, with one added or replaced.
     pub(super) fn with(
         mut self,
         user: &str,
@@ -61,7 +60,7 @@ impl TopicPermissions {
         Ok(self)
     }
 
-    /// These without that on one exchange, or without any.
+    /// These without the one on an exchange, or empty.
     pub(super) fn without(mut self, exchange: Option<&str>) -> Self {
         match exchange {
             Some(exchange) => drop(self.0.remove(exchange)),
@@ -74,17 +73,17 @@ impl TopicPermissions {
         self.0.is_empty()
     }
 
-    /// By exchange.
+    /// All records, by exchange.
     pub(super) fn records(&self) -> impl Iterator<Item = (String, TopicPermissionRecord)> {
         self.0.iter().map(|(exchange, compiled)| (exchange.to_string(), compiled.record.clone()))
     }
 
-    /// What is said of the exchange.
+    /// The record of an exchange.
     pub(super) fn record(&self, exchange: &str) -> Option<TopicPermissionRecord> {
         self.0.get(exchange).map(|compiled| compiled.record.clone())
     }
 
-    /// Whether anything is said about the exchange.
+    /// Whether there is one for the exchange.
     pub(super) fn concern(&self, exchange: &str) -> bool {
         self.0.contains_key(exchange)
     }
@@ -134,7 +133,7 @@ mod tests {
         assert!(TopicPermissions::default().permit(Access::Write, "x", b"anything"));
     }
 
-    /// Patterns that were compiled for the second of two.
+    /// Number of patterns compiled for the second of two.
     fn compiled_for(before: &TopicPermissions, after: &TopicPermissions) -> usize {
         let there = |exchange: &Arc<str>, compiled| {
             before.0.get(exchange).is_some_and(|before| Arc::ptr_eq(before, compiled))

@@ -1,5 +1,5 @@
-//! Messages that the broker moves itself: dead letters (`burying.rs`), what is redriven, and delayed ones that are due.
-//! Each leaves its place for all of its targets in one step of the store.
+//! Messages moved by the broker itself: dead letters (`burying.rs`), redriven messages, and due delayed ones. Each
+//! leaves its source for all its targets in one step of the store.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use super::publish::route;
 use super::queue_handle::{Ends, QueueHandle, Released, move_message};
 use super::turn::Turn;
 
-/// Where the broker moves a message.
+/// Targets of a moved message.
 #[derive(Default)]
 pub(super) struct Targets {
     pub(super) queues: Vec<Arc<QueueHandle>>,
@@ -23,8 +23,8 @@ pub(super) struct Targets {
 }
 
 impl Broker {
-    /// Moves a message to queues and waiting rooms, and out of where it was, in one step of the store.
-    /// `settle` hears whether any of them took it. Returns the same.
+    /// Moves a message to queues and delay rooms, and out of its source, in one step of the store. `settle` is called
+    /// with whether any of them took it, which is also the result.
     pub(super) fn move_to(
         &self,
         turn: &mut Turn,
@@ -33,11 +33,11 @@ impl Broker {
         settle: impl FnOnce(bool) -> Option<Record>,
     ) -> bool {
         let Targets { queues, mut delay_rooms } = targets;
-        // Delay rooms' locks come before queues', in order of their ids.
+        // Delay rooms are locked before queues, in order of their ids.
         delay_rooms.sort_by_key(|delay_room| delay_room.id);
         let mut admissions = Vec::new();
         for delay_room in &delay_rooms {
-            // Whether the message is to be written is asked no more: it is, once for all of them.
+            // No write decision is left: the message is written, once for all of them.
             message.always_log();
             let due = held_until(message, turn.now).unwrap_or(turn.now);
             admissions.extend(delay_room.admit(turn, message.clone(), due));
@@ -60,7 +60,7 @@ impl Ends for Broker {
     fn release(&self, turn: &mut Turn, released: Released<'_>) {
         let Released { vhost, exchange, due, message, settle, may_have_left } = released;
         let headers = released_headers(message);
-        // In any case a copy: whether a message is to be written is told by the message itself.
+        // Always a copy: clones share one write state; this target needs its own.
         let mut message = match headers {
             Some(headers) => copies::with_headers(message, &headers),
             None => message.with_properties(message.properties(), message.meta()),
@@ -71,10 +71,10 @@ impl Ends for Broker {
         let mut targets = Targets::default();
         let vhost = self.vhost(vhost.as_str());
         if let Some(vhost) = &vhost {
-            // The clock may have been set back; the message does not wait again.
+            // Even if the clock was set back, the message does not wait again.
             let now = turn.now.max(due);
             let exchange = exchange.as_str().as_bytes();
-            // An exchange that is gone meanwhile drops the message, as a missing binding does.
+            // If the exchange was deleted meanwhile, the message is dropped, as with a missing binding.
             let _ = route(vhost, now, &message, exchange, &keys, Origin::Broker, |queue| {
                 targets.queues.push(Arc::clone(queue));
             });

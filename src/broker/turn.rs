@@ -1,5 +1,5 @@
-//! One turn of work on queues: the scratch memory shared by the calls made in it, and what is owed
-//! at its end, when no lock is held any more (wake-ups, dead letters, queues to delete).
+//! One turn of work on queues: scratch memory shared by its calls, and the work deferred to its end, when no lock is
+//! held (wake-ups, dead letters, queue deletions).
 
 use std::sync::Arc;
 use std::task::Waker;
@@ -11,8 +11,8 @@ use leveret_queues::{Message, Millis, Seq};
 use super::consumer::Consumer;
 use super::queue_handle::QueueHandle;
 
-/// Scratch and debts of one turn. Reused from turn to turn by its owner, so that a steady flow of
-/// messages allocates nothing here.
+/// Scratch memory and deferred work of one turn. Reused by its owner, so that a steady flow of messages does not
+/// allocate here.
 #[derive(Default)]
 pub struct Turn {
     /// Wall-clock time of the turn, read once.
@@ -23,30 +23,30 @@ pub struct Turn {
     pub(super) records: Vec<Record>,
     /// Deliveries gathered for one consumer.
     pub(super) deliveries: Vec<Delivery>,
-    /// Connections whose writer sleeps and now has something to write.
+    /// Connections with a sleeping writer and new output.
     pub(super) wakers: Vec<Waker>,
     /// Messages on their way to a dead-letter exchange.
     pub(super) dead: Vec<Dead>,
     /// Auto-delete queues that lost their last consumer.
     pub(super) deletable: Vec<Arc<QueueHandle>>,
-    /// Consumers whose queue was deleted; they hear of it after the deletion's own answer.
+    /// Consumers of deleted queues; notified after the reply to the deletion.
     pub(super) cancelled: Vec<Arc<Consumer>>,
-    /// What was purged: freed when no lock is held.
+    /// Purged messages, freed when no lock is held.
     pub(super) purged: Vec<PurgeMark>,
-    /// Whether anything was appended to the store, so that a confirm has to wait for it.
+    /// Whether anything was appended to the store, so that confirms must wait for it.
     pub(crate) appended: bool,
-    /// Something that was to be appended never can be: whoever published it is refused.
+    /// A record can never be appended: the publish is refused.
     pub(crate) unstorable: bool,
-    /// How long work is done.
+    /// How long-running work is executed.
     pub(super) aside: Aside,
 }
 
-/// Nothing of what was published was appended to the store, so that its confirm has nothing to wait for.
+/// Proof that nothing was appended to the store, so that a confirm need not wait.
 #[derive(Clone, Copy, Debug)]
 pub struct NothingAppended(());
 
-/// Runs work that takes long, so that whoever waits for the same thread is not kept waiting. The owner of the thread
-/// says how; else it is simply done.
+/// Runs long work without blocking other users of the thread. Set by the thread's owner; by default the work is simply
+/// run.
 #[derive(Clone, Copy)]
 pub struct Aside(pub fn(&mut dyn FnMut()));
 
@@ -62,16 +62,16 @@ impl Default for Aside {
     }
 }
 
-/// A message that left its queue for a dead-letter exchange. It stays in the store under its
-/// source until it is appended to its targets, in one group.
+/// A message that left its queue for a dead-letter exchange. It stays in the store under its source until it is
+/// appended to its targets, in one group.
 pub(super) struct Dead {
     pub(super) source: Arc<QueueHandle>,
-    /// `None`: to be read back from the store first.
+    /// `None`: must first be read back from the store.
     pub(super) message: Option<Message>,
     pub(super) reason: SettleReason,
-    /// Where the store knows it to be: place and priority level in its source.
+    /// Its location in the store: sequence number and priority level in its source.
     pub(super) place: Option<(Seq, u8)>,
-    /// It may have been moved before the broker's last end.
+    /// It may have been moved in an earlier run.
     pub(super) may_have_left: bool,
 }
 
@@ -81,7 +81,7 @@ impl Turn {
         Self { now, ..Self::default() }
     }
 
-    /// From now on long work is done so.
+    /// Sets how long-running work is executed.
     pub fn does_aside(&mut self, aside: Aside) {
         self.aside = aside;
     }
@@ -94,26 +94,25 @@ impl Turn {
         self.unstorable = false;
     }
 
-    /// Proof that nothing was appended, if so.
+    /// Proof that nothing was appended, if that is so.
     pub(crate) fn nothing_appended(&self) -> Option<NothingAppended> {
         (!self.appended).then_some(NothingAppended(()))
     }
 
-    /// Wakes everyone who has something to write.
+    /// Wakes all connections with output.
     pub fn wake(&mut self) {
         for waker in self.wakers.drain(..) {
             waker.wake();
         }
     }
 
-    /// Notes someone to wake at the end.
+    /// Adds a waker to call at the end.
     pub fn owe_wake(&mut self, waker: Option<Waker>) {
         self.wakers.extend(waker);
     }
 }
 
-/// Gathers consecutive deliveries to one consumer, so that its connection's lock is taken once for
-/// all of them.
+/// Gathers consecutive deliveries to one consumer, so that its connection's lock is taken once for all of them.
 pub(super) struct Gathering<'a> {
     consumer: Option<Arc<Consumer>>,
     deliveries: &'a mut Vec<Delivery>,
@@ -121,7 +120,7 @@ pub(super) struct Gathering<'a> {
     tally: Tally,
 }
 
-/// Deliveries counted by kind.
+/// Delivery counts by kind.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Tally {
     pub(super) delivered: u64,
@@ -129,7 +128,7 @@ pub(super) struct Tally {
     pub(super) redelivered: u64,
 }
 
-/// Deliveries gathered at most: they hold memory that the consumer's outbox does not count yet.
+/// Maximum deliveries gathered: their memory is not counted by the consumer's outbox yet.
 const GATHERED_MAX: usize = 256;
 
 impl<'a> Gathering<'a> {
@@ -141,8 +140,8 @@ impl<'a> Gathering<'a> {
         self.tally
     }
 
-    /// Hands over what is gathered. Must be called before the queue's lock is released: another
-    /// thread's deliveries must not overtake these.
+    /// Hands over the gathered deliveries. Must be called before the queue's lock is released: another thread's
+    /// deliveries must not overtake these.
     pub(super) fn flush(&mut self) {
         if let Some(consumer) = self.consumer.take() {
             self.wakers.extend(consumer.sink.deliver(&consumer, self.deliveries));

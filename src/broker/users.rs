@@ -1,7 +1,7 @@
 //! Users, their passwords and their permissions (docs/semantics.md, Users and permissions).
 //!
-//! Passwords are kept as argon2id hashes; a login that succeeded is remembered as a keyed digest
-//! in memory, since argon2 is slow on purpose and clients reconnect often.
+//! Passwords are stored as argon2id hashes; successful logins are cached in memory as keyed digests, since argon2 is
+//! deliberately slow and clients reconnect often.
 
 mod by_user;
 #[cfg(test)]
@@ -30,14 +30,14 @@ use super::topic_permissions::{TopicPermissionRecord, TopicPermissions};
 /// A user as stored. No `Debug`: it would print the hash.
 #[derive(Clone, Serialize, Deserialize, PartialEq, Eq)]
 pub struct UserRecord {
-    /// PHC string of the argon2id hash, or a hash as `RabbitMQ` makes them (see `password.rs`). Empty:
-    /// no password is right.
+    /// PHC string of the argon2id hash, or a hash in `RabbitMQ`'s format (see `password.rs`). Empty: no password
+    /// matches.
     pub password_hash: String,
     /// `administrator`, `monitoring`, `management`, `policymaker`, `impersonator`.
     pub tags: Vec<String>,
 }
 
-/// The three regular expressions of a user in a vhost, as stored. Empty means nothing is allowed.
+/// A user's three regular expressions in a vhost, as stored. An empty one permits nothing.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
 pub struct PermissionRecord {
     /// May declare and delete.
@@ -49,7 +49,7 @@ pub struct PermissionRecord {
 }
 
 impl PermissionRecord {
-    /// Everything is allowed.
+    /// Permits everything.
     pub fn all() -> Self {
         Self { configure: ".*".to_owned(), write: ".*".to_owned(), read: ".*".to_owned() }
     }
@@ -87,45 +87,45 @@ impl Permission {
 struct State {
     users: BTreeMap<String, UserRecord>,
     permissions: BTreeMap<(String, String), Arc<Permission>>,
-    /// By user and vhost; only those that say anything.
+    /// By user and vhost; non-empty ones only.
     topics: BTreeMap<(String, String), Arc<TopicPermissions>>,
-    /// By user; only those that say anything.
+    /// By user; non-empty ones only.
     limits: FxHashMap<String, OperatorLimits>,
 }
 
 /// All users and permissions.
 pub struct Users {
     state: RwLock<State>,
-    /// Grows with every change, so that what was derived from permissions can be dropped.
+    /// Incremented with every change, so that values derived from permissions can be dropped.
     revision: AtomicU64,
     remembered: Mutex<FxHashMap<String, [u8; 32]>>,
-    /// Checking a password takes 19 MiB and a core: many at once would be an attack.
+    /// Checking a password takes 19 MiB and a core: serialized against denial of service.
     verifying: Mutex<()>,
     key: [u8; 32],
 }
 
-/// Why a login failed; the same for the client, different for the log.
+/// Why a login failed; clients see no difference, the log does.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LoginRefused {
-    /// No such user, or the password is wrong.
+    /// Unknown user, or wrong password.
     #[error("unknown user or wrong password")]
     Credentials,
-    /// The default user may only come from this machine.
+    /// The default user may only log in from the local machine.
     #[error("user 'guest' can only connect via localhost")]
     LoopbackOnly,
-    /// Too many logins from this address have failed; it was not looked at.
+    /// Too many failed logins from this address; the password was not checked.
     #[error("too many failed logins from this address")]
     TooManyFailures,
-    /// The token is refused.
+    /// The token was refused.
     #[error("{0}")]
     Token(TokenRefused),
 }
 
-/// The hash of no password that anybody has.
+/// A dummy hash that no password matches.
 const NOBODY: &str =
     "$argon2id$v=19$m=19456,t=2,p=1$bm9ib2R5IGF0IGFsbA$UfD2rt9mYdZC5TkB1iBq6kJrTOxO8nN6kqkD4yM4p1k";
 
-/// Users remembered after a successful login, at most.
+/// Maximum successful logins cached.
 const REMEMBERED_MAX: usize = 10_000;
 
 impl Default for Users {
@@ -135,7 +135,7 @@ impl Default for Users {
 }
 
 impl Users {
-    /// Nobody yet.
+    /// No users.
     pub fn new() -> Self {
         Self {
             state: RwLock::default(),
@@ -146,7 +146,7 @@ impl Users {
         }
     }
 
-    /// Grows with every change.
+    /// Incremented with every change.
     pub fn revision(&self) -> u64 {
         self.revision.load(Ordering::Acquire)
     }
@@ -167,12 +167,12 @@ impl Users {
         Ok(())
     }
 
-    /// The user's record.
+    /// A user's record.
     pub fn user(&self, name: &str) -> Option<UserRecord> {
         self.state.read().users.get(name).cloned()
     }
 
-    /// The user's permission in a vhost, as stored.
+    /// A user's permission in a vhost, as stored.
     pub fn permission(&self, user: &str, vhost: &str) -> Option<PermissionRecord> {
         let key = (user.to_owned(), vhost.to_owned());
         self.state.read().permissions.get(&key).map(|permission| permission.record.clone())
@@ -194,7 +194,7 @@ impl Users {
         all
     }
 
-    /// Takes a user away, with its permissions.
+    /// Removes a user and its permissions.
     pub(super) fn remove(&self, name: &str) {
         let mut state = self.state.write();
         state.users.remove(name);
@@ -210,13 +210,13 @@ impl Users {
         self.revision.fetch_add(1, Ordering::Release);
     }
 
-    /// Takes a permission away.
+    /// Removes a permission.
     pub(super) fn forbid(&self, user: &str, vhost: &str) {
         self.state.write().permissions.remove(&(user.to_owned(), vhost.to_owned()));
         self.revision.fetch_add(1, Ordering::Release);
     }
 
-    /// Takes all permissions in a vhost away.
+    /// Removes all permissions in a vhost.
     pub(super) fn forget_vhost(&self, name: &str) {
         let mut state = self.state.write();
         state.permissions.retain(|(_, vhost), _| vhost != name);
@@ -225,13 +225,13 @@ impl Users {
         self.revision.fetch_add(1, Ordering::Release);
     }
 
-    /// The user's topic permissions in a vhost, by exchange.
+    /// A user's topic permissions in a vhost, by exchange.
     pub fn topic_permissions_of(&self, user: &str, vhost: &str) -> Vec<(String, TopicPermissionRecord)> {
         let key = (user.to_owned(), vhost.to_owned());
         self.state.read().topics.get(&key).map(|topics| topics.records().collect()).unwrap_or_default()
     }
 
-    /// The same, to be checked or changed.
+    /// A user's topic permissions in a vhost, for checks and changes.
     pub(super) fn topics(&self, user: &str, vhost: &str) -> TopicPermissions {
         let topics = self.state.read().topics.get(&(user.to_owned(), vhost.to_owned())).cloned();
         topics.map(Arc::unwrap_or_clone).unwrap_or_default()
@@ -269,7 +269,7 @@ impl Users {
         self.state.read().limits.get(name).cloned().unwrap_or_default()
     }
 
-    /// One limit of a user, if it is set.
+    /// One limit of a user, if set.
     pub(super) fn limit(&self, user: &str, name: &str) -> Option<u64> {
         self.state.read().limits.get(user)?.get(name)
     }
@@ -284,25 +284,24 @@ impl Users {
         }
     }
 
-    /// Whether there is any user at all.
+    /// Whether there are no users.
     pub fn is_empty(&self) -> bool {
         self.state.read().users.is_empty()
     }
 
-    /// Whether the same login succeeded before.
+    /// Whether the same login is cached as successful.
     pub(super) fn remembers(&self, name: &str, password: &[u8]) -> bool {
         let state = self.state.read();
         let hash = state.users.get(name).map(|record| record.password_hash.as_str());
         hash.is_some_and(|hash| self.has_remembered(name, &self.digest(name, password, hash)))
     }
 
-    /// Digests cannot be guessed, so nothing is told by how far they are compared.
+    /// Digests cannot be guessed, so comparison timing reveals nothing.
     fn has_remembered(&self, name: &str, digest: &[u8; 32]) -> bool {
         self.remembered.lock().get(name) == Some(digest)
     }
 
-    /// As [`Users::login`], but only if the same login succeeded before: never slow. `None`: it has
-    /// to be checked.
+    /// As [`Users::login`], but only for cached logins: never slow. `None`: a full check is needed.
     pub fn login_again(
         &self,
         name: &str,
@@ -320,8 +319,8 @@ impl Users {
         Some(Ok(UserName::new(name)))
     }
 
-    /// Checks a password. `loopback`: the client comes from this machine. `in_turn`: whether it is
-    /// still to be checked when those before it are done. May take tens of milliseconds.
+    /// Checks a password. `loopback`: the client is on the local machine. `in_turn`: whether to go on once earlier
+    /// checks are done. May take tens of milliseconds.
     pub fn login(
         &self,
         name: &str,
@@ -330,7 +329,7 @@ impl Users {
         in_turn: impl FnOnce() -> bool,
     ) -> Result<UserName, LoginRefused> {
         let known = self.user(name);
-        // Nobody's password is checked as slowly, lest the time tell which names are known.
+        // Unknown users are checked against a dummy hash, so that timing does not reveal names.
         let hash = known.as_ref().map_or(NOBODY, |record| record.password_hash.as_str());
         let digest = self.digest(name, password, hash);
         if !self.has_remembered(name, &digest) {
@@ -340,7 +339,7 @@ impl Users {
             }
             let right = verify(password, hash) && known.is_some();
             if !right && !is_slow(hash) {
-                // Nor which of them were imported.
+                // Nor does timing reveal which hashes were imported.
                 verify(password, NOBODY);
             }
             drop(one_at_a_time);
@@ -359,7 +358,7 @@ impl Users {
         Ok(UserName::new(name))
     }
 
-    /// Lets in whom a verified certificate names.
+    /// Logs in the user named by a verified certificate.
     pub fn login_certified(&self, name: &str, loopback: bool) -> Result<UserName, LoginRefused> {
         self.user(name).ok_or(LoginRefused::Credentials)?;
         if name == "guest" && !loopback {
@@ -379,30 +378,29 @@ impl Users {
     }
 }
 
-/// Whether all three can be used.
+/// Checks that all three patterns are valid.
 pub(super) fn check_patterns(record: &PermissionRecord) -> Result<(), BadPattern> {
     Permission::new(record.clone()).map(|_| ())
 }
 
-/// What one user may do in one vhost; kept by a connection, refreshed when permissions change.
+/// One user's rights in one vhost; held by a connection, refreshed when permissions change.
 #[derive(Clone, Debug)]
 pub struct AccessRights {
-    /// Who.
+    /// The user.
     pub user: UserName,
-    /// Where.
+    /// The vhost.
     pub vhost: VhostName,
     /// The user's tags.
     pub tags: Vec<String>,
     permission: Option<Arc<Permission>>,
-    /// What a token allows, in place of permissions.
+    /// A token's permissions, in place of stored ones.
     grant: Option<Arc<VhostGrant>>,
     topics: Option<Arc<TopicPermissions>>,
     revision: u64,
 }
 
 impl AccessRights {
-    /// The rights of `user` in `vhost` as they are now. `None`: the user has none there, or is
-    /// gone.
+    /// The current rights of `user` in `vhost`. `None`: the user has none there, or no longer exists.
     pub fn of(users: &Users, user: &UserName, vhost: &VhostName) -> Option<Self> {
         let revision = users.revision();
         let state = users.state.read();
@@ -414,7 +412,7 @@ impl AccessRights {
         Some(Self { user, vhost, tags, permission: Some(permission), grant: None, topics, revision })
     }
 
-    /// What a token allows.
+    /// Rights granted by a token.
     pub(super) fn granted(
         user: &UserName,
         vhost: &VhostName,
@@ -425,14 +423,14 @@ impl AccessRights {
         Self { user, vhost, tags, permission: None, grant: Some(grant), topics: None, revision: 0 }
     }
 
-    /// All rights in a vhost: for what an administrator does to it as a whole.
+    /// All rights in a vhost, for an administrator's operations on the vhost as a whole.
     pub fn unlimited(user: &UserName, vhost: &VhostName) -> Self {
         let permission = Permission::new(PermissionRecord::all()).ok().map(Arc::new);
         let (user, vhost) = (user.clone(), vhost.clone());
         Self { user, vhost, tags: Vec::new(), permission, grant: None, topics: None, revision: 0 }
     }
 
-    /// Follows a change of permissions. Cheap when nothing changed.
+    /// Reloads permissions if they changed. Cheap otherwise.
     pub fn refresh(&mut self, users: &Users) {
         if self.revision == users.revision() || self.grant.is_some() {
             return;
@@ -446,7 +444,7 @@ impl AccessRights {
         }
     }
 
-    /// Refuses to show what the user may neither configure, write nor read.
+    /// Refuses to show a resource without any of configure, write or read permission.
     pub fn check_any(&self, resource: &Resource) -> Result<(), Refusal> {
         let refused = self.check(Access::Configure, resource);
         if refused.is_err()
@@ -457,13 +455,13 @@ impl AccessRights {
         refused
     }
 
-    /// Whether routing keys on the exchange are restricted, if it is a topic exchange.
+    /// Whether routing keys are restricted on the exchange, if it is a topic exchange.
     pub(super) fn restrict_topics_of(&self, exchange: &str) -> bool {
         self.topics.as_ref().is_some_and(|topics| topics.concern(exchange))
             || self.grant.as_ref().is_some_and(|grant| grant.restricts_keys())
     }
 
-    /// Refuses a key that is not permitted on a topic exchange.
+    /// Refuses a routing key that is not permitted on a topic exchange.
     pub(super) fn check_topic(&self, access: Access, exchange: &str, key: &[u8]) -> Result<(), Refusal> {
         let permitted = match &self.grant {
             Some(grant) => grant.allows_key(access, exchange, key),
@@ -483,7 +481,7 @@ impl AccessRights {
         })
     }
 
-    /// Refuses what is not permitted. The default exchange is checked as `amq.default`.
+    /// Refuses access that is not permitted. The default exchange is checked as `amq.default`.
     pub fn check(&self, access: Access, resource: &Resource) -> Result<(), Refusal> {
         let name = match resource {
             Resource::Exchange(name) if name.as_str().is_empty() => "amq.default",

@@ -1,4 +1,4 @@
-//! A virtual host: its exchanges, bindings and queues, and who is connected to it.
+//! A virtual host: its exchanges, bindings, queues and connections.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -22,43 +22,43 @@ use super::queue_handle::QueueHandle;
 use super::refusal::{Access, Refusal};
 use super::users::AccessRights;
 
-/// What a vhost says of itself, as stored.
+/// A vhost's stored properties.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct VhostRecord {
-    /// For people.
+    /// Free text.
     pub description: String,
-    /// For people.
+    /// Free-form tags.
     pub tags: Vec<String>,
-    /// Of queues that are declared without one; `classic` if nothing is said.
+    /// Type of queues declared without one; `classic` if not set.
     pub default_queue_type: Option<String>,
-    /// It cannot be deleted.
+    /// Whether it is protected from deletion.
     pub protected: bool,
-    /// Whether messages are to be traced: kept and told, nothing more.
+    /// Whether tracing is on: stored and reported only.
     pub tracing: bool,
 }
 
-/// Counts of publishes since the start.
+/// Publish counters since the start.
 #[derive(Debug, Default)]
 pub struct VhostStats {
     /// Messages published by clients.
     pub published: AtomicU64,
-    /// Messages returned because no queue took them.
+    /// Mandatory messages returned as unroutable.
     pub returned: AtomicU64,
-    /// Messages dropped because no queue took them.
+    /// Messages dropped as unroutable.
     pub dropped: AtomicU64,
     /// Messages published on channels with confirms.
     pub published_confirm: AtomicU64,
-    /// How large published messages were.
+    /// Sizes of published messages.
     pub sizes: MessageSizes,
-    /// Messages dead-lettered: expired, rejected, beyond a length, given back too often.
+    /// Messages dead-lettered: expired, rejected, over a length limit, over the delivery limit.
     pub dead_lettered: [AtomicU64; 4],
-    /// Copies of dead letters that were not made, as they had multiplied too often.
+    /// Dead-letter copies not made because of the limit on copies.
     pub copies_left_out: AtomicU64,
 }
 
 impl VhostStats {
-    /// A message is dead-lettered.
+    /// Counts a dead-lettered message.
     pub(super) fn count_dead(&self, reason: SettleReason) {
         let place = match reason {
             SettleReason::Expired => 0,
@@ -91,38 +91,38 @@ impl VhostStats {
 pub struct Vhost {
     /// Its name.
     pub name: VhostName,
-    /// Counts.
+    /// Counters.
     pub stats: VhostStats,
-    /// What it says of itself.
+    /// Stored properties.
     pub record: RwLock<VhostRecord>,
     /// Limits set on it.
     pub limits: RwLock<OperatorLimits>,
     /// Its policies; replaced as a whole.
     pub(super) policies: RwLock<Arc<PolicySet>>,
-    /// Held until a change of policies is in force everywhere; before `changes`.
+    /// Held until a policy change is in force everywhere; locked before `changes`.
     pub(super) policy_changes: Mutex<()>,
-    /// It is deleted; set under `changes`.
+    /// Deleted; set under `changes`.
     pub(super) gone: AtomicBool,
     pub(super) topology: RwLock<Topology>,
-    /// Grows whenever a message may go elsewhere than before.
+    /// Incremented whenever routing may have changed.
     pub(super) generation: AtomicU64,
-    /// Held while definitions are changed, so that one change sees the outcome of the last.
+    /// Held while definitions change, so that changes are serialized.
     pub(super) changes: Mutex<()>,
     pub(super) connections: Mutex<FxHashSet<ConnectionId>>,
 }
 
-/// What is declared.
+/// The vhost's queues and exchanges.
 #[derive(Default)]
 pub(super) struct Topology {
     pub(super) router: Router<u32>,
-    /// By slot, which is what the router knows a queue by.
+    /// By slot, the router's id of a queue.
     pub(super) queues: Slab<Arc<QueueHandle>>,
-    /// So many of them are hidden.
+    /// Number of hidden queues.
     pub(super) hidden: usize,
     pub(super) by_name: FxHashMap<QueueName, u32>,
-    /// By exchange, for the few that do more than route.
+    /// By exchange, for those with features besides routing.
     pub(super) features: FxHashMap<Box<[u8]>, ExchangeFeatures>,
-    /// By exchange, for those that something was published to.
+    /// By exchange, for those that were published to.
     pub(super) stats: FxHashMap<Box<[u8]>, Arc<ExchangeStats>>,
 }
 
@@ -133,7 +133,7 @@ impl Topology {
 }
 
 impl Topology {
-    /// Has a new exchange do what its arguments and type say, besides routing.
+    /// Installs a new exchange's features besides routing, from its arguments and type.
     pub(super) fn install_features(
         &mut self,
         exchange: &str,
@@ -148,7 +148,7 @@ impl Topology {
 }
 
 impl Vhost {
-    /// An empty one, which nobody knows yet.
+    /// An empty vhost, not registered yet.
     pub fn new(name: &str) -> Self {
         Self {
             name: VhostName::new(name),
@@ -165,7 +165,7 @@ impl Vhost {
         }
     }
 
-    /// Begins a change of what is declared here; refused when the vhost is deleted.
+    /// Begins a change of definitions; refused if the vhost is deleted.
     pub(super) fn change(&self) -> Result<MutexGuard<'_, ()>, Refusal> {
         let change = self.changes.lock();
         if self.gone.load(Ordering::Acquire) {
@@ -174,39 +174,39 @@ impl Vhost {
         Ok(change)
     }
 
-    /// Routes that were found before are to be looked up again.
+    /// Invalidates cached routes.
     pub(super) fn changed(&self) {
         self.generation.fetch_add(1, Ordering::Release);
     }
 
-    /// The queue of that name.
+    /// A queue by name.
     pub fn queue(&self, name: &str) -> Option<Arc<QueueHandle>> {
         self.topology.read().queue(name).cloned()
     }
 
-    /// All queues that were declared, in no order.
+    /// All declared queues, unordered.
     pub fn queues(&self) -> Vec<Arc<QueueHandle>> {
         let topology = self.topology.read();
         let listed = topology.queues.iter().filter(|(_, queue)| !queue.hidden);
         listed.map(|(_, queue)| Arc::clone(queue)).collect()
     }
 
-    /// All queues, those of direct reply-to as well.
+    /// All queues, including those of direct reply-to.
     pub(super) fn queues_and_hidden(&self) -> Vec<Arc<QueueHandle>> {
         self.topology.read().queues.iter().map(|(_, queue)| Arc::clone(queue)).collect()
     }
 
-    /// Where the delayed messages of that exchange wait, if it delays.
+    /// The delay room of an exchange, if it delays.
     pub fn delay_room(&self, exchange: &str) -> Option<Arc<DelayRoom>> {
         self.topology.read().features.get(exchange.as_bytes())?.delay_room.clone()
     }
 
-    /// The waiting rooms of all delaying exchanges, in no order.
+    /// All delay rooms, unordered.
     pub fn delay_rooms(&self) -> Vec<Arc<DelayRoom>> {
         self.topology.read().features.values().filter_map(|features| features.delay_room.clone()).collect()
     }
 
-    /// Counts a connection, unless there are as many as there may be: then that number.
+    /// Counts a connection, unless the limit is reached: then returns the limit.
     pub(super) fn connection_comes(&self, id: ConnectionId) -> Result<(), u64> {
         let max = self.limits.read().get(MAX_CONNECTIONS);
         let mut connections = self.connections.lock();
@@ -219,8 +219,8 @@ impl Vhost {
         }
     }
 
-    /// Refuses one more queue behind `more` that are going to be made, when there are as many as there may be; under
-    /// other limits than the vhost's if some are given.
+    /// Refuses one more queue after `more` planned ones if the limit is reached, under the given limits instead of the
+    /// vhost's, if any.
     pub(super) fn has_room_for_queue_behind(
         &self,
         name: &QueueName,
@@ -238,7 +238,7 @@ impl Vhost {
         )))
     }
 
-    /// The same for many at once.
+    /// As above, for many at once.
     pub(super) fn has_room_for_queues(
         &self,
         more: usize,
@@ -255,22 +255,22 @@ impl Vhost {
         )))
     }
 
-    /// A connection is not there any more.
+    /// A connection has ended.
     pub fn connection_ended(&self, id: ConnectionId) {
         self.connections.lock().remove(&id);
     }
 
-    /// The counts of an exchange that something was published to.
+    /// Counters of an exchange that was published to.
     pub fn exchange_stats(&self, exchange: &str) -> Option<Arc<ExchangeStats>> {
         self.topology.read().stats.get(exchange.as_bytes()).cloned()
     }
 
-    /// The counts of all exchanges that something was published to, in no order.
+    /// Counters of all exchanges that were published to, unordered.
     pub fn all_exchange_stats(&self) -> Vec<Arc<ExchangeStats>> {
         self.topology.read().stats.values().cloned().collect()
     }
 
-    /// The counts of an exchange that is about to be published to. Without an exchange nobody sees them.
+    /// Counters of an exchange about to be published to. If the exchange does not exist, they are visible nowhere.
     pub(super) fn stats_for_publish(&self, exchange: &[u8]) -> Arc<ExchangeStats> {
         if let Some(known) = self.topology.read().stats.get(exchange) {
             return Arc::clone(known);
@@ -284,8 +284,8 @@ impl Vhost {
         }
     }
 
-    /// Refuses keys that the caller may not use on an exchange, if it routes by topic. Costs nothing where
-    /// nothing is set.
+    /// Refuses routing keys not permitted to the caller on an exchange, if it routes by topic. Costs nothing without
+    /// topic permissions.
     pub(super) fn check_topics<'a>(
         &self,
         rights: &AccessRights,

@@ -1,5 +1,5 @@
-//! Virtual hosts come and go. A vhost that goes takes everything in it along: definitions in one
-//! commit, then its connections, then its queues.
+//! Creating and deleting virtual hosts. A deleted vhost takes everything in it along: definitions in one commit, then
+//! its connections, then its queues.
 
 use std::sync::atomic::Ordering;
 
@@ -16,7 +16,7 @@ use super::turn::Turn;
 use super::vhost::{Vhost, VhostRecord};
 
 impl Broker {
-    /// Creates a vhost or changes what it says of itself. `true`: it is new. Durable when it returns.
+    /// Creates a vhost or replaces its properties. Returns `true` if it is new. Durable on return.
     pub fn put_vhost(&self, name: &str, record: &VhostRecord) -> Result<bool, Refusal> {
         check_name("vhost", name)?;
         let _change = self.administration.lock();
@@ -27,7 +27,7 @@ impl Broker {
         Ok(new)
     }
 
-    /// Deletes a vhost with all that is in it. `false`: there is none.
+    /// Deletes a vhost and everything in it. Returns `false` if it does not exist.
     pub fn delete_vhost(&self, name: &str, now: Millis) -> Result<bool, Refusal> {
         let _administration = self.administration.lock();
         let Some(vhost) = self.vhost(name) else { return Ok(false) };
@@ -35,7 +35,7 @@ impl Broker {
             return Err(Refusal::Precondition(format!("vhost '{name}' is protected from deletion")));
         }
         {
-            // Whoever declares something sees the vhost before or after, never in between.
+            // Concurrent declarations see the vhost before or after, never in between.
             let _change = vhost.changes.lock();
             let mut changes = Changes::default();
             let users = self.users.permissions().into_iter().filter(|(_, vhost, _)| vhost == name);
@@ -79,7 +79,7 @@ impl Broker {
         Ok(true)
     }
 
-    /// Sets one limit of a vhost, or with `None` takes it away. Durable when it returns.
+    /// Sets one limit of a vhost; `None` clears it. Durable on return.
     pub fn set_vhost_limit(&self, vhost: &str, name: &str, value: Option<i64>) -> Result<(), Refusal> {
         let _change = self.administration.lock();
         let found = self.vhost(vhost).ok_or_else(|| Refusal::NoVhost(vhost.to_owned()))?;
@@ -101,7 +101,7 @@ impl Broker {
     }
 }
 
-/// Everything durable that is declared in a vhost.
+/// Removes all durable definitions of a vhost.
 fn forget_topology(vhost: &Vhost, changes: &mut Changes) {
     for exchange in vhost.exchanges() {
         let name = ExchangeName::new(&exchange.name);
@@ -122,7 +122,7 @@ fn forget_topology(vhost: &Vhost, changes: &mut Changes) {
     }
 }
 
-/// Names of vhosts and users: not empty, at most 255 bytes, nothing that definitions cannot keep apart.
+/// Checks a vhost or user name: not empty, at most 255 bytes, nothing that definitions cannot keep apart.
 pub(super) fn check_name(what: &str, name: &str) -> Result<(), Refusal> {
     if name.is_empty() || name.len() > 255 {
         return Err(Refusal::Precondition(format!("a {what}'s name has 1 to 255 bytes")));

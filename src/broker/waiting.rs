@@ -1,6 +1,6 @@
-//! Publishers that wait until they may go on.
+//! Publishers waiting to continue.
 //!
-//! Invariants: each is noted once, however often it asks, and is forgotten when it is dropped.
+//! Invariants: each is registered once, however often it polls, and removed when dropped.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,7 +9,7 @@ use std::task::{Poll, Waker};
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 
-/// Those that are to be woken.
+/// Publishers to wake.
 #[derive(Default)]
 pub(super) struct Waiting {
     next: AtomicU64,
@@ -17,7 +17,7 @@ pub(super) struct Waiting {
 }
 
 impl Waiting {
-    /// Has all look again.
+    /// Wakes all to check again.
     pub(super) fn wake_all(&self) {
         let wakers = std::mem::take(&mut *self.wakers.lock());
         for waker in wakers.into_values() {
@@ -26,10 +26,10 @@ impl Waiting {
     }
 }
 
-/// Says whether publishers have to wait.
+/// Whether publishers must wait.
 type MustWait = Box<dyn Fn() -> bool + Send + Sync>;
 
-/// One that may have to wait.
+/// A publisher that may have to wait.
 pub struct PublishWait {
     waiting: Arc<Waiting>,
     must_wait: MustWait,
@@ -37,18 +37,18 @@ pub struct PublishWait {
 }
 
 impl PublishWait {
-    /// One more. `must_wait` says whether publishers have to.
+    /// Registers a publisher. `must_wait` reports whether publishers must wait.
     pub(super) fn new(waiting: &Arc<Waiting>, must_wait: MustWait) -> Self {
         Self { waiting: Arc::clone(waiting), must_wait, id: waiting.next.fetch_add(1, Ordering::Relaxed) }
     }
 
-    /// Ready when publishers may go on; otherwise `waker` is woken when they may.
+    /// Ready when publishers may continue; otherwise `waker` is woken then.
     pub fn poll(&self, waker: &Waker) -> Poll<()> {
         if !(self.must_wait)() {
             return Poll::Ready(());
         }
         self.waiting.wakers.lock().insert(self.id, waker.clone());
-        // The relief may have come before the waker was noted.
+        // Publishers may have been relieved before the waker was registered.
         if (self.must_wait)() { Poll::Pending } else { Poll::Ready(()) }
     }
 }

@@ -1,5 +1,4 @@
-//! `leveret check-data`: what a data folder's message log holds, read without a broker and without
-//! changing anything.
+//! `leveret check-data`: the contents of a data folder's message log, read offline and without changing anything.
 
 use std::collections::HashMap;
 use std::io::{self, Write};
@@ -18,7 +17,7 @@ pub struct CheckDataArgs {
     folder: PathBuf,
 }
 
-/// Why the check says no.
+/// Why the check fails.
 #[derive(Debug, thiserror::Error)]
 enum CheckError {
     #[error("{0} is not a folder")]
@@ -27,7 +26,7 @@ enum CheckError {
     Damaged(usize),
 }
 
-/// Prints what is there. Damage is an error, so that scripts can tell.
+/// Prints the contents. Damage is an error, so that scripts can detect it.
 pub fn run(args: &CheckDataArgs) -> Result<(), Box<dyn std::error::Error>> {
     if !args.folder.is_dir() {
         return Err(CheckError::NoFolder(args.folder.clone()).into());
@@ -66,7 +65,7 @@ fn print(folder: &Path, out: &mut impl Write) -> Result<usize, Box<dyn std::erro
     Ok(report.findings.len())
 }
 
-/// Names of queues, and of exchanges that keep delayed messages, by id. `None`: that cannot be told.
+/// Names of queues, and of exchanges that hold delayed messages, by id. `None`: unknown.
 fn names(folder: &Path) -> io::Result<Option<HashMap<u64, String>>> {
     let Some(definitions) = peek(folder)? else { return Ok(None) };
     let queues = definitions.iter().filter_map(|(key, value)| {

@@ -1,4 +1,4 @@
-//! Shell completions and man pages, written from the command line's own description.
+//! Shell completions and man pages, generated from the command line's definition.
 
 use std::io;
 use std::path::PathBuf;

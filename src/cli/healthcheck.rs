@@ -1,4 +1,4 @@
-//! `leveret healthcheck`: asks a broker on this machine whether it is in service. For images without curl.
+//! `leveret healthcheck`: checks whether a broker on this machine is in service. For images without curl.
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use super::config::{self, ServeArgs};
 
-/// How long each step of the conversation may take.
+/// Timeout of each step.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// Bytes of the answer that are looked at.
+/// Bytes of the response that are read, at most.
 const ANSWER_BYTES_MAX: u64 = 16 * 1024;
 
 const PATH: &str = "/api/health/checks/is-in-service";
@@ -23,7 +23,7 @@ enum NotInService {
     Ill(String),
 }
 
-/// Asks the broker that would run with this configuration.
+/// Checks the broker that would run with this configuration.
 pub fn run(args: &ServeArgs) -> Result<(), Box<dyn std::error::Error>> {
     let address = reachable(config::load(args)?.config.http_listen);
     let answer = ask(address).map_err(|error| NotInService::Silent(address, error))?;
@@ -35,7 +35,7 @@ pub fn run(args: &ServeArgs) -> Result<(), Box<dyn std::error::Error>> {
     Err(NotInService::Ill(body.trim().to_owned()).into())
 }
 
-/// Where one connects to for an address that is listened on.
+/// The address to connect to for a listening address.
 fn reachable(mut address: SocketAddr) -> SocketAddr {
     match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),

@@ -1,4 +1,4 @@
-//! The command line: what can be asked of the binary, and how it says that it failed.
+//! The command line: commands and failure reporting.
 
 pub mod check_data;
 pub mod client;
@@ -20,7 +20,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-/// What `--version` says: what the binary was built from. `-V` is the version alone.
+/// Output of `--version`: build details. `-V` prints the version alone.
 const LONG_VERSION: &str = concat!(
     env!("CARGO_PKG_VERSION"),
     "\ncommit: ",
@@ -76,12 +76,12 @@ enum Command {
     Export(Box<topology::ExportArgs>),
 }
 
-/// What scripts can rely on.
+/// The exit codes that scripts can rely on.
 const EXIT_CODES: &str = "Exit codes: 0 done; 1 the broker refused, or it failed in the middle; 2 (of plan) file and broker differ; \
      3 nothing was asked of the broker: wrong usage, unreadable file, no connection, no login.";
 
-/// Runs what the command line asks for. A failure is one line on standard error, and a non-zero
-/// exit code. `give_back` returns memory that is free to the system; it may be called from any thread.
+/// Runs the command line. A failure is one line on standard error, and a non-zero exit code. `give_back` returns
+/// free memory to the system; it may be called from any thread.
 pub fn main(give_back: fn()) -> ExitCode {
     crate::platform::gives_back_with(give_back);
     let mut given = std::env::args_os();
@@ -92,7 +92,7 @@ pub fn main(give_back: fn()) -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {
-            // Nobody is left to be told if this fails, too.
+            // If this fails too, the error cannot be reported.
             let _ = error.print();
             return ExitCode::from(if error.use_stderr() { client::NOT_ASKED } else { client::DONE });
         }
@@ -117,19 +117,19 @@ pub fn main(give_back: fn()) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // Nobody is left to be told if this fails, too.
+            // If this fails too, the error cannot be reported.
             let _ = writeln!(std::io::stderr(), "leveret: {error}");
             ExitCode::FAILURE
         }
     }
 }
 
-/// Environment variables that no command knows.
+/// Environment variables that no command recognises.
 fn unknown_variables() -> Vec<config::Problem> {
     config::unknown_variables(&Arguments::command(), config::variables())
 }
 
-/// The exit code of a command that asks a broker.
+/// The exit code of a command that queries a broker.
 fn asked(outcome: Result<u8, client::Failure>) -> ExitCode {
     match outcome {
         Ok(code) => ExitCode::from(code),

@@ -1,5 +1,5 @@
-//! Tells systemd how the service is doing (`sd_notify`): a datagram to the socket that `NOTIFY_SOCKET` names.
-//! Without it nothing is told.
+//! Reports the service state to systemd (`sd_notify`): a datagram to the socket named by `NOTIFY_SOCKET`. Does
+//! nothing if that is unset.
 
 use std::ffi::OsString;
 use std::io;
@@ -9,29 +9,29 @@ use std::time::Duration;
 
 use crate::platform;
 
-/// Who wants to be told.
+/// The recipient of notifications.
 #[derive(Clone, Debug, Default)]
 pub struct Notify {
     to: Option<OsString>,
 }
 
 impl Notify {
-    /// Whoever the environment names.
+    /// The recipient named by the environment.
     pub fn from_environment() -> Self {
         Self { to: std::env::var_os("NOTIFY_SOCKET").filter(|path| !path.is_empty()) }
     }
 
-    /// All listeners are there.
+    /// All listeners are up.
     pub fn ready(&self) {
         self.tell("READY=1");
     }
 
-    /// No more connections are taken.
+    /// No more connections are accepted.
     pub fn stopping(&self) {
         self.tell("STOPPING=1");
     }
 
-    /// Keeps the watchdog quiet for as long as it is polled, at half the interval that it has.
+    /// Sends watchdog keep-alives while polled, at half the configured interval.
     pub async fn keep_alive(self) {
         let pid = std::env::var("WATCHDOG_PID").ok();
         let interval = std::env::var("WATCHDOG_USEC").ok().and_then(|text| text.parse().ok());
@@ -56,14 +56,14 @@ impl Notify {
     }
 }
 
-/// An address that begins with `@` is in the abstract namespace.
+/// An address starting with `@` is in the abstract namespace.
 fn send(to: &[u8], state: &str) -> io::Result<()> {
     let address = match to.strip_prefix(b"@") {
         Some(name) => platform::abstract_address(name)?,
         None => SocketAddr::from_pathname(std::ffi::OsStr::from_bytes(to))?,
     };
     let socket = UnixDatagram::unbound()?;
-    // A full queue must not hold the broker up.
+    // A full queue must not block the broker.
     socket.set_nonblocking(true)?;
     socket.send_to_addr(state.as_bytes(), &address)?;
     Ok(())

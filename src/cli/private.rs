@@ -1,12 +1,12 @@
-//! Files that others may not read.
+//! Files readable only by their owner.
 
 use std::fs::{OpenOptions, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
-/// Writes a file that its owner alone can read, also where it was there before: definitions hold password hashes.
-/// What is no file (a terminal, a pipe) is written to as it is.
+/// Writes a file readable only by its owner, even if it existed before: definitions contain password hashes.
+/// Anything but a regular file (a terminal, a pipe) is written to unchanged.
 pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
     if file.metadata()?.is_file() {

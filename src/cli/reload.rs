@@ -1,7 +1,7 @@
-//! Reload: on SIGHUP the configuration is read again, and what can change live does.
+//! Reload: on SIGHUP the configuration is read again, and keys that can change live take effect.
 //!
-//! Invariants: a configuration that is wrong changes nothing; the running settings only take over keys that are
-//! [`Change::Live`], so that others are told of at every reload until a restart.
+//! Invariants: an invalid configuration changes nothing; the running settings adopt only keys that are
+//! [`Change::Live`], so that other changes are reported at every reload until a restart.
 
 use tokio::signal::unix::Signal;
 
@@ -10,7 +10,7 @@ use super::config::{self, Config, KEYS, ServeArgs};
 
 type Hook = Box<dyn Fn(&Config) -> Result<(), String> + Send>;
 
-/// What a reload carries out.
+/// The actions of a reload.
 pub struct Reload {
     args: ServeArgs,
     running: Config,
@@ -18,18 +18,18 @@ pub struct Reload {
 }
 
 impl Reload {
-    /// For a broker that runs with `running`, which `args` led to.
+    /// For a broker that runs with `running`, as loaded from `args`.
     pub fn new(args: ServeArgs, running: Config) -> Self {
         Self { args, running, hooks: Vec::new() }
     }
 
-    /// Has `hook` called at each reload, changed or not: what a key names (a file) may have changed. It gets
-    /// the settings that hold from now on. When it fails, `what` stays as it was, and the log says so.
+    /// Registers `hook`, called at each reload, changed or not: a file named by a key may have changed. It
+    /// gets the settings now in force. If it fails, `what` keeps its state, and the failure is logged.
     pub fn on(&mut self, what: &'static str, hook: impl Fn(&Config) -> Result<(), String> + Send + 'static) {
         self.hooks.push((what, Box::new(hook)));
     }
 
-    /// Reloads whenever the signal comes.
+    /// Reloads on each signal.
     pub async fn whenever(mut self, mut signal: Signal) {
         while signal.recv().await.is_some() {
             tokio::task::block_in_place(|| self.reload());

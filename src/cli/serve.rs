@@ -1,4 +1,4 @@
-//! `leveret serve`: puts the parts together, waits for the signal to stop, takes them apart.
+//! `leveret serve`: starts the components, waits for the stop signal, shuts them down.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -30,11 +30,11 @@ use crate::net::{Server, descriptors, jwks, now};
 
 type Failure = Box<dyn std::error::Error>;
 
-/// For how long a thread beside the workers waits for more to do. Each keeps memory for what it did, which the system gets back
-/// when it ends: after a burst of requests that was hundreds of megabytes for as long as tokio's ten seconds and more.
+/// Idle time after which a blocking thread ends. Each keeps memory from its work, which the system gets back when
+/// it ends: after a burst of requests that was hundreds of megabytes for tokio's ten seconds and more.
 const THREAD_KEEP_ALIVE: Duration = Duration::from_secs(1);
 
-/// Runs the broker until it is told to stop. `unknown`: variables that mean nothing, for the log.
+/// Runs the broker until it is told to stop. `unknown`: unrecognised variables, for the log.
 pub fn run(args: &ServeArgs, unknown: &[config::Problem]) -> Result<(), Failure> {
     let config = config::load(args)?.config;
     let log = logging::start(&config.log_level, config.log_format);
@@ -43,7 +43,7 @@ pub fn run(args: &ServeArgs, unknown: &[config::Problem]) -> Result<(), Failure>
     }
     std::panic::set_hook(Box::new(|panic| tracing::error!("{panic}")));
     descriptors::raise_limit();
-    // Messages and password hashes: what the broker writes is for its own user alone.
+    // Messages and password hashes: files written by the broker are for its own user alone.
     rustix::process::umask(Mode::from_raw_mode(0o077));
     let folder = Folder::open(&config.data_dir)?;
     keep_private(&folder);
@@ -56,7 +56,7 @@ pub fn run(args: &ServeArgs, unknown: &[config::Problem]) -> Result<(), Failure>
     served
 }
 
-/// Narrows the permissions of files that an earlier version left readable to others.
+/// Restricts the permissions of files that an earlier version left readable to others.
 fn keep_private(folder: &Folder) {
     let narrowed = folder.keep_private();
     if let Some(first) = narrowed.done.first() {
@@ -81,7 +81,7 @@ async fn serve(args: &ServeArgs, config: &Config, folder: &Folder, log: Log) -> 
     let relieved: Arc<OnceLock<Weak<Broker>>> = Arc::default();
     let options = relieving(&relieved);
     folder.release_reserve();
-    // First, as it may have room to give back.
+    // First, as it may have memory to give back.
     let (store, mut recovered) =
         LogStore::open(folder.path(), &options).map_err(|error| explained(error, folder))?;
     let (definitions, findings) =
@@ -174,7 +174,7 @@ async fn serve(args: &ServeArgs, config: &Config, folder: &Folder, log: Log) -> 
     failed.map_or(Ok(()), |task| Err(format!("{task} has failed; the log says why").into()))
 }
 
-/// Why something in the folder cannot be opened.
+/// Why the folder cannot be opened.
 fn explained(error: impl std::error::Error + 'static, folder: &Folder) -> Failure {
     match folder.lacks_room() {
         None => format!("the data folder {}: {error}", folder.path().display()).into(),
@@ -182,9 +182,9 @@ fn explained(error: impl std::error::Error + 'static, folder: &Folder) -> Failur
     }
 }
 
-/// Ends what runs, and then what that uses.
+/// Stops the tasks, then the components that they use.
 async fn take_apart(tasks: &Tasks, store: &LogStore, definitions: &Definitions) -> Result<(), Unclean> {
-    // Whatever still ran would meet a store that is closed, and timers that are gone.
+    // Any task still running would find a closed store and no timers.
     tasks.stop().await;
     let ended = tokio::task::block_in_place(|| store.close().and(definitions.close()));
     match &ended {
@@ -194,7 +194,7 @@ async fn take_apart(tasks: &Tasks, store: &LogStore, definitions: &Definitions) 
     ended
 }
 
-/// What verifies tokens, if they are configured; its keys come soon.
+/// The token verifier, if configured; its keys arrive soon after.
 fn tokens(config: &Config, tasks: &Arc<Tasks>) -> Result<Option<Arc<Tokens>>, Failure> {
     let Some((settings, source)) = config.tokens()? else { return Ok(None) };
     let tokens = Arc::new(Tokens::new(settings));
@@ -205,14 +205,14 @@ fn tokens(config: &Config, tasks: &Arc<Tasks>) -> Result<Option<Arc<Tokens>>, Fa
     Ok(Some(tokens))
 }
 
-/// Names what is damaged or missing in the data folder.
+/// Logs damaged or missing parts of the data folder.
 fn report(findings: impl Iterator<Item = Finding>) {
     for finding in findings {
         tracing::error!("data folder: {finding}");
     }
 }
 
-/// What the broker starts on. No id is given again, whatever was lost.
+/// The state that the broker starts from. No id is reused, whatever was lost.
 fn found(
     definitions: &Definitions,
     queues: HashMap<QueueId, RecoveredQueue>,
@@ -228,7 +228,7 @@ fn found(
     Ok(Found { definitions: all, remnants, queues, started_before })
 }
 
-/// How the store tells the broker that there is room again.
+/// How the store tells the broker that space is available again.
 fn relieving(broker: &Arc<OnceLock<Weak<Broker>>>) -> Options {
     let broker = Arc::clone(broker);
     Options {
@@ -241,7 +241,7 @@ fn relieving(broker: &Arc<OnceLock<Weak<Broker>>>) -> Options {
     }
 }
 
-/// Reloads when told to, and says to systemd how it goes, until the signal to stop.
+/// Reloads on request and keeps systemd informed, until the stop signal.
 async fn until_stopped(reload: Reload, hangup: Signal) -> std::io::Result<()> {
     let notify = Notify::from_environment();
     notify.ready();
@@ -253,7 +253,7 @@ async fn until_stopped(reload: Reload, hangup: Signal) -> std::io::Result<()> {
     outcome
 }
 
-/// Says what listens where; AMQP last, which most who read the log wait for.
+/// Logs the listeners; AMQP last, the line that most readers of the log wait for.
 fn tell(amqp: SocketAddr, amqps: Option<SocketAddr>, listening: management::Listening) {
     let management::Listening { http, https, metrics, metrics_tls } = listening;
     let all = [

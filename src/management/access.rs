@@ -1,8 +1,8 @@
-//! Who asks, and what they may see and do (docs/semantics.md, Users and permissions).
+//! Authentication and authorisation of requests (docs/semantics.md, Users and permissions).
 //!
-//! Invariants: no handler runs without a login but for the paths in [`PUBLIC`]; at most
-//! [`CHECKS_MAX`] passwords are checked at a time, whatever the number of requests; a request that
-//! changes something is refused when a browser says that another site made it.
+//! Invariants: no handler runs without a login except for the paths in [`PUBLIC`]; at most [`CHECKS_MAX`] passwords
+//! are checked at a time, whatever the number of requests; a modifying request is refused if the browser reports that
+//! another site made it.
 
 use std::sync::Arc;
 
@@ -27,8 +27,8 @@ use crate::broker::names::{UserName, VhostName};
 use crate::broker::users::{AccessRights, LoginRefused};
 use crate::broker::vhost::Vhost;
 
-/// Paths that answer without a login: logging in and out, what probes ask, what is the same for every
-/// broker; nothing that tells of users or messages.
+/// Paths that need no login: login and logout, probes, and what is the same for every broker; nothing that reveals
+/// users or messages.
 pub(super) const PUBLIC: [&str; 8] = [
     "/api/login",
     "/api/logout",
@@ -40,26 +40,26 @@ pub(super) const PUBLIC: [&str; 8] = [
     "/api/health/checks/below-node-connection-limit",
 ];
 
-/// Whether a path answers without a login.
+/// Whether a path needs no login.
 pub(super) fn is_public(path: &str) -> bool {
     PUBLIC.contains(&path)
 }
 
-/// Whether a path is answered also when there is room for nothing else: what probes and logins need.
+/// Whether a path is answered even on reserved connections: probes and logins.
 pub(super) fn is_always_answered(path: &str) -> bool {
     let needed = ["/api/health/", "/api/healthchecks/", "/api/aliveness-test/", "/api/whoami", "/api/auth/"];
     is_public(path) || needed.iter().any(|start| path.starts_with(start))
 }
 
-/// Passwords checked at a time: each takes a core and 19 MiB for some tens of milliseconds.
+/// Concurrent password checks: each takes a core and 19 MiB for some tens of milliseconds.
 const CHECKS_MAX: usize = 1;
 
-/// Requests that wait to have their password checked, at most.
+/// Maximum requests waiting for a password check.
 const WAITING_MAX: usize = 64;
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// The queue in front of the slow password check.
+/// The queue for the slow password check.
 pub(super) struct Logins {
     checks: Semaphore,
     waiting: Semaphore,
@@ -71,10 +71,10 @@ impl Default for Logins {
     }
 }
 
-/// The vhost of the path, for answers about one or about all.
+/// The vhost of the path, for answers about one or all.
 pub(super) type OneOrAll = Option<Path<String>>;
 
-/// Who made a request.
+/// The user of a request.
 #[derive(Clone, Debug)]
 pub(super) struct Login {
     pub(super) user: UserName,
@@ -82,7 +82,7 @@ pub(super) struct Login {
     pub(super) identity: Identity,
 }
 
-/// What a tag allows; each includes [`Level::Management`].
+/// The access level granted by a tag; each includes [`Level::Management`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Level {
     Management,
@@ -112,12 +112,12 @@ impl Level {
 }
 
 impl Login {
-    /// Whether the user has a tag that allows this.
+    /// Whether one of the user's tags grants this level.
     pub(super) fn is(&self, level: Level) -> bool {
         self.tags.iter().any(|tag| level.tags().contains(&tag.as_str()))
     }
 
-    /// Refuses users without a tag that allows this.
+    /// Refuses users without a tag that grants this level.
     pub(super) fn must_be(&self, level: Level) -> Result<()> {
         if self.is(level) { Ok(()) } else { Err(Refused::not_authorized(level.refusal())) }
     }
@@ -136,7 +136,7 @@ impl<S: Sync> FromRequestParts<S> for Login {
     }
 }
 
-/// A caller of the broker who came over HTTP.
+/// The broker caller for an HTTP request.
 pub(super) struct Entered {
     pub(super) vhost: Arc<Vhost>,
     pub(super) rights: AccessRights,
@@ -149,7 +149,7 @@ impl Entered {
 }
 
 impl Shared {
-    /// The vhost, for looking at what is in it: monitors see all, others where they have permissions.
+    /// The vhost, for reading: monitors see all, others those where they have permissions.
     pub(super) fn seen(&self, login: &Login, name: &str) -> Result<Arc<Vhost>> {
         if !login.is(Level::Monitoring) && !login.identity.may_enter(&self.broker.users, name) {
             return Err(Refused::not_authorized("User not authorized to access virtual host"));
@@ -157,7 +157,7 @@ impl Shared {
         self.broker.vhost(name).ok_or_else(|| Refused::not_found("vhost_not_found"))
     }
 
-    /// All vhosts that the user may look into.
+    /// All vhosts that the user may see.
     pub(super) fn all_seen(&self, login: &Login) -> Vec<Arc<Vhost>> {
         let mut vhosts = self.broker.vhosts();
         if !login.is(Level::Monitoring) {
@@ -166,7 +166,7 @@ impl Shared {
         vhosts
     }
 
-    /// The vhost of the path, or all that the user may look into.
+    /// The vhost of the path, or all that the user may see.
     pub(super) fn one_or_all(&self, login: &Login, name: &OneOrAll) -> Result<Vec<Arc<Vhost>>> {
         match name {
             Some(Path(name)) => Ok(vec![self.seen(login, name)?]),
@@ -174,7 +174,7 @@ impl Shared {
         }
     }
 
-    /// The vhost, for doing something in it: even administrators need permissions there.
+    /// The vhost, for operations in it: even administrators need permissions there.
     pub(super) fn enter(&self, login: &Login, name: &str) -> Result<Entered> {
         let rights = login.identity.rights(&self.broker.users, &VhostName::new(name));
         match (self.broker.vhost(name), rights) {
@@ -184,7 +184,7 @@ impl Shared {
         }
     }
 
-    /// Who asks, by password, token or session.
+    /// Authenticates a request by password, token or session.
     pub(super) async fn logged_in(&self, headers: &HeaderMap, from: Option<From>) -> Result<Login> {
         let from = from.ok_or_else(|| Refused::who("Login failed"))?;
         let identity = if let Some(header) = headers.get(AUTHORIZATION).map(HeaderValue::as_bytes) {
@@ -204,7 +204,7 @@ impl Shared {
         self.admitted(identity)
     }
 
-    /// Lets in who has a tag that allows the use of the API.
+    /// Admits users with a tag that grants use of the API.
     pub(super) fn admitted(&self, identity: Identity) -> Result<Login> {
         let tags = identity.tags(&self.broker.users);
         let login = Login { user: identity.user.clone(), tags: tags.into(), identity };
@@ -212,7 +212,7 @@ impl Shared {
         Ok(login)
     }
 
-    /// Checks a name and a password, or a token in its place.
+    /// Checks a user name and password, or a token in the password's place.
     pub(super) async fn by_password(&self, name: &str, password: &[u8], from: From) -> Result<Identity> {
         let origin = from.origin();
         let outcome = if let Some(outcome) = self.broker.login_again(name, password, origin) {
@@ -229,7 +229,7 @@ impl Shared {
 }
 
 fn refused(name: &str, from: From, why: &LoginRefused) -> Refused {
-    // Those that are held up are many, and were told of before.
+    // Throttled attempts are numerous, and were logged before.
     if *why == LoginRefused::TooManyFailures {
         tracing::debug!(peer = %from.address, "http login refused: {why}");
     } else {
@@ -245,7 +245,7 @@ fn refused(name: &str, from: From, why: &LoginRefused) -> Refused {
     }
 }
 
-/// The host that a request is for; empty if it says none.
+/// The host that a request is for; empty if it names none.
 pub(super) fn host(headers: &HeaderMap) -> &str {
     headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default()
 }
@@ -266,8 +266,8 @@ fn credentials(header: &[u8]) -> Option<(String, Vec<u8>)> {
     Some((name, decoded[colon + 1..].to_vec()))
 }
 
-/// Lets requests through that a known user made, and those that need none: the dashboard's files hold
-/// nothing of the broker's.
+/// Admits requests of authenticated users, and those that need no login: the dashboard's files reveal nothing of the
+/// broker.
 pub(super) async fn guard(State(api): State<Api>, mut request: Request, next: Next) -> Response {
     let path = request.uri().path();
     let api_path = path == "/api" || path.starts_with("/api/");
@@ -290,7 +290,7 @@ pub(super) async fn guard(State(api): State<Api>, mut request: Request, next: Ne
             let turn = if takes_turns { api.turns.take(login.user.as_str()).await } else { None };
             request.extensions_mut().insert(login);
             match turn {
-                // A long list takes its time, and a worker of the runtime that is at it would not even look at sockets.
+                // Building a long list is slow, and would keep a runtime worker from polling sockets.
                 Some(turn) => tokio::task::block_in_place(|| {
                     let response = Handle::current().block_on(next.run(request));
                     drop(turn);
@@ -304,21 +304,22 @@ pub(super) async fn guard(State(api): State<Api>, mut request: Request, next: Ne
     }
 }
 
-/// Browsers send passwords and cookies that they remember along with other sites' requests, but say so.
+/// Whether another site made the request: browsers attach stored passwords and cookies to those, but report the
+/// origin.
 fn crossed(headers: &HeaderMap) -> bool {
     if let Some(site) = headers.get(SEC_FETCH_SITE) {
         return site != "same-origin" && site != "none";
     }
     let Some(origin) = headers.get(ORIGIN).map(|origin| origin.to_str().unwrap_or_default()) else {
-        // All browsers that know cookies name the origin with what changes something.
+        // Every browser that supports cookies sends Origin with modifying requests.
         return headers.get(AUTHORIZATION).is_none() && sessions::secret(headers).is_some();
     };
     let host = headers.get(HOST).and_then(|host| host.to_str().ok());
     origin.split_once("://").map(|(_, place)| place) != host
 }
 
-/// Whether a page's script asks, which deals with refusals itself: a challenge would make the browser ask
-/// for a password.
+/// Whether the request comes from a page's script, which handles refusals itself: a challenge would make the browser
+/// prompt for a password.
 fn by_script(headers: &HeaderMap) -> bool {
     headers.get("sec-fetch-dest").is_some_and(|purpose| purpose == "empty")
 }

@@ -17,7 +17,7 @@ use crate::broker::operator_limits::{LimitsOf, OperatorLimits};
 use crate::broker::password;
 use crate::broker::users::{PermissionRecord, UserRecord};
 
-/// A user as lists and definitions show it.
+/// A user as shown in lists and definitions.
 pub(super) fn shown(api: &Shared, name: &str, record: &UserRecord) -> Value {
     let (hash, algorithm) = password::exported(&record.password_hash);
     json!({
@@ -29,8 +29,8 @@ pub(super) fn shown(api: &Shared, name: &str, record: &UserRecord) -> Value {
     })
 }
 
-/// A user as definitions carry it. `RabbitMQ` does not know how we hash passwords, and would take nothing of a file with
-/// such a hash: it stands in a member of its own then, and there the user is one without a password.
+/// A user as exported in definitions. `RabbitMQ` does not know Leveret's password hashing, and would reject the whole
+/// file: such a hash is stored in a member of its own, and the user appears to have no password.
 pub(super) fn exported(api: &Shared, name: &str, record: &UserRecord) -> Value {
     let mut user = shown(api, name, record);
     if password::is_ours(&record.password_hash) {
@@ -93,13 +93,13 @@ pub(super) struct UserBody {
 }
 
 impl UserBody {
-    /// The limits that are given, if any.
+    /// The given limits, if any.
     pub(super) fn limits(&mut self) -> Result<Option<OperatorLimits>> {
         let limits = self.limits.take().map(|limits| OperatorLimits::new(LimitsOf::User, limits));
         Ok(limits.transpose()?)
     }
 
-    /// As it is stored. Slow if there is a password to hash.
+    /// The stored form. Slow if a password must be hashed.
     pub(super) fn record(self) -> Result<UserRecord> {
         let tags = self.tags.ok_or_else(|| Refused::bad_request("key_missing: tags"))?;
         let password_hash = match (self.password, self.password_hash) {
@@ -183,7 +183,7 @@ pub(super) async fn hash(_: Login, Path(password): Path<String>) -> Json<Value> 
     Json(json!({ "ok": password::portable_hash(password.as_bytes()) }))
 }
 
-/// A permission as lists show it.
+/// A permission as shown in lists.
 pub(super) fn permission(user: &str, vhost: &str, record: &PermissionRecord) -> Value {
     json!({
         "user": user,

@@ -1,5 +1,4 @@
-//! Answers: single objects and lists, with what a query may ask of them: filters, sorting, pages,
-//! columns (docs/http-api.md).
+//! Answers: single objects and lists, with the query options: filters, sorting, pages, columns (docs/http-api.md).
 
 use std::cmp::Ordering;
 
@@ -13,24 +12,24 @@ use super::error::{Refused, Result};
 use super::history;
 pub(super) use super::paths::Query;
 
-/// Items of a page if nothing is said, and at most.
+/// Default and maximum page size.
 const PAGE_SIZE: usize = 100;
 const PAGE_SIZE_MAX: usize = 500;
 
-/// Compiled size of a regular expression from a query, in bytes.
+/// Compiled size limit of a regular expression from a query, in bytes.
 const REGEX_BYTES_MAX: usize = 1 << 20;
 
-/// One of a list.
+/// A list item.
 pub(super) trait Item: Serialize {
-    /// What `name` filters by, and what comes first among equals.
+    /// The value that `name` filters by, and the tie-breaker in sorting.
     fn name(&self) -> &str;
 
-    /// The item as it is shown where only some of it, or its past, is asked for.
+    /// The item as JSON, with samples of its past, for `columns` and history queries.
     fn with_past(&self) -> Result<Value> {
         value_of(self)
     }
 
-    /// What lists are sorted by, where that can be had without writing the item down.
+    /// The sort key at a path, where it is available without serialising the item.
     fn sort_key(&self, _path: &str) -> Option<Value> {
         None
     }
@@ -51,7 +50,7 @@ fn written(value: &impl Serialize) -> Result<Response> {
     Ok(json_response(serde_json::to_vec(value).map_err(failed)?))
 }
 
-/// One object, with only the columns that were asked for.
+/// One object, with only the requested columns.
 pub(super) fn one(query: &Query, item: &impl Serialize) -> Result<Response> {
     match columns(query) {
         None => written(item),
@@ -59,7 +58,7 @@ pub(super) fn one(query: &Query, item: &impl Serialize) -> Result<Response> {
     }
 }
 
-/// 201 for what is new, 204 for what was there.
+/// 201 if new, 204 if it existed.
 pub(super) fn put(new: bool) -> Response {
     if new { StatusCode::CREATED } else { StatusCode::NO_CONTENT }.into_response()
 }
@@ -79,7 +78,7 @@ fn columns(query: &Query) -> Option<Vec<&str>> {
     Some(columns.split(',').collect())
 }
 
-/// A list: filtered, sorted, cut into pages, with the columns asked for.
+/// A list: filtered, sorted, paged, with the requested columns.
 pub(super) fn list<T: Item>(query: &Query, items: Vec<T>) -> Result<Response> {
     let Some(page) = number(query, "page")? else {
         return match sort(query) {
@@ -132,7 +131,7 @@ struct Page<'a, T> {
     total_count: usize,
 }
 
-/// Whether a query has this flag set.
+/// Whether a query sets this flag.
 pub(super) fn asked(query: &Query, flag: &str) -> bool {
     query.get(flag).is_some_and(|value| value == "true")
 }
@@ -168,7 +167,7 @@ fn sort(query: &Query) -> Option<SortBy<'_>> {
     Some(SortBy { path, reverse: asked(query, "sort_reverse") })
 }
 
-/// In order, as far as `wanted`: nobody pays for putting ten thousand in order to see eight.
+/// Sorts only the first `wanted` items: sorting ten thousand to show eight is wasted work.
 fn sorted<T: Item>(items: Vec<T>, by: &SortBy<'_>, wanted: usize) -> Result<Vec<T>> {
     let mut keyed = Vec::with_capacity(items.len());
     for (place, item) in items.into_iter().enumerate() {
@@ -192,7 +191,7 @@ fn sorted<T: Item>(items: Vec<T>, by: &SortBy<'_>, wanted: usize) -> Result<Vec<
     Ok(keyed.into_iter().map(|(.., item)| item).collect())
 }
 
-/// Numbers before texts before the rest; nothing at all first.
+/// Numbers before strings before the rest; absent values first.
 fn compared(a: &Value, b: &Value) -> Ordering {
     let rank = |value: &Value| match value {
         Value::Null => 0,
@@ -215,17 +214,17 @@ fn at<'a>(value: &'a Value, path: &str) -> Option<&'a Value> {
     path.split('.').try_fold(value, |value, name| value.get(name))
 }
 
-/// Items as an answer has them.
+/// The items of an answer.
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Shown<'a, T> {
-    /// As they are, written straight: the cheap way.
+    /// Serialised directly, without an intermediate value: the cheap way.
     Whole(&'a [T]),
     Picked(Vec<Value>),
 }
 
 fn shown<'a, T: Item>(query: &Query, items: &'a [T]) -> Result<Shown<'a, T>> {
-    // The past of very many would be without bound.
+    // Samples for a very long list would be unbounded.
     let past = items.len() <= PAGE_SIZE_MAX && history::asked_for(query);
     let whole = columns(query).is_none() && !past;
     Ok(if whole { Shown::Whole(items) } else { Shown::Picked(values(query, items)?) })
@@ -243,7 +242,7 @@ fn values<T: Item>(query: &Query, items: &[T]) -> Result<Vec<Value>> {
     items.iter().map(pick).collect()
 }
 
-/// Only the named members, nested ones by their path.
+/// Only the named members, nested ones by path.
 fn picked(value: &Value, columns: &[&str]) -> Value {
     let mut picked = Map::new();
     for column in columns {
@@ -285,7 +284,7 @@ mod tests {
         [("b", 2), ("a", 10), ("c", 1)].map(|(name, n)| json!({"name": name, "s": {"n": n}})).to_vec()
     }
 
-    /// Counts how often items are written down.
+    /// Counts how often items are serialised.
     struct Costly<'a>(u32, &'a std::cell::Cell<u32>);
 
     impl Serialize for Costly<'_> {

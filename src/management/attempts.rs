@@ -1,4 +1,4 @@
-//! Logins that were tried: by protocol, and by where they came from.
+//! Login attempts, by protocol and by source.
 
 use axum::extract::{Path, State};
 use axum::response::Response;
@@ -32,7 +32,7 @@ pub(super) async fn by_protocol(
     answer::list(&query, totals.into_iter().map(|(protocol, tally)| shown(protocol, tally)).collect())
 }
 
-/// `GET auth/attempts/:node/source`. Names are left out: people type passwords in their place.
+/// `GET auth/attempts/:node/source`. Names are omitted: people type passwords in their place.
 pub(super) async fn by_source(
     State(api): State<Api>,
     login: Login,

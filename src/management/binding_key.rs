@@ -1,7 +1,7 @@
-//! The key that names one binding among those with the same two ends, as it stands in lists and paths.
+//! The key that identifies a binding among those with the same two ends, in lists and paths.
 //!
-//! Invariant: bindings that may exist beside each other have different keys, whatever their arguments' types: the
-//! broker tells a 5 of 32 bits from one of 64, as `RabbitMQ` does, so the key does too.
+//! Invariant: bindings that can coexist have different keys, whatever the types of their arguments: the broker
+//! distinguishes a 32-bit 5 from a 64-bit 5, as `RabbitMQ` does, so the key does too.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -12,10 +12,11 @@ use super::paths;
 use crate::broker::arguments::{FieldTable, Value};
 use crate::broker::listing::BindingView;
 
-/// Bytes of the digest of arguments that a key shows.
+/// Digest bytes of the arguments included in a key.
 const DIGEST_BYTES: usize = 12;
 
-/// `~` for no routing key and no arguments, else the quoted routing key, and a digest of the arguments if there are any.
+/// `~` if routing key and arguments are empty, else the quoted routing key, and a digest of the arguments if there
+/// are any.
 pub(super) fn of(binding: &BindingView) -> String {
     if binding.arguments.inner().is_empty() {
         if binding.routing_key.is_empty() {
@@ -29,8 +30,8 @@ pub(super) fn of(binding: &BindingView) -> String {
     format!("{}~{digest}", paths::quoted(&binding.routing_key))
 }
 
-/// Finds the binding that a segment of a path, already unquoted once, names. Most clients quote the key that they were
-/// given, some take it as quoted already; where both could be meant, the key itself wins.
+/// Finds the binding named by a path segment, already decoded once. Most clients encode the key they were given, some
+/// treat it as encoded already; if the segment is ambiguous, the key itself wins.
 pub(super) fn find(bindings: Vec<BindingView>, segment: &str) -> Option<BindingView> {
     let mut guess = None;
     for binding in bindings {
@@ -45,7 +46,7 @@ pub(super) fn find(bindings: Vec<BindingView>, segment: &str) -> Option<BindingV
     guess
 }
 
-/// Lengths go before what they count, and types before values, so that no two tables digest the same bytes.
+/// Lengths precede what they count, and types precede values, so that no two tables hash the same bytes.
 fn table_into(digest: &mut Sha256, table: &FieldTable) {
     digest.update(table.inner().len().to_be_bytes());
     for (name, value) in table.inner() {
@@ -81,7 +82,7 @@ fn value_into(digest: &mut Sha256, value: &Value) {
             fixed(b'D', &[value.scale]);
             digest.update(value.value.to_be_bytes());
         }
-        // The broker keeps both as one kind.
+        // The broker stores both as one type.
         Value::ShortString(text) => {
             digest.update(b"S");
             bytes_into(digest, text.as_str().as_bytes());
@@ -214,7 +215,7 @@ mod tests {
             let (one, two) = (with(&keys.0, arguments.0), with(&keys.1, arguments.1));
             let same = one.routing_key == two.routing_key && same_binding(&one.arguments, &two.arguments);
             prop_assert_eq!(of(&one) == of(&two), same);
-            // Whoever quotes the keys that lists show reaches each.
+            // A client that encodes the keys from lists reaches each binding.
             for wanted in [&one, &two] {
                 let found = find(vec![one.clone(), two.clone()], &of(wanted)).expect("it is there");
                 prop_assert_eq!(of(&found), of(wanted));

@@ -1,5 +1,5 @@
-//! Bindings: list, look at, make, undo. One binding among those with the same two ends is named by
-//! its key of properties (`binding_key`).
+//! Bindings: list, get, create, delete. Bindings with the same two ends are told apart by their properties key
+//! (`binding_key`).
 
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
@@ -39,8 +39,8 @@ fn shown(vhost: &Vhost, binding: &BindingView) -> Value {
     })
 }
 
-/// Bindings of what may not be there: then there are none, as `RabbitMQ` has it, even of a vhost. Who may not look
-/// into a vhost is not told whether it is there.
+/// An absent queue, exchange or vhost has no bindings, as in `RabbitMQ`. Users who may not see a vhost do not learn
+/// whether it exists.
 fn bindings_of(
     api: &Api,
     login: &Login,
@@ -116,7 +116,7 @@ pub(super) async fn to_exchange(
     })
 }
 
-/// Both ends, as they stand in a path.
+/// Both ends, as given in a path.
 struct Ends {
     source: ExchangeName,
     kind: DestinationKind,
@@ -216,7 +216,7 @@ pub(super) async fn post(
     tokio::task::block_in_place(|| {
         api.broker.bind(&entered.vhost, &entered.caller(), &ends.request(binding))
     })?;
-    // Relative to the request's own path, as RabbitMQ has it: its clients take it apart.
+    // Relative to the request's own path, as in RabbitMQ: its clients parse it.
     let location = format!("{}/{}", paths::segment(&destination), paths::segment(&key));
     Ok((StatusCode::CREATED, [(LOCATION, location)]).into_response())
 }

@@ -1,4 +1,4 @@
-//! Request bodies: JSON whatever the content type says, with the leniency of `RabbitMQ`.
+//! Request bodies: JSON regardless of content type, as lenient as `RabbitMQ`.
 
 use std::convert::Infallible;
 
@@ -16,7 +16,7 @@ use serde_json::{Map, Value};
 use super::error::Refused;
 use super::weighed::Counted;
 
-/// A JSON object. An empty body is an empty object, and so is `null`.
+/// A JSON object. An empty body and `null` count as an empty object.
 pub(super) struct Body<T>(pub(super) T);
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
@@ -28,7 +28,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     }
 }
 
-/// A large body, to be read when it is known that its sender may have that done.
+/// A large body, read only after its sender is authorised.
 pub(super) struct Unread(Request);
 
 impl<S: Send + Sync> FromRequest<S> for Unread {
@@ -40,7 +40,7 @@ impl<S: Send + Sync> FromRequest<S> for Unread {
 }
 
 impl Unread {
-    /// The bytes, up to the limit of the route.
+    /// The bytes, up to the route's limit.
     pub(super) async fn bytes(self) -> Result<Bytes, Refused> {
         let counted = self.0.extensions().get().cloned();
         let read = Bytes::from_request(self.0, &()).await;
@@ -52,7 +52,7 @@ impl Unread {
         Ok(bytes)
     }
 
-    /// The bytes, or those of the part `file` where a form is sent, as `RabbitMQ`'s dashboard sends it.
+    /// The bytes, or for a form the part `file`, as `RabbitMQ`'s dashboard sends it.
     pub(super) async fn file(self) -> Result<Bytes, Refused> {
         let kind = self.0.headers().get(CONTENT_TYPE);
         if !kind.is_some_and(|kind| kind.as_bytes().starts_with(b"multipart/form-data")) {
@@ -77,10 +77,10 @@ impl Unread {
     }
 }
 
-/// Memory of one value that a text holds, near enough: it may have as little as two bytes there.
+/// Approximate memory per parsed value; its text may be as short as two bytes.
 const VALUE_BYTES: u64 = 64;
 
-/// Counts what reading a large text will take: values that are many and short take many times their text.
+/// Accounts for the memory that parsing a large text will take: many short values take a multiple of their text.
 fn weigh(counted: Option<Counted>, text: &[u8]) -> Result<(), Refused> {
     let values = text.iter().filter(|byte| matches!(byte, b',' | b'[' | b'{' | b':' | b'\n')).count() as u64;
     let bytes = text.len() as u64 + values * VALUE_BYTES;
@@ -107,7 +107,7 @@ pub(super) fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refused> {
     object_of(value)
 }
 
-/// A JSON value as one of ours; a refusal names the member that is wrong.
+/// Deserialises a JSON value; a refusal names the offending member.
 pub(super) fn object_of<T: DeserializeOwned>(value: Value) -> Result<T, Refused> {
     serde_path_to_error::deserialize(value).map_err(|error| {
         let (path, why) = (error.path().to_string(), error.inner());
@@ -119,7 +119,7 @@ pub(super) fn object_of<T: DeserializeOwned>(value: Value) -> Result<T, Refused>
     })
 }
 
-/// `true`, `"true"`, or nothing at all.
+/// `true`, `"true"`, or absent.
 pub(super) fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
     match Value::deserialize(deserializer)? {
         Value::Bool(flag) => Ok(flag),
@@ -130,12 +130,12 @@ pub(super) fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D
     }
 }
 
-/// [`flag`], where nothing said is not `false`.
+/// Like [`flag`], but absence is not `false`.
 pub(super) fn maybe_flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<bool>, D::Error> {
     flag(deserializer).map(Some)
 }
 
-/// What a flag is that nobody speaks of, where that is not [`flag`]'s.
+/// Default of a flag that is true when absent, unlike [`flag`]'s.
 pub(super) const fn yes() -> bool {
     true
 }
@@ -151,8 +151,7 @@ pub(super) fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, 
     number.ok_or_else(|| serde::de::Error::custom(format!("not a whole number of zero or more: {value}")))
 }
 
-/// An object; `null`, an empty text and an empty array (which is what PHP makes of an empty object)
-/// are empty ones.
+/// An object; `null`, an empty string and an empty array (PHP's encoding of an empty object) count as empty.
 pub(super) fn object<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Map<String, Value>, D::Error> {
     match Value::deserialize(deserializer)? {
         Value::Object(map) => Ok(map),

@@ -1,4 +1,4 @@
-//! Connections and channels: list, look at, close. Users see their own, monitors all.
+//! Connections and channels: list, get, close. Users see their own, monitors all.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use crate::broker::names::ConnectionId;
 use crate::broker::queue_handle::ConsumerListed;
 use crate::broker::registry::{ChannelHandle, ConnectionHandle};
 
-/// Longest reason for closing that is passed on, in bytes.
+/// Longest closing reason passed on, in bytes.
 const REASON_BYTES_MAX: usize = 128;
 
 fn seen(api: &Api, login: &Login) -> Vec<Arc<ConnectionHandle>> {
@@ -169,7 +169,7 @@ pub(super) async fn delete_of_user(
     Ok(answer::done())
 }
 
-/// How many consumers each channel has. Asks every queue.
+/// Number of consumers per channel. Queries every queue.
 fn consumers(api: &Api) -> HashMap<(ConnectionId, u16), usize> {
     let mut counts = HashMap::new();
     for queue in api.broker.vhosts().iter().flat_map(|vhost| vhost.queues()) {
@@ -183,7 +183,7 @@ fn consumers(api: &Api) -> HashMap<(ConnectionId, u16), usize> {
     counts
 }
 
-/// The consumers of a channel. Asks every queue.
+/// The consumers of a channel. Queries every queue.
 fn consumers_of(api: &Api, connection: ConnectionId, channel: u16) -> Vec<Value> {
     let queues = api.broker.vhosts().into_iter().flat_map(|vhost| vhost.queues());
     let served = queues.filter(|queue| queue.counts().consumers > 0);
@@ -282,7 +282,7 @@ pub(super) async fn get_channel(
     let consumers = consumers_of(&api, connection.facts.id, number);
     let mut shown = channel(&api, &api.rates.snapshot(), &connection, &open, consumers.len());
     shown["consumer_details"] = json!(consumers);
-    // Which channel publishes to which exchange, and is given what of which queue, is not counted.
+    // Publishes are not counted per channel and exchange, nor deliveries per channel and queue.
     shown["publishes"] = json!([]);
     shown["deliveries"] = json!([]);
     answer::one(&query, &shown)

@@ -12,8 +12,7 @@ use super::error::Result;
 use super::tables::Table;
 use crate::broker::queue_handle::ConsumerListed;
 
-/// What `RabbitMQ` calls what a consumer does: one of several that take turns, the only one that is served, or one that
-/// waits behind it.
+/// `RabbitMQ`'s `activity_status`: one of several consumers, the single active one, or one waiting behind it.
 fn activity(listed: &ConsumerListed) -> &'static str {
     match (listed.active, listed.consumer.queue.view().settings.single_active_consumer) {
         (true, true) => "single_active",
@@ -22,11 +21,11 @@ fn activity(listed: &ConsumerListed) -> &'static str {
     }
 }
 
-/// A consumer as lists and queues show it.
+/// A consumer as shown in lists and queues.
 pub(super) fn shown(api: &Api, listed: &ConsumerListed) -> Value {
     let consumer = &listed.consumer;
     let queue = &consumer.queue;
-    // Its connection may be ending.
+    // The connection may be closing.
     let channel = api.broker.registry.get(consumer.connection).map_or_else(
         || json!({}),
         |connection| {
@@ -41,7 +40,7 @@ pub(super) fn shown(api: &Api, listed: &ConsumerListed) -> Value {
             })
         },
     );
-    // Zero: there is none.
+    // 0: no timeout.
     let timeout = consumer.timeout_ms().unwrap_or_default();
     json!({
         "consumer_tag": consumer.tag.as_str(),
@@ -58,7 +57,7 @@ pub(super) fn shown(api: &Api, listed: &ConsumerListed) -> Value {
     })
 }
 
-/// A row of the list, written down only if it is shown: there may be tens of thousands, and a page has fifty.
+/// A list row, serialised only if shown: there may be tens of thousands, a page has fifty.
 struct Row<'a> {
     api: &'a Api,
     listed: ConsumerListed,
@@ -71,7 +70,7 @@ impl Serialize for Row<'_> {
 }
 
 impl Item for Row<'_> {
-    /// Consumers are not filtered by a name.
+    /// Consumers cannot be filtered by name.
     fn name(&self) -> &'static str {
         ""
     }

@@ -1,4 +1,4 @@
-//! Numbers and their rates, as answers show them: `name` and `name_details`.
+//! Numbers and their rates in answers' form: `name` and `name_details`.
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 /// A set of counters or gauges by name: the name, the name of its details, its value.
 pub(super) type Numbers<const N: usize> = [u64; N];
 
-/// Numbers and their rates a second.
+/// Numbers and their rates per second.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rated<const N: usize> {
     pub(super) now: Numbers<N>,
@@ -38,7 +38,7 @@ impl<const N: usize> Rated<N> {
         }
     }
 
-    /// Writes each number and its details into an object that is there already.
+    /// Writes each number and its details into an existing object.
     pub(super) fn write_into(&self, shown: &mut Value) {
         for ((name, details), (now, rate)) in self.names.iter().zip(self.now.iter().zip(self.rates)) {
             shown[*name] = (*now).into();
@@ -46,7 +46,7 @@ impl<const N: usize> Rated<N> {
         }
     }
 
-    /// Writes each number and its details into an object.
+    /// Writes each number and its details as map entries.
     pub(super) fn write<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
         for ((name, details), (now, rate)) in self.names.iter().zip(self.now.iter().zip(self.rates)) {
             map.serialize_entry(name, now)?;

@@ -1,4 +1,4 @@
-//! The forms that definitions have in files.
+//! The objects of definitions files.
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -30,7 +30,7 @@ pub(super) struct VhostBody {
 }
 
 impl VhostBody {
-    /// The vhost's name, and what it says of itself with what is given here.
+    /// The vhost's name, and `record` with the fields given here applied.
     pub(super) fn applied_to(self, mut record: VhostRecord) -> Result<(String, VhostRecord)> {
         let of_metadata = |name: &str| self.metadata.get(name).and_then(Value::as_str).map(str::to_owned);
         if let Some(description) = self.description.or_else(|| of_metadata("description")) {
@@ -114,7 +114,7 @@ pub(super) struct QueueBody {
 }
 
 impl QueueBody {
-    /// The arguments, with the type among them: newer files have it apart too.
+    /// The arguments including the type, which newer files also give separately.
     pub(super) fn arguments(&self) -> Result<FieldTable> {
         let mut arguments = tables::table(&self.arguments)?;
         if let Some(kind) = self.kind.as_deref().filter(|kind| *kind != "classic")

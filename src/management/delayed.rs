@@ -1,7 +1,7 @@
-//! What waits in an `x-delayed-message` exchange: looked at, dropped, released, given another time. Ours alone.
+//! Messages waiting in an `x-delayed-message` exchange: list, get, drop, release, reschedule. Leveret only.
 //!
-//! Looking and dropping need the read permission, as getting from and purging a queue do; releasing and
-//! rescheduling need write too.
+//! Listing and dropping need the read permission, as getting from and purging a queue do; releasing and rescheduling
+//! also need write.
 
 use std::sync::Arc;
 
@@ -23,14 +23,14 @@ use crate::broker::delay_room::DelayRoom;
 use crate::broker::refusal::{Access, Refusal, Resource};
 use crate::broker::turn::Turn;
 
-/// Messages of a page if nothing is said, and at most: the bodies of all may have to be read.
+/// Default and maximum page size: the bodies of all messages may have to be read.
 const PAGE_SIZE: usize = 50;
 const PAGE_SIZE_MAX: usize = 100;
 
-/// Bytes of a body that are shown if nothing is said.
+/// Default limit on the body bytes shown.
 const BODY_BYTES: usize = 64 * 1024;
 
-/// The latest instant that fits into what clients read as a number.
+/// The latest due time that clients can read exactly as a JSON number.
 const DUE_MAX: u64 = 1 << 53;
 
 impl Shared {
@@ -70,7 +70,7 @@ fn gone(refusal: Refusal) -> Refused {
     }
 }
 
-/// `None`: it waits no longer.
+/// `None`: the message is no longer waiting.
 async fn look(delay_room: &Arc<DelayRoom>, id: PendingId) -> Option<Message> {
     let (answer, message) = oneshot::channel();
     delay_room.look(id, move |message| drop(answer.send(message)));
@@ -88,7 +88,7 @@ fn shown(id: PendingId, message: &Message) -> Value {
     })
 }
 
-/// `GET exchanges/:vhost/:exchange/delayed`: by due time, a page behind `after` at a time.
+/// `GET exchanges/:vhost/:exchange/delayed`: by due time, one page after `after` at a time.
 pub(super) async fn list(
     State(api): State<Api>,
     login: Login,
@@ -111,7 +111,7 @@ pub(super) async fn list(
     Ok(Json(json!({ "total": delay_room.count(), "items": items, "next": next })))
 }
 
-/// `GET exchanges/:vhost/:exchange/delayed/:id`: with its body, up to `truncate` bytes of it.
+/// `GET exchanges/:vhost/:exchange/delayed/:id`: includes up to `truncate` bytes of the body.
 pub(super) async fn one(
     State(api): State<Api>,
     login: Login,
@@ -130,7 +130,7 @@ pub(super) async fn one(
     Ok(Json(shown))
 }
 
-/// `DELETE exchanges/:vhost/:exchange/delayed/:id`: the message is dropped.
+/// `DELETE exchanges/:vhost/:exchange/delayed/:id`: drops the message.
 pub(super) async fn cancel(
     State(api): State<Api>,
     login: Login,
@@ -141,7 +141,7 @@ pub(super) async fn cancel(
     api.change(|turn, done| delay_room.cancel(turn, id).inspect(|()| done(true))).await
 }
 
-/// `POST exchanges/:vhost/:exchange/delayed/:id/release`: it goes where it would go when it is due.
+/// `POST exchanges/:vhost/:exchange/delayed/:id/release`: routes the message now, as if it were due.
 pub(super) async fn release(
     State(api): State<Api>,
     login: Login,
@@ -160,7 +160,7 @@ pub(super) struct Time {
     delay: Option<u64>,
 }
 
-/// `PUT exchanges/:vhost/:exchange/delayed/:id`: it gets another time, and another id.
+/// `PUT exchanges/:vhost/:exchange/delayed/:id`: gives the message a new due time, and a new id.
 pub(super) async fn reschedule(
     State(api): State<Api>,
     login: Login,
@@ -183,7 +183,7 @@ pub(super) async fn reschedule(
 type Done = Box<dyn FnOnce(bool) + Send>;
 
 impl Shared {
-    /// Answers when the change is on disk.
+    /// Returns when the change is on disk.
     async fn change(
         &self,
         work: impl FnOnce(&mut Turn, Done) -> std::result::Result<(), Refusal>,

@@ -1,4 +1,4 @@
-//! What a request is refused with: a status, a word for programs, a text for people.
+//! Refusals: a status, a code for programs, a text for people.
 
 use axum::Json;
 use axum::body::to_bytes;
@@ -18,11 +18,11 @@ pub(super) struct Refused {
     status: StatusCode,
     error: &'static str,
     reason: String,
-    /// What of a topology is refused, as plans name it.
+    /// The refused object of a topology, named as in plans.
     object: Option<String>,
-    /// Who is it? Asks for a login.
+    /// Adds an authentication challenge.
     challenge: bool,
-    /// The path leads to nothing; `reason` says what is missing.
+    /// The path names nothing; `reason` says what is missing.
     missing: bool,
 }
 
@@ -41,17 +41,18 @@ impl Refused {
         Self::new(StatusCode::BAD_REQUEST, error, reason)
     }
 
-    /// What the path names is not there. `RabbitMQ` says the same for anything; what is missing stands beside it.
+    /// The object named by the path does not exist. `RabbitMQ` always gives the same reason; what is missing is
+    /// reported beside it.
     pub(super) fn not_found(reason: impl Into<String>) -> Self {
         Self { missing: true, ..Self::new(StatusCode::NOT_FOUND, "Object Not Found", reason) }
     }
 
-    /// Nobody, or not with this password.
+    /// Unknown user, or wrong password.
     pub(super) fn who(reason: impl Into<String>) -> Self {
         Self { challenge: true, ..Self::new(StatusCode::UNAUTHORIZED, "not_authorized", reason) }
     }
 
-    /// Known, but not allowed to. `RabbitMQ` answers 401 here too, in the other spelling.
+    /// Known user without permission. `RabbitMQ` answers 401 here too, in the other spelling.
     pub(super) fn not_authorized(reason: impl Into<String>) -> Self {
         Self::new(StatusCode::UNAUTHORIZED, "not_authorised", reason)
     }
@@ -60,7 +61,7 @@ impl Refused {
         Self::new(StatusCode::FORBIDDEN, "forbidden", reason)
     }
 
-    /// The request is for somebody else.
+    /// The request is for another host.
     pub(super) fn misdirected() -> Self {
         let reason = format!(
             "the request is for a host that this broker is not known to be; if it is, name it in {}",
@@ -73,12 +74,12 @@ impl Refused {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", reason)
     }
 
-    /// Too many of the kind.
+    /// Too many requests of this kind.
     pub(super) fn too_often(reason: impl Into<String>) -> Self {
         Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", reason)
     }
 
-    /// The same, without asking for a login.
+    /// The same refusal without an authentication challenge.
     pub(super) fn quietly(self) -> Self {
         Self { challenge: false, ..self }
     }
@@ -95,28 +96,28 @@ impl Refused {
         Self::new(StatusCode::REQUEST_TIMEOUT, "timeout", "the request took too long")
     }
 
-    /// What is asked for does not fit what is there.
+    /// The request conflicts with the current state.
     pub(super) fn conflict(reason: impl Into<String>) -> Self {
         Self::new(StatusCode::CONFLICT, "conflict", reason)
     }
 
-    /// The same refusal, saying what it is about.
+    /// The same refusal, prefixed with its subject.
     pub(super) fn about(self, what: &str) -> Self {
         Self { reason: format!("{what}: {}", self.reason), ..self }
     }
 
-    /// The same refusal of one thing of a topology.
+    /// The same refusal, for one object of a topology.
     pub(super) fn about_object(self, id: &Id) -> Self {
         let object = id.to_string();
         Self { object: Some(object.clone()), ..self.about(&object) }
     }
 
-    /// What of a topology is refused.
+    /// The refused object of a topology.
     pub(super) fn object(&self) -> Option<&str> {
         self.object.as_deref()
     }
 
-    /// Whether something is refused for not being there.
+    /// Whether the reason is a missing object.
     pub(super) fn is_missing(&self) -> bool {
         self.missing
     }
@@ -127,7 +128,7 @@ impl Refused {
     }
 }
 
-/// The broker's refusals as statuses: the one table.
+/// Maps the broker's refusals to statuses: the only such table.
 impl From<Refusal> for Refused {
     fn from(refusal: Refusal) -> Self {
         let reason = refusal.to_string();
@@ -135,7 +136,7 @@ impl From<Refusal> for Refused {
             Refusal::NotFound { resource: Resource::Queue(_), .. } => Self::not_found("queue_not_found"),
             Refusal::NotFound { .. } => Self::not_found("exchange_not_found"),
             Refusal::NoVhost(_) => Self::not_found("vhost_not_found"),
-            // What closes a channel with 403, too.
+            // Refusals that also close a channel with 403.
             Refusal::Denied { .. }
             | Refusal::VhostDenied { .. }
             | Refusal::ExclusiveUse { .. }
@@ -166,7 +167,7 @@ impl IntoResponse for Refused {
             response.extensions_mut().insert(missing);
         }
         if self.challenge {
-            // Clients may look for it: curl's netrc and browsers' stores keep passwords by realm.
+            // Clients may depend on the realm: curl's netrc and browsers' password stores use it.
             let realm = HeaderValue::from_static("Basic realm=\"RabbitMQ Management\"");
             response.headers_mut().insert(WWW_AUTHENTICATE, realm);
         }
@@ -174,29 +175,29 @@ impl IntoResponse for Refused {
     }
 }
 
-/// What is not there, in an answer that says so.
+/// The missing object, in an answer that reports it.
 #[derive(Clone)]
 struct Missing(String);
 
-/// The reason of every answer about something that is missing.
+/// The reason in every answer about a missing object.
 const NOT_FOUND: &str = "Not Found";
 
-/// Longest text of a refusal that is not ours, in bytes.
+/// Longest foreign refusal text passed on, in bytes.
 const REASON_BYTES_MAX: usize = 4096;
 
-/// Gives errors that come from below the handlers (bad paths, large bodies, wrong methods) the same
-/// form as ours, and answers OPTIONS with the methods that the path knows.
+/// Gives errors from below the handlers (bad paths, large bodies, wrong methods) the same form as ours, and answers
+/// OPTIONS with the path's methods.
 pub(super) async fn uniform(request: Request, next: Next) -> Response {
     let options = request.method() == Method::OPTIONS;
     let makes = [Method::PUT, Method::POST].contains(request.method());
     let response = next.run(request).await;
-    // Whoever is to make something is told what it lacks; whoever looks for something, that it is not there.
+    // Requests that create something report what is missing; look-ups report only that it is not found.
     if let Some(Missing(what)) = response.extensions().get().filter(|_| makes) {
         return Refused::new(StatusCode::NOT_FOUND, "not_found", what.clone()).into_response();
     }
     let status = response.status();
     if options && status == StatusCode::METHOD_NOT_ALLOWED {
-        // The path's own Allow is added behind us.
+        // The path's own Allow header is added by an outer layer.
         return StatusCode::OK.into_response();
     }
     let json = response.headers().get(CONTENT_TYPE).is_some_and(|kind| kind == "application/json");

@@ -1,10 +1,10 @@
 //! `GET events?watch=PATH&watch=..`: answers of the API as they change, one stream for a whole page.
 //!
-//! Invariants: what a stream sends is the answer of a `GET` by the same user at that moment, so it is refused as
-//! that would be; an answer that has not changed is not sent again; all that may see the same share what was worked out
-//! after a reading, one answer being worked out at a time; a stream has one answer on its way, not more; at most
-//! [`STREAMS_MAX`] streams, [`PER_USER_MAX`] of a user, with [`WATCHED_MAX`] paths each; whoever does not read is cut off;
-//! without listeners nothing is done.
+//! Invariants: a stream sends what a `GET` by the same user would return at that moment, including refusals; an
+//! unchanged answer is not sent again; viewers with the same rights share the answers computed after a reading, and
+//! one answer is computed at a time; a stream has at most one answer in flight; at most [`STREAMS_MAX`] streams,
+//! [`PER_USER_MAX`] per user, with [`WATCHED_MAX`] paths each; clients that do not read are disconnected; without
+//! streams no work is done.
 
 use std::convert::Infallible;
 use std::hash::BuildHasher;
@@ -31,44 +31,43 @@ use super::server::From;
 use super::visitors::{Piece, Visitor};
 use crate::broker::names::UserName;
 
-/// Streams at one time.
+/// Maximum concurrent streams.
 const STREAMS_MAX: usize = 128;
 
-/// Streams of one user: tabs of a dashboard, and tools beside it.
+/// Maximum streams per user: dashboard tabs, and tools beside them.
 const PER_USER_MAX: usize = 32;
 
-/// Paths that one stream watches.
+/// Maximum paths watched by one stream.
 const WATCHED_MAX: usize = 16;
 
-/// Bytes of an answer that is streamed; a larger one is told as an error.
+/// Maximum size of a streamed answer; a larger one is reported as an error.
 const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// Bytes of answers that are kept from one reading to the next for others to share; what goes beyond is worked out for
-/// each stream.
+/// Bytes of answers kept between readings for sharing; answers beyond it are computed per stream.
 const SHARED_BYTES_MAX: usize = 32 * 1024 * 1024;
 
-/// How long a client may take over a piece of an answer before it is cut off, in milliseconds.
+/// How long a client may take to read part of an answer before it is disconnected, in milliseconds.
 const SLOW_MS: u64 = 15_000;
 
-/// What may be watched: things that change by themselves.
+/// Paths that may be watched: things that change by themselves.
 const LIVE: [&str; 8] =
     ["overview", "nodes", "queues", "exchanges", "connections", "channels", "consumers", "vhosts"];
 
-/// What all streams share.
+/// State shared by all streams.
 pub(super) struct Streams {
     routes: OnceLock<Router>,
     answers: Mutex<Answers>,
-    /// Working answers out is nobody's hurry: logins and other requests shall have their turn.
+    /// Computing answers has low priority: logins and other requests must get their turn.
     working: Semaphore,
     open: Mutex<Vec<Weak<Pace>>>,
 }
 
-/// Who sees the same.
+/// Viewers that see the same answers.
 #[derive(Clone, PartialEq, Eq, Hash)]
 enum Viewer {
     /// Everything.
     Monitor,
-    /// What one user sees.
+    /// A single user's view.
     User(UserName),
 }
 
@@ -80,16 +79,16 @@ struct Answers {
     bytes: usize,
 }
 
-/// An answer as it goes out, and what tells whether it is another.
+/// An encoded answer, and the hash that detects changes.
 struct Answer {
     hash: u64,
-    /// As an event, for the place that was asked for first.
+    /// Encoded as an event, for the first place that requested it.
     first: (usize, Bytes),
     /// The same for other places.
     others: Mutex<Vec<(usize, Bytes)>>,
 }
 
-/// What an event begins with.
+/// The start of an event.
 fn begin(place: usize) -> String {
     format!("data: {{\"watch\":{place},")
 }
@@ -100,7 +99,7 @@ impl Answer {
         Self { hash: FxBuildHasher.hash_one(json), first: (place, event.into()), others: Mutex::default() }
     }
 
-    /// The event that tells it, for somebody who watches it at this place.
+    /// The event for a client that watches the answer at this place.
     fn event(&self, place: usize) -> Bytes {
         let (known, event) = &self.first;
         if *known == place {
@@ -117,11 +116,11 @@ impl Answer {
     }
 }
 
-/// How a stream's client gets on.
+/// A stream client's progress.
 struct Pace {
     user: UserName,
     visitor: Option<Arc<Visitor>>,
-    /// When it was handed what it has not taken yet, in milliseconds; 0 if there is nothing.
+    /// When the client was handed data that it has not taken yet, in milliseconds; 0 if none is pending.
     handed: AtomicU64,
 }
 
@@ -144,12 +143,12 @@ impl Default for Streams {
 }
 
 impl Streams {
-    /// Says what answers: known only when all routes are.
+    /// Sets the router that produces the answers: available only once all routes are built.
     pub(super) fn answer_with(&self, routes: Router) {
         let _ = self.routes.set(routes);
     }
 
-    /// Where the answer is, or will be, unless too much is shared already.
+    /// The cell that holds or will hold the answer; `None` if too much is shared already.
     fn place(&self, reading: u64, viewer: &Viewer, uri: &Uri) -> Option<Arc<OnceCell<Arc<Answer>>>> {
         let mut answers = self.answers.lock();
         if answers.reading != reading {
@@ -169,7 +168,7 @@ impl Streams {
         }
     }
 
-    /// One more stream of a user.
+    /// Registers a stream for a user.
     fn enter(&self, user: &UserName, visitor: Option<Arc<Visitor>>) -> Result<Arc<Pace>> {
         let mut open = self.open.lock();
         open.retain(|pace| pace.strong_count() > 0);
@@ -185,7 +184,7 @@ impl Streams {
         Ok(pace)
     }
 
-    /// Ends the streams of those that do not read.
+    /// Ends the streams of clients that do not read.
     fn cut_off(&self, now: u64) {
         let open = self.open.lock().clone();
         for pace in open.iter().filter_map(Weak::upgrade).filter(|pace| pace.is_slow(now)) {
@@ -197,7 +196,7 @@ impl Streams {
     }
 }
 
-/// Looks after each reading for clients that do not read, as long as the broker lives.
+/// After each reading disconnects clients that do not read, for the life of the broker.
 pub(super) async fn cut_off_slow(api: Api) {
     let mut readings = api.rates.readings();
     while readings.changed().await.is_ok() {
@@ -205,7 +204,7 @@ pub(super) async fn cut_off_slow(api: Api) {
     }
 }
 
-/// One path, and what was last said of it.
+/// A watched path, and the last answer sent for it.
 struct Watched {
     uri: Uri,
     last: Option<u64>,
@@ -220,11 +219,11 @@ struct Listener {
     watched: Vec<Watched>,
     readings: watch::Receiver<u64>,
     reading: u64,
-    /// The path to look at next; all were looked at since the reading if there is none.
+    /// The path to check next; `None` if all were checked since the reading.
     place: usize,
-    /// Something was said since the reading.
+    /// An event was sent since the reading.
     told: bool,
-    /// The event that goes out next.
+    /// The event to send next.
     event: Option<Bytes>,
     pace: Arc<Pace>,
     ended: bool,
@@ -281,7 +280,7 @@ fn watched(query: &str) -> Result<Vec<Watched>> {
 }
 
 impl Listener {
-    /// The next event of what has changed. `None` ends the stream.
+    /// The next event for a changed answer. `None` ends the stream.
     async fn next(&mut self) -> Option<Bytes> {
         if self.pace.is_slow(self.api.broker.now().0) && !std::mem::replace(&mut self.ended, true) {
             return Some(Bytes::from_static(
@@ -300,12 +299,12 @@ impl Listener {
                 self.look().await;
             } else if self.told {
                 self.readings.changed().await.ok()?;
-                // The session may have ended, tags may have changed, the user may be gone.
+                // The session may have ended, tags may have changed, the user may be deleted.
                 self.login = self.api.logged_in(&self.headers, self.from).await.ok()?;
                 self.reading = *self.readings.borrow();
                 (self.place, self.told) = (0, false);
             } else {
-                // Tells that the stream lives, and finds out whether the client does.
+                // A keep-alive, which also detects a client that has gone.
                 self.told = true;
                 self.event = Some(Bytes::from_static(b":\n\n"));
             }
@@ -314,7 +313,7 @@ impl Listener {
         Some(event)
     }
 
-    /// Looks at the next path.
+    /// Checks the next path.
     async fn look(&mut self) {
         let place = self.place;
         self.place += 1;
@@ -326,7 +325,7 @@ impl Listener {
         let event = answer.event(place);
         let held = self.pace.visitor.as_ref().map(|visitor| visitor.holds(event.len() as u64));
         let Ok(piece) = held.transpose() else {
-            // It is the one that has most on its way; said anew after the next reading.
+            // This account has the most data in flight; the answer is sent again after the next reading.
             self.watched[place].last = None;
             return;
         };
@@ -338,7 +337,7 @@ impl Listener {
         let viewer = if self.login.is(Level::Monitoring) {
             Viewer::Monitor
         } else if !self.login.identity.is_stored() {
-            // Tokens of one user may differ in what they allow.
+            // Tokens of one user may grant different rights.
             return Arc::new(self.ask(place, uri).await);
         } else {
             Viewer::User(self.login.user.clone())
@@ -366,7 +365,7 @@ impl Listener {
         let body = to_bytes(response.into_body(), ANSWER_BYTES_MAX).await;
         let body = body.ok().and_then(|bytes| String::from_utf8(bytes.into()).ok());
         let json = match body {
-            // On one line, as all that we write.
+            // On a single line, like all JSON written here.
             Some(body) if is_json => format!("\"status\":{status},\"body\":{body}"),
             Some(text) => format!("\"status\":{status},\"body\":{}", json!({ "reason": text })),
             None => {
@@ -377,7 +376,7 @@ impl Listener {
     }
 }
 
-/// An event that is shared by those to whom it goes out, and counts for each.
+/// An event shared by the streams that send it, and accounted to each.
 struct OnItsWay {
     event: Bytes,
     _piece: Option<Piece>,

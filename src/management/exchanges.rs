@@ -1,4 +1,4 @@
-//! Exchanges: list, look at, declare, delete.
+//! Exchanges: list, get, declare, delete.
 
 use axum::extract::{Path, State};
 use axum::response::Response;
@@ -68,7 +68,7 @@ pub(super) async fn get(
     let name = paths::exchange(&name)?;
     let exchange = vhost.exchange(name.as_str()).ok_or_else(|| Refused::not_found("exchange_not_found"))?;
     let mut shown = shown(&vhost, &api.rates.snapshot(), &exchange);
-    // Which channel publishes to which exchange, and on to which queue, is not counted.
+    // Publishes are not counted per channel and exchange, nor per exchange and queue.
     shown["incoming"] = json!([]);
     shown["outgoing"] = json!([]);
     answer::one(&query, &shown)

@@ -1,5 +1,5 @@
-//! Definitions as `RabbitMQ` writes them: of everything, or of one vhost (docs/http-api.md).
-//! Left out: exclusive queues, predeclared exchanges, the default exchange's own bindings.
+//! Definitions as exported by `RabbitMQ`: of everything, or of one vhost (docs/http-api.md).
+//! Omitted: exclusive queues, predeclared exchanges, the default exchange's implicit bindings.
 
 use axum::extract::{Path, State};
 use axum::response::Response;
@@ -44,7 +44,7 @@ pub(super) async fn of_vhost(
     answer::one(&query, &Value::Object(shown))
 }
 
-/// Definitions of a vhost are shown to administrators, and to policymakers who may enter it.
+/// A vhost's definitions are visible to administrators, and to policymakers with access to it.
 fn may_see(api: &Shared, login: &Login, vhost: &str) -> Result<()> {
     if login.is(Level::Administrator) {
         return Ok(());
@@ -77,7 +77,7 @@ fn head(api: &Shared, format: &str) -> Map<String, Value> {
     shown
 }
 
-/// What is declared.
+/// Declared objects.
 #[derive(Default)]
 struct Declared {
     queues: Vec<Value>,

@@ -1,4 +1,4 @@
-//! The text format in which Prometheus takes metrics.
+//! The Prometheus text exposition format.
 
 use std::fmt::{Display, Write};
 

@@ -1,5 +1,5 @@
-//! `POST queues/:vhost/:queue/get`: messages are taken first, and given back or settled when all are
-//! taken (docs/http-api.md). With `peek`, our own, they are looked at where they stand.
+//! `POST queues/:vhost/:queue/get`: messages are taken first, and requeued or settled once all are taken
+//! (docs/http-api.md). `peek`, Leveret only, reads them in place.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -25,13 +25,13 @@ use crate::broker::turn::Turn;
 use crate::net::tasks::ASIDE;
 use crate::wire::properties::Properties;
 
-/// Bodies in one answer, in bytes: what goes beyond waits for the next request.
+/// Maximum body bytes in one answer; further messages wait for the next request.
 const ANSWER_BYTES_MAX: usize = 32 * 1024 * 1024;
 
-/// Messages in one answer.
+/// Maximum messages in one answer.
 const ANSWER_MESSAGES_MAX: u64 = 10_000;
 
-/// How deep into a queue one may look without taking.
+/// Maximum offset of a peek.
 const PEEK_OFFSET_MAX: u64 = 100_000;
 
 #[derive(Deserialize, utoipa::ToSchema)]
@@ -64,8 +64,7 @@ pub(super) enum Encoding {
     Base64,
 }
 
-/// Messages taken from a queue. They go back to it when this is dropped: a client that goes away in
-/// the middle takes nothing along.
+/// Messages taken from a queue. Dropping this requeues them: a client that disconnects midway takes none.
 struct Taken {
     broker: Arc<Broker>,
     queue: Arc<QueueHandle>,
@@ -137,7 +136,7 @@ pub(super) async fn get(
     Ok(Json(shown))
 }
 
-/// Messages as they stand, behind the first `offset` of them.
+/// Messages in place, after the first `offset`.
 async fn peek(api: &Api, queue: &Arc<QueueHandle>, wish: &Wish) -> Result<Vec<Value>> {
     let offset = wish.offset.unwrap_or(0);
     if offset > PEEK_OFFSET_MAX {
@@ -182,7 +181,7 @@ async fn peek(api: &Api, queue: &Arc<QueueHandle>, wish: &Wish) -> Result<Vec<Va
     Ok(shown)
 }
 
-/// A body, or its beginning, and how it is encoded.
+/// A body, possibly truncated, and its encoding.
 pub(super) fn payload(body: &[u8], truncate: Option<usize>, encoding: Encoding) -> (String, &'static str) {
     let cut = &body[..body.len().min(truncate.unwrap_or(usize::MAX))];
     let text = (encoding == Encoding::Auto).then(|| std::str::from_utf8(cut).ok()).flatten();
@@ -207,7 +206,7 @@ fn shown_as(message: &Message, redelivered: bool, left: u64, wish: &Wish) -> Val
     })
 }
 
-/// A message's properties, in `RabbitMQ`'s names.
+/// A message's properties, under `RabbitMQ`'s names.
 pub(super) fn properties(raw: &[u8]) -> Value {
     let mut shown = Map::new();
     let Ok(properties) = Properties::parse(raw) else { return Value::Object(shown) };

@@ -1,4 +1,4 @@
-//! Health checks: 200 when well, 503 with a reason when not (docs/http-api.md).
+//! Health checks: 200 if healthy, 503 with a reason if not (docs/http-api.md).
 
 use axum::Json;
 use axum::extract::{Path, State};
@@ -29,12 +29,12 @@ pub(super) fn ill(reason: &str, more: Value) -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, Json(body)).into_response()
 }
 
-/// Checks that are always well on one node: there is no cluster that could be incomplete.
+/// Checks that always pass on a single node: no cluster can be incomplete.
 pub(super) async fn always_well() -> Response {
     well()
 }
 
-/// The same, for those who are logged in.
+/// The same, for logged-in users.
 pub(super) async fn well_for_users(_: Login) -> Response {
     well()
 }
@@ -49,7 +49,7 @@ pub(super) async fn node(State(api): State<Api>, _: Login, Path(name): Path<Stri
     node::named(&api, &name).map(|()| takes_messages(&api))
 }
 
-/// `is-in-service`, `ready-to-serve-clients`: the store takes messages.
+/// `is-in-service`, `ready-to-serve-clients`: the store accepts messages.
 pub(super) async fn in_service(State(api): State<Api>) -> Response {
     takes_messages(&api)
 }
@@ -109,7 +109,7 @@ pub(super) async fn protocol(State(api): State<Api>, _: Login, Path(protocol): P
     ill("No active listener", json!({ "missing": protocol, "protocols": protocols }))
 }
 
-/// `certificate-expiration/:within/:unit`: the server's certificate is good for longer than that.
+/// `certificate-expiration/:within/:unit`: the server certificate is valid for longer than that.
 pub(super) async fn certificates(
     State(api): State<Api>,
     _: Login,
@@ -135,10 +135,10 @@ pub(super) async fn certificates(
     Ok(ill("Certificates expiring", json!({ "expired": [certificate] })))
 }
 
-/// A day in milliseconds.
+/// One day in milliseconds.
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 
-/// Name of the queue that the test declares, publishes to and gets from.
+/// The queue that the test declares, publishes to and gets from.
 const TEST_QUEUE: &str = "aliveness-test";
 
 /// `GET aliveness-test/:vhost`.
@@ -152,7 +152,7 @@ pub(super) async fn aliveness(
 
 fn test(api: &Shared, login: &Login, vhost: &str) -> Result<Response> {
     let mut entered = api.enter(login, vhost)?;
-    // The message of the test is transient, and would get through when no other does.
+    // The test's message is transient, and would pass while persistent ones are blocked.
     if let Pressure::Blocked(reason) = api.broker.store().pressure() {
         return Ok(ill(&reason, json!({})));
     }

@@ -1,9 +1,9 @@
-//! How numbers moved: the last ten minutes in steps of five seconds, the last day in minutes, of the whole
-//! broker and of every queue in which something moved.
+//! Sample history: the last ten minutes in five-second steps and the last day in minutes, for the whole broker and
+//! for every queue with activity.
 //!
-//! Invariants: a queue in which nothing ever moved costs nothing here; at most [`QUEUES_MAX`] queues have a
-//! history, and their days together take about [`DAYS_BYTES_MAX`]: beyond it days get shorter, down to
-//! [`DAY_MIN`]. Absent: clocks; anything on disk.
+//! Invariants: a queue without any activity costs nothing here; at most [`QUEUES_MAX`] queues have a history, and
+//! their day histories together take about [`DAYS_BYTES_MAX`]: beyond it days get shorter, down to [`DAY_MIN`].
+//! Absent: clocks; anything on disk.
 
 use leveret_queues::{Millis, QueueId};
 use rustc_hash::FxHashMap;
@@ -13,37 +13,37 @@ use super::counter_rates::Numbers;
 use super::paths::Query;
 use super::series::{Point, Series};
 
-/// Milliseconds of a fine step.
+/// A fine step, in milliseconds.
 pub(super) const STEP_MS: u64 = 5_000;
 
-/// Fine steps that are kept: ten minutes.
+/// Fine steps kept: ten minutes.
 const FINE: u64 = 120;
 
-/// Fine steps of a coarse one: a minute.
+/// Fine steps per coarse step (a minute).
 const STEPS_IN_MINUTE: u64 = 12;
 
-/// Minutes that are kept: a day.
+/// Minutes kept: a day.
 const DAY: u64 = 1_440;
 
-/// Minutes that are kept in any case.
+/// Minutes always kept.
 const DAY_MIN: u64 = 60;
 
-/// Queues with a history. Each takes some 300 bytes, and up to two kilobytes for ten busy minutes.
+/// Maximum queues with a history. Each takes some 300 bytes, and up to two kilobytes for ten busy minutes.
 const QUEUES_MAX: usize = 20_000;
 
-/// What the days of all queues may take.
+/// Budget for the day histories of all queues.
 const DAYS_BYTES_MAX: usize = 64 * 1024 * 1024;
 
-/// Which of a queue's numbers have a history: [`QUEUE_NAMES`].
+/// A queue's numbers that have a history: [`QUEUE_NAMES`].
 pub(super) type QueueNumbers = Numbers<7>;
 
-/// In which object of an answer, and under which name, the samples of a number are.
+/// For each number, the object of an answer that holds its samples, and the name there.
 pub(super) type Names<const N: usize> = [(Kind, &'static str); N];
 
-/// Of what kind a number is, and so where answers have it.
+/// The kind of a number, which determines its place in answers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Kind {
-    /// How long queues are; beside the queue's other members or in `queue_totals`.
+    /// Queue lengths; beside the queue's other members or in `queue_totals`.
     Length,
     /// A counter in `message_stats`.
     Count,
@@ -59,7 +59,7 @@ pub(super) const QUEUE_NAMES: Names<7> = [
     (Kind::Count, "redeliver"),
 ];
 
-/// Names of the whole broker's numbers.
+/// Names of the broker-wide numbers.
 pub(super) const TOTAL_NAMES: Names<10> = [
     (Kind::Length, "messages"),
     (Kind::Length, "messages_ready"),
@@ -73,12 +73,12 @@ pub(super) const TOTAL_NAMES: Names<10> = [
     (Kind::Count, "drop_unroutable"),
 ];
 
-/// The step that an instant belongs to. Readings come right at its start; the clock may be a little off.
+/// The step of an instant. Readings are taken right at a step's start; the clock may be slightly off.
 pub(super) const fn step_of(at: Millis) -> u64 {
     (at.0 + STEP_MS / 2) / STEP_MS
 }
 
-/// Ten minutes and a day of some numbers.
+/// Ten minutes and a day of history for some numbers.
 #[derive(Clone, Debug)]
 struct History<const N: usize> {
     fine: Series<N>,
@@ -110,7 +110,7 @@ impl<const N: usize> History<N> {
     }
 }
 
-/// What of the past a query asks for: so many seconds, a sample every so many.
+/// The past requested by a query: a duration in seconds and a sampling interval.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Window {
     seconds: u64,
@@ -133,24 +133,24 @@ impl Window {
     }
 }
 
-/// Whether a query asks for any of the past.
+/// Whether a query requests any samples.
 pub(super) fn asked_for(query: &Query) -> bool {
     [Kind::Length, Kind::Count].into_iter().any(|kind| Window::of(query, kind).is_some())
 }
 
-/// The past of everything.
+/// The histories of the broker and all queues.
 #[derive(Debug, Default)]
 pub(super) struct Histories {
     now: u64,
     totals: Option<History<10>>,
     queues: FxHashMap<QueueId, Box<History<7>>>,
-    /// Minutes that queues keep.
+    /// Minutes kept per queue.
     day: u64,
     started: u64,
 }
 
 impl Histories {
-    /// Begins a reading.
+    /// Starts a reading.
     pub(super) fn begin(&mut self, at: Millis) {
         self.now = step_of(at);
         if self.day == 0 {
@@ -159,12 +159,12 @@ impl Histories {
         }
     }
 
-    /// What the whole broker counts now.
+    /// Adds the broker-wide numbers.
     pub(super) fn add_totals(&mut self, numbers: Numbers<10>) {
         self.totals.get_or_insert_with(|| History::new(self.now, numbers)).add(self.now, numbers, DAY);
     }
 
-    /// What a queue counts now, and counted at the last reading.
+    /// Adds a queue's numbers, with those of the previous reading.
     pub(super) fn add_queue(&mut self, id: QueueId, before: QueueNumbers, numbers: QueueNumbers) {
         if let Some(known) = self.queues.get_mut(&id) {
             known.add(self.now, numbers, self.day);
@@ -175,8 +175,8 @@ impl Histories {
         }
     }
 
-    /// Ends a reading: forgets queues that are gone (`is_there`) or in which nothing moved for as long as
-    /// is kept, and keeps to the budget. Does so once a minute.
+    /// Ends a reading. Once a minute drops queues that no longer exist (`is_there`) or had no activity within the
+    /// window, and enforces the budget.
     pub(super) fn end(&mut self, is_there: impl Fn(QueueId) -> bool) {
         if !self.now.is_multiple_of(STEPS_IN_MINUTE) {
             return;
@@ -199,7 +199,7 @@ impl Histories {
         now: QueueNumbers,
         shown: &mut Map<String, Value>,
     ) {
-        // Nothing ever moved in it.
+        // No activity so far.
         let still = || Box::new(History::new(self.started, now));
         let stats = |shown: &mut Map<String, Value>, kind| match kind {
             Kind::Length => Some(std::mem::take(shown)),
@@ -241,7 +241,7 @@ impl Histories {
     ) {
         let points = history.points(window, self.now);
         for (place, (_, name)) in names.iter().enumerate().filter(|(_, (of, _))| *of == kind) {
-            // Newest first, as RabbitMQ has them.
+            // Newest first, as in RabbitMQ.
             let samples: Vec<Value> = points
                 .iter()
                 .rev()
@@ -254,7 +254,7 @@ impl Histories {
         }
     }
 
-    /// Bytes that all queues' histories take.
+    /// Bytes used by all queue histories.
     #[cfg(test)]
     fn bytes(&self) -> usize {
         let one = |history: &History<7>| {
@@ -283,7 +283,7 @@ mod tests {
         [n % 90, n % 80, n % 10, n * 1000, n * 990, n * 990, 0]
     }
 
-    /// `queues` busy queues for `steps`.
+    /// `queues` busy queues over `steps`.
     fn busy(queues: u64, steps: u64) -> Histories {
         let mut histories = Histories::default();
         for n in 0..steps {
@@ -363,7 +363,7 @@ mod tests {
     fn ten_thousand_busy_queues_keep_to_the_budget() {
         let histories = busy(500, 2 * 60 * STEPS_IN_MINUTE);
         let each = histories.bytes() / 500;
-        // Ten busy minutes, and two hours of minutes.
+        // Ten busy minutes, and two hours of coarse steps.
         assert!(each < 5_000, "{each} bytes");
     }
 }

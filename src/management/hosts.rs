@@ -1,7 +1,7 @@
-//! Under which names we are reached. A page of a stranger can have its own name lead to an address of ours (DNS
-//! rebinding); the browser then takes our answers for the stranger's. What gives it away is that name, in `Host`.
+//! The server's host names. A third party's page can point its own name at the server's address (DNS rebinding); the
+//! browser then treats the server's answers as the third party's. The name in `Host` gives the attack away.
 //!
-//! A name without a dot cannot be a stranger's, nor can an address: neither needs to be asked for.
+//! Names without a dot, and addresses, cannot be a third party's, so they are always accepted.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -9,19 +9,19 @@ use std::sync::Arc;
 use axum::http::Request;
 use axum::http::header::HOST;
 
-/// The key for other names, for people.
+/// The configuration key for further names, used in messages.
 pub(super) const KEY: &str = "http_allowed_hosts";
 
-/// The names that are ours.
+/// The accepted names.
 #[derive(Clone, Debug)]
 pub(super) struct Hosts {
     allowed: Arc<[String]>,
-    /// Only this machine reaches us, or somebody has said what we are called: other names are refused.
+    /// Loopback listener, or names configured: other names are refused.
     strict: bool,
 }
 
 impl Hosts {
-    /// `allowed`: names beside those that are always ours; `*.example.com` stands for all below.
+    /// `allowed`: names beside the built-in ones; `*.example.com` covers all subdomains.
     pub(super) fn new(allowed: &[String], listening: SocketAddr) -> Self {
         let strict = !allowed.is_empty() || listening.ip().to_canonical().is_loopback();
         let own = crate::platform::hostname();
@@ -29,12 +29,12 @@ impl Hosts {
         Self { allowed: names.collect(), strict }
     }
 
-    /// Whether requests for other names are refused; if not, only what a stranger's page could do with them is.
+    /// Whether requests for other names are refused; if not, only what a third party's page could do with them is.
     pub(super) const fn is_strict(&self) -> bool {
         self.strict
     }
 
-    /// Whether this is one of our names, with or without a port.
+    /// Whether this is an accepted name, with or without a port.
     pub(super) fn has(&self, host: &str) -> bool {
         let name = name_of(host);
         let address = name.trim_start_matches('[').trim_end_matches(']');
@@ -61,7 +61,7 @@ fn name_of(host: &str) -> &str {
     }
 }
 
-/// The host that a request is for; nothing if it says none, as no browser does.
+/// The host that a request is for; `None` if it names none, which no browser does.
 pub(super) fn host_of<B>(request: &Request<B>) -> Option<&str> {
     if let Some(authority) = request.uri().authority() {
         return Some(authority.as_str());

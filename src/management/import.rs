@@ -1,7 +1,7 @@
-//! Definitions are taken in: what is new is made, what is there and the same is left alone, and whatever cannot
-//! be taken is told with its reason, never left out in silence. All users are made with one commit, and the rules, the
-//! durable exchanges, queues and bindings of a vhost with another; a dry run checks them in the same way. Vhosts and
-//! global parameters, which are few, are made one by one.
+//! Import of definitions: new objects are created, identical ones left alone, and whatever cannot be imported is
+//! reported with its reason, never dropped silently. All users are created in one commit, and the rules, durable
+//! exchanges, queues and bindings of a vhost in another; a dry run checks them in the same way. Vhosts and global
+//! parameters, which are few, are created one by one.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -39,7 +39,7 @@ use crate::broker::turn::Turn;
 use crate::broker::users::AccessRights;
 use crate::broker::vhost::Vhost;
 
-/// The order in which definitions can be taken: each kind needs only those before it.
+/// Import order: each kind depends only on those before it.
 const ORDER: [&str; 10] = [
     "vhosts",
     "users",
@@ -53,36 +53,36 @@ const ORDER: [&str; 10] = [
     "bindings",
 ];
 
-/// Kinds that are of no single vhost.
+/// Kinds outside any single vhost.
 const OF_ALL: [&str; 5] = ["vhosts", "users", "permissions", "topic_permissions", "global_parameters"];
 
-/// Definitions of one kind, at most: a bound on what one request may ask for.
+/// Maximum definitions per kind: bounds the work of one request.
 const OBJECTS_MAX: usize = 1_000_000;
 
-/// An import at work.
+/// A running import.
 struct Import<'a> {
     api: &'a Shared,
     login: &'a Login,
-    /// Everything goes into this vhost.
+    /// All objects go into this vhost.
     vhost: Option<&'a str>,
     /// Nothing is changed.
     dry: bool,
-    /// What was named in the file, and what became of it, in its order.
+    /// Each definition of the file and its outcome, in file order.
     outcomes: Vec<(Value, Result<Taken>)>,
-    /// Users that are to be made, and which definitions of the file they are.
+    /// Users to be created, with the indices of their definitions in the file.
     users: Vec<(usize, NewUser)>,
-    /// What is to be made, by vhost.
+    /// Objects to be created, by vhost.
     pending: BTreeMap<String, Pending>,
-    /// Vhosts and users that the file would make, in a dry run.
+    /// Vhosts and users that a dry run would create.
     planned: HashSet<(&'static str, String)>,
 }
 
-/// What became of one definition.
+/// The outcome of one definition.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Taken {
     New,
     Same,
-    /// It is decided together with others.
+    /// Decided together with others.
     Later,
 }
 
@@ -97,7 +97,7 @@ pub(super) async fn cluster(
     import(&api, &login, None, &query, &body.file().await?)
 }
 
-/// `POST definitions/:vhost`. It makes what it says whatever the permissions of who asks, so it is for administrators.
+/// `POST definitions/:vhost`. Ignores the caller's permissions in the vhost, so it is for administrators.
 pub(super) async fn of_vhost(
     State(api): State<Api>,
     login: Login,
@@ -135,7 +135,7 @@ fn import(api: &Shared, login: &Login, vhost: Option<&str>, query: &Query, bytes
     Ok((StatusCode::BAD_REQUEST, Json(report)).into_response())
 }
 
-/// Takes one definition of a kind, changing what can be changed.
+/// Imports one definition of a kind, changing what can be changed.
 pub(super) fn one(api: &Shared, login: &Login, kind: &str, definition: Value) -> Result<()> {
     let mut import = Import::new(api, login, None, false);
     import.define(kind, definition);
@@ -144,7 +144,7 @@ pub(super) fn one(api: &Shared, login: &Login, kind: &str, definition: Value) ->
     import.outcomes.pop().map_or(Ok(()), |(_, outcome)| outcome.map(|_| ()))
 }
 
-/// What became of all definitions.
+/// The outcomes of all definitions.
 struct Report {
     created: Vec<Value>,
     unchanged: usize,
@@ -178,7 +178,7 @@ impl Import<'_> {
                 }
                 self.define(kind, object);
             }
-            // What comes next may name them.
+            // Later kinds may refer to users.
             self.settle_users();
         }
         self.settle();
@@ -228,14 +228,14 @@ impl Import<'_> {
         }
     }
 
-    /// Makes what is decided together, or finds out what of it would be refused.
+    /// Commits what is decided together; a dry run only determines what would be refused.
     fn settle(&mut self) {
         let broker = &self.api.broker;
         for (name, mut pending) in std::mem::take(&mut self.pending) {
             if self.dry {
                 pending.all_in_batch();
             }
-            // In a dry run it may be one that would be made.
+            // In a dry run the vhost may be one that would be created.
             let vhost = broker.vhost(&name).unwrap_or_else(|| Arc::new(Vhost::new(&name)));
             match broker.declare_what_can(&vhost, &pending.batch, self.dry) {
                 Ok(refused) => {
@@ -258,7 +258,7 @@ impl Import<'_> {
         }
     }
 
-    /// Notes a part of what is decided together.
+    /// Adds a part to be decided together with others.
     fn later(&mut self, vhost: &str, part: impl FnOnce(&mut Batch) -> Part) -> Taken {
         let pending = self.pending.entry(vhost.to_owned()).or_default();
         let part = part(&mut pending.batch);
@@ -266,7 +266,7 @@ impl Import<'_> {
         Taken::Later
     }
 
-    /// Whether the file has said this of the same name before; refused if it said something else.
+    /// Whether the file has already defined this name identically; refused if it differed.
     fn said(&mut self, kind: &'static str, vhost: &str, name: &str, value: &Value) -> Result<bool> {
         let said = &mut self.pending.entry(vhost.to_owned()).or_default().said;
         match said.get(&(kind, name.to_owned())) {
@@ -279,7 +279,7 @@ impl Import<'_> {
         }
     }
 
-    /// Whether the file makes something of that name that does not survive a restart.
+    /// Whether the file defines a transient object of that name.
     fn said_transient(&self, kind: &'static str, vhost: &str, name: &str) -> bool {
         let said = self.pending.get(vhost).and_then(|pending| pending.said.get(&(kind, name.to_owned())));
         said.is_some_and(|value| value["durable"] == json!(false))
@@ -348,7 +348,7 @@ impl Import<'_> {
         Ok(self.rule(&body.vhost, Rule::Permission(body.user, body.record)))
     }
 
-    /// A rule of a vhost, which is decided together with what else is said of it.
+    /// A vhost's rule, decided together with its other definitions.
     fn rule(&mut self, vhost: &str, rule: Rule) -> Taken {
         self.later(vhost, |batch| {
             batch.rules.push(rule);
@@ -356,7 +356,7 @@ impl Import<'_> {
         })
     }
 
-    /// Refuses what is of a user or a vhost that neither there nor in the file is.
+    /// Refuses references to a user or vhost that exists neither in the broker nor in the file.
     fn known(&self, user: &str, vhost: &str) -> Result<()> {
         if self.api.broker.vhost(vhost).is_none() && !self.is_planned("vhost", vhost) {
             return Err(Refusal::NoVhost(vhost.to_owned()).into());
@@ -408,7 +408,7 @@ impl Import<'_> {
         Ok(self.rule(&body.vhost, rule))
     }
 
-    /// The vhost, to be changed with all rights. `None`: it would be made, were this not a dry run.
+    /// The vhost, with all rights. `None`: a dry run, in which it would be created.
     fn entered(&self, name: &str) -> Result<Option<(Arc<Vhost>, AccessRights)>> {
         match self.api.broker.vhost(name) {
             Some(vhost) => {
@@ -455,7 +455,7 @@ impl Import<'_> {
             arguments: &arguments,
         };
         let caller = Caller { rights: &rights, connection: None };
-        // One that is there is only compared.
+        // An existing one is only compared.
         self.api.broker.declare_exchange(&vhost, &caller, &ExchangeName::new(&name), &request)?;
         Ok(Taken::Same)
     }
@@ -544,7 +544,7 @@ impl Import<'_> {
         }))
     }
 
-    /// Whether one end of a binding is there, or is made by the file, and does not survive a restart.
+    /// Whether one end of a binding exists, or is in the file, and is transient.
     fn is_transient(&self, name: &str, vhost: Option<&Vhost>, request: &BindingRequest) -> bool {
         let exchange = |exchange: &str| {
             let there = vhost.and_then(|vhost| vhost.exchange(exchange));

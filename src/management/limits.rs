@@ -1,4 +1,4 @@
-//! Limits set on vhosts and users: list, set, take away.
+//! Limits of vhosts and users: list, set, clear.
 
 use axum::extract::{Path, State};
 use axum::response::Response;
@@ -75,7 +75,7 @@ pub(super) async fn put_of_vhost(
     change_vhost(&api, &login, &vhost, &name, Some(&body))
 }
 
-/// `DELETE vhost-limits/:vhost/:name`. One that is not set is taken away already.
+/// `DELETE vhost-limits/:vhost/:name`. Succeeds if the limit is not set.
 pub(super) async fn delete_of_vhost(
     State(api): State<Api>,
     login: Login,
@@ -139,7 +139,7 @@ pub(super) async fn put_of_user(
     change_user(&api, &login, &user, &name, Some(&body))
 }
 
-/// `DELETE user-limits/:user/:name`. One that is not set is taken away already.
+/// `DELETE user-limits/:user/:name`. Succeeds if the limit is not set.
 pub(super) async fn delete_of_user(
     State(api): State<Api>,
     login: Login,

@@ -1,9 +1,9 @@
-//! The API for this machine's own commands (`rabbitmqctl` and its like): a Unix socket in the data folder, without a
+//! The API for local command-line tools (`rabbitmqctl` and the like): a Unix socket in the data folder, without a
 //! password.
 //!
-//! Invariants: the socket's file belongs to the broker's system user and nobody else may open it (0600); whoever connects
-//! is asked for by the kernel, and must be that user or root; what comes this way is an administrator's, and nothing that
-//! comes another way is.
+//! Invariants: the socket file belongs to the broker's system user and has mode 0600; the kernel reports the peer's
+//! credentials, which must be that user's or root's; every request on this socket has administrator rights, and no
+//! other path grants them without a login.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -26,22 +26,22 @@ use super::server::{From, FromThisMachine, HEAD_BYTES_MAX};
 use super::write_timeout::Patient;
 use crate::net::tasks::Tasks;
 
-/// The socket's name in the data folder.
+/// Socket name in the data folder.
 const FILE: &str = "leveret.sock";
 
-/// Connections at one time; those beyond wait to be accepted.
+/// Maximum concurrent connections; further ones wait to be accepted.
 const CONNECTIONS_MAX: usize = 64;
 
-/// How long to wait after a failed accept, which is mostly for want of file descriptors.
+/// Pause after a failed accept, usually caused by a lack of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Where the socket of a data folder is.
+/// The socket's path for a data folder.
 pub fn socket_of(data_dir: &Path) -> PathBuf {
     data_dir.join(FILE)
 }
 
-/// Serves until the process ends. A socket that cannot be had (its path is too long, the file system knows none) is told of
-/// in the log: everything else works without.
+/// Serves until the process ends. Failure to create the socket (path too long, unsupported file system) is only
+/// logged: everything else works without it.
 pub(super) fn start(data_dir: &Path, router: Router, timeout: Duration, tasks: &Arc<Tasks>) {
     let path = socket_of(data_dir);
     match bind(&path) {
@@ -54,8 +54,8 @@ pub(super) fn start(data_dir: &Path, router: Router, timeout: Duration, tasks: &
     }
 }
 
-/// The data folder is this broker's alone, so a file that is there is one that a former one left. It gets its mode before
-/// anybody is listened to, and its name when it has its mode.
+/// The data folder is exclusive to this broker, so an existing file is left over from an earlier run. The mode is set
+/// before `listen`, and the final name after the mode.
 fn bind(path: &Path) -> io::Result<UnixListener> {
     let beside = path.with_extension("new");
     for file in [&beside, path] {
@@ -100,7 +100,7 @@ async fn serve(socket: UnixStream, router: Router, timeout: Duration) {
         Ok(uid) => return tracing::warn!("local commands: user {uid} is neither {ours} nor root"),
         Err(error) => return tracing::warn!("local commands: who connects is not told: {error}"),
     }
-    // What asks for an address gets the machine's own.
+    // Handlers that need a peer address get the loopback address.
     let from =
         From { address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), encrypted: false, led_here: false };
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {

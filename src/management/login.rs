@@ -55,7 +55,7 @@ impl FromRequest<Api> for Credentials {
     }
 }
 
-/// `POST login`: answers as `GET whoami`, with a cookie for the requests to come.
+/// `POST login`: answers like `GET whoami`, with a session cookie.
 pub(super) async fn login(
     State(api): State<Api>,
     Extension(from): Extension<From>,
@@ -71,7 +71,7 @@ pub(super) async fn login(
     Ok((StatusCode::OK, [(SET_COOKIE, cookie)], body).into_response())
 }
 
-/// `POST logout`: ends the session of the cookie, if there is one.
+/// `POST logout`: ends the cookie's session, if there is one.
 pub(super) async fn logout(
     State(api): State<Api>,
     Extension(from): Extension<From>,

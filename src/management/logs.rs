@@ -1,4 +1,4 @@
-//! The last lines of the log: at once, or as they come (our own; `RabbitMQ` has none).
+//! The last lines of the log: at once, or streamed (Leveret only; `RabbitMQ` has no such endpoint).
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -22,18 +22,18 @@ use super::error::{Refused, Result};
 use super::server::From;
 use crate::recent_log::{Line, RecentLog};
 
-/// Clients that follow the log at one time.
+/// Maximum clients following the log.
 const FOLLOWERS_MAX: usize = 32;
 
-/// How long one answer goes on; then the client comes again, and its login is checked anew.
+/// Maximum duration of one stream; the client then reconnects, and its login is checked anew.
 const FOLLOWING_MAX: Duration = Duration::from_mins(10);
 
-/// How often it is looked whether whoever follows still may, while there are no lines; with a line it is looked at once.
+/// How often a follower's access is re-checked while no lines arrive; each line triggers a check.
 const LOOK_INTERVAL: Duration = Duration::from_secs(2);
 
 static FOLLOWERS: Semaphore = Semaphore::const_new(FOLLOWERS_MAX);
 
-/// `/logs`: what is there.
+/// `/logs`: the buffered lines.
 pub(super) async fn all(State(api): State<Api>, login: Login, query: Query) -> Result<Response> {
     login.must_be(access::Level::Monitoring)?;
     let (after, level) = (number(&query, "after")?.unwrap_or(0), level(&query)?);
@@ -44,7 +44,7 @@ pub(super) async fn all(State(api): State<Api>, login: Login, query: Query) -> R
     Ok(Json(json!({ "lines": lines, "first": first, "latest": latest })).into_response())
 }
 
-/// `/livelog`: what is there and what comes, as server-sent events whose ids are the lines' numbers.
+/// `/livelog`: buffered and new lines, as server-sent events whose ids are line numbers.
 pub(super) async fn follow(
     State(api): State<Api>,
     login: Login,
@@ -107,18 +107,18 @@ impl Follower {
     }
 }
 
-/// Who follows.
+/// A client following the log.
 struct Viewer {
     api: Api,
     from: Option<From>,
     headers: HeaderMap,
-    /// That of the users when it was last looked whether they may.
+    /// Revision of the users at the last check.
     revision: u64,
 }
 
 impl Viewer {
-    /// Whether they still may: are known, and monitors. `always`: look even if no user was changed, as sessions and tokens
-    /// end by themselves.
+    /// Whether the user still exists and is a monitor. `always`: check even if no user was changed, as sessions and
+    /// tokens expire by themselves.
     async fn may_look(&mut self, always: bool) -> bool {
         let revision = self.api.broker.users.revision();
         if !always && revision == self.revision {
@@ -135,7 +135,7 @@ fn number(query: &Query, name: &str) -> Result<Option<u64>> {
     query.get(name).map(|text| text.parse().map_err(wrong)).transpose()
 }
 
-/// The least grave level to show.
+/// The lowest severity to show.
 fn level(query: &Query) -> Result<Level> {
     match query.get("level").map_or("trace", String::as_str) {
         "error" => Ok(Level::ERROR),

@@ -1,5 +1,5 @@
-//! What has lost its definition: queues with messages, which a person adopts or discards, and definitions that
-//! cannot be read.
+//! Lost definitions: queues with messages but no definition, to be adopted or discarded by an operator, and
+//! definitions that cannot be read.
 
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
@@ -21,10 +21,10 @@ use crate::broker::lost::Orphan;
 use crate::broker::names::QueueName;
 use crate::broker::orphans::Adoption;
 
-/// Longest list of names in a health check's reason.
+/// Maximum names listed in a health check's reason.
 const NAMED_MAX: usize = 5;
 
-/// Which path is answered by what.
+/// The routes.
 pub(super) fn routes() -> Routes {
     Routes::about("Lost and found")
         .at(
@@ -121,7 +121,7 @@ async fn discard(State(api): State<Api>, login: Login, Path(id): Path<String>) -
     Ok(answer::done())
 }
 
-/// `health/checks/lost`: nothing has lost its definition.
+/// `GET health/checks/lost`: healthy if nothing has lost its definition.
 pub(super) async fn check(State(api): State<Api>, _: Login) -> Response {
     let (orphans, unreadable) = (api.broker.orphans(), api.broker.unreadable_definitions());
     if orphans.is_empty() && unreadable.is_empty() {

@@ -1,5 +1,5 @@
-//! Metrics for Prometheus under `RabbitMQ`'s names (docs/http-api.md), so that its dashboards fill.
-//! A scrape costs as many short locks as there are queues, however many messages they hold.
+//! Prometheus metrics under `RabbitMQ`'s names (docs/http-api.md), so that its dashboards work. A scrape takes as
+//! many short locks as there are queues, however many messages they hold.
 
 use std::collections::HashSet;
 use std::sync::atomic::Ordering;
@@ -18,7 +18,7 @@ use super::{Api, Shared, server, store_metrics};
 use crate::broker::alarms::Resource;
 use crate::broker::message_sizes::BOUNDS;
 
-/// What Prometheus asks for; others are not served.
+/// The routes that Prometheus scrapes; there are no others.
 pub(super) fn router(api: Api) -> Router {
     Router::new()
         .route("/metrics", get(aggregated))
@@ -28,7 +28,7 @@ pub(super) fn router(api: Api) -> Router {
         .layer(middleware::from_fn(server::secure))
 }
 
-/// A label's value, quoted.
+/// A label's value, escaped.
 fn quoted(text: &str) -> String {
     text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }
@@ -73,7 +73,7 @@ const FAMILIES: [Family; 2] = [
     ("queue_consumer_count", &["consumers"]),
 ];
 
-/// Only the families asked for, in the vhosts asked for.
+/// Only the requested families, in the requested vhosts.
 async fn detailed(State(api): State<Api>, RawQuery(query): RawQuery) -> Response {
     let query = query.unwrap_or_default();
     let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
@@ -125,7 +125,7 @@ fn queues(api: &Shared, text: &mut Text, prefix: &str, families: &[Family], vhos
     }
 }
 
-/// What all else is joined with; `endpoint` tells apart what the same broker says at several paths.
+/// The series that others are joined with; `endpoint` distinguishes the paths of one broker.
 fn identity(api: &Shared, text: &mut Text, endpoint: &str) {
     let product = api.broker.product();
     let (name, version) = (quoted(&product.name), quoted(&product.version));
@@ -207,7 +207,7 @@ fn global(api: &Shared, totals: &Totals, text: &mut Text) {
     }
     let by_type = "protocol=\"amqp091\",queue_type=\"rabbit_classic_queue\"";
     let stats = &totals.stats;
-    // What boards from before the global counters ask for.
+    // Used by dashboards that predate the global counters.
     for (name, value) in [
         ("channel_messages_published", totals.published),
         ("channel_messages_confirmed", totals.confirmed),
@@ -244,7 +244,7 @@ fn global(api: &Shared, totals: &Totals, text: &mut Text) {
         ("rejected", rejected),
         ("maxlen", maxlen),
         ("delivery_limit", delivery_limit),
-        // Of the strategy that waits for confirms, which is not here.
+        // Of the strategy that waits for confirms, which does not exist here.
         ("confirmed", 0),
     ] {
         text.counter(&format!("rabbitmq_global_messages_dead_lettered_{name}_total"), by_strategy, value);

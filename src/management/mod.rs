@@ -1,9 +1,8 @@
-//! The management HTTP API and metrics, over the same broker calls that a channel uses.
+//! The management HTTP API and metrics, on the same broker calls that channels use.
 //!
-//! Invariants: every path below `/api` asks for a login but those in `access::PUBLIC`; what a login
-//! may see and do is asked anew with each call; paths, bodies, answers and errors are `RabbitMQ`'s
-//! (docs/http-api.md), so that its tools work; nothing from a request is held longer than the
-//! request.
+//! Invariants: every path below `/api` requires a login except those in `access::PUBLIC`; permissions are checked
+//! anew on every call; paths, bodies, answers and errors are `RabbitMQ`'s (docs/http-api.md), so that its tools work;
+//! nothing from a request is held longer than the request.
 //! Absent: views of its own on queues or users. Rates come from one task that samples counters.
 
 mod access;
@@ -83,49 +82,49 @@ pub(crate) use node_info::COMPATIBLE_WITH;
 pub use server::ListenError;
 pub use topology::DeclaredTopology;
 
-/// What the API tells of the process and cannot ask the broker for.
+/// Facts about the process that the broker does not know.
 #[derive(Clone)]
 pub struct Process {
-    /// Where AMQP is listened for.
+    /// AMQP listener address.
     pub amqp: SocketAddr,
-    /// Where AMQP over TLS is.
+    /// AMQP over TLS listener address.
     pub amqps: Option<SocketAddr>,
-    /// What TLS is done with.
+    /// TLS configuration.
     pub tls: Option<Arc<Tls>>,
     /// The data folder.
     pub data_dir: PathBuf,
-    /// How long an HTTP client may take for a request, and be idle.
+    /// Time limit for an HTTP request, and for an idle connection.
     pub http_timeout: Duration,
-    /// Who connects for others to the API.
+    /// Trusted proxies of the API.
     pub http_proxies: Proxies,
-    /// Names beside those that are always ours.
+    /// Host names accepted in addition to the built-in ones.
     pub allowed_hosts: Vec<String>,
-    /// Where the dashboard's files are; those in the binary without it.
+    /// Folder of the dashboard's files; the embedded ones if `None`.
     pub ui_dir: Option<PathBuf>,
-    /// What serves for as long as the broker runs.
+    /// Tasks that run for the life of the broker.
     pub tasks: Arc<Tasks>,
-    /// What the node is called; `leveret@` and the host's name without it.
+    /// Node name; `leveret@` and the host name if `None`.
     pub node_name: Option<String>,
     /// The last lines of the log.
     pub log: Arc<RecentLog>,
-    /// What the message store counts.
+    /// The message store's counters.
     pub store: Arc<leveret_queues::store::metrics::Metrics>,
-    /// The topology to apply before anybody is let in, and to compare with from then on.
+    /// The topology applied before the first client is admitted, and compared with from then on.
     pub topology: Option<PathBuf>,
 }
 
 /// Why the management API cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// An address cannot be listened on.
+    /// A listener address cannot be bound.
     #[error(transparent)]
     Listen(#[from] ListenError),
-    /// The declared topology cannot be applied; the text says where and why.
+    /// The declared topology cannot be applied; the text gives the place and the reason.
     #[error("topology: {0}")]
     Topology(String),
 }
 
-/// What all requests share.
+/// State shared by all requests.
 struct Shared {
     broker: Arc<Broker>,
     facts: node_info::NodeInfo,
@@ -139,7 +138,7 @@ struct Shared {
 
 type Api = Arc<Shared>;
 
-/// Where the API and the metrics are served. To ask for: port 0 means any. Told: which it is.
+/// Addresses of the API and the metrics. As a request, port 0 means any port; as a result, the actual ports.
 #[derive(Clone, Copy, Debug)]
 pub struct Listening {
     /// The management API.
@@ -152,11 +151,11 @@ pub struct Listening {
     pub metrics_tls: Option<SocketAddr>,
 }
 
-/// Applies the declared topology, then serves the management API and the metrics. Also gives what has that
-/// topology applied again.
+/// Applies the declared topology, then serves the management API and the metrics. Also returns the handle that
+/// re-applies the topology.
 ///
 /// # Errors
-/// When an address cannot be listened on, or the topology is wrong.
+/// If an address cannot be bound, or the topology is invalid.
 pub async fn listen(
     broker: Arc<Broker>,
     process: Process,

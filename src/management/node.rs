@@ -1,4 +1,4 @@
-//! The one node: what the process and the machine have, read when asked for.
+//! The single node: process and machine metrics, read on request.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use super::{Api, Shared};
 use crate::broker::alarms::Resource;
 use crate::platform;
 
-/// What the operating system says of the process.
+/// Process figures from the operating system.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Usage {
     pub(super) files: u64,
@@ -26,7 +26,7 @@ pub(super) struct Usage {
 }
 
 impl Usage {
-    /// Reads it; zeros for what cannot be read.
+    /// Reads the figures; zeros where they cannot be read.
     pub(super) fn read() -> Self {
         let files = platform::open_files().unwrap_or(0);
         let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
@@ -34,7 +34,7 @@ impl Usage {
     }
 }
 
-/// What there is too little of.
+/// The resources in alarm.
 pub(super) fn alarms(api: &Shared) -> Vec<Resource> {
     let blocked = matches!(api.broker.store().pressure(), Pressure::Blocked(_));
     let raised =
@@ -42,7 +42,7 @@ pub(super) fn alarms(api: &Shared) -> Vec<Resource> {
     [Resource::Memory, Resource::Disk].into_iter().filter(raised).collect()
 }
 
-/// What an operator has to look at, in words: why publishers are held up, what cannot be read.
+/// Conditions that need an operator, in words: why publishers are blocked, what cannot be read.
 pub(super) fn reasons(api: &Shared) -> Option<String> {
     let blocked = match api.broker.store().pressure() {
         Pressure::Blocked(reason) => Some(reason),
@@ -76,10 +76,10 @@ fn shown(api: &Shared) -> Value {
         "os_pid": std::process::id().to_string(),
         "fd_used": usage.files,
         "fd_total": usage.files_max,
-        // Those of AMQP, and the one that asks: checks take 0 for 'not told'.
+        // AMQP connections and the requesting one: checks take 0 for 'unknown'.
         "sockets_used": api.broker.open_connections() + 1,
         "sockets_total": api.broker.limits().connections_max,
-        // What is to tokio what processes are to Erlang.
+        // tokio tasks correspond to Erlang processes.
         "proc_used": tokio::runtime::Handle::current().metrics().num_alive_tasks(),
         "proc_total": 1_048_576,
         "mem_used": api.broker.alarms.resident(),
@@ -111,7 +111,7 @@ fn shown(api: &Shared) -> Value {
     shown
 }
 
-/// What the message store did with its files. The system counts neither seeks nor files opened again.
+/// File I/O of the message store. The operating system counts neither seeks nor reopened files.
 fn add_io(store: &Metrics, shown: &mut Value) {
     let syncs = store.syncs.get();
     let all_us = store.sync_latency_us.sum();
@@ -120,7 +120,7 @@ fn add_io(store: &Metrics, shown: &mut Value) {
     shown["io_read_count"] = store.paged_reads.get().into();
     shown["io_read_bytes"] = store.paged_read_bytes.get().into();
     shown["io_sync_count"] = syncs.into();
-    // In milliseconds, as RabbitMQ has it.
+    // In milliseconds, as in RabbitMQ.
     let average = Duration::from_micros(all_us.checked_div(syncs).unwrap_or_default());
     shown["io_sync_avg_time"] = json!(average.as_secs_f64() * 1000.0);
 }
@@ -131,7 +131,7 @@ pub(super) async fn all(State(api): State<Api>, login: Login, query: Query) -> R
     answer::list(&query, vec![shown(&api)])
 }
 
-/// Whether there is a node of that name.
+/// Refuses names that are not this node's.
 pub(super) fn named(api: &Shared, name: &str) -> Result<()> {
     if api.facts.names.has(name) { Ok(()) } else { Err(Refused::not_found("node_not_found")) }
 }
@@ -148,7 +148,7 @@ pub(super) async fn get(
     answer::one(&query, &shown(&api))
 }
 
-/// `GET nodes/:name/memory`: bodies of messages are `binary`, all else is `other_system`.
+/// `GET nodes/:name/memory`: message bodies are `binary`, everything else is `other_system`.
 pub(super) async fn memory(
     State(api): State<Api>,
     login: Login,
@@ -168,7 +168,7 @@ pub(super) async fn memory(
     answer::one(&query, &json!({ "memory": shown }))
 }
 
-/// Members of `RabbitMQ`'s answer that have no counterpart here; its tools fail without them. With blanks between them.
+/// Members of `RabbitMQ`'s answer without a counterpart here; its tools fail without them. Separated by spaces.
 pub(super) const NOT_COUNTED: &str = "allocated_unused atom code connection_channels connection_other connection_readers \
     connection_writers metadata_store metadata_store_ets metrics mgmt_db mnesia msg_index other_ets \
     other_proc plugins queue_procs quorum_ets quorum_queue_procs reserved_unallocated \

@@ -1,4 +1,4 @@
-//! What is said of the node: names, versions, where it listens.
+//! Node identity: names, versions, listeners.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -9,17 +9,17 @@ use serde_json::{Value, json};
 use super::node_names::NodeNames;
 use super::{Listening, Process};
 
-/// The version of `RabbitMQ` whose API this is; tools decide by it what they may ask for.
+/// The `RabbitMQ` version whose API this is; tools choose the features they use by it.
 pub(crate) const COMPATIBLE_WITH: &str = "4.1.0";
 
-/// Ours.
+/// Leveret's own version.
 pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// What stays the same while the process runs.
+/// Constant for the life of the process.
 pub(super) struct NodeInfo {
-    /// What the node is called.
+    /// The node's current name.
     pub(super) node: Arc<str>,
-    /// All that it answers to.
+    /// Every name the node answers to.
     pub(super) names: NodeNames,
     pub(super) started: Millis,
     pub(super) process: Process,
@@ -32,7 +32,7 @@ impl NodeInfo {
         Self { node: names.current.as_str().into(), names, started, process, listening }
     }
 
-    /// Protocol, address and whether it is over TLS, of each listener.
+    /// Protocol, address and whether TLS is used, of each listener.
     pub(super) fn listening(&self) -> Vec<(&'static str, SocketAddr, bool)> {
         let Listening { http, https, metrics, metrics_tls } = self.listening;
         let metrics_tls = metrics_tls.map(|address| ("https/prometheus", address, true));
@@ -43,7 +43,7 @@ impl NodeInfo {
         plain.into_iter().chain(amqps).chain(https).chain(metrics_tls).collect()
     }
 
-    /// The listeners as `overview` shows them.
+    /// The listeners in `overview`'s form.
     pub(super) fn listeners(&self) -> Vec<Value> {
         let listening = self.listening();
         let shown = listening.iter().map(|(protocol, address, tls)| {
@@ -59,7 +59,7 @@ impl NodeInfo {
         shown.collect()
     }
 
-    /// The HTTP listeners as `overview` shows them.
+    /// The HTTP listeners in `overview`'s form.
     pub(super) fn contexts(&self) -> Value {
         let context = |description: &str, address: SocketAddr| {
             json!({

@@ -1,6 +1,6 @@
-//! What the node is called, and has been: tools keep a node's name, and ask by it after another was given.
+//! The node's current and former names: tools remember a node's name and keep using it after a rename.
 //!
-//! The names are lines of a small file in the data folder, the newest last.
+//! The names are the lines of a small file in the data folder, newest last.
 
 use std::io;
 use std::path::Path;
@@ -12,10 +12,10 @@ use crate::platform;
 /// The file in the data folder.
 const FILE: &str = "node-names";
 
-/// Names that are remembered; the oldest go first.
+/// Names remembered; the oldest are dropped first.
 const REMEMBERED_MAX: usize = 32;
 
-/// The node's name now, and all that it answers to.
+/// The node's current name, and every name it answers to.
 pub(super) struct NodeNames {
     pub(super) current: String,
     others: Vec<String>,
@@ -27,8 +27,8 @@ fn host() -> String {
 }
 
 impl NodeNames {
-    /// The names of a node that is called so now, or by its host if nothing is said. A folder that cannot be written to
-    /// remembers nothing.
+    /// `said` is the configured name; the default is derived from the host name. If the folder cannot be written to,
+    /// nothing is remembered.
     pub(super) fn of(said: Option<&str>, folder: &Path) -> Self {
         Self::with(said, &host(), folder)
     }
@@ -51,7 +51,7 @@ impl NodeNames {
                 tracing::warn!("the node's name is not remembered: {}: {error}", path.display());
             }
         }
-        // What tools guess: RabbitMQ's name on this host, and on any.
+        // Names that tools guess: RabbitMQ's on this host, and on any host.
         let short = host.split('.').next().unwrap_or(host);
         for host in [host, short, "localhost"] {
             others.extend(["leveret", "rabbit"].map(|name| format!("{name}@{host}")));
@@ -59,7 +59,7 @@ impl NodeNames {
         Self { current, others }
     }
 
-    /// Whether a name is one of the node's.
+    /// Whether this is one of the node's names.
     pub(super) fn has(&self, name: &str) -> bool {
         name == self.current || self.others.iter().any(|other| other == name)
     }

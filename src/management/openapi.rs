@@ -1,8 +1,7 @@
-//! A route and what the `OpenAPI` description says of it, in one.
+//! Routes together with their `OpenAPI` description.
 //!
-//! Invariants: nothing is served below `/api` that is not described at `/api/openapi.json`; the statuses
-//! of an operation follow from its kind, so that a new one cannot forget them; every answer has a shape
-//! (`answers.rs`).
+//! Invariants: everything served below `/api` is described at `/api/openapi.json`; an operation's statuses follow
+//! from its kind, so that none can be forgotten; every answer has a shape (`answers.rs`).
 
 use std::sync::Arc;
 
@@ -28,7 +27,7 @@ use utoipa::{PartialSchema, ToSchema};
 use super::shape::{Schemas, Shape};
 use super::{Api, Shared, schemas};
 
-/// Routes below `/api`, described.
+/// Described routes below `/api`.
 pub(super) struct Routes {
     router: Router<Api>,
     paths: Paths,
@@ -36,22 +35,22 @@ pub(super) struct Routes {
     about: &'static str,
 }
 
-/// What one path answers to.
+/// The operations of one path.
 pub(super) struct Operations {
     methods: MethodRouter<Api>,
     described: Vec<(HttpMethod, OperationBuilder)>,
-    /// What `described` refers to.
+    /// Schemas that `described` refers to.
     schemas: Schemas,
-    /// Asks for a login.
+    /// Requires a login.
     private: bool,
 }
 
-/// What a request carries.
+/// A request body.
 pub(super) struct Carries {
     body: RequestBody,
 }
 
-/// What comes back when something was done.
+/// The result of a modifying operation.
 #[derive(Clone, Copy)]
 pub(super) enum Gives {
     /// 204.
@@ -66,7 +65,7 @@ pub(super) enum Gives {
     Many(&'static Shape),
 }
 
-/// A JSON object of this type, whose parts are described in place.
+/// A JSON object of this type, described inline.
 pub(super) fn body<T: ToSchema>() -> Carries {
     Carries { body: json_body(T::schema()) }
 }
@@ -76,7 +75,7 @@ pub(super) fn any_object() -> Carries {
     Carries { body: json_body(object_schema()) }
 }
 
-/// Nothing that would be read.
+/// No body is read.
 pub(super) fn nothing() -> Carries {
     Carries { body: RequestBody::new() }
 }
@@ -95,7 +94,7 @@ fn object_schema() -> RefOr<Schema> {
     ))
 }
 
-/// A list, bare or in pages.
+/// A list, whole or paged.
 pub(super) fn list<H, T>(summary: &str, of: &Shape, handler: H) -> Operations
 where
     H: Handler<T, Api>,
@@ -114,7 +113,7 @@ where
     Operations::new(HttpMethod::Get, operation, schemas, routing::get(handler))
 }
 
-/// A part of a list.
+/// One page of a list.
 fn page(item: RefOr<Schema>) -> Schema {
     let page = ObjectBuilder::new().schema_type(Type::Object);
     let counts = ["filtered_count", "item_count", "page", "page_count", "page_size", "total_count"];
@@ -122,7 +121,7 @@ fn page(item: RefOr<Schema>) -> Schema {
     page.property("items", ArrayBuilder::new().items(item)).required("items").into()
 }
 
-/// One object, of which `columns` picks members.
+/// One object; `columns` selects members.
 pub(super) fn one<H, T>(summary: &str, shape: &Shape, handler: H) -> Operations
 where
     H: Handler<T, Api>,
@@ -139,7 +138,7 @@ where
     operations
 }
 
-/// One object as it is.
+/// One object, without column selection.
 pub(super) fn whole<H, T>(summary: &str, shape: &Shape, handler: H) -> Operations
 where
     H: Handler<T, Api>,
@@ -174,7 +173,7 @@ where
     Operations::new(HttpMethod::Get, operation, Schemas::new(), routing::get(handler))
 }
 
-/// A check of health: 503 when ill, with what was found.
+/// A health check: 503 on failure, with the findings.
 pub(super) fn check<H, T>(summary: &str, handler: H) -> Operations
 where
     H: Handler<T, Api>,
@@ -189,7 +188,7 @@ where
     Operations::new(HttpMethod::Get, operation, schemas, routing::get(handler))
 }
 
-/// Something that is asked for by a body.
+/// An operation requested by POST.
 pub(super) fn post<H, T>(summary: &str, carries: Carries, gives: Gives, handler: H) -> Operations
 where
     H: Handler<T, Api>,
@@ -198,7 +197,7 @@ where
     Operations::empty().post(summary, carries, gives, handler)
 }
 
-/// Something to delete.
+/// An operation that deletes.
 pub(super) fn delete<H, T>(summary: &str, handler: H) -> Operations
 where
     H: Handler<T, Api>,
@@ -272,7 +271,7 @@ impl Operations {
         self
     }
 
-    /// Creates or changes it.
+    /// Adds a PUT that creates or changes the object.
     pub(super) fn put<H, T>(self, summary: &str, carries: Carries, handler: H) -> Self
     where
         H: Handler<T, Api>,
@@ -302,7 +301,7 @@ impl Operations {
         }
     }
 
-    /// Does something with it.
+    /// Adds a POST.
     pub(super) fn post<H, T>(mut self, summary: &str, carries: Carries, gives: Gives, handler: H) -> Self
     where
         H: Handler<T, Api>,
@@ -318,7 +317,7 @@ impl Operations {
         self.with(HttpMethod::Post, refusing_bodies(operation), routing::post(handler))
     }
 
-    /// Deletes it.
+    /// Adds a DELETE.
     pub(super) fn delete<H, T>(self, summary: &str, handler: H) -> Self
     where
         H: Handler<T, Api>,
@@ -331,7 +330,7 @@ impl Operations {
         self.with(HttpMethod::Delete, operation, routing::delete(handler))
     }
 
-    /// The last operation also looks at this parameter of the query.
+    /// Adds a query parameter to the last operation.
     pub(super) fn query(mut self, name: &str, text: &str) -> Self {
         if let Some((method, operation)) = self.described.pop() {
             let parameter = query_parameter(name, text, String::schema());
@@ -340,7 +339,7 @@ impl Operations {
         self
     }
 
-    /// The last operation may also answer this.
+    /// Adds a possible status to the last operation.
     pub(super) fn refuses(mut self, status: &str, text: &str) -> Self {
         if let Some((method, operation)) = self.described.pop() {
             self.described.push((method, operation.response(status, refused(text))));
@@ -348,12 +347,12 @@ impl Operations {
         self
     }
 
-    /// Bodies may have this many bytes.
+    /// Sets the maximum body size.
     pub(super) fn body_bytes_max(self, bytes: usize) -> Self {
         Self { methods: self.methods.layer(DefaultBodyLimit::max(bytes)), ..self }
     }
 
-    /// Bodies may have as many bytes as `most` says when one comes.
+    /// Sets the maximum body size to the value of `most` at the time of each request.
     pub(super) fn body_bytes_max_by(self, api: &Api, most: fn(&Shared) -> usize) -> Self {
         let limit = move |State(api): State<Api>, mut request: Request, next: Next| async move {
             DefaultBodyLimit::max(most(&api)).apply(&mut request);
@@ -373,7 +372,7 @@ impl Operations {
         self
     }
 
-    /// Answers without a login.
+    /// Requires no login.
     pub(super) fn for_everybody(self) -> Self {
         Self { private: false, ..self }
     }
@@ -398,7 +397,7 @@ fn refused(text: &str) -> Response {
     described(text, schema)
 }
 
-/// What all may answer; each kind has the rest.
+/// Adds the statuses common to all operations; each kind adds its own.
 fn complete(path: &str, about: &str, private: bool, operation: OperationBuilder) -> Operation {
     let operation = names_in(path).fold(operation, |operation, name| {
         operation.parameter(
@@ -448,7 +447,7 @@ fn meaning(name: &str) -> &'static str {
 }
 
 impl Routes {
-    /// None yet; those that come are about this.
+    /// An empty set, to be filled with routes on this subject.
     pub(super) fn about(about: &'static str) -> Self {
         Self { router: Router::new(), paths: Paths::new(), schemas: Schemas::new(), about }
     }
@@ -464,7 +463,7 @@ impl Routes {
         self
     }
 
-    /// Adds others.
+    /// Adds the routes of another set.
     pub(super) fn merge(mut self, other: Self) -> Self {
         self.router = self.router.merge(other.router);
         self.schemas.extend(other.schemas);
@@ -475,7 +474,7 @@ impl Routes {
         self
     }
 
-    /// The routes, and the description of all of them.
+    /// The router, and the description of all routes.
     pub(super) fn finish(self, version: &str) -> (Router<Api>, OpenApi) {
         let mut info = Info::new("Leveret management API", version);
         info.description = Some(

@@ -1,4 +1,4 @@
-//! The whole at a glance, and what tools ask to find out whom they talk to.
+//! The overview, and the endpoints by which tools identify the broker.
 
 use axum::Json;
 use axum::extract::State;
@@ -16,14 +16,14 @@ use super::rates::Totals;
 use super::{Api, paths};
 use crate::broker::global_parameters::CLUSTER_NAME;
 
-/// The exchange types that can be declared.
+/// The declarable exchange types.
 pub(super) fn exchange_types() -> Value {
     let shown = Kind::names()
         .map(|name| json!({ "name": name, "description": format!("exchange type {name}"), "enabled": true }));
     Value::Array(shown.collect())
 }
 
-/// `GET overview`. What tells of all vhosts together is for monitors.
+/// `GET overview`. Figures for all vhosts together are for monitors.
 pub(super) async fn get(State(api): State<Api>, login: Login, query: Query) -> Result<Response> {
     let product = api.broker.product();
     let mut shown = json!({
@@ -87,7 +87,7 @@ pub(super) async fn get(State(api): State<Api>, login: Login, query: Query) -> R
     answer::one(&query, &shown)
 }
 
-/// What a user without the tag for all may see: the sums of its own vhosts.
+/// Sums over the user's own vhosts, for users without the monitoring tag.
 fn add_own(api: &Api, login: &Login, object: &mut serde_json::Map<String, Value>) {
     let (mut ready, mut unacked, mut consumers, mut queues, mut exchanges) = (0, 0, 0, 0, 0);
     for vhost in api.all_seen(login) {

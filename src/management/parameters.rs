@@ -1,6 +1,6 @@
-//! Parameters: what is kept under a component and a name. Those of vhosts are other things in another form
-//! (limits, operator policies); components that nothing here acts on are refused, as `RabbitMQ` refuses those
-//! of plugins that are not there. Global ones are any values.
+//! Parameters: values under a component and a name. Vhost parameters are other objects in another form (limits,
+//! operator policies); unknown components are refused, as `RabbitMQ` refuses those of absent plugins. Global
+//! parameters hold any value.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,11 +21,11 @@ use crate::broker::operator_limits::{LimitsOf, OperatorLimits};
 use crate::broker::policies::PolicyKind;
 use crate::broker::vhost::Vhost;
 
-/// The component of a vhost's limits, which has one parameter.
+/// The component of a vhost's limits, which has a single parameter.
 pub(super) const VHOST_LIMITS: &str = "vhost-limits";
 const LIMITS: &str = "limits";
 
-/// The parameters of a vhost, as lists and definitions show them.
+/// The parameters of a vhost, as shown in lists and definitions.
 pub(super) fn of_vhost(vhost: &Vhost) -> Vec<Value> {
     let limits = vhost.limits.read();
     let shown = |component: &str, name: &str, value: Value| json!({ "vhost": vhost.name.as_str(), "component": component, "name": name, "value": value });
@@ -90,7 +90,7 @@ pub(super) struct ParameterBody {
     value: Value,
 }
 
-/// What a parameter of a vhost says.
+/// The rule that a vhost parameter sets.
 pub(super) fn rule(login: &Login, component: &str, name: &str, value: Value) -> Result<Rule> {
     match component {
         VHOST_LIMITS => {
@@ -112,7 +112,7 @@ pub(super) fn rule(login: &Login, component: &str, name: &str, value: Value) -> 
     }
 }
 
-/// Whether the vhost keeps to a policy or to limits like these already.
+/// Whether the vhost already has an equal policy or equal limits.
 pub(super) fn is_said(vhost: &Vhost, rule: &Rule) -> bool {
     match rule {
         Rule::Policy(kind, name, record) => {
@@ -123,7 +123,7 @@ pub(super) fn is_said(vhost: &Vhost, rule: &Rule) -> bool {
     }
 }
 
-/// Sets a parameter of a vhost; `None` takes it away.
+/// Sets a parameter of a vhost; `None` clears it.
 pub(super) fn set(
     api: &Shared,
     login: &Login,
@@ -175,7 +175,7 @@ pub(super) async fn delete(
     Ok(answer::done())
 }
 
-/// Global parameters as lists and definitions show them.
+/// Global parameters as shown in lists and definitions.
 pub(super) fn global(api: &Shared) -> Vec<Value> {
     let all = api.broker.global_parameters().into_iter();
     all.map(|(name, value)| json!({ "name": name, "value": value })).collect()

@@ -1,4 +1,4 @@
-//! Names as they stand in paths, and queries.
+//! Names in paths, and queries.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -14,19 +14,19 @@ use leveret_queues::short::SHORT_BYTES_MAX;
 use super::error::{Refused, Result};
 use crate::broker::names::{ExchangeName, QueueName, without_line_breaks};
 
-/// A query as it came.
+/// A query as received.
 pub(super) type Query = axum::extract::Query<HashMap<String, String>>;
 
-/// What stays as it is in a binding's key.
+/// Left unencoded in a binding's key.
 const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_');
 
-/// The same, and what else may stand in a path unquoted. A binding's key needs it quoted.
+/// Left unencoded in paths. In a binding's key `~` must be encoded.
 const IN_PATHS: &AsciiSet = &UNRESERVED.remove(b'~');
 
 /// The name of the default exchange in paths and bodies.
 const DEFAULT_EXCHANGE: &str = "amq.default";
 
-/// Text that fits where AMQP has a short string.
+/// Text that fits into an AMQP short string.
 pub(super) fn short(what: &str, text: &str) -> Result<String> {
     if text.len() > SHORT_BYTES_MAX {
         return Err(too_long(what));
@@ -34,7 +34,7 @@ pub(super) fn short(what: &str, text: &str) -> Result<String> {
     Ok(without_line_breaks(text))
 }
 
-/// The same as a message has it: line breaks stay, since they do not stand in a name.
+/// The same for message properties: line breaks are allowed, unlike in names.
 pub(super) fn short_text(what: &str, text: &str) -> Result<ShortText> {
     ShortText::new(text).ok_or_else(|| too_long(what))
 }
@@ -54,7 +54,7 @@ pub(super) fn exchange(name: &str) -> Result<ExchangeName> {
     Ok(ExchangeName::new(&short("exchange name", name)?))
 }
 
-/// Drops a slash at the end of a path: `RabbitMQ` takes one behind any, and some clients write it.
+/// Drops a slash at the end of a path: `RabbitMQ` accepts one on any path, and some clients send it.
 pub(super) fn without_last_slash(uri: &mut Uri) {
     let Some(path) = uri.path().strip_suffix('/').filter(|path| !path.is_empty() && !path.ends_with('/'))
     else {
@@ -68,7 +68,7 @@ pub(super) fn without_last_slash(uri: &mut Uri) {
     }
 }
 
-/// Quotes one segment of a path.
+/// Percent-encodes one path segment.
 pub(super) fn segment(text: &str) -> Cow<'_, str> {
     utf8_percent_encode(text, IN_PATHS).into()
 }

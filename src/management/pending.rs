@@ -1,4 +1,4 @@
-//! What an import makes of one vhost: what survives a restart with one commit, the rest behind it.
+//! The part of an import for one vhost: durable objects in one commit, the rest after it.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,22 +16,22 @@ use crate::broker::users::AccessRights;
 use crate::broker::vhost::Vhost;
 use crate::broker::{Broker, Caller};
 
-/// What of a vhost is decided together.
+/// The objects of a vhost that are decided together.
 #[derive(Default)]
 pub(super) struct Pending {
     pub(super) batch: Batch,
-    /// Which definition of the file each part is.
+    /// The index in the file of each part's definition.
     pub(super) places: HashMap<Part, usize>,
-    /// Exchanges and queues of the batch, and those that do not survive a restart, as the file says them.
+    /// Exchanges and queues of the batch, and transient ones, as the file defines them.
     pub(super) said: HashMap<(&'static str, String), Value>,
-    /// What does not survive a restart, with its places in the file: made behind the batch, one by one.
+    /// Transient objects, with their indices in the file: created after the batch, one by one.
     pub(super) exchanges: Vec<(usize, NewExchange)>,
     pub(super) queues: Vec<(usize, NewQueue)>,
     pub(super) bindings: Vec<(usize, BindingRequest)>,
 }
 
 impl Pending {
-    /// For a dry run: what does not survive a restart is checked behind the rest of the batch.
+    /// For a dry run: transient objects are checked after the rest of the batch.
     pub(super) fn all_in_batch(&mut self) {
         let (batch, places) = (&mut self.batch, &mut self.places);
         for (at, exchange) in self.exchanges.drain(..) {
@@ -48,7 +48,7 @@ impl Pending {
         }
     }
 
-    /// Makes what does not survive a restart, in the name of a user who may do anything here. By places in the file.
+    /// Creates the transient objects, as a user with all permissions here. By index in the file.
     pub(super) fn make_transient(
         self,
         broker: &Broker,

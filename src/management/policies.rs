@@ -1,5 +1,4 @@
-//! Policies and operator policies: list, look at, set, delete; and what a queue or an exchange keeps to in
-//! the end.
+//! Policies and operator policies: list, get, set, delete; and the effective settings of a queue or exchange.
 
 use axum::Json;
 use axum::extract::{Path, State};
@@ -16,7 +15,7 @@ use crate::broker::policies::{Effective, Matched, Policy, PolicyKind, PolicyReco
 use crate::broker::queue_options;
 use crate::broker::vhost::Vhost;
 
-/// A policy as lists and definitions show it.
+/// A policy as shown in lists and definitions.
 pub(super) fn shown(vhost: &Vhost, policy: &Policy) -> Value {
     let record = &policy.record;
     json!({
@@ -29,7 +28,7 @@ pub(super) fn shown(vhost: &Vhost, policy: &Policy) -> Value {
     })
 }
 
-/// The component of operator policies as parameters.
+/// The parameter component of operator policies.
 pub(super) const OPERATOR_POLICY: &str = "operator_policy";
 
 /// A policy in a request or in definitions.
@@ -58,7 +57,7 @@ fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<i64,
 }
 
 impl PolicyBody {
-    /// As it is stored.
+    /// The stored form.
     pub(super) fn record(&self, kind: PolicyKind) -> Result<PolicyRecord> {
         let empty = Map::new();
         let definition = match &self.definition {
@@ -90,7 +89,7 @@ fn found(api: &Api, login: &Login, kind: PolicyKind, vhost: &str, name: &str) ->
     Ok(shown(&vhost, policy))
 }
 
-/// Who may change policies of a kind in a vhost: operators' are for administrators.
+/// Checks the right to change policies of a kind in a vhost: operator policies are for administrators.
 fn may_change(api: &Api, login: &Login, kind: PolicyKind, vhost: &str) -> Result<()> {
     match kind {
         PolicyKind::User => login.must_be(Level::Policymaker)?,
@@ -229,7 +228,7 @@ fn report(name: &str, vhost: &Vhost, matched: &Matched, settings: &[Value]) -> J
     }))
 }
 
-/// `GET queues/:vhost/:queue/effective`: each setting, its value, and who said so.
+/// `GET queues/:vhost/:queue/effective`: each setting, its value, and its source.
 pub(super) async fn effective_of_queue(
     State(api): State<Api>,
     login: Login,

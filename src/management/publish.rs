@@ -1,4 +1,4 @@
-//! `POST exchanges/:vhost/:exchange/publish`: as a mandatory publish with a confirm.
+//! `POST exchanges/:vhost/:exchange/publish`: a mandatory publish with a confirm.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -29,7 +29,7 @@ use crate::wire::properties::{Field, PropertiesEdit};
 use crate::wire::table::TableRef;
 use crate::wire::table::edit::table_contents;
 
-/// The properties that are texts, by their names in JSON.
+/// The text properties, by their names in JSON.
 pub(super) const TEXTS: [(&str, Field); 10] = [
     ("content_type", Field::ContentType),
     ("content_encoding", Field::ContentEncoding),
@@ -43,10 +43,10 @@ pub(super) const TEXTS: [(&str, Field); 10] = [
     ("cluster_id", Field::ClusterId),
 ];
 
-/// How long a publish may wait until publishers may go on.
+/// How long a publish may wait while publishers are blocked.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Bodies from here on are kept apart instead of being copied behind the message's other parts.
+/// Bodies of at least this size are kept separate instead of being copied behind the message's other parts.
 const APART_BYTES: usize = 32 * 1024;
 
 #[derive(Deserialize, utoipa::ToSchema)]
@@ -84,7 +84,7 @@ pub(super) async fn publish(
 ) -> Result<Json<Value>> {
     let mut entered = api.enter(&login, &vhost)?;
     let exchange = paths::exchange(&exchange)?;
-    // Said before anything is asked of the queues, so that it does not depend on the key.
+    // Checked before any routing, so that the answer does not depend on the key.
     entered.rights.check(Access::Write, &Resource::Exchange(exchange.clone()))?;
     let (message, headers) = api.message(&login, &exchange, body.object().await?)?;
     let waiting = api.broker.publisher_waits();
@@ -126,7 +126,7 @@ pub(super) async fn publish(
 }
 
 impl Shared {
-    /// Waits until all that was changed so far is on disk. `false`: it never will be.
+    /// Waits until all changes so far are on disk. `false`: they never will be.
     pub(super) async fn flushed(&self) -> bool {
         let (done, synced) = oneshot::channel();
         let waiter: Arc<dyn Waiter> = Arc::new(Done(Mutex::new(Some(done))));
@@ -135,7 +135,7 @@ impl Shared {
     }
 }
 
-/// For `RabbitMQ` the exchange is no part of the path, but what a channel was closed for.
+/// For `RabbitMQ` a missing exchange is not a missing path but the reason of a channel closure.
 fn unpublished(refusal: Refusal) -> Refused {
     match refusal {
         Refusal::NotFound { .. } => Refused::bad_request(format!("404 NOT_FOUND - {refusal}")),
@@ -193,7 +193,7 @@ fn octet(name: &str, value: &Value) -> Result<u8> {
     u8::try_from(number).map_err(|_| Refused::bad_request(format!("{name} is larger than 255")))
 }
 
-/// Properties as they travel, and what queues need to know of them.
+/// Encoded properties, and the metadata that queues need of them.
 fn properties(given: &Map<String, Value>, login: &Login) -> Result<(Vec<u8>, MessageMeta)> {
     let unreadable = |error: &dyn std::fmt::Display| Refused::bad_request(format!("properties: {error}"));
     let mut edit = PropertiesEdit::new(&[]).map_err(|error| unreadable(&error))?;
@@ -224,7 +224,7 @@ fn properties(given: &Map<String, Value>, login: &Login) -> Result<(Vec<u8>, Mes
             }
             _ => {
                 let field = TEXTS.iter().find(|(known, _)| known == name).map(|(_, field)| *field);
-                // As RabbitMQ: properties that it does not know are no properties.
+                // Unknown properties are ignored, as in RabbitMQ.
                 let Some(field) = field else { continue };
                 let text = match value {
                     Value::String(text) => text.clone(),

@@ -1,5 +1,5 @@
-//! A queue as answers show it. Written straight from its numbers, which are read when they are needed: lists may
-//! have many thousands, of which a page shows few.
+//! A queue as shown in answers. Serialised directly from its counters, which are read on demand: a list may have many
+//! thousands of queues, of which a page shows few.
 
 use std::sync::Arc;
 
@@ -20,20 +20,20 @@ use crate::wire::properties::Properties;
 /// How much of a queue is shown.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Detail {
-    /// How it was declared (`disable_stats`).
+    /// The declaration (`disable_stats`).
     Declared,
-    /// And how long it is (`enable_queue_totals`).
+    /// The declaration and lengths (`enable_queue_totals`).
     Lengths,
     /// Everything.
     All,
 }
 
-/// What rows of one answer share.
+/// Data shared by the rows of one answer.
 pub(super) struct Rows<'a> {
     pub(super) api: &'a Api,
     pub(super) snapshot: Snapshot,
     pub(super) detail: Detail,
-    /// May ask for samples of the past.
+    /// May request samples of the past.
     pub(super) query: &'a Query,
 }
 
@@ -79,12 +79,12 @@ impl Item for QueueRow<'_> {
     }
 }
 
-/// `running`, or `unreadable` while the disk does not give what comes next.
+/// `running`, or `unreadable` while the next message cannot be read from disk.
 fn state(queue: &QueueHandle) -> &'static str {
     if queue.read_problem().is_some() { "unreadable" } else { "running" }
 }
 
-/// What it was declared as.
+/// The queue's declared type.
 pub(super) fn kind(queue: &QueueHandle) -> QueueKind {
     QueueKind::of(&queue.arguments())
 }
@@ -94,7 +94,7 @@ fn name_of(policy: Option<&Policy>) -> Option<&str> {
 }
 
 impl QueueRow<'_> {
-    /// The timestamp that the oldest ready message bears, in seconds; none if it bears none or is on disk only.
+    /// The timestamp property of the oldest ready message, in seconds; `None` if it has none or is on disk only.
     fn head_timestamp(&self) -> Option<u64> {
         if self.queue.counts().ready == 0 {
             return None;
@@ -169,7 +169,7 @@ impl Serialize for QueueRow<'_> {
 /// An instant as `RabbitMQ` writes it: `2024-02-29T23:59:58.123+00:00`.
 pub(super) fn date(at: Millis) -> String {
     let (days, of_day) = (at.0 / 86_400_000, at.0 % 86_400_000);
-    // Civil from days (Howard Hinnant): eras of 400 years that begin on 1 March.
+    // Civil from days (Howard Hinnant): eras of 400 years starting on 1 March.
     let shifted = days + 719_468;
     let (era, of_era) = (shifted / 146_097, shifted % 146_097);
     let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;

@@ -1,4 +1,4 @@
-//! Queues: list, look at, declare, delete, purge.
+//! Queues: list, get, declare, delete, purge.
 
 use axum::extract::{Path, State};
 use axum::response::Response;
@@ -44,7 +44,7 @@ pub(super) async fn list(
     listed(&api, &login, &query, &vhost)
 }
 
-/// `GET queues/:vhost/:queue`: also shows its consumers.
+/// `GET queues/:vhost/:queue`: includes its consumers.
 pub(super) async fn get(
     State(api): State<Api>,
     login: Login,

@@ -1,5 +1,5 @@
-//! How fast counters move: one task reads them all now and then, and keeps what the last two readings
-//! say. Requests read a finished table and wait for nobody.
+//! Counter rates: one task samples all counters periodically and stores the differences of the last two readings.
+//! Requests read a finished table without waiting.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -24,7 +24,7 @@ use crate::broker::registry::{ChannelHandle, Churn};
 use crate::broker::vhost::VhostStats;
 use crate::net::tasks::Tasks;
 
-/// Names of the messages counters of queues, and of their details.
+/// Names of the queues' message counters, and of their details.
 pub(super) const MESSAGE_NAMES: [(&str, &str); 9] = [
     ("publish", "publish_details"),
     ("deliver", "deliver_details"),
@@ -74,7 +74,7 @@ pub(super) const CHANNEL_NAMES: [(&str, &str); 11] = [
 pub(super) const EXCHANGE_NAMES: [(&str, &str); 2] =
     [("publish_in", "publish_in_details"), ("publish_out", "publish_out_details")];
 
-/// What moved in a queue, or in all of them.
+/// Message counters of a queue, or of all queues.
 pub(super) fn messages(stats: &QueueStats) -> Numbers<9> {
     let delivered = stats.delivered + stats.delivered_no_ack + stats.got + stats.got_no_ack;
     [
@@ -90,7 +90,7 @@ pub(super) fn messages(stats: &QueueStats) -> Numbers<9> {
     ]
 }
 
-/// How long a queue is, or all of them.
+/// Lengths of a queue, or of all queues.
 pub(super) fn lengths(view: &QueueView) -> Numbers<3> {
     let counts = &view.counts;
     [counts.ready + counts.unacked, counts.ready, counts.unacked]
@@ -128,7 +128,7 @@ fn churn(churn: &Churn) -> Numbers<7> {
     .map(|count| count.load(Ordering::Relaxed))
 }
 
-/// Two readings of some numbers.
+/// Two successive readings of some numbers.
 #[derive(Clone, Copy, Debug)]
 struct Reading<const N: usize> {
     last: Numbers<N>,
@@ -151,41 +151,41 @@ impl<const N: usize> Reading<N> {
     }
 }
 
-/// What is known of one queue.
+/// The readings of a queue.
 #[derive(Clone, Copy, Debug)]
 struct QueueReading {
     messages: Reading<9>,
     lengths: Reading<3>,
-    /// Since when nothing has moved.
+    /// Time of the last change.
     still: Millis,
 }
 
 impl QueueReading {
-    /// What is told of a queue in which nothing has moved since `still`.
+    /// The readings of a queue without activity since `still`.
     fn untouched(still: Millis) -> Self {
         Self { messages: Reading::first([0; 9]), lengths: Reading::first([0; 3]), still }
     }
 }
 
-/// What is known of one channel.
+/// The readings of a channel.
 #[derive(Clone, Copy, Debug)]
 struct ChannelReading {
     messages: Reading<11>,
-    /// Since when nothing has moved.
+    /// Time of the last change.
     still: Millis,
 }
 
-/// The last reading of everything.
+/// The last reading of all counters.
 #[derive(Default)]
 struct Readings {
     at: Millis,
     queues: FxHashMap<QueueId, QueueReading>,
-    /// Queues that nothing has ever moved in, and since when that is known. There may be very many.
+    /// Queues that never had any activity, and since when that is known. There may be very many.
     untouched: FxHashMap<QueueId, Millis>,
     connections: FxHashMap<ConnectionId, Reading<2>>,
     /// By [`ChannelHandle::id`].
     channels: FxHashMap<u64, ChannelReading>,
-    /// Those that something was published to, by [`ExchangeStats::id`].
+    /// Exchanges that have been published to, by [`ExchangeStats::id`].
     exchanges: FxHashMap<u64, Reading<2>>,
     messages: Option<Reading<9>>,
     lengths: Option<Reading<3>>,
@@ -193,32 +193,32 @@ struct Readings {
     churn: Option<Reading<7>>,
 }
 
-/// All that all queues and vhosts have counted.
+/// Sums over all queues and vhosts.
 #[derive(Debug, Default)]
 pub(super) struct Totals {
     pub(super) stats: QueueStats,
     pub(super) messages: u64,
     pub(super) ready: u64,
     pub(super) unacked: u64,
-    /// Of the ready ones, those whose body is on disk only.
+    /// Ready messages whose body is on disk only.
     pub(super) away: u64,
     pub(super) consumers: u64,
     pub(super) queues: u64,
     pub(super) exchanges: u64,
-    /// By clients, whatever the number of queues that got them.
+    /// Published by clients, whatever the number of queues routed to.
     pub(super) published: u64,
     pub(super) published_confirm: u64,
     pub(super) returned: u64,
     pub(super) dropped: u64,
     pub(super) confirmed: u64,
-    /// By reason, as [`VhostStats::dead_lettered`] has them.
+    /// By reason, in the order of [`VhostStats::dead_lettered`].
     pub(super) dead_lettered: [u64; 4],
     pub(super) copies_left_out: u64,
     pub(super) sizes: MessageSizes,
 }
 
 impl Totals {
-    /// Adds everything up: as many short locks as there are queues.
+    /// Sums all counters: takes as many short locks as there are queues.
     pub(super) fn of(broker: &Broker) -> Self {
         let mut totals = Self { confirmed: broker.registry.confirmed(), ..Self::default() };
         for vhost in broker.vhosts() {
@@ -256,7 +256,7 @@ impl Totals {
         self.queues += 1;
     }
 
-    /// What has a history.
+    /// The numbers that have a history.
     fn history_numbers(&self) -> Numbers<10> {
         let moved = self.message_numbers();
         let [publish, deliver_get, ack, redeliver] = HISTORIC.map(|place| moved[place]);
@@ -283,7 +283,7 @@ impl Totals {
     }
 }
 
-/// Which of a queue's counters have a history: `publish`, `deliver_get`, `ack`, `redeliver`.
+/// The queue counters that have a history: `publish`, `deliver_get`, `ack`, `redeliver`.
 const HISTORIC: [usize; 4] = [0, 6, 8, 7];
 
 fn history_numbers(moved: &Numbers<9>, lengths: &Numbers<3>) -> QueueNumbers {
@@ -292,7 +292,7 @@ fn history_numbers(moved: &Numbers<9>, lengths: &Numbers<3>) -> QueueNumbers {
     [messages, ready, unacked, publish, deliver_get, ack, redeliver]
 }
 
-/// The table of rates, and how numbers moved before.
+/// The table of rates, and the sample histories.
 #[derive(Default)]
 pub(super) struct Rates {
     readings: RwLock<Arc<Readings>>,
@@ -304,11 +304,11 @@ pub(super) struct Rates {
 pub(super) struct QueueRates {
     pub(super) messages: Rated<9>,
     pub(super) lengths: Rated<3>,
-    /// Since when nothing has moved, if nothing does.
+    /// Time of the last change, if the queue is idle.
     pub(super) still: Option<Millis>,
 }
 
-/// Numbers of the whole broker with their rates.
+/// Broker-wide numbers with their rates.
 pub(super) struct TotalRates {
     pub(super) messages: Rated<9>,
     pub(super) lengths: Rated<3>,
@@ -316,7 +316,7 @@ pub(super) struct TotalRates {
     pub(super) churn: Rated<7>,
 }
 
-/// A table of rates that stays the same while an answer is made.
+/// A table of rates that stays constant while an answer is built.
 pub(super) struct Snapshot(Arc<Readings>);
 
 fn rated<const N: usize>(
@@ -335,7 +335,7 @@ impl Readings {
 }
 
 impl Snapshot {
-    /// The rate that a queue's answer shows at this path, if there is one at it.
+    /// The rate at this path of a queue's answer, if that path holds one.
     pub(super) fn rate_at(&self, id: QueueId, path: &str) -> Option<f64> {
         let place = |names: &[(&str, &str)], path: &str| {
             names.iter().position(|(_, details)| path.strip_prefix(details) == Some(".rate"))
@@ -379,7 +379,7 @@ impl Snapshot {
         }
     }
 
-    /// What a channel did, and since when nothing has moved on it, if nothing does.
+    /// A channel's counters with rates, and the time of the last change if it is idle.
     pub(super) fn channel(&self, handle: &ChannelHandle) -> (Rated<11>, Option<Millis>) {
         let (now, reading) = (channel(&handle.stats), self.0.channels.get(&handle.id));
         let still = reading.filter(|reading| reading.still < self.0.at && reading.messages.last == now);
@@ -389,14 +389,14 @@ impl Snapshot {
         )
     }
 
-    /// `None`: nothing was published to it.
+    /// `None`: nothing was published to the exchange.
     pub(super) fn exchange(&self, stats: Option<&ExchangeStats>) -> Rated<2> {
         stats.map_or(Rated::none(&EXCHANGE_NAMES), |stats| {
             rated(stats.read(), self.0.exchanges.get(&stats.id), &EXCHANGE_NAMES)
         })
     }
 
-    /// Bytes a second received and sent.
+    /// Bytes received and sent per second.
     pub(super) fn connection(&self, id: ConnectionId) -> [f64; 2] {
         self.0.connections.get(&id).map_or([0.0; 2], |reading| reading.rates)
     }
@@ -408,7 +408,7 @@ impl Rates {
         self.read.subscribe()
     }
 
-    /// Adds samples of the past to a queue's answer, if the query asks for them.
+    /// Adds samples of the past to a queue's answer, if the query requests them.
     pub(super) fn write_queue(
         &self,
         query: &Query,
@@ -518,7 +518,7 @@ pub(super) fn start(broker: Arc<Broker>, tasks: &Arc<Tasks>) -> Arc<Rates> {
     tasks.spawn("reading the counters", async move {
         loop {
             tokio::task::block_in_place(|| reader.read(&broker));
-            // At whole steps, so that samples are as far apart as they say.
+            // Aligned to whole steps, so that samples are exactly one step apart.
             let wait = STEP_MS - broker.now().0 % STEP_MS;
             tokio::time::sleep(Duration::from_millis(wait)).await;
         }

@@ -1,8 +1,8 @@
-//! `POST queues/:vhost/:queue/redrive`: messages of a queue go back to where they came from, or to a queue or
-//! exchange that is named; in order, all of them or those that are meant. Ours alone.
+//! `POST queues/:vhost/:queue/redrive`: moves a queue's messages back to where they came from, or to a named queue or
+//! exchange; in order, all or the matching ones. Leveret only.
 //!
-//! Invariants: what is reported as moved is on disk; who asks for events is told how far it is while it goes on, and
-//! ends it by going away; what stays is back at its place before the last report.
+//! Invariants: messages reported as moved are on disk; with events, progress is reported during the run, and a
+//! disconnect ends it; messages that stay are back in place before the last report.
 
 use std::convert::Infallible;
 use std::future::poll_fn;
@@ -30,13 +30,13 @@ use crate::broker::queue_handle::{GetOutcome, QueueHandle};
 use crate::broker::redrive::{Destination, Only, Stays};
 use crate::broker::turn::Turn;
 
-/// Messages that stay and are held meanwhile; with more the run ends.
+/// Maximum messages held because they stay; beyond it the run ends.
 const KEPT_MAX: usize = 10_000;
 
-/// How long a request without events may go on. What is left is for the next one.
+/// Time limit of a request without events. The rest is left for the next one.
 const TIME_MAX: Duration = Duration::from_secs(5);
 
-/// How often events tell how far it is.
+/// Interval of progress events.
 const REPORT_EVERY: Duration = Duration::from_millis(250);
 
 #[derive(Deserialize, utoipa::ToSchema)]
@@ -59,7 +59,7 @@ struct Meant {
     routing_key: Option<String>,
 }
 
-/// Messages that could not go, or are not meant. They return to their places when this is dropped.
+/// Messages that could not be moved or do not match. Dropping this returns them to their places.
 struct Kept {
     broker: Arc<Broker>,
     queue: Arc<QueueHandle>,
@@ -107,7 +107,7 @@ struct Run {
     source: Arc<QueueHandle>,
     to: Destination,
     only: Only,
-    /// Messages still to be looked at, at most.
+    /// Upper bound on messages still to be examined.
     left: u64,
     kept: Kept,
     moved: u64,
@@ -117,7 +117,7 @@ struct Run {
 }
 
 impl Run {
-    /// Goes on until it is done or it is time for a report.
+    /// Runs until finished or until a report is due.
     async fn go(&mut self, until: Instant) {
         while !self.done && Instant::now() < until {
             if let Err(refused) = self.one().await {
@@ -162,7 +162,7 @@ impl Run {
             self.kept.tokens.extend(delivery.token);
             return Ok(());
         }
-        // They may have changed since it began.
+        // Permissions may have changed since the start.
         self.entered.rights.refresh(&broker.users);
         let went = tokio::task::block_in_place(|| {
             let Entered { vhost, rights, .. } = &self.entered;
@@ -206,7 +206,7 @@ pub(super) async fn redrive(
     let entered = api.enter(&login, &vhost)?;
     let source = api.broker.readable_queue(&entered.vhost, &entered.caller(), &paths::queue(&name)?)?;
     let only = std::mem::take(&mut wish.only);
-    // What comes meanwhile, maybe what was just moved and died again, is not meant.
+    // Messages that arrive during the run, possibly moved ones dead-lettered again, are excluded.
     let left = wish.count.unwrap_or(u64::MAX).min(source.counts().ready);
     let to = destination(&entered, wish)?;
     let kept = Kept { broker: Arc::clone(&api.broker), queue: Arc::clone(&source), tokens: Vec::new() };

@@ -1,5 +1,4 @@
-//! Which path is answered by what (docs/http-api.md). Segments are unquoted one by one, so a vhost
-//! `/` is `%2F` in a path.
+//! The route table (docs/http-api.md). Path segments are decoded individually, so a vhost `/` is `%2F` in a path.
 
 use std::sync::Arc;
 
@@ -21,13 +20,13 @@ use super::{
     unsupported, vhosts,
 };
 
-/// Bytes of a request's body, unless it carries messages or definitions.
+/// Maximum request body, unless it carries messages or definitions, in bytes.
 const BODY_BYTES_MAX: usize = 1024 * 1024;
 
-/// Bytes of a file of definitions.
+/// Maximum definitions file, in bytes.
 const DEFINITIONS_BYTES_MAX: usize = 256 * 1024 * 1024;
 
-/// The API, and the dashboard for what is not below `/api`.
+/// The API, and the dashboard for paths outside `/api`.
 pub(super) fn all(api: &Api, ui: Router) -> Router {
     let (routes, description) = described(api).finish(node_info::VERSION);
     let description: Arc<str> = serde_json::to_string(&description).unwrap_or_default().into();
@@ -57,10 +56,10 @@ async fn in_time(State(api): State<Api>, request: Request, next: Next) -> Respon
     }
 }
 
-/// Bytes of a request that carries a message, by the limits of now.
+/// Maximum size of a request that carries a message, by the current limits.
 fn publication_bytes_max(api: &Shared) -> usize {
     let message = usize::try_from(api.broker.limits().message_bytes_max).unwrap_or(usize::MAX);
-    // Base64 makes four bytes of three; properties come on top.
+    // Base64 turns three bytes into four; properties are extra.
     message.saturating_add(message / 2).saturating_add(BODY_BYTES_MAX)
 }
 
@@ -118,7 +117,7 @@ fn about() -> Routes {
         .at("/nodes/{name}/memory", one("What a node's memory is used for", &schemas::MEMORY, node::memory))
 }
 
-/// What the parameters of the log say.
+/// Descriptions of the log parameters.
 const LOG_AFTER: &str = "Only lines behind the one with this `seq`.";
 const LOG_LEVEL: &str = "Only lines as grave as this: `error`, `warn`, `info`, `debug`, `trace`.";
 
@@ -274,7 +273,7 @@ fn entities() -> Routes {
         )
 }
 
-/// What the two parameters of a cheap listing say.
+/// Descriptions of the two parameters of a cheap listing.
 const STATS: &str = "`true`: no rates and no numbers.";
 const TOTALS: &str = "`true`: with `disable_stats`, the numbers of messages all the same.";
 

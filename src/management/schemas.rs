@@ -1,4 +1,4 @@
-//! The shapes of answers (`RabbitMQ`'s, docs/http-api.md), and of ours where `RabbitMQ` has none.
+//! The shapes of answers: `RabbitMQ`'s (docs/http-api.md), and Leveret's own where `RabbitMQ` has none.
 
 use super::node::NOT_COUNTED;
 use super::rates::{
@@ -12,7 +12,7 @@ const TEXTS: Kind = List(&Text);
 const TABLE: Kind = Map(&Any);
 const MAYBE_TEXT: Kind = OrNull(&Text);
 
-/// Where lists are always empty.
+/// Items of lists that are always empty.
 pub(super) static NOTHING: Shape = Shape { name: "Nothing", parts: &[] };
 
 pub(super) static OVERVIEW: Shape = Shape {
@@ -53,7 +53,7 @@ static LISTENER: Shape = Shape {
 
 static CONTEXT: Shape = Shape { name: "HttpListener", parts: &[Must("node description path ip port", Text)] };
 
-/// For those who may not see all, empty.
+/// Empty for users who may not see all vhosts.
 static TOTAL_STATS: Shape = Shape {
     name: "TotalStats",
     parts: &[
@@ -160,7 +160,7 @@ pub(super) static DELAYED_PAGE: Shape = Shape {
     parts: &[Must("total", Whole), Must("items", List(&Of(&DELAYED))), Must("next", MAYBE_TEXT)],
 };
 
-/// The body is shown of a single one.
+/// The body is shown only for a single message.
 pub(super) static DELAYED: Shape = Shape {
     name: "DelayedMessage",
     parts: &[
@@ -187,7 +187,7 @@ pub(super) static EXCHANGE: Shape = Shape {
 
 static EXCHANGE_STATS: Shape = Shape { name: "ExchangeStats", parts: &[Rated(&EXCHANGE_NAMES)] };
 
-/// With `disable_stats` the first ones only; consumers are shown of a single one.
+/// With `disable_stats` only the first members; consumers are shown only for a single queue.
 pub(super) static QUEUE: Shape = Shape {
     name: "Queue",
     parts: &[
@@ -284,7 +284,7 @@ pub(super) static CONSUMER: Shape = Shape {
 
 static QUEUE_NAME: Shape = Shape { name: "QueueName", parts: &[Must("name vhost", Text)] };
 
-/// Empty while its connection ends.
+/// Empty while the connection closes.
 static CHANNEL_OF: Shape = Shape {
     name: "ChannelOfConsumer",
     parts: &[May("number peer_port", Whole), May("name connection_name node peer_host user", Text)],
@@ -394,7 +394,7 @@ static DEFINED_VHOST: Shape = Shape {
     ],
 };
 
-/// The vhost is left out where all is of one; likewise below.
+/// The vhost is omitted where all objects belong to one; likewise below.
 static DEFINED_QUEUE: Shape = Shape {
     name: "DefinedQueue",
     parts: &[
@@ -489,7 +489,7 @@ pub(super) static DRIFT: Shape = Shape {
     ],
 };
 
-/// What else is there depends on the check; all but `status` is said by those that look for something.
+/// The other members depend on the check; all but `status` are given only by checks that look for something.
 pub(super) static HEALTH: Shape = Shape {
     name: "HealthCheck",
     parts: &[

@@ -1,28 +1,28 @@
-//! A series of numbers over time in few bytes: only what changed is kept, as differences.
+//! A compact time series: only changes are stored, as differences.
 //!
-//! Invariants: decoding from `base` on always arrives at `last`; an instant at which nothing changed
-//! costs nothing; what lies before the window is folded into `base`.
-//! Absent: clocks, names, locks. Instants are counted in steps by whoever adds.
+//! Invariants: decoding from `base` always ends at `last`; an instant without a change takes no space; whatever
+//! precedes the window is folded into `base`.
+//! Absent: clocks, names, locks. Instants are step numbers chosen by the caller.
 
 use std::collections::VecDeque;
 
-/// Some numbers over time.
+/// A time series of `N` numbers.
 #[derive(Clone, Debug)]
 pub(super) struct Series<const N: usize> {
     base: Point<N>,
     last: Point<N>,
-    /// For each change: steps since the one before, which numbers, by how much.
+    /// For each change: steps since the previous one, which numbers changed, and by how much.
     changes: VecDeque<u8>,
 }
 
-/// Numbers at an instant.
+/// The numbers at an instant.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Point<const N: usize> {
     pub(super) step: u64,
     pub(super) values: [u64; N],
 }
 
-/// Bytes that a number takes at most.
+/// Payload bits per encoded byte.
 const BITS: u32 = 7;
 
 fn put(bytes: &mut VecDeque<u8>, mut number: u64) {
@@ -45,7 +45,7 @@ fn take(bytes: &mut impl Iterator<Item = u8>) -> Option<u64> {
     Some(number)
 }
 
-/// Small for small differences in either direction.
+/// Zigzag encoding: small for small differences of either sign.
 fn zigzag(from: u64, to: u64) -> u64 {
     let by = to.wrapping_sub(from).cast_signed();
     ((by << 1) ^ (by >> 63)).cast_unsigned()
@@ -69,15 +69,15 @@ fn change<const N: usize>(bytes: &mut impl Iterator<Item = u8>, at: &mut Point<N
 impl<const N: usize> Series<N> {
     const FITS: () = assert!(N <= 63, "which numbers changed is one bit each");
 
-    /// A series that begins with these numbers.
+    /// A series that starts with these numbers.
     pub(super) fn new(step: u64, values: [u64; N]) -> Self {
         let () = Self::FITS;
         let first = Point { step, values };
         Self { base: first, last: first, changes: VecDeque::new() }
     }
 
-    /// The numbers at `step`; steps that are not later than the last change are ignored (the clock was
-    /// set back). Forgets what is older than `window` steps.
+    /// Adds the numbers at `step`; steps not later than the last change are ignored (the clock was set back). Drops
+    /// changes older than `window` steps.
     pub(super) fn add(&mut self, step: u64, values: [u64; N], window: u64) {
         if values != self.last.values && step > self.last.step {
             put(&mut self.changes, step - self.last.step);
@@ -92,7 +92,7 @@ impl<const N: usize> Series<N> {
         self.forget_before(step.saturating_sub(window));
     }
 
-    /// Forgets what changed up to `step`, but not what it came to.
+    /// Drops the changes up to `step`, folding them into the base.
     pub(super) fn forget_before(&mut self, step: u64) {
         if self.base.step >= step || self.changes.is_empty() {
             return;
@@ -113,13 +113,12 @@ impl<const N: usize> Series<N> {
         }
     }
 
-    /// Whether nothing changed in what is kept.
+    /// Whether nothing changed within the window.
     pub(super) fn is_still(&self) -> bool {
         self.changes.is_empty()
     }
 
-    /// The numbers at `to` and at every `by` steps before it, while they are known and not before
-    /// `from`; newest last.
+    /// The numbers at `to` and at every `by` steps before it, while known and not before `from`; newest last.
     pub(super) fn points(&self, from: u64, to: u64, by: u64) -> Vec<Point<N>> {
         let by = by.max(1);
         let from = from.max(self.base.step);

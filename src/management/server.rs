@@ -1,4 +1,4 @@
-//! HTTP connections: how many, how long they may take, and what every answer carries.
+//! HTTP connections: their number, their timeouts, and the headers of every answer.
 
 use std::convert::Infallible;
 use std::io;
@@ -39,10 +39,10 @@ use crate::net::proxied::{self, Proxies};
 use crate::net::tasks::{Here, Tasks};
 use crate::net::tls::Tls;
 
-/// Bytes that the head of a request may have.
+/// Maximum size of a request head, in bytes.
 pub(super) const HEAD_BYTES_MAX: usize = 64 * 1024;
 
-/// How long to wait after a failed accept, which is mostly for want of file descriptors.
+/// Pause after a failed accept, usually caused by a lack of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Why HTTP cannot be served.
@@ -53,18 +53,18 @@ pub struct ListenError {
     pub(super) source: io::Error,
 }
 
-/// Where a request comes from.
+/// The origin of a request.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct From {
     pub(super) address: SocketAddr,
     /// Over TLS.
     pub(super) encrypted: bool,
-    /// It is for a name that is not known to be ours.
+    /// The request is for a host name not known to be ours.
     pub(super) led_here: bool,
 }
 
 impl From {
-    /// For logins. A page that led a browser of this machine here under another name is a stranger's.
+    /// For logins. A page that brought a local browser here under another name is a third party's.
     pub(super) fn origin(self) -> Origin {
         let elsewhere = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
         let here = self.address.ip().to_canonical().is_loopback();
@@ -73,25 +73,25 @@ impl From {
     }
 }
 
-/// What a request carries that came over the socket for this machine's own commands.
+/// Marks requests from the Unix socket for local command-line tools.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct FromThisMachine;
 
-/// How clients are served.
+/// Serving options.
 #[derive(Clone)]
 pub(super) struct Serving {
     pub(super) broker: Arc<Broker>,
     pub(super) tasks: Arc<Tasks>,
-    /// Over TLS only, when there is one.
+    /// If set, only TLS is served.
     pub(super) tls: Option<Arc<Tls>>,
-    /// Who connects for others.
+    /// Trusted proxies.
     pub(super) proxies: Proxies,
-    /// What we are called.
+    /// The server's own names.
     pub(super) hosts: Hosts,
-    /// What is answered when there is room for nothing else.
+    /// Paths answered even when there is no room for other requests.
     pub(super) always: fn(&str) -> bool,
-    /// How long a client may take for a handshake or the head of a request, stay idle between two, and not read on
-    /// an answer.
+    /// Time limit for a handshake, for a request head, for idling between two requests, and for a stalled read of an
+    /// answer.
     pub(super) timeout: Duration,
 }
 
@@ -110,7 +110,7 @@ async fn accept(listener: TcpListener, router: Router, serving: Arc<Serving>) {
             }
             Ok((socket, address)) => {
                 let known = (!serving.proxies.trust(address)).then_some(address.ip());
-                // Whoever finds no room is hung up on: nothing can be said before the request.
+                // Without room the connection is closed: before a request no answer can be sent.
                 let Some(visitor) = visitors.comes(known) else { continue };
                 let here = serving.tasks.here();
                 let (visitors, serving) = (Arc::clone(&visitors), Arc::clone(&serving));
@@ -125,7 +125,7 @@ async fn accept(listener: TcpListener, router: Router, serving: Arc<Serving>) {
     }
 }
 
-/// A connection that is there until this is dropped.
+/// A connection counted until this is dropped.
 struct PendingConnection {
     visitor: Arc<Visitor>,
     visitors: Arc<Visitors>,
@@ -192,7 +192,7 @@ impl PendingConnection {
     }
 }
 
-/// Answers a request, unless what it is for, or what is held for it, is too much.
+/// Answers a request; refuses it if it is for another host, or exceeds the connection or memory limits.
 async fn answer(
     mut request: hyper::Request<Incoming>,
     address: SocketAddr,
@@ -234,7 +234,7 @@ async fn answer(
     }
 }
 
-/// A refusal after which the connection ends.
+/// A refusal that closes the connection.
 fn told(refused: Refused, answering: Answering) -> hyper::Response<Sent> {
     let mut response = refused.into_response();
     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
@@ -242,11 +242,11 @@ fn told(refused: Refused, answering: Answering) -> hyper::Response<Sent> {
     response.map(|body| Sent::small(body, answering))
 }
 
-/// Bytes of a body that is read before anybody asks for it.
+/// Bodies up to this size are read before a handler requests them.
 const SMALL_BODY_BYTES: u64 = 64 * 1024;
 
-/// Reads small bodies at once: one that is refused or not looked at would end the connection, maybe under
-/// the client's next request.
+/// Reads small bodies up front: an unread body, refused or ignored, would end the connection, possibly under the
+/// client's next request.
 pub(super) async fn read_ahead(request: Request, next: Next) -> Response {
     let small = request.body().size_hint().upper().is_some_and(|bytes| bytes <= SMALL_BODY_BYTES);
     if !small {
@@ -259,7 +259,7 @@ pub(super) async fn read_ahead(request: Request, next: Next) -> Response {
     }
 }
 
-/// Headers that keep browsers from doing anything with an answer but show it to its own page.
+/// Headers that prevent browsers from doing anything with an answer except showing it to its own page.
 pub(super) async fn secure(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     protect(&mut response);

@@ -1,10 +1,8 @@
-//! Logins that outlast a request: the dashboard's page keeps a cookie that scripts cannot read, and no
-//! password.
+//! Login sessions: the dashboard keeps a cookie that scripts cannot read, and no password.
 //!
-//! Invariants: an id is 256 random bits, and only its digest is kept; a session counts only at the host that it was
-//! opened for; sessions end when idle, when old,
-//! when their token ends, and as soon as their user is changed or deleted; they are bounded in number;
-//! a restart ends all.
+//! Invariants: an id is 256 random bits, and only its digest is stored; a session is valid only for the host it was
+//! opened for; sessions end when idle, at their maximum age, when their token expires, and as soon as their user is
+//! changed or deleted; their number is bounded; a restart ends them all.
 
 use axum::http::header::{COOKIE, HeaderMap};
 use base64::Engine;
@@ -17,23 +15,23 @@ use sha2::{Digest, Sha256};
 use crate::broker::identity::Identity;
 use crate::broker::users::{UserRecord, Users};
 
-/// The cookie's name.
+/// Cookie name.
 const COOKIE_NAME: &str = "leveret_session";
 
-/// Sessions at one time; the one that was idle longest makes room.
+/// Maximum concurrent sessions; the longest idle one is evicted.
 const SESSIONS_MAX: usize = 10_000;
 
-/// How long a session lasts without a request, in milliseconds.
+/// Idle timeout, in milliseconds.
 const IDLE_MS: u64 = 60 * 60 * 1000;
 
-/// How long a session lasts whatever happens, in milliseconds.
+/// Maximum age, in milliseconds.
 const AGE_MS: u64 = 12 * 60 * 60 * 1000;
 
 type Id = [u8; 32];
 
 struct Session {
     identity: Identity,
-    /// The user as it was; none with a token.
+    /// The user as of the login; `None` for a token.
     record: Option<UserRecord>,
     ends: Millis,
     used: Millis,
@@ -43,7 +41,7 @@ struct Session {
 #[derive(Default)]
 pub(super) struct Sessions(Mutex<FxHashMap<Id, Session>>);
 
-/// What a secret is known by at a host.
+/// The stored digest of a secret at a host.
 fn digest(secret: &str, host: &str) -> Id {
     let mut digest = Sha256::new_with_prefix(secret);
     digest.update([0]);
@@ -52,7 +50,7 @@ fn digest(secret: &str, host: &str) -> Id {
 }
 
 impl Sessions {
-    /// Opens a session at this host. Returns its secret.
+    /// Opens a session for this host. Returns its secret.
     pub(super) fn open(&self, identity: Identity, users: &Users, now: Millis, host: &str) -> String {
         let secret = URL_SAFE_NO_PAD.encode(rand::random::<Id>());
         let record = users.user(identity.user.as_str()).filter(|_| identity.is_stored());
@@ -69,7 +67,7 @@ impl Sessions {
         secret
     }
 
-    /// Whose session it is, if it is one at this host.
+    /// The identity of the session, if the secret is valid at this host.
     pub(super) fn find(&self, secret: &str, users: &Users, now: Millis, host: &str) -> Option<Identity> {
         let id = digest(secret, host);
         let mut sessions = self.0.lock();
@@ -93,13 +91,13 @@ impl Session {
         now < self.ends && now.0 < self.used.0.saturating_add(IDLE_MS)
     }
 
-    /// Whether the user is still who logged in.
+    /// Whether the user is unchanged since the login.
     fn is_of(&self, users: &Users) -> bool {
         !self.identity.is_stored() || users.user(self.identity.user.as_str()) == self.record
     }
 }
 
-/// The secret in a request's cookies.
+/// The secret in the request's cookies.
 pub(super) fn secret(headers: &HeaderMap) -> Option<&str> {
     let cookies = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
     cookies
@@ -108,7 +106,7 @@ pub(super) fn secret(headers: &HeaderMap) -> Option<&str> {
         .find_map(|(name, secret)| (name == COOKIE_NAME).then_some(secret))
 }
 
-/// The cookie that carries a secret; none ends it. Only pages that we served send it along.
+/// The cookie that carries a secret; `None` deletes it. Browsers send it only from this server's own pages.
 pub(super) fn cookie(secret: Option<&str>, encrypted: bool) -> String {
     let age = if secret.is_some() { AGE_MS / 1000 } else { 0 };
     let secure = if encrypted { "; Secure" } else { "" };

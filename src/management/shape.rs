@@ -1,5 +1,5 @@
-//! What answers look like, declared: members, their kinds, and which are always there. Becomes the schemas of the
-//! `OpenAPI` description; a test holds every answer against them (`tests/it/management/every_route.rs`).
+//! Declared shapes of answers: members, their kinds, and which are always present. They become the schemas of the
+//! `OpenAPI` description; a test checks every answer against them (`tests/it/management/every_route.rs`).
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use utoipa::openapi::schema::{
 };
 use utoipa::openapi::{Ref, RefOr};
 
-/// An object in answers, by its name in the description.
+/// An object in answers, with its name in the description.
 pub(super) struct Shape {
     pub(super) name: &'static str,
     pub(super) parts: &'static [Part],
@@ -16,17 +16,17 @@ pub(super) struct Shape {
 
 /// Some members of an object.
 pub(super) enum Part {
-    /// Always there: names, with blanks between them.
+    /// Always present: names, separated by spaces.
     Must(&'static str, Kind),
-    /// Left out where they say nothing.
+    /// Omitted where they carry no information.
     May(&'static str, Kind),
-    /// Numbers and their rates, always there: each name, and that of its details.
+    /// Numbers and their rates, always present: each name, and the name of its details.
     Rated(&'static [(&'static str, &'static str)]),
-    /// The same, left out where they say nothing.
+    /// The same, omitted where they carry no information.
     MayBeRated(&'static [(&'static str, &'static str)]),
 }
 
-/// What a member may be.
+/// The kind of a member.
 #[derive(Clone, Copy)]
 pub(super) enum Kind {
     Text,
@@ -35,15 +35,15 @@ pub(super) enum Kind {
     Flag,
     /// Any JSON.
     Any,
-    /// An object whose members have names of somebody's choice.
+    /// An object with arbitrary member names.
     Map(&'static Kind),
     List(&'static Kind),
     Of(&'static Shape),
-    /// It, or `null`.
+    /// The kind, or `null`.
     OrNull(&'static Kind),
 }
 
-/// What `_details` have.
+/// The members of `_details`.
 pub(super) static RATE: Shape = Shape {
     name: "Rate",
     parts: &[Part::Must("rate", Kind::Number), Part::May("samples", Kind::List(&Kind::Of(&SAMPLE)))],
@@ -55,10 +55,10 @@ static SAMPLE: Shape = Shape { name: "Sample", parts: &[Part::Must("sample times
 pub(super) type Schemas = BTreeMap<String, RefOr<Schema>>;
 
 impl Shape {
-    /// A reference to its schema, which is added to `schemas` with those that it refers to.
+    /// A reference to its schema, which is added to `schemas` together with the schemas that it refers to.
     pub(super) fn schema(&self, schemas: &mut Schemas) -> RefOr<Schema> {
         if !schemas.contains_key(self.name) {
-            // Named before its parts are looked at, which may refer to it.
+            // Registered before its parts are visited, which may refer to it.
             schemas.insert(self.name.to_owned(), RefOr::T(Schema::default()));
             let schema = self.written(schemas);
             schemas.insert(self.name.to_owned(), schema);

@@ -1,4 +1,4 @@
-//! What the message store counts, for Prometheus. Reading it takes no lock.
+//! The message store's counters, for Prometheus. Reading them takes no lock.
 
 use leveret_queues::store::metrics::{Histogram, Metrics};
 
@@ -70,7 +70,7 @@ fn counters(store: &Metrics, text: &mut Text) {
     }
 }
 
-/// Buckets `2^n - 1` for the `n` of `shown`, in units of which `per` make one.
+/// Histogram with buckets `2^n - 1` for the `n` of `shown`; `per` of the recorded units make one exported unit.
 fn histogram(
     text: &mut Text,
     name: &str,

@@ -1,4 +1,4 @@
-//! AMQP tables as JSON and back. JSON's whole numbers become 64-bit ones, as in `RabbitMQ`.
+//! AMQP tables as JSON and back. JSON integers become 64-bit ones, as in `RabbitMQ`.
 
 use std::borrow::Cow;
 
@@ -11,7 +11,7 @@ use super::error::{Refused, Result};
 use crate::broker::arguments::{FieldTable, Value};
 use crate::wire::table::DEPTH_MAX;
 
-/// A table, to be written as a JSON object.
+/// A table that serialises as a JSON object.
 pub(super) struct Table<'a>(pub(super) &'a FieldTable);
 
 struct Field<'a>(&'a Value);
@@ -58,7 +58,7 @@ impl Serialize for Field<'_> {
     }
 }
 
-/// Bytes as text; what is none as `RabbitMQ` shows it.
+/// Bytes as text; non-UTF-8 as shown by `RabbitMQ`.
 pub(super) fn legible(bytes: &[u8]) -> Cow<'_, str> {
     match std::str::from_utf8(bytes) {
         Ok(text) => text.into(),
@@ -66,7 +66,7 @@ pub(super) fn legible(bytes: &[u8]) -> Cow<'_, str> {
     }
 }
 
-/// What JSON has no number for is shown as text, as which it is taken when it comes back.
+/// Values without a JSON number are shown as strings, which are accepted back.
 fn no_number(value: f64) -> &'static str {
     if value.is_nan() {
         "NaN"

@@ -1,4 +1,4 @@
-//! Topic permissions: list, set, take away. For administrators.
+//! Topic permissions: list, set, clear. For administrators.
 
 use axum::extract::{Path, State};
 use axum::response::Response;
@@ -12,7 +12,7 @@ use super::body::Body;
 use super::error::{Refused, Result};
 use crate::broker::topic_permissions::TopicPermissionRecord;
 
-/// A topic permission as lists and definitions show it.
+/// A topic permission as shown in lists and definitions.
 pub(super) fn shown(user: &str, vhost: &str, exchange: &str, record: &TopicPermissionRecord) -> Value {
     json!({
         "user": user,
@@ -111,7 +111,7 @@ pub(super) async fn put(
         return Err(Refused::bad_request("vhost_or_user_not_found"));
     }
     let exchange = super::paths::short("exchange name", &body.exchange)?;
-    // What is new is that the user has any in this vhost.
+    // New means that the user had none in this vhost.
     let new = rows(&api, |known, place| known == user && place == vhost).is_empty();
     tokio::task::block_in_place(|| api.broker.set_topic_permission(&user, &vhost, &exchange, &body.record))?;
     Ok(answer::put(new))

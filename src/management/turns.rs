@@ -1,8 +1,8 @@
-//! Reading requests of one user take turns: each has a thread of its own meanwhile, as long lists would keep workers from the
-//! requests of others.
+//! Read requests of a user take turns: each occupies a thread while it runs, so that long lists keep no workers from
+//! the requests of others.
 //!
-//! Invariants: at most [`AT_ONCE`] of a user are worked on at a time, the others wait in the order in which they came;
-//! what is being sent counts no more. Absent: requests that change something, which may wait for their own bodies.
+//! Invariants: at most [`AT_ONCE`] requests of a user run at a time, the others wait in order of arrival; answers
+//! being sent do not count. Absent: modifying requests, which may wait for their own bodies.
 
 use std::sync::{Arc, Weak};
 
@@ -10,17 +10,17 @@ use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Requests of one user that are worked on at a time.
+/// Concurrent requests per user.
 const AT_ONCE: usize = 4;
 
-/// Everybody's turns.
+/// The turns of all users.
 #[derive(Default)]
 pub(super) struct Turns {
     users: Mutex<FxHashMap<Arc<str>, Weak<Semaphore>>>,
 }
 
 impl Turns {
-    /// Waits until it is the turn of a request of this user; it lasts as long as what is returned.
+    /// Waits for the user's turn, which lasts until the permit is dropped.
     pub(super) async fn take(&self, user: &str) -> Option<OwnedSemaphorePermit> {
         let turns = self.of(user);
         turns.acquire_owned().await.ok()

@@ -1,8 +1,8 @@
-//! The dashboard's files: out of the binary, or from a folder while one works on them.
+//! The dashboard's files: embedded in the binary, or from a folder during development.
 //!
-//! Invariants: only files below the folder are served; every answer carries a content security policy
-//! that allows this origin alone, no inline script and no frame.
-//! Absent: sessions and state; the files ask the API like any other client.
+//! Invariants: only files below the folder are served; every answer carries a content security policy that allows
+//! only this origin, no inline script and no framing.
+//! Absent: sessions and state; the files use the API like any other client.
 
 use std::borrow::Cow;
 use std::path::{Component, Path, PathBuf};
@@ -16,7 +16,7 @@ use axum::http::header::{
 use axum::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use rust_embed::RustEmbed;
 
-/// Styles that the pages set come from script, element by element, which needs no `unsafe-inline`.
+/// The pages set styles from script, element by element, which needs no `unsafe-inline`.
 const POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
      form-action 'none'; base-uri 'none'; frame-ancestors 'none'",
@@ -29,7 +29,7 @@ const POLICY: HeaderValue = HeaderValue::from_static(
 #[exclude = "*.ts"]
 struct Files;
 
-/// Serves the dashboard for what no other route takes; from `folder` when there is one.
+/// Serves the dashboard for paths that no other route matches; from `folder` if given.
 pub(super) fn router(folder: Option<PathBuf>) -> Router {
     Router::new().fallback(move |request: Request<Body>| {
         let folder = folder.clone();
@@ -56,7 +56,7 @@ async fn answer(method: &Method, path: &str, headers: &HeaderMap, folder: Option
     out.insert(CONTENT_SECURITY_POLICY, POLICY);
     out.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     out.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-    // Names carry no version, so a browser has to ask; the tag makes that cheap.
+    // File names carry no version, so browsers must revalidate; the tag makes that cheap.
     out.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     let tag = tag.and_then(|tag| HeaderValue::from_str(&tag).ok());
     if let Some(tag) = &tag {
@@ -73,7 +73,7 @@ async fn answer(method: &Method, path: &str, headers: &HeaderMap, folder: Option
     response
 }
 
-/// A file and its tag. Files of a folder change while one looks, and have none.
+/// A file and its entity tag. Files of a folder may change during development, and have none.
 async fn find(name: &str, folder: Option<&Path>) -> Option<(Cow<'static, [u8]>, Option<String>)> {
     let Some(folder) = folder else {
         let file = Files::get(name)?;

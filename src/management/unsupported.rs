@@ -1,4 +1,4 @@
-//! What there is none of here, said honestly: empty lists where tools look, refusals where they write.
+//! Features that do not exist here: empty lists for reads, refusals for writes.
 
 use axum::extract::{Path, State};
 use axum::response::Response;
@@ -14,7 +14,7 @@ pub(super) async fn none(_: Login, query: Query) -> Result<Response> {
     answer::list(&query, Vec::<Value>::new())
 }
 
-/// An empty list of what is in a vhost.
+/// An empty list of a vhost's objects.
 pub(super) async fn none_in_vhost(
     State(api): State<Api>,
     login: Login,
@@ -25,12 +25,12 @@ pub(super) async fn none_in_vhost(
     answer::list(&query, Vec::<Value>::new())
 }
 
-/// An object of a kind of which there are none.
+/// An object of a kind that does not exist here.
 pub(super) async fn missing(_: Login, _: Path<(String, String)>) -> Refused {
     Refused::not_found("object_not_found")
 }
 
-/// Something that cannot be set.
+/// A setting that cannot be set.
 pub(super) async fn unsupported(login: Login, _: Path<(String, String)>) -> Result<Response> {
     login.must_be(Level::Policymaker)?;
     Err(Refused::bad("not_supported", "there are no shovels"))

@@ -1,4 +1,4 @@
-//! Virtual hosts: list, look at, create, delete, protect.
+//! Virtual hosts: list, get, create, delete, protect.
 
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
@@ -21,11 +21,11 @@ use crate::broker::refusal::Refusal;
 use crate::broker::vhost::Vhost;
 use crate::broker::vhost::VhostRecord;
 
-/// What answers about vhosts share.
+/// Data shared by answers about vhosts.
 struct Readings<'a> {
     api: &'a Api,
     snapshot: Snapshot,
-    /// Bytes received and sent on the connections that are open, by their vhost.
+    /// Bytes received and sent on open connections, by vhost.
     bytes: HashMap<VhostName, Rated<2>>,
 }
 
@@ -103,7 +103,7 @@ pub(super) struct Metadata {
     tracing: Option<bool>,
 }
 
-/// A vhost's default type of queues, if one is said that is one.
+/// A vhost's default queue type, validated if given.
 pub(super) fn queue_type(said: Option<String>) -> Result<Option<String>> {
     match said.as_deref() {
         None | Some("undefined") => Ok(None),
@@ -126,7 +126,7 @@ impl Metadata {
     }
 }
 
-/// `PUT vhosts/:vhost`. Whoever creates a vhost may do everything in it, as in `RabbitMQ`.
+/// `PUT vhosts/:vhost`. The creator gets all permissions in the new vhost, as in `RabbitMQ`.
 pub(super) async fn put(
     State(api): State<Api>,
     login: Login,

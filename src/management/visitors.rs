@@ -1,9 +1,9 @@
-//! Who is connected over HTTP: how many, from where, and who goes when another comes.
+//! HTTP connections: how many, from where, and which one is evicted for a new one.
 //!
-//! Invariants: at most [`VISITORS_MAX`] connections, [`PER_ADDRESS_MAX`] from one address, and [`RESERVED`] more that are
-//! answered only checks of health and what needs no login; who has said nothing, is between two requests or has not logged
-//! in goes before anyone is turned away, whoever has been so longest first, and after them who has logged in and keeps
-//! us waiting: for a request's body, or with an answer that is there. Absent: sockets.
+//! Invariants: at most [`VISITORS_MAX`] connections, [`PER_ADDRESS_MAX`] from one address, and [`RESERVED`] more on
+//! which only health checks and what needs no login are answered; before a connection is refused, another is evicted:
+//! first those that have sent nothing, are between two requests or have not logged in, longest first; then logged-in
+//! ones that keep the server waiting for a request's body or with a finished answer. Absent: sockets.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -17,16 +17,16 @@ use tokio::time::Instant;
 use crate::broker::held::{Held, Overdrawn, STEP, Share};
 use crate::net::now;
 
-/// Connections at one time, per listener.
+/// Maximum concurrent connections per listener.
 const VISITORS_MAX: usize = 512;
 
-/// Those of one address.
+/// Maximum connections from one address.
 const PER_ADDRESS_MAX: usize = 384;
 
-/// Connections beyond, for health and for logging in.
+/// Additional connections, for health checks and logins.
 const RESERVED: usize = 32;
 
-/// All that are connected to one listener.
+/// All connections of one listener.
 pub(super) struct Visitors {
     held: Arc<Held>,
     present: Mutex<Present>,
@@ -38,7 +38,7 @@ struct Present {
     all: FxHashMap<u64, Arc<Visitor>>,
 }
 
-/// One connection.
+/// A connection.
 pub(super) struct Visitor {
     id: u64,
     state: Mutex<State>,
@@ -50,23 +50,23 @@ pub(super) struct Visitor {
 
 #[expect(clippy::struct_excessive_bools, reason = "they are independent of each other")]
 struct State {
-    /// Where it comes from; not known of whom a proxy has not introduced yet.
+    /// Source address; unknown until a proxy has announced it.
     address: Option<IpAddr>,
-    /// Since when it does what it does.
+    /// Start of the current state.
     since: Instant,
-    /// A request of it is worked on or answered.
+    /// A request is in progress.
     busy: bool,
-    /// Who asks has logged in.
+    /// The user has logged in.
     known: bool,
-    /// It is not we who are busy: a request's body is not all here, or an answer that is whole is not all gone.
+    /// The server waits for the client: a request's body is incomplete, or a complete answer is not fully sent.
     keeps_us: bool,
-    /// Whose what it has us hold is: a user's, or an address's.
+    /// The account charged for held memory: a user's, or an address's.
     account: Arc<str>,
-    /// It came when there was no room.
+    /// It was admitted to a reserved place.
     reserved: bool,
 }
 
-/// What it has us hold.
+/// Memory held for a connection.
 #[derive(Default)]
 struct Holding {
     bytes: u64,
@@ -78,7 +78,7 @@ impl Visitors {
         Arc::new(Self { held, present: Mutex::default() })
     }
 
-    /// Somebody comes. `None`: there is no room, and nobody who could go. Counted until [`Visitors::left`].
+    /// Admits a connection. `None`: no room, and none that could be evicted. Counted until [`Visitors::left`].
     pub(super) fn comes(&self, address: Option<IpAddr>) -> Option<Arc<Visitor>> {
         let mut present = self.present.lock();
         let reserved = !present.make_room(address);
@@ -109,7 +109,7 @@ impl Visitors {
         Some(visitor)
     }
 
-    /// A proxy has said for whom it connects. `false`: of those are too many.
+    /// A proxy has announced the source address. `false`: that address has too many connections.
     pub(super) fn introduced(&self, visitor: &Visitor, address: IpAddr) -> bool {
         let mut present = self.present.lock();
         let room = present.from(address) < PER_ADDRESS_MAX || present.send_away(Some(address), false);
@@ -118,7 +118,7 @@ impl Visitors {
         room
     }
 
-    /// Somebody has gone.
+    /// A connection has closed.
     pub(super) fn left(&self, visitor: &Visitor) {
         self.present.lock().all.remove(&visitor.id);
     }
@@ -133,12 +133,12 @@ impl Present {
         self.all.values().filter(|visitor| visitor.state.lock().address == Some(address)).count()
     }
 
-    /// Those that came when there was room, or those that did not.
+    /// The number of ordinary or reserved connections.
     fn count(&self, reserved: bool) -> usize {
         self.all.values().filter(|visitor| visitor.is_reserved() == reserved).count()
     }
 
-    /// Whether there is room for one more, if need be because another goes.
+    /// Whether there is room for one more, if necessary after an eviction.
     fn make_room(&mut self, address: Option<IpAddr>) -> bool {
         if let Some(address) = address
             && self.from(address) >= PER_ADDRESS_MAX
@@ -148,7 +148,8 @@ impl Present {
         self.count(false) < VISITORS_MAX || self.send_away(None, false)
     }
 
-    /// Sends one away that nobody misses, of one address or of all. A place that is reserved makes no room for others.
+    /// Evicts the most dispensable connection, of one address or of all. Reserved places make no room for ordinary
+    /// ones.
     fn send_away(&mut self, address: Option<IpAddr>, reserved: bool) -> bool {
         let idle = self.all.values().filter_map(|visitor| {
             let state = visitor.state.lock();
@@ -165,32 +166,32 @@ impl Present {
 }
 
 impl Visitor {
-    /// Has the connection closed.
+    /// Requests that the connection be closed.
     pub(super) fn end(&self) {
         self.ended.store(true, Ordering::Release);
         self.end.notify_one();
     }
 
-    /// Waits until the connection is to be closed. For one caller.
+    /// Waits until the connection is to be closed. For a single caller.
     pub(super) async fn ended(&self) {
         while !self.ended.load(Ordering::Acquire) {
             self.end.notified().await;
         }
     }
 
-    /// A request has come.
+    /// A request has arrived.
     pub(super) fn asks(&self) {
         let mut state = self.state.lock();
         (state.busy, state.known, state.since) = (true, false, Instant::now());
         state.keeps_us = false;
     }
 
-    /// From now on we wait for it, or no longer.
+    /// Whether the server waits for the client from now on.
     pub(super) fn keeps_us(&self, waiting: bool) {
         self.state.lock().keeps_us = waiting;
     }
 
-    /// Who asks has logged in.
+    /// The user has logged in.
     pub(super) fn is_known(&self, user: &str) {
         let mut state = self.state.lock();
         state.known = true;
@@ -210,12 +211,12 @@ impl Visitor {
         (state.busy, state.since) = (false, Instant::now());
     }
 
-    /// Whether it is answered only what needs no login.
+    /// Whether only what needs no login is answered.
     pub(super) fn is_reserved(&self) -> bool {
         self.state.lock().reserved
     }
 
-    /// It has us hold `bytes` more, until what is returned is dropped.
+    /// Accounts for `bytes` more, until the result is dropped.
     pub(super) fn holds(self: &Arc<Self>, bytes: u64) -> Result<Piece, Overdrawn> {
         let mut piece = Piece { visitor: Arc::clone(self), bytes: 0 };
         piece.grow(bytes).map(|()| piece)
@@ -246,14 +247,14 @@ impl Visitor {
     }
 }
 
-/// Bytes that are held for a visitor.
+/// Bytes accounted to a connection.
 pub(super) struct Piece {
     visitor: Arc<Visitor>,
     bytes: u64,
 }
 
 impl Piece {
-    /// More of the same.
+    /// Adds to the same account.
     pub(super) fn grow(&mut self, bytes: u64) -> Result<(), Overdrawn> {
         let after = self.bytes + bytes;
         self.visitor.change(self.bytes, after)?;
@@ -264,12 +265,12 @@ impl Piece {
 
 impl Drop for Piece {
     fn drop(&mut self) {
-        // Less is never too much.
+        // A decrease is never refused.
         let _ = self.visitor.change(self.bytes, 0);
     }
 }
 
-/// A request that is being answered; dropped with its answer.
+/// A request in progress; dropped with its answer.
 pub(super) struct Answering(pub(super) Arc<Visitor>);
 
 impl Drop for Answering {
@@ -292,7 +293,7 @@ mod tests {
         Visitors::new(Held::new(100 * MIB, 0))
     }
 
-    /// All places taken by requests of somebody who is known, from many addresses.
+    /// All places taken by logged-in users' requests, from many addresses.
     fn all_busy(visitors: &Arc<Visitors>) -> Vec<Arc<Visitor>> {
         let busy = |n| {
             let visitor = visitors.comes(Some(address(n % 200))).unwrap();
@@ -348,7 +349,7 @@ mod tests {
             assert!(!has_ended(&busy[gone]));
             assert!(!visitors.comes(Some(address(201))).unwrap().is_reserved());
             assert!(has_ended(&busy[gone]), "{gone}");
-            // The next request of whoever has just come is being worked on.
+            // The next request of each new arrival is in progress.
             for visitor in visitors.present.lock().all.values() {
                 visitor.state.lock().busy = true;
                 visitor.state.lock().known = true;
@@ -363,7 +364,7 @@ mod tests {
         let busy = all_busy(&visitors);
         let reserved: Vec<_> = (0..RESERVED).map(|_| visitors.comes(Some(address(1))).unwrap()).collect();
         assert!(reserved.iter().all(|visitor| visitor.is_reserved()));
-        // Those may go, but for others of their kind.
+        // Reserved ones may be evicted, but only for others of their kind.
         assert!(visitors.comes(Some(address(3))).unwrap().is_reserved());
         assert_eq!(visitors.present.lock().all.len(), VISITORS_MAX + RESERVED);
         assert!(visitors.comes(Some(address(1))).is_some());

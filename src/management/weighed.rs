@@ -1,7 +1,7 @@
-//! Bodies of requests and answers, counted while they are held.
+//! Request and answer bodies, accounted for while they are held.
 //!
-//! Invariants: a request's body counts from when it comes in until its answer is there; an answer counts until the last
-//! of its bytes has gone to the socket, also where the server below keeps them for a while.
+//! Invariants: a request body counts from its arrival until its answer is ready; an answer counts until its last byte
+//! is written to the socket, including time in the HTTP server's buffers.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -14,12 +14,12 @@ use hyper::body::{Frame, Incoming, SizeHint};
 use super::visitors::{Answering, Piece, Visitor};
 use crate::broker::held::Overdrawn;
 
-/// Answers below are not worth counting, in bytes.
+/// Answers below this size are not accounted for, in bytes.
 const SMALL_BYTES: u64 = 16 * 1024;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// The body of a request.
+/// A request body.
 pub(super) struct Received {
     body: Incoming,
     visitor: Arc<Visitor>,
@@ -27,7 +27,7 @@ pub(super) struct Received {
     refused: Arc<AtomicBool>,
 }
 
-/// What is held of a request, for its owner.
+/// The memory accounted to a request.
 #[derive(Clone)]
 pub(super) struct Counted {
     piece: Arc<parking_lot::Mutex<Piece>>,
@@ -35,19 +35,20 @@ pub(super) struct Counted {
 }
 
 impl Counted {
-    /// What is made of its body takes so much besides, until the request is answered.
+    /// Accounts for memory used in processing the body, until the request is answered.
     pub(super) fn takes(&self, bytes: u64) -> Result<(), Overdrawn> {
         self.piece.lock().grow(bytes)
     }
 
-    /// Whether its body was too much.
+    /// Whether the body exceeded the limit.
     pub(super) fn is_refused(&self) -> bool {
         self.refused.load(Ordering::Relaxed)
     }
 }
 
 impl Received {
-    /// Counts what comes of a body, until it and all clones of what is returned beside it are dropped.
+    /// Accounts for the bytes of a body as they arrive, until the body and all clones of the returned [`Counted`] are
+    /// dropped.
     pub(super) fn new(body: Incoming, visitor: &Arc<Visitor>) -> Result<(Self, Counted), Overdrawn> {
         let piece = Arc::new(parking_lot::Mutex::new(visitor.holds(0)?));
         let refused = Arc::new(AtomicBool::new(false));
@@ -88,25 +89,25 @@ impl HttpBody for Received {
     }
 }
 
-/// The body of an answer.
+/// An answer body.
 pub(super) struct Sent {
     body: Body,
-    /// What it takes, if that is worth counting.
+    /// The accounted bytes, if large enough to count.
     piece: Option<Arc<Piece>>,
     _answering: Answering,
 }
 
 impl Sent {
-    /// An answer that is not worth counting.
+    /// An answer too small to account for.
     pub(super) fn small(body: Body, answering: Answering) -> Self {
         Self { body, piece: None, _answering: answering }
     }
 
-    /// Counts an answer that is there.
+    /// Accounts for a complete answer.
     pub(super) fn new(body: Body, answering: Answering) -> Result<Self, (Overdrawn, Answering)> {
         let bytes = body.size_hint().lower();
         let piece = if bytes < SMALL_BYTES { None } else { Some(answering.0.holds(bytes)) };
-        // One without an end, as that of events, waits for us.
+        // An endless answer, such as events, waits for the server, not for the client.
         answering.0.keeps_us(body.size_hint().exact().is_some());
         match piece.transpose() {
             Ok(piece) => Ok(Self { body, piece: piece.map(Arc::new), _answering: answering }),
@@ -115,7 +116,7 @@ impl Sent {
     }
 }
 
-/// Bytes that count as long as anybody has them.
+/// Bytes that count until their last clone is dropped.
 struct Weighed {
     bytes: Bytes,
     _piece: Arc<Piece>,

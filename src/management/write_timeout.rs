@@ -1,5 +1,4 @@
-//! A socket that waits for its reader, but not for ever: who asks for an answer and does not read it shall
-//! not keep a connection.
+//! A socket with a write timeout: a client that requests an answer and does not read it loses its connection.
 
 use std::io;
 use std::pin::Pin;
@@ -9,11 +8,11 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 
-/// Ends a write that makes no progress for `patience`.
+/// Fails a write that makes no progress for `patience`.
 pub(super) struct Patient<S> {
     socket: S,
     patience: Duration,
-    /// Runs while a write waits.
+    /// Runs while a write is pending.
     stalled: Option<Pin<Box<Sleep>>>,
 }
 

@@ -29,18 +29,18 @@ use crate::session::outbox::Outbox;
 use crate::session::{Connection, Outcome};
 use crate::wire::hot_out::HEARTBEAT;
 
-/// How long a client may take to answer our `connection.close`: it may be busy with what came before (as `RabbitMQ`). Who
-/// has not logged in has no more than the handshake's time.
+/// How long a client may take to answer our `connection.close`: it may be busy with earlier input (as `RabbitMQ`).
+/// Before login, only the handshake's time.
 const CLOSING: Duration = Duration::from_secs(30);
 
-/// How long a client may take to read our last words.
+/// How long a client may take to read the last frames.
 const LAST_WORDS: Duration = Duration::from_secs(3);
 
-/// Tokens that last longer last as long as this: instants have an end.
+/// Cap on token lifetimes, since an `Instant` has a maximum.
 const EXPIRES_MAX: Duration = Duration::from_hours(24 * 365 * 100);
 
-/// Bytes read before a connection lets others run. A writer that it has woken waits for its thread, which no other takes
-/// it from; tokio by itself would let 128 full reads pass before that.
+/// Bytes read before a connection yields. A writer that it woke waits for this thread, and no other thread steals
+/// it; tokio alone would yield only after 128 full reads.
 const TURN_BYTES: usize = 128 * 1024;
 
 struct Reading<R> {
@@ -49,30 +49,30 @@ struct Reading<R> {
     outbox: Arc<Outbox>,
     publishing: Arc<PublishWait>,
     control: Arc<Control>,
-    /// Bytes of a frame that has not come in whole.
+    /// Bytes of an incomplete frame.
     left: Vec<u8>,
-    /// Bytes read since others were last let run.
+    /// Bytes read since the last yield.
     turn_bytes: usize,
-    /// Until it is open.
+    /// Until the connection is open.
     handshake: Option<Handshake>,
     timer: Timer,
 }
 
-/// What the connection's one timer is set for.
+/// Deadlines of the connection's single timer.
 struct Timer {
     at: Instant,
     stage: Stage,
     last_heard: Instant,
-    /// Until when we wait for the answer to our `connection.close`.
+    /// Deadline of the answer to our `connection.close`.
     closing: Option<Instant>,
-    /// Bytes that had been written when the timer was set.
+    /// Bytes written when the timer was set.
     written: u64,
-    /// When the client's token ends: as it says, and by our clock.
+    /// When the client's token expires: as stated in it, and by our clock.
     expires: Option<(Millis, Instant)>,
 }
 
 impl Timer {
-    /// When something is to be done.
+    /// The earliest deadline.
     fn next(&self) -> Instant {
         let also = match self.closing {
             Some(closing) => Some(closing),
@@ -93,27 +93,27 @@ enum Stage {
     Idle,
 }
 
-/// Why the reading ended.
+/// Why reading ended.
 enum End {
-    /// The conversation is over; the outbox is to be written out.
+    /// The conversation is over; the outbox is still to be written.
     Over,
-    /// The socket is of no use.
+    /// The socket is unusable.
     Lost,
 }
 
-/// Who has a password checked. Each check takes a core and 19 MiB for some tens of milliseconds; those that
-/// wait must not do it in threads, which are for those that are logged in.
+/// Permits one password check at a time. Each check takes a core and 19 MiB for some tens of milliseconds; waiting
+/// ones must not occupy threads, which are for logged-in clients.
 static PASSWORDS: Semaphore = Semaphore::const_new(1);
 
-/// What is known of a handshake.
+/// State of a handshake.
 pub(super) struct Opening {
-    /// Counts it.
+    /// Its slot in the count of handshakes.
     pub(super) handshake: Handshake,
-    /// When it has to be over.
+    /// When it must be complete.
     pub(super) deadline: Instant,
 }
 
-/// Serves one connection until its conversation is over. Returns the socket if that ended in order.
+/// Serves one connection until its conversation is over. Returns the socket after an orderly end.
 pub(super) async fn serve<R, W>(
     read: R,
     write: W,
@@ -199,14 +199,14 @@ impl<R: AsyncRead + Watched + Unpin> Reading<R> {
         }
     }
 
-    /// Works through bytes that are there already.
+    /// Handles bytes already received.
     fn again(&mut self, may_block: bool) -> Outcome {
         let (used, outcome) = self.connection.receive(now(), &self.left, may_block);
         self.left.drain(..used);
         outcome
     }
 
-    /// Has a password checked when it is its turn, which is to come before the handshake has to be over.
+    /// Runs a password check when its turn comes, within the handshake's deadline.
     async fn in_turn(&mut self) -> Result<Outcome, End> {
         self.waits(true);
         let outcome = tokio::select! {
@@ -322,7 +322,7 @@ impl<R: AsyncRead + Watched + Unpin> Reading<R> {
                 let mut written = self.outbox.written_total();
                 if written == self.timer.written {
                     wake(self.outbox.put_bytes(&HEARTBEAT));
-                    // Our own is not what spares the next one.
+                    // Our own heartbeat must not suppress the next one.
                     written += HEARTBEAT.len() as u64;
                 }
                 self.timer.written = written;
@@ -344,7 +344,7 @@ impl<R: AsyncRead + Watched + Unpin> Reading<R> {
                 tokio::task::block_in_place(|| {
                     self.connection.shut_channel(now(), number, incarnation, &error);
                 });
-                // What was waited for may concern other channels.
+                // The event may concern other channels.
                 Ok(self.again(false))
             }
             Order::GiveWay => {
@@ -366,7 +366,7 @@ impl<R: AsyncRead + Watched + Unpin> Reading<R> {
         End::Lost
     }
 
-    /// Lets the writer write what there is, for a while.
+    /// Lets the writer drain the outbox, for a limited time.
     async fn finish<W>(self, end: End, mut writer: JoinHandle<Option<W>>) -> Option<Farewell<R, W>> {
         match end {
             End::Over => wake(self.outbox.finish()),
@@ -382,7 +382,7 @@ impl<R: AsyncRead + Watched + Unpin> Reading<R> {
     }
 }
 
-/// The client's token has ended.
+/// The client's token has expired.
 fn expired() -> Order {
     let text = "credential expired";
     Order::Politely(AmqpError::new(ReplyCode::ConnectionForced, MethodId::default(), text))
@@ -449,7 +449,7 @@ mod tests {
         timer.abort();
     }
 
-    /// Full reads that the socket has to offer.
+    /// Full reads that the socket offers.
     const READS: usize = 300;
 
     struct Nowhere;
@@ -464,7 +464,7 @@ mod tests {
         }
     }
 
-    /// A socket that always has more to read and always takes what is written.
+    /// A socket that always has more to read and accepts every write.
     #[derive(Clone)]
     struct Flood {
         opening: Arc<Vec<u8>>,
@@ -472,7 +472,7 @@ mod tests {
         opened: bool,
         paused: bool,
         reads: Arc<AtomicUsize>,
-        /// Reads that came before the first delivery was written.
+        /// Reads before the first delivery was written.
         before: Arc<AtomicUsize>,
     }
 
@@ -486,7 +486,8 @@ mod tests {
                 self.opened = true;
                 room.put_slice(&self.opening);
             } else if !self.paused {
-                // A task that was allowed to block has left its worker to others; it comes back to one after this.
+                // A task that was allowed to block has handed its worker over; after this it is
+                // back on a worker.
                 self.paused = true;
                 context.waker().wake_by_ref();
                 return Poll::Pending;
@@ -506,7 +507,7 @@ mod tests {
 
     impl AsyncWrite for Flood {
         fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-            // Deliveries are the only long thing.
+            // Only deliveries are this long.
             if bytes.len() > 10_000 {
                 self.before.fetch_min(self.reads.load(Ordering::Relaxed), Ordering::Relaxed);
             }

@@ -1,4 +1,4 @@
-//! How others reach into a connection's tasks: to close it, or to have it look again.
+//! Control of a connection's tasks from outside: to close it, or to have it check its state.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,18 +19,18 @@ pub(super) struct Control {
     changed: Notify,
 }
 
-/// What a connection is to do.
+/// A request to a connection.
 #[derive(Clone, Debug)]
 pub(super) enum Order {
-    /// Tell the client, and wait for its answer.
+    /// Close with an error, and wait for the client's answer.
     Politely(AmqpError),
-    /// Tell the client that one channel ends, if it is still this one.
+    /// Close one channel, unless its number was reused.
     Channel { number: u16, incarnation: u64, error: AmqpError },
-    /// The socket is of no use any more.
+    /// Close at once: the socket is unusable.
     AtOnce,
-    /// It holds more than others can bear.
+    /// Release what it holds: the common budget is exceeded.
     GiveWay,
-    /// Its channels are to keep to the consumer timeouts of now.
+    /// Apply the current consumer timeouts to its channels.
     Retime,
 }
 
@@ -60,7 +60,7 @@ impl Control {
         self.changed.notify_one();
     }
 
-    /// Waits until the connection is to do something.
+    /// Waits for the next order.
     pub(super) async fn ordered(&self) -> Order {
         loop {
             if let Some(close) = self.close.lock().take() {

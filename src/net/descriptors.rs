@@ -1,20 +1,20 @@
-//! File descriptors: as many as the system lets us have, and some of them kept for files.
+//! File descriptors: raises the limit to the system's maximum and reserves some for files.
 //!
-//! A connection that is accepted gets the lowest descriptor that is free. So one with a high number tells that few
-//! are left: it is closed at once, before files of the store go short.
+//! An accepted connection gets the lowest free descriptor. A high number therefore means that few are left: the
+//! connection is closed at once, before the store runs out of files.
 
 use std::os::fd::{AsFd, AsRawFd};
 use std::sync::atomic::{AtomicI32, Ordering};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Kept for the store and the definitions; a quarter, where there are few in all.
+/// Reserved for the store and the definitions; a quarter, if the limit is low.
 const RESERVED: i32 = 64;
 
-/// No descriptor of a connection is as high as this.
+/// Connections' descriptors are below this.
 static CONNECTIONS_BELOW: AtomicI32 = AtomicI32::new(i32::MAX);
 
-/// Raises the limit on descriptors as far as the process may, and keeps some for files.
+/// Raises the descriptor limit as far as the process may, and reserves some for files.
 pub fn raise_limit() {
     let limit = getrlimit(Resource::Nofile);
     let wanted = Rlimit { current: limit.maximum, maximum: limit.maximum };
@@ -33,7 +33,7 @@ const fn connections_below(max: i32) -> i32 {
     max - if quarter < RESERVED { quarter } else { RESERVED }
 }
 
-/// Whether a connection that was just accepted would leave too few descriptors for files.
+/// Whether a newly accepted connection leaves too few descriptors for files.
 pub(crate) fn too_many(socket: &impl AsFd) -> bool {
     socket.as_fd().as_raw_fd() >= CONNECTIONS_BELOW.load(Ordering::Relaxed)
 }

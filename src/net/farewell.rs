@@ -1,11 +1,12 @@
-//! The last moments of a socket, when the conversation is over and everything is written.
+//! Closing of a socket after the conversation is over and everything is written.
 //!
-//! A client that has closed the connection itself closes the socket first: many report an error if they find it closed
-//! before they have read our answer. Otherwise the broker says that nothing more comes (FIN, and before it TLS's
-//! `close_notify`). Either way it reads on until the client closes its side: a socket that is closed with unread bytes is
-//! reset, and a reset takes our last words away from the client.
+//! A client that has closed the connection itself closes the socket first: many report an error if they find it
+//! closed before they have read our answer. Otherwise the broker sends FIN, preceded by TLS's `close_notify`.
+//! Either way it reads on until the client closes its side: closing a socket with unread bytes resets it, and a
+//! reset discards our last frames at the client.
 //!
-//! Invariants: time, bytes and sockets are bounded. Whoever is here counts for no limit of a user, a vhost or the broker.
+//! Invariants: time, bytes and sockets are bounded. Sockets here count for no limit of a user, a vhost or the
+//! broker.
 
 use std::time::Duration;
 
@@ -15,18 +16,18 @@ use tokio::sync::Semaphore;
 /// How long the client may take to close the socket.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Bytes that are read and discarded, at most.
+/// Bytes read and discarded, at most.
 const BYTES_MAX: usize = 1024 * 1024;
 
-/// Sockets that wait for their clients at one time. Beyond, they are closed at once.
+/// Sockets waiting for their clients at a time. Beyond, sockets are closed at once.
 const SOCKETS_MAX: usize = 1024;
 
 static SOCKETS: Semaphore = Semaphore::const_new(SOCKETS_MAX);
 
-/// Who closes a socket first.
+/// Which side closes the socket first.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum First {
-    /// The client, which asked for the end and has its answer.
+    /// The client, which requested the close and has its answer.
     Client,
     /// The broker.
     Broker,
@@ -78,11 +79,11 @@ mod tests {
 
     use super::*;
 
-    /// More than any test takes.
+    /// Longer than any test.
     const LONG: Duration = Duration::from_hours(1);
     const SHORT: Duration = Duration::from_millis(20);
 
-    /// Says `said` bytes into a socket whose conversation is over, and closes this side or does not.
+    /// Writes `said` bytes to a socket whose conversation is over, then closes this side if `closes`.
     async fn part(first: First, patience: Duration, said: usize, closes: bool) {
         let (ours, theirs) = duplex(64 * 1024);
         let (read, write) = tokio::io::split(ours);

@@ -1,7 +1,7 @@
-//! Connections that are not open yet: how many there are, and which goes when there are too many.
+//! Connections that are not open yet: their limit, and eviction beyond it.
 //!
-//! Invariants: at most [`HANDSHAKES_MAX`]; of them, those that wait for their client go first, of the address that has
-//! most, the one that has waited longest; whoever has just come, or waits for us, is not sent away.
+//! Invariants: at most [`HANDSHAKES_MAX`]; eviction takes, among those waiting for their client, the
+//! longest-waiting one of the address with most; connections that are new, or wait for us, are not evicted.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -14,13 +14,13 @@ use tokio::time::Instant;
 
 use super::control::{Control, Order};
 
-/// Connections in their handshake at one time: more than come at once when all clients of a large broker come back.
+/// Handshakes at a time: more than occur when all clients of a large broker reconnect at once.
 const HANDSHAKES_MAX: usize = 4096;
 
-/// How long a client has before it may be sent away for others.
+/// Time a client has before it may be evicted.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// Those in their handshake.
+/// All handshakes.
 #[derive(Debug)]
 pub(super) struct Handshakes {
     max: usize,
@@ -36,22 +36,22 @@ impl Default for Handshakes {
 #[derive(Debug, Default)]
 struct State {
     next: u64,
-    /// By the order in which they came.
+    /// In order of arrival.
     all: BTreeMap<u64, PendingConnection>,
 }
 
 #[derive(Debug)]
 struct PendingConnection {
-    /// Nothing while a proxy has not said.
+    /// `None` until a proxy has named it.
     address: Option<IpAddr>,
     came: Instant,
-    /// It waits for us.
+    /// Waits for us.
     waits: bool,
     control: Arc<Control>,
 }
 
 impl State {
-    /// The one to go, if there is one.
+    /// The handshake to evict, if any.
     fn victim(&self, now: Instant) -> Option<u64> {
         let silent = || self.all.iter().filter(|(_, guest)| !guest.waits && now >= guest.came + GRACE);
         let mut by_address: FxHashMap<Option<IpAddr>, usize> = FxHashMap::default();
@@ -64,7 +64,7 @@ impl State {
 }
 
 impl Handshakes {
-    /// One more. `None`: there is no room, and nobody who could go.
+    /// Adds a handshake. `None`: no room, and none to evict.
     pub(super) fn begin(
         self: &Arc<Self>,
         now: Instant,
@@ -88,7 +88,7 @@ impl Handshakes {
     }
 }
 
-/// A handshake that goes on until this is dropped.
+/// A handshake, counted until dropped.
 #[derive(Debug)]
 pub(super) struct Handshake {
     id: u64,
@@ -96,12 +96,12 @@ pub(super) struct Handshake {
 }
 
 impl Handshake {
-    /// A proxy has said for whom it connects.
+    /// A proxy has named the client's address.
     pub(super) fn comes_from(&self, address: IpAddr) {
         self.change(|guest| guest.address = Some(address));
     }
 
-    /// Whether it waits for us, not for its client.
+    /// Sets whether it waits for us rather than for its client.
     pub(super) fn waits(&self, waits: bool) {
         self.change(|guest| guest.waits = waits);
     }

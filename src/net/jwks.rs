@@ -1,6 +1,6 @@
-//! The keys that tokens are signed with: from a file or over HTTPS, read again as time passes.
+//! Token signing keys from a file or over HTTPS, reloaded periodically.
 //!
-//! Invariants: what cannot be read or used leaves the keys that are there; a set is bounded in bytes, a
+//! Invariants: a set that cannot be read or used leaves the current keys in place; a set is bounded in bytes, a
 //! fetch in time; keys come over HTTPS, or from this machine.
 
 use std::fs::File;
@@ -14,26 +14,26 @@ use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig};
 
 use crate::broker::token::Tokens;
 
-/// Bytes of a key set.
+/// Largest key set, in bytes.
 const BYTES_MAX: u64 = 1024 * 1024;
 
 /// How long a fetch may take.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How often a file is read; how soon a URL is asked again that failed, or when a token names a new key.
+/// Interval for reading a file, for retrying a failed URL, and for a fetch after a token with an unknown key.
 const SOON: Duration = Duration::from_secs(10);
 
-/// Where keys come from.
+/// Source of the keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeySource {
     /// A file.
     File(PathBuf),
-    /// A URL; with the file of the authorities that its server's certificate may come from.
+    /// A URL, and the file of the authorities accepted for its server's certificate.
     Url(String, Option<PathBuf>),
 }
 
 impl KeySource {
-    /// A URL, if it is one that can be trusted: over HTTPS, or on this machine.
+    /// A URL, if it can be trusted: over HTTPS, or on this machine.
     pub fn url(url: &str, authorities: Option<PathBuf>) -> Option<Self> {
         let local = ["http://127.0.0.1:", "http://localhost:", "http://[::1]:"];
         let trusted = url.starts_with("https://") || local.iter().any(|start| url.starts_with(start));
@@ -56,7 +56,7 @@ impl KeySource {
     }
 }
 
-/// Whether a URL has a user in front of its host.
+/// Whether a URL has a login in front of its host.
 pub fn holds_login(url: &str) -> bool {
     let behind = url.split_once("://").map_or(url, |(_, rest)| rest);
     behind.split(['/', '?', '#']).next().is_some_and(|authority| authority.contains('@'))
@@ -85,8 +85,8 @@ fn fetch(url: &str, authorities: Option<&Path>) -> Result<Vec<u8>, String> {
     answer.body_mut().with_config().limit(BYTES_MAX).read_to_vec().map_err(|error| error.to_string())
 }
 
-/// Keeps `tokens` supplied with keys; never ends. A URL is asked every `refresh`, and sooner when a token
-/// names a key that is not known.
+/// Keeps `tokens` supplied with keys; never ends. A URL is fetched every `refresh`, and sooner when a token names
+/// an unknown key.
 pub async fn keep(tokens: Arc<Tokens>, source: KeySource, refresh: Duration) {
     let mut known = Err(String::new());
     let mut ask_again = Instant::now();
@@ -102,7 +102,7 @@ pub async fn keep(tokens: Arc<Tokens>, source: KeySource, refresh: Duration) {
     }
 }
 
-/// Hands keys on that are new; the log says once what was found.
+/// Passes on new keys; each result is logged once.
 fn supply(tokens: &Tokens, known: &mut Result<Vec<u8>, String>, read: Result<Vec<u8>, String>) {
     if read == *known {
         return;

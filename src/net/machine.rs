@@ -1,4 +1,4 @@
-//! The one task that looks at the disk's free space and the process's memory, for the alarms and the messages' budget.
+//! The task that monitors free disk space and process memory, for the alarms and the messages' budget.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,16 +11,16 @@ use crate::broker::Broker;
 use crate::broker::alarms::{Resource, Seen};
 use crate::platform;
 
-/// How often it looks. The log may grow by some hundred megabytes meanwhile, and makes its files ahead.
+/// Check interval. The log may grow by some hundred megabytes in between, and allocates its files ahead.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// The same while the disk's free space or the messages' memory is near its limit.
+/// Check interval while free disk space or the messages' memory is near its limit.
 const CLOSE_INTERVAL: Duration = Duration::from_millis(100);
 
-/// While the process takes much of what it may, memory that is free is returned to the system at each so many looks.
+/// While the process uses much of its memory allowance, free memory is returned to the system at every Nth check.
 const GIVE_BACK_EVERY: u64 = 5;
 
-/// Looks for as long as the broker lives. The first look is made before anyone is listened to.
+/// Runs for the broker's lifetime. The first check completes before anything listens.
 pub(super) fn start(broker: Arc<Broker>, folder: &Path, tasks: &Arc<Tasks>) {
     let folder = folder.to_owned();
     let seen = look(&folder);

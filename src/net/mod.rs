@@ -1,5 +1,5 @@
-//! Sockets, tasks and timers: the only code that awaits an AMQP socket, spawns a task or reads the
-//! clock for the broker. What is said on a connection is `session`'s business.
+//! Sockets, tasks and timers: the only code that awaits an AMQP socket, spawns a task or reads the clock for the
+//! broker. The conversation itself is `session`'s.
 
 mod clock;
 mod connection;

@@ -1,6 +1,6 @@
-//! Counts what waits for clients that do not read, against the budget of all that peers make us hold.
+//! Counts data waiting for clients that do not read, against the common budget of memory held for peers.
 //!
-//! It is looked at from outside, now and then: deliveries shall not pay for it.
+//! Polled from outside at intervals, to keep the cost off deliveries.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,16 +12,16 @@ use crate::broker::Broker;
 use crate::broker::held::{STEP, Share};
 use crate::broker::names::ConnectionId;
 
-/// How often it is looked. Of a hundred thousand connections, that takes milliseconds.
+/// Check interval. With a hundred thousand connections, a check takes milliseconds.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// The same while nobody is connected, or many are.
+/// Check interval while nobody is connected, or many are.
 const LONG_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Connections that count as many.
+/// Number of connections that counts as many.
 const MANY: usize = 10_000;
 
-/// Looks for as long as the broker lives.
+/// Runs for the broker's lifetime.
 pub(super) async fn watch(broker: Arc<Broker>) {
     let mut large = FxHashMap::default();
     loop {

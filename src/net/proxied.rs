@@ -1,4 +1,4 @@
-//! Who connects through a proxy, and for whom: PROXY headers, in front of AMQP and of HTTP.
+//! Connections through a proxy, and their real clients: PROXY headers, before AMQP and HTTP.
 
 use std::io;
 use std::net::SocketAddr;
@@ -14,22 +14,22 @@ use crate::wire::proxy_header::{Ends, Progress, parse};
 pub struct Proxies(Vec<IpNet>);
 
 impl Proxies {
-    /// These; none is fine.
+    /// From a list of networks, possibly empty.
     pub fn new(networks: Vec<IpNet>) -> Self {
         Self(networks)
     }
 
-    /// Whether who connects from there has to say for whom.
+    /// Whether connections from this address must begin with a PROXY header.
     pub fn trust(&self, address: SocketAddr) -> bool {
         self.0.iter().any(|network| network.contains(&address.ip().to_canonical()))
     }
 }
 
-/// Reads a PROXY header, and not a byte more: the client and the address it connected to; `None`: the proxy speaks
-/// for itself.
+/// Reads a PROXY header, and not a byte more: the client's address and the one that it connected to; `None`: the
+/// proxy connects for itself.
 ///
 /// # Errors
-/// When it ends early or is no such header.
+/// A truncated or malformed header.
 pub async fn header(socket: &mut TcpStream) -> io::Result<Option<Ends>> {
     let mut bytes = Vec::new();
     loop {

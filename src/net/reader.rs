@@ -1,5 +1,5 @@
-//! Reading from a socket into memory that all connections of a thread share: an idle connection
-//! keeps only the bytes of a frame that has not come in whole.
+//! Reading from a socket into memory shared by all connections of a thread: an idle connection keeps only the
+//! bytes of an incomplete frame.
 
 use std::cell::RefCell;
 use std::io;
@@ -11,15 +11,15 @@ use tokio::io::{AsyncRead, ReadBuf};
 use super::clock::now;
 use crate::session::{Connection, Outcome};
 
-/// Bytes taken from a socket at a time, at most; also more than two of the largest frames.
+/// Bytes per read, at most; also more than two of the largest frames.
 const SCRATCH_BYTES: usize = 384 * 1024;
 
 thread_local! {
     static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Reads once and has the connection work through what came. `left` holds what it could not use
-/// yet. Tells how many bytes came. `Ok(None)`: the client has closed its side.
+/// Reads once and passes the input to the connection. `left` keeps the bytes not consumed yet. Returns the number
+/// of bytes read. `Ok(None)`: the client closed its side.
 pub(super) fn poll_receive<R: AsyncRead + Unpin>(
     context: &mut Context<'_>,
     socket: &mut R,
@@ -51,5 +51,5 @@ pub(super) fn poll_receive<R: AsyncRead + Unpin>(
     })
 }
 
-/// Memory for unfinished frames that a connection keeps, in bytes.
+/// Bytes of memory for incomplete frames that a connection keeps.
 const LEFT_KEPT_BYTES: usize = 4096;

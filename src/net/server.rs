@@ -1,4 +1,4 @@
-//! Listening for AMQP connections, and ending them all at shutdown.
+//! Listening for AMQP connections, and closing them all at shutdown.
 
 use std::io;
 use std::net::SocketAddr;
@@ -32,19 +32,19 @@ use crate::session::error::{AmqpError, MethodId, ReplyCode};
 use crate::session::outbox::Outbox;
 use crate::session::{Connection, Peer};
 
-/// How long clients have at shutdown to answer `connection.close`.
+/// How long clients have to answer `connection.close` at shutdown.
 const SHUTDOWN: Duration = Duration::from_secs(5);
 
-/// How long to wait after a failed accept, which is mostly for want of file descriptors.
+/// Pause after a failed accept, mostly caused by a lack of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Why the server cannot listen.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot listen on {address}: {source}")]
 pub struct ServerError {
-    /// Where.
+    /// The address.
     pub address: SocketAddr,
-    /// Why.
+    /// The cause.
     pub source: io::Error,
 }
 
@@ -52,7 +52,7 @@ pub struct ServerError {
 pub struct Server {
     shared: Arc<Shared>,
     stop: told::Sender<bool>,
-    /// Clients are let in.
+    /// Whether clients are let in.
     opened: told::Sender<bool>,
 }
 
@@ -61,14 +61,14 @@ struct Shared {
     next_id: AtomicU64,
     connections: DashMap<ConnectionId, Arc<Control>>,
     handshakes: Arc<Handshakes>,
-    /// Proxies that say for whom they connect.
+    /// Proxies that send PROXY headers.
     proxies: Proxies,
     tasks: Arc<Tasks>,
 }
 
 impl Server {
-    /// Starts what runs beside connections; the space for `data_dir` is watched. Whoever connects from one of the networks of `proxies` has to
-    /// say for whom, in a PROXY header; nobody else may.
+    /// Starts the background tasks; free space is monitored for `data_dir`. Connections from the networks of
+    /// `proxies` must begin with a PROXY header; no others may.
     pub fn start(broker: Arc<Broker>, data_dir: &Path, proxies: Proxies, tasks: &Arc<Tasks>) -> Self {
         machine::start(Arc::clone(&broker), data_dir, tasks);
         tasks.spawn("the queues' timer", timer::run(Arc::clone(&broker)));
@@ -86,13 +86,13 @@ impl Server {
         Self { shared: Arc::new(shared), stop: told::Sender::new(false), opened: told::Sender::new(false) }
     }
 
-    /// Lets clients in; those that have come meanwhile waited.
+    /// Lets clients in, including those that have connected and waited.
     pub fn open(&self) {
         self.opened.send_replace(true);
     }
 
-    /// Listens; returns the address, with the port that was given when 0 was asked for. With `tls`
-    /// only TLS is spoken there. Nobody is let in before [`Server::open`].
+    /// Listens; returns the address, with the actual port if 0 was requested. With `tls`, only TLS is accepted
+    /// there. Nobody is let in before [`Server::open`].
     pub async fn listen(
         &self,
         address: SocketAddr,
@@ -111,7 +111,7 @@ impl Server {
         Ok(local)
     }
 
-    /// Takes no more connections, closes those that are there, and waits for them for a while.
+    /// Stops accepting, closes the open connections, and waits for them for a limited time.
     pub async fn shut_down(&self) {
         self.stop.send_replace(true);
         let text = "broker forced connection closure with reason 'shutdown'";
@@ -164,7 +164,7 @@ fn admit(
     let local = socket.local_addr()?;
     let timeout = Duration::from_millis(shared.broker.limits().handshake_timeout_ms);
     let control = Control::new();
-    // Closing the socket is all that can be said before the handshake.
+    // Before the handshake, closing the socket is the only possible answer.
     let known = (!shared.proxies.trust(address)).then_some(address.ip());
     let Some(handshake) = shared.handshakes.begin(Instant::now(), known, &control) else { return Ok(()) };
     let guest = PendingConnection {
@@ -194,7 +194,7 @@ fn admit(
     Ok(())
 }
 
-/// A connection that is there until this is dropped.
+/// A connection, counted until dropped.
 struct Present {
     id: ConnectionId,
     shared: Arc<Shared>,
@@ -202,7 +202,7 @@ struct Present {
 }
 
 impl Present {
-    /// The connection is none any more; its socket is closed when the client has closed its side.
+    /// Ends the count; the socket is closed once the client has closed its side.
     async fn part<R, W>(self, farewell: Option<Farewell<R, W>>)
     where
         R: AsyncRead + Unpin,
@@ -221,7 +221,7 @@ impl Drop for Present {
     }
 }
 
-/// Serves a client after whatever comes before AMQP.
+/// Serves a client, starting with whatever precedes AMQP.
 async fn prepare(
     mut guest: PendingConnection,
     mut socket: TcpStream,
@@ -245,7 +245,7 @@ async fn prepare(
             present.part(farewell).await;
         }
         Err(refused) => {
-            // What is wrong was said in TLS's own terms.
+            // The error was reported in TLS's own terms.
             let farewell = refused.map(|socket| {
                 let (read, write) = tokio::io::split(socket);
                 Farewell { read, write, first: First::Broker }
@@ -255,7 +255,7 @@ async fn prepare(
     }
 }
 
-/// A client that was accepted, and has said nothing of AMQP yet.
+/// An accepted client that has not sent any AMQP yet.
 struct PendingConnection {
     id: ConnectionId,
     peer: Peer,
@@ -265,7 +265,7 @@ struct PendingConnection {
 }
 
 impl PendingConnection {
-    /// Has the proxy say for whom it connects, in time. `false`: it does not, and the log says why.
+    /// Reads the PROXY header, in time. `false`: failed, and logged.
     async fn introduced(&mut self, socket: &mut TcpStream) -> bool {
         let reading = tokio::time::timeout_at(self.deadline, proxied::header(socket));
         let read = tokio::select! {
@@ -285,13 +285,14 @@ impl PendingConnection {
         false
     }
 
-    /// Makes TLS of the socket, in time. Otherwise the log says why, and the socket is returned if the client was told.
+    /// Performs the TLS handshake, in time. A failure is logged, and the socket returned if the client was
+    /// told.
     async fn encrypted(
         mut self,
         tls: &Tls,
         socket: TcpStream,
     ) -> Result<(TlsStream<SharedSocket>, Self), Option<SharedSocket>> {
-        // On the heap, and gone when it is done: an open connection shall not keep room for it.
+        // Boxed so that the handshake future does not enlarge the connection task.
         let accepting =
             Box::pin(tokio::time::timeout_at(self.deadline, tls.accept(SharedSocket::new(socket))));
         let accepted = tokio::select! {

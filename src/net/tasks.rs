@@ -1,10 +1,11 @@
-//! Tasks that serve for as long as the broker runs, and what becomes of panics.
+//! Tasks that run for the broker's lifetime, and the handling of panics.
 //!
-//! A panic in one of these tasks ends the broker: nothing works rightly without it. It says so as an ERROR, and the process
-//! does not end well. A panic in the task of one client is contained: that client is lost, what it had is given back.
+//! A panic in one of these tasks ends the broker, which cannot work without it: it is logged as an ERROR, and the
+//! process exits with failure. A panic in a client's task is contained: that client is lost, and what it held is
+//! released.
 //!
-//! Invariants: all tasks end before what they use is taken apart; none outlives [`Tasks::stop`] but one that does not come
-//! back from the disk in time.
+//! Invariants: all tasks end before what they use is torn down; none outlives [`Tasks::stop`], except one that
+//! does not return from the disk in time.
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
@@ -17,24 +18,24 @@ use tokio::sync::{Notify, watch};
 
 use crate::broker::turn::Aside;
 
-/// How a task has long work done, so that another thread serves the others meanwhile.
+/// Runs long work of a task while another thread takes over the other tasks.
 pub const ASIDE: Aside = Aside(|work| tokio::task::block_in_place(work));
 
 /// How long tasks may take to end.
 const STOPPING: Duration = Duration::from_secs(5);
 
-/// All tasks of one broker that are not a client's.
+/// All tasks of one broker except clients'.
 #[derive(Debug)]
 pub struct Tasks {
     stop: watch::Sender<bool>,
-    /// The first that failed.
+    /// The first task that failed.
     failed: watch::Sender<Option<&'static str>>,
     live: AtomicUsize,
     ended: Notify,
 }
 
 impl Tasks {
-    /// None.
+    /// No tasks.
     pub fn new() -> Arc<Self> {
         Arc::new(Self {
             stop: watch::Sender::new(false),
@@ -44,7 +45,7 @@ impl Tasks {
         })
     }
 
-    /// One more, that is not to end by itself while the broker runs. `name`: for the log.
+    /// Spawns a task that must not end by itself while the broker runs. `name`: for the log.
     pub fn spawn(self: &Arc<Self>, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
         let (here, tasks) = (self.here(), Arc::clone(self));
         tokio::spawn(async move {
@@ -60,7 +61,7 @@ impl Tasks {
         });
     }
 
-    /// Waits until a task has failed; tells which.
+    /// Waits until a task has failed; returns its name.
     pub async fn failed(&self) -> &'static str {
         let mut failed = self.failed.subscribe();
         let name = failed.wait_for(Option::is_some).await.ok().and_then(|name| *name);
@@ -69,17 +70,17 @@ impl Tasks {
 
     /// Waits until all tasks are to end.
     pub async fn stopping(&self) {
-        // The sender is ours.
+        // We own the sender.
         let _ = self.stop.subscribe().wait_for(|stop| *stop).await;
     }
 
-    /// Counts a task of a client's, which is to be waited for, until what is returned is dropped.
+    /// Counts a client's task, to be waited for, until the returned guard is dropped.
     pub fn here(self: &Arc<Self>) -> Here {
         self.live.fetch_add(1, Ordering::AcqRel);
         Here(Arc::clone(self))
     }
 
-    /// Ends all, and waits for them for a while.
+    /// Ends all tasks, and waits for them for a limited time.
     pub async fn stop(&self) {
         self.stop.send_replace(true);
         let all_gone = async {
@@ -97,7 +98,7 @@ impl Tasks {
     }
 }
 
-/// A task that is there until this is dropped.
+/// A running task, counted until dropped.
 #[derive(Debug)]
 pub struct Here(Arc<Tasks>);
 
@@ -108,7 +109,7 @@ impl Drop for Here {
     }
 }
 
-/// Runs a client's task. `None`: it has panicked, and the log says so.
+/// Runs a client's task. `None`: it panicked, which was logged.
 pub(super) async fn contained<T>(what: &str, task: impl Future<Output = T>) -> Option<T> {
     match AssertUnwindSafe(task).catch_unwind().await {
         Ok(outcome) => Some(outcome),
@@ -119,14 +120,14 @@ pub(super) async fn contained<T>(what: &str, task: impl Future<Output = T>) -> O
     }
 }
 
-/// The same for what does not wait.
+/// The same for synchronous work.
 pub(super) fn contained_now(what: &str, work: impl FnOnce()) {
     if let Err(panic) = std::panic::catch_unwind(AssertUnwindSafe(work)) {
         tracing::error!("{what} has failed: {}", words(&*panic));
     }
 }
 
-/// What a panic says.
+/// A panic's message.
 fn words(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("a panic")

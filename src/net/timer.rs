@@ -1,4 +1,4 @@
-//! The one task that ticks queues: sleeps until the earliest instant that any of them asked for.
+//! The task that ticks queues: sleeps until the earliest instant that any of them requested.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -10,22 +10,22 @@ use leveret_queues::Millis;
 use super::clock::now;
 use crate::broker::Broker;
 
-/// Longest sleep: the wall clock may be set while we sleep.
+/// Longest sleep, since the wall clock may be set meanwhile.
 const SLEEP_MAX: Duration = Duration::from_mins(1);
 
-/// Ticks queues for as long as the broker lives.
+/// Ticks queues for the broker's lifetime.
 pub(super) async fn run(broker: Arc<Broker>) {
     loop {
         wait_until_due(&broker).await;
         // Deleting an expired queue waits for the disk.
         tokio::task::block_in_place(|| broker.tick(now()));
-        // Much may be due at once; others of this thread have their turn in between.
+        // Much may be due at once; the thread's other tasks get a turn in between.
         tokio::task::yield_now().await;
     }
 }
 
-/// Has queues that nobody touches give memory back when all together hold too much, and publishers go on that need not
-/// wait: what held them up may have come and gone without anybody having seen its end.
+/// Makes idle queues release memory when the common budget is exceeded, and resumes publishers that need not wait:
+/// their obstacle may have come and gone unnoticed.
 pub(super) async fn relieve_memory(broker: Arc<Broker>) {
     let mut was_short = false;
     loop {
@@ -41,7 +41,7 @@ pub(super) async fn relieve_memory(broker: Arc<Broker>) {
     }
 }
 
-/// Has queues that nobody uses any more give back the room that they took at work, or go if they could not before.
+/// Makes unused queues release their working memory, or deletes them if that was impossible before.
 pub(super) async fn rest_queues(broker: Arc<Broker>) {
     loop {
         tokio::time::sleep(REST_INTERVAL).await;
@@ -52,13 +52,13 @@ pub(super) async fn rest_queues(broker: Arc<Broker>) {
     }
 }
 
-/// How often idle queues are looked for. Resting too early costs an allocation at the next use.
+/// Interval of searches for idle queues. Resting too early costs an allocation at the next use.
 const REST_INTERVAL: Duration = Duration::from_mins(1);
 
-/// How often the memory of all queues is looked at.
+/// Check interval of the memory of all queues.
 const MEMORY_INTERVAL: Duration = Duration::from_millis(200);
 
-/// The same while it is short, and publishers may be waiting.
+/// Check interval while memory is short and publishers may be waiting.
 const SHORT_INTERVAL: Duration = Duration::from_millis(10);
 
 async fn wait_until_due(broker: &Broker) {

@@ -1,7 +1,8 @@
-//! Seeing the end of a client whose bytes nobody reads: while its publishes wait, or a message for it is being read.
+//! Detects the end of a client whose bytes are not read: while its publishes wait, or a message for it is read
+//! from disk.
 //!
-//! What has not been read hides a FIN from reading, and heartbeats behind it cannot be told from silence. So the socket
-//! itself is asked: whether the client has hung up, and whether more has come in.
+//! Unread bytes hide a FIN from reads, and heartbeats behind them look like silence. So the socket itself is
+//! queried: whether the client has hung up, and whether more has arrived.
 
 use std::io;
 use std::pin::Pin;
@@ -18,13 +19,13 @@ use tokio_rustls::server::TlsStream;
 
 use crate::platform::HALF_CLOSED;
 
-/// How long the peer's machine may say nothing before the kernel asks whether it is there, how often it asks then, and
-/// how many answers may be missing. Finds machines that are gone while no heartbeats were agreed on.
+/// TCP keepalive: idle time before the first probe, interval between probes, unanswered probes allowed. Finds dead
+/// machines when no heartbeats were negotiated.
 const KEEP_ALIVE: (Duration, Duration, u32) = (Duration::from_secs(30), Duration::from_secs(10), 3);
 
-/// What is read from, and the socket below it.
+/// A reader, and the socket below it.
 pub(super) trait Watched {
-    /// The socket; nothing if there is none that could be asked.
+    /// The socket; `None` if there is none to query.
     fn socket(&self) -> Option<&TcpStream>;
 }
 
@@ -34,16 +35,16 @@ impl Watched for OwnedReadHalf {
     }
 }
 
-/// What is to be seen of a client without reading.
+/// What can be observed of a client without reading.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Seen {
-    /// It has hung up, or the connection has failed.
+    /// It has hung up, or the connection failed.
     Gone,
-    /// Bytes that have come and were not read; `full`: there may be no room for more.
+    /// Bytes received but not read; `full`: there may be no room for more.
     Unread { bytes: u64, full: bool },
 }
 
-/// Asks the socket.
+/// Queries the socket.
 pub(super) fn look(socket: &TcpStream) -> Seen {
     let mut asked = [PollFd::new(socket, HALF_CLOSED)];
     let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
@@ -52,22 +53,22 @@ pub(super) fn look(socket: &TcpStream) -> Seen {
         return Seen::Gone;
     }
     let bytes = rustix::io::ioctl_fionread(socket).unwrap_or_default();
-    // The kernel counts what it needs around the bytes, too; small segments take several times their size.
+    // The kernel also counts its overhead around the bytes; small segments take several times their size.
     let room = sockopt::socket_recv_buffer_size(socket).unwrap_or_default() as u64;
     Seen::Unread { bytes, full: bytes.saturating_mul(8) >= room }
 }
 
-/// Has the kernel find out when the peer's machine is gone.
+/// Enables TCP keepalive.
 pub(super) fn keep_alive(socket: &TcpStream) {
     let (idle, interval, count) = KEEP_ALIVE;
-    // What cannot be set is not watched for; everything else is.
+    // An option that cannot be set is not used; the others are.
     let _ = sockopt::set_tcp_keepidle(socket, idle)
         .and_then(|()| sockopt::set_tcp_keepintvl(socket, interval))
         .and_then(|()| sockopt::set_tcp_keepcnt(socket, count))
         .and_then(|()| sockopt::set_socket_keepalive(socket, true));
 }
 
-/// A socket below TLS that can still be asked.
+/// A socket below TLS that can still be queried.
 #[derive(Clone)]
 pub(super) struct SharedSocket(Arc<TcpStream>);
 
@@ -139,13 +140,13 @@ impl AsyncWrite for SharedSocket {
     }
 }
 
-/// The reading half of TLS over a socket.
+/// The reading half of a TLS connection.
 pub(super) struct Encrypted {
     half: ReadHalf<TlsStream<SharedSocket>>,
     socket: SharedSocket,
 }
 
-/// Halves of a connection over TLS.
+/// Splits a TLS connection.
 pub(super) fn split(stream: TlsStream<SharedSocket>) -> (Encrypted, WriteHalf<TlsStream<SharedSocket>>) {
     let socket = stream.get_ref().0.clone();
     let (half, write) = tokio::io::split(stream);

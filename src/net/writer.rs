@@ -1,5 +1,5 @@
-//! The writing half of a connection: drains its outbox into few large writes, and lets consumers go
-//! on when there is room again.
+//! The writing half of a connection: drains its outbox in few large writes, and resumes consumers when there is
+//! room again.
 
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
@@ -14,10 +14,10 @@ use crate::broker::Broker;
 use crate::broker::turn::Turn;
 use crate::session::outbox::{Next, Outbox, Writing};
 
-/// Slices in one write, at most.
+/// Slices per write, at most.
 const SLICES_MAX: usize = 64;
 
-/// Writes until the outbox is finished or the socket fails. Returns the socket when everything is written.
+/// Writes until the outbox is finished or the socket fails. Returns the socket once everything is written.
 pub(super) async fn run<W: AsyncWrite + Unpin>(
     mut socket: W,
     outbox: Arc<Outbox>,
@@ -59,7 +59,8 @@ async fn write<W: AsyncWrite + Unpin>(socket: &mut W, writing: &Writing) -> io::
     loop {
         let count = pieces.fill(&mut slices);
         if count == 0 {
-            // TLS keeps bytes back that the socket did not take at once; a plain socket has nothing to do here.
+            // TLS buffers bytes that the socket did not accept at once; for a plain socket this does
+            // nothing.
             return socket.flush().await;
         }
         let written = socket.write_vectored(&slices[..count]).await?;
@@ -70,20 +71,20 @@ async fn write<W: AsyncWrite + Unpin>(socket: &mut W, writing: &Writing) -> io::
     }
 }
 
-/// Walks through frames and the bodies between them.
+/// Iterates over frames and the bodies between them.
 #[derive(Clone, Copy)]
 struct Pieces<'a> {
     writing: &'a Writing,
-    /// The next body.
+    /// Index of the next body.
     body: usize,
-    /// Frames written.
+    /// Offset in the frames already written.
     at: usize,
-    /// Bytes of the next body that are written.
+    /// Bytes of the next body already written.
     skip: usize,
 }
 
 impl<'a> Pieces<'a> {
-    /// The slice that comes next; empty at the end.
+    /// The next slice; empty at the end.
     fn next(&self) -> &'a [u8] {
         match self.writing.bodies.get(self.body) {
             Some(piece) if piece.at == self.at => {

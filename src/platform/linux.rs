@@ -11,10 +11,10 @@ use rustix::event::PollFlags;
 
 use super::Usage;
 
-/// What a poll says of a peer that has closed its side, unread bytes or not.
+/// Poll flag of a peer that has closed its side, unread bytes or not.
 pub(crate) const HALF_CLOSED: PollFlags = PollFlags::RDHUP;
 
-/// What a process has used, this one without `pid`.
+/// Resource usage of a process; of this one if `pid` is `None`.
 pub(crate) fn usage(pid: Option<u32>) -> io::Result<Usage> {
     let folder = folder(pid);
     let read = |name: &str| {
@@ -26,8 +26,8 @@ pub(crate) fn usage(pid: Option<u32>) -> io::Result<Usage> {
     parse(&read("stat")?, &read("status")?, rustix::param::clock_ticks_per_second()).ok_or_else(odd)
 }
 
-/// Makes a process's peak of resident memory start anew. Works for processes of the same user; else the peak is that
-/// since the process started.
+/// Resets a process's peak of resident memory. Works for processes of the same user; otherwise the peak counts
+/// from the process's start.
 pub(crate) fn reset_peak(pid: u32) -> bool {
     fs::write(folder(Some(pid)).join("clear_refs"), "5").is_ok()
 }
@@ -37,7 +37,7 @@ fn folder(pid: Option<u32>) -> PathBuf {
 }
 
 fn parse(stat: &str, status: &str, ticks_per_second: u64) -> Option<Usage> {
-    // The second field is the program's name in brackets, and may hold anything.
+    // The second field is the program's name in brackets, with arbitrary contents.
     let (_, after_name) = stat.rsplit_once(')')?;
     let mut fields = after_name.split_ascii_whitespace().skip(11);
     let mut ticks = || fields.next()?.parse::<u64>().ok();
@@ -60,12 +60,12 @@ pub(crate) fn resident() -> Option<u64> {
     Some(pages * rustix::param::page_size() as u64)
 }
 
-/// Files and sockets that this process has open.
+/// Number of files and sockets that this process has open.
 pub(crate) fn open_files() -> Option<u64> {
     fs::read_dir("/proc/self/fd").ok().map(|entries| entries.count() as u64)
 }
 
-/// How much memory this process may use, in bytes: the least of what the machine and its control groups have.
+/// Memory available to this process, in bytes: the least of the machine's and its control groups' limits.
 pub(crate) fn memory() -> Option<u64> {
     let machine = fs::read_to_string("/proc/meminfo").ok().and_then(|text| total(&text));
     let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
@@ -78,8 +78,8 @@ fn total(meminfo: &str) -> Option<u64> {
     line.trim().strip_suffix(" kB")?.parse::<u64>().ok().map(|kib| kib * 1024)
 }
 
-/// What the process's group (version 2) and those above it are limited to. In a container the group's own
-/// path may not be there; the root is then the container's.
+/// Limits of the process's control group (version 2) and its ancestors. In a container the group's own path may
+/// not exist; the root is then the container's.
 fn limits(root: &Path, own: &str) -> Vec<u64> {
     let path = own.lines().find_map(|line| line.strip_prefix("0::/")).unwrap_or_default();
     let group = root.join(path);
@@ -87,7 +87,7 @@ fn limits(root: &Path, own: &str) -> Vec<u64> {
     up.filter_map(|folder| fs::read_to_string(folder.join("memory.max")).ok()?.trim().parse().ok()).collect()
 }
 
-/// The address of a socket that has a name but no place in the file system.
+/// The address of an abstract socket: named, but not in the file system.
 pub(crate) fn abstract_address(name: &[u8]) -> io::Result<SocketAddr> {
     SocketAddr::from_abstract_name(name)
 }

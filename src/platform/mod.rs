@@ -1,8 +1,8 @@
-//! What the operating system tells of the machine and of processes, in each system's own way.
+//! Facts about the machine and its processes, from each operating system's own source.
 //!
-//! `linux.rs` reads `/proc` and is what is measured and tested; `portable.rs` asks the crate `sysinfo`, for macOS and the
-//! BSDs. The feature `portable` takes it on Linux too, so that its tests run there. What a system does not tell is `None`,
-//! and whoever asks says what then holds. Absent: what the numbers are for.
+//! `linux.rs` reads `/proc` and is the one measured and tested; `portable.rs` uses the crate `sysinfo`, for macOS
+//! and the BSDs. The feature `portable` selects it on Linux too, so that its tests run there. A fact that a system
+//! does not provide is `None`, and the caller supplies the fallback. Absent: what the numbers are used for.
 
 #[cfg(all(target_os = "linux", not(feature = "portable")))]
 mod linux;
@@ -18,25 +18,26 @@ use std::time::Duration;
 
 pub(crate) use system::{HALF_CLOSED, abstract_address, memory, open_files, reset_peak, resident, usage};
 
-/// What a process has used.
+/// Resource usage of a process.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Usage {
-    /// User and system time of all its threads; Linux counts hundredths of a second.
+    /// User and system time of all its threads; in hundredths of a second on Linux.
     pub(crate) cpu: Duration,
     /// Resident memory in bytes.
     pub(crate) resident: u64,
-    /// Most resident memory so far, in bytes; the present one where the system keeps no record of it.
+    /// Peak resident memory, in bytes; the current value if the system keeps no record.
     pub(crate) resident_peak: u64,
 }
 
 static GIVE_BACK: OnceLock<fn()> = OnceLock::new();
 
-/// How memory that is free is returned to the system, which depends on the program's allocator. Counts once.
+/// Sets how free memory is returned to the system, which depends on the program's allocator. Only the first call
+/// counts.
 pub(crate) fn gives_back_with(give_back: fn()) {
     let _ = GIVE_BACK.set(give_back);
 }
 
-/// Returns memory that is free to the system, if it is known how.
+/// Returns free memory to the system, if a way was set.
 pub(crate) fn give_back() {
     if let Some(give_back) = GIVE_BACK.get() {
         give_back();

@@ -1,4 +1,4 @@
-//! macOS and the BSDs, by the crate `sysinfo`.
+//! macOS and the BSDs, through the crate `sysinfo`.
 
 use std::io;
 use std::os::unix::net::SocketAddr;
@@ -9,10 +9,10 @@ use sysinfo::{MemoryRefreshKind, Pid, Process, ProcessRefreshKind, ProcessesToUp
 
 use super::Usage;
 
-/// What a poll says of a peer that has closed its side, unread bytes or not: not known everywhere.
+/// Poll flag of a peer that has closed its side, unread bytes or not: not available everywhere.
 pub(crate) const HALF_CLOSED: PollFlags = PollFlags::empty();
 
-/// What a process has used, this one without `pid`.
+/// Resource usage of a process; of this one if `pid` is `None`.
 pub(crate) fn usage(pid: Option<u32>) -> io::Result<Usage> {
     let pid = pid.unwrap_or_else(std::process::id);
     let kind = ProcessRefreshKind::nothing().with_cpu().with_memory();
@@ -24,7 +24,7 @@ pub(crate) fn usage(pid: Option<u32>) -> io::Result<Usage> {
     seen.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, format!("the system shows no process {pid}")))
 }
 
-/// No system but Linux lets another process do that.
+/// Only Linux allows this for another process.
 pub(crate) fn reset_peak(_pid: u32) -> bool {
     false
 }
@@ -35,7 +35,7 @@ pub(crate) fn resident() -> Option<u64> {
         .filter(|bytes| *bytes > 0)
 }
 
-/// Files and sockets that this process has open.
+/// Number of files and sockets that this process has open.
 pub(crate) fn open_files() -> Option<u64> {
     look(std::process::id(), ProcessRefreshKind::nothing(), Process::open_files)?.map(|count| count as u64)
 }
@@ -47,14 +47,14 @@ fn look<T>(pid: u32, kind: ProcessRefreshKind, of: impl FnOnce(&Process) -> T) -
     system.process(pid).map(of)
 }
 
-/// How much memory this process may use, in bytes: what the machine has.
+/// Memory available to this process, in bytes: the machine's.
 pub(crate) fn memory() -> Option<u64> {
     let mut system = System::new().ok()?;
     system.refresh_memory_specifics(MemoryRefreshKind::nothing().with_ram());
     Some(system.total_memory()).filter(|bytes| *bytes > 0)
 }
 
-/// Only Linux has such sockets.
+/// Abstract sockets exist only on Linux.
 pub(crate) fn abstract_address(_name: &[u8]) -> io::Result<SocketAddr> {
     Err(io::Error::new(io::ErrorKind::Unsupported, "this system has no abstract sockets"))
 }

@@ -12,7 +12,7 @@ use crate::broker::channel_stats;
 const ACK: MethodId = MethodId(60, 80);
 
 impl Connection {
-    /// `basic.ack`. Put aside, so that a run of them is one call on the queue.
+    /// `basic.ack`. Buffered, so that consecutive acks become one call on the queue.
     pub(super) fn ack(&mut self, number: u16, tag: u64, multiple: bool) {
         if !self.batch.messages.is_empty() || (self.acked_on != number && !self.acked.is_empty()) {
             self.flush();
@@ -50,13 +50,13 @@ impl Connection {
         }
     }
 
-    /// What these use of the channel-wide limit, if there is one.
+    /// How much of the channel-wide limit, if any, these use.
     pub(super) fn credit_used<'a>(&self, number: u16, unacked: impl Iterator<Item = &'a Unacked>) -> usize {
         let limited = self.channels.get(&number).is_some_and(|open| open.shared_credit.limit() > 0);
         if limited { unacked.filter(|entry| entry.token.is_with_consumer()).count() } else { 0 }
     }
 
-    /// The channel-wide limit has room for `count` more: consumers that waited for it go on.
+    /// The channel-wide limit has room for `count` more: consumers stalled on it resume.
     pub(super) fn credit(&mut self, number: u16, count: usize) {
         if count > 0
             && let Some(open) = self.channels.get(&number)
@@ -87,10 +87,10 @@ impl Connection {
         self.credit(number, freed);
     }
 
-    /// `basic.recover`: everything out on the channel goes back to its queues.
+    /// `basic.recover`: requeues everything outstanding on the channel.
     pub(super) fn recover(&mut self, number: u16) {
         let mut taken = Vec::new();
-        // Taking all never meets an unknown tag.
+        // `AckSet::All` never yields an unknown tag.
         let _ = self.outbox.take_acked(number, AckSet::All, &mut taken);
         let freed = self.credit_used(number, taken.iter());
         self.requeue(taken, Requeue::Recover);
@@ -103,5 +103,5 @@ impl Connection {
     }
 }
 
-/// Acknowledged messages put aside, at most.
+/// Buffered acknowledgements, at most.
 const ACKS_MAX: usize = 4096;

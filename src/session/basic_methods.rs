@@ -1,4 +1,4 @@
-//! The methods of class basic that are not of the hot path: qos, consume, cancel, get, recover.
+//! Methods of class basic outside the hot path: qos, consume, cancel, get, recover.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -42,7 +42,7 @@ impl Connection {
             },
             M::Recover(recover) => {
                 if self.may_recover(recover.requeue, id) {
-                    // Before what comes again, as RabbitMQ does.
+                    // Before the redeliveries, as in RabbitMQ.
                     let ok = basic::AMQPMethod::RecoverOk(basic::RecoverOk {});
                     self.send(number, &AMQPClass::Basic(ok));
                     self.recover(number);
@@ -53,7 +53,7 @@ impl Connection {
                     self.recover(number);
                 }
             }
-            // Tolerated, though our basic.cancel asks for no answer.
+            // Tolerated, although our basic.cancel requests no answer.
             M::CancelOk(_) => {}
             _ => self.unimplemented(id),
         }
@@ -67,9 +67,10 @@ impl Connection {
         requeue
     }
 
-    /// Without `global` the limit is for consumers that start from now on, and that of the channel is lifted, as
-    /// `RabbitMQ` does; with it, for all of the channel together (2i). For py-amqp it is the latter as the specification
-    /// says, unless it takes the server for a `RabbitMQ` of certain versions and says `global`.
+    /// Without `global`, sets the limit of consumers started from now on and lifts the channel's, as
+    /// `RabbitMQ` does; with it, sets the limit of the whole channel (2i). For py-amqp the former means the
+    /// latter, as in the specification, unless it takes the server for certain `RabbitMQ` versions and sends
+    /// `global`.
     fn qos(&mut self, number: u16, qos: &basic::Qos, payload: &[u8], id: MethodId) {
         let size = prefetch_size(payload).unwrap_or_default();
         if size != 0 {
@@ -77,7 +78,7 @@ impl Connection {
             return self.fail(&AmqpError::new(ReplyCode::NotImplemented, id, text));
         }
         let count = u32::from(qos.prefetch_count);
-        // Before the deliveries that it makes room for, as RabbitMQ does.
+        // Before the deliveries that it allows, as in RabbitMQ.
         self.send(number, &AMQPClass::Basic(basic::AMQPMethod::QosOk(basic::QosOk {})));
         let Some(open) = self.channels.get_mut(&number) else { return };
         let specified = self.py_amqp && self.broker.product().keeps_to_specified_prefetch();
@@ -167,8 +168,9 @@ impl Connection {
         Ok(())
     }
 
-    /// Forgets consumers whose queue was deleted: the one of this tag, and all when the channel has many. The client
-    /// hears of their end before it hears of a new one by the same tag. Returns how many consumers are left.
+    /// Removes consumers whose queue was deleted: the one with this tag, and all if the channel has many. The
+    /// client is told of their end before a new consumer reuses the tag. Returns the number of consumers
+    /// remaining.
     fn make_room(&mut self, number: u16, tag: &ConsumerTag, max: usize) -> usize {
         let Some(open) = self.channels.get_mut(&number) else { return 0 };
         if let Some(ended) = open.consumers.remove(tag) {
@@ -188,7 +190,7 @@ impl Connection {
         open.consumers.len()
     }
 
-    /// What the consumer has not acknowledged stays with the channel.
+    /// The consumer's unacknowledged deliveries stay with the channel.
     fn cancel(&mut self, number: u16, cancel: &basic::Cancel) {
         let tag = cancel.consumer_tag.as_str();
         let consumer = self.channels.get_mut(&number).and_then(|open| open.consumers.remove(tag));
@@ -235,10 +237,10 @@ impl Connection {
     }
 }
 
-/// What a higher limit makes room for comes to py-amqp this much later than the answer to `basic.qos`, in milliseconds.
-/// Celery asks for one more with each task that it is to hold until its time, and notices that it has to when its
-/// socket wakes it: it loses the wish when it finds the delivery while it still waits for the answer to the wish
-/// before, or right behind that. `RabbitMQ` takes some tenths of a millisecond, in which it mostly loses.
+/// Delay in milliseconds between `basic.qos-ok` and the deliveries to py-amqp that a raised limit allows. Celery
+/// raises its limit by one for each task that it holds until its ETA, and acts on that when its socket wakes it:
+/// it loses the request if the delivery arrives while it still waits for the previous answer, or right behind
+/// that. `RabbitMQ` takes some tenths of a millisecond, and mostly loses that race.
 const SEEN_BY_KOMBU_MS: u64 = 10;
 
 /// A consumer's argument that has to be a whole number.

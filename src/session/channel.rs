@@ -1,4 +1,4 @@
-//! One channel: what the client has set, started and half sent on it.
+//! One channel: its settings, consumers and incomplete publish.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -16,41 +16,41 @@ use crate::broker::registry::ChannelHandle;
 use crate::broker::shared_credit::SharedCredit;
 use crate::broker::turn::{NothingAppended, Turn};
 
-/// From this many consumers of a channel on, those whose queue was deleted are looked for when another one starts.
+/// From this many consumers per channel on, starting another one sweeps those whose queue was deleted.
 pub(super) const CONSUMERS_SWEPT: usize = 64;
 
 /// One open channel.
 pub(super) struct Channel {
     pub(super) number: u16,
-    /// A close was sent to the client: all but its answer is ignored.
+    /// `channel.close` was sent: everything but its answer is ignored.
     pub(super) closing: bool,
     /// For `basic.*` and `queue.*` with an empty queue name.
     pub(super) last_queue: Option<QueueName>,
-    /// Those whose queue was deleted stay until their tag is used again, or until there are many.
+    /// Consumers whose queue was deleted stay until their tag is reused or a sweep removes them.
     pub(super) consumers: FxHashMap<ConsumerTag, Arc<Consumer>>,
-    /// How many there are when those are looked for next.
+    /// Number of consumers that triggers the next sweep.
     pub(super) consumers_swept: usize,
-    /// Limit of consumers that start from now on; 0 for none.
+    /// Limit of consumers started from now on; 0 for none.
     pub(super) prefetch: u32,
     pub(super) shared_credit: Arc<SharedCredit>,
     /// Set by `confirm.select`.
     pub(super) confirms: Option<Confirms>,
     /// Set by `tx.select`.
     pub(super) tx: Option<Box<Transaction>>,
-    /// The hidden queue of its consumer of direct replies.
+    /// The hidden queue of its direct reply-to consumer.
     pub(super) replies: Option<QueueName>,
-    /// Closes it when a delivery waits too long for its acknowledgement.
+    /// Closes the channel when a delivery stays unacknowledged too long.
     pub(super) watch: Option<Arc<Watch>>,
-    /// A publish whose content is not complete.
+    /// A publish whose content is incomplete.
     pub(super) content: Option<Content>,
     pub(super) incarnation: u64,
-    /// What others see of it.
+    /// The channel as others see it.
     pub(super) handle: Arc<ChannelHandle>,
 }
 
 /// Publisher confirms of one channel.
 pub(super) struct Confirms {
-    /// Sequence of the next publish; from 1.
+    /// Sequence number of the next publish; from 1.
     pub(super) next: u64,
     /// The highest publish whose confirm waits for the store.
     pub(super) registered: u64,
@@ -60,7 +60,7 @@ pub(super) struct Confirms {
 }
 
 impl Confirms {
-    /// Confirms all publishes up to `upto`: at once, or with the store when it has some of them.
+    /// Confirms all publishes up to `upto`: at once, or after the store's sync if it holds any of them.
     pub(super) fn upto(
         &mut self,
         upto: u64,
@@ -102,7 +102,7 @@ impl Channel {
         }
     }
 
-    /// Lets others see what its transaction holds.
+    /// Publishes the size of the open transaction to the handle.
     pub(super) fn show_transaction(&self) {
         let (publishes, settles) =
             self.tx.as_ref().map_or((0, 0), |tx| (tx.publishes.len(), tx.settles.len()));
@@ -110,7 +110,7 @@ impl Channel {
         self.handle.uncommitted_acks.store(settles, Ordering::Relaxed);
     }
 
-    /// What is put aside on it, in bytes: a publish that is not whole, an open transaction.
+    /// Bytes buffered on the channel: an incomplete publish, an open transaction.
     pub(super) fn held_bytes(&self) -> usize {
         let content = self.content.as_ref().map_or(0, Content::memory);
         content + self.tx.as_ref().map_or(0, |tx| tx.bytes())
@@ -127,7 +127,7 @@ impl Channel {
     }
 }
 
-/// Sends the confirm when the store has synced.
+/// Sends the confirm after the store's sync.
 struct ConfirmWaiter {
     outbox: Arc<Outbox>,
     channel: u16,

@@ -1,4 +1,4 @@
-//! Ends: of channels and of the connection, whoever wants them and for whatever reason.
+//! Ends of channels and of the connection, whatever the side and the reason.
 
 use std::sync::Arc;
 
@@ -38,7 +38,8 @@ impl Connection {
     /// An error that ends the connection.
     pub(super) fn fail(&mut self, error: &AmqpError) {
         if matches!(self.phase, Phase::StartOk | Phase::TuneOk) {
-            // As RabbitMQ. Clients that publish while they connect again try once more then; an error stops them.
+            // As RabbitMQ. Clients that publish during a reconnect retry once more then; an error stops
+            // them.
             log_connection!(warn, self, "connection closed without a word before it was tuned: {error}");
             self.phase = Phase::Closed;
             return;
@@ -46,7 +47,7 @@ impl Connection {
         self.fail_aloud(error);
     }
 
-    /// The same, and the client hears of it even before it has tuned.
+    /// The same, but the client is told even before it has tuned.
     pub(super) fn fail_aloud(&mut self, error: &AmqpError) {
         if matches!(self.phase, Phase::Closing | Phase::Closed) {
             return;
@@ -55,14 +56,14 @@ impl Connection {
         self.close_for(error);
     }
 
-    /// Closes the connection without a word in the log.
+    /// Closes the connection without logging.
     pub(super) fn close_for(&mut self, error: &AmqpError) {
         self.end_all();
         self.send(0, &close_of(error));
         self.phase = Phase::Closing;
     }
 
-    /// The broker closes the connection: shutting down, or told to by an operator.
+    /// The broker closes the connection: at shutdown, or on an operator's request.
     pub fn shut(&mut self, now: Millis, error: &AmqpError) {
         self.turn.now = now;
         self.flush();
@@ -71,7 +72,7 @@ impl Connection {
         self.broker.finish(&mut self.turn);
     }
 
-    /// The client closes the connection, or does so while it has our own close to answer.
+    /// The client closes the connection, possibly while our own close awaits its answer.
     pub(super) fn closed_by_client(&mut self) {
         self.end_all_held();
         self.end_all();
@@ -80,7 +81,7 @@ impl Connection {
         self.phase = Phase::Closed;
     }
 
-    /// The socket is gone, or the conversation over: whatever the client had is given back.
+    /// The socket is gone, or the conversation over: releases everything that the client held.
     pub fn lost(&mut self, now: Millis) {
         self.turn.now = now;
         self.batch.messages.clear();
@@ -116,9 +117,9 @@ impl Connection {
         self.end_channels(&[number]);
     }
 
-    /// Takes the channels' consumers from their queues and gives their messages back to them. All consumers go first:
-    /// what one channel held would go to the next one that ends, and count as a failed delivery for each. All that was
-    /// out of a queue comes back before any of it is delivered again, so that it is in order.
+    /// Detaches the channels' consumers and requeues their messages. All consumers are detached first:
+    /// otherwise one channel's messages would go to the next channel to end, each counting as a failed
+    /// delivery. All outstanding messages return before any is delivered again, which keeps their order.
     fn end_channels(&mut self, numbers: &[u16]) {
         let mut consumers = Vec::new();
         for &number in numbers {
@@ -147,13 +148,13 @@ impl Connection {
         }
     }
 
-    /// Gives messages back to their queues, in order.
+    /// Requeues messages, in order.
     pub(super) fn requeue(&mut self, mut unacked: Vec<Unacked>, cause: Requeue) {
         by_queue(&mut unacked, |queue, tokens| queue.requeue(&mut self.turn, tokens, cause));
     }
 }
 
-/// Calls `each` once per queue with what was out of it, in delivery order.
+/// Calls `each` once per queue with its outstanding messages, in delivery order.
 pub(super) fn by_queue(
     unacked: &mut Vec<Unacked>,
     mut each: impl FnMut(&Arc<crate::broker::queue_handle::QueueHandle>, &[leveret_queues::queue::Token]),

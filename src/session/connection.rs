@@ -1,10 +1,9 @@
-//! One connection as a machine without I/O: bytes in, frames into its outbox, and an outcome that
-//! says what its owner has to wait for.
+//! One connection as a state machine without I/O: bytes in, frames into its outbox, and an outcome that says what
+//! its owner must wait for.
 //!
-//! Invariants: nothing here waits, except that methods which change definitions may touch the disk
-//! (and are done only when the caller allows it); what comes after a connection error is ignored;
-//! publishes are carried out in the order in which they came, before anything that comes behind them
-//! on the same connection.
+//! Invariants: nothing here waits, except that methods which change definitions may touch the disk (and run only
+//! when the caller allows it); input after a connection error is ignored; publishes are carried out in order of
+//! arrival, before anything behind them on the same connection.
 //! Absent: sockets, tasks, timers; the time is an argument.
 
 use std::net::SocketAddr;
@@ -43,27 +42,27 @@ use crate::wire::opening::{Opening, PROTOCOL_HEADER, detect};
 /// Where the client comes from.
 #[derive(Clone, Debug)]
 pub struct Peer {
-    /// The client's end.
+    /// The client's address.
     pub address: SocketAddr,
-    /// Our end.
+    /// The broker's address.
     pub local: SocketAddr,
-    /// How the connection is encrypted, if it is.
+    /// TLS parameters; `None` for plain TCP.
     pub tls: Option<Arc<TlsFacts>>,
 }
 
 impl Peer {
-    /// The user that the client's certificate names.
+    /// The user named by the client's certificate.
     pub(super) fn certified_user(&self) -> Option<&str> {
         self.tls.as_ref()?.certificate.as_ref()?.user.as_deref()
     }
 
-    /// As `RabbitMQ` names a connection: `client -> server`.
+    /// The connection's name, in `RabbitMQ`'s form: `client -> server`.
     pub fn name(&self) -> String {
         format!("{} -> {}", self.address, self.local)
     }
 }
 
-/// How far the conversation is.
+/// State of the conversation.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Phase {
     Header,
@@ -71,7 +70,7 @@ pub(super) enum Phase {
     TuneOk,
     Open,
     Running,
-    /// We sent `connection.close` and wait for its answer.
+    /// `connection.close` was sent; its answer is awaited.
     Closing,
     /// Nothing more is read.
     Closed,
@@ -82,33 +81,33 @@ pub(super) enum Phase {
 pub enum Outcome {
     /// More bytes are needed.
     More,
-    /// The next frame may wait for the disk: call again, allowing it, where that harms nobody.
+    /// The next frame may wait for the disk: call again with `may_block`, where blocking harms nobody.
     MayBlock,
-    /// The next frame has a password checked, which is slow: the same, and one at a time.
+    /// The next frame requires a password check, which is slow: the same, one connection at a time.
     Password,
-    /// The next frame needs a message that is being read from disk: call again when
-    /// [`QueueHandle::poll_head`] is ready.
+    /// The next frame needs a message that is being read from disk: call again when [`QueueHandle::poll_head`]
+    /// is ready.
     Head(Arc<QueueHandle>),
-    /// Publishers are to be slowed down: read on when the store has room and no alarm holds.
+    /// Publishers are throttled: read on when the store has room and no alarm is raised.
     Throttled,
-    /// The next frame cannot be dealt with while publishes wait: nothing is read until they may go on.
+    /// The next frame cannot be handled while publishes wait: read nothing until they may proceed.
     Waiting,
-    /// The conversation is over: write out what is in the outbox, then close the socket.
+    /// The conversation is over: write out the outbox, then close the socket.
     Over,
 }
 
-/// What a client asked for when it tuned and opened the connection.
+/// Parameters negotiated in `connection.tune-ok`.
 #[derive(Clone, Debug, Default)]
 pub struct Negotiated {
-    /// Largest frame in bytes, either way.
+    /// Largest frame in bytes, both directions.
     pub frame_max: u32,
-    /// Channels at one time, whatever their numbers.
+    /// Channels open at a time, whatever their numbers.
     pub channel_max: u16,
-    /// Seconds; 0 for none.
+    /// Heartbeat interval in seconds; 0 for none.
     pub heartbeat_s: u16,
 }
 
-/// What a client tells of itself.
+/// What the client reported about itself.
 #[derive(Clone, Debug, Default)]
 pub struct ClientInfo {
     /// `client-properties` of `connection.start-ok`.
@@ -117,25 +116,25 @@ pub struct ClientInfo {
     pub mechanism: String,
 }
 
-/// A body frame that is being taken in piece by piece.
+/// A body frame that is consumed piece by piece.
 pub(super) struct OpenBody {
     pub(super) channel: u16,
     pub(super) left: usize,
 }
 
-/// See the module's documentation.
+/// See the module.
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, not a state")]
 pub struct Connection {
-    /// Unique in the process.
+    /// Process-unique.
     pub id: ConnectionId,
-    /// Where the client comes from.
+    /// Where the client connects from.
     pub peer: Peer,
-    /// What was negotiated; zeros before.
+    /// Negotiated parameters; zeros before.
     pub negotiated: Negotiated,
-    /// What the client told of itself.
+    /// What the client reported about itself.
     pub client: ClientInfo,
     pub(super) broker: Arc<Broker>,
-    /// Those in force when it was accepted.
+    /// The limits in force at accept.
     pub(super) limits: Arc<Limits>,
     pub(super) outbox: Arc<Outbox>,
     pub(super) ender: Option<Arc<dyn ChannelCloser>>,
@@ -144,7 +143,7 @@ pub struct Connection {
     pub(super) identity: Option<Identity>,
     pub(super) vhost: Option<Arc<Vhost>>,
     pub(super) rights: Option<AccessRights>,
-    /// Counts it for its user.
+    /// Counts the connection for its user.
     pub(super) quota_use: Option<QuotaUse>,
     pub(super) channels: FxHashMap<u16, Channel>,
     pub(super) left: Left,
@@ -158,13 +157,13 @@ pub struct Connection {
     pub(super) holding: Holding,
     /// `connection.blocked` was sent.
     pub(super) blocked: bool,
-    /// What others see of it; from `connection.open-ok` on.
+    /// The connection as others see it; from `connection.open-ok` on.
     pub(super) handle: Option<Arc<ConnectionHandle>>,
     remote: Option<Arc<dyn ConnectionControl>>,
     pub(super) open_body: Option<OpenBody>,
-    /// The client is one that needs `basic.qos` to mean something else, and its deliveries later.
+    /// The client is py-amqp: `basic.qos` has another meaning, and its deliveries come later.
     pub(super) py_amqp: bool,
-    /// The client has closed the connection, and was answered.
+    /// The client closed the connection and got its answer.
     pub(super) client_closes: bool,
 }
 
@@ -176,7 +175,7 @@ pub(super) struct Batch {
 }
 
 impl Connection {
-    /// A connection that was just accepted.
+    /// A newly accepted connection.
     pub fn new(broker: Arc<Broker>, id: ConnectionId, peer: Peer, outbox: Arc<Outbox>) -> Self {
         let limits = broker.limits();
         Self {
@@ -213,17 +212,17 @@ impl Connection {
         }
     }
 
-    /// How its long work is done.
+    /// Sets how long work is done.
     pub fn does_aside(&mut self, aside: Aside) {
         self.turn.does_aside(aside);
     }
 
-    /// How others can reach it.
+    /// Sets how others control the connection.
     pub fn reached_by(&mut self, remote: Arc<dyn ConnectionControl>) {
         self.remote = Some(remote);
     }
 
-    /// Makes it known to others.
+    /// Registers the connection, visible to others.
     pub(super) fn register(&mut self, vhost: &Vhost) {
         let (Some(user), Some(remote)) = (self.user().cloned(), self.remote.take()) else { return };
         let facts = ConnectionFacts {
@@ -246,17 +245,17 @@ impl Connection {
         self.handle = Some(handle);
     }
 
-    /// Who logged in.
+    /// The logged-in user.
     pub(super) fn user(&self) -> Option<&UserName> {
         self.identity.as_ref().map(|identity| &identity.user)
     }
 
-    /// When what the client logged in with ends, and the connection with it.
+    /// When the client's credentials expire, and the connection with them.
     pub fn expires(&self) -> Option<Millis> {
         self.identity.as_ref()?.expires()
     }
 
-    /// Counts what was read from the socket.
+    /// Counts bytes read from the socket.
     pub fn add_received(&self, bytes: usize) {
         self.outbox.traffic.add_received(bytes);
     }
@@ -266,18 +265,18 @@ impl Connection {
         !matches!(self.phase, Phase::Header | Phase::StartOk | Phase::TuneOk | Phase::Open)
     }
 
-    /// Whether we wait for the client to acknowledge our `connection.close`.
+    /// Whether our `connection.close` awaits its answer.
     pub fn is_closing(&self) -> bool {
         self.phase == Phase::Closing
     }
 
-    /// Whether the client has closed the connection, so that it closes the socket, too, when it has our answer.
+    /// Whether the client closed the connection, so that it closes the socket, too, once it has our answer.
     pub fn client_closes(&self) -> bool {
         self.client_closes
     }
 
-    /// Works through the complete frames in `bytes`. Returns how many bytes are used up; the rest
-    /// must come again, with more behind it.
+    /// Handles the complete frames in `bytes`. Returns the number of bytes consumed; the caller presents the
+    /// rest again, with more behind it.
     pub fn receive(&mut self, now: Millis, bytes: &[u8], may_block: bool) -> (usize, Outcome) {
         self.turn.restart(now);
         self.tell_unblocked();
@@ -313,7 +312,7 @@ impl Connection {
                 Err(error) => {
                     self.flush();
                     self.fail_aloud(&bad_frame(&error));
-                    // Where the next frame starts is not known any more.
+                    // The start of the next frame is unknown from here on.
                     self.phase = Phase::Closed;
                 }
                 Ok(Scan::Incomplete { .. }) => {
@@ -349,7 +348,7 @@ impl Connection {
         (bytes.len(), Outcome::Over)
     }
 
-    /// The protocol header. `None`: not all of it is there.
+    /// The protocol header. `None`: incomplete.
     fn opening(&mut self, bytes: &[u8]) -> Option<usize> {
         match detect(bytes) {
             Opening::Incomplete => None,
@@ -391,7 +390,7 @@ impl Connection {
         }
     }
 
-    /// Whether a frame is not looked at because the connection is not open yet, or not any more.
+    /// Whether a frame is ignored because the connection is not open yet, or no longer.
     fn out_of_turn(&mut self, frame: &Frame) -> bool {
         if self.phase == Phase::Closing {
             return frame.kind != FrameKind::Method;
@@ -473,7 +472,7 @@ impl Connection {
         }
     }
 
-    /// A method that cannot be read. Arguments that are only more than we take end its channel alone.
+    /// A malformed method. Arguments that merely exceed our limits close only the channel.
     fn unreadable(&mut self, channel: u16, error: MethodError, payload: &[u8]) {
         let error = bad_method(&error, payload);
         if error.closes_connection {
@@ -519,15 +518,15 @@ impl Connection {
     }
 }
 
-/// What became of a frame.
+/// Result of handling a frame.
 enum Step {
-    /// Done; so many bytes are used.
+    /// Done; the number of bytes consumed.
     Used(usize),
-    /// Not done: it may block, and that was not allowed.
+    /// Not done: it may block, which was not allowed.
     Blocked(Outcome),
-    /// Done, and the permission to block is used up.
+    /// Done, and the permission to block is spent.
     Blocking(usize),
-    /// Not done: the queue's head has to be read first.
+    /// Not done: the queue's head must be read first.
     Head(Arc<QueueHandle>),
 }
 
@@ -535,7 +534,7 @@ pub(super) fn unexpected(text: &str) -> AmqpError {
     AmqpError::new(ReplyCode::UnexpectedFrame, MethodId::default(), text)
 }
 
-/// A publish whose content did not come.
+/// A publish whose content did not arrive.
 pub(super) fn cut_short() -> AmqpError {
     let text = "expected content header or body, got a method instead";
     AmqpError::new(ReplyCode::UnexpectedFrame, super::content::PUBLISH, text)

@@ -1,4 +1,4 @@
-//! Putting a published message together: method, header, then body in as many frames as it takes.
+//! Assembly of a published message: method, header, then any number of body frames.
 
 use std::ops::Range;
 
@@ -13,20 +13,20 @@ use crate::wire::content::{CLASS_BASIC, ContentHeader, content_header};
 use crate::wire::properties::{Essentials, essentials};
 use crate::wire::publish::Publish;
 
-/// Body frames longer than this go into the message as they arrive; shorter ones wait for their end.
+/// Body frames longer than this are copied into the message as they arrive; shorter ones wait until complete.
 pub(super) const STREAMED_BYTES: usize = 4096;
 
 /// `basic.publish`.
 pub(super) const PUBLISH: MethodId = MethodId(60, 40);
 
-/// Bodies from here on are kept apart instead of being copied behind the message's other parts.
+/// Bodies of at least this many bytes are stored apart instead of being copied behind the message's other parts.
 pub(super) const APART_BYTES: usize = 32 * 1024;
 
-/// Memory set aside for a body when its header comes; the rest grows as it arrives, since a size
-/// is easily declared.
+/// Bytes allocated for a body when its header arrives; the rest grows with arrival, since declaring a size costs a
+/// client nothing.
 const FIRST_BODY_BYTES: usize = 64 * 1024;
 
-/// A publish that came in pieces.
+/// A publish that arrives in pieces.
 pub(super) struct Content {
     exchange: ShortText,
     routing_key: ShortText,
@@ -44,13 +44,13 @@ struct Header {
 pub(super) struct Publication {
     pub(super) message: Message,
     pub(super) mandatory: bool,
-    /// It has headers, so that routing may have to look at them.
+    /// It has headers, which routing may need.
     pub(super) headers: bool,
-    /// It asks for direct replies.
+    /// It requests direct replies.
     pub(super) asks_reply: bool,
 }
 
-/// What is checked of every publish beside its framing.
+/// Checks on every publish beyond its framing.
 pub(super) struct Rules<'a> {
     pub(super) message_bytes_max: u64,
     pub(super) user: &'a str,
@@ -65,7 +65,7 @@ fn unexpected(text: &str) -> AmqpError {
     AmqpError::new(ReplyCode::UnexpectedFrame, PUBLISH, text)
 }
 
-/// Reads a content header's payload and checks what does not depend on the publish.
+/// Parses a content header's payload and checks everything independent of the publish.
 pub(super) fn header_of(payload: &[u8]) -> Result<ContentHeader, AmqpError> {
     let header = content_header(payload)
         .map_err(|error| AmqpError::new(ReplyCode::FrameError, PUBLISH, error.to_string()))?;
@@ -131,7 +131,7 @@ fn range(start: usize, within: &Range<usize>) -> Range<u32> {
     at(within.start)..at(within.end)
 }
 
-/// Where a name lies: one octet told its length.
+/// The range of a name; its length fits one octet.
 fn name(start: usize, within: &Range<usize>) -> ShortRange {
     ShortRange {
         start: u32::try_from(start + within.start).unwrap_or(u32::MAX),
@@ -139,7 +139,7 @@ fn name(start: usize, within: &Range<usize>) -> ShortRange {
     }
 }
 
-/// A message whose frames lie whole and in a row in `bytes`: copied in one piece.
+/// A message whose frames are complete and contiguous in `bytes`: copied once.
 pub(super) fn in_one_piece(
     bytes: &[u8],
     publish: &Publish<'_>,
@@ -171,7 +171,7 @@ pub(super) fn in_one_piece(
 impl Content {
     pub(super) fn new(publish: &Publish<'_>) -> Self {
         Self {
-            // One octet told their lengths.
+            // Their lengths came in one octet.
             exchange: ShortText::new(publish.exchange).unwrap_or_default(),
             routing_key: ShortText::new(publish.routing_key).unwrap_or_default(),
             mandatory: publish.mandatory,
@@ -180,7 +180,7 @@ impl Content {
         }
     }
 
-    /// The header frame came.
+    /// Takes the header frame.
     pub(super) fn header(&mut self, payload: &[u8], rules: &Rules<'_>) -> Result<(), AmqpError> {
         if self.header.is_some() {
             return Err(unexpected("expected content body, got content header instead"));
@@ -193,7 +193,7 @@ impl Content {
         Ok(())
     }
 
-    /// A piece of the body came.
+    /// Takes a piece of the body.
     pub(super) fn body(&mut self, piece: &[u8]) -> Result<(), AmqpError> {
         let Some(header) = &self.header else {
             return Err(unexpected("expected content header, got content body instead"));
@@ -207,7 +207,7 @@ impl Content {
         }
         let (len, capacity) = (self.body.len() + piece.len(), self.body.capacity());
         if len > capacity {
-            // Never more than was declared.
+            // Never more than declared.
             let room = (capacity * 2).max(len).min(header.body_size);
             self.body.reserve_exact(room - self.body.len());
         }
@@ -215,18 +215,18 @@ impl Content {
         Ok(())
     }
 
-    /// Memory that it takes, near enough, in bytes.
+    /// Approximate memory in bytes.
     pub(super) fn memory(&self) -> usize {
         let properties = self.header.as_ref().map_or(0, |header| header.properties.len());
         size_of::<Self>() + properties + self.body.capacity()
     }
 
-    /// Whether nothing is missing any more.
+    /// Whether the content is complete.
     pub(super) fn is_complete(&self) -> bool {
         self.header.as_ref().is_some_and(|header| header.body_size == self.body.len())
     }
 
-    /// The whole message.
+    /// The complete message.
     pub(super) fn finish(self, rules: &Rules<'_>) -> Result<Publication, AmqpError> {
         let properties = self.header.map(|header| header.properties).unwrap_or_default();
         let found = read_properties(&properties)?;

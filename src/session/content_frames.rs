@@ -1,7 +1,7 @@
-//! Content as it arrives: a publish, its header and the frames of its body.
+//! Content as it arrives: a publish, its header and its body frames.
 //!
-//! Invariants: a content is complete before it is looked at; at most one is open per channel; a body is
-//! copied once. Absent: what is done with a message (`publishing.rs`).
+//! Invariants: content is handled only when complete; at most one is open per channel; a body is copied once.
+//! Absent: carrying out the publish (`publishing.rs`).
 
 use super::connection::{Connection, OpenBody, Phase, unexpected};
 use super::content::{Content, Publication, header_of, in_one_piece};
@@ -9,12 +9,12 @@ use super::error::{AmqpError, ReplyCode, bad_frame};
 use crate::wire::frame::{FRAME_END, Frame, FrameKind, Scan, scan};
 use crate::wire::publish::Publish;
 
-/// Publishes carried out together, at most. Bounds how long a queue is held by one connection.
+/// Publishes carried out together, at most. Bounds how long one connection holds a queue.
 const BATCH_MAX: usize = 512;
 
 impl Connection {
-    /// A publish. Mostly its header and body lie right behind it; then the message is made in one
-    /// copy. Otherwise its pieces are collected. Returns the bytes used.
+    /// A publish. Its header and body mostly follow directly, and the message is then made in one copy.
+    /// Otherwise its pieces are collected. Returns the bytes consumed.
     pub(super) fn publish_frames(&mut self, bytes: &[u8], frame: &Frame, publish: &Publish<'_>) -> usize {
         let channel = frame.channel;
         if publish.immediate {
@@ -46,7 +46,7 @@ impl Connection {
         }
     }
 
-    /// The message, if all its frames lie in a row. An error comes with the bytes used.
+    /// The message, if all its frames are complete and contiguous. An error carries the bytes consumed.
     fn whole_content(
         &self,
         bytes: &[u8],
@@ -75,7 +75,7 @@ impl Connection {
         if body.len() >= super::content::APART_BYTES {
             return Ok(None);
         }
-        // Ranges count from the publish's own payload, so that the copy starts there.
+        // Ranges are relative to the publish's payload, where the copy starts.
         let origin = method.payload.start;
         in_one_piece(
             &bytes[origin..body.end.max(header_end)],
@@ -90,7 +90,7 @@ impl Connection {
         .map_err(|error| (error, end))
     }
 
-    /// A content header that did not come right behind its publish.
+    /// A content header that did not directly follow its publish.
     pub(super) fn header_piece(&mut self, channel: u16, payload: &[u8]) {
         let Some(mut content) = self.open_content(channel, "header") else { return };
         match content.header(payload, &self.rules()) {
@@ -102,7 +102,7 @@ impl Connection {
         }
     }
 
-    /// A piece of a body that did not come right behind its header, or is large.
+    /// A piece of a body that did not directly follow its header, or is large.
     pub(super) fn body_piece(&mut self, channel: u16, piece: &[u8]) {
         let Some(mut content) = self.open_content(channel, "body") else { return };
         self.holding.grows(piece.len());
@@ -153,7 +153,7 @@ impl Connection {
         }
     }
 
-    /// Puts a whole message aside.
+    /// Buffers a complete message.
     fn accept(&mut self, channel: u16, mut message: Publication) {
         if message.asks_reply && !self.address(channel, &mut message) {
             return;
@@ -161,7 +161,7 @@ impl Connection {
         self.batch.messages.push(message);
     }
 
-    /// More of a body frame. `None`: all bytes are used and it is still not complete.
+    /// More of a body frame. `None`: all bytes are consumed and it is still incomplete.
     pub(super) fn continue_body(&mut self, bytes: &[u8]) -> Option<usize> {
         let OpenBody { channel, left } = self.open_body.take()?;
         let piece = left.min(bytes.len());

@@ -1,5 +1,4 @@
-//! From what went wrong to what the peer is told: reply code, level, method to blame. The one table
-//! (docs/semantics.md, Errors).
+//! Mapping of errors to reply code, level and method to blame. The only such table (docs/semantics.md, Errors).
 
 use std::fmt;
 
@@ -33,7 +32,7 @@ pub enum ReplyCode {
 }
 
 impl ReplyCode {
-    /// As it stands at the start of a reply text.
+    /// The name at the start of a reply text.
     pub const fn name(self) -> &'static str {
         match self {
             Self::ContentTooLarge => "CONTENT_TOO_LARGE",
@@ -56,12 +55,12 @@ impl ReplyCode {
         }
     }
 
-    /// As on the wire.
+    /// The code on the wire.
     pub const fn number(self) -> u16 {
         self as u16
     }
 
-    /// Whether it closes the channel only (spec 1.1: soft error).
+    /// Whether it closes only the channel (spec 1.1: soft error).
     pub const fn is_soft(self) -> bool {
         matches!(
             self,
@@ -80,33 +79,33 @@ impl ReplyCode {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct MethodId(pub u16, pub u16);
 
-/// An error as the peer is told of it.
+/// An error as reported to the peer.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct AmqpError {
-    /// What kind.
+    /// Reply code.
     pub code: ReplyCode,
     /// The method to blame.
     pub method: MethodId,
-    /// Why, without the code's name.
+    /// The reason, without the code's name.
     pub text: String,
-    /// Whether the whole connection goes.
+    /// Whether it closes the connection.
     pub closes_connection: bool,
 }
 
 impl AmqpError {
-    /// An error on the level that its code has.
+    /// An error at its code's level.
     pub fn new(code: ReplyCode, method: MethodId, text: impl Into<String>) -> Self {
         Self { code, method, text: text.into(), closes_connection: !code.is_soft() }
     }
 
-    /// The same error, but it closes the connection whatever its code.
+    /// The same error, but closing the connection whatever its code.
     #[must_use]
     pub fn on_connection(mut self) -> Self {
         self.closes_connection = true;
         self
     }
 
-    /// The reply text: `NAME - why`.
+    /// The reply text: `NAME - reason`.
     pub fn reply_text(&self) -> String {
         format!("{} - {}", self.code.name(), self.text)
     }
@@ -118,7 +117,7 @@ impl fmt::Display for AmqpError {
     }
 }
 
-/// A refusal in AMQP's terms. `method` is the one that asked.
+/// A refusal in AMQP's terms. `method` is the request.
 pub fn refused(refusal: &Refusal, method: MethodId) -> AmqpError {
     let code = match refusal {
         Refusal::NotFound { .. } | Refusal::NoLastQueue => ReplyCode::NotFound,
@@ -144,12 +143,12 @@ pub fn refused(refusal: &Refusal, method: MethodId) -> AmqpError {
     AmqpError::new(code, method, refusal.to_string())
 }
 
-/// A frame that is none: always the connection's end.
+/// A malformed frame: always closes the connection.
 pub fn bad_frame(error: &FrameError) -> AmqpError {
     AmqpError::new(ReplyCode::FrameError, MethodId::default(), error.to_string())
 }
 
-/// A method that cannot be read: the connection's end, but for arguments that are well formed and too many or too deep.
+/// A malformed method: closes the connection, except for well-formed arguments that are too many or too deep.
 pub fn bad_method(error: &MethodError, payload: &[u8]) -> AmqpError {
     let (class, method) = crate::wire::control::method_id(payload).unwrap_or_default();
     match error {

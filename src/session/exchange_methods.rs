@@ -30,7 +30,7 @@ impl Connection {
         }
     }
 
-    /// Declares exchanges, up to the first that is refused.
+    /// Declares exchanges, up to the first refused.
     pub(super) fn declare_exchanges(&mut self, number: u16, declares: &[exchange::Declare]) -> Answered {
         let requests = declares.iter().map(|declare| {
             let request = ExchangeRequest {
@@ -51,7 +51,7 @@ impl Connection {
         row.refused.map_or(Ok(()), Err)
     }
 
-    /// Deletes exchanges, up to the first that is refused.
+    /// Deletes exchanges, up to the first refused.
     pub(super) fn delete_exchanges(&mut self, number: u16, deletes: &[exchange::Delete]) -> Answered {
         let name = |delete: &exchange::Delete| {
             (ExchangeName::new(&without_line_breaks(delete.exchange.as_str())), delete.if_unused)
@@ -65,7 +65,7 @@ impl Connection {
         row.refused.map_or(Ok(()), Err)
     }
 
-    /// Binds exchanges, up to the first that is refused.
+    /// Binds exchanges, up to the first refused.
     pub(super) fn bind_exchanges(&mut self, number: u16, binds: &[exchange::Bind]) -> Answered {
         let request = |bind: &exchange::Bind| {
             exchange_binding(&bind.source, &bind.destination, &bind.routing_key, &bind.arguments)
@@ -78,7 +78,7 @@ impl Connection {
         row.refused.map_or(Ok(()), Err)
     }
 
-    /// Unbinds exchanges, up to the first that is refused.
+    /// Unbinds exchanges, up to the first refused.
     pub(super) fn unbind_exchanges(&mut self, number: u16, unbinds: &[exchange::Unbind]) -> Answered {
         let request = |unbind: &exchange::Unbind| {
             exchange_binding(&unbind.source, &unbind.destination, &unbind.routing_key, &unbind.arguments)
@@ -96,7 +96,7 @@ impl Connection {
         self.send(number, &AMQPClass::Exchange(answer));
     }
 
-    /// Calls the broker in the name of this connection's user, with its current rights.
+    /// Calls the broker as this connection's user, with the user's current rights.
     pub(super) fn as_caller<T>(
         &mut self,
         call: impl FnOnce(

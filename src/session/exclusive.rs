@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use crate::broker::queue_handle::QueueHandle;
 
-/// Fewer than these are not worth looking through.
+/// Below this number, deleted queues are not searched for.
 const WORTH_A_LOOK: usize = 64;
 
-/// The exclusive queues of a connection; those that are gone meanwhile are forgotten now and then, so that declaring
-/// costs the same however many there are.
+/// The exclusive queues of a connection. Deleted ones are swept now and then, so that declaring costs the same
+/// however many exist.
 pub(super) struct Exclusive<Q = Arc<QueueHandle>> {
     queues: Vec<Q>,
-    /// When there are so many, it is looked which are gone.
+    /// Number of queues that triggers the next sweep.
     look_at: usize,
 }
 
@@ -22,7 +22,7 @@ impl<Q> Default for Exclusive<Q> {
 }
 
 impl<Q> Exclusive<Q> {
-    /// One more.
+    /// Adds a queue.
     pub(super) fn add(&mut self, queue: Q, is_gone: impl Fn(&Q) -> bool) {
         if self.queues.len() >= self.look_at.max(WORTH_A_LOOK) {
             self.queues.retain(|queue| !is_gone(queue));
@@ -31,7 +31,7 @@ impl<Q> Exclusive<Q> {
         self.queues.push(queue);
     }
 
-    /// All of them, some of which may be gone.
+    /// Takes all of them, some possibly deleted.
     pub(super) fn take(&mut self) -> Vec<Q> {
         self.look_at = 0;
         std::mem::take(&mut self.queues)

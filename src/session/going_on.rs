@@ -1,10 +1,10 @@
-//! A connection whose publishes have to wait, and which is read on all the same: whatever ends it, settles what it has
-//! out, or takes nothing more, must not stand behind its own publishes.
+//! A connection whose publishes must wait, but which is still read: methods that end it, settle deliveries or take
+//! nothing more must not queue behind its own publishes.
 //!
-//! Invariants: publishes are carried out in the order in which they came; nothing else on a channel overtakes a publish
-//! of that channel, but settling, cancelling and the channel's end; what waits here is bounded by [`HELD_BYTES_MAX`] and
-//! the message that goes beyond it; what was taken is published however the connection ends.
-//! Absent: when it begins and when it is over, which `net` and the broker know.
+//! Invariants: publishes are carried out in order of arrival; on a channel only settling, cancelling and the
+//! channel's end overtake its publishes; buffered publishes are bounded by [`HELD_BYTES_MAX`] plus the message
+//! that exceeds it; a publish taken is carried out however the connection ends.
+//! Absent: when holding starts and ends, which `net` and the broker decide.
 
 use std::sync::atomic::Ordering;
 
@@ -15,22 +15,22 @@ use crate::broker::publish::{Fate, Incoming};
 use crate::wire::control::method_id;
 use crate::wire::frame::{Frame, FrameKind};
 
-/// Publishes that are taken from a client before the next one is not read any more, in bytes. What a client has on its
-/// way when it hears `connection.blocked` mostly fits.
+/// Bytes of publishes buffered per client before the next one is left unread. Mostly enough for what is in flight
+/// when the client receives `connection.blocked`.
 const HELD_BYTES_MAX: usize = 1024 * 1024;
 
 impl Connection {
-    /// From now on publishes are put aside, until they may go on.
+    /// Buffers publishes from now on, until they may proceed.
     pub fn hold_up(&mut self) {
         self.held_up.on = true;
     }
 
-    /// Whether publishes are put aside.
+    /// Whether publishes are buffered.
     pub fn is_held_up(&self) -> bool {
         self.held_up.on
     }
 
-    /// Looks whether it is over. `false`: more was put aside than may be carried out now.
+    /// Carries out buffered publishes if allowed. `false`: more are buffered than may be carried out now.
     pub(super) fn go_on(&mut self) -> bool {
         if self.held_up.on {
             if self.broker.publishers_must_wait() || self.outbox.is_full() {
@@ -52,7 +52,7 @@ impl Connection {
         !self.throttled
     }
 
-    /// Puts aside what was published.
+    /// Buffers the batch's publishes.
     pub(super) fn hold_publishes(&mut self) {
         if self.buffer_publishes_in_transaction() {
             return;
@@ -64,7 +64,7 @@ impl Connection {
         }
     }
 
-    /// Whether a frame cannot be dealt with while publishes wait.
+    /// Whether a frame cannot be handled while publishes wait.
     pub(super) fn has_to_wait(&mut self, frame: &Frame, payload: &[u8]) -> bool {
         self.flush();
         if frame.kind != FrameKind::Method {
@@ -77,15 +77,15 @@ impl Connection {
                     || self.outbox.is_full()
                     || (self.held_up.bytes() > 0 && self.broker.held().is_tight())
             }
-            // ack, reject, nack; ends of the connection and of channels, and their answers
+            // ack, reject, nack; closes of the connection and of channels, and their answers
             (60, 80 | 90 | 120) | (10, 50 | 51) | (20, 40 | 41) => false,
-            // cancel and its answer
+            // cancel and cancel-ok
             (60, 30 | 31) => self.outbox.is_full(),
             _ => self.outbox.is_full() || self.held_up.has(frame.channel),
         }
     }
 
-    /// The channel ends. What it published before that waits no longer, unless a publish of its own was refused.
+    /// The channel ends. Its earlier publishes wait no longer, unless one of them was refused.
     pub(super) fn end_held(&mut self, channel: u16) {
         if self.held_up.is_empty() {
             return;
@@ -96,13 +96,13 @@ impl Connection {
         }
     }
 
-    /// Publishes all that waits: the connection ends.
+    /// Carries out all buffered publishes: the connection ends.
     pub(super) fn end_all_held(&mut self) {
         let gone = std::mem::take(&mut self.held_up);
         self.publish_last(gone);
     }
 
-    /// Publishes on channels that end: nobody waits for confirms any more, and a refusal ends nothing.
+    /// Carries out publishes of ending channels: nobody waits for confirms, and a refusal closes nothing.
     fn publish_last(&mut self, mut held: HeldUp) {
         let (Some(vhost), Some(rights)) = (&self.vhost, &mut self.rights) else { return };
         while let Some(number) = held.first() {
@@ -127,7 +127,7 @@ impl Connection {
             }
             if let Some(refusal) = refusal {
                 tracing::debug!(channel = number, "a publish that had to wait was refused: {refusal:?}");
-                // What came behind it on its channel would not have been published either.
+                // Its later publishes on that channel would not have been carried out either.
                 held.split_off(number);
             }
         }

@@ -23,7 +23,7 @@ const START_OK: MethodId = MethodId(10, 11);
 const TUNE_OK: MethodId = MethodId(10, 31);
 const OPEN: MethodId = MethodId(10, 40);
 
-/// What clients look for before they use an extension.
+/// Capabilities that clients check before they use an extension.
 const CAPABILITIES: [&str; 9] = [
     "publisher_confirms",
     "exchange_exchange_bindings",
@@ -55,7 +55,7 @@ fn server_properties(cluster: &str, product: &Product) -> FieldTable {
     properties
 }
 
-/// The name and the password of the client, if its mechanism has them.
+/// The client's name and password, if its mechanism carries them.
 pub(super) fn credentials(answer: &connection::StartOk) -> Option<Result<sasl::Credentials<'_>, SaslError>> {
     let response = answer.response.as_bytes();
     match answer.mechanism.as_str() {
@@ -65,13 +65,13 @@ pub(super) fn credentials(answer: &connection::StartOk) -> Option<Result<sasl::C
     }
 }
 
-/// Whether the client is py-amqp, which kombu and Celery stand on.
+/// Whether the client is py-amqp, the base of kombu and Celery.
 fn is_py_amqp(client: &FieldTable) -> bool {
     let product = client.inner().get("product");
     matches!(product, Some(AMQPValue::LongString(name)) if name.as_bytes() == b"py-amqp")
 }
 
-/// Whether the client says that it understands an extension.
+/// Whether the client announces an extension.
 pub(super) fn capability(client: &FieldTable, name: &str) -> bool {
     let Some(AMQPValue::FieldTable(capabilities)) = client.inner().get("capabilities") else {
         return false;
@@ -80,17 +80,17 @@ pub(super) fn capability(client: &FieldTable, name: &str) -> bool {
 }
 
 impl Connection {
-    /// The name that the client gave the connection.
+    /// The connection name given by the client.
     pub fn client_name(&self) -> Option<&str> {
         given_name(&self.client.properties)
     }
 
-    /// Who logged in.
+    /// The logged-in user.
     pub fn user_name(&self) -> Option<&str> {
         self.user().map(UserName::as_str)
     }
 
-    /// The vhost that it is in.
+    /// The connection's vhost.
     pub fn vhost_name(&self) -> Option<&str> {
         self.vhost.as_ref().map(|vhost| vhost.name.as_str())
     }
@@ -122,7 +122,7 @@ impl Connection {
         let certified = self.peer.certified_user().map(str::to_owned);
         let credentials = match (credentials(&answer), &certified) {
             (Some(credentials), _) => credentials,
-            // The response may name an identity to act as; there is none but the certificate's.
+            // The response may name an identity to act as; only the certificate's is accepted.
             (None, Some(user)) if mechanism == "EXTERNAL" => {
                 let outcome = self.broker.login_certified(user, self.origin());
                 self.logged_in(user, outcome, notify_close);
@@ -145,7 +145,7 @@ impl Connection {
         }
     }
 
-    /// Where logins come from.
+    /// The origin of this connection's logins.
     pub(super) fn origin(&self) -> Origin {
         Origin { address: self.peer.address.ip(), protocol: Protocol::Amqp }
     }
@@ -157,7 +157,7 @@ impl Connection {
                 self.tune();
             }
             Err(why) => {
-                // Those that are held up are many, and were told of before.
+                // Refusals for too many failures are frequent, and the failures were logged.
                 if why == LoginRefused::TooManyFailures {
                     log_connection!(debug, self, login = %name, "login refused: {why}");
                 } else {
@@ -195,7 +195,7 @@ impl Connection {
             ("channel_max", u32::from(answer.channel_max), u32::from(channel_max), 1),
         ];
         for (name, value, ours, least) in checks {
-            // Zero asks for no limit, which is more than ours.
+            // Zero requests no limit, which exceeds ours.
             let (wrong, text) = if value == 0 || value > ours {
                 (
                     true,

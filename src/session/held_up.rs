@@ -1,6 +1,6 @@
-//! The publishes of a connection that have to wait.
+//! Buffered publishes of a connection.
 //!
-//! Invariants: they come out in the order in which they went in; of which channels some wait is known without a search.
+//! Invariants: first in, first out; whether a channel has any is known without a search.
 
 use std::collections::VecDeque;
 
@@ -14,36 +14,36 @@ const BATCH_MAX: usize = 512;
 /// See the module.
 #[derive(Default)]
 pub(super) struct HeldUp {
-    /// Publishes wait.
+    /// Whether publishes are buffered.
     pub(super) on: bool,
     waiting: VecDeque<(u16, Publication)>,
-    /// How many of each channel.
+    /// Count per channel.
     counts: FxHashMap<u16, usize>,
     bytes: usize,
 }
 
 impl HeldUp {
-    /// What waits, in bytes.
+    /// Bytes buffered.
     pub(super) const fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Whether nothing waits.
+    /// Whether nothing is buffered.
     pub(super) fn is_empty(&self) -> bool {
         self.waiting.is_empty()
     }
 
-    /// Whether something of a channel waits.
+    /// Whether a channel has buffered publishes.
     pub(super) fn has(&self, channel: u16) -> bool {
         self.counts.contains_key(&channel)
     }
 
-    /// The channel of the first.
+    /// The channel of the first publish.
     pub(super) fn first(&self) -> Option<u16> {
         self.waiting.front().map(|(channel, _)| *channel)
     }
 
-    /// One more. Returns what it takes, in bytes.
+    /// Adds a publish. Returns its size in bytes.
     pub(super) fn push(&mut self, channel: u16, outgoing: Publication) -> usize {
         let bytes = outgoing.message.memory();
         self.bytes += bytes;
@@ -52,7 +52,7 @@ impl HeldUp {
         bytes
     }
 
-    /// Takes out the first publishes, as far as they are of one channel.
+    /// Takes the first publishes, up to a change of channel.
     pub(super) fn next_run(&mut self) -> Vec<Publication> {
         let mut run = Vec::new();
         let Some(channel) = self.first() else { return run };
@@ -71,7 +71,7 @@ impl HeldUp {
         run
     }
 
-    /// Takes out all publishes of one channel.
+    /// Takes all publishes of one channel.
     pub(super) fn split_off(&mut self, channel: u16) -> Self {
         let mut gone = Self::default();
         if !self.has(channel) {

@@ -1,29 +1,29 @@
-//! What was counted of what a connection holds beside queued messages.
+//! Accounting of the bytes that a connection holds beside queued messages.
 //!
-//! Invariant: it is counted again when what came since the last time is worth it, and as long as something is counted.
+//! Invariant: recounted when enough has arrived since the last count, and as long as anything is counted.
 
 use crate::broker::held::{STEP, Share};
 
 /// See the module.
 #[derive(Default)]
 pub(super) struct Holding {
-    /// Bytes that came in since it was counted, whatever became of them.
+    /// Bytes received since the last count, whatever became of them.
     pub(super) grown: usize,
-    /// Bytes of a frame that has not come in whole.
+    /// Bytes of an incomplete frame.
     pub(super) left: usize,
-    /// Bytes that were counted.
+    /// Bytes at the last count.
     pub(super) counted: u64,
-    /// Counts them against the budget of all.
+    /// The connection's share of the common budget.
     pub(super) share: Option<Share>,
 }
 
 impl Holding {
-    /// More was put aside.
+    /// More was buffered.
     pub(super) const fn grows(&mut self, bytes: usize) {
         self.grown += bytes;
     }
 
-    /// Whether it is time to count.
+    /// Whether a recount is due.
     pub(super) const fn is_due(&self) -> bool {
         self.grown as u64 >= STEP || self.counted > 0
     }

@@ -1,32 +1,31 @@
-//! Numbers of channels that the broker has closed, for as long as something may still come on them.
+//! Numbers of channels closed by the broker, kept while frames may still arrive on them.
 //!
-//! A client that closes a channel while our own `channel.close` is on its way gets both that and a `close-ok`, and owes
-//! us a `close-ok`. The number is free from then on, and what still comes on it is told apart here from what comes on
-//! a number that nobody has opened.
+//! A client that closes a channel while our own `channel.close` is in flight gets both that and a `close-ok`, and
+//! owes us a `close-ok`. The number is then free, and frames that still arrive on it are distinguished here from
+//! frames on a number never opened.
 //!
-//! Invariants: a number stands here once; it leaves when it is opened again, or when [`KEPT`] others came after it.
+//! Invariants: a number occurs once; it is removed when reopened, or after [`KEPT`] newer ones.
 
 use std::collections::VecDeque;
 
-/// Numbers kept, as many as channels that are likely to be closed at once. Answers that are owed come within a round
-/// trip.
+/// Numbers kept: as many as channels likely to be closed at once. Owed answers arrive within a round trip.
 const KEPT: usize = 256;
 
-/// What is known of a number.
+/// State of a number.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum CloseAnswer {
-    /// The client's close was answered, ours is not: all but an opening is discarded.
+    /// The client's close was answered, ours was not: everything but an opening is discarded.
     Owed,
-    /// Our close was answered. Another answer, or a close that crossed ours, means nothing.
+    /// Our close was answered. Another answer, or a close that crossed ours, is ignored.
     Answered,
 }
 
-/// See the module's documentation.
+/// See the module.
 #[derive(Default)]
 pub(super) struct Left(VecDeque<(u16, CloseAnswer)>);
 
 impl Left {
-    /// The channel of this number is gone.
+    /// The channel with this number is closed.
     pub(super) fn note(&mut self, number: u16, close_answer: CloseAnswer) {
         self.forget(number);
         if self.0.len() == KEPT {
@@ -35,12 +34,12 @@ impl Left {
         self.0.push_back((number, close_answer));
     }
 
-    /// The number is used again.
+    /// The number is reused.
     pub(super) fn forget(&mut self, number: u16) {
         self.0.retain(|(left, _)| *left != number);
     }
 
-    /// What may still come on it.
+    /// Which answer may still arrive on it.
     pub(super) fn close_answer(&self, number: u16) -> Option<CloseAnswer> {
         self.0.iter().rev().find(|(left, _)| *left == number).map(|(_, close_answer)| *close_answer)
     }

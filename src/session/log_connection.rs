@@ -1,6 +1,6 @@
-//! Lines of the log about a connection: whose it is.
+//! Log lines about a connection, with its identity.
 //!
-//! Absent: spans. Entering one for each read would cost the hot path; the fields are put together where a line is
+//! Absent: spans. Entering one per read would burden the hot path; the fields are composed only when a line is
 //! written.
 
 /// `log_connection!(warn, connection, "closing: {why}")`: a line with the connection's peer, name, user and vhost.

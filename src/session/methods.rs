@@ -1,4 +1,4 @@
-//! Control methods: which one is legal now, and what it asks of the broker.
+//! Control methods: which one is legal now, and its call on the broker.
 
 use std::sync::Arc;
 
@@ -15,9 +15,8 @@ use crate::broker::reply_to::REPLY_TO;
 use crate::wire::method::{AMQPClass, access, basic, channel, confirm, connection};
 
 impl Connection {
-    /// Whether a method may wait for the disk or for a slow computation, and which: definitions are
-    /// durable before they are answered, passwords are slow to check, and what ends may take
-    /// auto-delete queues along.
+    /// Whether a method may wait for the disk or for a slow computation, and for which: definitions are
+    /// durable before they are answered, password checks are slow, and closing may delete auto-delete queues.
     pub(super) fn may_block(&self, method: &AMQPClass) -> Option<Outcome> {
         let blocks = match method {
             AMQPClass::Connection(method) => match method {
@@ -44,8 +43,8 @@ impl Connection {
         self.broker.login_is_slow(user, password, self.origin()).then_some(Outcome::Password)
     }
 
-    /// Carries out a control method. Returns the queue to wait for, if it has to be done again when
-    /// that queue's head was read from disk.
+    /// Carries out a control method. Returns a queue if the method must be repeated once that queue's head was
+    /// read from disk.
     pub(super) fn method(
         &mut self,
         number: u16,
@@ -101,7 +100,7 @@ impl Connection {
         None
     }
 
-    /// Whether the method may be carried out on this channel; errors are dealt with here.
+    /// Whether the method may run on this channel; errors are handled here.
     pub(super) fn on_open_channel(&mut self, number: u16, method: &AMQPClass, id: MethodId) -> bool {
         let opening = matches!(method, AMQPClass::Channel(channel::AMQPMethod::Open(_)));
         match self.channels.get_mut(&number) {
@@ -136,7 +135,7 @@ impl Connection {
         }
     }
 
-    /// A method on a channel that is not open. What may be an answer to our own close is taken.
+    /// A method on a channel that is not open. Possible answers to our own close are accepted.
     fn on_no_channel(&mut self, number: u16, method: &AMQPClass, id: MethodId) {
         use channel::AMQPMethod::{Close, CloseOk};
         match (self.left.close_answer(number), method) {
@@ -171,8 +170,8 @@ impl Connection {
         }
     }
 
-    /// Renews the credentials. That is for tokens, which end: who logged in otherwise stays who it is, whatever the
-    /// secret, as with RabbitMQ's own users.
+    /// Renews the credentials. Only for tokens, which expire: other users keep their identity whatever the
+    /// secret, as RabbitMQ's own users do.
     fn update_secret(&mut self, update: &connection::UpdateSecret) {
         let id = MethodId(10, 70);
         let Some(old) = self.identity.clone() else { return self.illegal(id) };
@@ -199,13 +198,13 @@ impl Connection {
         };
         self.identity = Some(identity);
         self.rights = Some(rights);
-        // It knows where this client could publish to.
+        // It caches where this client could publish to.
         self.publisher = Publisher::default();
         self.cancel_unreadable();
         self.send_connection(connection::AMQPMethod::UpdateSecretOk(connection::UpdateSecretOk {}));
     }
 
-    /// Cancels the consumers whose queue the user may not read any more.
+    /// Cancels the consumers whose queue the user may no longer read.
     fn cancel_unreadable(&mut self) {
         let Some(rights) = &self.rights else { return };
         for open in self.channels.values_mut() {
@@ -258,13 +257,13 @@ impl Connection {
         self.send(number, &AMQPClass::Channel(ok));
     }
 
-    /// A method that is known, but not now.
+    /// A known method that is illegal now.
     fn illegal(&mut self, id: MethodId) {
         let text = "unexpected method in connection state";
         self.fail(&AmqpError::new(ReplyCode::ChannelError, id, text));
     }
 
-    /// A method that a client must not send.
+    /// A method that clients must not send.
     pub(super) fn unimplemented(&mut self, id: MethodId) {
         self.fail(&AmqpError::new(ReplyCode::CommandInvalid, id, "unimplemented method"));
     }

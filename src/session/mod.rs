@@ -1,5 +1,5 @@
-//! The AMQP conversation: connection and channel state, content assembly, outgoing frames. Between
-//! `net`, which has the sockets, and `broker`, which has the queues.
+//! The AMQP conversation: connection and channel state, content assembly, outgoing frames. Between `net`, which
+//! owns the sockets, and `broker`, which owns the queues.
 //!
 //! Absent: sockets, tasks, clocks, disk.
 

@@ -1,11 +1,11 @@
-//! What waits to be written to one connection, and what its channels have out unacknowledged.
+//! Data waiting to be written to one connection, and the unacknowledged deliveries of its channels.
 //!
-//! Filled by whoever has something for the client: its own reader, publishers on other connections
-//! (under a queue's lock), the store when confirms are due. Emptied by the connection's writer.
+//! Filled by all producers for the client: its own reader, publishers on other connections (under a queue's lock),
+//! the store when confirms are due. Drained by the connection's writer.
 //!
-//! Invariants: frames leave in the order in which they were put; delivery tags of a channel rise by
-//! one in that order; bytes waiting are bounded by `limit` plus what one queue call may add (a
-//! consumer without room gets nothing more until the writer has made room).
+//! Invariants: frames leave in the order in which they were put; delivery tags of a channel increase by one in
+//! that order; bytes waiting are bounded by `limit` plus what one queue call may add (a consumer without room gets
+//! nothing more until the writer has made room).
 //! Absent: sockets, tasks, queue locks (this lock is taken inside a queue's lock, never the other way).
 
 use std::collections::VecDeque;
@@ -32,21 +32,21 @@ use crate::wire::frame::FRAME_END;
 use crate::wire::hot_out;
 use crate::wire::method::AMQPClass;
 
-/// Bodies from this many bytes on are handed to the socket from where they lie, smaller ones are
-/// copied between their frames' heads: below, a copy is cheaper than one more slice to write.
+/// Bodies of at least this many bytes are written to the socket from the message's memory; smaller ones are copied
+/// between their frames' heads: below, a copy is cheaper than one more slice to write.
 const LARGE_BODY_BYTES: usize = 8 * 1024;
 
-/// What one delivery costs beside its body, near enough: heads, tags, names, properties.
+/// Approximate cost of a delivery beside its body: heads, tags, names, properties.
 const DELIVERY_OVERHEAD_BYTES: usize = 128;
 
-/// See the module's documentation.
+/// See the module.
 pub struct Outbox {
     state: Mutex<State>,
-    /// Bytes reserved or waiting, body bytes and overhead.
+    /// Bytes reserved or waiting: bodies and overhead.
     queued: AtomicUsize,
     limit: usize,
     written: AtomicU64,
-    /// What went over the socket.
+    /// Socket traffic counters.
     pub traffic: Arc<Traffic>,
 }
 
@@ -55,34 +55,34 @@ struct State {
     waiting: Writing,
     writer: Option<Waker>,
     channels: FxHashMap<u16, ChannelOut>,
-    /// The reader, if it waits until the client has read.
+    /// The reader, if it waits for the client to read.
     reader: Option<Waker>,
     /// Consumers that found no room.
     stalled: Vec<Arc<Consumer>>,
     next_incarnation: u64,
-    /// The largest frame that the client takes.
+    /// The largest frame that the client accepts.
     frame_max: u32,
     cancel_notify: bool,
     /// Nothing is written any more.
     closed: bool,
-    /// Everything that is to be written has been put; the writer ends when it is out.
+    /// Everything to be written has been put; the writer ends after writing it.
     finished: bool,
 }
 
-/// Encoded frames on their way out: bytes, with large bodies to be put in between.
+/// Encoded frames being written: bytes, with large bodies interleaved.
 #[derive(Default)]
 pub struct Writing {
     /// Frames and heads of frames.
     pub frames: Vec<u8>,
-    /// Pieces of large bodies, each to be written when `frames` was written up to `at`.
+    /// Pieces of large bodies, each to be written after `frames` up to `at`.
     pub bodies: VecDeque<BodyPiece>,
-    /// What is given back to the budget when all is written.
+    /// Bytes returned to the budget once all is written.
     cost: usize,
 }
 
 /// A piece of a message's body.
 pub struct BodyPiece {
-    /// Offset in the frames before which it comes.
+    /// Offset in the frames at which it is inserted.
     pub at: usize,
     /// The message.
     pub message: Message,
@@ -90,19 +90,19 @@ pub struct BodyPiece {
     pub range: std::ops::Range<usize>,
 }
 
-/// What a confirm rests on.
+/// What a confirm relies on.
 #[derive(Clone, Copy, Debug)]
 pub enum Durable {
-    /// What was appended up to the publish is on stable storage.
+    /// Everything appended up to the publish is on stable storage.
     Synced(Synced),
-    /// Nothing of the publish had to be made durable.
+    /// The publish required no durability.
     NothingAppended(NothingAppended),
 }
 
 /// The writer's next step.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Next {
-    /// There is something to write.
+    /// Data is ready to be written.
     Write,
     /// All is written and nothing more will come.
     End,
@@ -113,7 +113,7 @@ impl Writing {
         self.frames.is_empty() && self.bodies.is_empty()
     }
 
-    /// Forgets what was written; keeps the memory unless it is much.
+    /// Clears what was written; keeps the memory unless it is large.
     pub fn clear(&mut self) {
         self.frames.clear();
         self.bodies.clear();
@@ -124,11 +124,11 @@ impl Writing {
     }
 }
 
-/// Memory for frames that a connection keeps while it has nothing to write, in bytes.
+/// Bytes of frame memory that an idle connection keeps.
 const KEPT_BYTES: usize = 256 * 1024;
 
 impl Outbox {
-    /// An empty one that gives credit up to `limit` bytes.
+    /// An empty outbox that gives credit up to `limit` bytes.
     pub fn new(limit: usize) -> Arc<Self> {
         let state = State { frame_max: crate::broker::limits::FRAME_MIN, ..State::default() };
         Arc::new(Self {
@@ -140,7 +140,7 @@ impl Outbox {
         })
     }
 
-    /// What was negotiated: the largest frame, and whether the client wants to hear of cancelled
+    /// Sets the negotiated values: the largest frame, and whether the client wants to be told of cancelled
     /// consumers.
     pub fn negotiated(&self, frame_max: u32, cancel_notify: bool) {
         let mut state = self.state.lock();
@@ -172,7 +172,7 @@ impl Outbox {
         state.writer.take()
     }
 
-    /// Puts a method frame for the channel's `incarnation`, if that is there and not closing.
+    /// Puts a method frame for the channel's `incarnation`, if that exists and is not closing.
     pub fn put_for(&self, channel: u16, incarnation: u64, method: &AMQPClass) -> Option<Waker> {
         let mut state = self.state.lock();
         let out = state.channels.get(&channel)?;
@@ -186,8 +186,8 @@ impl Outbox {
         state.writer.take()
     }
 
-    /// Shows `each` what the channel's `incarnation` has out, oldest first, until it says `false`.
-    /// Returns the next delivery tag; `None` if the channel is gone. `each` must be short.
+    /// Passes `each` the unacknowledged deliveries of the channel's `incarnation`, oldest first, until it
+    /// returns `false`. Returns the next delivery tag; `None` if the channel is gone. `each` must be short.
     pub fn look_at_unacked(
         &self,
         channel: u16,
@@ -200,7 +200,7 @@ impl Outbox {
         Some(out.next_tag())
     }
 
-    /// What was taken out of a channel is outstanding again.
+    /// Makes deliveries taken from a channel outstanding again.
     pub fn give_back(&self, channel: u16, unacked: impl Iterator<Item = Unacked>) {
         if let Some(out) = self.state.lock().channels.get_mut(&channel) {
             out.give_back(unacked);
@@ -212,8 +212,8 @@ impl Outbox {
         self.queued.fetch_add(cost, Ordering::Relaxed);
     }
 
-    /// Puts `basic.return` with the message, and the ack of that publish alone if it is to be confirmed. Returns the
-    /// writer to wake.
+    /// Puts `basic.return` with the message, followed by the ack of that publish alone if it is to be
+    /// confirmed. Returns the writer to wake.
     pub fn put_return(&self, channel: u16, message: &Message, confirms: Option<u64>) -> Option<Waker> {
         let mut state = self.state.lock();
         if state.closed {
@@ -274,8 +274,8 @@ impl Outbox {
         state.writer.take()
     }
 
-    /// A channel begins, which counts in `counts`. The number returned tells it from others that had or will
-    /// have its number.
+    /// Opens a channel, counted in `counts`. Returns its incarnation, which distinguishes it from earlier and
+    /// later channels with the same number.
     pub fn open_channel(&self, channel: u16, counts: Arc<ChannelStats>) -> u64 {
         let mut state = self.state.lock();
         state.next_incarnation += 1;
@@ -284,22 +284,21 @@ impl Outbox {
         incarnation
     }
 
-    /// The channel is on its way to be closed: its consumers' deliveries are counted but not
-    /// written any more.
+    /// The channel is closing: its consumers' deliveries are counted but no longer written.
     pub fn mute_channel(&self, channel: u16) {
         if let Some(out) = self.state.lock().channels.get_mut(&channel) {
             out.muted = true;
         }
     }
 
-    /// The channel ends; returns what it had out, in delivery order. Its consumers must be detached
-    /// before, so that nothing is delivered to it any more.
+    /// Closes the channel; returns its outstanding deliveries, in delivery order. Its consumers must be
+    /// detached before, so that nothing more is delivered to it.
     pub fn close_channel(&self, channel: u16) -> Vec<Unacked> {
         let out = self.state.lock().channels.remove(&channel);
         out.map(ChannelOut::into_unacked).unwrap_or_default()
     }
 
-    /// Takes out what an acknowledgement names.
+    /// Takes the deliveries that an acknowledgement names.
     pub fn take_acked(&self, channel: u16, set: AckSet, into: &mut Vec<Unacked>) -> Result<(), UnknownTag> {
         match self.state.lock().channels.get_mut(&channel) {
             Some(out) => out.take(set, into),
@@ -307,12 +306,12 @@ impl Outbox {
         }
     }
 
-    /// Messages that the channel has out unacknowledged.
+    /// Unacknowledged messages of the channel.
     pub fn unacked_count(&self, channel: u16) -> usize {
         self.state.lock().channels.get(&channel).map_or(0, ChannelOut::unacked_count)
     }
 
-    /// Of these, those that consumers hold: what `basic.get` took is not counted by any prefetch.
+    /// Of these, those held by consumers: messages from `basic.get` count against no prefetch.
     pub fn held_by_consumers(&self, channel: u16) -> usize {
         self.state.lock().channels.get(&channel).map_or(0, ChannelOut::held_by_consumers)
     }
@@ -350,7 +349,7 @@ impl Outbox {
         state.writer.take()
     }
 
-    /// Refuses one publish (`basic.nack`); those before it are confirmed on their own.
+    /// Refuses one publish (`basic.nack`); earlier ones are confirmed separately.
     pub fn refuse(&self, channel: u16, tag: u64) -> Option<Waker> {
         let mut state = self.state.lock();
         state.channels.get_mut(&channel)?.settle_alone(tag);
@@ -364,19 +363,19 @@ impl Outbox {
         state.writer.take()
     }
 
-    /// The highest publish of the channel that was confirmed.
+    /// The channel's highest confirmed publish.
     pub fn confirmed(&self, channel: u16) -> u64 {
         self.state.lock().channels.get(&channel).map_or(0, |out| out.confirmed)
     }
 
-    /// Everything has been put; the writer ends when it is written.
+    /// Everything has been put; the writer ends after writing it.
     pub fn finish(&self) -> Option<Waker> {
         let mut state = self.state.lock();
         state.finished = true;
         state.writer.take()
     }
 
-    /// The connection is lost: what waits is dropped, what comes is ignored.
+    /// The connection is lost: waiting data is dropped, new data ignored.
     pub fn close(&self) -> Option<Waker> {
         let mut state = self.state.lock();
         state.closed = true;
@@ -390,17 +389,17 @@ impl Outbox {
         state.writer.take()
     }
 
-    /// Whether so much waits that the client must read before it is read from.
+    /// Whether so much is waiting that the client must read before it is read from.
     pub fn is_full(&self) -> bool {
         self.queued.load(Ordering::Relaxed) >= self.limit * 2
     }
 
-    /// Bytes that wait.
+    /// Bytes waiting.
     pub fn waiting_bytes(&self) -> usize {
         self.queued.load(Ordering::Relaxed)
     }
 
-    /// Hands what waits to the writer, in exchange for its empty `writing`; or notes whom to wake.
+    /// Swaps the waiting data into the writer's empty `writing`, or registers the waker.
     pub fn poll_next(&self, context: &Context<'_>, writing: &mut Writing) -> Poll<Next> {
         let mut state = self.state.lock();
         if !state.waiting.is_empty() {
@@ -417,7 +416,7 @@ impl Outbox {
         Poll::Pending
     }
 
-    /// `writing` is on the wire. Returns the consumers that may go on.
+    /// `writing` was written. Returns the consumers that may resume.
     pub fn written(&self, writing: &mut Writing) -> Vec<Arc<Consumer>> {
         let bodies: usize = writing.bodies.iter().map(|piece| piece.range.len()).sum();
         self.traffic.add_sent(writing.frames.len() + bodies);
@@ -435,12 +434,12 @@ impl Outbox {
         std::mem::take(&mut state.stalled)
     }
 
-    /// Bytes of frames written so far; tells whether a heartbeat is due.
+    /// Bytes of frames written so far; used to decide whether a heartbeat is due.
     pub fn written_total(&self) -> u64 {
         self.written.load(Ordering::Relaxed)
     }
 
-    /// Ready when the client has read so much that it may be read from again.
+    /// Ready when the client has read enough to be read from again.
     pub fn poll_room(&self, waker: &Waker) -> Poll<()> {
         let mut state = self.state.lock();
         if state.closed || !self.is_full() {
@@ -451,7 +450,7 @@ impl Outbox {
     }
 }
 
-/// Puts the body of a message whose method and header frames are there already.
+/// Puts the body of a message whose method and header frames were put before.
 fn put_body(writing: &mut Writing, channel: u16, message: &Message, frame_max: u32) {
     let body = message.body();
     if body.len() < LARGE_BODY_BYTES {
@@ -484,13 +483,13 @@ impl Sink for Outbox {
     fn reserve(&self, consumer: &Arc<Consumer>, body_bytes: usize) -> bool {
         if self.queued.load(Ordering::Relaxed) >= self.limit {
             let mut state = self.state.lock();
-            // The writer may have made room since; it looks at `stalled` under this lock.
+            // The writer may have made room since; it checks `stalled` under this lock.
             if self.queued.load(Ordering::Relaxed) >= self.limit {
                 state.stalled.push(Arc::clone(consumer));
                 return false;
             }
         }
-        // Last, so that no credit is taken which is not used then.
+        // Last, so that no credit is taken and then left unused.
         if !consumer.shared_credit.take(consumer) {
             return false;
         }

@@ -1,9 +1,9 @@
-//! Deliveries that wait too long for their acknowledgement (`x-consumer-timeout`): their channel is
-//! closed, as `RabbitMQ` before 4.3 and `LavinMQ` do.
+//! Deliveries unacknowledged for too long (`x-consumer-timeout`): their channel is closed, as `RabbitMQ` before
+//! 4.3 and `LavinMQ` do.
 //!
-//! Invariants: a channel that asks for no timeout costs nothing; no clock is read per delivery: now
-//! and then the channel's next delivery tag is noted with the time, and whatever has a lower tag is at
-//! least that old. A timeout is found late by a quarter of it, at most.
+//! Invariants: a channel without a timeout costs nothing; no clock is read per delivery: the channel's next
+//! delivery tag is recorded with the time at intervals, and lower tags are at least that old. A timeout is
+//! detected late by at most a quarter of it.
 //! Absent: sockets, tasks.
 
 use std::collections::VecDeque;
@@ -19,12 +19,12 @@ use crate::broker::Broker;
 use crate::broker::deadlines::Ticks;
 use crate::broker::turn::Turn;
 
-/// Ends a channel from outside of its connection's task.
+/// Closes a channel from outside of its connection's task.
 pub trait ChannelCloser: Send + Sync {
-    /// Has the channel closed with `error`, unless it has ended meanwhile. May be told again.
+    /// Closes the channel with `error`, unless it has ended meanwhile. May be called repeatedly.
     fn end_channel(&self, channel: u16, incarnation: u64, error: AmqpError);
 
-    /// Has the connection let go of what it holds: all together hold too much, and it most.
+    /// Makes the connection release what it holds: the common budget is exceeded, and it holds most.
     fn give_way(&self);
 }
 
@@ -40,7 +40,7 @@ pub(super) struct Watch {
 
 #[derive(Default)]
 struct State {
-    /// In milliseconds, by queue.
+    /// Milliseconds, by queue.
     timeouts: FxHashMap<QueueId, u64>,
     marks: Marks,
     tick_at: Option<Millis>,
@@ -50,18 +50,18 @@ struct State {
 #[derive(Debug, Default)]
 struct Marks(VecDeque<(Millis, u64)>);
 
-/// Looks per shortest timeout. The mark may be made one look late, and found one late.
+/// Checks per shortest timeout. A mark may be recorded one check late, and a timeout detected one check late.
 const LOOKS: u64 = 8;
 
-/// Marks kept, at most: the longest timeout is looked at so often at least.
+/// Marks kept, at most: bounds the check interval of the longest timeout.
 const MARKS_MAX: u64 = 1024;
 
-/// Shortest time between two looks, in milliseconds.
+/// Shortest check interval, in milliseconds.
 const INTERVAL_MS_MIN: u64 = 10;
 
 impl Marks {
     fn note(&mut self, now: Millis, next_tag: u64) {
-        // Where nothing was delivered in between, the earlier mark says more.
+        // If nothing was delivered in between, the earlier mark is more precise.
         if self.0.back().is_none_or(|(_, last)| *last < next_tag) {
             self.0.push_back((now, next_tag));
         }
@@ -73,7 +73,7 @@ impl Marks {
         behind.checked_sub(1).and_then(|last| self.0.get(last)).map_or(0, |(_, tag)| *tag)
     }
 
-    /// Of what is older than all timeouts, one mark is enough.
+    /// One mark suffices for everything older than all timeouts.
     fn forget(&mut self, now: Millis, age_ms: u64) {
         while self.0.get(1).is_some_and(|(at, _)| at.plus(age_ms) <= now) {
             self.0.pop_front();
@@ -90,7 +90,7 @@ impl State {
 }
 
 impl Watch {
-    /// Watches nothing yet.
+    /// A watch without timeouts.
     pub(super) fn new(
         broker: Arc<Broker>,
         outbox: Arc<Outbox>,
@@ -143,7 +143,7 @@ impl Ticks for Watch {
             overdue = timeout_ms.filter(|ms| tag < marks.older(now, *ms));
             overdue.is_none() && tag < oldest_of_all
         });
-        // `None`: the channel is gone, and this with it.
+        // `None`: the channel is gone, and this watch with it.
         let Some(next_tag) = next_tag else { return };
         marks.note(now, next_tag);
         marks.forget(now, longest);

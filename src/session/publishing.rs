@@ -1,4 +1,4 @@
-//! Carrying out what was published: returns, refusals, confirms (docs/semantics.md, Publishing).
+//! Carrying out publishes: returns, refusals, confirms (docs/semantics.md, Publishing).
 
 use std::sync::atomic::Ordering;
 
@@ -13,7 +13,7 @@ use crate::broker::publish::Fate;
 use crate::wire::method::{connection, short_string};
 
 impl Connection {
-    /// Carries out what was put aside: publishes, then acknowledgements.
+    /// Carries out the buffered publishes, then the acknowledgements.
     pub(super) fn flush(&mut self) {
         if !self.batch.messages.is_empty() {
             if self.held_up.on {
@@ -76,7 +76,7 @@ impl Connection {
                 }
                 Fate::Returned(message) => {
                     returned += 1;
-                    // Clients look for the ack of a returned message right behind it.
+                    // Clients expect the ack of a returned message directly behind it.
                     if let (Some(confirms), Some(upto)) = (&mut open.confirms, accepted.take()) {
                         confirms.upto(
                             upto,
@@ -104,7 +104,7 @@ impl Connection {
         self.heed_pressure();
     }
 
-    /// Reads no further while the client does not read, the store cannot keep up, or an alarm is raised.
+    /// Stops reading while the client does not read, the store cannot keep up, or an alarm is raised.
     pub(super) fn heed_pressure(&mut self) {
         self.throttled |= self.outbox.is_full() || self.broker.memory().is_overdrawn();
         if let Some(reason) = self.broker.alarms.reason() {
@@ -121,7 +121,7 @@ impl Connection {
         }
     }
 
-    /// Tells a client that is held up what for, if that is worth telling.
+    /// Tells a held-up client the reason, if it is worth reporting.
     pub(super) fn tell_if_blocked(&mut self) {
         let reason = self.broker.alarms.reason().or_else(|| match self.broker.store().pressure() {
             Pressure::Blocked(reason) => Some(reason),
@@ -132,7 +132,7 @@ impl Connection {
         }
     }
 
-    /// Tells a publishing client that it is not read from for now, if it understands.
+    /// Sends `connection.blocked` to a publishing client that understands it.
     fn tell_blocked(&mut self, reason: &str) {
         if self.blocked || !capability(&self.client.properties, "connection.blocked") {
             return;
@@ -149,7 +149,7 @@ impl Connection {
         }
     }
 
-    /// Takes that back when publishers may go on.
+    /// Sends `connection.unblocked` when publishers may proceed.
     pub(super) fn tell_unblocked(&mut self) {
         if self.blocked && !self.broker.publishers_must_wait() {
             self.blocked = false;

@@ -51,7 +51,7 @@ impl Connection {
         Ok((!declare.nowait).then(|| declare_ok(&found)))
     }
 
-    /// Declares queues, up to the first that is refused.
+    /// Declares queues, up to the first refused.
     pub(super) fn declare_queues(&mut self, number: u16, declares: &[queue::Declare]) -> Answered {
         let requests = declares.iter().map(|declare| {
             (QueueName::new(&without_line_breaks(declare.queue.as_str())), queue_request(declare))
@@ -74,14 +74,14 @@ impl Connection {
         row.refused.map_or(Ok(()), Err)
     }
 
-    /// It is the one that is meant by an empty name.
+    /// Makes it the queue meant by an empty name.
     fn remember_queue(&mut self, number: u16, name: &QueueName) {
         if let Some(open) = self.channels.get_mut(&number) {
             open.last_queue = Some(name.clone());
         }
     }
 
-    /// Names of direct reply-to are only looked at, whatever the method says.
+    /// Direct reply-to names are only checked, whatever the method says.
     fn declare_reply_queue(
         &mut self,
         number: u16,
@@ -94,7 +94,7 @@ impl Connection {
         Ok((!declare.nowait).then_some(queue::AMQPMethod::DeclareOk(ok)))
     }
 
-    /// Deletes queues, up to the first that is refused.
+    /// Deletes queues, up to the first refused.
     pub(super) fn delete_queues(&mut self, number: u16, deletes: &[queue::Delete]) -> Answered {
         let (requests, unnamed) = until_refused(deletes, |delete| {
             let name = self.queue_name(number, &without_line_breaks(delete.queue.as_str()))?;
@@ -125,7 +125,7 @@ impl Connection {
         Ok((!purge.nowait).then_some(queue::AMQPMethod::PurgeOk(queue::PurgeOk { message_count })))
     }
 
-    /// Binds queues, up to the first that is refused.
+    /// Binds queues, up to the first refused.
     pub(super) fn bind_queues(&mut self, number: u16, binds: &[queue::Bind]) -> Answered {
         let (requests, unnamed) = until_refused(binds, |bind| {
             self.queue_binding(number, &bind.queue, &bind.exchange, &bind.routing_key, &bind.arguments)
@@ -137,7 +137,7 @@ impl Connection {
         row.refused.or(unnamed).map_or(Ok(()), Err)
     }
 
-    /// Unbinds queues, up to the first that is refused.
+    /// Unbinds queues, up to the first refused.
     pub(super) fn unbind_queues(&mut self, number: u16, unbinds: &[queue::Unbind]) -> Answered {
         let (requests, unnamed) = until_refused(unbinds, |unbind| {
             self.queue_binding(
@@ -166,7 +166,7 @@ impl Connection {
     ) -> Result<BindingRequest, Refusal> {
         let queue = without_line_breaks(queue.as_str());
         let name = self.queue_name(number, &queue)?;
-        // With the shorthand, an empty key means the queue's name, too (2e).
+        // With the shorthand, an empty key also means the queue's name (2e).
         let key = routing_key.as_str();
         let routing_key =
             if queue.is_empty() && key.is_empty() { name.as_str().to_owned() } else { key.to_owned() };
@@ -179,7 +179,7 @@ impl Connection {
         })
     }
 
-    /// The queue that is meant: an empty name is the one last declared on the channel (2e).
+    /// Resolves a queue name: empty means the last queue declared on the channel (2e).
     pub(super) fn queue_name(&self, number: u16, name: &str) -> Result<QueueName, Refusal> {
         if !name.is_empty() {
             return Ok(QueueName::new(name));

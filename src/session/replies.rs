@@ -1,5 +1,5 @@
-//! Direct reply-to on a channel (docs/semantics.md, Routing): one consumer for replies, and its hidden
-//! queue's name in the requests.
+//! Direct reply-to on a channel (docs/semantics.md, Routing): one reply consumer, and its hidden queue's name in
+//! requests.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::broker::reply_to::addressed;
 use crate::wire::method::basic;
 
 impl Connection {
-    /// Whether the channel may start a consumer of replies.
+    /// Whether the channel may start a reply consumer.
     pub(super) fn may_consume_replies(&self, number: u16, consume: &basic::Consume) -> Result<(), Refusal> {
         if self.channels.get(&number).is_some_and(|open| open.replies.is_some()) {
             return Err(Refusal::Precondition("reply consumer already set".to_owned()));
@@ -23,7 +23,7 @@ impl Connection {
         Ok(())
     }
 
-    /// The hidden queue of the channel's consumer of replies, which must be attached next.
+    /// The hidden queue of the channel's reply consumer, which must be attached next.
     pub(super) fn open_reply_queue(&mut self, number: u16) -> Result<Arc<QueueHandle>, Refusal> {
         let now = self.turn.now;
         let queue = self.as_caller(|broker, vhost, _, _| broker.open_reply_queue(vhost, now))?;
@@ -33,7 +33,7 @@ impl Connection {
         Ok(queue)
     }
 
-    /// Puts the hidden queue's name into a request. `false`: refused, as nobody consumes replies.
+    /// Writes the hidden queue's name into a request. `false`: refused, no reply consumer exists.
     pub(super) fn address(&mut self, number: u16, outgoing: &mut Publication) -> bool {
         let replies = self.channels.get(&number).and_then(|open| open.replies.as_ref());
         if let Some(name) = replies {

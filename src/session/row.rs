@@ -1,8 +1,8 @@
-//! Methods of one kind that change what is declared, and lie one behind the other in what was read, are carried out
-//! together: with one commit, mostly.
+//! Consecutive methods of one kind that change definitions, read together, are carried out together: mostly with
+//! one commit.
 //!
-//! Invariants: in order, up to the first that is refused; answers in the order of the methods; whatever comes behind
-//! them sees them all.
+//! Invariants: in order, up to the first refused; answers in the order of the methods; methods behind them see all
+//! their effects.
 
 use super::connection::{Connection, Phase};
 use super::error::{MethodId, refused};
@@ -13,13 +13,13 @@ use crate::wire::control::parse_method;
 use crate::wire::frame::{Frame, FrameKind, Scan, scan};
 use crate::wire::method::{AMQPClass, exchange, queue};
 
-/// Carried out together, at most.
+/// Methods carried out together, at most.
 const TOGETHER_MAX: usize = 4096;
 
-/// Those that were carried out are answered; what refused the one behind them.
+/// The methods carried out are answered; the error refused the next one.
 pub(super) type Answered = Result<(), Refusal>;
 
-/// What is asked for, up to the first that cannot be asked for.
+/// The valid requests, up to the first invalid one.
 pub(super) fn until_refused<M, R>(
     methods: &[M],
     mut request: impl FnMut(&M) -> Result<R, Refusal>,
@@ -34,12 +34,12 @@ pub(super) fn until_refused<M, R>(
     (requests, None)
 }
 
-/// Whether it asks after a reply queue, which is never declared.
+/// Whether it names a reply queue, which is never declared.
 pub(super) fn names_reply_queue(declare: &queue::Declare) -> bool {
     is_reply_name(&without_line_breaks(declare.queue.as_str()))
 }
 
-/// Whether a method changes what is declared, with a commit that others can share.
+/// Whether a method changes definitions with a commit that others can share.
 fn shares(method: &AMQPClass) -> bool {
     use exchange::AMQPMethod as X;
     use queue::AMQPMethod as Q;
@@ -53,8 +53,8 @@ fn shares(method: &AMQPClass) -> bool {
 }
 
 impl Connection {
-    /// Carries out a method together with those of its kind that lie behind it in `bytes`. How many bytes these
-    /// are; `None`: there are none.
+    /// Carries out a method together with those of its kind that follow in `bytes`. Returns the length of
+    /// these in bytes; `None`: none follow.
     pub(super) fn row(
         &mut self,
         bytes: &[u8],
@@ -80,7 +80,7 @@ impl Connection {
         Some(end)
     }
 
-    /// The method that `bytes` begin with, if it is of this kind, and its length.
+    /// The method at the start of `bytes`, if it is of this kind, and its length.
     fn following(&self, bytes: &[u8], channel: u16, kind: &[u8]) -> Option<(AMQPClass, usize)> {
         let Ok(Scan::Frame(frame)) = scan(bytes, self.negotiated.frame_max) else { return None };
         let payload = &bytes[frame.payload.clone()];

@@ -1,4 +1,4 @@
-//! Which deliveries of a connection's channels are watched for their acknowledgement (`overdue.rs`).
+//! Which deliveries of a connection's channels have an acknowledgement timeout (`overdue.rs`).
 
 use std::sync::Arc;
 
@@ -11,13 +11,13 @@ use super::overdue::{ChannelCloser, Watch};
 use crate::broker::queue_handle::QueueHandle;
 
 impl Connection {
-    /// How channels are ended from outside of the connection's task.
+    /// Sets how channels are closed from outside of the connection's task.
     pub fn ended_by(&mut self, ender: Arc<dyn ChannelCloser>) {
         self.ender = Some(ender);
     }
 
-    /// From now on unacknowledged deliveries from `queue` close the channel when they are out longer
-    /// than this. The shortest timeout given for a queue counts.
+    /// Closes the channel when deliveries from `queue` stay unacknowledged longer than this, from now on. The
+    /// shortest timeout given for a queue counts.
     pub(super) fn watch(&mut self, number: u16, queue: &QueueHandle, timeout_ms: u64) {
         self.change_watch(number, |timeouts| {
             let timeout = timeouts.entry(queue.id).or_insert(timeout_ms);
@@ -34,8 +34,8 @@ impl Connection {
         watch.change(self.turn.now, change);
     }
 
-    /// From now on the timeouts count that consumers have now: those of their queues may have changed. What was got
-    /// keeps to what was said then.
+    /// Applies the consumers' current timeouts from now on: those of their queues may have changed. Messages
+    /// from `basic.get` keep the timeout set when they were fetched.
     pub fn retime(&mut self, now: Millis) {
         self.turn.now = now;
         let numbers: Vec<u16> = self.channels.keys().copied().collect();
@@ -60,7 +60,7 @@ impl Connection {
         }
     }
 
-    /// Closes one channel, if it is still the one that is meant.
+    /// Closes one channel, unless its number was reused.
     pub fn shut_channel(&mut self, now: Millis, number: u16, incarnation: u64, error: &AmqpError) {
         self.turn.now = now;
         let open = self.channels.get(&number);

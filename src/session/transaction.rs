@@ -1,11 +1,11 @@
-//! What the open transaction of a channel has put aside, in memory.
+//! The open transaction of a channel, buffered in memory.
 
 use leveret_queues::queue::Requeue;
 
 use super::unacked::Unacked;
 use crate::broker::prepared::Prepared;
 
-/// What an acknowledgement costs while it waits, near enough.
+/// Approximate bytes of a buffered acknowledgement.
 const SETTLE_BYTES: usize = size_of::<(How, Unacked)>();
 
 /// The open transaction of one channel.
@@ -16,7 +16,7 @@ pub(super) struct Transaction {
     bytes: usize,
 }
 
-/// How a delivery is settled at the commit.
+/// How a delivery is settled at commit.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum How {
     Ack,
@@ -25,7 +25,7 @@ pub(super) enum How {
 }
 
 impl Transaction {
-    /// Puts a publish aside. Returns the memory that it takes.
+    /// Buffers a publish. Returns its memory in bytes.
     pub(super) fn put_publish(&mut self, prepared: Prepared) -> usize {
         let bytes = prepared.memory();
         self.bytes += bytes;
@@ -33,13 +33,13 @@ impl Transaction {
         bytes
     }
 
-    /// What is to be published. From here on nothing is held.
+    /// Takes the buffered publishes. From here on none is held.
     pub(super) fn take_publishes(&mut self) -> Vec<Prepared> {
         self.bytes = 0;
         std::mem::take(&mut self.publishes)
     }
 
-    /// Puts settlements aside, and leaves `settled` empty. Returns the memory that they take.
+    /// Buffers settlements and leaves `settled` empty. Returns their memory in bytes.
     pub(super) fn put_settles(&mut self, how: How, settled: &mut Vec<Unacked>) -> usize {
         let bytes = settled.len() * SETTLE_BYTES;
         self.bytes += bytes;
@@ -47,17 +47,17 @@ impl Transaction {
         bytes
     }
 
-    /// Of what it is to settle, what consumers still hold by the channel-wide limit.
+    /// Of the buffered settlements, those that count against the channel-wide limit of consumers.
     pub(super) fn held_by_consumers(&self) -> usize {
         self.settles.iter().filter(|(_, unacked)| unacked.token.is_with_consumer()).count()
     }
 
-    /// Memory held, near enough.
+    /// Approximate bytes held.
     pub(super) const fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// What it has taken out of the channel; its end gives it back.
+    /// The deliveries taken from the channel; the transaction's end returns them.
     pub(super) fn into_unacked(self) -> impl Iterator<Item = Unacked> {
         self.settles.into_iter().map(|(_, unacked)| unacked)
     }

@@ -1,9 +1,9 @@
-//! Transactions of a channel (docs/semantics.md, Transactions): publishes and settlements are put aside and
-//! carried out, or undone, together.
+//! Transactions of a channel (docs/semantics.md, Transactions): publishes and settlements are buffered, then
+//! carried out or undone together.
 //!
-//! Invariants: `tx.commit-ok` goes out only when everything that the commit appended is durable; what
-//! a rollback gives back is outstanding again under its old delivery tags; a channel that ends with
-//! an open transaction rolls it back. Absent: atomicity between queues, as in `RabbitMQ`.
+//! Invariants: `tx.commit-ok` is sent only when everything that the commit appended is durable; deliveries
+//! returned by a rollback are outstanding again under their old delivery tags; a channel that ends with an open
+//! transaction rolls it back. Absent: atomicity across queues, as in `RabbitMQ`.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -23,7 +23,7 @@ use crate::broker::publish::{Fate, Incoming};
 use crate::broker::refusal::Refusal;
 use crate::wire::method::{AMQPClass, tx};
 
-/// Publishes carried out together, at most. Bounds how long a queue is held by one commit.
+/// Publishes carried out together, at most. Bounds how long one commit holds a queue.
 const BATCH_MAX: usize = 512;
 
 impl Connection {
@@ -51,8 +51,8 @@ impl Connection {
         Ok(tx::AMQPMethod::SelectOk(tx::SelectOk {}))
     }
 
-    /// Puts the batch aside if its channel has a transaction open: where a message goes is decided now, and what
-    /// cannot be published at all is refused.
+    /// Buffers the batch if its channel has a transaction open: routing is decided now, and invalid publishes
+    /// are refused.
     pub(super) fn buffer_publishes_in_transaction(&mut self) -> bool {
         let number = self.batch.channel;
         let Some(open) = self.channels.get_mut(&number) else { return false };
@@ -83,7 +83,7 @@ impl Connection {
         true
     }
 
-    /// Puts settlements aside if the channel has a transaction open; leaves `settled` empty then.
+    /// Buffers settlements if the channel has a transaction open; then leaves `settled` empty.
     pub(super) fn buffer_settles_in_transaction(
         &mut self,
         number: u16,
@@ -101,7 +101,7 @@ impl Connection {
     fn bound_transaction(&mut self, number: u16) {
         let max = self.limits.transaction_bytes_max;
         let Some(tx) = self.channels.get(&number).and_then(|open| open.tx.as_ref()) else { return };
-        // One message alone is bounded by its own limit.
+        // A single message is bounded by its own limit.
         if tx.bytes() > max && tx.publishes.len() + tx.settles.len() > 1 {
             let text = format!("transaction is larger than configured max size {max}");
             self.fail_on(number, &AmqpError::new(ReplyCode::PreconditionFailed, PUBLISH, text));
@@ -115,7 +115,7 @@ impl Connection {
         let publishes = tx.take_publishes();
         let complete = match self.commit_publishes(number, publishes) {
             Ok(complete) => complete,
-            // The channel's end gives back what was to be settled.
+            // The channel's end returns the deliveries to be settled.
             Err(refusal) => return self.fail_on(number, &refused(&refusal, PUBLISH)),
         };
         self.commit_settles(number);
@@ -125,7 +125,7 @@ impl Connection {
             return self.fail_on(number, &refused(&refusal, id));
         }
         let Some(open) = self.channels.get(&number) else { return };
-        // One waiter per commit: the store may merge the calls of one.
+        // One waiter per commit: the store may merge calls of the same waiter.
         let waiter: Arc<dyn Waiter> = Arc::new(CommitWaiter {
             outbox: Arc::clone(&self.outbox),
             channel: number,
@@ -134,7 +134,7 @@ impl Connection {
         self.broker.store().notify(&waiter, 0);
     }
 
-    /// Whether all were taken; a queue may refuse one (`reject-publish`).
+    /// Whether all were accepted; a queue may refuse one (`reject-publish`).
     fn commit_publishes(&mut self, number: u16, publishes: Vec<Prepared>) -> Result<bool, Refusal> {
         let mut complete = true;
         let before = std::mem::take(&mut self.turn.unstorable);
@@ -214,7 +214,7 @@ fn precondition(text: &str) -> Refusal {
     Refusal::Precondition(text.to_owned())
 }
 
-/// Sends `tx.commit-ok` when the store has synced.
+/// Sends `tx.commit-ok` after the store's sync.
 struct CommitWaiter {
     outbox: Arc<Outbox>,
     channel: u16,
@@ -228,7 +228,7 @@ impl Waiter for CommitWaiter {
                 let ok = AMQPClass::Tx(tx::AMQPMethod::CommitOk(tx::CommitOk {}));
                 self.outbox.put_for(self.channel, self.incarnation, &ok)
             }
-            // Nobody knows what became of the commit; a lost connection says just that.
+            // The commit's outcome is unknown, which is what a lost connection means to the client.
             Err(Broken) => self.outbox.close(),
         };
         if let Some(writer) = writer {

@@ -1,4 +1,4 @@
-//! What a channel has out: delivery tags and the messages behind them (docs/semantics.md, Deliveries).
+//! Outstanding deliveries of a channel: delivery tags and their messages (docs/semantics.md, Deliveries).
 
 use std::collections::VecDeque;
 use std::ops::RangeInclusive;
@@ -10,19 +10,19 @@ use leveret_queues::queue::Token;
 use crate::broker::channel_stats::ChannelStats;
 use crate::broker::queue_handle::QueueHandle;
 
-/// What an acknowledgement names.
+/// The deliveries that an acknowledgement names.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum AckSet {
     /// One delivery.
     One(u64),
     /// All up to and including this delivery.
     UpTo(u64),
-    /// All that are out.
+    /// All outstanding.
     All,
 }
 
 impl AckSet {
-    /// From the wire: tag 0 with `multiple` means all; without, it is a tag that never was.
+    /// From the wire: tag 0 with `multiple` means all; without, it is a tag never issued.
     pub const fn from_wire(delivery_tag: u64, multiple: bool) -> Self {
         match (delivery_tag, multiple) {
             (0, true) => Self::All,
@@ -32,46 +32,46 @@ impl AckSet {
     }
 }
 
-/// The tag was never given out on this channel, or is settled already.
+/// The tag was never issued on this channel, or is already settled.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("unknown delivery tag {0}")]
 pub struct UnknownTag(pub u64);
 
-/// A delivery that waits for its acknowledgement.
+/// An unacknowledged delivery.
 #[derive(Clone, Debug)]
 pub struct Unacked {
     /// Its delivery tag.
     pub tag: u64,
     /// The queue it came from.
     pub queue: Arc<QueueHandle>,
-    /// What the queue knows it by.
+    /// The queue's key for it.
     pub token: Token,
 }
 
 /// The outgoing half of a channel.
 pub(super) struct ChannelOut {
-    /// Tells this channel from others with its number.
+    /// Distinguishes the channel from others with the same number.
     pub(super) incarnation: u64,
-    /// On its way to be closed.
+    /// The channel is closing.
     pub(super) muted: bool,
-    /// The highest publish that was confirmed.
+    /// The highest confirmed publish.
     pub(super) confirmed: u64,
-    /// Runs of publishes behind that which were refused or returned, and answered at once. Between two runs are some that
-    /// wait for the store.
+    /// Runs of later publishes that were refused or returned, and answered at once. Between two runs are
+    /// publishes that wait for the store.
     alone: VecDeque<RangeInclusive<u64>>,
     pub(super) stats: Arc<ChannelStats>,
     next_tag: u64,
     out: Tags<(Arc<QueueHandle>, Token)>,
-    /// So many of these `basic.get` fetched.
+    /// How many of these `basic.get` fetched.
     got: usize,
 }
 
-/// What is out, by tag.
+/// Outstanding entries, by tag.
 struct Tags<E> {
-    /// Settled ones in the middle are left as `None` until they reach the front or are more than half of all.
+    /// Settled entries in the middle remain as `None` until they reach the front or exceed half of all.
     out: VecDeque<(u64, Option<E>)>,
     settled_inside: usize,
-    /// Looked at one by one, since they were not found by their tag.
+    /// Entries searched one by one because the tag lookup missed.
     #[cfg(test)]
     steps: usize,
 }
@@ -109,7 +109,7 @@ impl ChannelOut {
         }
     }
 
-    /// All up to `upto` are confirmed, but for those that were answered alone; tells how many that makes.
+    /// Confirms all up to `upto`, except those answered alone; returns the number confirmed.
     pub(super) fn confirm(&mut self, upto: u64) -> u64 {
         let mut count = upto - self.confirmed;
         while let Some(run) = self.alone.pop_front_if(|run| *run.end() <= upto) {
@@ -119,7 +119,7 @@ impl ChannelOut {
         count
     }
 
-    /// Gives the next delivery its tag; with a token it waits for an acknowledgement.
+    /// Assigns the next delivery its tag; with a token it awaits acknowledgement.
     pub(super) fn deliver(&mut self, queue: &Arc<QueueHandle>, token: Option<Token>) -> u64 {
         let tag = self.next_tag;
         self.next_tag += 1;
@@ -135,7 +135,7 @@ impl ChannelOut {
         self.next_tag
     }
 
-    /// What waits for its acknowledgement, by tag.
+    /// Unacknowledged deliveries, by tag.
     pub(super) fn unacked(&self) -> impl Iterator<Item = (QueueId, u64)> {
         self.out.iter().map(|(tag, (queue, _))| (queue.id, tag))
     }
@@ -156,7 +156,7 @@ impl ChannelOut {
             .collect()
     }
 
-    /// Takes out what `set` names, in delivery order.
+    /// Takes the deliveries named by `set`, in delivery order.
     pub(super) fn take(&mut self, set: AckSet, into: &mut Vec<Unacked>) -> Result<(), UnknownTag> {
         let got = &mut self.got;
         self.out.take(set, |tag, entry| {
@@ -165,7 +165,7 @@ impl ChannelOut {
         })
     }
 
-    /// Puts back what was taken, under its old tags.
+    /// Puts taken deliveries back under their old tags.
     pub(super) fn give_back(&mut self, unacked: impl Iterator<Item = Unacked>) {
         let got = &mut self.got;
         self.out.give_back(unacked.map(|entry| {
@@ -233,8 +233,8 @@ impl<E> Tags<E> {
         Ok(())
     }
 
-    /// Puts back what was taken. Mostly its place is still there; else all is put in order again, which happens after
-    /// more than half of what was out had been taken only, or at the front.
+    /// Puts taken entries back. Mostly their slots still exist; otherwise all entries are sorted again, which
+    /// happens only after more than half of them were taken, or at the front.
     fn give_back(&mut self, entries: impl Iterator<Item = (u64, E)>) {
         let mut rest = Vec::new();
         for (tag, entry) in entries {
@@ -262,7 +262,7 @@ impl<E> Tags<E> {
     }
 
     fn find(&self, tag: u64) -> Result<usize, UnknownTag> {
-        // Tags in a row, as they mostly are, are found by subtraction.
+        // Consecutive tags, the usual case, are found by subtraction.
         let guess = self.out.front().and_then(|(first, _)| tag.checked_sub(*first));
         let guess = guess.and_then(|guess| usize::try_from(guess).ok());
         let index = match guess {
@@ -293,7 +293,7 @@ mod tests {
 
     use super::*;
 
-    /// The same, as it is said in words.
+    /// The same, written naively.
     #[derive(Default)]
     struct Model {
         out: Vec<u64>,

@@ -1,7 +1,8 @@
-//! Counts what a connection holds beside queued messages against the budget of all (`broker::held`): contents that are not
-//! whole, open transactions, publishes that wait, frames that have not come in whole.
+//! Counts what a connection holds beside queued messages against the common budget (`broker::held`): incomplete
+//! contents, open transactions, waiting publishes, incomplete frames.
 //!
-//! Invariant: a connection that holds too much loses the channel that holds most, or ends if no channel does.
+//! Invariant: a connection that holds too much loses the channel that holds most, or ends if no channel holds
+//! anything.
 
 use std::sync::Arc;
 
@@ -9,11 +10,11 @@ use super::connection::Connection;
 use super::error::{AmqpError, MethodId, ReplyCode};
 use crate::broker::held::{Overdrawn, STEP, Share};
 
-/// Frames that are not whole count from here on, in bytes.
+/// Incomplete frames count from this many bytes on.
 const LEFT_BYTES: usize = 16 * 1024;
 
 impl Connection {
-    /// So much of a frame is kept until the rest comes.
+    /// Bytes of an incomplete frame kept until the rest arrives.
     pub fn keeps(&mut self, left: usize) {
         if left >= LEFT_BYTES || self.holding.left > 0 {
             self.holding.left = if left >= LEFT_BYTES { left } else { 0 };
@@ -22,7 +23,7 @@ impl Connection {
         }
     }
 
-    /// Counts what is held, if there may be much.
+    /// Recounts what is held, if it may be much.
     pub(super) fn count_if_due(&mut self) {
         if self.holding.is_due() {
             self.count_held();
@@ -57,7 +58,7 @@ impl Connection {
         self.holding.share.as_ref()
     }
 
-    /// All together hold too much, and this connection most.
+    /// The common budget is exceeded, and this connection holds most.
     pub fn give_way(&mut self) {
         let limit = self.broker.held().limit();
         self.give_up(Overdrawn { limit });

@@ -1,5 +1,5 @@
-//! A topology as `RabbitMQ`'s definitions: what its API exports, what lies in files called
-//! `definitions.json`, and what `plan` and `apply` send.
+//! A topology as `RabbitMQ`'s definitions: the format of its API's export, of `definitions.json` files, and of `plan`
+//! and `apply` requests.
 
 use std::collections::BTreeMap;
 
@@ -8,13 +8,13 @@ use serde_json::{Map, Value, json};
 
 use super::model::{Binding, Governs, Id, Kind, Object, Topology, members, queue_body};
 
-/// The member in which a topology of ours says what it speaks for.
+/// The Leveret member that lists what a topology governs.
 const GOVERNS: &str = "leveret_governs";
 
-/// The component under which older brokers keep a vhost's limits.
+/// The component under which older brokers store a vhost's limits.
 const VHOST_LIMITS: &str = "vhost-limits";
 
-/// Whether a JSON object is a file of definitions, not a topology file.
+/// Whether a JSON object is a definitions file, not a topology file.
 pub(super) fn are_these(object: &Map<String, Value>) -> bool {
     ["rabbit_version", "rabbitmq_version", "rabbitmq_definition_format"]
         .iter()
@@ -31,11 +31,11 @@ struct Named {
     rest: Map<String, Value>,
 }
 
-/// What is wrong with definitions, object by object.
+/// Errors in definitions, one per object.
 pub type Complaints = Vec<String>;
 
-/// Reads definitions. What they do not say has the default that `RabbitMQ` gives it. Left out is what no
-/// one can declare: predeclared exchanges, and the default exchange's bindings.
+/// Reads definitions. Absent members have `RabbitMQ`'s defaults. Omits what cannot be declared: predeclared
+/// exchanges, and the default exchange's bindings.
 pub fn read(definitions: &Value) -> Result<Topology, Complaints> {
     let Some(given) = definitions.as_object() else {
         return Err(vec!["definitions are a JSON object".to_owned()]);
@@ -43,7 +43,7 @@ pub fn read(definitions: &Value) -> Result<Topology, Complaints> {
     let single = given.get("original_vhost_name").and_then(Value::as_str).map(str::to_owned);
     let mut reader = Reader { topology: Topology::default(), complaints: Vec::new(), vhost: single };
     if let Some(vhost) = reader.vhost.clone() {
-        // Of one vhost: what is said of the vhost stands outside.
+        // A single vhost's export: the vhost's own properties are at the top level.
         let mut vhost_object = given.clone();
         vhost_object.insert("name".to_owned(), json!(vhost));
         reader.vhost(&Value::Object(vhost_object));
@@ -80,13 +80,13 @@ pub fn read(definitions: &Value) -> Result<Topology, Complaints> {
     if reader.complaints.is_empty() { Ok(reader.topology) } else { Err(reader.complaints) }
 }
 
-/// Takes one object of a kind.
+/// Adds one object of a kind.
 type Take = fn(&mut Reader, &Value);
 
 struct Reader {
     topology: Topology,
     complaints: Complaints,
-    /// Everything is in this one.
+    /// The vhost of all objects.
     vhost: Option<String>,
 }
 
@@ -102,7 +102,7 @@ fn map(object: &Map<String, Value>, name: &str) -> Map<String, Value> {
     object.get(name).and_then(Value::as_object).cloned().unwrap_or_default()
 }
 
-/// A list, or a text with commas.
+/// A list, or a comma-separated string.
 fn words(value: Option<&Value>) -> Vec<String> {
     match value {
         Some(Value::Array(list)) => list.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
@@ -115,7 +115,7 @@ fn words(value: Option<&Value>) -> Vec<String> {
 
 impl Reader {
     fn add(&mut self, id: Id, body: Map<String, Value>) {
-        // Definitions that say something twice mean it once.
+        // A repeated definition counts once.
         self.topology.objects.entry(id).or_insert(Object { body, place: None });
     }
 
@@ -163,7 +163,7 @@ impl Reader {
         for member in ["password", "password_hash", "hashing_algorithm"] {
             body.extend(text(&rest, member).map(|text| (member.to_owned(), json!(text))));
         }
-        // A broker of ours puts it there, so that RabbitMQ can take the rest.
+        // Written by Leveret, so that RabbitMQ accepts the rest.
         if let Some(hash) = text(&rest, "leveret_password_hash") {
             body.insert("password_hash".to_owned(), json!(hash));
             body.insert("hashing_algorithm".to_owned(), json!("leveret_argon2id"));
@@ -177,7 +177,7 @@ impl Reader {
 
     fn global_parameter(&mut self, object: &Value) {
         let Some((Named { name, rest, .. }, _)) = self.named("a global parameter", object) else { return };
-        // What a broker notes about itself is not declared.
+        // Parameters that a broker sets about itself are not declared.
         if !["cluster_name", "internal_cluster_id", "cluster_tags"].contains(&name.as_str()) {
             let value = rest.get("value").cloned().unwrap_or_default();
             self.add(Id::new(Kind::GlobalParameter, "", &name), members([("value", value)]));
@@ -213,7 +213,7 @@ impl Reader {
             Some(VHOST_LIMITS) => {
                 self.add(Id::new(Kind::VhostLimits, &vhost, &vhost), map(&rest, "value"));
             }
-            // Operator policies are kept like this by RabbitMQ.
+            // RabbitMQ stores operator policies as parameters of this component.
             Some("operator_policy") => {
                 self.policy_of(Kind::OperatorPolicy, &name, &vhost, &map(&rest, "value"));
             }
@@ -304,7 +304,7 @@ impl Reader {
     }
 }
 
-/// The body of an exchange.
+/// An exchange's body.
 pub(super) fn exchange_body(
     kind: &str,
     durable: bool,
@@ -321,7 +321,7 @@ pub(super) fn exchange_body(
     ])
 }
 
-/// Writes a topology as definitions that [`read`] makes the same topology of.
+/// Writes a topology as definitions that [`read`] turns into the same topology.
 pub fn write(topology: &Topology) -> Value {
     let mut lists: Map<String, Value> = Map::new();
     let mut limits: BTreeMap<(Kind, &str), &Map<String, Value>> = BTreeMap::new();

@@ -1,5 +1,5 @@
-//! What has to happen so that a broker is as a topology says. Pure: what the broker knows beyond what is
-//! declared comes in through [`World`].
+//! The steps that bring a broker into line with a topology. Pure: what the broker knows beyond its declared objects
+//! comes through [`World`].
 
 use std::collections::BTreeSet;
 
@@ -8,70 +8,69 @@ use serde_json::{Map, Value, json};
 
 use super::model::{Id, Kind, Object, Topology, canonical, is_temporary};
 
-/// How far it goes.
+/// Scope of the changes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 #[expect(clippy::struct_excessive_bools, reason = "flags of a command")]
 pub struct Options {
-    /// Delete what is in the topology's vhosts (and users and global parameters, if it speaks for them) and
-    /// not in it.
+    /// Delete objects in the topology's vhosts (and users and global parameters, if governed) that are not in it.
     pub prune: bool,
-    /// Delete vhosts that are not in it, too.
+    /// Also delete vhosts that are not in it.
     pub prune_vhosts: bool,
-    /// Delete even what holds messages or is in use.
+    /// Delete even objects that hold messages or are in use.
     pub force: bool,
-    /// Change queues and exchanges in ways that AMQP cannot.
+    /// Change queues and exchanges in ways that AMQP does not allow.
     pub migrate: bool,
 }
 
-/// What the broker knows.
+/// Knowledge of the broker.
 pub trait World {
-    /// Whether this is the password of the user whose live body is given.
+    /// Whether this is the password of the user with the given live body.
     fn password_is(&self, user: &str, live: &Map<String, Value>, password: &str) -> bool;
 
-    /// Why something is not to be deleted lightly: it holds messages, or somebody uses it.
+    /// Why an object should not be deleted without force: it holds messages, or is in use.
     fn in_use(&self, id: &Id) -> Option<String>;
 
-    /// Who asks; never deleted.
+    /// The calling user; never deleted.
     fn caller(&self) -> Option<&str>;
 }
 
-/// What happens to an object.
+/// The action on an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Action {
-    /// It is not there.
+    /// It does not exist.
     Create,
-    /// It is there, and can be made the same.
+    /// It exists, and can be changed.
     Change,
-    /// It is there, and becomes the same with all that belongs to it, which AMQP has no word for.
+    /// It exists, and is converted in place with all its contents, for which AMQP has no operation.
     Migrate,
-    /// It is there, and should not be.
+    /// It exists, and should not.
     Delete,
-    /// It is there, is different, and cannot be changed; or something it needs is not there.
+    /// It exists, differs, and cannot be changed; or a dependency is missing.
     Conflict,
 }
 
-/// One difference.
+/// A difference.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Step {
-    /// What happens.
+    /// The action.
     pub action: Action,
-    /// To what.
+    /// The object.
     pub id: Id,
-    /// What differs: path, live value, wanted value. Secrets are not told.
+    /// What differs: path, live value, wanted value. Secrets are never shown.
     pub fields: Vec<(String, Value, Value)>,
-    /// Why it cannot be done, or not without force.
+    /// Why it is impossible, or needs force.
     pub why: Option<String>,
 }
 
 impl Step {
-    /// It keeps its vhost from being changed.
+    /// Whether it prevents changes to its vhost.
     pub fn is_blocked(&self) -> bool {
         self.action == Action::Conflict || self.why.is_some()
     }
 
-    /// For programs.
+    /// Machine-readable form.
     pub fn to_json(&self) -> Value {
         let fields: Vec<_> = self
             .fields
@@ -84,7 +83,7 @@ impl Step {
         })
     }
 
-    /// What [`Step::to_json`] wrote.
+    /// Parses the output of [`Step::to_json`].
     pub fn from_json(value: &Value) -> Option<Self> {
         let fields = value.get("fields")?.as_array()?.iter().map(|field| {
             let member = |name: &str| field.get(name).cloned().unwrap_or_default();
@@ -110,19 +109,19 @@ impl Step {
 /// All differences.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Plan {
-    /// What differs, by vhost, each in the order in which things can be made.
+    /// The differences, by vhost, each in creation order.
     pub steps: Vec<Step>,
-    /// How many objects are as they should be.
+    /// Number of objects without a difference.
     pub unchanged: usize,
 }
 
 impl Plan {
-    /// How many steps do this.
+    /// Number of steps with this action.
     pub fn count(&self, action: Action) -> usize {
         self.steps.iter().filter(|step| step.action == action).count()
     }
 
-    /// For programs.
+    /// Machine-readable form.
     pub fn to_json(&self) -> Value {
         json!({
             "steps": self.steps.iter().map(Step::to_json).collect::<Vec<_>>(),
@@ -135,7 +134,7 @@ impl Plan {
         })
     }
 
-    /// What [`Plan::to_json`] wrote.
+    /// Parses the output of [`Plan::to_json`].
     pub fn from_json(value: &Value) -> Option<Self> {
         let steps = value.get("steps")?.as_array()?.iter().map(Step::from_json).collect::<Option<_>>()?;
         let unchanged = value.get("unchanged")?.as_u64()?;
@@ -143,11 +142,11 @@ impl Plan {
     }
 }
 
-/// The argument that says what type a queue is of.
+/// The argument with a queue's type.
 const QUEUE_TYPE: &str = "x-queue-type";
 
-/// Gives queues that do not say their type the one that they would get if they were declared in their vhost:
-/// its default type, unless they are there already and of another.
+/// Sets the type of queues that name none to what a declaration would give them: the vhost's default type, unless
+/// they exist with another.
 pub fn settle_types(wanted: &mut Topology, live: &Topology) {
     let default = |topology: &Topology, vhost: &str| {
         let object = topology.objects.get(&Id::vhost(vhost))?;
@@ -181,7 +180,7 @@ fn type_of(body: &Map<String, Value>) -> &str {
     arguments.and_then(|arguments| arguments.get(QUEUE_TYPE)).and_then(Value::as_str).unwrap_or("classic")
 }
 
-/// Finds what has to happen.
+/// Computes the plan.
 pub fn difference(wanted: &Topology, live: &Topology, options: Options, world: &dyn World) -> Plan {
     let mut plan = Plan::default();
     let going = going(wanted, live, options, world);
@@ -203,7 +202,7 @@ pub fn difference(wanted: &Topology, live: &Topology, options: Options, world: &
     plan
 }
 
-/// What is there and should not be.
+/// Objects that exist and should not.
 fn going(wanted: &Topology, live: &Topology, options: Options, world: &dyn World) -> BTreeSet<Id> {
     let mut going = BTreeSet::new();
     if !options.prune && !options.prune_vhosts {
@@ -217,7 +216,7 @@ fn going(wanted: &Topology, live: &Topology, options: Options, world: &dyn World
         let governed = match id.kind {
             Kind::Vhost => options.prune_vhosts,
             Kind::User => wanted.governs.users && world.caller() != Some(id.part(0)),
-            // They go with the user.
+            // Deleted together with the user.
             Kind::UserLimits => wanted.has(&Id::new(Kind::User, "", id.part(0))),
             Kind::GlobalParameter => wanted.governs.global_parameters,
             Kind::Permission | Kind::TopicPermission => {
@@ -235,7 +234,7 @@ fn going(wanted: &Topology, live: &Topology, options: Options, world: &dyn World
             going.insert(id.clone());
         }
     }
-    // Bindings of what clients made for themselves are theirs.
+    // Bindings of clients' temporary objects belong to the clients.
     going.retain(|id| match id.as_binding() {
         None => true,
         Some(binding) => {
@@ -253,7 +252,7 @@ fn conflict(id: &Id, fields: Vec<(String, Value, Value)>, why: String) -> Step {
     Step { action: Action::Conflict, id: id.clone(), fields, why: Some(why) }
 }
 
-/// Something that is not there: it can be made if what it needs is there, or comes before it.
+/// The step for a missing object: it can be created if its dependencies exist, or are created before it.
 fn missing(id: &Id, wanted: &Topology, live: &Topology, going: &BTreeSet<Id>) -> Step {
     let there = |id: &Id| wanted.has(id) || (live.has(id) && !going.contains(id));
     let end = |kind: Kind, name: &str| {
@@ -280,7 +279,7 @@ fn missing(id: &Id, wanted: &Topology, live: &Topology, going: &BTreeSet<Id>) ->
     }
 }
 
-/// Something that is there.
+/// The step for an existing object.
 fn differing(id: &Id, wanted: &Object, live: &Object, options: Options, world: &dyn World) -> Option<Step> {
     let fields = fields(id, wanted, live, world);
     if fields.is_empty() {
@@ -309,7 +308,7 @@ fn fields(id: &Id, wanted: &Object, live: &Object, world: &dyn World) -> Vec<(St
             let (hidden, other) = (json!("(secret)"), json!("(another secret)"));
             let same = match wanted.body.get("password").and_then(Value::as_str) {
                 Some(password) => world.password_is(id.part(0), &live.body, password),
-                // Not said: left as it is.
+                // Not given: left as it is.
                 None => wanted
                     .body
                     .get("password_hash")
@@ -325,7 +324,7 @@ fn fields(id: &Id, wanted: &Object, live: &Object, world: &dyn World) -> Vec<(St
             };
             compare("tags", &sorted(live), &sorted(wanted));
         }
-        // What is not said is left as it is.
+        // Members that are not given are left as they are.
         Kind::Vhost => {
             for (name, value) in &wanted.body {
                 let from = live.body.get(name).unwrap_or(&nothing);
@@ -341,7 +340,7 @@ fn fields(id: &Id, wanted: &Object, live: &Object, world: &dyn World) -> Vec<(St
             for name in names {
                 let at = |object: &Object| {
                     let mut value = object.body.get(name).cloned().unwrap_or_default();
-                    // A queue without a type is a classic one.
+                    // A queue without a type is classic.
                     let arguments = value.as_object_mut().filter(|_| id.kind == Kind::Queue);
                     if let Some(arguments) = arguments
                         && arguments.get(QUEUE_TYPE) == Some(&json!("classic"))
@@ -357,7 +356,7 @@ fn fields(id: &Id, wanted: &Object, live: &Object, world: &dyn World) -> Vec<(St
     fields
 }
 
-/// Notes the members that differ, one level down for maps.
+/// Collects the members that differ, one level deep for maps.
 fn spread(name: &str, from: &Value, to: &Value, into: &mut Vec<(String, Value, Value)>) {
     let (Some(old), Some(new)) = (from.as_object(), to.as_object()) else {
         into.push((name.to_owned(), from.clone(), to.clone()));

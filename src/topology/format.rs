@@ -1,5 +1,4 @@
-//! The topology file: what may stand in it. The JSON Schema in `config/topology.schema.json` is made from
-//! these types.
+//! The topology file format. The JSON Schema in `config/topology.schema.json` is generated from these types.
 
 use std::collections::BTreeMap;
 
@@ -10,10 +9,10 @@ use serde_json::{Map, Value, json};
 use super::forms::{Bindings, ExchangeBindings, Milliseconds, Words, short_or_long};
 use super::spanned::At;
 
-/// Things by name.
+/// Objects by name.
 pub(super) type Named<T> = BTreeMap<String, At<T>>;
 
-/// A map that has, besides fields of its own, what a vhost can have.
+/// A map with a vhost's contents besides its own fields.
 macro_rules! holds_a_vhost {
     ($(#[$meta:meta])* $name:ident { $($own:tt)* }) => {
         $(#[$meta])*
@@ -220,7 +219,7 @@ short_or_long! {
 }
 
 impl ExchangeMap {
-    /// All arguments; an error if one is said twice.
+    /// All arguments; an error if one is given twice.
     pub(super) fn all_arguments(&self) -> Result<Map<String, Value>, String> {
         let short = [
             (
@@ -308,7 +307,7 @@ short_or_long! {
 }
 
 impl QueueMap {
-    /// All arguments; an error if one is said twice.
+    /// All arguments; an error if one is given twice.
     pub(super) fn all_arguments(&self) -> Result<Map<String, Value>, String> {
         let text = |text: &Option<String>| text.as_ref().map(|text| json!(text));
         let number = |number: Option<u64>| number.map(|number| json!(number));

@@ -1,4 +1,4 @@
-//! Short forms that people like to write, beside the long ones.
+//! Short forms for hand-written files, beside the long ones.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -11,8 +11,8 @@ use serde_json::{Map, Value};
 use super::model::Binding;
 use super::spanned::{At, meant};
 
-/// A type that is read from a text, a map, or nothing at all (which is its default). `others`: what to say of a
-/// number, where it is not to be quoted.
+/// A type read from a string, a map, or nothing (the default). `others`: the error for a number, where the message
+/// must not repeat it.
 macro_rules! short_or_long {
     (
         $(#[$doc:meta])* $name:ident from $long:ident, $expecting:literal, $from_text:expr
@@ -71,7 +71,7 @@ macro_rules! short_or_long {
             fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
                 let long = generator.subschema_for::<$long>();
                 let from_text: fn(&str) -> Result<$long, String> = $from_text;
-                // Only some have a form as a text.
+                // Only some types have a string form.
                 if ["", "all", "classic"].iter().any(|text| from_text(text).is_ok()) {
                     schemars::json_schema!({ "anyOf": [long, { "type": "string" }, { "type": "null" }] })
                 } else {
@@ -83,7 +83,7 @@ macro_rules! short_or_long {
 }
 pub(super) use short_or_long;
 
-/// One word or several.
+/// One string or several.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Words(pub(super) Vec<String>);
 
@@ -120,11 +120,11 @@ impl JsonSchema for Words {
     }
 }
 
-/// A time: milliseconds, or a number with a unit.
+/// A duration: milliseconds, or a number with a unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Milliseconds(pub(super) u64);
 
-/// Reads a number with a unit.
+/// Parses a number with a unit.
 fn milliseconds(text: &str) -> Option<u64> {
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let number: u64 = text[..digits].parse().ok()?;
@@ -183,13 +183,13 @@ impl JsonSchema for Milliseconds {
     }
 }
 
-/// Between the two ends of a binding.
+/// Separates the two ends of a binding.
 const ARROW: &str = " -> ";
 
-/// In front of an exchange that a binding leads to.
+/// Precedes an exchange as the destination of a binding.
 const TO_EXCHANGE: &str = "exchange ";
 
-/// In front of a queue whose name would be misread.
+/// Precedes a queue whose name would be misread.
 const TO_QUEUE: &str = "queue ";
 
 fn end(text: &str) -> (bool, String) {
@@ -200,7 +200,7 @@ fn end(text: &str) -> (bool, String) {
     }
 }
 
-/// `exchange -> queue`, `exchange -> exchange other`, either with `: key` behind it.
+/// `exchange -> queue`, `exchange -> exchange other`, either followed by `: key`.
 fn from_text(text: &str) -> Result<Binding, String> {
     let wrong =
         || format!("{text:?} is not a binding as in \"exchange -> queue\" or \"exchange -> queue: key\"");
@@ -214,7 +214,7 @@ fn from_text(text: &str) -> Result<Binding, String> {
     Ok(Binding { source, to_exchange, destination, routing_key, ..Binding::default() })
 }
 
-/// The text that [`from_text`] makes the same ends of, if there is one.
+/// The text that [`from_text`] parses into the same ends, if there is one.
 pub(super) fn ends_as_text(binding: &Binding) -> Option<String> {
     let prefix = match () {
         () if binding.to_exchange => TO_EXCHANGE,
@@ -237,7 +237,7 @@ pub(super) fn ends_as_text(binding: &Binding) -> Option<String> {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Bindings(pub(super) Vec<At<Binding>>);
 
-/// What stands behind `exchange -> queue:`: a key, several, or a key with arguments.
+/// The value of `exchange -> queue:`: a key, several, or a key with arguments.
 struct Keys(Vec<(usize, String, Map<String, Value>)>);
 
 /// A key with arguments.
@@ -295,7 +295,7 @@ impl<'de> Deserialize<'de> for Keys {
 const MEMBERS: [&str; 8] =
     ["source", "from", "destination", "to", "destination_type", "routing_key", "key", "arguments"];
 
-/// A key in a map that is a binding, or several: one of [`MEMBERS`], or two ends.
+/// A key in a map that is one or more bindings: one of [`MEMBERS`], or two ends.
 enum Member {
     Long(String),
     Short(Binding),
@@ -314,7 +314,7 @@ impl<'de> Deserialize<'de> for Member {
     }
 }
 
-/// Two ends, as a key.
+/// Two ends, as a map key.
 struct Ends(Binding);
 
 impl<'de> Deserialize<'de> for Ends {
@@ -323,7 +323,7 @@ impl<'de> Deserialize<'de> for Ends {
     }
 }
 
-/// Adds a binding for each key that stands behind two ends.
+/// Adds a binding for each key given for two ends.
 fn add_short<'de, A: MapAccess<'de>>(
     ends: &Binding,
     map: &mut A,
@@ -338,7 +338,7 @@ fn add_short<'de, A: MapAccess<'de>>(
     Ok(())
 }
 
-/// One entry of a list of bindings: those of a vhost name their source.
+/// An entry of a list of bindings: those of a vhost name their source.
 #[derive(Debug)]
 struct Entry<const OF_VHOST: bool> {
     short: Vec<At<Binding>>,
@@ -423,9 +423,9 @@ impl<'de> Deserialize<'de> for DestinationType {
     }
 }
 
-/// `key -> queue`, where the exchange is known.
+/// `key -> queue`, where the exchange is given by context.
 fn from_key_text(text: &str) -> Result<Binding, String> {
-    // Without a key nothing stands in front of the arrow.
+    // Without a key nothing precedes the arrow.
     let given = if text.starts_with(ARROW.trim_start()) { format!(" {text}") } else { text.to_owned() };
     let Some((key, target)) = given.split_once(ARROW) else {
         return Err(format!("{text:?} is not a binding as in \"key -> queue\""));

@@ -1,9 +1,9 @@
-//! Topology: what a broker should have, in a file or read from a broker, and what the difference comes to.
+//! Topology: the objects a broker should have, from a file or a broker, and the difference between two.
 //!
-//! Invariants: reading, comparing and writing are pure but for the files they are given; a topology that was
-//! written and is read again is the same; every complaint about a file names the file, the line and the
-//! reason; no secret stands in a file, and none is told in a difference.
-//! Absent: sockets, a broker, how a difference is made to vanish.
+//! Invariants: reading, comparing and writing are pure except for the files they are given; a topology that is
+//! written and read again is the same; every error in a file gives the file, the line and the reason; files contain
+//! no secrets, and differences show none.
+//! Absent: sockets, a broker, the execution of a plan.
 
 mod definitions;
 mod difference;

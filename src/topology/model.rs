@@ -1,5 +1,4 @@
-//! What is declared, as objects that can be compared: each with what names it, and a body of JSON as in
-//! `RabbitMQ`'s definitions.
+//! Declared objects in comparable form: each with an identity, and a JSON body as in `RabbitMQ`'s definitions.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,7 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-/// Kinds of objects, in the order in which they can be made: each needs only those before it.
+/// Kinds of objects, in creation order: each depends only on those before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
@@ -22,7 +21,7 @@ pub enum Kind {
     GlobalParameter,
     /// The limits of a vhost.
     VhostLimits,
-    /// A policy that limits what others say.
+    /// A policy that limits the effect of others.
     OperatorPolicy,
     /// A policy.
     Policy,
@@ -41,7 +40,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// As people read it.
+    /// For people.
     pub fn words(self) -> &'static str {
         match self {
             Self::Vhost => "vhost",
@@ -61,19 +60,19 @@ impl Kind {
     }
 }
 
-/// What names an object.
+/// The identity of an object.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Id {
-    /// The vhost it is in; empty for users and global parameters. A vhost is in itself.
+    /// The vhost; empty for users and global parameters. A vhost is in itself.
     pub vhost: String,
-    /// What it is.
+    /// The kind of object.
     pub kind: Kind,
-    /// Its name; several parts where one does not suffice (see the constructors).
+    /// The name; several parts where one does not suffice (see the constructors).
     pub parts: Vec<String>,
 }
 
 impl Id {
-    /// What has one name, in a vhost or (an empty one) outside of all.
+    /// An object with a single name, in a vhost or (if empty) outside all.
     pub fn new(kind: Kind, vhost: &str, name: &str) -> Self {
         Self { vhost: vhost.to_owned(), kind, parts: vec![name.to_owned()] }
     }
@@ -83,13 +82,12 @@ impl Id {
         Self::new(Kind::Vhost, name, name)
     }
 
-    /// What has a name of two parts: a parameter its component and name, a topic permission its user and
-    /// exchange.
+    /// An object with a two-part name: a parameter's component and name, a topic permission's user and exchange.
     pub fn pair(kind: Kind, vhost: &str, first: &str, second: &str) -> Self {
         Self { vhost: vhost.to_owned(), kind, parts: vec![first.to_owned(), second.to_owned()] }
     }
 
-    /// The binding is all that it says.
+    /// A binding is identified by all of its properties.
     pub fn binding(vhost: &str, binding: &Binding) -> Self {
         let end = if binding.to_exchange { "exchange" } else { "queue" };
         let arguments = canonical(&Value::Object(binding.arguments.clone())).to_string();
@@ -102,7 +100,7 @@ impl Id {
         self.parts.get(at).map_or("", String::as_str)
     }
 
-    /// What a binding says.
+    /// The binding that this identifies.
     pub fn as_binding(&self) -> Option<Binding> {
         if self.kind != Kind::Binding {
             return None;
@@ -116,7 +114,7 @@ impl Id {
         })
     }
 
-    /// The name, as people read it.
+    /// The name, for people.
     pub fn name(&self) -> String {
         match self.as_binding() {
             None => self.parts.join(" "),
@@ -136,16 +134,16 @@ impl fmt::Display for Id {
     }
 }
 
-/// What a binding says.
+/// A binding's properties.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Binding {
-    /// The exchange it leads from.
+    /// Source exchange.
     pub source: String,
-    /// It leads to an exchange, not to a queue.
+    /// The destination is an exchange, not a queue.
     pub to_exchange: bool,
-    /// What it leads to.
+    /// Destination name.
     pub destination: String,
-    /// Key, pattern or weight.
+    /// Routing key, pattern or weight.
     pub routing_key: String,
     /// Arguments.
     pub arguments: Map<String, Value>,
@@ -165,12 +163,12 @@ impl fmt::Display for Binding {
     }
 }
 
-/// Where in a file something stands.
+/// A place in a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
     /// The file.
     pub file: Arc<str>,
-    /// Counted from 1; 0 where the file does not tell.
+    /// From 1; 0 if unknown.
     pub line: usize,
 }
 
@@ -183,16 +181,16 @@ impl fmt::Display for Place {
     }
 }
 
-/// Something declared.
+/// A declared object.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Object {
-    /// What is said of it, but for its name.
+    /// Its properties except the name.
     pub body: Map<String, Value>,
-    /// Where, if it came from a file.
+    /// Where it is declared, if in a file.
     pub place: Option<Place>,
 }
 
-/// Which kinds outside of vhosts a topology speaks for, so that what it does not name may be deleted.
+/// Kinds outside of vhosts that a topology governs, so that objects it does not name may be deleted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Governs {
@@ -204,17 +202,17 @@ pub struct Governs {
     pub global_parameters: bool,
 }
 
-/// What is declared.
+/// A set of declared objects.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Topology {
-    /// All of it.
+    /// All objects.
     pub objects: BTreeMap<Id, Object>,
-    /// What it speaks for.
+    /// The kinds it governs.
     pub governs: Governs,
 }
 
 impl Topology {
-    /// Adds an object; gives back where it stands already, if it does.
+    /// Adds an object; if it exists already, returns its place.
     pub fn add(&mut self, id: Id, object: Object) -> Result<(), Option<Place>> {
         match self.objects.entry(id) {
             std::collections::btree_map::Entry::Vacant(entry) => {
@@ -225,24 +223,24 @@ impl Topology {
         }
     }
 
-    /// Where what is shown as `name` stands, if it came from a file.
+    /// The place of the object shown as `name`, if it came from a file.
     pub fn place_of(&self, name: &str) -> Option<&Place> {
         let mut named = self.objects.iter().filter(|(id, _)| id.to_string() == name);
         named.find_map(|(_, object)| object.place.as_ref())
     }
 
-    /// The vhosts it names.
+    /// The vhosts named in it.
     pub fn vhosts(&self) -> impl Iterator<Item = &str> {
         self.objects.keys().filter(|id| id.kind == Kind::Vhost).map(|id| id.part(0))
     }
 
-    /// Whether it has this.
+    /// Whether it contains this object.
     pub fn has(&self, id: &Id) -> bool {
         self.objects.contains_key(id)
     }
 }
 
-/// The same value with all members in order, so that its text tells it from others.
+/// The same value with all members sorted, so that equal values have equal text.
 pub fn canonical(value: &Value) -> Value {
     match value {
         Value::Object(map) => {
@@ -267,13 +265,13 @@ pub(super) fn queue_body(
     ])
 }
 
-/// A JSON object of these members.
+/// A JSON object with these members.
 pub(super) fn members<const N: usize>(members: [(&str, Value); N]) -> Map<String, Value> {
     members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
-/// Whether a client made this for itself, to go by itself: not durable, deleted with its last user, or
-/// expiring. No file speaks for such things unless it names them.
+/// Whether this is a client's temporary object: not durable, deleted with its last user, or expiring. Topologies do
+/// not govern such objects unless they name them.
 pub fn is_temporary(id: &Id, body: &Map<String, Value>) -> bool {
     if !matches!(id.kind, Kind::Exchange | Kind::Queue) {
         return false;

@@ -1,10 +1,9 @@
-//! What a file holds, before it is understood: values with the lines they stand on, whatever the
-//! language they were written in.
+//! A file's contents before interpretation: values with their lines, whatever the file's language.
 
-/// Nested deeper, a file is refused.
+/// Maximum nesting; deeper files are refused.
 pub(super) const DEPTH_MAX: usize = 80;
 
-/// Values in one file, aliases counted as often as they are used.
+/// Maximum values per file, aliases counted as often as they are used.
 pub(super) const NODES_MAX: usize = 4_000_000;
 
 /// A value.
@@ -15,7 +14,7 @@ pub(super) struct Node {
     pub(super) content: Content,
 }
 
-/// What a value is.
+/// A node's content.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Content {
     Null,
@@ -29,30 +28,30 @@ pub(super) enum Content {
     Map(Vec<(Key, Node)>),
 }
 
-/// It may be a password, so it is not repeated.
+/// May be a password, so the number is not repeated.
 pub(super) const OUT_OF_RANGE: &str = "the number is out of range; a text needs quotes";
 
 impl Content {
-    /// The whole number that `digits` are, with a sign or without; `None`: they are none, or have more than 64 bits.
+    /// The integer in `digits`, signed or not; `None` if it is none, or exceeds 64 bits.
     pub(super) fn whole(digits: &str, radix: u32) -> Option<Self> {
         let signed = i64::from_str_radix(digits, radix).map(Self::Whole);
         signed.or_else(|_| u64::from_str_radix(digits, radix).map(Self::Large)).ok()
     }
 }
 
-/// What a value is called.
+/// A map key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Key {
     pub(super) line: usize,
     pub(super) text: String,
 }
 
-/// Why something in a file cannot be used, and where.
+/// An error in a file, and its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Wrong {
-    /// Counted from 1; 0 if it is about the whole file.
+    /// From 1; 0 if it concerns the whole file.
     pub(super) line: usize,
-    /// Keys that lead there.
+    /// The keys that lead to the error.
     pub(super) path: Vec<String>,
     pub(super) why: String,
 }

@@ -1,5 +1,5 @@
-//! Topology files: one, or all in a folder, as one topology. What is wrong is told with file and line, all
-//! of it that can be found in one go.
+//! Topology files: one, or all in a folder, as one topology. Errors are reported with file and line, as many as can
+//! be found in one pass.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -17,15 +17,15 @@ use super::node::{Content, Node, Wrong};
 use super::spanned::{At, from_node};
 use super::{toml, yaml};
 
-/// Largest file, in bytes.
+/// Maximum file size, in bytes.
 const FILE_BYTES_MAX: u64 = 256 * 1024 * 1024;
 
-/// The vhost of what says nothing of one.
+/// The vhost of objects that name none.
 const DEFAULT_VHOST: &str = "/";
 
 const NO_NAME: &str = "a name is needed";
 
-/// What is wrong with topology files; at least one thing.
+/// Errors in topology files; at least one.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}", .0.join("\n"))]
 pub struct ReadError(pub Vec<String>);
@@ -41,7 +41,7 @@ pub trait Secrets {
     /// An environment variable.
     fn variable(&self, name: &str) -> Result<String, String>;
 
-    /// The first line of a file; relative paths are seen from the topology file's folder.
+    /// The first line of a file; relative paths are relative to the topology file's folder.
     fn file(&self, path: &Path) -> Result<String, String>;
 }
 
@@ -68,7 +68,7 @@ impl Secrets for OwnSecrets {
     }
 }
 
-/// Reads a file, or all `.yaml`, `.yml`, `.toml` and `.json` files of a folder and those below it.
+/// Reads a file, or all `.yaml`, `.yml`, `.toml` and `.json` files of a folder and its subfolders.
 pub fn read(path: &Path, secrets: &dyn Secrets) -> Result<Topology, ReadError> {
     let files = if path.is_dir() { files_in(path)? } else { vec![path.to_owned()] };
     if files.is_empty() {
@@ -92,7 +92,7 @@ fn files_in(folder: &Path) -> Result<Vec<PathBuf>, ReadError> {
         for entry in std::fs::read_dir(&folder).map_err(|error| failed(&folder, error))? {
             let entry = entry.map_err(|error| failed(&folder, error))?;
             let (path, hidden) = (entry.path(), entry.file_name().to_string_lossy().starts_with('.'));
-            // A link to a folder could lead in a circle.
+            // A symbolic link to a folder could form a cycle.
             if hidden {
                 continue;
             }
@@ -114,7 +114,7 @@ enum Language {
 
 fn language(path: &Path) -> Option<Language> {
     match path.extension()?.to_str()? {
-        // JSON is YAML.
+        // JSON is a subset of YAML.
         "yaml" | "yml" | "json" => Some(Language::Yaml),
         "toml" => Some(Language::Toml),
         _ => None,
@@ -127,7 +127,7 @@ struct Building<'a> {
     secrets: &'a dyn Secrets,
 }
 
-/// The file that is being read.
+/// The file being read.
 struct Source {
     file: Arc<str>,
     folder: PathBuf,
@@ -200,7 +200,7 @@ impl Building<'_> {
             self.complain(source, line, &format!("{name}: {why}"));
             return;
         }
-        // A vhost may be spread over files, if they say the same of what it is.
+        // A vhost may be spread over files if its own properties agree.
         if id.kind == Kind::Vhost {
             let known =
                 self.topology.objects.entry(id).or_insert_with(|| Object { place, ..Object::default() });
@@ -415,7 +415,7 @@ fn policy_body(policy: Policy) -> Map<String, Value> {
     ])
 }
 
-/// Names that nobody can declare.
+/// Names that cannot be declared.
 fn reserved(name: &str) -> Option<&'static str> {
     match name {
         "" => Some(NO_NAME),
@@ -424,14 +424,14 @@ fn reserved(name: &str) -> Option<&'static str> {
     }
 }
 
-/// Why nothing can be called so.
+/// Why an object cannot have this name.
 fn unnameable(id: &Id) -> Option<&'static str> {
     let long = |name: &String| name.len() > 255;
     if let Some(binding) = id.as_binding() {
         let names = [&binding.source, &binding.destination, &binding.routing_key];
         return names.into_iter().any(long).then_some("names and keys have at most 255 bytes");
     }
-    // The default exchange has topic permissions, too.
+    // Topic permissions may refer to the default exchange.
     if id.kind != Kind::TopicPermission && id.parts.iter().any(String::is_empty) {
         return Some(NO_NAME);
     }
@@ -452,7 +452,7 @@ impl VhostMap {
     }
 }
 
-/// A file of `RabbitMQ`'s definitions as JSON, if it is one.
+/// A `RabbitMQ` definitions file as JSON, if it is one.
 fn as_definitions(node: &Node) -> Result<Option<Value>, Wrong> {
     let Content::Map(map) = &node.content else { return Ok(None) };
     let probe: Map<String, Value> = map

@@ -1,4 +1,4 @@
-//! Nodes as what serde reads from, with errors that know their line and the keys that lead there.
+//! A serde deserialiser for nodes, with errors that carry their line and key path.
 
 use std::borrow::Cow;
 use std::convert::Infallible;
@@ -10,10 +10,10 @@ use serde::{Deserialize, forward_to_deserialize_any};
 
 use super::node::{Content, Key, Node, Wrong};
 
-/// The name that [`At`] asks for.
+/// The struct name that [`At`] requests.
 const AT: &str = "$leveret::at";
 
-/// A value with the line of its key, or its own in a list.
+/// A value with the line of its key, or its own line in a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct At<T> {
     pub(super) line: usize,
@@ -69,7 +69,7 @@ impl de::Error for Wrong {
     }
 }
 
-/// The known word that is closest to what was written, or all if there are few.
+/// The known word closest to the input, or all if there are few.
 pub(super) fn meant(given: &str, known: &[&str]) -> String {
     let closeness =
         |word: &str| strsim::jaro_winkler(&given.to_lowercase().replace('_', "-"), &word.replace('_', "-"));
@@ -81,12 +81,12 @@ pub(super) fn meant(given: &str, known: &[&str]) -> String {
     }
 }
 
-/// Reads a value of ours from a node.
+/// Deserialises a node.
 pub(super) fn from_node<'de, T: Deserialize<'de>>(node: &'de Node) -> Result<T, Wrong> {
     T::deserialize(Source { node, line: node.line })
 }
 
-/// A node to be read; `line` is where its key stands.
+/// A node to deserialise; `line` is its key's.
 #[derive(Clone, Copy)]
 struct Source<'de> {
     node: &'de Node,
@@ -94,7 +94,7 @@ struct Source<'de> {
 }
 
 impl Source<'_> {
-    /// Errors of the innermost value know their line first.
+    /// The innermost value's error determines the line.
     fn placed(self, mut wrong: Wrong) -> Wrong {
         if wrong.line == 0 {
             wrong.line = self.line;
@@ -154,7 +154,7 @@ impl<'de> Deserializer<'de> for Source<'de> {
         _: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Wrong> {
-        // A list would be taken for the members in their order.
+        // A list would be read as the members in order.
         match self.node.content {
             Content::Map(_) => self.deserialize_any(visitor),
             _ => self.deserialize_any(OnlyMap).map(|never| match never {}),
@@ -180,7 +180,7 @@ impl<'de> Deserializer<'de> for Source<'de> {
     }
 }
 
-/// Takes nothing, and says so of whatever comes.
+/// Accepts only maps, and reports an error for anything else.
 struct OnlyMap;
 
 impl Visitor<'_> for OnlyMap {

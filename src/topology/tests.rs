@@ -1,4 +1,4 @@
-//! Reading, writing and comparing as they work together.
+//! Reading, writing and comparing combined.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::*;
 
-/// Secrets that are made up.
+/// Made-up secrets.
 struct Known;
 
 impl Secrets for Known {
@@ -20,7 +20,7 @@ impl Secrets for Known {
     }
 }
 
-/// A broker that knows nothing.
+/// A broker without any knowledge.
 struct Plain;
 
 impl World for Plain {
@@ -50,7 +50,7 @@ fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
 fn file(name: &str, text: &str) -> Result<Topology, String> {
     let folder = folder(&[(name, text)]);
     let read = read(&folder.path().join(name), &Known);
-    // Without the folder, which is another one every time.
+    // Without the folder, which differs each time.
     read.map_err(|error| error.to_string().replace(&format!("{}/", folder.path().display()), ""))
 }
 
@@ -58,7 +58,7 @@ fn yaml(text: &str) -> Topology {
     file("t.yaml", text).unwrap()
 }
 
-/// What a file says, without where.
+/// A file's objects, without their places.
 fn said(topology: &Topology) -> Vec<(String, Value)> {
     let objects = topology.objects.iter();
     objects.map(|(id, object)| (id.to_string(), object.body.clone().into())).collect()
@@ -364,7 +364,7 @@ fn every_complaint_names_file_line_and_reason() {
         let got = file("t.yaml", &text.replace("LONG", &"ñ".repeat(128))).unwrap_err();
         assert!(got.starts_with("t.yaml:2: ") && got.contains(words), "{got}");
     }
-    // All that is wrong is told at once, where one mistake does not hide the next.
+    // All errors are reported at once, unless one hides the next.
     let both = file("t.yaml", "queues:\n  amq.a:\n  amq.b:\n").unwrap_err();
     assert_eq!(both.lines().count(), 2, "{both}");
 }

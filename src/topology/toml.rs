@@ -5,7 +5,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::node::{Content, DEPTH_MAX, Key, Node, OUT_OF_RANGE, Wrong};
 
-/// Where the lines of a text begin.
+/// The start offsets of a text's lines.
 struct Lines(Vec<usize>);
 
 impl Lines {
@@ -19,7 +19,7 @@ impl Lines {
     }
 }
 
-/// Reads a text.
+/// Parses a text.
 pub(super) fn read(text: &str) -> Result<Node, Wrong> {
     let lines = Lines::of(text);
     let table = DeTable::parse(text).map_err(|error| {
@@ -35,7 +35,7 @@ fn map(table: DeTable<'_>, lines: &Lines, depth: usize) -> Result<Content, Wrong
         let line = lines.line(key.span().start);
         map.push((Key { line, text: key.into_inner().into_owned() }, node(value, lines, depth + 1)?));
     }
-    // The table is sorted by name; errors are told in the order of the file.
+    // The table is sorted by name; errors are reported in file order.
     map.sort_by_key(|(key, _)| key.line);
     Ok(Content::Map(map))
 }

@@ -1,4 +1,4 @@
-//! A topology as a file that people read and edit: YAML, with the short forms.
+//! A topology as a hand-editable file: YAML, with the short forms.
 
 use std::fmt::Write as _;
 
@@ -7,10 +7,10 @@ use serde_json::{Map, Value, json};
 use super::forms::ends_as_text;
 use super::model::{Binding, Id, Kind, Object, Topology};
 
-/// The first lines of a file, for editors.
+/// The head of a file, for editors.
 const HEAD: &str = "# yaml-language-server: $schema=topology.schema.json\n";
 
-/// Arguments that have short names.
+/// Arguments with short names.
 const SHORT: [(&str, &str); 13] = [
     ("x-queue-type", "type"),
     ("x-max-length", "max-length"),
@@ -27,17 +27,17 @@ const SHORT: [(&str, &str); 13] = [
     ("x-consumer-timeout", "consumer-timeout"),
 ];
 
-/// Writes a topology. Passwords are written as hashes; one that is known only in plain is left out.
+/// Writes a topology. Passwords are written as hashes; a password known only in plain text is omitted.
 pub fn write(topology: &Topology) -> String {
     let mut text = HEAD.to_owned();
     yaml_members(&file(topology), 0, &mut text);
     text
 }
 
-/// How deep the name of a vhost stands.
+/// Nesting depth of a vhost's name.
 const VHOST_DEPTH: usize = 1;
 
-/// What a vhost has, in the order in which people look for it.
+/// A vhost's sections, in the order readers expect.
 const SECTIONS: [&str; 12] = [
     "description",
     "tags",
@@ -53,7 +53,7 @@ const SECTIONS: [&str; 12] = [
     "parameters",
 ];
 
-/// The members in the order in which people look for them.
+/// Members in the order readers expect.
 type Members = Vec<(String, Value)>;
 
 fn file(topology: &Topology) -> Members {
@@ -166,7 +166,7 @@ fn flag(object: &Object, name: &str) -> bool {
     object.body.get(name) == Some(&json!(true))
 }
 
-/// The map, or its only member if that alone says it.
+/// The map, or the value of its only member if the short form suffices.
 fn shortest(mut map: Map<String, Value>, only: &str) -> Value {
     match map.len() {
         1 if map.contains_key(only) => map.remove(only).unwrap_or_default(),
@@ -197,7 +197,7 @@ fn exchange(object: &Object) -> Value {
     shortest(map, "type")
 }
 
-/// A little help for [`Map`].
+/// A helper for [`Map`].
 trait RemoveText {
     fn remove_entry_if_text(&mut self, name: &str) -> Option<Value>;
 }
@@ -249,7 +249,7 @@ fn policy(object: &Object) -> Value {
     policy.into()
 }
 
-/// Bindings between the same ends stand together, if the ends have a short form; else all are a list.
+/// Bindings between the same ends are grouped, if the ends have a short form; else all are written as a list.
 fn all_bindings(bindings: Vec<Binding>) -> Value {
     let mut map: Map<String, Value> = Map::new();
     let mut list = Vec::new();
@@ -297,7 +297,7 @@ fn yaml_members(members: &Members, depth: usize, text: &mut String) {
     }
 }
 
-/// What stands behind `key:` or `-`.
+/// The value after `key:` or `-`.
 fn yaml_value(value: &Value, depth: usize, text: &mut String) {
     match value {
         Value::Object(map) if !map.is_empty() => {
@@ -315,7 +315,7 @@ fn yaml_value(value: &Value, depth: usize, text: &mut String) {
                 indent(depth + 1, text);
                 text.push('-');
                 match value {
-                    // A map begins behind its dash; JSON is YAML, too.
+                    // A map starts after its dash; JSON is valid YAML.
                     Value::Object(_) | Value::Array(_) => {
                         text.push(' ');
                         flow(value, text);
@@ -360,12 +360,12 @@ fn flow(value: &Value, text: &mut String) {
     }
 }
 
-/// A text, in quotes if it would be taken for something else.
+/// A string, quoted if it would be read as something else.
 fn scalar(text: &str) -> String {
     let first = text.chars().next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_');
     let rest = text.chars().all(|c| c.is_ascii_alphanumeric() || "_-./".contains(c));
     let word = ["true", "false", "null", "yes", "no", "on", "off", "y", "n"];
-    // `a -> b` is plain as well: the form that bindings have.
+    // `a -> b`, the form of bindings, needs no quotes.
     let arrow =
         text.split(" -> ").count() == 2 && text.split(" -> ").all(|part| !part.is_empty() && plain(part));
     if (first && rest && !word.contains(&text.to_ascii_lowercase().as_str())) || arrow {
@@ -387,7 +387,7 @@ fn quoted(text: &str) -> String {
                 quoted.push('\\');
                 quoted.push(c);
             }
-            // What YAML does not print, or takes for the end of a line.
+            // Characters that are not printable in YAML, or are line breaks.
             c if c.is_control() || "\u{2028}\u{2029}\u{feff}\u{fffe}\u{ffff}".contains(c) => {
                 let _ = write!(quoted, "\\u{:04x}", u32::from(c));
             }

@@ -1,5 +1,5 @@
-//! YAML 1.2 (and so JSON) as nodes. Plain scalars have the types of the core schema; merge keys and tags
-//! are not known. Aliases are, but what they blow up to is bounded.
+//! YAML 1.2 (and so JSON) as nodes. Plain scalars have the types of the core schema; merge keys and tags are not
+//! supported. Aliases are, but their expansion is bounded.
 
 use std::collections::HashMap;
 
@@ -7,7 +7,7 @@ use saphyr_parser::{Event, Parser, ScalarStyle, Span};
 
 use super::node::{Content, DEPTH_MAX, Key, NODES_MAX, Node, OUT_OF_RANGE, Wrong};
 
-/// Reads the one document of a text.
+/// Parses the single document of a text.
 pub(super) fn read(text: &str) -> Result<Node, Wrong> {
     let mut reader = Reader {
         parser: Parser::new_from_str(text),
@@ -34,7 +34,7 @@ pub(super) fn read(text: &str) -> Result<Node, Wrong> {
 
 struct Reader<'a> {
     parser: Parser<'a, saphyr_parser::StrInput<'a>>,
-    /// By the parser's numbers, with the count of nodes in each.
+    /// By the parser's anchor id, with the number of nodes in each.
     anchors: HashMap<usize, (Node, usize)>,
     nodes: usize,
     lines: usize,
@@ -45,7 +45,7 @@ impl<'a> Reader<'a> {
         match self.parser.next_event() {
             None => Ok((Event::StreamEnd, Span::default())),
             Some(Ok(event)) => Ok(event),
-            // What is missing at the end is missing in the last line.
+            // An error at the end of the input is reported on the last line.
             Some(Err(error)) => {
                 Err(Wrong::at(error.marker().line().min(self.lines), format!("not YAML: {}", error.info())))
             }
@@ -82,7 +82,7 @@ impl<'a> Reader<'a> {
             Event::Scalar(_, _, _, Some(_))
             | Event::SequenceStart(_, Some(_))
             | Event::MappingStart(_, Some(_)) => {
-                // Not which: it may be a password without its quotes.
+                // The tag is not named: it may be an unquoted password.
                 return Err(Wrong::at(
                     line,
                     "a tag is not known here; a text that begins with ! needs quotes",
@@ -140,7 +140,7 @@ fn scalar(text: &str, style: ScalarStyle) -> Result<Content, &'static str> {
     })
 }
 
-/// A number, if it is one that a broker can have; `None`: a text.
+/// A number, if a broker can represent it; `None`: a string.
 fn number(text: &str) -> Result<Option<Content>, &'static str> {
     if !text.starts_with(|c: char| c.is_ascii_digit() || "+-.".contains(c)) {
         return Ok(None);

@@ -1,4 +1,4 @@
-//! Content headers: class, body size, and where the properties lie (spec 4.2.6.1).
+//! Content headers: class, body size, and the range of the properties (spec 4.2.6.1).
 
 use std::ops::Range;
 
@@ -6,13 +6,13 @@ use thiserror::Error;
 
 use super::cursor::Cursor;
 
-/// Class of all content that AMQP 0-9-1 still has.
+/// The only content class left in AMQP 0-9-1.
 pub const CLASS_BASIC: u16 = 60;
 
 /// Bytes before the properties: class (2), weight (2), body size (8).
 const FIXED_BYTES: usize = 12;
 
-/// A content header's payload is too short to be one. RabbitMQ: 501 `FRAME_ERROR`.
+/// A content header's payload is too short. RabbitMQ: 501 `FRAME_ERROR`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("content header is shorter than its fixed fields")]
 pub struct ContentHeaderTooShort;
@@ -20,17 +20,18 @@ pub struct ContentHeaderTooShort;
 /// A content header.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ContentHeader {
-    /// Must be [`CLASS_BASIC`], else 505 `UNEXPECTED_FRAME`; left to the caller, who knows the method before.
+    /// Must be [`CLASS_BASIC`], else 505 `UNEXPECTED_FRAME`; checked by the caller, who knows the preceding
+    /// method.
     pub class: u16,
     /// Unused; zero by the specification.
     pub weight: u16,
-    /// Bytes of body that follow; checked against no limit here.
+    /// Bytes of body that follow; no limit is checked here.
     pub body_size: u64,
-    /// Where flags and properties lie in the payload. See [`super::properties`].
+    /// Range of flags and properties in the payload. See [`super::properties`].
     pub properties: Range<usize>,
 }
 
-/// Reads the payload of a header frame.
+/// Parses the payload of a header frame.
 #[inline]
 pub fn content_header(payload: &[u8]) -> Result<ContentHeader, ContentHeaderTooShort> {
     let mut fields = Cursor::new(payload);

@@ -1,9 +1,9 @@
-//! Control methods: a guard of our own, then `amq-protocol`'s types.
+//! Control methods: our own validation, then `amq-protocol`'s types.
 //!
-//! `amq-protocol` parses with streaming parsers, which call short arguments "incomplete", ignores what follows the
-//! arguments, and recurses into tables. So every payload is walked by its layout first: it must
-//! hold exactly its arguments, short strings must be UTF-8, tables must be well formed, of bounded depth and size.
-//! RabbitMQ also refuses both short arguments and bytes after them (501 `FRAME_ERROR` there).
+//! `amq-protocol` parses with streaming parsers, which report short arguments as "incomplete", ignores bytes after
+//! the arguments, and recurses into tables. So every payload is first validated against its layout: it must
+//! contain exactly its arguments, short strings must be UTF-8, tables must be well formed, of bounded depth and
+//! size. RabbitMQ also refuses both short arguments and bytes after them (501 `FRAME_ERROR` there).
 
 use amq_protocol::protocol::{gen_class, parse_class};
 use bytes::BufMut;
@@ -16,17 +16,17 @@ use super::method::AMQPClass;
 use super::table::TableError;
 use super::table::validate_text_names;
 
-/// Values that the tables of one method may hold on all levels. Our choice: a value of one byte on the wire takes some
-/// 50 bytes when converted, and declarations are kept.
+/// Values in the tables of one method, at all levels, at most. Our choice: a one-byte value takes some 50 bytes
+/// when converted, and declarations are kept.
 pub const TABLE_VALUES_MAX: usize = 8192;
 
-/// Why a method frame's payload is not a method.
+/// Why a method frame's payload is malformed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum MethodError {
-    /// Less than the arguments need.
+    /// Shorter than the arguments.
     #[error("method arguments are too short")]
     Truncated,
-    /// More than the arguments need.
+    /// Longer than the arguments.
     #[error("bytes after the method's arguments")]
     Trailing,
     /// No such class or method.
@@ -40,7 +40,7 @@ pub enum MethodError {
     /// A short string is not UTF-8.
     #[error("short string is not UTF-8")]
     NotUtf8,
-    /// A table is malformed or nested too deep.
+    /// A table is malformed or nested too deeply.
     #[error("{0}")]
     Table(#[from] TableError),
     /// Tables hold more than [`TABLE_VALUES_MAX`] values.
@@ -48,19 +48,19 @@ pub enum MethodError {
     TooManyValues,
 }
 
-/// Class and method of a payload, if it is long enough to have them. For errors that name the method to blame.
+/// Class and method of a payload, if it is long enough. For errors that name the method to blame.
 pub fn method_id(payload: &[u8]) -> Option<(u16, u16)> {
     let mut rest = Cursor::new(payload);
     Some((rest.u16()?, rest.u16()?))
 }
 
-/// basic.qos's prefetch-size in bytes, which `amq-protocol` does not keep. `None` for other methods.
+/// basic.qos's prefetch-size in bytes, which `amq-protocol` drops. `None` for other methods.
 pub fn prefetch_size(payload: &[u8]) -> Option<u32> {
     let mut rest = Cursor::new(payload);
     ((rest.u16()?, rest.u16()?) == (60, 10)).then(|| rest.u32()).flatten()
 }
 
-/// Reads the payload of a method frame, of either direction.
+/// Parses the payload of a method frame, in either direction.
 pub fn parse_method(payload: &[u8]) -> Result<AMQPClass, MethodError> {
     check(payload)?;
     match parse_class(payload) {
@@ -113,7 +113,7 @@ pub fn write_method(out: &mut impl BufMut, channel: u16, method: &AMQPClass) {
 
 /// A method's payload: class, method, arguments.
 pub fn method_payload(method: &AMQPClass) -> Vec<u8> {
-    // Writing to a Vec has no way to fail; an empty payload would be refused by any reader.
+    // Writing to a Vec cannot fail; any reader would refuse an empty payload.
     gen_class(method)(Vec::with_capacity(64).into()).map(|context| context.into_inner().0).unwrap_or_default()
 }
 
@@ -136,7 +136,7 @@ mod tests {
         }))
     }
 
-    /// A payload whose arguments are all there, as small as they can be.
+    /// A payload with all arguments, each of minimal size.
     fn smallest(class: u16, method: u16) -> Option<Vec<u8>> {
         let bytes = arguments(class, method)?.iter().map(|argument| match argument {
             Arg::Octet | Arg::Bits | Arg::ShortStr => 1,

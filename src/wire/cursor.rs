@@ -1,4 +1,4 @@
-//! A read position in a byte slice. Every read checks the bytes left; `None` means that they do not suffice.
+//! A read position in a byte slice. Every read checks the bytes left; `None` means too few.
 
 /// Reads big-endian fields from the front of a slice.
 #[derive(Clone, Copy, Debug)]
@@ -53,14 +53,14 @@ impl<'a> Cursor<'a> {
         self.array().map(u64::from_be_bytes)
     }
 
-    /// Bytes behind a one-octet length.
+    /// Bytes prefixed with a one-octet length.
     #[inline]
     pub(crate) fn short(&mut self) -> Option<&'a [u8]> {
         let count = self.u8()?;
         self.take(usize::from(count))
     }
 
-    /// Bytes behind a four-octet length.
+    /// Bytes prefixed with a four-octet length.
     #[inline]
     pub(crate) fn long(&mut self) -> Option<&'a [u8]> {
         let count = self.u32()?;

@@ -1,4 +1,4 @@
-//! Frames: kind, channel, size, payload, end octet (spec 4.2.3). Knows nothing of what a payload means.
+//! Frames: kind, channel, size, payload, end octet (spec 4.2.3). Payloads are not interpreted.
 
 use std::ops::Range;
 
@@ -27,7 +27,7 @@ pub enum FrameKind {
     Header,
     /// A part of a body.
     Body,
-    /// A sign of life; empty, on channel 0.
+    /// A heartbeat; empty, on channel 0.
     Heartbeat,
 }
 
@@ -42,7 +42,7 @@ impl FrameKind {
         }
     }
 
-    /// The kind that an octet stands for, if any.
+    /// The kind for an octet, if any.
     pub const fn from_octet(octet: u8) -> Option<Self> {
         match octet {
             1 => Some(Self::Method),
@@ -54,13 +54,13 @@ impl FrameKind {
     }
 }
 
-/// Why bytes are not frames. All of them are 501 `FRAME_ERROR` on the connection; nothing after them can be read.
+/// Why bytes are not a frame. Always 501 `FRAME_ERROR` on the connection; nothing after them can be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum FrameError {
-    /// The first octet is none of the four kinds.
+    /// The first octet is not a frame kind.
     #[error("unknown frame type {0}")]
     UnknownType(u8),
-    /// The declared payload exceeds what was negotiated.
+    /// The declared payload exceeds the negotiated limit.
     #[error("frame payload of {size} bytes is larger than the negotiated {max} bytes")]
     TooLarge {
         /// Declared payload size in bytes.
@@ -73,28 +73,28 @@ pub enum FrameError {
     BadEnd(u8),
 }
 
-/// A complete frame in a buffer. Positions count from the start of the scanned slice.
+/// A complete frame in a buffer. Positions are relative to the scanned slice.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frame {
-    /// What it carries.
+    /// Its kind.
     pub kind: FrameKind,
-    /// Its channel; 0 is the connection.
+    /// Its channel; 0 for the connection.
     pub channel: u16,
-    /// Where its payload lies.
+    /// Range of its payload.
     pub payload: Range<usize>,
     /// Where the next frame starts.
     pub end: usize,
 }
 
-/// What lies at the start of a buffer.
+/// The start of a buffer, scanned.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Scan {
-    /// Not a whole frame yet: at least `need` bytes are wanted from the start of the slice (always more than it has).
+    /// Incomplete: at least `need` bytes are required from the start of the slice (always more than it has).
     Incomplete {
         /// Bytes from the start of the slice.
         need: usize,
     },
-    /// A whole frame.
+    /// A complete frame.
     Frame(Frame),
 }
 
@@ -105,12 +105,12 @@ struct Head {
     size: u32,
 }
 
-/// Reads the seven octets before a payload. RabbitMQ lets a payload be up to frame-max itself (eight bytes over), for
-/// clients that do not count the frame's own overhead; so do we.
+/// Parses the seven octets before a payload. RabbitMQ allows a payload of frame-max itself (eight bytes over), for
+/// clients that do not count the frame's overhead; so do we.
 #[inline]
 fn head(bytes: &[u8], frame_max: u32) -> Result<Option<Head>, FrameError> {
     let Some(&[kind, channel_high, channel_low, a, b, c, d]) = bytes.first_chunk::<FRAME_HEAD_BYTES>() else {
-        // A wrong first octet is told at once: garbage need not be seven bytes long.
+        // A wrong first octet is reported at once: garbage need not be seven bytes long.
         return match bytes.first() {
             Some(&octet) if FrameKind::from_octet(octet).is_none() => Err(FrameError::UnknownType(octet)),
             _ => Ok(None),
@@ -145,20 +145,21 @@ pub fn scan(bytes: &[u8], frame_max: u32) -> Result<Scan, FrameError> {
     }
 }
 
-/// A body frame whose head is there and whose end is not.
+/// A body frame whose head is complete and whose end is not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PartialBody {
     /// Its channel.
     pub channel: u16,
-    /// Payload bytes that it declares.
+    /// Declared payload bytes.
     pub size: u32,
-    /// Payload bytes that have arrived; they start at [`FRAME_HEAD_BYTES`]. Equal to `size` when only the end octet lacks.
+    /// Payload bytes received; they start at [`FRAME_HEAD_BYTES`]. Equal to `size` when only the end octet is
+    /// missing.
     pub available: usize,
 }
 
-/// Tells of a body frame at the start of `bytes` that is not complete yet, so that a large body can go straight into
-/// its own buffer. `None` for other kinds, for less than a head, and for a frame that [`scan`] returns whole.
-/// The end octet is then the caller's to check.
+/// Detects an incomplete body frame at the start of `bytes`, so that a large body can be copied straight into its
+/// own buffer. `None` for other kinds, for less than a head, and for a frame that [`scan`] returns complete. The
+/// caller then checks the end octet.
 pub fn partial_body(bytes: &[u8], frame_max: u32) -> Result<Option<PartialBody>, FrameError> {
     let Some(Head { kind: FrameKind::Body, channel, size }) = head(bytes, frame_max)? else {
         return Ok(None);

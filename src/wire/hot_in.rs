@@ -1,42 +1,42 @@
-//! The methods that arrive once per message, read without allocating: publish, ack, nack, reject.
+//! Methods that arrive once per message, parsed without allocating: publish, ack, nack, reject.
 
 use super::control::MethodError;
 use super::cursor::Cursor;
 use super::publish::{Publish, publish};
 
-/// A method of the hot path, or the news that it is another one.
+/// A hot-path method, or a marker for any other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HotMethod<'a> {
     /// basic.publish; content follows.
     Publish(Publish<'a>),
     /// basic.ack
     Ack {
-        /// As sent: 0 with `multiple` is all outstanding.
+        /// As sent: 0 with `multiple` means all outstanding.
         delivery_tag: u64,
-        /// All up to and including the tag.
+        /// Includes all lower tags.
         multiple: bool,
     },
     /// basic.nack
     Nack {
-        /// As sent: 0 with `multiple` is all outstanding.
+        /// As sent: 0 with `multiple` means all outstanding.
         delivery_tag: u64,
-        /// All up to and including the tag.
+        /// Includes all lower tags.
         multiple: bool,
-        /// Back into the queue, else dropped or dead-lettered.
+        /// Requeue; else drop or dead-letter.
         requeue: bool,
     },
     /// basic.reject
     Reject {
         /// As sent.
         delivery_tag: u64,
-        /// Back into the queue, else dropped or dead-lettered.
+        /// Requeue; else drop or dead-letter.
         requeue: bool,
     },
-    /// Not of the hot path: for [`super::control::parse_method`].
+    /// Not on the hot path: for [`super::control::parse_method`].
     Other,
 }
 
-/// Reads the payload of a method frame, if it is a hot one. All of it must be used up.
+/// Parses the payload of a method frame, if it is on the hot path. All of it must be consumed.
 #[inline]
 pub fn hot_method(payload: &[u8]) -> Result<HotMethod<'_>, MethodError> {
     let Some((&[class_high, class, method_high, method], arguments)) = payload.split_first_chunk::<4>()
@@ -158,7 +158,7 @@ mod tests {
             arguments in prop::collection::vec(prop_oneof![3 => 0u8..4, 1 => any::<u8>()], 0..24)
         ) {
             let payload = [&[0, 60, 0, method][..], &arguments].concat();
-            // Which of two faults is named may differ.
+            // With two faults, the parsers may report different ones.
             let theirs = parse_method(&payload).ok();
             prop_assert_eq!(hot_method(&payload).ok().map(|hot| in_their_words(hot).unwrap()), theirs);
         }

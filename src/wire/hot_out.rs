@@ -1,10 +1,10 @@
-//! The frames that leave once per message, appended to a buffer without allocating: deliver, get-ok, return, content
-//! header, body, ack, nack, heartbeat.
+//! Frames sent once per message, appended to a buffer without allocating: deliver, get-ok, return, content header,
+//! body, ack, nack, heartbeat.
 //!
-//! A delivery is one run of bytes: method frame, header frame with the raw properties, body frames of at most frame-max.
-//! For a small message [`deliver`] appends all of it; for a large body [`deliver_head`] is followed by what
-//! [`BodyFrames`] says, so that the body's own memory can be written with a vectored write.
-//! Names longer than 255 bytes cannot come this far; if one does it is cut, so that frames stay whole.
+//! A delivery is one run of bytes: method frame, header frame with the raw properties, body frames of at most
+//! frame-max. For a small message [`deliver`] appends all of it; for a large body [`deliver_head`] is followed by
+//! the frames of [`BodyFrames`], so that the body's own memory can be written with a vectored write.
+//! Names longer than 255 bytes cannot get this far; if one does it is truncated, which keeps frames well formed.
 
 use std::ops::Range;
 
@@ -16,10 +16,10 @@ use super::frame::{FRAME_END, FRAME_OVERHEAD_BYTES, FrameKind};
 /// A heartbeat frame.
 pub const HEARTBEAT: [u8; 8] = [FrameKind::Heartbeat.octet(), 0, 0, 0, 0, 0, 0, FRAME_END];
 
-/// Content as it travels: raw properties, and how long its body is.
+/// Content on the wire: raw properties and body size.
 #[derive(Clone, Copy, Debug)]
 pub struct Content<'a> {
-    /// Flags and properties as they came; empty for none.
+    /// Flags and properties as received; empty for none.
     pub properties: &'a [u8],
     /// Bytes of body.
     pub body_size: u64,
@@ -32,7 +32,7 @@ pub struct Deliver<'a> {
     pub consumer_tag: &'a [u8],
     /// Per channel, from 1.
     pub delivery_tag: u64,
-    /// It may have been delivered before.
+    /// May have been delivered before.
     pub redelivered: bool,
     /// At most 255 bytes.
     pub exchange: &'a [u8],
@@ -45,7 +45,7 @@ pub struct Deliver<'a> {
 pub struct GetOk<'a> {
     /// Per channel, from 1.
     pub delivery_tag: u64,
-    /// It may have been delivered before.
+    /// May have been delivered before.
     pub redelivered: bool,
     /// At most 255 bytes.
     pub exchange: &'a [u8],
@@ -110,7 +110,7 @@ pub fn deliver_head(out: &mut impl BufMut, channel: u16, method: &Deliver<'_>, c
     end_and_header(out, channel, content);
 }
 
-/// Appends a whole delivery, the body copied. For bodies that are cheaper to copy than to point at.
+/// Appends a whole delivery, the body copied. For bodies that are cheaper to copy than to reference.
 #[inline]
 pub fn deliver(
     out: &mut impl BufMut,
@@ -124,7 +124,7 @@ pub fn deliver(
     put_body(out, channel, body, frame_max);
 }
 
-/// Appends the method frame and the header frame of an answer to basic.get.
+/// Appends the method frame and the header frame of basic.get-ok.
 pub fn get_ok_head(out: &mut impl BufMut, channel: u16, method: &GetOk<'_>, content: &Content<'_>) {
     let (exchange_count, exchange) = short(method.exchange);
     let (key_count, key) = short(method.routing_key);
@@ -157,10 +157,10 @@ pub fn return_head(out: &mut impl BufMut, channel: u16, method: &Return<'_>, con
     end_and_header(out, channel, content);
 }
 
-/// Ends the method's frame and appends the content header's, the seam in one copy.
+/// Ends the method's frame and appends the content header's, the boundary in one copy.
 #[inline]
 fn end_and_header(out: &mut impl BufMut, channel: u16, content: &Content<'_>) {
-    // Empty properties travel as flags that announce nothing.
+    // Empty properties are encoded as flags that announce nothing.
     let properties = if content.properties.is_empty() { &[0, 0] } else { content.properties };
     let payload = u32::try_from(12 + properties.len()).unwrap_or(u32::MAX);
     let mut seam = [0; 20];
@@ -175,7 +175,7 @@ fn end_and_header(out: &mut impl BufMut, channel: u16, content: &Content<'_>) {
     out.put_u8(FRAME_END);
 }
 
-/// Appends a body as frames of at most `frame_max` bytes each. An empty body is no frame.
+/// Appends a body as frames of at most `frame_max` bytes each. An empty body has no frames.
 #[inline]
 pub fn put_body(out: &mut impl BufMut, channel: u16, body: &[u8], frame_max: u32) {
     for part in BodyFrames::new(channel, body.len(), frame_max) {
@@ -185,7 +185,7 @@ pub fn put_body(out: &mut impl BufMut, channel: u16, body: &[u8], frame_max: u32
     }
 }
 
-/// The head of a body frame whose payload has `size` bytes. After the payload comes [`FRAME_END`].
+/// The head of a body frame with a payload of `size` bytes. [`FRAME_END`] follows the payload.
 #[inline]
 pub fn body_head(channel: u16, size: u32) -> [u8; 7] {
     let mut head = [FrameKind::Body.octet(), 0, 0, 0, 0, 0, 0];
@@ -197,13 +197,13 @@ pub fn body_head(channel: u16, size: u32) -> [u8; 7] {
 /// One frame of a body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BodyFrame {
-    /// What precedes the payload.
+    /// Precedes the payload.
     pub head: [u8; 7],
-    /// Which bytes of the body are the payload. [`FRAME_END`] follows them.
+    /// The payload's range in the body. [`FRAME_END`] follows it.
     pub range: Range<usize>,
 }
 
-/// Cuts a body into frames.
+/// Splits a body into frames.
 #[derive(Clone, Debug)]
 pub struct BodyFrames {
     channel: u16,
@@ -216,7 +216,7 @@ impl BodyFrames {
     /// For a body of `body_size` bytes; `frame_max` is the negotiated value, in bytes, overhead included.
     #[inline]
     pub fn new(channel: u16, body_size: usize, frame_max: u32) -> Self {
-        // At least one byte each, so that a nonsensical frame-max ends, too.
+        // At least one byte each, so that iteration ends even with a nonsensical frame-max.
         Self {
             channel,
             body_size,

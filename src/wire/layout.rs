@@ -1,6 +1,6 @@
-//! The arguments of every method, as types in order: what is checked before `amq-protocol` sees a payload.
+//! The argument types of every method, in order: validated before `amq-protocol` sees a payload.
 
-/// The type of an argument. Bits lie packed in one octet, which counts as one argument here.
+/// The type of an argument. Bits packed in one octet count as one argument here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Arg {
     Octet,
@@ -15,11 +15,11 @@ pub(crate) enum Arg {
 
 use Arg::{Bits, Long, LongLong, LongStr, Octet, Short, ShortStr, Table};
 
-/// All classes, for tests that walk every method.
+/// All classes, for tests that iterate over every method.
 #[cfg(test)]
 pub(crate) const CLASSES: [u16; 8] = [10, 20, 30, 40, 50, 60, 85, 90];
 
-/// The arguments of a method; `None` if there is no such method.
+/// The arguments of a method; `None` if no such method exists.
 #[expect(clippy::match_same_arms, reason = "one row per method, in the specification's order")]
 pub(crate) fn arguments(class: u16, method: u16) -> Option<&'static [Arg]> {
     Some(match (class, method) {

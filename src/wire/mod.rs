@@ -1,11 +1,11 @@
-//! Bytes to frames and back: AMQP 0-9-1 as it lies on the wire.
+//! Bytes to frames and back: the wire format of AMQP 0-9-1.
 //!
-//! Invariants: no function here panics on input of any content or length, waits, or takes more than the bytes it
-//! was given justify. What is short *inside* a complete frame is an error, never "more data needed". Nested tables
-//! are bounded by [`table::DEPTH_MAX`]. Hot methods (publish, ack, deliver, content headers) are read and written by
-//! hand without allocating; all others go through `amq-protocol`'s types, behind a scan of our own.
+//! Invariants: no function here panics on any input, waits, or uses more memory than its input justifies.
+//! Truncation *inside* a complete frame is an error, never "more data needed". Nested tables are bounded by
+//! [`table::DEPTH_MAX`]. Hot methods (publish, ack, deliver, content headers) are parsed and written by hand
+//! without allocating; all others use `amq-protocol`'s types, after our own validation.
 //!
-//! Absent: tokio, sockets, clocks, reply codes (the session turns these errors into codes), names of queues.
+//! Absent: tokio, sockets, clocks, reply codes (the session maps these errors to codes), names of queues.
 
 pub mod content;
 pub mod control;
@@ -31,9 +31,9 @@ pub mod method {
         AMQPValue, ByteArray, DecimalValue, FieldArray, FieldTable, LongString, ShortString,
     };
 
-    /// A short string from text of any length, cut at 255 bytes on a character's border.
+    /// A short string from text of any length, truncated at 255 bytes on a character boundary.
     ///
-    /// `ShortString::from` panics on longer text; use this for whatever was not checked before (reply texts).
+    /// `ShortString::from` panics on longer text; use this for text not checked before (reply texts).
     pub fn short_string(text: &str) -> ShortString {
         ShortString::from(&text[..text.floor_char_boundary(255)])
     }

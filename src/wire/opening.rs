@@ -1,29 +1,29 @@
 //! The first bytes of a connection: a protocol header, or something that is not AMQP 0-9-1 (spec 4.2.2).
 
-/// The header that we accept, and answer with when another came.
+/// The accepted header; also our answer to any other.
 pub const PROTOCOL_HEADER: [u8; 8] = *b"AMQP\0\0\x09\x01";
 
-/// AMQP 0-9 as Qpid's clients open it; RabbitMQ serves it as 0-9-1.
+/// AMQP 0-9 as sent by Qpid's clients; RabbitMQ serves it as 0-9-1.
 const PROTOCOL_HEADER_0_9: [u8; 8] = *b"AMQP\x01\x01\x00\x09";
 
-/// What a peer opened with.
+/// The first bytes sent by a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Opening {
-    /// Could still become a protocol header.
+    /// A prefix of a protocol header.
     Incomplete,
-    /// A header that we serve; it took eight bytes.
+    /// An accepted header of eight bytes.
     Accepted,
-    /// An AMQP header of another version: its four octets. `AMQP 1 1 9 1` is 0-8 and lands here.
+    /// An AMQP header of another version: its four octets. Includes `AMQP 1 1 9 1`, which is 0-8.
     OtherVersion([u8; 4]),
     /// An HTTP request.
     Http,
     /// A TLS `ClientHello`.
     Tls,
-    /// None of these.
+    /// Anything else.
     Garbage,
 }
 
-/// Tells what `bytes`, the first of a connection, open. Decides as soon as it can: anything but
+/// Classifies `bytes`, the first of a connection. Decides as early as possible: anything but
 /// [`Opening::Incomplete`] is final.
 pub fn detect(bytes: &[u8]) -> Opening {
     if let Some(head) = bytes.first_chunk::<8>() {

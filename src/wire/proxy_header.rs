@@ -1,13 +1,12 @@
-//! The header by which a proxy says for whom it connects: PROXY protocol, versions 1 and 2 (`HAProxy`'s
-//! specification).
+//! The header by which a proxy names its client: PROXY protocol, versions 1 and 2 (`HAProxy`'s specification).
 //!
-//! Invariants: never asks for a byte behind the header, which is the client's; a header is bounded.
+//! Invariants: never requests a byte beyond the header, which belongs to the client; a header is bounded.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use thiserror::Error;
 
-/// How version 2 begins.
+/// The first bytes of version 2.
 const SIGNATURE: &[u8; 12] = b"\r\n\r\n\0\r\nQUIT\n";
 
 /// Signature, version and command, family, length.
@@ -19,22 +18,22 @@ const SHORTEST_BYTES: usize = "PROXY UNKNOWN\r\n".len();
 /// The longest line of version 1, its end included (2.1).
 const V1_BYTES_MAX: usize = 107;
 
-/// Bytes behind the head of version 2, at most: addresses, and what proxies add, which is skipped.
+/// Bytes after the head of version 2, at most: addresses, and proxies' extensions, which are skipped.
 const V2_REST_BYTES_MAX: usize = 4096;
 
-/// Both ends as the proxy saw them: the client's, and the one that it connected to.
+/// Both ends as the proxy saw them: the client's address, and the one that it connected to.
 pub type Ends = (SocketAddr, SocketAddr);
 
-/// How far a header is.
+/// Progress of parsing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
-    /// At least so many bytes more belong to it.
+    /// At least N more bytes are needed.
     Needs(usize),
-    /// It is complete. Without ends the proxy speaks for itself, or does not know.
+    /// Complete. Without ends, the proxy connects for itself or does not know them.
     Done(Option<Ends>),
 }
 
-/// It is no header.
+/// Not a PROXY header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("malformed PROXY header: {0}")]
 pub struct ProxyHeaderError(&'static str);
@@ -43,10 +42,10 @@ const fn wrong<T>(why: &'static str) -> Result<T, ProxyHeaderError> {
     Err(ProxyHeaderError(why))
 }
 
-/// Reads what is there of a header.
+/// Parses the bytes received so far.
 ///
 /// # Errors
-/// When no header begins like this.
+/// No header begins with these bytes.
 pub fn parse(bytes: &[u8]) -> Result<Progress, ProxyHeaderError> {
     if let Some(missing) = SHORTEST_BYTES.checked_sub(bytes.len()).filter(|missing| *missing > 0) {
         return Ok(Progress::Needs(missing));
@@ -99,7 +98,7 @@ fn version_2(bytes: &[u8]) -> Result<Progress, ProxyHeaderError> {
         return Ok(Progress::Needs(length - rest.len()));
     }
     match (command & 0xf, family) {
-        // The proxy itself, to see whether we live; or it does not say for whom.
+        // The proxy's own health check, or an unnamed client.
         (0, _) | (1, 0) => Ok(Progress::Done(None)),
         (1, 0x11) => binary_ends::<4, Ipv4Addr>(rest),
         (1, 0x21) => binary_ends::<16, Ipv6Addr>(rest),
@@ -127,7 +126,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Feeds a header as a reader would. Returns the result and the bytes that were asked for.
+    /// Feeds a header as a reader would. Returns the result and the number of bytes requested.
     fn fed(bytes: &[u8]) -> (Result<Option<Ends>, ProxyHeaderError>, usize) {
         let mut taken = 0;
         loop {

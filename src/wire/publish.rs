@@ -1,4 +1,4 @@
-//! basic.publish, read in place.
+//! basic.publish, parsed in place.
 
 use std::ops::Range;
 
@@ -8,33 +8,33 @@ use super::cursor::Cursor;
 /// Bytes before the exchange's name: class (2), method (2), reserved (2), length (1).
 const EXCHANGE_START: usize = 7;
 
-/// The arguments of basic.publish, in the payload they came in.
+/// The arguments of basic.publish, borrowed from the payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Publish<'a> {
     /// The exchange's name, at most 255 bytes; empty is the default exchange.
     pub exchange: &'a str,
     /// The routing key, at most 255 bytes.
     pub routing_key: &'a str,
-    /// Return it when no queue takes it.
+    /// Return the message when no queue takes it.
     pub mandatory: bool,
-    /// Asks for what RabbitMQ and we refuse (540).
+    /// Unsupported, as in RabbitMQ: refused with 540.
     pub immediate: bool,
 }
 
 impl Publish<'_> {
-    /// Where the exchange's name lies in the payload.
+    /// Range of the exchange's name in the payload.
     pub fn exchange_range(&self) -> Range<usize> {
         EXCHANGE_START..EXCHANGE_START + self.exchange.len()
     }
 
-    /// Where the routing key lies in the payload.
+    /// Range of the routing key in the payload.
     pub fn routing_key_range(&self) -> Range<usize> {
         let start = EXCHANGE_START + self.exchange.len() + 1;
         start..start + self.routing_key.len()
     }
 }
 
-/// Reads the arguments; `arguments` follows class and method.
+/// Parses the arguments; `arguments` starts after class and method.
 #[inline]
 pub(super) fn publish(arguments: Cursor<'_>) -> Result<Publish<'_>, MethodError> {
     let mut rest = arguments;

@@ -4,13 +4,13 @@ use thiserror::Error;
 
 use super::table::{TableError, TableRef, ValueRef};
 
-/// A response that is not what its mechanism asks for (502 `SYNTAX_ERROR`). Never shows what was sent: it is a secret.
+/// A malformed response for its mechanism (502 `SYNTAX_ERROR`). Never shows the input, which is secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum SaslError {
     /// PLAIN is not an identity, NUL, name, NUL, password.
     #[error("malformed PLAIN response")]
     Plain,
-    /// PLAIN asks to act as another user.
+    /// PLAIN requests another user's identity.
     #[error("PLAIN response asks for another identity than the user's")]
     OtherIdentity,
     /// AMQPLAIN is not a table.
@@ -33,7 +33,7 @@ pub struct Credentials<'a> {
     pub password: &'a [u8],
 }
 
-/// Reads a PLAIN response: `identity NUL user NUL password`, where the identity is empty or the user's.
+/// Parses a PLAIN response: `identity NUL user NUL password`, where the identity is empty or the user's.
 pub fn plain(response: &[u8]) -> Result<Credentials<'_>, SaslError> {
     let mut parts = response.split(|octet| *octet == 0);
     let (Some(identity), Some(user), Some(password), None) =
@@ -47,7 +47,7 @@ pub fn plain(response: &[u8]) -> Result<Credentials<'_>, SaslError> {
     credentials(user, password)
 }
 
-/// Reads an AMQPLAIN response: a table's contents, without a length in front.
+/// Parses an AMQPLAIN response: a table's contents, without length prefix.
 pub fn amqplain(response: &[u8]) -> Result<Credentials<'_>, SaslError> {
     let table = TableRef::new(response)?;
     let field = |name| table.get(name).and_then(ValueRef::as_bytes);

@@ -1,4 +1,4 @@
-//! The configuration of a real broker: checked, shown, reloaded.
+//! A real broker's configuration: check, show, reload.
 
 use std::fs;
 use std::path::Path;
@@ -109,7 +109,7 @@ fn sighup_changes_what_can_change_and_says_what_can_not() {
     drop(broker.client());
 }
 
-/// A value that this key can have, and does not have by default.
+/// A valid value of this key other than its default.
 fn another(key: &Key) -> &'static str {
     match key.form {
         "ADDRESS:PORT" => "\"127.0.0.1:1\"",
@@ -137,10 +137,10 @@ fn sighup_tells_of_each_key_whether_it_changed_or_needs_a_restart() {
     let folder = tempfile::tempdir().expect("a folder");
     let config = file(folder.path(), "");
     let broker = Broker::with(&["--config", &config]);
-    // These are given by flags, which win.
+    // Set by flags, which take precedence.
     let given = ["data_dir", "amqp_listen", "http_listen", "metrics_listen"];
     let keys: Vec<_> = KEYS.iter().filter(|key| !given.contains(&key.name)).collect();
-    // Few at a time: the log bounds the lines from one place.
+    // A few at a time: the log limits lines from one place.
     for (done, some) in keys.chunks(8).enumerate() {
         let line = |key: &&Key| format!("{} = {}\n", key.path(), another(key));
         file(folder.path(), &some.iter().map(line).collect::<String>());

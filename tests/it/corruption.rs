@@ -1,4 +1,4 @@
-//! A data folder that is damaged: the start says which file and what is affected, serves the rest, never panics.
+//! A damaged data folder: the start reports the file and what is affected, serves the rest, never panics.
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
@@ -10,7 +10,7 @@ use crate::raw::Client;
 /// Messages of 64 KiB: two segments of the log.
 const MESSAGES: i64 = 1100;
 
-/// A broker's folder with messages in it, and without a broker.
+/// The folder of a stopped broker, with messages in it.
 fn folder_with_messages() -> Broker {
     let mut broker = Broker::new();
     let mut c = broker.client();
@@ -42,13 +42,13 @@ fn segments(broker: &Broker) -> Vec<PathBuf> {
     segments
 }
 
-/// Starts it, and takes everything from both queues; how many messages there were.
+/// Starts it, and consumes both queues; returns the number of messages.
 fn serve_the_rest(broker: &mut Broker) -> (i64, Vec<i64>, String) {
     broker.start_again();
     let mut c = broker.client();
     let big = c.drain("big").len();
     let small = c.drain("small").iter().map(|text| text.parse().expect("a number")).collect();
-    // It takes new ones.
+    // It accepts new ones.
     c.confirms();
     c.publish_confirmed("exchange=amq.topic routing_key=s.y", "delivery_mode=2", "7");
     assert_eq!(c.drain("small"), ["7"], "the binding is there");
@@ -70,7 +70,7 @@ fn is_named(log: &str, level: &str, file: &str) {
 #[test]
 fn without_its_indexes_nothing_is_lost() {
     let mut broker = folder_with_messages();
-    // An orderly end leaves a snapshot of the definitions, and no journal.
+    // An orderly shutdown leaves a snapshot of the definitions, and no journal.
     broker.start_again();
     assert!(broker.stop().success());
     fs::remove_dir_all(broker.data().join("index")).expect("the index");
@@ -102,7 +102,7 @@ fn a_flipped_byte_costs_the_message_that_it_is_in() {
     let mut byte = [0];
     file.read_exact_at(&mut byte, 10_000_000).expect("read");
     file.write_all_at(&[byte[0] ^ 1], 10_000_000).expect("write");
-    // The index would not look there; without it all of the log is read.
+    // The index would skip that place; without it the whole log is read.
     fs::remove_dir_all(broker.data().join("index")).expect("the index");
     let (big, small, log) = serve_the_rest(&mut broker);
     assert!((MESSAGES - 2..MESSAGES).contains(&big), "{big} of {MESSAGES}");

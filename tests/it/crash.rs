@@ -1,4 +1,4 @@
-//! kill -9 under confirmed load, again and again. `LEVERET_CRASH_ROUNDS` says how often.
+//! Repeated kill -9 under confirmed load. `LEVERET_CRASH_ROUNDS` sets the number of rounds.
 //!
 //! Each message has a number. Sent, confirmed, and settled (an ack was *sent* for it) are recorded outside the broker.
 //! After a restart, of the messages in the queue:
@@ -40,7 +40,7 @@ fn nothing_confirmed_is_lost_by_kill_9() {
     killed_under_load(|_, _| ());
 }
 
-/// The queue becomes another one, again and again: durable all the time, so the promise is the same.
+/// Converts the queue repeatedly: it stays durable, so the promise is the same.
 #[test]
 fn nothing_confirmed_is_lost_by_kill_9_while_the_queue_becomes_another_one() {
     let kinds = [
@@ -62,14 +62,14 @@ fn nothing_confirmed_is_lost_by_kill_9_while_the_queue_becomes_another_one() {
             }
         }
     });
-    // Whichever it was when it was killed, applying again finishes.
+    // Whatever its type when killed, applying again completes the conversion.
     let queue = json!({ "name": "q", "vhost": "/", "durable": true, "arguments": kinds[0] });
     let wish = json!({ "topology": { "queues": [queue] }, "migrate": true });
     Http::of(&broker).post("/api/topology/apply", &wish).is(200);
     assert_eq!(Http::of(&broker).get("/api/queues/%2F/q").json["type"], "quorum");
 }
 
-/// Publishes and consumes while `meanwhile` goes on, and kills the broker, once a round.
+/// Publishes and consumes while `meanwhile` runs, and kills the broker, once per round.
 fn killed_under_load(meanwhile: impl Fn(&Http, &AtomicBool) + Sync) -> Broker {
     let mut broker = Broker::new();
     let record = Mutex::new(Record::default());
@@ -80,7 +80,7 @@ fn killed_under_load(meanwhile: impl Fn(&Http, &AtomicBool) + Sync) -> Broker {
     for round in 0..rounds() {
         let dying = AtomicBool::new(false);
         let addr = broker.amqp;
-        // A different moment each round, counted in confirms and not in time.
+        // A different moment each round, measured in confirms, not time.
         let enough = record.lock().expect("record").confirmed.len()
             + 200
             + usize::try_from(round * 37 % 700).expect("small");
@@ -104,7 +104,7 @@ fn killed_under_load(meanwhile: impl Fn(&Http, &AtomicBool) + Sync) -> Broker {
     broker
 }
 
-/// A number that says who sent it and in which order.
+/// Encodes publisher and sequence number.
 fn body(publisher: u64, n: u64) -> String {
     format!("{:>12}{}", n * PUBLISHERS + publisher, "x".repeat(usize::try_from(n % 700).expect("small")))
 }
@@ -149,7 +149,7 @@ fn publish(addr: SocketAddr, publisher: u64, record: &Mutex<Record>, number: &At
     }
 }
 
-/// Takes messages, and acks two of three; the third stays unacked and must come back.
+/// Consumes, and acks two of three messages; the third stays unacked and must come again.
 fn consume(addr: SocketAddr, record: &Mutex<Record>, dying: &AtomicBool) {
     let Some(mut c) = connect(addr, dying) else {
         return;
@@ -169,14 +169,14 @@ fn consume(addr: SocketAddr, record: &Mutex<Record>, dying: &AtomicBool) {
         };
         tag += 1;
         if !tag.is_multiple_of(3) {
-            // Before it is sent: from here on it may be gone.
+            // Recorded before sending: from here on the message may be gone.
             record.lock().expect("record").settled.insert(id(&part.payload));
             c.say(&format!("basic.ack delivery_tag={tag}"));
         }
     }
 }
 
-/// A connection, or None if the broker has been killed meanwhile.
+/// A connection, or `None` if the broker has been killed meanwhile.
 pub(crate) fn connect(addr: SocketAddr, dying: &AtomicBool) -> Option<Client> {
     match catch_unwind(|| Client::open(addr, "")) {
         Ok(client) => Some(client),
@@ -207,13 +207,13 @@ fn check(broker: &Broker, record: &Mutex<Record>, round: u64) {
     assert!(lost.is_empty(), "round {round}: {} confirmed messages are lost: {lost:?}", lost.len());
     let doubled: Vec<_> = found.iter().filter(|(_, n)| **n > 1).collect();
     assert!(doubled.is_empty(), "round {round}: more than once: {doubled:?}");
-    // Take what this round left, so that the next begins small; half of the time leave it as a backlog.
+    // Drains this round's messages, so that the next starts small; every other round leaves a backlog.
     if round.is_multiple_of(2) && tag > 0 {
         record.settled.extend(found.keys());
         c.say(&format!("basic.ack delivery_tag={tag} multiple"));
         c.silent();
     } else {
-        // What was found unconfirmed is now known to be there, and must stay.
+        // Unconfirmed messages that were found are known to exist, and must stay.
         record.confirmed.extend(found.keys().copied());
         let there: HashSet<_> = found.into_keys().collect();
         record.settled.retain(|i| !there.contains(i));

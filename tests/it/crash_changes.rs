@@ -1,8 +1,8 @@
-//! kill -9 amid dead-lettering, purges, acknowledgements that must stick, declares and deletes, again and again.
-//! `LEVERET_CRASH_ROUNDS` says how often.
+//! Repeated kill -9 amid dead-lettering, purges, acknowledgements that must persist, declares and deletes.
+//! `LEVERET_CRASH_ROUNDS` sets the number of rounds.
 //!
-//! Each actor has queues of its own and writes down what it asked for before it asks, and what was answered.
-//! What a later confirm of the same channel covers is on disk, since the log keeps the order of appends.
+//! Each actor has its own queues and records each request before sending it, and each answer. What precedes a
+//! confirmed publish on the same channel is on disk, since the log keeps the order of appends.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -14,7 +14,7 @@ use crate::harness::Broker;
 use crate::raw::{Client, Heard};
 use crate::wait;
 
-/// What all actors of a round share.
+/// State shared by all actors of a round.
 struct Stage {
     addr: SocketAddr,
     dying: AtomicBool,
@@ -29,7 +29,7 @@ impl Stage {
         Some(c)
     }
 
-    /// Publishes a persistent message to a queue and waits for its confirm; nothing if the broker is gone.
+    /// Publishes a persistent message to a queue and waits for its confirm; `None` if the broker is gone.
     fn publish(&self, c: &mut Client, queue: &str, number: u64) -> Option<()> {
         self.publish_to(c, &format!("routing_key={queue}"), number)
     }
@@ -52,7 +52,7 @@ fn ask(c: &mut Client, text: &str) -> Option<Heard> {
     c.try_next()
 }
 
-/// What is in a queue, in order, with its redelivered flags; nothing is acknowledged.
+/// A queue's messages, in order, with their redelivered flags; nothing is acknowledged.
 fn content(c: &mut Client, queue: &str) -> Vec<(u64, bool)> {
     let mut found = Vec::new();
     loop {
@@ -68,7 +68,7 @@ fn content(c: &mut Client, queue: &str) -> Vec<(u64, bool)> {
     found
 }
 
-/// Messages are dead-lettered from one queue to two others, one step each.
+/// Dead-letters messages from one queue to two others, one step each.
 #[derive(Default)]
 struct DeadLetters {
     next: u64,
@@ -104,7 +104,7 @@ impl DeadLetters {
         }
     }
 
-    /// Each is in the source, or in both targets.
+    /// Each message is in the source, or in both targets.
     fn check(&mut self, c: &mut Client) {
         let numbers = |found: Vec<(u64, bool)>| found.into_iter().map(|(n, _)| n).collect::<BTreeSet<_>>();
         let source = numbers(content(c, "dl.source"));
@@ -115,19 +115,19 @@ impl DeadLetters {
         let lost: Vec<_> =
             self.confirmed.iter().filter(|n| !source.contains(n) && !one.contains(n)).collect();
         assert!(lost.is_empty(), "confirmed and in no place: {lost:?}");
-        // What was found unconfirmed is known from now on.
+        // Unconfirmed messages that were found count as confirmed from now on.
         self.confirmed.extend(source.iter().chain(&one));
     }
 }
 
-/// A queue is filled and purged in turns.
+/// Fills and purges a queue in turn.
 #[derive(Default)]
 struct Purges {
     next: u64,
     confirmed: BTreeSet<u64>,
-    /// A purge of these was asked for.
+    /// Messages whose purge was requested.
     asked: BTreeSet<u64>,
-    /// And is on disk.
+    /// Messages whose purge is on disk.
     gone: BTreeSet<u64>,
 }
 
@@ -140,7 +140,7 @@ impl Purges {
                 let n = self.next;
                 self.next += 1;
                 stage.publish(&mut c, "purged", n)?;
-                // The confirm covers all purges before it.
+                // The confirm covers all earlier purges.
                 self.gone.extend(purged);
                 self.confirmed.insert(n);
             }
@@ -161,14 +161,14 @@ impl Purges {
     }
 }
 
-/// Messages are taken; some are acknowledged, some stay with the consumer.
+/// Takes messages; acknowledges some, and leaves some with the consumer.
 #[derive(Default)]
 struct Acks {
     next: u64,
     confirmed: BTreeSet<u64>,
     asked: BTreeSet<u64>,
     gone: BTreeSet<u64>,
-    /// Held unacknowledged, and the store knows.
+    /// Unacknowledged, as recorded by the store.
     held: BTreeSet<u64>,
 }
 
@@ -215,16 +215,16 @@ impl Acks {
     }
 }
 
-/// How far an exchange with its queue, its binding and its message has come.
+/// The state of an exchange with its queue, binding and message.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Life {
-    /// Something was asked for, and not all of it answered.
+    /// Requested, but not fully answered.
     Between,
     There,
     Gone,
 }
 
-/// Exchanges and queues come and go.
+/// Creates and deletes exchanges and queues.
 #[derive(Default)]
 struct Definitions {
     next: u64,
@@ -263,7 +263,7 @@ impl Definitions {
                         "exchange.declare-ok",
                     );
                     assert_eq!(c.counts(&format!("def.{n}")).0, 1, "the message of def.{n}");
-                    // The binding is there as well.
+                    // Checks that the binding exists as well.
                     c.publish_with(&format!("exchange=def.{n} routing_key=a.c mandatory"), "", "y");
                     c.wait_ready(&format!("def.{n}"), 2);
                     assert_eq!(number(&c.take(&format!("def.{n}"))), *n);
@@ -303,7 +303,7 @@ fn dead_letters_purges_acks_and_definitions_hold_through_kill_9() {
     let mut definitions = Definitions::default();
     for round in 0..rounds() {
         let stage = Stage { addr: broker.amqp, dying: AtomicBool::new(false), confirms: AtomicU64::new(0) };
-        // A different moment each round, counted in confirms and not in time.
+        // A different moment each round, measured in confirms, not time.
         let enough = 150 + round * 37 % 400;
         thread::scope(|scope| {
             let stage = &stage;
@@ -319,7 +319,7 @@ fn dead_letters_purges_acks_and_definitions_hold_through_kill_9() {
             assert!(done, "round {round}: too few confirms");
         });
         broker.start_again();
-        // A connection each: what one has got goes back when it ends.
+        // One connection each: unacknowledged messages are requeued when it closes.
         letters.check(&mut broker.client());
         purges.check(&mut broker.client());
         acks.check(&mut broker.client());

@@ -1,10 +1,10 @@
-//! kill -9 in the midst of transactions. `LEVERET_CRASH_ROUNDS` says how often.
+//! kill -9 amid transactions. `LEVERET_CRASH_ROUNDS` sets the number of rounds.
 //!
-//! They move messages from one queue to two others, so that what is done in part, twice or not at all shows:
-//! - the commit was answered: the message is in both, once, and not in the first any more;
-//! - there was none: it is in the first only;
-//! - it was sent and not answered: it is anywhere, once in each, but not lost. A crash may cut a commit in two, here and on
-//!   RabbitMQ; its publishes lie before its acknowledgements.
+//! They move messages from one queue to two others, which exposes partial, repeated and lost work:
+//! - commit answered: the message is in both targets, once, and no longer in the source;
+//! - no commit sent: it is in the source only;
+//! - commit sent but not answered: it may be anywhere, at most once in each, but is not lost. A crash may cut a
+//!   commit in two, here and on RabbitMQ; its publishes precede its acknowledgements.
 
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
@@ -20,14 +20,14 @@ use crate::wait;
 
 const MESSAGES: usize = 5000;
 
-/// Messages in a transaction: less and more than is carried out at once.
+/// Messages per transaction: fewer and more than the broker processes at once.
 const SIZES: [usize; 5] = [1, 7, 100, 600, 1500];
 
 #[derive(Default)]
 struct Record {
-    /// A commit was sent for them.
+    /// Messages whose commit was sent.
     sent: HashSet<String>,
-    /// And answered.
+    /// Messages whose commit was answered.
     committed: HashSet<String>,
 }
 
@@ -71,7 +71,7 @@ fn what_a_transaction_moved_is_moved_once_and_what_it_did_not_is_there() {
     }
 }
 
-/// Moves messages until the broker is gone; tells when a commit is under way and there are `enough` before it.
+/// Moves messages until the broker is gone; signals when a commit is in progress and `enough` precede it.
 fn move_all(
     addr: SocketAddr,
     record: &Mutex<Record>,
@@ -104,7 +104,7 @@ fn move_all(
         };
         c.bytes(&bytes);
         if due {
-            // Nobody listens any more if it is not the first.
+            // Only the first signal has a receiver.
             let _ = tell.send(());
         }
         c.hear("tx.commit-ok");

@@ -1,4 +1,4 @@
-//! Delayed messages over restarts.
+//! Delayed messages across restarts.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -19,7 +19,7 @@ fn topology(c: &mut Client) {
     c.confirms();
 }
 
-/// Publishes and waits for all confirms at the end.
+/// Publishes, then waits for all confirms.
 fn publish_all(c: &mut Client, messages: impl Iterator<Item = (u64, String)>) {
     let mut count = 0;
     for (delay, body) in messages {
@@ -133,7 +133,7 @@ fn dead_letters_wait_in_a_delayed_exchange_and_are_neither_lost_nor_doubled() {
     broker.kill();
     broker.start_again();
     let mut c = broker.client();
-    // The last ones may not have been rejected as far as the store knows.
+    // The last rejects may not have reached the store.
     wait::until("all there", || c.counts("q").0 + c.counts("work").0 == 201);
     let mut all = [c.drain("q"), c.drain("work")].concat();
     all.retain(|body| body != "mark");

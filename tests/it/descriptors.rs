@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::harness::Broker;
 
-/// Whether the broker has hung up.
+/// Whether the broker has closed the connection.
 fn is_refused(mut socket: &TcpStream) -> bool {
     socket.set_read_timeout(Some(Duration::from_millis(20))).expect("a timeout");
     match socket.read(&mut [0; 8]) {
@@ -22,7 +22,7 @@ fn connections_are_refused_before_files_are() {
     let crowd: Vec<_> =
         (0..100).map(|_| TcpStream::connect(broker.amqp).expect("the backlog takes it")).collect();
     crate::wait::until("some are let go", || crowd.iter().any(is_refused));
-    // Definitions go on, beyond several snapshots and new journals; and so does the log.
+    // Definitions continue over several snapshots and new journals; and so does the log.
     c.confirms();
     for n in 0..200 {
         c.declare(&format!("queue=q{n} durable"));

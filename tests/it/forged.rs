@@ -1,4 +1,4 @@
-//! Bodies made of log records: what a client sent is never read as one, whatever becomes of the file that holds it.
+//! Bodies made of log records: a client's data is never read as a record, whatever happens to the file that holds it.
 
 use std::fs;
 use std::os::unix::fs::FileExt;
@@ -9,14 +9,14 @@ use crate::management::Http;
 use crate::raw::Client;
 use crate::wait;
 
-/// Just what one segment of the log holds besides, so that each begins one.
+/// Fills a log segment together with its overhead, so that each body starts a new one.
 const BODY: usize = (64 << 20) - (16 << 10);
-/// Bytes before the body in its segment: the head, a batch's mark, the record's head and fixed part, names and
+/// Bytes before the body in its segment: segment header, batch marker, record header and fixed part, names and
 /// properties.
 const BODY_AT: usize = 4096 + 24 + 16 + 48 + "evil".len() + 3;
 
-/// A record as the log's format has it, for a file whose records are told by `mark` and a CRC that goes on from
-/// `start`: in version 1 the segment's number and 0.
+/// A record in the log's format, for a file identified by `mark` and a CRC seeded with `start`: in version 1 the
+/// segment's number and 0.
 fn record(out: &mut Vec<u8>, mark: u32, start: u32, kind: u8, payload: &[u8]) {
     let offset = u32::try_from(BODY_AT + out.len()).expect("small");
     let mut head = Vec::new();
@@ -32,7 +32,7 @@ fn record(out: &mut Vec<u8>, mark: u32, start: u32, kind: u8, payload: &[u8]) {
     out.resize((BODY_AT + out.len()).next_multiple_of(8) - BODY_AT, 0);
 }
 
-/// An enqueue of a message "forged" to `queue`.
+/// An enqueue record of a message "forged" for `queue`.
 fn enqueue(queue: u64) -> Vec<u8> {
     let mut payload = vec![0; 48];
     payload[..8].copy_from_slice(&queue.to_le_bytes());
@@ -44,7 +44,7 @@ fn enqueue(queue: u64) -> Vec<u8> {
     payload
 }
 
-/// Records for the segments to come: that all was synced, that the first queues are settled, and a message for each.
+/// Records for the segments to come: everything synced, the first queues settled, and a message for each.
 fn body() -> Vec<u8> {
     let mut out = vec![0; BODY_AT.next_multiple_of(8) - BODY_AT];
     while out.len() < BODY - (64 << 10) {
@@ -94,7 +94,7 @@ fn a_body_of_log_records_in_a_reused_file_is_nothing_after_kill_9() {
         evil.publish_confirmed("routing_key=evil", "delivery_mode=2", &body);
         evil.ask("queue.purge queue=evil", "queue.purge-ok");
         let last = segments(&broker).pop().expect("a segment");
-        // It becomes a spare file, and that the next segment, which a small message begins.
+        // Its file becomes a spare, then the next segment, which a small message starts.
         wait::until("the segment is given up", || {
             victim.publish_confirmed("routing_key=victim", "delivery_mode=2", vec![b'v'; 40 << 10]);
             !last.exists()

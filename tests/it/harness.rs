@@ -1,6 +1,6 @@
 //! A real broker process for a test: its own data folder, free ports, its log in a file.
 //!
-//! Port discovery: with port 0 the broker's log names the real one (`amqp listening on 127.0.0.1:PORT`).
+//! Port discovery: with port 0 the broker logs the actual port (`amqp listening on 127.0.0.1:PORT`).
 //! `LEVERET_TEST_URL=amqp://host:port` points the conformance tests at another broker instead.
 
 use std::fs::{self, File};
@@ -21,7 +21,7 @@ pub(crate) struct Broker {
     folder: Arc<TempDir>,
     options: Vec<String>,
     log: PathBuf,
-    /// Where it takes AMQP.
+    /// Its AMQP address.
     pub(crate) amqp: SocketAddr,
 }
 
@@ -31,27 +31,27 @@ impl Broker {
         Self::with(&[])
     }
 
-    /// A broker with more options; `--amqp-listen` and `--http-listen` among them replace the usual addresses.
+    /// A broker with further options; `--amqp-listen` and `--http-listen` replace the default addresses.
     pub(crate) fn with(options: &[&str]) -> Self {
         let folder = Arc::new(TempDir::new().expect("a folder"));
         let options = options.iter().map(ToString::to_string).collect();
         Self::launch(folder, options, None)
     }
 
-    /// A broker that may have so many file descriptors open.
+    /// A broker with a limit on open file descriptors.
     pub(crate) fn with_descriptors(max: u32) -> Self {
         let folder = Arc::new(TempDir::new().expect("a folder"));
         Self::launch(folder, vec![format!("{DESCRIPTORS}{max}")], None)
     }
 
-    /// A broker on a data folder that `prepare` fills before it starts.
+    /// A broker on a data folder filled by `prepare` before the start.
     pub(crate) fn prepared(prepare: impl FnOnce(&Path)) -> Self {
         let folder = Arc::new(TempDir::new().expect("a folder"));
         prepare(&folder.path().join("data"));
         Self::launch(folder, Vec::new(), None)
     }
 
-    /// A broker whose data is in `data` of a folder that others hold, too.
+    /// A broker whose data is in `data` of a shared folder.
     pub(crate) fn inside(folder: Arc<TempDir>, options: &[&str]) -> Self {
         Self::launch(folder, options.iter().map(ToString::to_string).collect(), None)
     }
@@ -77,13 +77,13 @@ impl Broker {
         Self { child, folder, options, log, amqp }
     }
 
-    /// Kills it as a power cut would, as far as a process can, and waits until it is gone.
+    /// Kills it as a power cut would, as far as a process can, and waits for its exit.
     pub(crate) fn kill(&mut self) {
         self.child.kill().expect("kill");
         self.child.wait().expect("wait");
     }
 
-    /// SIGTERM; returns how it ended.
+    /// Sends SIGTERM; returns the exit status.
     pub(crate) fn stop(&mut self) -> ExitStatus {
         self.signal(Signal::TERM);
         let mut status = None;
@@ -100,7 +100,7 @@ impl Broker {
         kill_process(pid, signal).expect("signal");
     }
 
-    /// Starts it again on the same folder and the same port; it must have ended.
+    /// Restarts it on the same folder and port; it must have exited.
     pub(crate) fn start_again(&mut self) {
         *self = Self::launch(self.folder.clone(), self.options.clone(), Some(self.amqp));
     }
@@ -111,12 +111,12 @@ impl Broker {
         self.start_again();
     }
 
-    /// What it has logged since this start.
+    /// The log since this start.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(&self.log).expect("log")
     }
 
-    /// Its process.
+    /// Its process id.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
@@ -133,7 +133,7 @@ impl Broker {
         line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1024
     }
 
-    /// An open connection with channel 1; `$` in its texts stands for nothing.
+    /// An open connection with channel 1; `$` expands to nothing.
     pub(crate) fn client(&self) -> Client {
         Client::open(self.amqp, "")
     }
@@ -141,13 +141,13 @@ impl Broker {
 
 impl Drop for Broker {
     fn drop(&mut self) {
-        // Both fail when it has ended already.
+        // Both fail if it has already exited.
         drop(self.child.kill());
         drop(self.child.wait());
     }
 }
 
-/// An option for the shell, not for the broker: descriptors at most.
+/// A shell option, not the broker's: maximum descriptors.
 const DESCRIPTORS: &str = "ulimit -n ";
 
 /// The same command with fewer file descriptors.
@@ -159,17 +159,17 @@ fn limited(command: &Command, max: &str) -> Command {
     limited
 }
 
-/// Where the API listens if a test does not say it.
+/// Default API address of the tests.
 const HTTP: [&str; 2] = ["--http-listen", "127.0.0.1:0"];
 
-/// The broker's command line for this folder, but for the AMQP address.
+/// The broker's command line for this folder, except the AMQP address.
 pub(crate) fn serve(data: &Path) -> Command {
     let mut command = serve_metrics(data);
     command.args(HTTP);
     command
 }
 
-/// The same but for the addresses of AMQP and of the API.
+/// The same except the AMQP and API addresses.
 fn serve_metrics(data: &Path) -> Command {
     let mut command = crate::cli::leveret();
     command
@@ -197,7 +197,7 @@ fn listen_address(child: &mut Child, log: &Path, what: &str) -> SocketAddr {
     found.expect("waited for")
 }
 
-/// Whom the conformance tests talk to.
+/// The target of the conformance tests.
 #[derive(Clone)]
 pub(crate) enum Peer {
     Ours(Arc<Broker>),
@@ -205,7 +205,7 @@ pub(crate) enum Peer {
 }
 
 impl Peer {
-    /// The broker that `LEVERET_TEST_URL` names, or ours: one process for all tests that run at the same time.
+    /// The broker named by `LEVERET_TEST_URL`, or our own: one process shared by all concurrent tests.
     pub(crate) fn shared() -> Self {
         static SHARED: Mutex<Weak<Broker>> = Mutex::new(Weak::new());
         if let Some(addr) = other_broker() {

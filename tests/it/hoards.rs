@@ -1,4 +1,4 @@
-//! Clients that have the broker hold as much as they can: one budget bounds them together, and others are served.
+//! Clients that make the broker hold as much as they can: a common budget bounds them, and others are served.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -14,14 +14,14 @@ use crate::wait;
 const MIB: u64 = 1 << 20;
 const GUEST: &str = "Authorization: Basic Z3Vlc3Q6Z3Vlc3Q=";
 
-/// The budget of the brokers here.
+/// The budget of the brokers in these tests.
 const HELD: u64 = 64 * MIB;
 
 fn broker() -> Broker {
     Broker::with(&["--held-bytes-max", "64MiB"])
 }
 
-/// One number of the metrics.
+/// The value of a metric.
 fn metric(broker: &Broker, name: &str) -> u64 {
     let text = Http::at(listening(broker, "metrics")).get("/metrics").is(200).text;
     let line = text
@@ -31,7 +31,7 @@ fn metric(broker: &Broker, name: &str) -> u64 {
     line.rsplit(' ').next().and_then(|number| number.parse().ok()).expect("a number")
 }
 
-/// What the budget allows, and what the process took besides. Allocators keep some of what was freed.
+/// Checks memory against the budget plus the process's other use. Allocators keep some freed memory.
 #[track_caller]
 fn is_bounded(broker: &Broker, before: u64) {
     let held = metric(broker, "leveret_held_bytes");
@@ -40,7 +40,7 @@ fn is_bounded(broker: &Broker, before: u64) {
     assert!(grown <= HELD * 3, "{} MiB more are resident", grown / MIB);
 }
 
-/// A publisher with confirms and a user of the API are served.
+/// Checks that a publisher with confirms and an API user are served.
 #[track_caller]
 fn others_are_served(broker: &Broker) {
     let mut c = broker.client();
@@ -67,7 +67,7 @@ fn asked(broker: &Broker, request: &str) -> TcpStream {
     socket
 }
 
-/// The status that was answered; 0 if the connection was closed without.
+/// The status of the answer; 0 if the connection was closed without one.
 fn status(socket: &mut TcpStream) -> u16 {
     let mut head = [0; 12];
     match socket.read_exact(&mut head) {
@@ -112,7 +112,7 @@ fn users_that_do_not_finish_their_requests_keep_nobody_out() {
         format!("PUT /api/queues/%2F/x HTTP/1.1\r\nHost: x\r\n{GUEST}\r\nContent-Length: 9\r\n\r\n{{"),
     ];
     for begin in begins {
-        // More than there are places, from more than one address.
+        // More than the limit, from more than one address.
         let sockets: Vec<_> =
             (2..7_u8).cycle().take(700).map(|last| asked_from([127, 0, 0, last], &broker, &begin)).collect();
         for path in ["/api/health/checks/alarms", "/api/healthchecks/node", "/api/whoami", "/api/overview"] {
@@ -123,7 +123,7 @@ fn users_that_do_not_finish_their_requests_keep_nobody_out() {
     }
 }
 
-/// The same from another address of this machine.
+/// The same from another local address.
 fn asked_from(address: [u8; 4], broker: &Broker, request: &str) -> Option<TcpStream> {
     use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
     let own = socket(AddressFamily::INET, SocketType::STREAM, None).expect("a socket");
@@ -134,7 +134,7 @@ fn asked_from(address: [u8; 4], broker: &Broker, request: &str) -> Option<TcpStr
     Some(socket)
 }
 
-/// `/api/queues` with some megabytes to say.
+/// Makes `/api/queues` return several megabytes.
 fn many_queues(broker: &Broker) {
     let queues: Vec<Value> = (0..3000)
         .map(|n| json!({ "vhost": "/", "name": format!("{n:0>200}"), "durable": false, "auto_delete": false, "arguments": {} }))
@@ -167,7 +167,8 @@ fn answers_that_are_not_read_are_bounded() {
     all_is_given_back(&broker);
 }
 
-/// Frames on several channels of ten connections, until the broker has enough of it; the good client is asked meanwhile.
+/// Sends frames on several channels of ten connections until the broker refuses them; polls the good client
+/// meanwhile.
 fn hoard(broker: &Broker, begin: &str, frames: impl Fn(&Client, u16, usize) -> Vec<u8>) -> Vec<Client> {
     let before = broker.memory();
     let mut clients: Vec<_> = (0..10).map(|_| broker.client()).collect();
@@ -194,7 +195,7 @@ fn hoard(broker: &Broker, begin: &str, frames: impl Fn(&Client, u16, usize) -> V
     clients
 }
 
-/// A channel of most of them was closed, with a text that names the key.
+/// Checks that most of them had a channel closed, with a text that names the key.
 #[track_caller]
 fn most_were_told(clients: &mut [Client]) {
     let told = clients.iter_mut().filter_map(|client| {
@@ -225,7 +226,7 @@ fn messages_that_are_never_whole_are_bounded() {
     all_is_given_back(&broker);
 }
 
-/// Bytes of the frames that lie whole in the first `most` bytes.
+/// Total length of the complete frames within the first `most` bytes.
 fn whole_frames(bytes: &[u8], most: usize) -> usize {
     let mut end = 0;
     loop {
@@ -256,7 +257,7 @@ fn what_clients_do_not_read_is_bounded() {
         clients[0].publish_bytes(1, "routing_key=nowhere mandatory", "", &vec![b'x'; 30_000]).repeat(30);
     for client in &mut clients {
         client.write_patience(Duration::from_millis(300));
-        // It stops when nothing more is taken.
+        // Stops when the broker reads no more.
         while client.try_bytes(&lost) {}
     }
     wait::until("the heaviest were closed", || {
@@ -289,7 +290,7 @@ fn a_backlog_that_is_taken_and_not_acknowledged_stays_on_disk() {
         c.publish_confirmed("routing_key=q", "delivery_mode=2", vec![b'x'; 100_000]);
     }
     let held = || metric(&broker, "leveret_message_memory_bytes");
-    // Nothing is published from here on: what counts is what is read back.
+    // No publishes from here on: only messages read back count.
     c.ask("basic.consume queue=q", "basic.consume-ok");
     for n in 0..600 {
         c.hear("basic.deliver");

@@ -1,4 +1,4 @@
-//! Peers that break the rules or never end: memory stays bounded, others are served, the log says it once.
+//! Peers that break the rules or never finish: memory stays bounded, others are served, the log says so once.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::wait;
 
 const MIB: u64 = 1 << 20;
 
-/// Others are served: a message goes through.
+/// Checks that others are served: a message passes through.
 #[track_caller]
 fn serves(broker: &Broker) {
     let mut c = broker.client();
@@ -19,13 +19,13 @@ fn serves(broker: &Broker) {
     c.close();
 }
 
-/// How many log lines name a peer by this connection's own port.
+/// Number of log lines that name the peer by this connection's own port.
 fn lines_about(broker: &Broker, client: &Client) -> usize {
     let port = format!(":{}", client.local_port());
     broker.log().lines().filter(|l| l.contains(&port) && (l.contains("WARN") || l.contains("ERROR"))).count()
 }
 
-/// Repeats an offence and looks at memory: what one offender costs must not add up.
+/// Repeats an offence and checks memory: the cost of offenders must not add up.
 #[track_caller]
 fn stays_small(broker: &Broker, limit: u64, mut offence: impl FnMut()) {
     let before = broker.memory();
@@ -35,7 +35,7 @@ fn stays_small(broker: &Broker, limit: u64, mut offence: impl FnMut()) {
     assert!(after < before + limit, "memory grew from {} to {} MiB", before / MIB, after / MIB);
 }
 
-/// A cheap source of octets that look like anything.
+/// A cheap source of arbitrary octets.
 struct Noise(u64);
 
 impl Noise {
@@ -52,7 +52,7 @@ impl Noise {
     }
 }
 
-/// Passwords are slow to check. Those that wait for it must not take the threads from all others.
+/// Password checks are slow. Clients waiting for one must not occupy the threads of all others.
 #[test]
 fn a_crowd_that_guesses_passwords_from_many_addresses_stops_nobody() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -208,7 +208,7 @@ fn a_table_nested_beyond_reason_is_an_error_and_not_a_crash() {
         payload.extend(table);
         let mut c = broker.client();
         c.frame(METHOD, 1, &payload);
-        // It is well formed: the channel is closed, and the connection goes on.
+        // Well-formed: the channel is closed, and the connection continues.
         c.channel_closes(406, "queue.declare", "nested deeper");
         c.open_channel(1);
         c.silent();
@@ -254,7 +254,7 @@ fn a_slow_handshake_octet_by_octet_is_cut_off_too() {
     let mut c = Client::start(broker.amqp, "");
     c.write_patience(Duration::from_secs(1));
     let mut sent = 0_u32;
-    // A start-ok of a huge declared length that trickles in.
+    // A start-ok with a huge declared length that trickles in.
     c.bytes(&[METHOD, 0, 0, 0, 0, 0x0F, 0xFF]);
     let cut = wait::within(wait::LIMIT, || {
         sent += 1;
@@ -271,7 +271,7 @@ fn a_client_that_never_reads_does_not_fill_memory() {
     deaf.declare("queue=q");
     deaf.ask("basic.consume queue=q no_ack", "basic.consume-ok");
     stays_small(&broker, 256 * MIB, || {
-        // 400 MB for a consumer that takes none of it; a limit keeps the queue itself small.
+        // 400 MB for a consumer that reads none of it; a limit keeps the queue itself small.
         let mut c = broker.client();
         c.confirms();
         c.declare("queue=limited arguments={x-max-length:100}");
@@ -296,7 +296,7 @@ fn answers_nobody_reads_do_not_fill_memory() {
     let mut deaf = broker.client();
     deaf.write_patience(Duration::from_secs(2));
     stays_small(&broker, 128 * MIB, || {
-        // Each unroutable mandatory message comes back whole; none is read.
+        // Each unroutable mandatory message is returned whole; none is read.
         let bytes = deaf.publish_bytes(1, "routing_key=none mandatory", "", &vec![0; 100_000]);
         for _ in 0..3000 {
             if !deaf.try_bytes(&bytes) {

@@ -1,19 +1,19 @@
-//! Where a broker is known to differ from what the conformance tests ask: another one, and why we ask it all the same;
-//! ours, what is not built. A test that is listed must fail, so that the list cannot grow old.
+//! Known deviations from the conformance tests: of another broker, with the reason for testing it nevertheless; of
+//! Leveret, what is not implemented. A listed test must fail, so that the list cannot become outdated.
 
-/// One test that the named broker fails.
+/// A test that the named broker fails.
 pub(crate) struct Difference {
     /// The test, as `module::name` below `conformance`.
     pub(crate) test: &'static str,
-    /// How its product and version begin.
+    /// Prefix of its product and version.
     pub(crate) broker: &'static str,
-    /// What it does instead, and why we differ.
+    /// Its actual behaviour, and why Leveret differs.
     pub(crate) reason: &'static str,
 }
 
-/// `RabbitMQ` as Debian 12 packages it (3.10), with its plugins for consistent-hash, random and
-/// recent-history exchanges and for federation.
-/// The contract follows its main branch, four years younger.
+/// `RabbitMQ` as packaged by Debian 12 (3.10), with its plugins for consistent-hash, random and recent-history
+/// exchanges and for federation.
+/// The contract follows its main branch, which is four years newer.
 const RABBITMQ_3: &str = "RabbitMQ 3.";
 
 /// The list.

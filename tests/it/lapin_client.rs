@@ -1,4 +1,4 @@
-//! The broker through lapin: what an application does, one test per thing it relies on.
+//! The broker through lapin: application behaviour, one test per feature that applications rely on.
 
 use std::fmt::Write as _;
 use std::future::Future;
@@ -23,7 +23,7 @@ use crate::harness::Peer;
 /// Longer than any single step may take.
 const PATIENCE: Duration = crate::wait::LIMIT;
 
-/// Runs a test against the shared broker: its URI, and a prefix for names.
+/// Runs a test against the shared broker, with its URI and a name prefix.
 fn with_broker<F: Future<Output = ()>>(test: impl FnOnce(String, String) -> F) {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
     let peer = Peer::shared();
@@ -86,7 +86,7 @@ async fn ready(channel: &Channel, queue: &str) -> u32 {
         .message_count()
 }
 
-/// The reply code with which the broker ended something.
+/// The reply code with which the broker closed a channel or connection.
 fn code<T>(result: lapin::Result<T>) -> u16 {
     let error = result.err().expect("an error");
     match error.kind() {

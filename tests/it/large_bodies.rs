@@ -1,4 +1,4 @@
-//! Large bodies for many queues: written once, whichever way they go, and none stops anybody else.
+//! Large bodies routed to many queues: written once, whatever the path, and blocking nobody else.
 
 use crate::harness::Broker;
 use crate::management::{Http, listening};
@@ -8,7 +8,7 @@ use crate::wait;
 const QUEUES: usize = 20;
 const BODY: usize = 20 << 20;
 
-/// Bytes written to the log so far, but for what was moved to make room.
+/// Bytes written to the log so far, excluding bodies moved by compaction.
 fn written(broker: &Broker) -> u64 {
     let text = Http::at(listening(broker, "metrics")).get("/metrics").is(200).text;
     let counted = |name: &str| -> u64 {
@@ -31,7 +31,7 @@ fn all_have(c: &mut Client, prefix: &str, want: i64) -> bool {
     (0..QUEUES).all(|n| c.counts(&format!("{prefix}{n}")).0 == want)
 }
 
-/// What makes room meanwhile may move a body or two.
+/// Compaction may move a body or two meanwhile.
 #[track_caller]
 fn check_written_once(what: &str, bytes: u64) {
     assert!(bytes < BODY as u64 * 3, "{what} of {BODY} bytes: {bytes} written");
@@ -59,14 +59,14 @@ fn a_body_for_twenty_queues_is_written_once_published_dead_lettered_delayed_and_
     let before = written(&broker);
     c.say(&format!("basic.reject delivery_tag={}", got.tag()));
     wait::until("it is dead-lettered", || all_have(&mut c, "a", 1));
-    // Behind it in the log, so that it is written when this is.
+    // Follows it in the log, so it is written when this is.
     c.publish_confirmed("routing_key=a0", "delivery_mode=2", "after");
     check_written_once("a dead letter", written(&broker) - before);
 
     let before = written(&broker);
     let http = Http::of(&broker);
     let moved = http.post("/api/queues/%2F/a1/redrive", &serde_json::json!({ "exchange": "out" }));
-    // It would come back to the same queue.
+    // It would return to the same queue.
     assert_eq!(moved.is(200).json["moved"], 0);
     c.ask("queue.unbind queue=a1 exchange=out", "queue.unbind-ok");
     let moved = http.post("/api/queues/%2F/a1/redrive", &serde_json::json!({ "exchange": "out" }));
@@ -113,7 +113,7 @@ fn a_dead_letter_that_a_crash_interrupts_is_in_its_source_or_in_all_its_targets_
         c.publish_confirmed("routing_key=q", "delivery_mode=2", &body);
         let got = c.ask("basic.get queue=q", "basic.get-ok");
         c.say(&format!("basic.reject delivery_tag={}", got.tag()));
-        // From before it is carried out until it may be on disk.
+        // From before it is routed until it may be on disk.
         for _ in 0..round {
             other.publish_confirmed("routing_key=small", "delivery_mode=2", "s");
             confirmed += 1;

@@ -1,4 +1,4 @@
-//! Limits that a configuration sets, and those that operators set on vhosts and users (2a).
+//! Limits set in the configuration, and operators' limits on vhosts and users (2a).
 
 use serde_json::json;
 
@@ -88,7 +88,7 @@ fn a_user_has_as_many_channels_as_its_limit_says_over_all_connections() {
     let text = "number of channels opened for user 'guest' has reached the maximum allowed user limit of (3)";
     two.say("2 channel.open");
     two.connection_closes(530, "channel.open", text);
-    // Its channel 1 went with the connection.
+    // Its channel 1 was closed with the connection.
     wait::until("there is room for a channel", || {
         let connections = http.get("/api/connections").is(200).json;
         connections.as_array().is_some_and(|all| all.len() == 1)
@@ -164,7 +164,7 @@ fn there_are_as_many_channels_as_the_configuration_says_whosever_they_are() {
 
 #[test]
 fn there_are_as_many_exchanges_as_the_configuration_says_in_all_vhosts() {
-    // The seven predeclared ones of each vhost count, the default exchange among them.
+    // The seven predeclared exchanges of each vhost count, including the default exchange.
     let broker = Broker::with(&["--exchanges-max", "15"]);
     let http = Http::of(&broker);
     http.put("/api/vhosts/other", &json!({})).is(201);

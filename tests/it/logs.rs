@@ -1,4 +1,5 @@
-//! The log: whose a line is, what it never says, what a client cannot do to it, and that it is there over HTTP.
+//! The log: what identifies a line's client, what is never logged, what a client cannot do to it, and access over
+//! HTTP.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
@@ -10,7 +11,7 @@ use crate::management::{Http, listening};
 use crate::raw::Client;
 use crate::wait;
 
-/// A connection of this user, up to `connection.open`.
+/// A connection as this user, up to `connection.open`.
 fn login(broker: &Broker, name: &str, user: &str, password: &str) -> Client {
     let mut client = Client::start(broker.amqp, "");
     client.say(&format!(
@@ -28,7 +29,7 @@ fn open(client: &mut Client) {
     client.open_channel(1);
 }
 
-/// What is logged when the channel of "worker-7" is closed for asking for a queue that is not there.
+/// The log when the channel of "worker-7" is closed for a missing queue.
 fn log_of_a_closed_channel(broker: &Broker) -> String {
     let mut client = login(broker, "worker-7", "guest", "guest");
     open(&mut client);
@@ -121,7 +122,7 @@ fn in_json_a_line_has_whose_connection_it_is_about_as_members() {
     assert!(line["peer"].as_str().is_some_and(|peer| peer.starts_with("127.0.0.1:")), "{line}");
 }
 
-/// A token that this secret signs.
+/// A token signed with this secret.
 fn token(secret: &str, user: &str, ends: u64) -> String {
     use base64::Engine;
     let encoded = |bytes: &[u8]| base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes);
@@ -152,7 +153,7 @@ fn no_secret_of_a_file_a_token_or_an_import_is_ever_logged() {
     let broker = Broker::with(&["--config", &config]);
     let http = Http::of(&broker);
 
-    // Tokens: as a password, renewed, as a bearer, and those that are refused.
+    // Tokens: as a password, renewed, as a bearer, and refused ones.
     let now = leveret::net::now().0 / 1000;
     let [good, renewed, other] =
         [("ann", 600), ("ann", 900), ("bob", 600)].map(|(user, s)| token(key, user, now + s));
@@ -169,7 +170,7 @@ fn no_secret_of_a_file_a_token_or_an_import_is_ever_logged() {
         http.nobody().call("GET", "/api/whoami", &[("authorization", bearer.as_str())], "").is(status);
     }
 
-    // HTTP: a session, bodies that are imported, applied, or cannot be read.
+    // HTTP: a session, and bodies that are imported, applied, or unreadable.
     let answer =
         http.nobody().post("/api/login", &json!({ "username": "t", "password": "s3cret-in-a-file" })).is(200);
     let cookie = answer.header("set-cookie").and_then(|set| set.split(['=', ';']).nth(1)).expect("a cookie");
@@ -183,7 +184,7 @@ fn no_secret_of_a_file_a_token_or_an_import_is_ever_logged() {
     let body = "{\"password\":\"s3cret-broken\" \"tags\":\"\"}";
     http.call("PUT", "/api/users/b", &[], body).is(400);
 
-    // Reloads: with another password, with ones that stand where none should, with a file that is none.
+    // Reloads: with another password, with passwords in the wrong places, with an invalid file.
     let reload = |awaited: &str| {
         let before = broker.log().matches(awaited).count();
         broker.signal(rustix::process::Signal::HUP);
@@ -283,7 +284,7 @@ fn the_last_lines_are_there_over_http_for_those_who_may() {
     http.nobody().get("/api/livelog").is(401);
 }
 
-/// What a follower of the log hears, line by line.
+/// Follows the log, line by line.
 fn follow(broker: &Broker, query: &str) -> impl Iterator<Item = String> {
     let mut stream = TcpStream::connect(listening(broker, "http")).expect("a connection");
     stream.set_read_timeout(Some(wait::LIMIT)).expect("a timeout");

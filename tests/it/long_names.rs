@@ -1,5 +1,5 @@
-//! Texts that end in messages, records or frames are refused where they enter when those have no room for them,
-//! by the name of what is wrong; what just fits works to the end.
+//! Texts that end up in messages, records or frames are refused on entry if these have no room for them, naming the
+//! offender; the longest permitted ones work throughout.
 
 use serde_json::json;
 
@@ -7,7 +7,7 @@ use crate::cli::{Cli, File, run};
 use crate::harness::Broker;
 use crate::management::Http;
 
-/// Lengths that no short string has; the last has no 16-bit length either.
+/// Too long for a short string; the last also exceeds a 16-bit length.
 const TOO_LONG: [usize; 2] = [256, 65_536];
 
 const DEAD_LETTERS: [&str; 2] = ["dead-letter-exchange", "dead-letter-routing-key"];
@@ -135,7 +135,7 @@ fn names_and_keys_that_just_fit_are_dead_lettered_redriven_and_kept() {
     c.ask("basic.get queue=source", "basic.get-ok");
     c.say("basic.reject delivery_tag=1");
     c.wait_ready(&queue, 1);
-    // A publish of another behind it, so that what the dead letter owed is on disk.
+    // Another publish after it, so that the dead letter's work is on disk.
     c.publish_confirmed("routing_key=source", "delivery_mode=2", "two");
     broker.kill();
     broker.start_again();

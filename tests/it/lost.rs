@@ -1,4 +1,4 @@
-//! Definitions that are lost or cannot be read, seen from outside: no message goes with them.
+//! Lost or unreadable definitions, from outside: no message is lost with them.
 
 use std::fs;
 
@@ -59,7 +59,7 @@ fn queues_that_lost_their_definitions_are_shown_adopted_and_discarded() {
         "{check}"
     );
 
-    // New queues get none of their ids.
+    // New queues do not reuse their ids.
     let mut c = broker.client();
     c.declare("queue=new durable");
     assert_eq!(c.drain("new").len(), 0);
@@ -116,7 +116,7 @@ fn lost_users_do_not_open_the_broker_to_guest() {
 #[test]
 fn a_definition_that_cannot_be_read_does_not_keep_the_broker_from_starting() {
     let mut broker = folder_with_messages();
-    // The database is made anew from the snapshot, in which one value was changed by hand.
+    // The database is rebuilt from the snapshot, in which one value was edited.
     let path = broker.data().join("definitions.snapshot.json");
     let text = fs::read_to_string(&path).expect("the snapshot");
     let mut snapshot: serde_json::Value = serde_json::from_str(&text).expect("JSON");

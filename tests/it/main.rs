@@ -1,9 +1,10 @@
-//! What a user of the broker sees, tested against real broker processes.
+//! The broker's user-visible behaviour, tested against real broker processes.
 //!
-//! `conformance` speaks raw frames, one test per row of the protocol's rules, and runs against another broker too:
-//! `LEVERET_TEST_URL=amqp://127.0.0.1:5672 cargo test --test it conformance`. Where that one differs is listed with the
-//! reason in `known_differences`. The other modules start the broker's binary and use its data folder, log and signals.
-//! No test depends on another; nothing sleeps where it can wait for a condition.
+//! `conformance` sends raw frames, one test per rule of the protocol, and can run against another broker:
+//! `LEVERET_TEST_URL=amqp://127.0.0.1:5672 cargo test --test it conformance`. That broker's deviations are listed
+//! with reasons in `known_differences`. The other modules start the broker's binary and use its data folder, log and
+//! signals.
+//! Tests are independent of each other; nothing sleeps where it can wait for a condition.
 
 mod cli;
 mod configuration;

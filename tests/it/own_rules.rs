@@ -1,4 +1,4 @@
-//! Rules of ours, where other brokers have none or another.
+//! Rules specific to Leveret, where other brokers have none or different ones.
 
 use crate::harness::Broker;
 use crate::management::{Http, listening};
@@ -63,7 +63,7 @@ fn direct_reply_queues_are_nobody_elses() {
     server.publish(&format!("routing_key={reply_to}"), "answer");
     assert_eq!(requester.hear("basic.deliver").text(), "answer");
     requester.close();
-    // The requester is gone: the reply counts as routed, and nobody listens.
+    // The requester is gone: the reply counts as routed, and is dropped.
     server.publish(&format!("routing_key={reply_to} mandatory"), "late");
     server.silent();
     server.say(&format!("queue.declare queue={reply_to} passive"));
@@ -146,7 +146,7 @@ fn dead_letters_do_not_multiply_without_end() {
         line.rsplit(' ').next().and_then(|count| count.parse().ok()).expect("a number")
     };
     let mut deaths = 0;
-    // If none dies while it is looked, none moves.
+    // If none dies between two readings, none is moving.
     crate::wait::until("no queue drops anything any more", || {
         let before =
             std::mem::replace(&mut deaths, counted("rabbitmq_global_messages_dead_lettered_expired"));
@@ -186,7 +186,7 @@ fn a_publish_to_very_many_queues_keeps_its_place_among_others() {
         batch.extend(c.publish_bytes(1, args, "", body.as_bytes()));
     }
     c.bytes(&batch);
-    // One queue has no room for the last of those that go to all.
+    // One queue has no room for the last of the messages routed to all.
     c.hear("basic.nack delivery_tag=6 multiple=0");
     while c.hear("basic.ack").tag() < 7 {}
     assert_eq!(c.drain("q7"), ["1", "2", "3", "4", "5", "6"]);

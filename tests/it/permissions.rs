@@ -1,5 +1,5 @@
-//! What a user without all permissions is refused: code, level, method and text of each row (2a, 1e). The users stand in
-//! the definitions before the broker starts.
+//! Refusals of users with limited permissions: code, level, method and text of each row (2a, 1e). The users are
+//! defined before the broker starts.
 
 use std::path::Path;
 
@@ -12,7 +12,7 @@ use crate::harness::Broker;
 use crate::management::{Http, listening};
 use crate::raw::Client;
 
-/// A data folder with vhosts `/` and `closed`, and a user who may configure `c..`, write `w..` and read `r..` in `/`.
+/// A data folder with vhosts `/` and `closed`, and a user with configure `c..`, write `w..` and read `r..` in `/`.
 fn prepare(data: &Path) {
     let (definitions, _) = Definitions::open(data).expect("a new folder");
     let user = UserRecord {
@@ -123,14 +123,14 @@ fn a_new_secret_means_nothing_to_a_user_who_logged_in_with_a_password() {
     c.channel_closes(403, "queue.declare", "user 'limited'");
 }
 
-/// What each operation needs; each letter of `cwr` is one permission, `any` one of the three. The methods are said
-/// on a channel with confirms, in this order, by a user whose permissions are changed while it is connected.
+/// Permissions needed by each operation; each letter of `cwr` is one permission, `any` is one of the three. The
+/// methods are sent on a channel with confirms, in this order, by a user whose permissions change while connected.
 const MATRIX: &[(&str, &str, &str)] = &[
     ("queue.declare queue=new", "queue.declare-ok", "c"),
     ("queue.declare queue=old passive", "queue.declare-ok", "any"),
     ("queue.declare queue=dlx arguments={x-dead-letter-exchange:old}", "queue.declare-ok", "cwr"),
     ("queue.declare queue=dlx2 arguments={x-dead-letter-exchange:\"\"}", "queue.declare-ok", "cwr"),
-    // What is there already asks for no more than its own name.
+    // Redeclaring an existing queue needs only the permission for its own name.
     ("queue.declare queue=with_dlx arguments={x-dead-letter-exchange:old}", "queue.declare-ok", "c"),
     ("queue.declare exclusive", "queue.declare-ok", "c"),
     ("queue.delete queue=gone", "queue.delete-ok", "c"),
@@ -254,7 +254,7 @@ fn names_that_clients_leave_empty_are_permitted_by_what_they_stand_for() {
     user.channel_closes(403, "queue.declare", "configure access to queue 'amq.gen-");
 }
 
-/// Refused before anything is said of the exchange.
+/// Refused before anything about the exchange is revealed.
 #[test]
 fn binding_to_the_default_exchange_asks_for_permissions_first() {
     let broker = Broker::prepared(prepare);
@@ -287,7 +287,7 @@ fn a_permission_that_is_taken_away_holds_from_the_next_operation_on() {
     user.silent();
     let none = json!({ "configure": "", "write": "", "read": "" });
     http.put("/api/permissions/%2F/u", &none).is(204);
-    // What runs goes on, as it was allowed when it began; acknowledging needs no permission.
+    // Existing consumers continue, as permitted when they started; acknowledging needs no permission.
     guest.publish("routing_key=q", "x");
     let tag = user.hear("basic.deliver").tag();
     user.say(&format!("basic.ack delivery_tag={tag}"));
@@ -302,8 +302,8 @@ fn a_permission_that_is_taken_away_holds_from_the_next_operation_on() {
     late.connection_closes(530, "?connection.open", "access to vhost '/' refused for user 'u'");
 }
 
-/// Which keys may be published to, and bound from, an exchange where `write` and `read` are set. Only `amq.topic`
-/// and the delayed one route by topic.
+/// Keys that may be published to and bound from an exchange with `write` and `read` set. Only `amq.topic` and the
+/// delayed exchange route by topic.
 const TOPICS: &[(&str, &str, &str, bool)] = &[
     ("amq.topic", "publish", "u.orders", true),
     ("amq.topic", "publish", "v.orders", false),
@@ -334,7 +334,7 @@ fn topic_permissions_decide_by_routing_key_on_topic_exchanges() {
         "exchange.declare exchange=delayed type=x-delayed-message arguments={x-delayed-type:topic}",
         "exchange.declare-ok",
     );
-    // This connection has published to the exchange before anything was set.
+    // This connection has published to the exchange before any topic permission was set.
     user.publish_confirmed("exchange=amq.topic routing_key=v.orders", "", "x");
     for exchange in ["amq.topic", "amq.direct", "delayed"] {
         let topic = json!({ "exchange": exchange, "write": "^{username}\\.", "read": "^eu\\." });
@@ -372,9 +372,9 @@ fn topic_permissions_decide_by_routing_key_on_topic_exchanges() {
     user.publish_confirmed("exchange=amq.topic routing_key=v.orders", "", "x");
 }
 
-/// The machine's own address on some network.
+/// The machine's address on some network.
 fn own_address() -> std::net::IpAddr {
-    // Nothing is sent: connecting a datagram socket only finds the way.
+    // Nothing is sent: connecting a datagram socket only selects the route.
     let socket = std::net::UdpSocket::bind("0.0.0.0:0").expect("a socket");
     let own = ["192.0.2.1:9", "198.51.100.1:9"].iter().find_map(|there| {
         socket.connect(there).ok()?;
@@ -423,7 +423,7 @@ fn guest_logs_in_from_this_machine_only() {
     guest.start_ok("PLAIN", "\\0guest\\0guest");
     guest.connection_closes(
         403,
-        "connection.start-ok",
+        "?connection.start-ok",
         "Login was refused using authentication mechanism PLAIN",
     );
     assert!(broker.log().contains("user 'guest' can only connect via localhost"));

@@ -1,4 +1,4 @@
-//! Policies change queues and exchanges that are there: each key's effect, on messages and consumers.
+//! Policies change existing queues and exchanges: each key's effect, on messages and consumers.
 
 use serde_json::{Value, json};
 
@@ -13,7 +13,7 @@ fn set(http: &Http, name: &str, definition: &Value) {
     assert!([201, 204].contains(&answer.status), "{}", answer.text);
 }
 
-/// A broker, its API, a client with a queue `q` and a queue `dead` behind the exchange `amq.fanout`.
+/// A broker, its API, and a client with a queue `q` and a queue `dead` bound to the exchange `amq.fanout`.
 fn scene() -> (Broker, Http, Client) {
     let broker = Broker::new();
     let http = Http::of(&broker);
@@ -142,7 +142,7 @@ fn a_consumer_timeout_holds_for_consumers_that_run_already() {
     c.hear("basic.deliver");
     set(&http, "p", &json!({ "consumer-timeout": 100 }));
     c.channel_closes(406, "", "delivery acknowledgement on channel 1 timed out");
-    // Who said it for itself keeps to that.
+    // A timeout set by the consumer itself takes precedence.
     own.silent();
 }
 
@@ -154,7 +154,7 @@ fn a_consumer_timeout_ends_with_its_policy() {
     c.ask("basic.consume queue=q consumer_tag=t", "basic.consume-ok");
     c.hear("basic.deliver");
     http.delete("/api/policies/%2F/p").is(204);
-    // Another's longer time, which began later, is the clock.
+    // A longer timeout that started later serves as the clock.
     let mut clock = broker.client();
     clock.declare("queue=clock arguments={x-consumer-timeout:2500}");
     clock.publish("routing_key=clock", "tick");
@@ -193,7 +193,7 @@ fn an_alternate_exchange_takes_what_would_be_lost() {
     assert_eq!(effective("x")["settings"], json!([row]));
     let own = json!({ "setting": "alternate-exchange", "value": "none", "source": "argument" });
     assert_eq!(effective("own")["settings"], json!([own]));
-    // One that is declared later follows too.
+    // A later declaration is affected too.
     c.ask("exchange.delete exchange=x", "exchange.delete-ok");
     c.ask("exchange.declare exchange=x type=topic", "exchange.declare-ok");
     c.publish_confirmed("exchange=x routing_key=k", "", "later");
@@ -332,7 +332,7 @@ fn policies_survive_a_restart_and_hold_for_what_was_there() {
     c.wait_ready("dead", 1);
     c.publish_confirmed("exchange=x routing_key=k", "", "alternate");
     assert_eq!(c.drain("dead"), ["before", "alternate"]);
-    // A time to live that is short now holds for what was there before the restart.
+    // A short TTL set now applies to messages from before the restart.
     set(&http, "p", &json!({ "message-ttl": 50, "dead-letter-exchange": "amq.fanout" }));
     c.wait_ready("dead", 1);
 }
@@ -364,7 +364,7 @@ fn a_vhost_s_default_type_is_that_of_queues_that_can_be_of_it() {
     c.channel_closes(406, "queue.declare", "inequivalent arg 'x-queue-type'");
 }
 
-/// How often the policy of ten thousand queues changes.
+/// Number of changes to a policy that matches ten thousand queues.
 const CHANGES: u32 = 20;
 
 #[test]
@@ -404,7 +404,7 @@ fn ten_thousand_queues_follow_while_messages_flow() {
             "10,000 queues followed in {each:?}; a confirm meanwhile took {usual:?}, one {:?}",
             confirms.last()
         );
-        // Whoever publishes waits for one queue's turn, not for the change of all: then it would take half of that and more.
+        // A publisher waits for one queue's update, not for all of them: that would take half of the time or more.
         assert!(usual < each / 3, "{usual:?} of {each:?}");
     });
     let shown = http.get("/api/queues/%2F/q9999").is(200).json;

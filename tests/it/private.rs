@@ -1,4 +1,4 @@
-//! What the broker and its tools write is for their user alone: messages, names, password hashes.
+//! Files of the broker and its tools are readable by their user only: messages, names, password hashes.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -17,13 +17,13 @@ fn mode(path: &Path) -> u32 {
     fs::symlink_metadata(path).expect("it is there").permissions().mode() & 0o7777
 }
 
-/// All that is in a folder, which everybody else is kept out of.
+/// All files of a folder, checked to be inaccessible to others.
 #[track_caller]
 fn is_private(folder: &Path, found: &mut Vec<PathBuf>) {
     assert_eq!(mode(folder), 0o700, "{}", folder.display());
     for entry in fs::read_dir(folder).expect("a folder") {
         let path = entry.expect("an entry").path();
-        // Files of sled come and go.
+        // sled creates and deletes files.
         let Ok(meta) = fs::symlink_metadata(&path) else { continue };
         if meta.is_dir() {
             is_private(&path, found);
@@ -48,7 +48,7 @@ fn data_is_private(broker: &Broker, wanted: &[&str]) {
 #[test]
 fn all_that_a_broker_writes_is_for_its_user_alone() {
     let mut broker = Broker::prepared(|data| {
-        // As an earlier version or a packager made it.
+        // As created by an earlier version or a packager.
         fs::create_dir(data).expect("the folder");
         fs::write(data.join("FORMAT"), "1\n").expect("a file");
         fs::set_permissions(data, fs::Permissions::from_mode(0o755)).expect("wide");
@@ -81,7 +81,7 @@ fn all_that_a_broker_writes_is_for_its_user_alone() {
     ];
     data_is_private(&broker, &wanted);
 
-    // What is made again.
+    // Files that are recreated.
     broker.kill();
     fs::write(data.join("index/db"), "nonsense").expect("a file");
     fs::remove_file(data.join("definitions.snapshot.json")).expect("a file");

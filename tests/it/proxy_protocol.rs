@@ -1,4 +1,4 @@
-//! Behind a proxy: whom the broker takes the client for, and who may say so.
+//! Behind a proxy: the client address the broker sees, and who may announce it.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -38,7 +38,7 @@ fn the_client_is_who_the_proxy_says() {
         amqp.say("0 connection.close");
         amqp.hear("0 connection.close-ok");
     }
-    // The loopback rule is for the client, not for the proxy.
+    // The loopback rule applies to the client, not to the proxy.
     let mut guest = behind(&broker, V1);
     guest.hear("0 connection.start");
     guest.start_ok("PLAIN", "\\0guest\\0guest");
@@ -54,7 +54,7 @@ fn a_trusted_proxy_has_to_say_it() {
     let broker = Broker::with(&["--proxy-protocol-trusted=127.0.0.1", "--handshake-timeout-ms=500"]);
     behind(&broker, b"").hangs_up();
     behind(&broker, b"PROXY TCP4 nonsense\r\n").hangs_up();
-    // Half of it, and then nothing.
+    // Half a header, and then nothing.
     let mut slow = Client::connect(broker.amqp, "");
     slow.bytes(&V2[..20]);
     slow.hangs_up();
@@ -65,12 +65,12 @@ fn others_may_not_say_anything() {
     let broker = Broker::with(&["--proxy-protocol-trusted=192.0.2.0/24"]);
     drop(broker.client());
     let mut liar = behind(&broker, V1);
-    // As to anything else that is not AMQP: our protocol header, and the end.
+    // As for any other non-AMQP input: the broker's protocol header, then close.
     assert_eq!(liar.rest(), b"AMQP\x00\x00\x09\x01");
     assert!(broker.log().contains("not AMQP 0-9-1"));
 }
 
-/// One request to the management API behind such a header: everything that comes back.
+/// One request to the management API behind such a header; returns the whole answer.
 fn request(broker: &Broker, header: &[u8], user: &str, request: &str, body: &str) -> String {
     let mut socket = TcpStream::connect(listening(broker, "http")).expect("connected");
     let login = base64::engine::general_purpose::STANDARD.encode(user);
@@ -80,7 +80,7 @@ fn request(broker: &Broker, header: &[u8], user: &str, request: &str, body: &str
         body.len()
     );
     let mut answer = String::new();
-    // Who is refused may be cut off while it speaks.
+    // A refused client may be cut off while it is sending.
     if socket.write_all(&[header, request.as_bytes()].concat()).is_ok() {
         let _ = socket.read_to_string(&mut answer);
     }
@@ -94,7 +94,7 @@ fn over_http_too_the_client_is_who_the_proxy_says() {
     let made = request(&broker, b"PROXY UNKNOWN\r\n", "guest:guest", "PUT /api/users/ann", ann);
     assert!(made.starts_with("HTTP/1.1 201"), "{made}");
     for header in [V1, V2] {
-        // The loopback rule is for the client, not for the proxy.
+        // The loopback rule applies to the client, not to the proxy.
         let guest = request(&broker, header, "guest:guest", "GET /api/whoami", "");
         assert!(guest.starts_with("HTTP/1.1 401"), "{guest}");
         let own = request(&broker, header, "ann:pw", "GET /api/overview?columns=node", "");
@@ -106,7 +106,7 @@ fn over_http_too_the_client_is_who_the_proxy_says() {
     for header in [b"".as_slice(), b"PROXY TCP4 nonsense\r\n"] {
         assert_eq!(request(&broker, header, "ann:pw", "GET /api/whoami", ""), "", "nothing without a header");
     }
-    // AMQP has a list of its own.
+    // AMQP has its own list.
     drop(broker.client());
 }
 

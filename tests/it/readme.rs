@@ -1,4 +1,4 @@
-//! The README and the documents: programs shown are those in the files, and every block is run or says why it is not.
+//! The README and the documents: programs shown equal those in the files, and every block is run or says why not.
 
 use std::fs::{self, File};
 use std::net::TcpListener;
@@ -13,7 +13,7 @@ use crate::cli::without_ours;
 use crate::harness::Broker;
 use crate::management::listening;
 
-/// The README, and all pages below docs/.
+/// The README, and all pages in docs/.
 fn pages() -> Vec<(PathBuf, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let folders = [root.join("docs"), root.join("docs/clients")];
@@ -24,10 +24,10 @@ fn pages() -> Vec<(PathBuf, String)> {
     pages.chain([root.join("README.md")]).map(read).collect()
 }
 
-/// A block of code, and what its mark says of it: a file that it is, or one of
-/// - `run`: a shell runs it, against a broker of the page's own on the usual ports;
-/// - `serve`: it starts a broker that serves until the page's end, whose ports the blocks behind it mean;
-/// - `configuration`: `leveret check-config` likes it;
+/// A code block and its mark: the file that it equals, or one of
+/// - `run`: run by a shell, against the page's own broker on the default ports;
+/// - `serve`: starts a broker that serves until the page's end, on the ports that later blocks refer to;
+/// - `configuration`: accepted by `leveret check-config`;
 /// - `not run: REASON`.
 struct Block {
     mark: String,
@@ -40,7 +40,7 @@ impl Block {
     }
 }
 
-/// The blocks of a page. Fails for one without a mark, and for one that is only indented.
+/// The blocks of a page. Fails on a block without a mark, and on an indented one.
 #[track_caller]
 fn blocks(page: &Path, text: &str) -> Vec<Block> {
     let mut blocks = Vec::new();
@@ -78,11 +78,11 @@ fn programs_in_the_pages_are_those_in_the_files() {
     assert!(count >= 11, "{count} programs are shown");
 }
 
-/// What runs the commands of one page.
+/// Runs the commands of one page.
 struct Shell {
     broker: Broker,
     place: TempDir,
-    /// What the page says, and what is meant here.
+    /// Texts of the page, and their replacements in the test.
     meant: Vec<(String, String)>,
     serving: Vec<Child>,
 }
@@ -117,7 +117,7 @@ impl Shell {
         command
     }
 
-    /// Fails unless all of it succeeds.
+    /// Fails unless all commands succeed.
     #[track_caller]
     fn run(&self, code: &str) {
         let run = self.command(code).output().expect("a shell");
@@ -125,7 +125,7 @@ impl Shell {
         assert!(run.status.success(), "{code}\n{out}\n{err}");
     }
 
-    /// Starts what serves, on ports of its own.
+    /// Starts a server, on its own ports.
     #[track_caller]
     fn serve(&mut self, code: &str) {
         for port in ["5671", "15671"] {
@@ -180,7 +180,7 @@ fn commands_in_the_pages_work() {
                     fs::write(shell.place.path().join("some.toml"), code).expect("written");
                     shell.run("leveret check-config --config some.toml");
                 }
-                // The test above and those of the clients look after programs.
+                // Programs are checked by the test above and the clients' tests.
                 mark if mark.starts_with("not run: ") || mark.contains('/') => continue,
                 mark => panic!("{}: no such mark: {mark}", page.display()),
             }

@@ -1,4 +1,4 @@
-//! What a reload changes, as a client sees it: one test for each key that is live, named after it.
+//! The client-visible effect of a reload: one test per live key, named after it.
 
 use leveret::cli::config::KEYS;
 use leveret::cli::config::table::Change;
@@ -11,7 +11,7 @@ use crate::management::{Http, listening};
 use crate::raw::Client;
 use crate::wait;
 
-/// A broker, and the file that it has its configuration from.
+/// A broker with its configuration file.
 struct Reloading {
     folder: TempDir,
     broker: Broker,
@@ -27,7 +27,7 @@ impl Reloading {
         Self { folder, broker, times: 0 }
     }
 
-    /// Writes the file anew and has it read.
+    /// Rewrites the file and reloads it.
     #[track_caller]
     fn to(&mut self, text: &str) {
         std::fs::write(self.folder.path().join("leveret.toml"), text).expect("a file");
@@ -40,7 +40,7 @@ impl Reloading {
         self.broker.client()
     }
 
-    /// A client that says connection.open; what it hears is not looked at.
+    /// A client that sends connection.open; the answer is not read.
     fn opening(&self) -> Client {
         Client::opening(self.broker.amqp, "guest", "guest", "/")
     }
@@ -49,7 +49,7 @@ impl Reloading {
         Http::of(&self.broker)
     }
 
-    /// A client that comes now is offered this, and asks for that.
+    /// Connects a client that must be offered `offered` in connection.tune, and sends `asked` in tune-ok.
     fn agrees(&self, offered: &str, asked: &str) -> Client {
         let (mut client, tune) = Client::tune(self.broker.amqp, "");
         let (field, value) = offered.split_once('=').expect("a field and a value");
@@ -190,7 +190,7 @@ fn message_bytes_max() {
 fn outbox_bytes_max() {
     const SOME: usize = 48;
     let mut it = Reloading::from("outbox_bytes_max = \"1GiB\"\nmemory_bytes_max = \"1GiB\"");
-    // More than the sockets' own buffers, which both see the same of.
+    // More than the socket buffers, which are the same for both.
     let left = |it: &Reloading, queue: &str| {
         let mut slow = it.client();
         slow.declare(&format!("queue={queue}"));
@@ -278,7 +278,7 @@ fn memory_bytes_max() {
     assert!(on_disk_only() <= Some(8), "there is room for more");
 }
 
-/// Publishers are held up when this is reloaded, and go on after that is.
+/// Publishers are blocked by reloading the one value, and continue after reloading the other.
 fn holds_publishers_up(resource: &str, alarming: &str, harmless: &str) {
     let mut it = Reloading::from(harmless);
     let mut client = it.client();

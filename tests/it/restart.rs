@@ -1,9 +1,9 @@
-//! What is there after a restart: orderly, and after kill -9.
+//! State after a restart: orderly, and after kill -9.
 
 use crate::harness::Broker;
 use crate::raw::Client;
 
-/// Both ways to end; the second is the one that hurts.
+/// Both ways to end; the second is the hard one.
 #[derive(Clone, Copy)]
 enum End {
     Term,
@@ -138,7 +138,7 @@ fn unacked(end: End) {
     }
     c.say("basic.ack delivery_tag=2");
     c.say("basic.reject delivery_tag=4");
-    // A confirm after the acks: they are in the log before it.
+    // A confirm after the acks: they precede it in the log.
     c.publish_confirmed("routing_key=q", "delivery_mode=2", "6");
     restart(&mut broker, end);
 
@@ -173,7 +173,7 @@ fn filled() -> Broker {
     broker
 }
 
-/// What a queue holds: which message, and whether it is marked.
+/// A queue's messages, and whether each is flagged as redelivered.
 fn marks(c: &mut Client, queue: &str) -> Vec<(i64, bool)> {
     let mut marks = Vec::new();
     for _ in 0..c.counts(queue).0 {
@@ -196,11 +196,11 @@ fn what_a_client_saw_right_before_kill_9_comes_back_marked() {
         for _ in 0..seen {
             d.ask("basic.get queue=unacked", "basic.get-ok");
         }
-        // Nothing is waited for: what was seen a moment ago counts.
+        // No wait: whatever the client has seen must survive.
         broker.kill();
         broker.start_again();
         let mut c = broker.client();
-        // What is acknowledged by being sent may come again if that was not on disk yet; then it is marked.
+        // An ack that was only sent may not be on disk yet; its message then comes again, redelivered.
         for (n, marked) in marks(&mut c, "acked") {
             assert!(marked || n >= seen, "{n} of {seen} was delivered");
         }

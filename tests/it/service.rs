@@ -1,4 +1,4 @@
-//! The binary as a service: what it tells systemd, whether it is healthy, its first user, and what is packaged with it.
+//! The binary as a service: systemd notifications, health, its first user, and packaging.
 
 use std::fs;
 use std::os::unix::net::UnixDatagram;
@@ -124,7 +124,7 @@ fn completions_and_man_pages_know_the_commands() {
     }
 }
 
-/// Names of metrics in an expression: words that begin as ours do.
+/// Metric names in an expression: words with our prefixes.
 fn metrics_in(expression: &str) -> impl Iterator<Item = &str> {
     let words = expression.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
     words.filter(|word| word.starts_with("rabbitmq_") || word.starts_with("leveret_"))

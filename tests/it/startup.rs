@@ -1,4 +1,4 @@
-//! Starting when it cannot: one clear line, and an exit code that says so.
+//! Failing starts: one clear line, and a matching exit code.
 
 use std::fs;
 use std::net::TcpListener;
@@ -8,14 +8,14 @@ use std::process::{Command, Output, Stdio};
 use crate::harness::{Broker, serve};
 use crate::wait;
 
-/// Starts the broker on a folder, which must end by itself.
+/// Starts the broker on a folder; it must exit by itself.
 fn refuses(data: &Path, options: &[&str]) -> Output {
     let mut command = serve(data);
     command.args(options);
     ends(command)
 }
 
-/// Runs a command that must end by itself.
+/// Runs a command that must exit by itself.
 fn ends(mut command: Command) -> Output {
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("the broker's binary");
@@ -28,7 +28,7 @@ fn ends(mut command: Command) -> Output {
     output
 }
 
-/// It failed, in one line that holds these words.
+/// Checks that it failed, in one line that contains these words.
 #[track_caller]
 fn check(output: &Output, words: &[&str]) {
     let text = String::from_utf8_lossy(&output.stderr);
@@ -47,7 +47,7 @@ fn second_start_on_the_same_folder() {
     let data = broker.data();
     let output = refuses(&data, &["--amqp-listen", "127.0.0.1:0"]);
     check(&output, &[data.to_str().expect("UTF-8")]);
-    // The first one is not harmed.
+    // The first one is unaffected.
     broker.client().declare("queue=q exclusive");
 }
 
@@ -86,7 +86,7 @@ fn unwritable_folder() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("file");
     fs::write(&file, "not a folder").expect("write");
-    // Below a file nobody can write, not even root.
+    // Nobody can create a folder below a file, not even root.
     let data = file.join("data");
     let output = refuses(&data, &["--amqp-listen", "127.0.0.1:0"]);
     check(&output, &[data.to_str().expect("UTF-8")]);

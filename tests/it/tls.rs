@@ -1,4 +1,4 @@
-//! TLS with real certificates, made for each test: who is let in, under which name, and what changes without a
+//! TLS with real certificates, generated per test: who is admitted, under which name, and what changes without a
 //! restart.
 
 use std::fs;
@@ -29,13 +29,13 @@ use crate::wait;
 
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().expect("a runtime"));
 
-/// An authority that gives certificates out.
+/// A certificate authority.
 struct Authority {
     issuer: Issuer<'static, KeyPair>,
     pem: String,
 }
 
-/// A certificate and its key in PEM.
+/// A certificate and its key, in PEM.
 #[derive(Clone)]
 struct Identity {
     certificate: String,
@@ -75,7 +75,7 @@ impl Authority {
     }
 }
 
-/// The files that a broker is given.
+/// The files given to a broker.
 struct Files(TempDir);
 
 impl Files {
@@ -142,13 +142,13 @@ fn connect(to: SocketAddr, config: ClientConfig, name: &'static str) -> Result<T
     })
 }
 
-/// An address where plain AMQP goes into the encrypted stream.
+/// A local address that forwards plain AMQP into the TLS stream.
 fn tunnel(mut stream: TlsStream<TcpStream>) -> SocketAddr {
     let listener = RUNTIME.block_on(TcpListener::bind("127.0.0.1:0")).expect("a port");
     let address = listener.local_addr().expect("an address");
     RUNTIME.spawn(async move {
         let (mut plain, _) = listener.accept().await.expect("a client");
-        // It fails when either end breaks off, which is what the test looks at.
+        // Fails if either end aborts, which the test itself observes.
         drop(tokio::io::copy_bidirectional(&mut plain, &mut stream).await);
     });
     address
@@ -218,7 +218,7 @@ fn clients_refuse_what_is_not_the_server_they_want() {
     let broker = files.broker(&[]);
     let expired = connect(amqps(&broker), client(&authority, None), "localhost").expect_err("refused");
     assert!(expired.contains("xpired"), "{expired}");
-    // The plain port is as it was.
+    // The plain port is unaffected.
     drop(broker.client());
 }
 
@@ -233,7 +233,7 @@ fn without_a_certificate_nobody_comes_in_where_one_is_required() {
     let stranger = other.client("guest");
     for (own, what) in [(None, "none"), (Some(&expired), "expired"), (Some(&stranger), "another authority's")]
     {
-        // With TLS 1.3 the client learns of it when it reads.
+        // With TLS 1.3 the client learns of it on the next read.
         let stream = connect(amqps(&broker), client(&authority, own), "localhost");
         let refused = stream.and_then(|mut stream| {
             let read = RUNTIME.block_on(async { stream.read_u8().await });
@@ -270,7 +270,7 @@ fn a_verified_certificate_is_a_login() {
     let close = unknown.hear("0 connection.close");
     assert_eq!(close.field("reply_code").int(), 403);
 
-    // Without a certificate EXTERNAL is neither offered nor taken.
+    // Without a certificate EXTERNAL is neither offered nor accepted.
     let stream = connect(amqps(&broker), client(&authority, None), "localhost").expect("TLS");
     let mut plain = Client::connect(tunnel(stream), "");
     plain.bytes(b"AMQP\x00\x00\x09\x01");
@@ -323,7 +323,7 @@ fn whoever_does_not_begin_is_sent_away() {
     silent.set_read_timeout(Some(crate::raw::PATIENCE)).expect("a timeout");
     assert_eq!(std::io::Read::read(&mut silent, &mut [0; 1]).expect("the end"), 0);
     wait::until("the log says why", || broker.log().contains("TLS handshake took too long"));
-    // TLS is there, AMQP is not: the same time for both.
+    // TLS is complete, AMQP is not: one timeout covers both.
     let mut stream = connect(amqps(&broker), client(&authority, None), "localhost").expect("TLS");
     let read = RUNTIME.block_on(async { stream.read_u8().await });
     assert!(read.is_err());
@@ -385,7 +385,7 @@ fn the_api_can_ask_for_certificates_of_its_own() {
             "{refused:?}"
         );
     }
-    // Those of AMQP clients are another matter.
+    // AMQP clients' certificates are configured separately.
     let stream = connect(amqps(&broker), client(&authority, None), "localhost").expect("TLS");
     drop(Client::open(tunnel(stream), ""));
 }
@@ -421,7 +421,7 @@ fn the_load_generator_speaks_tls_with_whom_it_trusts() {
         )
     };
     let ca = files.path("ca.pem").display().to_string();
-    // Bodies in one record and in many; deliveries larger than what is read at once.
+    // Bodies in one TLS record and in many; deliveries larger than one read.
     for (size, trust) in
         [("16", vec!["--ca-file", &ca]), ("300000", vec!["--ca-file", &ca]), ("16", vec!["--insecure"])]
     {

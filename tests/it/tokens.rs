@@ -1,4 +1,4 @@
-//! Tokens in place of passwords: what they allow over AMQP and HTTP, and what happens when they end.
+//! Tokens in place of passwords: their rights over AMQP and HTTP, and their expiry.
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -41,7 +41,7 @@ impl Issuer {
         json!({ "keys": [{ "kty": "OKP", "crv": "Ed25519", "kid": self.key_id, "x": x }] }).to_string()
     }
 
-    /// A token of `user` that lasts so many seconds.
+    /// A token of `user` valid for this many seconds.
     fn token(&self, user: &str, seconds: u64, scope: &str) -> String {
         self.signed(&json!({
             "iss": "https://issuer.example", "aud": "leveret", "sub": user,
@@ -171,12 +171,12 @@ fn a_new_token_renews_the_rights_and_the_time() {
     client.hear("basic.deliver");
     let less = issuer.token("ann", 600, "leveret.read:%2F/other leveret.configure:%2F/*");
     client.say(&format!("0 connection.update-secret new_secret=\"{less}\" reason=renewed"));
-    // What may not be read any more is not delivered any more, what may not be written is not taken.
+    // Messages that may no longer be read are no longer delivered; publishes no longer permitted are refused.
     client.hear("basic.cancel consumer_tag=c");
     client.hear("0 connection.update-secret-ok");
     client.publish("routing_key=q", "b");
     client.channel_closes(403, "basic.publish", "write access to exchange 'amq.default'");
-    // The first token has ended before these are.
+    // The first token expires before these do.
     let begun = now_s();
     wait::until("three seconds are over", || now_s() >= begun + 3);
     client.open_channel(2);
@@ -207,7 +207,7 @@ fn the_api_takes_tokens_as_bearer_and_as_password() {
     http.call("GET", "/api/whoami", &[("authorization", &untagged)], "").is(401);
 }
 
-/// Serves `keys`, whatever they are, to whoever asks.
+/// Serves `keys`, valid or not, to any client.
 fn key_server(keys: &Arc<Mutex<String>>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let url = format!("http://{}/keys", listener.local_addr().expect("an address"));
@@ -216,7 +216,7 @@ fn key_server(keys: &Arc<Mutex<String>>) -> String {
         for mut socket in listener.incoming().flatten() {
             let body = keys.lock().expect("keys").clone();
             let mut request = [0; 4096];
-            // Both fail only when the broker went away.
+            // Both fail only if the broker has disconnected.
             drop(socket.read(&mut request));
             drop(write!(
                 socket,
@@ -228,13 +228,13 @@ fn key_server(keys: &Arc<Mutex<String>>) -> String {
     url
 }
 
-/// An issuer that answers with nothing at all, or without an end.
+/// An issuer that answers with nothing, or endlessly.
 fn bad_key_server(answer: &'static [u8], again: &'static [u8]) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let url = format!("http://{}/keys", listener.local_addr().expect("an address"));
     std::thread::spawn(move || {
         for mut socket in listener.incoming().flatten() {
-            // Both fail when the broker has had enough.
+            // Both fail once the broker gives up.
             if socket.write_all(answer).is_ok() {
                 while !again.is_empty() && socket.write_all(again).is_ok() {}
                 drop(socket.read_to_end(&mut Vec::new()));

@@ -6,7 +6,7 @@
 
 use std::time::{Duration, Instant};
 
-/// Longer than anything here should take on a loaded machine; a failure, not a delay.
+/// Longer than any step should take on a loaded machine; reaching it is a failure.
 pub(crate) const LIMIT: Duration = Duration::from_mins(3);
 
 /// Polls until the condition holds; panics after [`LIMIT`].
@@ -15,7 +15,7 @@ pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
     assert!(within(LIMIT, &mut holds), "not within {LIMIT:?}: {what}");
 }
 
-/// Polls until the condition holds or the time is over; says which.
+/// Polls until the condition holds or the time is up; returns whether it holds.
 pub(crate) fn within(limit: Duration, mut holds: impl FnMut() -> bool) -> bool {
     let start = Instant::now();
     loop {
@@ -29,7 +29,7 @@ pub(crate) fn within(limit: Duration, mut holds: impl FnMut() -> bool) -> bool {
     }
 }
 
-/// How long something takes.
+/// Measures how long the work takes.
 pub(crate) fn time<T>(work: impl FnOnce() -> T) -> (T, Duration) {
     let start = Instant::now();
     let result = work();

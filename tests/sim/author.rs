@@ -1,4 +1,4 @@
-//! Writes the script of a seed: at random, but so that most of it is not refused.
+//! Generates a seed's script: random, but mostly valid operations.
 
 use std::collections::BTreeMap;
 
@@ -28,7 +28,7 @@ fn some<T>(rng: &mut Rng, one_in: u64, value: impl FnOnce(&mut Rng) -> T) -> Opt
 pub(crate) fn script(seed: u64) -> Vec<Op> {
     let mut rng = Rng::new(seed);
     let clients = 1 + rng.below(3);
-    // Some runs declare little that is odd, so that more messages flow.
+    // Some runs declare few unusual things, so that more messages flow.
     let calm = rng.one_in(3);
     let mut author =
         Author { rng, clients, calm, queues: BTreeMap::new(), exchanges: BTreeMap::new(), repair: None };
@@ -40,19 +40,19 @@ pub(crate) fn script(seed: u64) -> Vec<Op> {
     ops
 }
 
-/// Remembers what it has declared.
+/// Remembers its declarations.
 struct Author {
     rng: Rng,
     clients: u64,
     calm: bool,
     queues: BTreeMap<&'static str, QueueShape>,
     exchanges: BTreeMap<&'static str, ExchangeShape>,
-    /// So many operations from now the storage of definitions works again.
+    /// Number of operations until the definitions' storage works again.
     repair: Option<u64>,
 }
 
 impl Author {
-    /// Something to publish to.
+    /// Declares something to publish to.
     fn prelude(&mut self) -> Vec<Op> {
         let mut ops = Vec::new();
         let queues = if self.calm { 2 } else { QUEUES.len() };
@@ -87,7 +87,7 @@ impl Author {
         if self.calm { pick(&mut self.rng, &QUEUES[..2]) } else { pick(&mut self.rng, &QUEUES) }
     }
 
-    /// Mostly as it was declared before.
+    /// Usually as declared before.
     fn declare_queue(&mut self, name: &'static str) -> Op {
         let at = self.at();
         let shape = match self.queues.get(name) {

@@ -1,4 +1,4 @@
-//! A client in front of a session: says frames, and keeps what it hears.
+//! A client of a session: sends frames, and records the answers.
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -18,7 +18,7 @@ use crate::codec::{decode_fields, decode_props};
 use crate::spec::{self, MethodSpec};
 use crate::value::{Reader, Table, Value};
 
-/// A method that the broker said, with its content.
+/// A method sent by the broker, with its content.
 pub(crate) struct Heard {
     pub(crate) channel: u16,
     pub(crate) spec: &'static MethodSpec,
@@ -57,12 +57,12 @@ impl Heard {
         self.text(name) == "true"
     }
 
-    /// Body and history, which together tell copies of a message in one queue apart.
+    /// Body and history, which together distinguish copies of a message in one queue.
     pub(crate) fn sign(&self) -> String {
         sign(&self.body, header(&self.properties, "x-death"))
     }
 
-    /// What `x-delivery-count` says; 0 where it is not there.
+    /// Value of `x-delivery-count`; 0 if absent.
     pub(crate) fn delivery_count(&self) -> u64 {
         header(&self.properties, "x-delivery-count").map_or(0, |count| count.int().unsigned_abs())
     }
@@ -73,7 +73,7 @@ fn header<'a>(properties: &'a Table, name: &str) -> Option<&'a Value> {
     headers.get(name)
 }
 
-/// As [`Heard::sign`], for a message that was looked at: its properties as they are on the wire.
+/// Like [`Heard::sign`], for a message read in place: from its wire-encoded properties.
 pub(crate) fn sign_of(body: &[u8], properties: &[u8]) -> (String, u64) {
     let properties = decode_props(&mut Reader(properties));
     let body = String::from_utf8_lossy(body);
@@ -91,10 +91,10 @@ fn sign(body: &str, deaths: Option<&Value>) -> String {
     sign
 }
 
-/// What became of what a client said.
+/// The outcome of a client's input.
 pub(crate) enum Said {
     Done,
-    /// A queue's head has to be read first.
+    /// A queue's head must be read first.
     Unread(Arc<QueueHandle>),
     /// Publishers wait for room.
     Waits,
@@ -108,7 +108,7 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    /// Connects as a user whose certificate spares the check of a password, which is slow on purpose.
+    /// Connects as a user authenticated by certificate, which avoids the deliberately slow password check.
     pub(crate) fn new(broker: &Arc<Broker>, id: u64) -> Self {
         let outbox = Outbox::new(1 << 20);
         let certificate = PeerCertificate {
@@ -132,7 +132,7 @@ impl Client {
         Self { session, outbox, left: Vec::new(), over: false }
     }
 
-    /// Has the broker take these octets.
+    /// Passes these octets to the broker.
     pub(crate) fn say(&mut self, now: Millis, octets: &[u8]) -> Said {
         self.left.extend_from_slice(octets);
         let mut may_block = false;
@@ -153,7 +153,7 @@ impl Client {
         Said::Done
     }
 
-    /// The socket is gone.
+    /// The socket is lost.
     pub(crate) fn lose(&mut self, now: Millis) {
         if !self.over {
             self.outbox.close();
@@ -162,7 +162,7 @@ impl Client {
         }
     }
 
-    /// What the broker has said since.
+    /// The broker's output since the last call.
     pub(crate) fn listen(&mut self, now: Millis) -> Vec<Heard> {
         let context = Context::from_waker(Waker::noop());
         let mut writing = Writing::default();
@@ -183,7 +183,7 @@ impl Client {
     }
 }
 
-/// The next method with its content; nothing of it may be missing.
+/// The next method with its content, which must be complete.
 fn method(rest: &mut Reader<'_>) -> Heard {
     let (kind, channel, payload) = frame(rest);
     assert_eq!(kind, 1, "a method");

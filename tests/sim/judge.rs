@@ -1,4 +1,4 @@
-//! Compares: what the clients heard with what they must have, what the broker holds with what the model does.
+//! Comparison: the clients' output with the expected one, the broker's state with the model's.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,21 +10,21 @@ use crate::model::{Delivered, Reply, State};
 use crate::play::Play;
 use crate::script::At;
 
-/// Channel; tag, multiple, positive; the bodies that had come back before.
+/// Channel; tag, multiple, positive; the bodies returned before it.
 type Confirm = (At, (u64, bool, bool), Vec<String>);
 
-/// What was heard and not judged yet.
+/// Output not judged yet.
 #[derive(Default)]
 pub(crate) struct Ears {
     replies: Vec<(usize, Heard)>,
     cancels: BTreeSet<(usize, u16, String)>,
     confirms: Vec<Confirm>,
-    /// Consumers that were told that they are.
+    /// Consumers whose consume-ok was received.
     known: BTreeSet<String>,
 }
 
 impl Play {
-    /// Takes down what the clients hear.
+    /// Records the clients' output.
     pub(crate) fn listen(&mut self) -> Result<(), String> {
         let mut returned: BTreeMap<At, Vec<String>> = BTreeMap::new();
         let all = self.world.listen();
@@ -75,7 +75,7 @@ impl Play {
         Ok(())
     }
 
-    /// Counts what came up.
+    /// Counts events seen.
     fn note(&mut self, heard: &Heard) {
         let name = heard.spec.name;
         self.saw(name);
@@ -94,7 +94,7 @@ impl Play {
         }
     }
 
-    /// Delivery tags of a channel have no gaps.
+    /// A channel's delivery tags have no gaps.
     fn tag_follows(&mut self, at: At, heard: &Heard) -> Result<(), String> {
         let channel = self.model.clients.get_mut(&at.0).and_then(|channels| channels.get_mut(&at.1));
         let Some(channel) = channel else {
@@ -125,7 +125,7 @@ impl Play {
         Ok(())
     }
 
-    /// Compares what was heard in a step with what the model says.
+    /// Compares a step's output with the model's expectation.
     pub(crate) fn judge(&mut self) -> Result<(), String> {
         self.model.syncs = self.world.syncs;
         for (at, named, returned) in std::mem::take(&mut self.ears.confirms) {
@@ -160,13 +160,13 @@ impl Play {
         Ok(())
     }
 
-    /// `Err` with what the model has found wrong.
+    /// `Err` with the violations the model has found.
     pub(crate) fn verdict(&mut self) -> Result<(), String> {
         let faults = std::mem::take(&mut self.model.faults);
         if faults.is_empty() { Ok(()) } else { Err(faults.join("\n")) }
     }
 
-    /// What the broker holds is what the model does.
+    /// Compares the broker's state with the model's.
     pub(crate) fn counts(&mut self) -> Result<(), String> {
         let vhost = self.world.vhost();
         let held: BTreeMap<String, (u64, u64, u64)> = vhost

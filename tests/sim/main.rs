@@ -1,8 +1,8 @@
-//! The broker with sessions and a store in memory, driven by random clients, against a plain model.
+//! The broker with sessions and an in-memory store, driven by random clients, checked against a plain model.
 //!
-//! One seed is one script: declarations, messages, disconnects, failing storage, crashes. Everything happens in one
-//! thread under a clock that the script moves, so that a seed fails again as it failed. `LEVERET_SIM_SEEDS` says how
-//! many seeds are tried, `LEVERET_SIM_SEED` which one alone, or where to begin with both.
+//! A seed determines a script: declarations, messages, disconnects, failing storage, crashes. Everything runs in one
+//! thread under a clock that the script advances, so that failures are reproducible. `LEVERET_SIM_SEEDS` is the
+//! number of seeds to try, `LEVERET_SIM_SEED` a single seed, or with both the first one.
 
 mod author;
 mod client;
@@ -31,10 +31,10 @@ use std::collections::BTreeMap;
 
 use shrink::run;
 
-/// Tried where nothing else is asked for.
+/// Default number of seeds.
 const SEEDS: u64 = 150;
 
-/// Seeds that have found something, and what.
+/// Seeds that have found a bug, and which.
 const FOUND: &[(u64, &str)] = &[
     (17, "a queue whose deletion could not be kept asked to be ticked again and again"),
     (2013, "a queue was idle from its consumer's last words on, not from when they were lost"),

@@ -1,4 +1,4 @@
-//! The operations on messages: publish, consume, get, settle; and the crash.
+//! Message operations: publish, consume, get, settle; and the crash.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -181,7 +181,7 @@ impl Play {
         self.call(at, &method, |model| model.settle(at, tag, multiple, how))
     }
 
-    /// A commit is answered when it is durable, so a sync belongs to it.
+    /// A commit is answered once durable, so it includes a sync.
     pub(crate) fn commit(&mut self, at: At) -> Result<(), String> {
         let mut copies = None;
         self.call(at, "tx.commit", |model| {

@@ -1,4 +1,4 @@
-//! Plays a script on the broker and on the model, and compares.
+//! Runs a script against the broker and the model, and compares them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,24 +9,24 @@ use crate::model::{Model, Refused};
 use crate::script::{At, Op, channel_of};
 use crate::world::World;
 
-/// Bodies may take so many octets of memory in one run of three: others are read back from the store.
+/// Memory limit for bodies, in octets, in one run of three: further ones are read back from the store.
 const LITTLE_MEMORY: u64 = 20_000;
 
 pub(crate) struct Play {
     pub(crate) world: World,
     pub(crate) model: Model,
     pub(crate) ears: Ears,
-    /// Publishes so far.
+    /// Number of publishes so far.
     pub(crate) bodies: u64,
-    /// Consumers so far.
+    /// Number of consumers so far.
     pub(crate) consumers: u64,
-    /// No time has passed since the broker started again.
+    /// No time has passed since the broker's restart.
     pub(crate) started: bool,
-    /// `tx.commit-ok` was heard.
+    /// `tx.commit-ok` was received.
     pub(crate) committed: bool,
-    /// What was said.
+    /// The methods sent.
     pub(crate) said: Vec<String>,
-    /// What came up, and how often.
+    /// Events seen, and how often.
     pub(crate) seen: BTreeMap<String, u64>,
 }
 
@@ -48,7 +48,7 @@ impl Play {
         }
     }
 
-    /// One operation and all that comes of it. `Err`: what is wrong.
+    /// Executes one operation and its consequences. `Err`: the violation.
     pub(crate) fn step(&mut self, op: &Op) -> Result<(), String> {
         self.pass(1)?;
         self.said.push(format!("# {op:?}"));
@@ -59,7 +59,7 @@ impl Play {
         self.counts()
     }
 
-    /// Time goes on, with stops where the broker wants to be called.
+    /// Advances time, stopping where the broker requests a call.
     fn pass(&mut self, ms: u64) -> Result<(), String> {
         let end = World::now() + ms;
         for _ in 0..10_000 {
@@ -80,7 +80,7 @@ impl Play {
         Err("hangs: the broker wants to be called again and again".to_owned())
     }
 
-    /// The messages in all queues.
+    /// The messages of all queues.
     fn contents(&self) -> BTreeMap<String, BTreeSet<String>> {
         let queues = self.world.vhost().queues();
         let signs = |queue| self.world.contents(queue).into_iter().map(|one| one.sign).collect();
@@ -111,7 +111,7 @@ impl Play {
         Ok(())
     }
 
-    /// Has a client say these lines in one packet.
+    /// Sends these lines from a client in one packet.
     pub(crate) fn say(&mut self, client: usize, lines: &str) {
         let mut octets = Vec::new();
         for line in lines.lines() {
@@ -122,7 +122,7 @@ impl Play {
         self.world.say(client, &octets);
     }
 
-    /// A method of a channel, and what the model makes of it.
+    /// Sends a method on a channel, and applies it to the model.
     pub(crate) fn call(
         &mut self,
         at: At,
@@ -138,7 +138,7 @@ impl Play {
         self.judge()
     }
 
-    /// The end of a step; what was refused has closed its channel, or its connection.
+    /// Ends a step; a refusal has closed its channel, or its connection.
     pub(crate) fn close_if(&mut self, at: At, name: &str, done: Result<(), Refused>) -> Result<(), String> {
         let Err(Refused(code)) = done else {
             self.model.finish();
@@ -360,7 +360,7 @@ impl Play {
         *self.seen.entry(what.into()).or_default() += 1;
     }
 
-    /// What comes of what was done without a client.
+    /// The consequences of an action without a client.
     pub(crate) fn after(&mut self, model: impl FnOnce(&mut Model)) -> Result<(), String> {
         self.model.step += 1;
         self.listen()?;

@@ -1,4 +1,4 @@
-//! What is done in a run: operations that mean something in any state, so that any of them can be left out.
+//! The operations of a run, each meaningful in any state, so that any of them can be left out.
 
 use crate::model::channel::How;
 use crate::model::route::Binding;
@@ -7,7 +7,7 @@ use crate::model::shape::{ExchangeShape, PolicyShape, QueueShape};
 /// A client and one of its channels.
 pub(crate) type At = (usize, u16);
 
-/// One operation. Connections and channels that are needed are opened first.
+/// One operation. The connections and channels it needs are opened first.
 #[derive(Clone, Debug)]
 pub(crate) enum Op {
     DeclareQueue {
@@ -61,7 +61,7 @@ pub(crate) enum Op {
         exclusive: bool,
         priority: i64,
     },
-    /// The channel's consumer of this number, counted around.
+    /// The channel's consumer with this index, modulo their number.
     Cancel {
         at: At,
         which: usize,
@@ -71,7 +71,7 @@ pub(crate) enum Op {
         queue: &'static str,
         no_ack: bool,
     },
-    /// The delivery of this number, counted around; `None`: a tag that nobody was given.
+    /// The delivery with this index, modulo their number; `None`: a tag that was never assigned.
     Settle {
         at: At,
         which: Option<usize>,
@@ -123,16 +123,16 @@ pub(crate) enum Op {
         ms: u64,
     },
     Sync,
-    /// Idle queues give their memory back.
+    /// Idle queues release their memory.
     Rest,
-    /// Whether what is declared can be kept from now on.
+    /// Whether definitions can be stored from now on.
     Storage {
         fails: bool,
     },
     Crash {
         seed: u64,
     },
-    /// A sync that fails, and the crash that must follow.
+    /// A failing sync, and the resulting crash.
     FailedSync {
         seed: u64,
     },
@@ -166,7 +166,7 @@ pub(crate) fn channel_of(op: &Op) -> Option<At> {
     }
 }
 
-/// How a message is published.
+/// The parameters of a publish.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Publish {
     pub(crate) persistent: bool,
@@ -174,6 +174,6 @@ pub(crate) struct Publish {
     pub(crate) priority: u8,
     pub(crate) expiration: Option<u64>,
     pub(crate) header: Option<i64>,
-    /// Octets of the body at least.
+    /// Minimum body size, in octets.
     pub(crate) size: usize,
 }

@@ -1,4 +1,4 @@
-//! Runs a seed; one that fails is told with the fewest operations that still fail.
+//! Runs a seed; a failure is reported with a minimal list of operations.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -8,14 +8,14 @@ use crate::author::script;
 use crate::play::Play;
 use crate::script::Op;
 
-/// Runs that shrinking may take.
+/// Maximum runs for shrinking.
 const TRIES: usize = 2_000;
 
-/// Plays the script of a seed; returns what came up.
+/// Runs a seed's script; returns the events seen.
 ///
 /// # Panics
 ///
-/// With what is wrong.
+/// On any violation.
 pub(crate) fn run(seed: u64) -> BTreeMap<String, u64> {
     let ops = script(seed);
     let failure = match play(seed, &ops) {
@@ -57,7 +57,7 @@ fn play(seed: u64, ops: &[Op]) -> Result<BTreeMap<String, u64>, Failure> {
     Ok(play.seen)
 }
 
-/// Leaves out operations for as long as it still fails: halves, then quarters, then single ones.
+/// Removes operations while it still fails: halves, then quarters, then single ones.
 fn shrunk(seed: u64, mut ops: Vec<Op>, mut failure: Failure) -> (Vec<Op>, Failure) {
     let mut tries = 0;
     let mut part = ops.len().div_ceil(2).max(1);

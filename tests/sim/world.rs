@@ -1,7 +1,7 @@
-//! The broker with its store and its clients, all in one thread: nothing happens but in calls.
+//! The broker with its store and its clients, all in one thread: everything happens within calls.
 //!
-//! What is not decided by the seed: the order in which queues that are due at the same instant are ticked, and in which
-//! a batch of publishes reaches different queues. The model takes any.
+//! Not determined by the seed: the order in which queues due at the same instant are ticked, and in which a batch of
+//! publishes reaches different queues. The model accepts any.
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap};
@@ -34,7 +34,7 @@ fn clock() -> Millis {
     Millis(NOW.get())
 }
 
-/// Stored definitions. A commit is durable when it returns, or has changed nothing.
+/// Stored definitions. When a commit returns it is durable, or has changed nothing.
 #[derive(Clone, Default)]
 pub(crate) struct Kept {
     map: Arc<Mutex<BTreeMap<String, Vec<u8>>>>,
@@ -70,7 +70,7 @@ impl Kept {
     }
 }
 
-/// What a first start defines. It hashes a password, which is slow on purpose.
+/// The definitions of a first start. Hashing the password is deliberately slow.
 static FIRST: LazyLock<BTreeMap<String, Vec<u8>>> = LazyLock::new(|| {
     let kept = Kept::default();
     start(&Arc::new(MemStore::new()), &kept, u64::MAX);
@@ -87,7 +87,7 @@ fn start(store: &Arc<MemStore>, kept: &Kept, memory: u64) -> Arc<Broker> {
         .expect("the broker starts")
 }
 
-/// A ready message, as an operator sees it.
+/// A ready message, as seen by an operator.
 pub(crate) struct Stands {
     pub(crate) sign: String,
     pub(crate) redelivered: bool,
@@ -106,7 +106,7 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// A first start. Bodies may take so many bytes of memory.
+    /// A first start. Bodies may use this many bytes of memory.
     pub(crate) fn new(memory: u64) -> Self {
         NOW.set(1_000_000);
         let kept = Kept::default();
@@ -124,13 +124,13 @@ impl World {
         self.broker.vhost("/").expect("the vhost")
     }
 
-    /// A client connects, as the connection of this number.
+    /// Connects a client, with this connection number.
     pub(crate) fn connect(&mut self, client: usize) {
         self.connections += 1;
         self.clients.insert(client, Client::new(&self.broker, self.connections));
     }
 
-    /// Has the broker take what a client says, up to its end.
+    /// Passes a client's octets to the broker, until all are processed.
     pub(crate) fn say(&mut self, client: usize, octets: &[u8]) {
         let mut octets = octets;
         let before = self.syncs;
@@ -139,7 +139,7 @@ impl World {
             match speaker.say(clock(), octets) {
                 Said::Done => {
                     if self.syncs > before {
-                        // So that all of what was said is durable, not a part that the model does not know.
+                        // So that all of the input is durable, not a part unknown to the model.
                         self.sync();
                     }
                     return self.broker.relieve_memory(clock());
@@ -155,14 +155,14 @@ impl World {
         panic!("hangs: the broker does not get on with what client {client} said");
     }
 
-    /// Room is made for publishers, as the store's committer and the tasks for memory would.
+    /// Makes room for publishers, as the store's committer and the memory tasks would.
     fn relieve(&mut self) {
         self.sync();
         self.broker.relieve_memory(clock());
         self.broker.relieve();
     }
 
-    /// The store reads what was asked for, as its reader would.
+    /// Performs the store's pending reads, as its reader would.
     fn read(&self) {
         for _ in 0..1_000 {
             if self.store.answer_reads() == 0 {
@@ -178,7 +178,7 @@ impl World {
         }
     }
 
-    /// What each client hears, when all that is due was done.
+    /// The output to each client, after all due work is done.
     pub(crate) fn listen(&mut self) -> Vec<(usize, Heard)> {
         let mut all = Vec::new();
         for _ in 0..1_000 {
@@ -205,7 +205,7 @@ impl World {
         self.clients.get(&client).is_none_or(|client| client.over)
     }
 
-    /// Time goes on to the next instant that the broker asked for, but not past `end`; `false` when there is none.
+    /// Advances time to the next instant requested by the broker, but not past `end`; `false` if there is none.
     pub(crate) fn pass(&self, end: u64) -> bool {
         let Some(at) = self.earliest().filter(|at| *at <= end) else {
             NOW.set(end);
@@ -216,7 +216,7 @@ impl World {
         true
     }
 
-    /// The queues in the order in which a policy reaches them.
+    /// The queues in the order in which a policy is applied.
     pub(crate) fn queues(&self) -> Vec<String> {
         self.vhost().queues().iter().map(|queue| queue.name.as_str().to_owned()).collect()
     }
@@ -250,7 +250,7 @@ impl World {
         self.store.sync();
     }
 
-    /// From now on nothing that is declared can be kept, or it can again.
+    /// Makes storing definitions fail, or work again.
     pub(crate) fn definitions_fail(&self, fails: bool) {
         self.kept.fails.store(fails, Ordering::Relaxed);
         if !fails {
@@ -258,7 +258,7 @@ impl World {
         }
     }
 
-    /// Everything in memory is lost, and the broker starts again on what the store kept.
+    /// Loses everything in memory, and restarts the broker on the store's contents.
     pub(crate) fn crash(&mut self, seed: u64) {
         self.kept.fails.store(false, Ordering::Relaxed);
         self.syncs += 1;
@@ -268,7 +268,7 @@ impl World {
         self.store = store;
     }
 
-    /// What is ready in a queue, in the order of delivery.
+    /// A queue's ready messages, in delivery order.
     pub(crate) fn contents(&self, queue: &Arc<QueueHandle>) -> Vec<Stands> {
         let (looks, _) = queue.peek(Millis(0), 0, usize::MAX).expect("the queue");
         let mut all = Vec::new();

@@ -1,10 +1,9 @@
 //! x-consistent-hash: one destination per hash, chosen by weight.
 //!
-//! Weighted rendezvous hashing: each member's score is drawn from its name and the message's hash;
-//! the highest wins. Shares follow the weights exactly, a member that comes or goes moves only its
-//! own share, and no table grows with the weights. The price: routing looks at every member
-//! (2 ns each with equal weights, 10 ns otherwise). Equal weights compare the drawn numbers
-//! themselves, which gives the same order.
+//! Weighted rendezvous hashing: each member's score is derived from its name and the message's hash; the highest
+//! wins. Shares are exactly proportional to the weights, adding or removing a member moves only its own share, and no
+//! table grows with the weights. The price: routing looks at every member (2 ns each with equal weights, 10 ns
+//! otherwise). With equal weights the derived numbers are compared directly, which gives the same order.
 
 use std::collections::BTreeMap;
 
@@ -18,14 +17,14 @@ use crate::targets::Target;
 pub(crate) struct Consistent<D> {
     members: Vec<Member<D>>,
     places: FxHashMap<Target<D>, usize>,
-    /// How many members have each weight.
+    /// Number of members by weight.
     weights: BTreeMap<u64, usize>,
 }
 
 struct Member<D> {
     target: Target<D>,
     seed: u64,
-    /// The sum over the target's bindings.
+    /// Sum over the target's bindings.
     weight: u64,
 }
 
@@ -82,7 +81,7 @@ impl<D: QueueId> Consistent<D> {
     pub(super) fn route(&self, hash: u64, sink: &mut Sink<'_, D>) {
         let members = self.members.iter();
         let draw = |member: &Member<D>| mix(member.seed ^ hash);
-        // Ties go to the lower seed, not to the place, which depends on history.
+        // Ties go to the lower seed, not to the index, which depends on history.
         let winner = if self.weights.len() == 1 {
             members.max_by_key(|member| (draw(member), member.seed))
         } else {
@@ -97,7 +96,7 @@ impl<D: QueueId> Consistent<D> {
     }
 }
 
-/// Exponential race: the drawn number as u in (0, 1), then weight / -ln u.
+/// Exponential race: the hash as u in (0, 1), then weight / -ln u.
 #[expect(
     clippy::cast_precision_loss,
     reason = "53 bits of the draw are wanted; weights above 2^53 lose nothing that matters"
@@ -107,7 +106,7 @@ fn score(draw: u64, weight: u64) -> f64 {
     weight as f64 / -unit.ln()
 }
 
-/// The weight of a binding that was checked when it was made.
+/// The weight of a binding, checked when it was made.
 fn weight<D>(entry: &Entry<'_, D>) -> u64 {
     crate::kind::weight(entry.key).map_or(0, u64::from)
 }

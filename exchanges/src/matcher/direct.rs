@@ -1,4 +1,4 @@
-//! Direct exchanges: binding key to ends.
+//! Direct exchanges: binding key to targets.
 
 use hashbrown::HashMap;
 
@@ -39,7 +39,7 @@ impl<D: QueueId> Direct<D> {
         }
     }
 
-    /// Whether nothing is bound.
+    /// Whether there are no bindings.
     pub(super) fn is_empty(&self) -> bool {
         self.keys.is_empty()
     }

@@ -1,18 +1,18 @@
-//! `x-federation-upstream`: the exchange from which a federation link of a `RabbitMQ` takes what it carries on. It sends
-//! everything everywhere, as a fanout, but not what has travelled far enough or was at the other end before.
+//! `x-federation-upstream`: the exchange that a `RabbitMQ`'s federation link consumes from. It routes like a fanout,
+//! except for messages that have reached their hop limit or already passed the other end.
 //!
-//! Each link adds an entry to the header `x-received-from`: an array of tables with the names of the cluster and the vhost
-//! it left.
+//! Each link adds an entry to the header `x-received-from`: an array of tables with the names of the cluster and the
+//! vhost it left.
 
 use crate::{Args, Attributes, OwnedValue, Refusal, Value};
 
 const RECEIVED_FROM: &[u8] = b"x-received-from";
 const MAX_HOPS: &str = "x-max-hops";
 
-/// How far messages go.
+/// How far messages are forwarded.
 pub(crate) struct Horizon {
     max_hops: usize,
-    /// The names of the cluster and the vhost at the other end.
+    /// Names of the cluster and the vhost at the other end.
     downstream: Option<(Box<str>, Box<str>)>,
 }
 
@@ -27,7 +27,7 @@ impl Horizon {
         Ok(Self { max_hops, downstream })
     }
 
-    /// Whether a message is to be carried on.
+    /// Whether a message is to be forwarded.
     pub(crate) fn reaches(&self, attributes: &dyn Attributes) -> bool {
         let mut reaches = true;
         attributes.each_header(&mut |name, value| {
@@ -66,7 +66,7 @@ impl Horizon {
     }
 }
 
-/// Reads a value's letter and its bytes, without the length in front of those that have one.
+/// Reads a value's type byte and payload, without the length prefix where the type has one.
 fn next_value<'a>(bytes: &mut &'a [u8]) -> Option<(u8, &'a [u8])> {
     let kind = take(bytes, 1)?[0];
     let size = match kind {

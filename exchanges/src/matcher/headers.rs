@@ -1,11 +1,10 @@
 //! Headers exchanges: an inverted index.
 //!
-//! A predicate is one (name, value), or a name alone for presence. A message's headers are looked
-//! up once each, which gives the predicates that it satisfies. Bindings that one predicate decides
-//! (`any`, or `all` with one argument) hang on it directly. `all` bindings with the same arguments
-//! are one condition; it hangs on the one of its predicates that had the fewest conditions when
-//! it was made, and is checked when that one is satisfied. So what few bindings share is looked at
-//! only when it matches, and what many share is looked at seldom.
+//! A predicate is one (name, value), or a name alone for presence. Each header of a message is looked up once, which
+//! gives the predicates it satisfies. Bindings that one predicate decides (`any`, or `all` with one argument) are
+//! attached to it directly. `all` bindings with the same arguments form one condition, attached to whichever of its
+//! predicates had the fewest conditions when it was made, and checked when that predicate is satisfied. So a
+//! condition with a rare predicate is checked only when that one matches, and common predicates carry few conditions.
 
 use std::hash::BuildHasher;
 
@@ -22,7 +21,7 @@ pub(crate) struct Headers<D> {
     always: TargetSet<D>,
     predicates: Slab<Predicate<D>>,
     by_header: HashTable<u32>,
-    /// How many predicates ask for presence only.
+    /// Number of predicates that ask for presence only.
     presences: usize,
     conditions: Slab<Condition<D>>,
     by_predicates: HashTable<u32>,
@@ -32,10 +31,10 @@ pub(crate) struct Headers<D> {
 
 struct Predicate<D> {
     name: Box<[u8]>,
-    /// None: presence.
+    /// `None`: presence.
     value: Option<Canonical>,
     hash: u64,
-    /// How many bindings and conditions need it.
+    /// Number of bindings and conditions that use it.
     users: usize,
     decides: TargetSet<D>,
     conditions: Vec<u32>,
@@ -45,12 +44,12 @@ struct Condition<D> {
     /// Sorted.
     predicates: Box<[u32]>,
     targets: TargetSet<D>,
-    /// The predicate it hangs on, and its place there.
+    /// The predicate it is attached to, and its index there.
     at: u32,
     place: usize,
 }
 
-/// A value in the form that headers are compared with.
+/// A value in the form used for header comparison.
 enum Canonical {
     Plain(OwnedValue),
     Nested { kind: u8, raw: Box<[u8]> },
@@ -88,10 +87,10 @@ impl<D> Default for Headers<D> {
     }
 }
 
-/// What a binding comes down to.
+/// A binding in resolved form.
 enum Plan {
     Always,
-    /// Each of these decides alone; none: never.
+    /// Each of these suffices alone; empty: never matches.
     Any(Vec<u32>),
     /// Two or more, sorted.
     All(Vec<u32>),
@@ -137,7 +136,7 @@ impl<D: QueueId> Headers<D> {
         }
     }
 
-    /// Resolves the arguments, entering predicates that are new without users.
+    /// Resolves the arguments, adding new predicates with no users.
     fn plan(&mut self, args: &Args) -> Plan {
         let Ok(x_match) = XMatch::from_args(args) else {
             return Plan::Any(Vec::new());
@@ -177,7 +176,7 @@ impl<D: QueueId> Headers<D> {
         })
     }
 
-    /// Counts one user out; a predicate without users goes.
+    /// Drops one user; a predicate without users is removed.
     fn release(&mut self, id: u32) {
         let predicate = &mut self.predicates[id as usize];
         predicate.users -= 1;
@@ -279,7 +278,7 @@ impl<D: QueueId> Headers<D> {
     }
 }
 
-/// Whether a sorted list has the number. Short lists are quicker looked through.
+/// Whether a sorted list contains the number. Short lists are searched linearly, which is faster.
 #[inline]
 fn is_in(sorted: &[u32], wanted: u32) -> bool {
     if sorted.len() <= 16 { sorted.contains(&wanted) } else { sorted.binary_search(&wanted).is_ok() }

@@ -7,9 +7,8 @@ use crate::QueueId;
 use crate::matcher::{Entry, Sink};
 use crate::targets::Target;
 
-/// Members by kind and name, so that the same members give the same choice in whatever order they
-/// were bound. Changes cost as many moves as there are members; a modulus over many thousands
-/// would be a strange thing to have.
+/// Members sorted by kind and name, so that the choice does not depend on the order of binding. A change moves up to
+/// as many entries as there are members; a modulus over many thousands is not expected.
 pub(crate) struct Modulus<D> {
     members: Vec<Member<D>>,
 }

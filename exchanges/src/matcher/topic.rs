@@ -1,10 +1,9 @@
 //! Topic exchanges: a trie over words.
 //!
-//! Patterns without wildcards are whole keys in a map; the trie holds the others. A key is walked
-//! through it as a set of nodes, word by word. `#` is a node that, once reached, stays reached: so
-//! its bindings match at once, and only patterns that go on behind it are looked at again for each
-//! further word. Each node is entered once per word at most, so a walk costs at most words times
-//! nodes, however many `#` there are. `#.#` is stored as `#`, which means the same.
+//! Patterns without wildcards are whole keys in a map; the trie holds the others. A key is walked as a set of nodes,
+//! word by word. A `#` node, once reached, stays reached: its bindings match at once, and only patterns that continue
+//! after it are examined again for each further word. Each node is entered at most once per word, so a walk costs at
+//! most words times nodes, however many `#` there are. `#.#` is stored as `#`, which is equivalent.
 
 use hashbrown::HashMap;
 
@@ -16,18 +15,18 @@ use crate::scratch::TopicWork;
 use crate::targets::{Target, TargetSet};
 
 const ROOT: u32 = 0;
-/// No node: the root is nobody's child.
+/// No node: the root is never a child.
 const NONE: u32 = 0;
 
 pub(crate) struct Topic<D> {
     exact: Direct<D>,
-    /// Words of patterns in the trie. What is in both maps is up to clients, hence secret seeds.
+    /// Words of the trie's patterns. Clients choose the contents of both maps, hence secret seeds.
     words: HashMap<Box<[u8]>, Word>,
     free_words: Vec<u32>,
     next_word: u32,
     nodes: Vec<Node<D>>,
     free_nodes: Vec<u32>,
-    /// (node, word) to the child. All nodes' edges lie in one table: most have one or none.
+    /// (node, word) to the child. One table for the edges of all nodes: most have one or none.
     edges: HashMap<(u32, u32), u32>,
 }
 
@@ -43,7 +42,7 @@ struct Node<D> {
     literals: u32,
 }
 
-/// One part of a pattern, and of the way to a node.
+/// One component of a pattern, and of the path to a node.
 #[derive(Clone, Copy)]
 enum Part<'a> {
     Word(&'a [u8]),
@@ -81,7 +80,7 @@ fn has_wildcard(pattern: &str) -> bool {
     words(pattern.as_bytes()).any(|word| word == b"*" || word == b"#")
 }
 
-/// The parts of a pattern, with neighbouring `#` made one.
+/// The components of a pattern, with adjacent `#` merged.
 fn parts(pattern: &str) -> impl Iterator<Item = Part<'_>> {
     let mut after_many = false;
     words(pattern.as_bytes()).filter_map(move |word| {
@@ -211,7 +210,7 @@ impl<D: QueueId> Topic<D> {
         for word in words(key) {
             let word = self.words.get(word).map(|word| word.id);
             next.clear();
-            // A `#` that this word reaches takes part from the next word on.
+            // A `#` reached by this word takes part from the next word on.
             let roaming = states.roaming.len();
             for node in &active {
                 self.step(*node, word, &mut next, states, sink);
@@ -231,7 +230,7 @@ impl<D: QueueId> Topic<D> {
         states.next = next;
     }
 
-    /// Goes from `node` along `word`; no id: a word that no pattern has.
+    /// Follows `word` from `node`; no id: no pattern has this word.
     #[inline]
     fn step(
         &self,
@@ -253,7 +252,7 @@ impl<D: QueueId> Topic<D> {
         }
     }
 
-    /// Reaches `node`, and with it the `#` behind it, which may stand for no word.
+    /// Enters `node`, and with it a `#` child, which may match zero words.
     #[inline]
     fn enter(&self, node: u32, reached: &mut Vec<u32>, states: &mut TopicWork, sink: &mut Sink<'_, D>) {
         reached.push(node);

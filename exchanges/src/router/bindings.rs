@@ -1,4 +1,4 @@
-//! Queues and bindings coming and going. Each step costs the same among ten and among a million.
+//! Adding and removing queues and bindings. The cost of each step does not depend on how many there are.
 
 use std::hash::BuildHasher;
 use std::sync::Arc;
@@ -9,8 +9,8 @@ use crate::targets::Target;
 use crate::{Args, QueueId, Refusal, names};
 
 impl<D: QueueId> Router<D> {
-    /// Registers a queue: it can be bound, and the default exchange routes its name to it. False,
-    /// and no change, if the name or the id is registered already.
+    /// Registers a queue: it can be bound, and the default exchange routes its name to it. False, and no change, if
+    /// the name or the id is already registered.
     pub fn queue_named(&mut self, name: impl Into<Arc<str>>, queue: D, durable: bool) -> bool {
         let name = name.into();
         if self.queues.contains_key(&queue) || self.queue(&name).is_some() {
@@ -22,8 +22,8 @@ impl<D: QueueId> Router<D> {
         true
     }
 
-    /// Forgets a queue with its bindings, and auto-delete exchanges that lose their last binding
-    /// by that. Costs follow the number of its bindings.
+    /// Removes a queue with its bindings, and any auto-delete exchanges that thereby lose their last binding. The
+    /// cost is linear in the number of its bindings.
     pub fn queue_gone(&mut self, queue: D) -> Removed<D> {
         let mut removed = Removed::default();
         let Some(gone) = self.queues.get_mut(&queue) else {
@@ -42,8 +42,8 @@ impl<D: QueueId> Router<D> {
         removed
     }
 
-    /// Binds a queue or an exchange to the exchange `source`. A binding is what its four parts
-    /// say: the same again changes nothing. Argument order does not matter, their types do.
+    /// Binds a queue or an exchange to the exchange `source`. Source, destination, key and arguments identify a
+    /// binding: repeating it changes nothing. The order of arguments does not matter, their types do.
     pub fn bind(
         &mut self,
         source: &str,
@@ -88,8 +88,8 @@ impl<D: QueueId> Router<D> {
         ends.is_ok_and(|(source, target)| self.find_link(source, target, key, args).is_some())
     }
 
-    /// Removes a binding, and what auto-delete takes along. Nothing if the binding or one of its
-    /// ends is not there, which is not an error.
+    /// Removes a binding, and any auto-delete exchanges that thereby go. `None` if the binding or one of its ends
+    /// does not exist, which is not an error.
     pub fn unbind(
         &mut self,
         source: &str,
@@ -146,7 +146,7 @@ impl<D: QueueId> Router<D> {
         found.copied()
     }
 
-    /// Removes a binding from everywhere. Returns its source, if that must go, too.
+    /// Removes a binding from all structures. Returns its source if that must be removed as well.
     pub(super) fn remove_link(&mut self, id: usize, removed: &mut Removed<D>) -> Option<ExchangeId> {
         let link = self.links.remove(id);
         removed.bindings.push(self.show(&link));
@@ -174,7 +174,7 @@ impl<D: QueueId> Router<D> {
         orphaned.then_some(link.source)
     }
 
-    /// Enters a binding into its source's index, or takes it out.
+    /// Adds a binding to its source's index, or removes it.
     fn index(&mut self, link: &Link<D>, add: bool) {
         let name = Arc::clone(match link.target {
             Target::Exchange(id) => &self.at(id).info.name,
@@ -192,7 +192,7 @@ impl<D: QueueId> Router<D> {
         }
     }
 
-    /// Enters a binding that is there already into its source's index.
+    /// Adds an existing binding to its source's index.
     pub(super) fn enter(&mut self, id: usize) {
         let Link { source, target, key, args, .. } = &self.links[id];
         let link = Link {
@@ -206,7 +206,7 @@ impl<D: QueueId> Router<D> {
         self.index(&link, true);
     }
 
-    /// Enters a queue into the default exchange's index, or takes it out.
+    /// Adds a queue to the default exchange's index, or removes it.
     fn change_implicit(&mut self, name: &Arc<str>, queue: D, add: bool) {
         let entry = Entry { target: Target::Queue(queue), name, key: name, args: &Args::EMPTY };
         if let Some(id) = self.id_of(names::DEFAULT.as_bytes()) {
@@ -219,7 +219,7 @@ impl<D: QueueId> Router<D> {
         }
     }
 
-    /// The bindings that lead to `target`.
+    /// The bindings to `target`.
     pub(super) fn incoming(&self, target: Target<D>) -> &[usize] {
         match target {
             Target::Exchange(id) => &self.at(id).incoming,
@@ -237,7 +237,7 @@ impl<D: QueueId> Router<D> {
         }
     }
 
-    /// A binding, as callers see it.
+    /// A binding in its public form.
     pub(super) fn show(&self, link: &Link<D>) -> Binding<D> {
         let source = &self.at(link.source).info;
         let (destination, durable) = match link.target {

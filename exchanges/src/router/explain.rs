@@ -1,5 +1,5 @@
-//! Why a message goes where it goes. Follows the same way as `route`, but holds every binding
-//! against the rule itself instead of asking the index: slow, and a check on the index.
+//! Why a message goes where it goes. Takes the same path as `route`, but tests every binding against the rule itself
+//! instead of the index: slow, and a check on the index.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::{QueueId, RouteError, Scratch, naive, names};
 /// How a message is routed, step by step.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Explanation<D> {
-    /// The exchanges it visits, in the order of visits.
+    /// The exchanges visited, in order.
     pub visits: Vec<Visit<D>>,
     /// The destinations, each once.
     pub queues: Vec<D>,
@@ -23,28 +23,28 @@ pub struct Explanation<D> {
 pub struct Visit<D> {
     /// The exchange.
     pub exchange: Arc<str>,
-    /// How it came there.
+    /// How the message reached it.
     pub reached: Reached,
-    /// The bindings that match.
+    /// The matching bindings.
     pub matched: Vec<Binding<D>>,
-    /// It is held here, as it wants to be delayed.
+    /// The message is held here because it has a delay.
     pub delayed: bool,
 }
 
-/// How a message came to an exchange.
+/// How a message reached an exchange.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Reached {
-    /// It was published to it.
+    /// It was published to the exchange.
     Published,
-    /// By a binding from this exchange.
+    /// Through a binding from this exchange.
     Bound(Arc<str>),
     /// As the alternate of this exchange, where nothing matched.
     Alternate(Arc<str>),
 }
 
 impl<D: QueueId> Router<D> {
-    /// Routes like [`Router::route`], and tells how. Looks at every binding of every exchange on
-    /// the way. Random exchanges pick anew.
+    /// Routes like [`Router::route`], and explains each step. Examines every binding of every visited exchange.
+    /// Random exchanges pick anew.
     pub fn explain(
         &self,
         envelope: &Envelope<'_>,
@@ -89,7 +89,7 @@ impl<D: QueueId> Router<D> {
         Ok(explanation)
     }
 
-    /// The bindings of one exchange that match.
+    /// The matching bindings of one exchange.
     fn matched(&self, id: ExchangeId, envelope: &Envelope<'_>, scratch: &mut Scratch<D>) -> Vec<Binding<D>> {
         let exchange = self.at(id);
         if names::is_default(&exchange.info.name) {
@@ -114,7 +114,7 @@ impl<D: QueueId> Router<D> {
         matched.map(|link| self.show(link)).collect()
     }
 
-    /// The one end that an exchange picks.
+    /// The one target that an exchange picks.
     fn pick(&self, id: ExchangeId, envelope: &Envelope<'_>, scratch: &mut Scratch<D>) -> Option<Target<D>> {
         let (mut queues, mut exchanges) = (Vec::new(), Vec::new());
         let question = Question { keys: envelope.keys, attributes: envelope.attributes };

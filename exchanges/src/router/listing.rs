@@ -1,4 +1,4 @@
-//! What there is, for the management API. Order is that of internal places, stable between changes.
+//! Listings for the management API. The order is internal, and stable between changes.
 
 use std::sync::Arc;
 
@@ -7,12 +7,12 @@ use crate::targets::Target;
 use crate::{Args, QueueId, names};
 
 impl<D: QueueId> Router<D> {
-    /// The exchange of that name.
+    /// The exchange with this name.
     pub fn exchange(&self, name: &str) -> Option<&ExchangeInfo> {
         self.exchange_named(name).map(|exchange| &exchange.info)
     }
 
-    /// The exchange with an id that this router gave out since its last change.
+    /// The exchange with this id, which the router returned since its last change.
     pub fn exchange_at(&self, id: ExchangeId) -> Option<&ExchangeInfo> {
         let exchange = self.exchanges.get(id.0 as usize);
         exchange.map(|exchange| &exchange.info)
@@ -23,22 +23,22 @@ impl<D: QueueId> Router<D> {
         self.exchanges.iter().map(|(_, exchange)| &exchange.info)
     }
 
-    /// How many exchanges there are.
+    /// Number of exchanges.
     pub fn exchange_count(&self) -> usize {
         self.exchanges.len()
     }
 
-    /// How many bindings there are, without the implicit ones.
+    /// Number of bindings, without the implicit ones.
     pub fn binding_count(&self) -> usize {
         self.links.len()
     }
 
-    /// The alternate exchange in force, which need not exist.
+    /// The alternate exchange in force; it need not exist.
     pub fn alternate(&self, name: &str) -> Option<&str> {
         self.exchange_named(name)?.alternate()
     }
 
-    /// The queue of that name.
+    /// The queue with this name.
     pub fn queue(&self, name: &str) -> Option<D> {
         let default = self.exchange_named(names::DEFAULT)?;
         default.matcher.only_queue(name.as_bytes())
@@ -55,7 +55,7 @@ impl<D: QueueId> Router<D> {
         self.implicit().chain(links)
     }
 
-    /// The bindings from an exchange; none if there is no such exchange.
+    /// The bindings from an exchange; none if it does not exist.
     pub fn bindings_from(&self, source: &str) -> impl Iterator<Item = Binding<D>> {
         let implicit = names::is_default(source).then(|| self.implicit());
         let exchange = self.exchange_named(source);

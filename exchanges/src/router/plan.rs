@@ -1,6 +1,6 @@
-//! What a removal would take along, told before anything is removed: so that it can be made durable first.
+//! What a removal would take along, computed in advance, so that it can be made durable first.
 //!
-//! Invariants: nothing is changed; what is told is what the removal does if nothing else comes in between.
+//! Invariants: nothing is changed; the plan equals what the removal does if nothing else happens in between.
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
@@ -8,11 +8,11 @@ use crate::router::{Destination, ExchangeId, Removed, Router};
 use crate::targets::Target;
 use crate::{Args, QueueId, Refusal, names};
 
-/// A removal under way, on paper.
+/// A planned removal.
 struct Plan<'r, D> {
     router: &'r Router<D>,
     links: FxHashSet<usize>,
-    /// Bindings that would be left of those from an exchange.
+    /// Number of bindings that would remain from an exchange.
     left: FxHashMap<ExchangeId, usize>,
     removed: Removed<D>,
 }
@@ -22,7 +22,7 @@ impl<'r, D: QueueId> Plan<'r, D> {
         Self { router, links: FxHashSet::default(), left: FxHashMap::default(), removed: Removed::default() }
     }
 
-    /// Its source, if that must go, too.
+    /// Returns its source if that must be removed as well.
     fn link(&mut self, id: usize) -> Option<ExchangeId> {
         if !self.links.insert(id) {
             return None;
@@ -87,8 +87,8 @@ impl<D: QueueId> Router<D> {
         Ok(Some(plan.exchanges(Vec::from_iter(orphan))))
     }
 
-    /// Whether [`Router::bind`] would make a new binding, and one that survives a restart; or why it would refuse.
-    /// `None`: the binding is there.
+    /// Whether the binding that [`Router::bind`] would make survives a restart; or why it would refuse. `None`: the
+    /// binding exists already.
     pub fn plan_bind(
         &self,
         source: &str,

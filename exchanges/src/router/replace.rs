@@ -1,4 +1,4 @@
-//! An exchange becomes another one, and a queue durable or not, with all their bindings in place.
+//! Replaces an exchange, or changes a queue's durability, with all bindings kept.
 
 use crate::kind::{self, Kind};
 use crate::matcher::Matcher;
@@ -7,12 +7,12 @@ use crate::targets::Target;
 use crate::{QueueId, Refusal, names};
 
 impl<D: QueueId> Router<D> {
-    /// Whether the exchange can become what `spec` says: all bindings from it have to mean something there.
+    /// Whether the exchange can become as `spec` says: all bindings from it must be valid there.
     pub fn check_replacement(&self, name: &str, spec: &ExchangeSpec<'_>) -> Result<(), Refusal> {
         self.replaceable(name, spec).map(|_| ())
     }
 
-    /// Makes an exchange another one under the same name; its bindings, from it and to it, stay.
+    /// Replaces an exchange under the same name; its bindings, from it and to it, stay.
     ///
     /// # Errors
     /// As [`Router::check_replacement`]; then nothing is changed.
@@ -38,7 +38,7 @@ impl<D: QueueId> Router<D> {
         Ok(())
     }
 
-    /// From now on the queue survives a restart, or does not.
+    /// Sets whether the queue survives a restart.
     pub fn set_queue_durable(&mut self, queue: D, durable: bool) {
         if let Some(known) = self.queues.get_mut(&queue) {
             known.durable = durable;

@@ -1,56 +1,54 @@
-//! The hot path: who gets this message?
+//! The hot path: which queues get this message?
 //!
-//! Budget per exchange on the way: one look-up by name (the entry and alternates only), one in its
-//! index, one copy of the matched ids. Doubles are looked for only if the result was made of
-//! several pieces.
+//! Budget per visited exchange: one look-up by name (the entry and alternates only), one in its index, one copy of
+//! the matched ids. Duplicates are looked for only if the result was built from several pieces.
 
 use crate::matcher::{Question, Sink};
 use crate::router::{ExchangeId, Router};
 use crate::{Attributes, InnerKind, QueueId, RouteError, Scratch};
 
-/// What is to be routed.
+/// A message to route.
 #[derive(Clone, Copy)]
 pub struct Envelope<'a> {
     /// The exchange's name.
     pub exchange: &'a [u8],
-    /// The routing key, then those of CC and BCC. A binding matches if one of them does; hash
-    /// exchanges look at the first only.
+    /// The routing key, then the keys of CC and BCC. A binding matches if one of them does; hash exchanges use the
+    /// first only.
     pub keys: &'a [&'a [u8]],
-    /// Headers and properties, looked at only if an exchange on the way needs them.
+    /// Headers and properties, read only if a visited exchange needs them.
     pub attributes: &'a dyn Attributes,
-    /// Who publishes.
+    /// The publisher.
     pub origin: Origin,
 }
 
-/// Who publishes.
+/// The publisher.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Origin {
-    /// A client, who may not publish to internal exchanges.
+    /// A client, which may not publish to internal exchanges.
     Client,
     /// The broker: dead letters, traces, released messages.
     Broker,
 }
 
-/// What there is to know of a result besides the destinations.
+/// Facts about a result besides the destinations.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct RouteInfo {
-    /// The result is the same for every message with this exchange and these keys, as long as
-    /// the [generation](Router::generation) stays.
+    /// Every message with this exchange and these keys has the same result while the [generation](Router::generation)
+    /// stays.
     pub cacheable: bool,
-    /// Exchanges must hold the message: see [`Scratch::delayed`]. What was routed already is in
-    /// the result all the same.
+    /// Exchanges must hold the message: see [`Scratch::delayed`]. The result still contains what was routed already.
     pub delayed: bool,
-    /// Exchanges want to remember the message: see [`Scratch::histories`].
+    /// Exchanges must remember the message: see [`Scratch::histories`].
     pub remembered: bool,
 }
 
 impl<D: QueueId> Router<D> {
-    /// Replaces `out` with the destinations of a message, each once, in an order that depends on
-    /// the history of bindings only.
+    /// Replaces `out` with a message's destinations, each once, in an order that depends only on the history of
+    /// bindings.
     ///
-    /// Exchanges are followed through bindings, each visited once. One whose own bindings match
-    /// nothing hands on to its alternate exchange, if that exists. An x-delayed-message exchange
-    /// that the message must wait in routes nothing now, and needs no alternate.
+    /// Exchanges are followed through bindings, each visited once. If none of an exchange's own bindings match, its
+    /// alternate exchange is visited, if it exists. An x-delayed-message exchange that must hold the message routes
+    /// nothing now and uses no alternate.
     pub fn route(
         &self,
         envelope: &Envelope<'_>,
@@ -120,7 +118,7 @@ impl<D: QueueId> Router<D> {
         })
     }
 
-    /// The id of an exchange, for comparing with those in a [`Scratch`].
+    /// The id of an exchange, for comparison with the ids in a [`Scratch`].
     pub fn exchange_id(&self, name: &str) -> Option<ExchangeId> {
         self.id_of(name.as_bytes())
     }

@@ -1,4 +1,4 @@
-//! Rules of the router, row by row.
+//! The router's rules, case by case.
 
 mod declare;
 mod headers;
@@ -13,7 +13,7 @@ use crate::{Attributes, NoAttributes, OwnedValue, Property, RouteError, Scratch,
 
 type Vhost = Router<u32>;
 
-/// A vhost with queues `q1`..`q9` of ids 1..9, odd ones durable.
+/// A vhost with queues `q1`..`q9` with ids 1..9, odd ones durable.
 fn vhost() -> Vhost {
     let mut router = Router::new();
     for queue in 1..10 {

@@ -1,18 +1,18 @@
-//! What goes into and comes out of a router.
+//! Inputs and outputs of a router.
 
 use std::sync::Arc;
 
 use crate::kind::history_length;
 use crate::{Args, InnerKind, Kind};
 
-/// What a client asks for in exchange.declare.
+/// A client's exchange.declare.
 #[derive(Clone, Debug, Default)]
 pub struct ExchangeSpec<'a> {
     /// The type's name.
     pub kind: &'a str,
     /// Survives a restart.
     pub durable: bool,
-    /// Goes when the last binding from it is removed.
+    /// Deleted when the last binding from it is removed.
     pub auto_delete: bool,
     /// Clients may not publish to it.
     pub internal: bool,
@@ -20,7 +20,7 @@ pub struct ExchangeSpec<'a> {
     pub args: Args,
 }
 
-/// An exchange, as a list shows it. Cheap to clone.
+/// An exchange, as listed. Cheap to clone.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ExchangeInfo {
     /// The name; empty for the default exchange.
@@ -29,7 +29,7 @@ pub struct ExchangeInfo {
     pub kind: Kind,
     /// Survives a restart.
     pub durable: bool,
-    /// Goes when the last binding from it is removed.
+    /// Deleted when the last binding from it is removed.
     pub auto_delete: bool,
     /// Clients may not publish to it.
     pub internal: bool,
@@ -43,28 +43,27 @@ impl ExchangeInfo {
         self.kind.delayed
     }
 
-    /// How many messages the caller must keep for later bindings, if it is an `x-recent-history`
-    /// exchange.
+    /// Number of messages the caller must keep for later bindings, if it is an `x-recent-history` exchange.
     pub fn history_length(&self) -> Option<u64> {
         (self.kind.inner == InnerKind::RecentHistory).then(|| history_length(&self.args))
     }
 }
 
-/// Where a binding leads.
+/// The destination of a binding.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Destination<D, N = Arc<str>> {
     /// A registered queue.
     Queue(D),
-    /// The exchange of that name.
+    /// The exchange with this name.
     Exchange(N),
 }
 
-/// A binding, as a list shows it. Cheap to clone.
+/// A binding, as listed. Cheap to clone.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Binding<D> {
-    /// The exchange it leads from; empty for the implicit ones.
+    /// The source exchange; empty for implicit bindings.
     pub source: Arc<str>,
-    /// Where it leads.
+    /// The destination.
     pub destination: Destination<D>,
     /// The routing key, pattern or weight.
     pub key: Arc<str>,
@@ -74,25 +73,25 @@ pub struct Binding<D> {
     pub durable: bool,
 }
 
-/// How a declaration succeeded.
+/// Outcome of a successful declaration.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Declared {
     /// The exchange is new.
     Created,
-    /// An equivalent exchange was there.
+    /// An equivalent exchange existed.
     Existing,
 }
 
-/// How a binding succeeded.
+/// Outcome of a successful bind.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Bound<D> {
     /// The binding is new.
     New(Binding<D>),
-    /// The same binding was there.
+    /// The same binding existed.
     Existing,
 }
 
-/// What went with a change, in the order in which it went.
+/// What a change removed, in order of removal.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Removed<D> {
     /// Bindings, without the implicit ones.

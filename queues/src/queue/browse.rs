@@ -1,4 +1,4 @@
-//! Looking at a queue without changing it.
+//! Read-only views of a queue.
 
 use super::consumers::Consumers;
 use super::priority_level::Chunk;
@@ -9,47 +9,47 @@ use crate::message::Message;
 /// One consumer, for the management API.
 #[derive(Debug)]
 pub struct ConsumerView<'a, C> {
-    /// What it was attached with.
+    /// The spec it was attached with.
     pub spec: &'a ConsumerSpec<C>,
-    /// Messages it holds unacknowledged.
+    /// Number of unacknowledged messages it holds.
     pub unacked: u32,
-    /// It is served; `false` only for those who wait behind a single active consumer.
+    /// Whether it is served; `false` only for consumers waiting behind a single active consumer.
     pub active: bool,
 }
 
-/// What stands in a queue at some place, for browsing.
+/// An item of a queue, for browsing.
 #[derive(Debug)]
 pub enum Peeked<'a> {
     /// A message.
     Message {
-        /// Its place.
+        /// Its sequence number.
         seq: Seq,
         /// Its priority level.
         priority_level: u8,
         /// The message; `None`: its body is on disk only.
         message: Option<&'a Message>,
-        /// Body length.
+        /// Body length in bytes.
         bytes: u32,
-        /// When it expires, if it does.
+        /// Expiry, if any.
         expires: Option<Millis>,
         /// It was, or may have been, delivered before.
         redelivered: bool,
         /// Failed deliveries so far.
         delivery_count: u32,
     },
-    /// A stretch on disk. Counts as `count` towards what `peek` skips and shows.
+    /// A range on disk. Counts as `count` towards what `peek` skips and shows.
     OnDisk {
         /// Its priority level.
         priority_level: u8,
-        /// No message of it lies before this place.
+        /// Lower bound of its sequence numbers.
         first: Seq,
-        /// Its last place.
+        /// Its last sequence number.
         last: Seq,
-        /// How many messages it has.
+        /// Number of messages.
         count: u64,
-        /// How many at its start are to be skipped.
+        /// Number of messages to skip at its start.
         skip: u64,
-        /// Messages up to this place may have been delivered before a restart.
+        /// Messages up to here may have been delivered before a restart.
         delivered_upto: Seq,
     },
 }
@@ -65,7 +65,7 @@ impl<C> Queue<C> {
         self.settings.durable || self.paged_ever
     }
 
-    /// The rules in force.
+    /// The settings in force.
     pub fn settings(&self) -> &Settings {
         &self.settings
     }
@@ -75,7 +75,7 @@ impl<C> Queue<C> {
         self.unacked.get(token).is_some_and(|held| held.entry.stored())
     }
 
-    /// The last place given out.
+    /// The last sequence number assigned.
     pub fn last_seq(&self) -> Seq {
         self.last_seq
     }
@@ -90,13 +90,13 @@ impl<C> Queue<C> {
         })
     }
 
-    /// Single active consumer: the one that is.
+    /// Single active consumer: the active one.
     pub fn active(&self) -> Option<ConsumerId> {
         self.consumers.as_deref()?.active_id()
     }
 
-    /// Up to `n` ready messages after the first `from`, in the order in which they would be
-    /// delivered. Costs time for those skipped too: give it pages, not the whole queue.
+    /// Up to `n` ready messages after the first `from`, in delivery order. Skipped messages cost time as well: ask
+    /// for pages, not the whole queue.
     pub fn peek(&self, from: u64, n: usize) -> Vec<Peeked<'_>> {
         let mut skip = from;
         let mut left = n as u64;

@@ -1,18 +1,18 @@
-//! The queue becomes another one, with all that is in it: its messages, who holds them, who consumes.
+//! Changes the fixed settings of a queue in place: its messages, their holders and its consumers stay.
 
 use super::entry::{Disk, Entry};
 use super::{Effects, Outlet, PageCandidate, Queue, Settings};
 use crate::ids::{Millis, Seq};
 
 impl<C> Queue<C> {
-    /// From now on the queue keeps to `settings`, those that are otherwise fixed for its life as well.
+    /// Applies `settings`, including those otherwise fixed for the queue's life.
     ///
-    /// Nothing leaves its place: messages stay in the priority levels that they stand in, so that what comes later
-    /// with a higher priority overtakes them and nothing else does. What a consumer holds it goes on holding.
+    /// Nothing moves: messages stay in their priority levels, so that only later messages of a higher priority
+    /// overtake them. Consumers keep what they hold.
     ///
-    /// Returned is what the store has to be told now: the persistent messages in memory of a queue that
-    /// becomes durable, which count as stored from here on. Those whose bodies have left memory stay what they
-    /// were when they came: void after a restart. `written_upto`: what the store has certainly written.
+    /// Returns what the store must be told now: the persistent messages in memory of a queue that becomes durable,
+    /// which count as stored from here on. Those whose bodies have left memory stay as they were when they arrived:
+    /// void after a restart. `written_upto`: what the store has certainly written.
     pub fn change(
         &mut self,
         now: Millis,
@@ -45,7 +45,7 @@ impl<C> Queue<C> {
         untold
     }
 
-    /// Has what is persistent and in memory told to the store.
+    /// Hands persistent messages in memory to the store.
     fn persist(&mut self, fx: &mut Effects) -> Vec<PageCandidate> {
         let mut untold = Vec::new();
         let mut freed = 0;
@@ -54,8 +54,7 @@ impl<C> Queue<C> {
             let (true, Disk::Never, Some(message)) = (entry.persistent, entry.disk, &entry.message) else {
                 return;
             };
-            // A copy: whether a message is to be written is told by the message itself, and other queues may
-            // hold this one.
+            // A copy: clones share one write state, and other queues may hold this message.
             let message = message.with_properties(message.properties(), message.meta());
             message.always_log();
             freed += entry.memory();
@@ -89,7 +88,7 @@ impl<C> Queue<C> {
         untold
     }
 
-    /// What the store knows it goes on knowing until it is settled; a restart forgets it.
+    /// What the store knows stays known to it until settled; a restart forgets it.
     fn release(&mut self, written_upto: Seq) {
         self.paged_ever = true;
         let written = |entry: &mut Entry| {

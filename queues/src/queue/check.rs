@@ -6,11 +6,11 @@ use super::priority_level::Chunk;
 use super::{Counts, Queue};
 use crate::ids::Seq;
 
-/// Larger queues are not checked after every step, only when asked.
+/// Larger queues are checked only on request, not after every step.
 const SMALL: u64 = 64;
 
 impl<C> Queue<C> {
-    /// Checks small queues in debug builds, after every step.
+    /// Checks small queues after every step, in debug builds.
     pub(super) fn check_small(&self) {
         if cfg!(debug_assertions)
             && self.counts.ready + self.counts.unacked + (self.counts.consumers as u64) < SMALL
@@ -19,10 +19,10 @@ impl<C> Queue<C> {
         }
     }
 
-    /// Checks everything that must always hold. Takes time for every message in memory.
+    /// Checks all invariants. Linear in the number of messages in memory.
     ///
     /// # Panics
-    /// If something does not hold: a bug in this module.
+    /// If an invariant does not hold: a bug in this module.
     pub fn check(&self) {
         let mut sums =
             Counts { consumers: self.consumers.as_deref().map_or(0, Consumers::len), ..Counts::default() };

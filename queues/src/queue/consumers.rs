@@ -1,9 +1,9 @@
-//! Who is served next.
+//! Which consumer is served next.
 //!
-//! Invariants: a consumer stands in its level's `ready` exactly once if it can take a message, and
-//! not at all otherwise; `takers` counts them. Blocked consumers cost nothing per message, and nothing is searched
-//! through that grows with the consumers: one that left keeps its place until its turn comes or there are many such,
-//! of many priorities those are known at which somebody waits, and the next active one is kept in order.
+//! Invariants: a consumer is in its level's `ready` exactly once if it can take a message, and not at all otherwise;
+//! `takers` counts them. Blocked consumers cost nothing per message, and no search grows with the number of
+//! consumers: a detached one keeps its entry until its turn comes or there are many such; with many priorities, the
+//! levels with takers are tracked, and the succession of the active consumer is kept sorted.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, VecDeque};
@@ -13,11 +13,11 @@ use slab::Slab;
 
 use super::effects::{AttachRefused, ConsumerId, ConsumerSpec, Outlet};
 
-/// Which consumer holds a message. Outlives the consumer.
+/// The consumer that holds a message. Outlives the consumer.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(super) struct Holder {
     slot: u32,
-    /// Tells a consumer from a later one in the same slot.
+    /// Distinguishes a consumer from a later one in the same slot.
     serial: u32,
 }
 
@@ -33,7 +33,7 @@ pub(super) struct Consumer<C> {
     serial: u32,
     /// The outlet has no room.
     pub(super) blocked: bool,
-    /// Stands in `ready`.
+    /// It is in `ready`.
     pub(super) queued: bool,
 }
 
@@ -43,12 +43,12 @@ impl<C> Consumer<C> {
     }
 }
 
-/// What taking a consumer out changed.
+/// The effect of removing a consumer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Removed {
-    /// There is none of this id.
+    /// No consumer has this id.
     Unknown,
-    /// Nobody took its place.
+    /// No consumer took its place.
     Passive,
     /// It was the single active one; this one is now.
     Succeeded(ConsumerId),
@@ -61,7 +61,7 @@ struct Level {
     members: u32,
     /// Slot and serial.
     ready: VecDeque<(u32, u32)>,
-    /// Of these, consumers that are gone.
+    /// Number of these whose consumers are gone.
     stale: usize,
 }
 
@@ -71,26 +71,26 @@ impl Level {
     }
 }
 
-/// Up to so many levels are searched through.
+/// Up to this many levels are searched linearly.
 const FEW_LEVELS: usize = 8;
 
-/// Consumers that are gone, among those of a level that can take a message, that are not worth looking for.
+/// Stale entries of a level that are tolerated before it is cleaned up.
 const STALE_MAX: usize = 32;
 
-/// All consumers of a queue. Made with the first, gone with the last.
+/// All consumers of a queue. Created with the first, dropped with the last.
 #[derive(Debug)]
 pub(super) struct Consumers<C> {
     slots: Slab<Consumer<C>>,
     by_id: FxHashMap<ConsumerId, u32>,
     /// Highest priority first.
     levels: Vec<Level>,
-    /// If there are many levels: those with takers, and some that had.
+    /// With many levels: those with takers, and some that had.
     with_takers: BTreeSet<Reverse<i32>>,
     takers: usize,
-    /// Single active consumer: the one that is.
+    /// Single active consumer: the active one.
     active: Option<u32>,
     single_active: bool,
-    /// If so: all of them, by priority, then age; the slot comes last.
+    /// With a single active consumer: all of them, by priority, then age; the slot comes last.
     succession: BTreeSet<(Reverse<i32>, u32, u32)>,
     #[cfg(test)]
     steps: usize,
@@ -127,7 +127,7 @@ impl<C> Consumers<C> {
         })
     }
 
-    /// Whether `spec` may come in beside those who are here.
+    /// Whether `spec` may be attached next to the existing consumers.
     pub(super) fn admits(&self, spec: &ConsumerSpec<C>) -> Result<(), AttachRefused> {
         if self.by_id.contains_key(&spec.id) {
             return Err(AttachRefused::DuplicateId);
@@ -135,7 +135,7 @@ impl<C> Consumers<C> {
         let in_use = if spec.exclusive {
             !self.slots.is_empty()
         } else {
-            // An exclusive one is alone.
+            // An exclusive consumer is alone.
             self.slots.len() == 1 && self.slots.iter().any(|(_, c)| c.spec.exclusive)
         };
         if in_use {
@@ -144,7 +144,7 @@ impl<C> Consumers<C> {
         Ok(())
     }
 
-    /// Takes an admitted consumer in. `true`: it became the active one.
+    /// Adds an admitted consumer. `true`: it became the active one.
     pub(super) fn insert(&mut self, spec: ConsumerSpec<C>, serial: u32) -> bool {
         let (id, priority) = (spec.id, spec.priority);
         let slot = self.slots.insert(Consumer { spec, unacked: 0, serial, blocked: false, queued: false });
@@ -172,7 +172,7 @@ impl<C> Consumers<C> {
         elected
     }
 
-    /// Takes a consumer out.
+    /// Removes a consumer.
     pub(super) fn remove(&mut self, id: ConsumerId) -> Removed {
         let Some(slot) = self.by_id.remove(&id) else {
             return Removed::Unknown;
@@ -205,7 +205,7 @@ impl<C> Consumers<C> {
         Removed::Succeeded(self.slots[elected as usize].spec.id)
     }
 
-    /// Takes those that are gone out of a level.
+    /// Removes stale entries from a level.
     fn forget_stale(&mut self, found: usize) {
         let (level, slots) = (&mut self.levels[found], &self.slots);
         #[cfg(test)]
@@ -216,7 +216,7 @@ impl<C> Consumers<C> {
         level.stale = 0;
     }
 
-    /// From now on only one of them is served, or all are. Returns who is active now, if it is one.
+    /// Switches single active consumer on or off. Returns the active consumer, if only one is.
     pub(super) fn set_single_active(&mut self, single_active: bool) -> Option<ConsumerId> {
         self.single_active = single_active;
         self.succession.clear();
@@ -259,7 +259,7 @@ impl<C> Consumers<C> {
         !consumer.blocked && consumer.has_credit() && (!self.single_active || self.active == Some(slot))
     }
 
-    /// Lines the consumer up if it can take a message and does not stand there yet.
+    /// Queues the consumer if it can take a message and is not queued yet.
     fn offer(&mut self, slot: u32) {
         let consumer = &self.slots[slot as usize];
         if consumer.queued || !self.may_take(slot, consumer) {
@@ -276,7 +276,7 @@ impl<C> Consumers<C> {
         }
     }
 
-    /// The highest level at which a message can be taken.
+    /// The highest level with a consumer that can take a message.
     fn taking_level(&mut self) -> Option<usize> {
         if self.levels.len() <= FEW_LEVELS {
             return self.levels.iter().position(Level::has_taker);
@@ -308,7 +308,7 @@ impl<C> Consumers<C> {
         }
     }
 
-    /// One message that `holder` held was settled or went back.
+    /// One message held by `holder` was settled or returned.
     pub(super) fn credit(&mut self, holder: Holder) {
         if let Some(consumer) = self.slots.get_mut(holder.slot as usize)
             && consumer.serial == holder.serial
@@ -320,8 +320,8 @@ impl<C> Consumers<C> {
         }
     }
 
-    /// Chooses who gets the next message, reserves room for it, uses up credit and moves the
-    /// turn on. The message must be delivered to the one returned.
+    /// Selects the consumer of the next message, reserves room for it, uses up credit and advances the turn. The
+    /// message must be delivered to the consumer returned.
     pub(super) fn take_turn(
         &mut self,
         bytes: u32,
@@ -397,7 +397,7 @@ impl<C> Consumers<C> {
     }
 }
 
-/// Whether the place is of a consumer that is still there.
+/// Whether the entry belongs to a consumer that still exists.
 fn is_current<C>(slots: &Slab<Consumer<C>>, (slot, serial): (u32, u32)) -> bool {
     slots.get(slot as usize).is_some_and(|consumer| consumer.serial == serial)
 }
@@ -463,7 +463,7 @@ mod tests {
                 held.push((consumer.spec.priority, holder));
             }
             assert!(held.is_sorted_by(|a, b| a.0 > b.0), "highest first");
-            // Each time the highest comes back and is served, then the lowest.
+            // Each time, the highest is credited and served, then the lowest.
             let (highest, lowest) = (held[0].1, held[held.len() - 1].1);
             for _ in 0..100 {
                 consumers.credit(lowest);
@@ -476,7 +476,7 @@ mod tests {
             consumers.steps
         };
         let (few, many) = (steps(100), steps(3200));
-        // Each consumer once, and a few for each of the hundred rounds.
+        // Each consumer once, and a few steps for each of the hundred rounds.
         assert!(many <= few + 3 * 3200, "{few} steps, {many} steps");
     }
 

@@ -1,4 +1,4 @@
-//! Sums over a queue, kept up to date by every step so that reading them costs nothing.
+//! Totals of a queue, updated by every step so that reading them is free.
 
 use super::entry::Entry;
 use super::priority_level::Cold;
@@ -6,13 +6,13 @@ use super::priority_level::Cold;
 /// What a queue holds. Bytes are body bytes unless said otherwise.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Counts {
-    /// Messages that wait for a consumer, expired ones behind the head included.
+    /// Messages waiting for a consumer, including expired ones behind the head.
     pub ready: u64,
     /// Their bytes.
     pub ready_bytes: u64,
-    /// Of the ready ones, those whose body is on disk only.
+    /// Number of ready messages whose body is on disk only.
     pub away: u64,
-    /// Messages that a consumer (or `basic.get`) holds unacknowledged.
+    /// Messages held unacknowledged by a consumer (or `basic.get`).
     pub unacked: u64,
     /// Their bytes.
     pub unacked_bytes: u64,
@@ -27,7 +27,7 @@ pub struct Counts {
 }
 
 impl Counts {
-    /// A message is new here.
+    /// A message is added.
     pub(super) fn enter(&mut self, entry: &Entry) {
         self.resident_bytes += entry.memory();
         if entry.persistent {
@@ -67,7 +67,7 @@ impl Counts {
         self.unacked_bytes -= u64::from(entry.bytes);
     }
 
-    /// A stretch on disk is new here.
+    /// A range on disk is added.
     pub(super) fn enter_cold(&mut self, cold: &Cold) {
         self.ready += cold.count;
         self.ready_bytes += cold.bytes;
@@ -76,7 +76,7 @@ impl Counts {
         self.persistent_bytes += cold.persistent_bytes;
     }
 
-    /// A stretch on disk leaves for good, or is looked at anew.
+    /// A range on disk leaves for good, or is to be counted anew.
     pub(super) fn leave_cold(&mut self, cold: &Cold) {
         self.ready -= cold.count;
         self.ready_bytes -= cold.bytes;

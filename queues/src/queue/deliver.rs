@@ -1,4 +1,4 @@
-//! Messages go out: pushed to consumers, or fetched by `basic.get`.
+//! Delivery: pushed to consumers, or fetched by `basic.get`.
 
 use super::consumers::{Consumers, Holder};
 use super::entry::Entry;
@@ -11,12 +11,12 @@ use crate::message::Message;
 use crate::store::SettleReason;
 
 impl<C> Queue<C> {
-    /// Consumers that could take a message now.
+    /// Number of consumers that can take a message now.
     pub(super) fn takers(&self) -> usize {
         self.consumers.as_deref().map_or(0, Consumers::takers)
     }
 
-    /// The front of all priority levels: its priority level and what it is.
+    /// The front of all priority levels, with its level.
     pub(super) fn front(&self) -> Option<(u8, Front)> {
         let level = self.priority_levels.top()?;
         let mut front = self.priority_levels.get(level)?.front()?;
@@ -29,7 +29,7 @@ impl<C> Queue<C> {
         Some((level, front))
     }
 
-    /// Takes the front of a priority level out of the ready messages.
+    /// Removes the front of a priority level from the ready messages.
     pub(super) fn pop(&mut self, level: u8) -> Option<Entry> {
         let entry = self.priority_levels.get_mut(level)?.pop()?;
         self.priority_levels.note(level);
@@ -37,8 +37,7 @@ impl<C> Queue<C> {
         Some(entry)
     }
 
-    /// Drops what is due, delivers as much as consumers take, and asks the store for what they
-    /// will want next.
+    /// Drops what is due, delivers as much as consumers take, and asks the store for what they will want next.
     pub fn dispatch(&mut self, now: Millis, outlet: &mut (impl Outlet<C> + ?Sized), fx: &mut Effects) {
         let mut budget = Budget::default();
         self.trim_within(now, self.takers() > 0, &mut budget, fx);
@@ -76,13 +75,13 @@ impl<C> Queue<C> {
         self.check_small();
     }
 
-    /// [`Queue::dispatch`] by another name: time has passed.
+    /// [`Queue::dispatch`] after time has passed.
     pub fn tick(&mut self, now: Millis, outlet: &mut (impl Outlet<C> + ?Sized), fx: &mut Effects) {
         self.dispatch(now, outlet, fx);
     }
 
-    /// Gives a new message straight to a waiting consumer. `Ok(true)`: it is not to be
-    /// acknowledged. `Err`: nobody waits.
+    /// Gives a new message straight to a waiting consumer. `Ok(true)`: it needs no acknowledgement. `Err`: no
+    /// consumer waits.
     pub(super) fn pass_on(
         &mut self,
         entry: Entry,
@@ -126,7 +125,7 @@ impl<C> Queue<C> {
         self.trim_within(now, true, &mut Budget::default(), fx);
         let reply = match self.front() {
             None => GetReply::Empty,
-            // An expired front is left over from more drops than one call may do, or has to wait.
+            // An expired front remains if there are more drops than one call may do, or if it has to wait.
             Some((level, Front::Entry { here: true, expires, .. })) if expires > now => {
                 let entry = self.pop(level);
                 let till = HandOut {
@@ -138,7 +137,7 @@ impl<C> Queue<C> {
                 };
                 match entry.and_then(|entry| till.hand_out(entry, Holder::NOBODY, no_ack, fx)) {
                     Some(delivery) => {
-                        // What has expired behind it is not left.
+                        // Nothing expired is left behind it.
                         self.trim_within(now, true, &mut Budget::default(), fx);
                         GetReply::Got(Got { delivery, ready_left: self.counts.ready })
                     }
@@ -158,7 +157,7 @@ impl<C> Queue<C> {
     }
 }
 
-/// The parts of a queue that handing out a message changes, apart from priority levels and consumers.
+/// The parts of a queue that delivering a message changes, apart from priority levels and consumers.
 struct HandOut<'a> {
     unacked: &'a mut Unacked,
     counts: &'a mut Counts,
@@ -168,8 +167,8 @@ struct HandOut<'a> {
 }
 
 impl HandOut<'_> {
-    /// Makes a delivery of a message that was just taken out of the ready ones. `None`: its body
-    /// is not here, which the caller has ruled out.
+    /// Makes a delivery of a message just taken from the ready ones. `None`: its body is not in memory, which the
+    /// caller has ruled out.
     fn hand_out(self, mut entry: Entry, holder: Holder, no_ack: bool, fx: &mut Effects) -> Option<Delivery> {
         let (seq, redelivered) = (entry.seq, entry.redelivered);
         let delivery_count = entry.delivery_count;
@@ -201,7 +200,7 @@ impl HandOut<'_> {
     }
 }
 
-/// What to tell of a message that is gone.
+/// The report of a message that is gone.
 pub(super) fn gone(entry: Entry, reason: SettleReason, dead_letter: bool) -> Gone {
     Gone {
         stored: entry.stored(),

@@ -1,4 +1,4 @@
-//! What goes into and comes out of a queue besides its own state.
+//! Inputs and outputs of a queue besides its own state.
 
 use super::letters::Letters;
 use super::priority_levels::PriorityLevels;
@@ -6,7 +6,7 @@ use crate::ids::{Millis, Seq};
 use crate::message::Message;
 use crate::store::SettleReason;
 
-/// A consumer's name, unique within its queue; given by the caller.
+/// A consumer's id, unique within its queue; chosen by the caller.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct ConsumerId(pub u64);
 
@@ -20,18 +20,18 @@ pub struct Token {
 }
 
 impl Token {
-    /// The place of the message that it names.
+    /// The sequence number of the message that it names.
     pub fn seq(self) -> Seq {
         self.seq
     }
 
-    /// Whether a consumer holds the message; else `basic.get` fetched it, which no prefetch counts.
+    /// Whether a consumer holds the message; otherwise `basic.get` fetched it, which no prefetch counts.
     pub fn is_with_consumer(self) -> bool {
         !self.got
     }
 }
 
-/// Where deliveries go.
+/// Receives deliveries.
 pub trait Outlet<C> {
     /// Asks the consumer's connection for room for one more message of `bytes` body bytes.
     /// `false`: the consumer takes nothing more until [`Queue::unblock`](super::Queue::unblock).
@@ -46,9 +46,9 @@ pub trait Outlet<C> {
 pub struct Delivery {
     /// The message.
     pub message: Message,
-    /// Names it until it is settled; `None`: nothing is to be acknowledged.
+    /// Names it until it is settled; `None`: no acknowledgement is expected.
     pub token: Option<Token>,
-    /// Its place.
+    /// Its sequence number.
     pub seq: Seq,
     /// It was, or may have been, delivered before.
     pub redelivered: bool,
@@ -59,16 +59,16 @@ pub struct Delivery {
 /// A message that the queue is done with.
 #[derive(Clone, Debug)]
 pub struct Gone {
-    /// Its place.
+    /// Its sequence number.
     pub seq: Seq,
     /// The message; `None`: its body is on disk only.
     pub message: Option<Message>,
     /// Why.
     pub reason: SettleReason,
-    /// It is to be dead-lettered.
+    /// Whether to dead-letter it.
     pub dead_letter: bool,
-    /// The store was, or is being, told of it: a settle record is owed, unless
-    /// [`Message::settle_unless_taken`] says otherwise.
+    /// The store was, or is being, told of it: a settle record is owed, unless [`Message::settle_unless_taken`] says
+    /// otherwise.
     pub stored: bool,
     /// Its priority level.
     pub priority_level: u8,
@@ -78,57 +78,56 @@ pub struct Gone {
     pub delivery_count: u32,
 }
 
-/// Everything that was ready is gone, without a list.
+/// All ready messages are gone, without a list.
 #[derive(Debug)]
 pub struct PurgeMark {
-    /// Last place that the purge covers.
+    /// Last sequence number covered by the purge.
     pub upto: Seq,
     /// The store may know of some of them: a purge record is owed.
     pub stored: bool,
-    /// Stored places that stay because somebody holds them, ascending.
+    /// Stored sequence numbers that stay because their messages are held, ascending.
     pub kept: Vec<Seq>,
     /// Freed with the mark, so that the caller can do that outside its lock.
     pub(super) _remains: (PriorityLevels, Option<Box<Letters>>),
 }
 
-/// Which messages the queue wants back from the store. One is outstanding at a time; the answer
-/// goes to [`Queue::fetched`](super::Queue::fetched) or [`Queue::read_failed`](super::Queue::read_failed).
+/// Which messages the queue wants back from the store. One request is outstanding at a time; the answer is passed to
+/// [`Queue::fetched`](super::Queue::fetched) or [`Queue::read_failed`](super::Queue::read_failed).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ReadAsk {
     /// The priority level.
     pub priority_level: u8,
-    /// First place.
+    /// First sequence number.
     pub from: Seq,
-    /// Last place.
+    /// Last sequence number.
     pub to: Seq,
-    /// More than this many are not wanted now.
+    /// At most this many are wanted now.
     pub max_messages: usize,
 }
 
-/// What the caller has to do after a call. Calls only add to it.
+/// What the caller must do after a call. Calls only add to it.
 #[derive(Debug, Default)]
 pub struct Effects {
-    /// Messages that left the queue and need something done: a settle record, a dead letter, or
-    /// both. Others are not listed.
+    /// Messages that left the queue and need a settle record, a dead letter, or both. Others are not listed.
     pub gone: Vec<Gone>,
-    /// Stored messages up to here may have been delivered; set only when that grew.
+    /// Stored messages up to here may have been delivered; set only when it grew.
     pub delivered_upto: Option<Seq>,
-    /// Stored messages that came back, with their new delivery count; only with a delivery limit.
+    /// Stored messages that were returned, with their new delivery count; only with a delivery limit.
     pub returned: Vec<(Seq, u32)>,
-    /// Single active consumer: who became active (`true`) or waits (`false`).
+    /// Single active consumer: consumers that became active (`true`) or now wait (`false`).
     pub activity: Vec<(ConsumerId, bool)>,
     /// What to read from the store.
     pub read: Option<ReadAsk>,
-    /// Set by a purge that found something.
+    /// Set by a purge that removed something.
     pub purge: Option<PurgeMark>,
-    /// Messages whose records are damaged, with what is wrong. They left the queue.
+    /// Messages with damaged records, with the reason. They left the queue.
     pub damaged: Vec<(Seq, String)>,
     /// Messages that should have been in the store and were not. They left the queue's counts.
     pub lost: u64,
 }
 
 impl Effects {
-    /// Nothing is to be done.
+    /// Whether nothing is to be done.
     pub fn is_empty(&self) -> bool {
         self.gone.is_empty()
             && self.delivered_upto.is_none()
@@ -140,7 +139,7 @@ impl Effects {
             && self.lost == 0
     }
 
-    /// Forgets everything, keeps the allocations.
+    /// Clears everything, keeps the allocations.
     pub fn clear(&mut self) {
         self.gone.clear();
         self.delivered_upto = None;
@@ -153,25 +152,24 @@ impl Effects {
     }
 }
 
-/// What became of a publish.
+/// The outcome of a publish.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Published {
-    /// It went straight to a consumer that does not acknowledge. It never was in the queue:
-    /// nothing is to be stored.
+    /// It went straight to a consumer that does not acknowledge. It never was in the queue: nothing is to be stored.
     Passed,
-    /// It is in the queue (or with a consumer that acknowledges), or was dropped at once, which
-    /// [`Effects::gone`] tells if it matters.
+    /// It is in the queue (or with a consumer that acknowledges), or was dropped at once, which [`Effects::gone`]
+    /// reports if it matters.
     Enqueued {
-        /// Its place.
+        /// Its sequence number.
         seq: Seq,
         /// Its priority level.
         priority_level: u8,
-        /// When it expires, if it does.
+        /// Expiry, if any.
         expires: Option<Millis>,
     },
     /// The queue is full and refuses publishes.
     Refused {
-        /// The message is to be dead-lettered, with reason `maxlen`.
+        /// Whether to dead-letter the message, with reason `maxlen`.
         dead_letter: bool,
     },
 }
@@ -181,24 +179,23 @@ pub enum Published {
 pub struct Got {
     /// The message.
     pub delivery: Delivery,
-    /// Ready messages left behind it.
+    /// Number of ready messages behind it.
     pub ready_left: u64,
 }
 
 /// The answer to `basic.get`.
 #[derive(Debug)]
 pub enum GetReply {
-    /// Here it is.
+    /// A message.
     Got(Got),
     /// Nothing is ready.
     Empty,
-    /// There may be one, but not now: it is being read from disk, or too many before it have
-    /// expired for one call. Ask again after the next [`Queue::fetched`](super::Queue::fetched) or
-    /// [`Queue::tick`](super::Queue::tick).
+    /// There may be one, but not now: it is being read from disk, or too many before it have expired for one call.
+    /// Ask again after the next [`Queue::fetched`](super::Queue::fetched) or [`Queue::tick`](super::Queue::tick).
     NotYet,
 }
 
-/// Why messages go back to their queue.
+/// Why messages are requeued.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Requeue {
     /// `basic.nack` with requeue: a failed delivery.
@@ -207,23 +204,23 @@ pub enum Requeue {
     Reject,
     /// `basic.recover`: the consumer asks again, nothing failed.
     Recover,
-    /// Channel or connection went away: a failed delivery.
+    /// The channel or connection closed: a failed delivery.
     ChannelClosed,
 }
 
 impl Requeue {
-    /// Counts towards the delivery limit.
+    /// Whether it counts towards the delivery limit.
     pub(super) fn is_failure(self) -> bool {
         self != Self::Recover
     }
 }
 
-/// A consumer that wants to be served.
+/// The parameters of a consumer.
 #[derive(Clone, Debug)]
 pub struct ConsumerSpec<C> {
-    /// Its name.
+    /// Its id.
     pub id: ConsumerId,
-    /// What the [`Outlet`] knows it by.
+    /// The caller's handle, passed to the [`Outlet`].
     pub handle: C,
     /// It does not acknowledge; prefetch does not apply.
     pub no_ack: bool,
@@ -231,20 +228,20 @@ pub struct ConsumerSpec<C> {
     pub prefetch: u32,
     /// `x-priority`: higher ones are served first.
     pub priority: i32,
-    /// It wants to be the only consumer.
+    /// It must be the only consumer.
     pub exclusive: bool,
 }
 
 /// Why a consumer was not attached (403 for the client).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum AttachRefused {
-    /// There is an exclusive consumer, or there are others and this one wants to be exclusive.
+    /// There is an exclusive consumer, or this one asks for exclusive use and there are others.
     #[error("the queue has consumers, and one of them is exclusive")]
     ExclusiveInUse,
-    /// Exclusive consumers make no sense with a single active consumer.
+    /// Exclusive use is refused with a single active consumer.
     #[error("a queue with a single active consumer takes no exclusive consumers")]
     ExclusiveOnSingleActive,
-    /// The caller's bug: ids are unique.
+    /// A bug in the caller: ids are unique.
     #[error("a consumer of this id is attached already")]
     DuplicateId,
 }

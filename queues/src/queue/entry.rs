@@ -1,9 +1,9 @@
-//! One message's place in a queue. 40 bytes; a held one in its slab takes 48.
+//! One message in a queue. 40 bytes; 48 in the slab of held ones.
 
 use crate::ids::{Millis, Seq};
 use crate::message::Message;
 
-/// Stands for 'does not expire'.
+/// The message does not expire.
 pub(super) const NEVER: Millis = Millis(u64::MAX);
 
 /// A message in a queue.
@@ -12,7 +12,7 @@ pub(super) struct Entry {
     /// `None`: the body is on disk only.
     pub(super) message: Option<Message>,
     pub(super) seq: Seq,
-    /// [`NEVER`] if it does not.
+    /// [`NEVER`] if it does not expire.
     pub(super) expires: Millis,
     /// Failed deliveries.
     pub(super) delivery_count: u32,
@@ -29,7 +29,7 @@ pub(super) struct Entry {
 pub(super) enum Disk {
     /// Nothing.
     Never,
-    /// It was told. When the message goes, a settle record is owed.
+    /// It was told of it. A settle record is owed when the message goes.
     Told,
     /// It has certainly written it.
     Written,
@@ -38,7 +38,7 @@ pub(super) enum Disk {
 const _: () = assert!(size_of::<Entry>() == 40);
 
 impl Entry {
-    /// Memory held by the message.
+    /// Memory held by the message in bytes.
     pub(super) fn memory(&self) -> u64 {
         self.message.as_ref().map_or(0, |m| m.memory() as u64)
     }
@@ -47,18 +47,18 @@ impl Entry {
         (self.expires != NEVER).then_some(self.expires)
     }
 
-    /// The body can be read back if it is dropped now.
+    /// Whether the body can be read back if it is dropped now.
     pub(super) fn pageable(&self, durable_queue: bool, written_upto: Seq) -> bool {
         let logged = self.persistent && durable_queue && self.seq <= written_upto;
         self.message.is_some() && (self.disk == Disk::Written || logged)
     }
 
-    /// The store knows of it.
+    /// Whether the store knows of it.
     pub(super) fn stored(&self) -> bool {
         self.disk != Disk::Never
     }
 
-    /// The transient record of it that was asked for is written.
+    /// The transient record requested for it is written.
     pub(super) fn paged(&mut self, durable_queue: bool) {
         if self.disk == Disk::Told && !(self.persistent && durable_queue) {
             self.disk = Disk::Written;
@@ -66,7 +66,7 @@ impl Entry {
     }
 }
 
-/// A body's length as entries keep it. Bodies are limited to 512 MiB by the protocol's cap.
+/// A body's length as stored in entries. The protocol limits bodies to 512 MiB.
 pub(super) fn body_bytes(message: &Message) -> u32 {
     u32::try_from(message.body_len()).unwrap_or(u32::MAX)
 }

@@ -1,10 +1,10 @@
-//! Dead letters that have to wait: each is written anew elsewhere, which the store may not be able to do.
+//! Dead letters that must wait: each is written anew elsewhere, which the store may be unable to do.
 //!
-//! What is due stays where it is. Only if somebody wants what stands behind it, expired messages are put aside, so that
-//! they hold up nobody and are delivered to nobody: a bounded number, after which the queue waits as a whole. What clients
-//! reject is put aside without a bound, as the queue held it before. They count as ready, their bodies can leave memory,
-//! they share the fate of the queue (a purge, a deletion), and are dropped first as soon as that may be. The store is told
-//! nothing meanwhile.
+//! What is due stays in place. Only if a consumer wants what is behind it are expired messages put aside, so that
+//! they block no one and are delivered to no one: a bounded number, after which the queue waits as a whole. What
+//! clients reject is put aside without a bound, as the queue held it before. They count as ready, their bodies can
+//! leave memory, they share the fate of the queue (a purge, a deletion), and are dropped first as soon as that is
+//! allowed. The store is told nothing meanwhile.
 
 use std::collections::VecDeque;
 
@@ -13,18 +13,18 @@ use super::limits::Budget;
 use super::{Effects, Queue};
 use crate::store::SettleReason;
 
-/// Expired messages put aside, at most.
+/// Most expired messages put aside.
 pub(super) const ASIDE_MAX: usize = 10_000;
 
-/// See the module. There is one only while something waits, or has to should it become due.
+/// See the module. Exists only while something waits, or would have to wait once due.
 #[derive(Debug, Default)]
 pub(super) struct Letters {
     held: bool,
-    /// The front is due, and waits.
+    /// The front is due and waits.
     due: bool,
-    /// With the reasons why they are to be dropped, in that order.
+    /// With the reasons for which they are to be dropped, in that order.
     aside: VecDeque<(Entry, SettleReason)>,
-    /// Of these, expired ones.
+    /// Number of expired ones among them.
     expired: usize,
 }
 
@@ -37,8 +37,8 @@ impl Letters {
 }
 
 impl<C> Queue<C> {
-    /// While `hold`, what is to be dropped by a rule and dead-lettered stays instead. To be told before a call that may
-    /// drop something; when it is over, [`Queue::tick`] drops what is due.
+    /// While `hold`, messages that a rule would drop and dead-letter stay instead. To be set before a call that may
+    /// drop something; when it is cleared, [`Queue::tick`] drops what is due.
     pub fn hold_letters(&mut self, hold: bool) {
         if hold {
             self.letters.get_or_insert_default().held = true;
@@ -47,7 +47,7 @@ impl<C> Queue<C> {
         }
     }
 
-    /// Whether something that is due is held. The caller looks again whether it has to be.
+    /// Whether something due is held. The caller then checks whether it still has to be.
     pub fn letters_wait(&self) -> bool {
         self.letters
             .as_ref()
@@ -61,7 +61,7 @@ impl<C> Queue<C> {
             .is_some_and(|letters| !letters.held && (letters.due || !letters.aside.is_empty()))
     }
 
-    /// Whether what is due has to wait. If not, what was put aside goes first.
+    /// Whether what is due has to wait. If not, messages put aside go first.
     pub(super) fn letters_held(&mut self, budget: &mut Budget, fx: &mut Effects) -> bool {
         let Some(letters) = &mut self.letters else {
             return false;
@@ -93,7 +93,7 @@ impl<C> Queue<C> {
         true
     }
 
-    /// A message that somebody held leaves the queue, or waits for that behind others.
+    /// A held message leaves the queue, or waits behind others until it may.
     pub(super) fn lose_or_wait(&mut self, entry: Entry, reason: SettleReason, fx: &mut Effects) {
         let waits = |letters: &Letters| letters.held || !letters.aside.is_empty();
         if self.settings.dead_letters && self.letters.as_deref().is_some_and(waits) {
@@ -114,24 +114,24 @@ impl<C> Queue<C> {
         letters.aside.push_back((entry, reason));
     }
 
-    /// What is due at the front waits.
+    /// The due front waits.
     pub(super) fn wait_at_front(&mut self) {
         if let Some(letters) = &mut self.letters {
             letters.due = true;
         }
     }
 
-    /// Whether something due stands at the front and has to stay.
+    /// Whether the front is due and has to stay.
     pub(super) fn front_waits(&self) -> bool {
         self.letters.as_ref().is_some_and(|letters| letters.held && letters.due)
     }
 
-    /// What was put aside.
+    /// Messages put aside.
     pub(super) fn aside(&self) -> impl Iterator<Item = &Entry> {
         self.letters.iter().flat_map(|letters| letters.aside.iter()).map(|(entry, _)| entry)
     }
 
-    /// What was put aside.
+    /// Messages put aside.
     pub(super) fn aside_mut(&mut self) -> impl Iterator<Item = &mut Entry> {
         self.letters.iter_mut().flat_map(|letters| letters.aside.iter_mut()).map(|(entry, _)| entry)
     }

@@ -1,4 +1,4 @@
-//! Messages leave without a consumer: expired, over a limit, purged.
+//! Messages that leave without a consumer: expired, over a limit, purged.
 
 use super::priority_level::Front;
 use super::{Counts, Effects, Overflow, PurgeMark, Queue};
@@ -8,8 +8,8 @@ use crate::store::SettleReason;
 /// One call drops at most this many messages (a few milliseconds); the rest is due at once.
 pub(super) const DROPS_PER_CALL: usize = 10_000;
 
-/// One call dead-letters about so many bytes of bodies at most, as they may have to be written. The caller looks between
-/// calls whether more can be.
+/// One call dead-letters at most about this many body bytes, as they may have to be written. Between calls the caller
+/// checks whether more may be.
 pub(super) const LETTER_BYTES_PER_CALL: u64 = 4 << 20;
 
 /// What a call may still drop.
@@ -29,7 +29,7 @@ impl Budget {
         self.drops == 0 || self.letter_bytes == 0
     }
 
-    /// A message is dropped, of which so many bytes are dead-lettered.
+    /// A message is dropped, `letter_bytes` of which are dead-lettered.
     pub(super) fn take(&mut self, letter_bytes: u32) {
         self.drops -= 1;
         self.letter_bytes = self.letter_bytes.saturating_sub(u64::from(letter_bytes));
@@ -37,7 +37,7 @@ impl Budget {
 }
 
 impl<C> Queue<C> {
-    /// Whether `more` messages of `more_bytes` in sum would be too many. Only ready ones count.
+    /// Whether `more` additional messages of `more_bytes` in total would exceed a limit. Only ready messages count.
     pub(super) fn over_limit(&self, more: u64, more_bytes: u64) -> bool {
         let (length, bytes) = (self.settings.max_length, self.settings.max_bytes);
         length.is_some_and(|max| self.counts.ready + more > max)
@@ -49,8 +49,8 @@ impl<C> Queue<C> {
         self.trim_within(now, false, &mut Budget::default(), fx);
     }
 
-    /// The same, `budget` being what is left of this call's share. What expired behind a live
-    /// message stays. A front on disk stays until it was read. `wanted`: somebody would take what stands behind what has to
+    /// The same within `budget`, the rest of this call's share. Messages that expired behind a live one stay. A front
+    /// on disk stays until it is read. `wanted`: a consumer would take what is behind what has to
     /// [wait](super::letters).
     pub(super) fn trim_within(&mut self, now: Millis, wanted: bool, budget: &mut Budget, fx: &mut Effects) {
         self.more_due = false;
@@ -81,8 +81,8 @@ impl<C> Queue<C> {
         }
     }
 
-    /// When [`Queue::tick`] is to be called next, if at all: the front expires then. An instant in
-    /// the past (0): there is something to do at once.
+    /// When to call [`Queue::tick`] next, if at all: when the front expires. An instant in the past (0): there is
+    /// work to do at once.
     pub fn next_deadline(&self) -> Option<Millis> {
         if self.more_due || self.letters_may_go() {
             return Some(Millis(0));
@@ -93,20 +93,20 @@ impl<C> Queue<C> {
         match self.front()? {
             (_, Front::Entry { expires, .. }) if expires != super::entry::NEVER => Some(expires),
             (_, Front::Entry { here: true, .. }) => None,
-            // A body that nobody wants now need not be read.
+            // A body that no consumer wants now need not be read.
             (_, Front::Entry { .. }) if self.takers() == 0 => None,
             _ if self.reading.is_some() => None,
             _ => Some(self.retry_at),
         }
     }
 
-    /// Drops everything that is ready and says how much that was. Not dead-lettered.
+    /// Drops all ready messages and returns their number. Not dead-lettered.
     pub fn purge(&mut self, fx: &mut Effects) -> u64 {
         let purged = self.counts.ready;
         if purged == 0 {
             return 0;
         }
-        // Freed with the effects; what stays is counted anew, which spares looking at it all.
+        // Freed with the effects; the counts are rebuilt from what stays, without visiting what goes.
         let remains = (std::mem::take(&mut self.priority_levels), self.letters.take());
         self.counts = Counts { consumers: self.counts.consumers, ..Counts::default() };
         for held in self.unacked.iter() {

@@ -1,21 +1,19 @@
 //! The queue: who gets which message, in which order, and what becomes of the others.
 //!
-//! One [`Queue`] is one value. Its methods are the only way to change it; each takes the time where
-//! it matters, pushes what the caller must do into [`Effects`], and hands deliveries to an
-//! [`Outlet`].
+//! One [`Queue`] is one value. Its methods are the only way to change it; each takes the time where it matters,
+//! pushes what the caller must do into [`Effects`], and hands deliveries to an [`Outlet`].
 //!
-//! Invariants: a message is ready or unacknowledged, never both; ready messages keep publish order
-//! within their priority, and what comes back returns to its old place; a consumer never holds more
-//! than its prefetch; no consumer that could take a message waits while the front can be
-//! delivered, once the caller has dispatched; no call works through more than a bounded number of
-//! drops (what is left is due at once, see [`Queue::next_deadline`]).
+//! Invariants: a message is ready or unacknowledged, never both; ready messages keep publish order within their
+//! priority, and returned messages resume their old place; a consumer never holds more than its prefetch; once the
+//! caller has dispatched, no consumer that could take a message waits while the front can be delivered; no call does
+//! more than a bounded number of drops (the rest is due at once, see [`Queue::next_deadline`]).
 //!
-//! Absent: no clock, no locks, no async, no I/O, no randomness. A queue nobody uses has no heap.
+//! Absent: no clock, no locks, no async, no I/O, no randomness. An unused queue has no heap memory.
 //!
-//! Who must dispatch: after [`attach`](Queue::attach), [`detach`](Queue::detach),
-//! [`settle`](Queue::settle), [`reject`](Queue::reject), [`requeue`](Queue::requeue) and
-//! [`unblock`](Queue::unblock) the caller calls [`dispatch`](Queue::dispatch), once for as many of them as it
-//! likes. After any call it looks at [`next_deadline`](Queue::next_deadline).
+//! Dispatching: after [`attach`](Queue::attach), [`detach`](Queue::detach), [`settle`](Queue::settle),
+//! [`reject`](Queue::reject), [`requeue`](Queue::requeue) and [`unblock`](Queue::unblock) the caller calls
+//! [`dispatch`](Queue::dispatch), once for any number of them. After any call it checks
+//! [`next_deadline`](Queue::next_deadline).
 
 mod browse;
 mod change;
@@ -57,7 +55,7 @@ use unacked::Unacked;
 use crate::ids::{Millis, Seq};
 use crate::store::RecoveredQueue;
 
-/// One queue. `C` is what the caller knows a consumer by.
+/// One queue. `C` is the caller's handle for a consumer.
 #[derive(Debug)]
 pub struct Queue<C> {
     settings: Settings,
@@ -65,22 +63,22 @@ pub struct Queue<C> {
     unacked: Unacked,
     consumers: Option<Box<Consumers<C>>>,
     counts: Counts,
-    /// The last place given out.
+    /// The last sequence number assigned.
     last_seq: Seq,
     /// Stored messages up to here may have been delivered.
     delivered_upto: Seq,
     /// What an earlier run may have delivered.
     recovered_upto: Seq,
-    /// The read that is under way. In a box: most queues never read.
+    /// The read under way. Boxed: most queues never read.
     reading: Option<Box<Reading>>,
-    /// After a read that failed: not before this.
+    /// After a failed read: no retry before this.
     retry_at: Millis,
-    /// When the queue was last in use, for `x-expires`.
+    /// When the queue was last used, for `x-expires`.
     last_used: Millis,
-    /// Messages up to this place expire at this instant at the latest: a time to live came after them, or
-    /// may have. What they were published with is not forgotten.
+    /// Messages up to this sequence number expire at this instant at the latest: a time to live was set after they
+    /// arrived, or may have been. Their own expiry is kept.
     all_expire: Option<(Seq, Millis)>,
-    /// Given to the next consumer, to tell old from new.
+    /// Serial of the next consumer, to distinguish it from earlier ones.
     next_serial: u32,
     /// Drops were left undone because there were too many for one call.
     more_due: bool,
@@ -118,8 +116,8 @@ impl<C> Queue<C> {
         }
     }
 
-    /// A queue as the store found it: all its messages are on disk. [`Queue::next_deadline`] is
-    /// due at once if there are any, because their rules are not known until the first is read.
+    /// A queue recovered from the store: all its messages are on disk. If there are any, [`Queue::next_deadline`] is
+    /// due at once, because their rules are unknown until the first is read.
     pub fn recover(settings: Settings, found: &RecoveredQueue, now: Millis) -> Self {
         let mut queue = Self::new(settings, now);
         queue.last_seq = found.last_seq.max(found.delivered_upto);
@@ -150,8 +148,8 @@ impl<C> Queue<C> {
         queue
     }
 
-    /// The last place and the last use, if that is all there is to know of the queue besides its settings: nothing in it,
-    /// nobody at it, no lease that ends. It can be made again by [`Queue::resume`].
+    /// The last sequence number and the last use, if the queue has no other state besides its settings: no messages,
+    /// no consumers, no lease that ends. [`Queue::resume`] makes it again.
     pub fn at_rest(&self) -> Option<(Seq, Millis)> {
         let idle = self.counts.ready == 0
             && self.counts.unacked == 0
@@ -163,7 +161,7 @@ impl<C> Queue<C> {
         idle.then_some((self.last_seq, self.last_used))
     }
 
-    /// A queue that was [at rest](Queue::at_rest).
+    /// Restores a queue that was [at rest](Queue::at_rest).
     pub fn resume(settings: Settings, last_seq: Seq, last_used: Millis) -> Self {
         Self {
             last_seq,
@@ -173,17 +171,16 @@ impl<C> Queue<C> {
         }
     }
 
-    /// Whether the message at this place may have left the queue before the end after which it was recovered: where it
-    /// is moved to it may be known already ([`MessageMeta::redelivered`](crate::MessageMeta::redelivered)).
+    /// Whether this message may have left the queue before the end after which it was recovered: its destination may
+    /// know it already ([`MessageMeta::redelivered`](crate::MessageMeta::redelivered)).
     pub fn may_have_left(&self, seq: Seq) -> bool {
         seq <= self.recovered_upto
     }
 
-    /// Attaches a consumer. Delivers nothing yet, so that the caller can say so (`consume-ok`)
-    /// before it dispatches.
+    /// Attaches a consumer. Delivers nothing yet, so that the caller can send `consume-ok` before it dispatches.
     ///
     /// # Errors
-    /// If exclusive use stands against it.
+    /// If exclusive use forbids it.
     pub fn attach(
         &mut self,
         now: Millis,
@@ -207,12 +204,12 @@ impl<C> Queue<C> {
         Ok(())
     }
 
-    /// Takes a consumer out; `false`: there is none of this id. What it holds stays
-    /// unacknowledged: on `basic.cancel` that is right, on a closed channel the caller requeues it.
+    /// Removes a consumer; `false`: no consumer has this id. What it holds stays unacknowledged: right for
+    /// `basic.cancel`; for a closed channel the caller requeues it.
     ///
-    /// With a single active consumer the next one takes over, and is served when the caller dispatches:
-    /// after all consumers of a closed channel are out and what they held is back, else it would
-    /// see later messages first, or one of those to be taken out would be served.
+    /// With a single active consumer the next one takes over, and is served when the caller dispatches: after all
+    /// consumers of a closed channel are removed and their messages are requeued, or else it would see later messages
+    /// first, or a consumer about to be removed would be served.
     pub fn detach(&mut self, now: Millis, id: ConsumerId, fx: &mut Effects) -> bool {
         let Some(consumers) = self.consumers.as_deref_mut() else {
             return false;
@@ -241,13 +238,13 @@ impl<C> Queue<C> {
         self.check_small();
     }
 
-    /// What is here already lives as long as what comes now, at most.
+    /// What is already queued lives at most as long as what arrives now.
     fn expire_all(&mut self, now: Millis) {
         self.all_expire = self.settings.message_ttl_ms.map(|ttl_ms| (self.last_seq, now.plus(ttl_ms)));
     }
 
-    /// New settings, from a policy. What only [`Queue::change`] changes stays as it was. Messages that are
-    /// here already expire when they would have, or after the new time to live if that is earlier.
+    /// Applies new settings, from a policy. What only [`Queue::change`] changes stays as it was. Messages already
+    /// queued expire when they would have, or after the new time to live if that is earlier.
     pub fn set_settings(
         &mut self,
         now: Millis,
@@ -271,7 +268,7 @@ impl<C> Queue<C> {
         self.dispatch(now, outlet, fx);
     }
 
-    /// The queue is in use: declared again, for `x-expires`.
+    /// The queue was used: declared again, for `x-expires`.
     pub fn touch(&mut self, now: Millis) {
         self.last_used = now;
     }
@@ -282,7 +279,7 @@ impl<C> Queue<C> {
         (self.counts.consumers == 0).then(|| self.last_used.plus(expires_ms))
     }
 
-    /// Lets go of memory that an earlier load needed. For housekeeping of idle queues.
+    /// Frees memory that an earlier load needed. For housekeeping of idle queues.
     pub fn shrink(&mut self) {
         self.priority_levels.shrink();
         self.unacked.shrink();

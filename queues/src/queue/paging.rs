@@ -1,9 +1,8 @@
-//! Bodies leave memory.
+//! Paging out: bodies leave memory.
 //!
-//! The queue decides what may go: bodies that the store has written, behind the head and, if asked,
-//! those that consumers hold. What was never delivered becomes a stretch on disk, of which only
-//! sums stay. What was delivered before keeps its entry without the body. How they come back:
-//! [`reading`](super::reading).
+//! The queue decides what may go: bodies that the store has written, behind the head and, on request, those that
+//! consumers hold. Messages never delivered become a range on disk, of which only totals stay. Messages delivered
+//! before keep their entry without the body. For the way back see [`reading`](super::reading).
 
 use std::collections::VecDeque;
 
@@ -13,39 +12,38 @@ use super::priority_level::{Chunk, Cold, PriorityLevel, thin};
 use crate::ids::{Millis, Seq};
 use crate::message::Message;
 
-/// Ready messages paged out by one call, at most.
+/// Most ready messages paged out by one call.
 const PAGED_PER_CALL: usize = 50_000;
 
-/// Messages of a priority level examined for one that can leave memory. Those that cannot yet stand in front of those that can for
-/// as long as it takes to write it; looking through all of it again and again would cost the square of it.
+/// Messages of a priority level examined for one that can leave memory. Those that cannot yet are in front of those
+/// that can for the time their write takes; rescanning all of them each time would be quadratic.
 const LOOKED_AT_MAX: usize = 100_000;
 
-/// Fewer messages in a row than this are not worth a stretch of their own.
+/// Fewer consecutive messages than this do not get a range of their own.
 const STRETCH_MIN: usize = 8;
 
-/// A message that the store has to be told: a transient one, so that its body can leave memory, or one of a
-/// queue that has become durable.
+/// A message that the store must be told of: a transient one, so that its body can leave memory, or one of a queue
+/// that has become durable.
 #[derive(Clone, Debug)]
 pub struct PageCandidate {
-    /// Its place.
+    /// Its sequence number.
     pub seq: Seq,
     /// The message.
     pub message: Message,
     /// Its priority level.
     pub priority_level: u8,
-    /// When it expires, if it does.
+    /// Expiry, if any.
     pub expires: Option<Millis>,
     /// Failed deliveries so far: to be recorded as well if not 0.
     pub delivery_count: u32,
 }
 
 impl<C> Queue<C> {
-    /// Drops bodies behind the first `keep_head_bytes` of memory, in the order of delivery, which
-    /// the store has written: logged ones up to `written_upto`, and those of [`Queue::paged`].
-    /// With `held`, also all such bodies that consumers hold (an acknowledgement does not need
-    /// them). Returns the bytes of memory freed. One call drops the bodies of at most
-    /// 50,000 ready messages (a few milliseconds), so call again if that was not enough, and looks
-    /// at 100,000 of a priority level if none of them can go.
+    /// Drops bodies that the store has written, in delivery order, behind the first `keep_head_bytes` of memory:
+    /// logged ones up to `written_upto`, and those of [`Queue::paged`]. With `held`, also all such bodies that
+    /// consumers hold (an acknowledgement does not need them). Returns the bytes of memory freed. One call drops the
+    /// bodies of at most 50,000 ready messages (a few milliseconds), so call again if that was not enough, and
+    /// examines 100,000 of a priority level if none of them can go.
     pub fn page_out(&mut self, keep_head_bytes: u64, written_upto: Seq, held: bool) -> u64 {
         let durable = self.settings.durable;
         let before = self.counts.resident_bytes;
@@ -77,16 +75,15 @@ impl<C> Queue<C> {
         before - self.counts.resident_bytes
     }
 
-    /// While memory is short: a message is handed out without keeping its body, if the store has written it (logged ones up
-    /// to `written_upto`, and all that was read back). Else consumers that take a backlog without acknowledging it would
-    /// bring all of it into memory. `None`: bodies stay with what is unacknowledged.
+    /// While memory is short: a message is delivered without keeping its body, if the store has written it (logged
+    /// ones up to `written_upto`, and all that was read back). Otherwise consumers that take a backlog without
+    /// acknowledging it would bring all of it into memory. `None`: unacknowledged messages keep their bodies.
     pub fn hand_out_lean(&mut self, written_upto: Option<Seq>) {
         self.lean = written_upto;
     }
 
-    /// Up to `max` transient messages behind the first `keep_head_bytes`, to be written as
-    /// transient records. From now on they count as stored. Empty while those of an earlier call
-    /// are not known to be written.
+    /// Up to `max` transient messages behind the first `keep_head_bytes`, to be written as transient records. From
+    /// now on they count as stored. Empty while those of an earlier call are not known to be written.
     pub fn page_candidates(&mut self, keep_head_bytes: u64, max: usize) -> Vec<PageCandidate> {
         let mut candidates = Vec::new();
         if self.paging_out {
@@ -141,16 +138,16 @@ impl<C> Queue<C> {
     }
 }
 
-/// Works through the priority levels, in the order of delivery.
+/// Walks the priority levels in delivery order.
 struct Pager {
-    /// Memory that may stay.
+    /// Bytes of memory that may stay.
     keep: u64,
     durable: bool,
     written_upto: Seq,
     freed: u64,
-    /// Ready messages that went.
+    /// Number of ready messages paged out.
     away: u64,
-    /// So many more may go.
+    /// Number of messages that may still go.
     budget: usize,
 }
 
@@ -160,7 +157,7 @@ impl Pager {
         entry.message = None;
     }
 
-    /// Whether an entry lies within what stays.
+    /// Whether an entry is within what stays.
     fn stays(&mut self, entry: &Entry) -> bool {
         match self.keep.checked_sub(entry.memory()) {
             Some(left) if self.keep > 0 => {
@@ -187,7 +184,7 @@ impl Pager {
             }
         }
         if reading {
-            // Its answer is to be put behind the head as it is.
+            // The answer of its read must fit behind the head as it is.
             for entry in &priority_level.head {
                 self.stays(entry);
             }
@@ -219,7 +216,7 @@ impl Pager {
         priority_level.low = priority_level.low.max(priority_level.head.len() / 2);
     }
 
-    /// Turns long enough runs of what can go into stretches.
+    /// Turns long enough runs of pageable messages into ranges on disk.
     fn warm(&mut self, mut warm: VecDeque<Entry>, rest: &mut Rest) {
         let mut run = Vec::with_capacity(STRETCH_MIN);
         while self.budget > 0
@@ -251,7 +248,7 @@ impl Pager {
     }
 }
 
-/// A priority level's chunks while they are made anew.
+/// A priority level's chunks while they are rebuilt.
 #[derive(Default)]
 struct Rest {
     chunks: VecDeque<Chunk>,
@@ -269,7 +266,7 @@ impl Rest {
         }
     }
 
-    /// What is left of a stretch in memory, without copying it.
+    /// The rest of a range in memory, without copying it.
     fn remainder(&mut self, mut entries: VecDeque<Entry>) {
         thin(&mut entries);
         match self.chunks.back_mut() {

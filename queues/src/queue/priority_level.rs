@@ -1,22 +1,21 @@
 //! The ready messages of one priority, in publish order.
 //!
-//! Three parts, in this order: `returned` (came back from a consumer), `head` (never delivered, in
-//! memory), `rest` (never delivered; stretches in memory and stretches on disk take turns).
+//! Three parts, in this order: `returned` (came back from a consumer), `head` (never delivered, in memory), `rest`
+//! (never delivered; ranges in memory alternate with ranges on disk).
 //!
-//! Invariants: every place in `returned` is lower than every place in `head` and `rest`, because
-//! messages are taken from the front only: what was taken once lies before what was not. So a
-//! stretch on disk never spans a message that a consumer holds or has given back, and may be read
-//! back as a whole. `head` is empty only if `rest` is empty or begins on disk.
+//! Invariants: every sequence number in `returned` is lower than every one in `head` and `rest`, because messages are
+//! taken from the front only. So a range on disk never spans a message that a consumer holds or has returned, and may
+//! be read back as a whole. `head` is empty only if `rest` is empty or begins on disk.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use super::entry::Entry;
 use crate::ids::{Millis, Seq};
 
-/// A stretch of messages on disk: sums only.
+/// A range of messages on disk: totals only.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Cold {
-    /// No message of the stretch lies before this place.
+    /// Lower bound of the range's sequence numbers.
     pub(super) first: Seq,
     pub(super) last: Seq,
     pub(super) count: u64,
@@ -38,7 +37,7 @@ impl Cold {
         }
     }
 
-    /// Appends a stretch that lies behind this one.
+    /// Appends a range that follows this one.
     pub(super) fn join(&mut self, next: &Self) {
         self.last = next.last;
         self.count += next.count;
@@ -47,7 +46,7 @@ impl Cold {
         self.persistent_bytes += next.persistent_bytes;
     }
 
-    /// Takes one message out of the sums, which may have been wrong.
+    /// Subtracts one message from the totals, which may have been wrong.
     pub(super) fn leave(&mut self, bytes: u64, persistent: bool) {
         self.count = self.count.saturating_sub(1);
         self.bytes = self.bytes.saturating_sub(bytes);
@@ -67,10 +66,10 @@ pub(super) enum Chunk {
     Cold(Cold),
 }
 
-/// What stands at the front of a priority level.
+/// The front of a priority level.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Front {
-    /// A message whose rules are known.
+    /// A message with known rules.
     Entry {
         expires: Millis,
         seq: Seq,
@@ -78,7 +77,7 @@ pub(super) enum Front {
         /// `false`: its body is on disk, it cannot be delivered yet.
         here: bool,
     },
-    /// A stretch on disk.
+    /// A range on disk.
     Cold,
 }
 
@@ -125,7 +124,7 @@ impl PriorityLevel {
         }
     }
 
-    /// Takes the front, unless it is a stretch on disk.
+    /// Takes the front, unless it is a range on disk.
     pub(super) fn pop(&mut self) -> Option<Entry> {
         if !self.returned.is_empty() {
             return self.returned.pop_first().map(|(_, entry)| entry);
@@ -139,7 +138,7 @@ impl PriorityLevel {
         entry
     }
 
-    /// Restores the invariant of an empty head, and lets go of room that a long queue needed.
+    /// Restores the invariant of an empty head, and frees room that a long queue needed.
     pub(super) fn refill(&mut self) {
         if self.head.is_empty() {
             if matches!(self.rest.front(), Some(Chunk::Warm(_))) {
@@ -152,7 +151,7 @@ impl PriorityLevel {
         }
     }
 
-    /// The stretch on disk right behind the head.
+    /// The range on disk right behind the head.
     pub(super) fn cold_mut(&mut self) -> Option<&mut Cold> {
         match self.rest.front_mut() {
             Some(Chunk::Cold(cold)) => Some(cold),
@@ -160,7 +159,7 @@ impl PriorityLevel {
         }
     }
 
-    /// The stretch on disk right behind the head.
+    /// The range on disk right behind the head.
     pub(super) fn cold(&self) -> Option<&Cold> {
         match self.rest.front() {
             Some(Chunk::Cold(cold)) => Some(cold),
@@ -187,13 +186,13 @@ impl PriorityLevel {
     }
 }
 
-/// Gives back the room of a deque that was much longer once.
+/// Shrinks a deque that was once much longer.
 pub(super) fn thin(entries: &mut VecDeque<Entry>) {
     if entries.capacity() > ROOM_KEPT && entries.len() < entries.capacity() / 8 {
         entries.shrink_to(entries.len() * 2);
     }
 }
 
-/// An emptied head keeps room for this many entries (10 KiB), so that a short queue under load
-/// allocates nothing. [`Queue::shrink`](super::Queue::shrink) takes that as well.
+/// An emptied head keeps room for this many entries (10 KiB), so that a short queue under load does not allocate.
+/// [`Queue::shrink`](super::Queue::shrink) frees that as well.
 const ROOM_KEPT: usize = 256;

@@ -19,7 +19,7 @@ pub(super) struct PriorityLevels {
 }
 
 impl PriorityLevels {
-    /// The level of this number, created if it does not exist.
+    /// The level with this number, created if missing.
     pub(super) fn make(&mut self, level: u8) -> &mut PriorityLevel {
         if level == 0 {
             return &mut self.base;
@@ -32,7 +32,7 @@ impl PriorityLevels {
         &mut priority_levels[index]
     }
 
-    /// The level of this number, if it exists.
+    /// The level with this number, if it exists.
     pub(super) fn get(&self, level: u8) -> Option<&PriorityLevel> {
         match level {
             0 => Some(&self.base),
@@ -40,7 +40,7 @@ impl PriorityLevels {
         }
     }
 
-    /// The level of this number, if it exists.
+    /// The level with this number, if it exists.
     pub(super) fn get_mut(&mut self, level: u8) -> Option<&mut PriorityLevel> {
         match level {
             0 => Some(&mut self.base),
@@ -60,7 +60,7 @@ impl PriorityLevels {
             } else {
                 upper.filled[word] &= !bit;
             }
-            // The base may have been filled before there was anything to note it in.
+            // The base level may have been filled before `upper` existed to record it.
             if self.base.is_empty() {
                 upper.filled[0] &= !1;
             } else {

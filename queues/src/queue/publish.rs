@@ -1,4 +1,4 @@
-//! A message comes in.
+//! Publishing.
 
 use super::entry::{Disk, Entry, NEVER, body_bytes};
 use super::{Effects, Outlet, Overflow, Published, Queue};
@@ -6,7 +6,7 @@ use crate::ids::Millis;
 use crate::message::Message;
 
 impl<C> Queue<C> {
-    /// Takes a message: hands it to a consumer if one is waiting, else keeps it, within the limits.
+    /// Takes a message: hands it to a waiting consumer, or else keeps it, within the limits.
     pub fn publish(
         &mut self,
         now: Millis,
@@ -15,7 +15,7 @@ impl<C> Queue<C> {
         fx: &mut Effects,
     ) -> Published {
         let bytes = body_bytes(&message);
-        // Before consumers are looked at: a limit of 0 refuses everything.
+        // Before consumers are considered: a limit of 0 refuses everything.
         if self.settings.overflow != Overflow::DropHead && self.over_limit(1, u64::from(bytes)) {
             let wanted = self.settings.overflow == Overflow::RejectPublishDeadLetter;
             return Published::Refused { dead_letter: wanted && self.settings.dead_letters };

@@ -1,8 +1,8 @@
-//! Bodies come back from disk.
+//! Reading back: bodies return from disk.
 //!
-//! One read at a time per queue. While one is under way, nothing is put before the place it reads
-//! from, so its answer always fits, and paging cannot starve delivery. The caller asks the store
-//! and brings the answer; a slow read stalls this queue only.
+//! One read at a time per queue. While one is under way, nothing is inserted before the place it reads from, so its
+//! answer always fits, and paging cannot starve delivery. The caller asks the store and passes on the answer; a slow
+//! read stalls this queue only.
 
 use super::entry::{Disk, Entry, NEVER, body_bytes};
 use super::priority_level::PriorityLevel;
@@ -13,33 +13,34 @@ use crate::store::Stored;
 /// Messages wanted per read while consumers are attached.
 const READ_MESSAGES: usize = 1024;
 
-/// Messages wanted per read when only rules (expiry, limits) ask for it.
+/// Messages wanted per read when only rules (expiry, limits) need it.
 const READ_MESSAGES_IDLE: usize = 64;
 
-/// After a read that failed, the next try waits this long.
+/// Delay before the retry of a failed read, in milliseconds.
 const RETRY_MS: u64 = 1000;
 
-/// A priority level with this few messages left, and none on disk, lets the next priority level be read ahead.
+/// A priority level with at most this many messages left, and none on disk, lets the next priority level be read
+/// ahead.
 const LAST_OF_LANE: usize = READ_MESSAGES / 2;
 
 /// A read under way.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Reading {
     ask: ReadAsk,
-    /// Fills entries of returned messages; else it reads the stretch behind the head.
+    /// It fills entries of returned messages; otherwise it reads the range behind the head.
     returned: bool,
 }
 
 impl Reading {
-    /// It reads the stretch behind the head of this priority level.
+    /// Whether it reads the range behind the head of this priority level.
     pub(super) fn fills_head(&self, priority_level: u8) -> bool {
         !self.returned && self.ask.priority_level == priority_level
     }
 }
 
 impl<C> Queue<C> {
-    /// Asks for what will be needed from disk, if anything. `demand`: somebody wants messages;
-    /// else only the front's rules are of interest.
+    /// Requests what will be needed from disk, if anything. `demand`: consumers want messages; otherwise only the
+    /// front's rules are of interest.
     pub(super) fn wish(&mut self, now: Millis, demand: bool, fx: &mut Effects) {
         if self.counts.away == 0 || self.reading.is_some() || now < self.retry_at {
             return;
@@ -67,9 +68,8 @@ impl<C> Queue<C> {
         }
     }
 
-    /// The store's answer to [`Effects::read`]: live messages from the start of what was asked for,
-    /// in order; fewer than all are fine, none means that there is none. An answer that
-    /// is not awaited any more is ignored.
+    /// The store's answer to [`Effects::read`]: live messages from the start of the requested range, in order; it may
+    /// be partial; an empty one means that there are none. An answer no longer awaited is ignored.
     pub fn fetched(
         &mut self,
         now: Millis,
@@ -148,8 +148,8 @@ impl<C> Queue<C> {
         let Some(mut cold) = priority_level.cold().copied().filter(|cold| cold.first == asked.from) else {
             return;
         };
-        // The sums of a stretch may be wrong. What is read counts as it is, and what remains of
-        // the sums at the stretch's end goes.
+        // The totals of a range may be wrong. What is read is counted exactly, and the rest of the totals is removed
+        // at the range's end.
         self.counts.leave_cold(&cold);
         priority_level.low = stored.len() / 2;
         for found in stored {
@@ -199,7 +199,7 @@ impl<C> Queue<C> {
     }
 }
 
-/// First and last of the returned messages whose bodies are away, if the priority level begins with them.
+/// First and last of the returned messages whose bodies are on disk, if the priority level begins with them.
 fn away_returned(priority_level: &PriorityLevel, max: usize) -> Option<(Seq, Seq)> {
     let away = |entry: &&Entry| entry.message.is_none();
     let mut run = priority_level.returned.values().take_while(away).take(max);

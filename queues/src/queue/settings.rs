@@ -1,9 +1,9 @@
-//! What a queue was declared with, or what policies say of it now.
+//! A queue's settings, from its declaration and the policies in force.
 
 /// What happens when a length limit is hit (`x-overflow`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Overflow {
-    /// The oldest ready message is dropped, dead-lettered if there is a dead-letter exchange.
+    /// The oldest ready message is dropped, and dead-lettered if there is a dead-letter exchange.
     #[default]
     DropHead,
     /// The publish is refused.
@@ -12,26 +12,26 @@ pub enum Overflow {
     RejectPublishDeadLetter,
 }
 
-/// The rules of one queue. The default has no limits at all, and holds nothing durable.
+/// The rules of one queue. The default has no limits at all, and is not durable.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Settings {
     /// The queue survives a restart: persistent messages in it are logged. Policies cannot change it.
     pub durable: bool,
-    /// `x-max-priority`: highest priority level; `None` for one priority level only. Policies cannot change it.
+    /// `x-max-priority`: highest priority level; `None` for a single level. Policies cannot change it.
     pub max_priority: Option<u8>,
-    /// `x-message-ttl` in milliseconds; the lower of this and the message's own counts.
+    /// `x-message-ttl` in milliseconds; the lower of this and the message's own applies.
     pub message_ttl_ms: Option<u64>,
     /// `x-max-length`: most ready messages.
     pub max_length: Option<u64>,
     /// `x-max-length-bytes`: most body bytes of ready messages.
     pub max_bytes: Option<u64>,
-    /// What happens beyond the two.
+    /// What happens beyond these two limits.
     pub overflow: Overflow,
-    /// `x-delivery-limit`: a message that came back more often than this is dropped.
+    /// `x-delivery-limit`: a message returned more often than this is dropped.
     pub delivery_limit: Option<u32>,
     /// `x-single-active-consumer`. Policies cannot change it.
     pub single_active_consumer: bool,
-    /// A dead-letter exchange is set: what is dropped is flagged to go there.
+    /// A dead-letter exchange is set: dropped messages are flagged for it.
     pub dead_letters: bool,
     /// `x-expires` in milliseconds.
     pub expires_ms: Option<u64>,

@@ -1,4 +1,4 @@
-//! Messages come back: acknowledged, rejected, or to be delivered again.
+//! Settling: messages are acknowledged, rejected or requeued.
 
 use super::deliver::gone;
 use super::entry::Entry;
@@ -19,7 +19,7 @@ impl<C> Queue<C> {
         self.check_small();
     }
 
-    /// The messages are refused without requeue: dead-lettered, as soon as that may be
+    /// The messages are rejected without requeue: dead-lettered, as soon as that is allowed
     /// ([`Queue::hold_letters`]), or dropped. Stale tokens are ignored. Frees credit: the caller dispatches.
     pub fn reject(&mut self, _now: Millis, tokens: &[Token], fx: &mut Effects) {
         for &token in tokens {
@@ -31,11 +31,11 @@ impl<C> Queue<C> {
         self.check_small();
     }
 
-    /// The messages go back to their old places, or are dropped if they failed too often, expired
-    /// meanwhile, or do not fit any more. Stale tokens are ignored. The caller dispatches.
+    /// The messages return to their old places, or are dropped if they failed too often, expired meanwhile, or do not
+    /// fit any more. Stale tokens are ignored. The caller dispatches.
     ///
-    /// Very many (a channel closed without prefetch) are best given in parts, oldest first, so
-    /// that a lock can be released in between and order holds.
+    /// A large number (a channel closed without prefetch) is best passed in parts, oldest first, so that a lock can
+    /// be released in between and order holds.
     pub fn requeue(&mut self, now: Millis, tokens: &[Token], cause: Requeue, fx: &mut Effects) {
         let mut came_back = false;
         let mut failed_too_often = Vec::new();
@@ -63,7 +63,7 @@ impl<C> Queue<C> {
             priority_level.returned.insert(entry.seq, entry);
             self.priority_levels.note(level);
         }
-        // They were held by several channels perhaps: dead letters go in the order in which they stood.
+        // Several channels may have held them: dead letters go in queue order.
         failed_too_often.sort_unstable_by_key(|entry| entry.seq);
         for entry in failed_too_often {
             self.lose_or_wait(entry, SettleReason::DeliveryLimit, fx);
@@ -75,7 +75,7 @@ impl<C> Queue<C> {
         self.check_small();
     }
 
-    /// Takes a message out of its holder's hands.
+    /// Takes a message back from its holder.
     fn give_back(&mut self, token: Token) -> Option<Entry> {
         let Held { entry, holder } = self.unacked.take(token)?;
         self.counts.take_unacked(&entry);

@@ -1,4 +1,4 @@
-//! Messages that were handed out and not settled yet, found by token.
+//! Delivered messages not settled yet, found by token.
 //!
 //! Slots are reused at once, so one message that is never settled keeps its slot and nothing more.
 
@@ -9,10 +9,10 @@ use super::effects::Token;
 use super::entry::Entry;
 use crate::ids::Seq;
 
-/// What a burst leaves behind when it is over (48 KiB).
+/// Slots kept after a burst (48 KiB).
 const SLOTS_KEPT: usize = 1024;
 
-/// A message in somebody's hands.
+/// A held message.
 #[derive(Debug)]
 pub(super) struct Held {
     pub(super) entry: Entry,
@@ -55,7 +55,7 @@ impl Unacked {
         self.0.iter_mut().map(|(_, held)| held)
     }
 
-    /// Places of those the store knows of, ascending.
+    /// Sequence numbers of those the store knows of, ascending.
     pub(super) fn stored(&self) -> Vec<Seq> {
         let stored = self.iter().filter(|held| held.entry.stored());
         let mut places: Vec<Seq> = stored.map(|held| held.entry.seq).collect();

@@ -1,7 +1,7 @@
-//! What records mean, in the plainest way: a queue's durable state is the fold over its records.
+//! The meaning of records in the plainest form: a queue's durable state is the fold over its records.
 //!
-//! Invariants: folding a record twice, or a settle of what is not there, changes nothing. The
-//! in-memory store is made of it, and tests compare the log store with it.
+//! Invariants: folding a record twice, or a settle of an absent message, changes nothing. The in-memory store is
+//! built on it, and tests compare the log store with it.
 //! Absent: limits on memory.
 
 use std::collections::BTreeMap;
@@ -17,7 +17,7 @@ pub struct FoldedMessage {
     pub message: Message,
     /// Its priority level.
     pub priority_level: u8,
-    /// When it expires, if it does.
+    /// Expiry, if any.
     pub expires: Option<Millis>,
     /// Void after a restart.
     pub transient: bool,
@@ -28,18 +28,18 @@ pub struct FoldedMessage {
 /// One queue's state.
 #[derive(Clone, Debug, Default)]
 pub struct FoldedQueue {
-    /// Live messages by place.
+    /// Live messages by sequence number.
     pub live: BTreeMap<Seq, FoldedMessage>,
-    /// The highest place that a record named.
+    /// The highest sequence number named by a record.
     pub last_seq: Seq,
     /// Everything up to here may have been delivered.
     pub delivered_upto: Seq,
 }
 
-/// All queues' state.
+/// State of all queues.
 #[derive(Clone, Debug, Default)]
 pub struct Fold {
-    /// Queues that have had a record and are not gone.
+    /// Queues that have had a record and are not deleted.
     pub queues: BTreeMap<QueueId, FoldedQueue>,
 }
 
@@ -99,7 +99,7 @@ impl Fold {
         self.queues.get(&id)
     }
 
-    /// What a restart leaves: transient messages are void.
+    /// The effect of a restart: transient messages are void.
     pub fn restart(&mut self) {
         for queue in self.queues.values_mut() {
             queue.live.retain(|_, message| !message.transient);
@@ -134,7 +134,7 @@ impl Fold {
 }
 
 impl FoldedQueue {
-    /// As a store would tell it when it is opened: one range per priority level.
+    /// As a store reports it on opening: one range per priority level.
     pub fn recovered(&self) -> RecoveredQueue {
         let mut priority_levels: BTreeMap<u8, ColdRange> = BTreeMap::new();
         for (seq, live) in &self.live {

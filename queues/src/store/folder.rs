@@ -1,8 +1,8 @@
 //! The data folder: one process at a time, one format.
 //!
-//! Invariants: the lock lasts as long as the value and ends with the process, however it ends; the room that a
-//! start needs is kept while there is plenty, and given back when it is needed.
-//! Absent: what is in the folder otherwise.
+//! Invariants: the lock lives as long as the value and ends with the process, however it ends; the room that a start
+//! needs is reserved while there is plenty, and released when it is needed.
+//! Absent: the folder's other content.
 
 use std::fs::{DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Read, Seek, Write};
@@ -12,47 +12,47 @@ use std::path::{Path, PathBuf};
 /// Version of the folder's layout.
 pub const FORMAT: u32 = 1;
 
-/// Stands in a folder that a broker has started on.
+/// Marks a folder that a broker has started on.
 const STARTED: &str = "STARTED";
 
-/// Bytes that [`read_small`] reads at most.
+/// Most bytes read by [`read_small`].
 const SMALL_BYTES_MAX: u64 = 64 << 10;
 
-/// Takes room that nobody needs but a start on a full disk.
+/// Reserves room for a start on a full disk.
 const RESERVE: &str = "reserve";
 
-/// How much: the two databases, each with segments of 4 MiB that are copied before they are freed, and the log's next
+/// Its size: the two databases, each with segments of 4 MiB that are copied before they are freed, and the log's next
 /// file, which can be as short as 1 MiB.
 pub const RESERVE_BYTES: u64 = 16 << 20;
 
-/// Without this nothing can be opened: what is new is in files of its own.
+/// Least free bytes to open anything: new data is in files of its own.
 const LEAST_BYTES: u64 = 1 << 20;
 
-/// With less than this free, the index is not on disk: opening it writes up to 5 MiB, and the database of definitions
-/// comes after it.
+/// With less than this free, the index is kept in memory: opening it on disk writes up to 5 MiB, and the database of
+/// definitions comes after it.
 pub(crate) const INDEX_BYTES: u64 = 12 << 20;
 
 /// The same for the database of definitions.
 pub(crate) const DEFINITIONS_BYTES: u64 = 6 << 20;
 
-/// With so much free, databases that are in memory go to the disk.
+/// With this much free, databases in memory move to the disk.
 pub(crate) const DATABASES_BYTES: u64 = 24 << 20;
 
-/// Mode of new files: for the broker's user alone.
+/// Mode of new files: for the broker's user only.
 pub(crate) const PRIVATE: u32 = 0o600;
 
 /// Why a data folder cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum FolderError {
-    /// Someone else has it open.
+    /// Another process has it open.
     #[error("another broker (pid {pid}) uses this folder: {path}")]
     InUse {
         /// The folder.
         path: PathBuf,
-        /// What the lock file says of the other process.
+        /// The other process, as named in the lock file.
         pid: String,
     },
-    /// It is of a version that this program does not know.
+    /// It has a version unknown to this program.
     #[error(
         "the data folder {path} has format {found:?}, this program knows format {FORMAT}: \
          use the version of the program that wrote it, or another folder"
@@ -60,10 +60,10 @@ pub enum FolderError {
     Format {
         /// The folder.
         path: PathBuf,
-        /// What its format file says.
+        /// Content of its format file.
         found: String,
     },
-    /// There is too little room on its disk, in words.
+    /// Too little room on its disk; description.
     #[error("{0}")]
     NoRoom(String),
     /// It cannot be read or written.
@@ -71,12 +71,12 @@ pub enum FolderError {
     Io {
         /// The folder or file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         error: io::Error,
     },
 }
 
-/// A data folder that this process alone uses.
+/// A data folder used by this process only.
 #[derive(Debug)]
 pub struct Folder {
     path: PathBuf,
@@ -87,7 +87,7 @@ pub struct Folder {
 }
 
 impl Folder {
-    /// Makes the folder if needed, locks it and checks its format.
+    /// Creates the folder if needed, locks it and checks its format.
     pub fn open(path: &Path) -> Result<Self, FolderError> {
         let failed = |path: &Path| {
             let path = path.to_path_buf();
@@ -126,13 +126,13 @@ impl Folder {
         Ok(Self { path: path.to_path_buf(), known, _lock: lock })
     }
 
-    /// Whether a broker has started on it before: whatever is missing was lost.
+    /// Whether a broker has started on it before: then anything missing was lost.
     pub fn was_started(&self) -> bool {
         self.path.join(STARTED).exists()
     }
 
-    /// Notes durably that a broker has started on it. If that cannot be written, the next start takes itself for the
-    /// first, which is a line in the log.
+    /// Notes durably that a broker has started on it. If that fails, it is logged, and the next start takes itself
+    /// for the first.
     pub fn note_started(&self) {
         if !self.was_started()
             && let Err(error) = write_file(&self.path.join(STARTED), b"")
@@ -141,7 +141,7 @@ impl Folder {
         }
     }
 
-    /// Gives back the room that was kept for a start. To be called before anything else in the folder is opened.
+    /// Frees the room reserved for a start. To be called before anything else in the folder is opened.
     pub fn release_reserve(&self) {
         match std::fs::remove_file(self.path.join(RESERVE)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -151,11 +151,11 @@ impl Folder {
         }
     }
 
-    /// Takes from others what earlier versions let them read: messages, names and password hashes. The names of
-    /// files whose permissions were narrowed, and of those that could not be.
+    /// Removes access that earlier versions gave to others: messages, names and password hashes. Returns the files
+    /// whose permissions were narrowed, and those that could not be.
     pub fn keep_private(&self) -> Narrowed {
         let mut narrowed = Narrowed::default();
-        // Not one that somebody made for more than us: it is theirs, or anybody's.
+        // Not a folder that others share: it is theirs, or anybody's.
         if self.known
             && std::fs::metadata(&self.path).is_ok_and(|meta| meta.permissions().mode() & STICKY == 0)
         {
@@ -165,18 +165,18 @@ impl Folder {
         narrowed
     }
 
-    /// What to say besides if something in it could not be opened because there is hardly any room.
+    /// An additional explanation, for when something in it could not be opened because there is hardly any room.
     pub fn lacks_room(&self) -> Option<String> {
         lacks_room(&self.path)
     }
 
-    /// Where it is.
+    /// Its path.
     pub fn path(&self) -> &Path {
         &self.path
     }
 }
 
-/// Why there is too little room for a start in the folder `path`, if there is.
+/// Why there is too little room for a start in the folder `path`, if so.
 fn lacks_room(path: &Path) -> Option<String> {
     let free = free(path);
     (free < LEAST_BYTES).then(|| {
@@ -188,13 +188,13 @@ fn lacks_room(path: &Path) -> Option<String> {
     })
 }
 
-/// Bytes that are free for this user where `path` lies; `u64::MAX` where the system does not tell.
+/// Bytes free for this user on the disk of `path`; `u64::MAX` where the system does not report it.
 pub(crate) fn free(path: &Path) -> u64 {
     rustix::fs::statvfs(path).map_or(u64::MAX, |disk| disk.f_bavail.saturating_mul(disk.f_frsize))
 }
 
-/// Keeps room for the next start in the data folder `path`, unless it is kept already or there is little: `free`
-/// bytes. Costs one look at the folder if it is.
+/// Reserves room for the next start in the data folder `path`, unless that is done already or `free`, in bytes, is
+/// low. Costs one look at the folder if it is done.
 pub fn keep_reserve(path: &Path, free: u64) {
     let file = path.join(RESERVE);
     if free < 2 * RESERVE_BYTES || file.exists() {
@@ -208,14 +208,14 @@ pub fn keep_reserve(path: &Path, free: u64) {
     }
 }
 
-/// Folders in folders of the data folder, at most.
+/// Greatest depth of nested folders in the data folder.
 const DEPTH_MAX: u32 = 4;
-/// Bits of a file's mode for its group and for all others.
+/// Mode bits for a file's group and all others.
 const OTHERS: u32 = 0o077;
-/// Of folders in which each may have files of their own, as `/tmp`.
+/// Mode bit of folders where everyone may have their own files, such as `/tmp`.
 const STICKY: u32 = 0o1000;
 
-/// What [`Folder::keep_private`] did.
+/// The result of [`Folder::keep_private`].
 #[derive(Debug, Default)]
 pub struct Narrowed {
     /// Files and folders that others cannot read any more.
@@ -246,7 +246,7 @@ impl Narrowed {
             Err(error) => return self.failed.push((folder.to_path_buf(), error.to_string())),
         };
         for entry in entries {
-            // Of a link itself, not of what it leads to.
+            // Of a link itself, not of its target.
             let Ok(meta) = entry.metadata() else { continue };
             if meta.is_symlink() || !(meta.is_dir() || meta.is_file()) {
                 continue;
@@ -260,12 +260,12 @@ impl Narrowed {
     }
 }
 
-/// Makes a folder that only its owner can read, with those it lies in, durably; nothing if it is there.
+/// Creates a folder readable by its owner only, with its parents, durably; nothing if it exists.
 pub(crate) fn create(path: &Path) -> io::Result<()> {
     if path.is_dir() {
         return Ok(());
     }
-    // Of a relative path's first part the parent is the empty path.
+    // The parent of a relative path's first component is the empty path.
     let parent =
         path.parent().map(|parent| if parent.as_os_str().is_empty() { Path::new(".") } else { parent });
     if let Some(parent) = parent {
@@ -278,7 +278,7 @@ pub(crate) fn create(path: &Path) -> io::Result<()> {
     parent.map_or(Ok(()), |parent| File::open(parent)?.sync_all())
 }
 
-/// Whether the folder has been told to be one of ours before.
+/// Whether the folder is already marked as one of ours.
 fn check_format(path: &Path) -> Result<bool, FolderError> {
     let file = path.join("FORMAT");
     let io = |error| FolderError::Io { path: file.clone(), error };
@@ -295,7 +295,7 @@ fn check_format(path: &Path) -> Result<bool, FolderError> {
 /// Reads a text file of at most 64 KiB.
 ///
 /// # Errors
-/// It is longer, is no regular file (opening a pipe would wait for a writer), or cannot be read.
+/// It is longer, is not a regular file (opening a pipe would wait for a writer), or cannot be read.
 pub fn read_small(path: &Path) -> io::Result<String> {
     if !std::fs::metadata(path)?.is_file() {
         return Err(io::Error::other("it is not a regular file"));
@@ -308,7 +308,7 @@ pub fn read_small(path: &Path) -> io::Result<String> {
     Ok(text)
 }
 
-/// Replaces a file so that after a crash it is the old or the new one, whole.
+/// Replaces a file atomically: after a crash it is the old or the new one, whole.
 pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let temp = path.with_extension("tmp");
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(PRIVATE).open(&temp)?;
@@ -321,7 +321,7 @@ pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
     }
 }
 
-/// Renames `name` in `folder` to the first free `name.damaged-<n>`; the new name.
+/// Renames `name` in `folder` to the first free `name.damaged-<n>`; returns the new name.
 pub(crate) fn set_aside(folder: &Path, name: &str) -> io::Result<String> {
     for n in 1u32.. {
         let aside = format!("{name}.damaged-{n}");
@@ -377,7 +377,7 @@ mod tests {
         for (path, wide) in [(&path, 0o755), (&inner, 0o755), (&inner.join("db"), 0o644)] {
             std::fs::set_permissions(path, Permissions::from_mode(wide)).unwrap();
         }
-        // What was there before the broker stays as it was made, at first.
+        // What existed before the broker keeps its mode at first.
         assert_eq!(folder.keep_private().done, [inner.clone(), inner.join("db")]);
         drop(folder);
         let narrowed = Folder::open(&path).unwrap().keep_private();

@@ -1,8 +1,8 @@
 //! A store in memory that fails on command, for tests and simulations.
 //!
-//! Invariants: nothing happens but in calls: records become durable in [`MemStore::sync`], reads
-//! are answered in [`MemStore::answer_reads`]; the same calls give the same results; a crash
-//! keeps whole groups only, every durable one, and of the others a prefix chosen by the seed.
+//! Invariants: nothing happens except in calls: records become durable in [`MemStore::sync`], reads are answered in
+//! [`MemStore::answer_reads`]; the same calls give the same results; a crash keeps whole groups only: every durable
+//! one, and of the others a prefix chosen by the seed.
 //! Absent: threads, clocks, files.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
@@ -23,9 +23,9 @@ struct Wait {
 }
 
 struct State {
-    /// What is durable, and what of it is live.
+    /// The fold over durable groups.
     durable: Fold,
-    /// The same with the groups that a sync has not reached yet.
+    /// The same including groups that a sync has not reached yet.
     current: Fold,
     /// Groups in order.
     unsynced: VecDeque<Vec<Record>>,
@@ -87,12 +87,12 @@ impl MemStore {
         self.state.lock().syncs_until_failure = Some(n);
     }
 
-    /// What [`Store::pressure`] is to say.
+    /// Sets the value returned by [`Store::pressure`].
     pub fn set_pressure(&self, pressure: Pressure) {
         self.state.lock().pressure = pressure;
     }
 
-    /// Makes all that was appended durable (or fails, if so told) and calls the waiters.
+    /// Makes everything appended durable (or fails, if told to) and calls the waiters.
     pub fn sync(&self) {
         let mut state = self.state.lock();
         if state.broken {
@@ -122,7 +122,7 @@ impl MemStore {
         answer(waiters, outcome);
     }
 
-    /// Answers all reads that wait; how many there were.
+    /// Answers all waiting reads; returns their number.
     pub fn answer_reads(&self) -> usize {
         let (reads, broken) = {
             let mut state = self.state.lock();
@@ -141,9 +141,9 @@ impl MemStore {
         count
     }
 
-    /// Ends this store as a crash would and opens it again: all that was durable is there, and
-    /// of what was not, a prefix of whole groups. Queues that were served may have delivered all that
-    /// they hold. This one is broken from now on.
+    /// Ends this store as a crash would and opens it again: everything durable is there, and of the rest, a prefix of
+    /// whole groups. Queues that delivered may have delivered everything they hold. The old handle is broken from now
+    /// on.
     #[must_use]
     pub fn crash(&self, seed: u64) -> Self {
         let mut state = self.state.lock();
@@ -157,7 +157,7 @@ impl MemStore {
         }
         fold.restart();
         for (id, queue) in &mut fold.queues {
-            // As the log's file of these, which is written at once.
+            // Like the log's file of these, which is written at once.
             if state.served.contains(id) {
                 queue.delivered_upto = queue.last_seq;
             }
@@ -180,13 +180,13 @@ impl MemStore {
         queues.map(|(id, queue)| (*id, queue.recovered())).collect()
     }
 
-    /// A copy of what is durable.
+    /// A copy of the durable state.
     pub fn durable(&self) -> Fold {
         self.state.lock().durable.clone()
     }
 }
 
-/// Whether the log would hold the record: a message that was settled before its turn is left out.
+/// Whether the log would hold the record: a message settled before its turn is left out.
 fn is_written(record: &Record) -> bool {
     match record {
         Record::Enqueue { message, sole, .. } => !sole || message.take_for_log(),
@@ -209,7 +209,7 @@ fn answer(waiters: Vec<Wait>, outcome: Result<Synced, Broken>) {
     }
 }
 
-/// Spreads a seed over all bits (the finalizer of splitmix64).
+/// Mixes a seed into all bits (the finalizer of splitmix64).
 fn mix(seed: u64) -> u64 {
     let mut z = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

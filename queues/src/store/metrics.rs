@@ -1,7 +1,6 @@
-//! What the store counts; readable at any time without a lock.
+//! The store's metrics; readable at any time without a lock.
 //!
-//! Invariants: counters only grow, gauges are the last value noted. Absent: names and formats of
-//! any metrics system.
+//! Invariants: counters only grow, gauges are the last value noted. Absent: names and formats of any metrics system.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
@@ -15,7 +14,7 @@ impl Counter {
         self.0.fetch_add(count, Ordering::Relaxed);
     }
 
-    /// The number.
+    /// The current count.
     pub fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
@@ -36,7 +35,7 @@ impl Gauge {
     }
 }
 
-/// How often values of which size came: one bucket per power of two.
+/// Distribution of values: one bucket per power of two.
 #[derive(Debug)]
 pub struct Histogram {
     /// Bucket `n` counts values below `2^n` that are in no lower bucket.
@@ -57,7 +56,7 @@ impl Histogram {
         self.sum.fetch_add(value, Ordering::Relaxed);
     }
 
-    /// Values so far.
+    /// Number of values so far.
     pub fn count(&self) -> u64 {
         self.buckets.iter().map(|b| b.load(Ordering::Relaxed)).sum()
     }
@@ -72,7 +71,7 @@ impl Histogram {
         std::array::from_fn(|n| self.buckets[n].load(Ordering::Relaxed))
     }
 
-    /// A bound that the share `quantile` (0 to 1) of the values does not pass.
+    /// An upper bound of the values at `quantile` (0 to 1).
     #[expect(
         clippy::cast_precision_loss,
         clippy::cast_possible_truncation,
@@ -94,22 +93,22 @@ impl Histogram {
     }
 }
 
-/// What a log store counts.
+/// Metrics of a log store.
 #[derive(Debug, Default)]
 pub struct Metrics {
     /// Batches written.
     pub commits: Counter,
-    /// Calls of fdatasync on the log that succeeded.
+    /// Successful calls of fdatasync on the log.
     pub syncs: Counter,
     /// Records written.
     pub records: Counter,
     /// Bytes written to the log.
     pub bytes_written: Counter,
-    /// Messages that were settled before their turn and never written.
+    /// Messages settled before their turn and never written.
     pub elided: Counter,
-    /// Writes that failed (and are tried again).
+    /// Failed writes (which are tried again).
     pub write_failures: Counter,
-    /// Syncs that failed.
+    /// Failed syncs.
     pub sync_failures: Counter,
     /// Records per sync.
     pub group_size: Histogram,
@@ -141,7 +140,7 @@ pub struct Metrics {
     pub damaged: Counter,
 }
 
-/// Runs `act` and says how many microseconds it took.
+/// Runs `act` and returns the microseconds it took.
 #[expect(
     clippy::disallowed_methods,
     reason = "latencies of the store's threads are measured, nothing depends on them"

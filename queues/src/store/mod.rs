@@ -1,11 +1,11 @@
-//! The border behind which messages are made to survive: records in, positions out, `Synced` later.
+//! The interface to durable storage: records in, positions out, `Synced` later.
 //!
-//! Two stores stand behind it: the log with sled as its index, and an in-memory one that fails on
-//! command. One conformance suite checks both.
+//! Two stores implement it: the log with sled as its index, and an in-memory one that fails on command. One
+//! conformance suite checks both.
 //!
-//! Invariants: records become durable in append order, a group whole or not at all; a waiter is
-//! called exactly once, and with `Ok` only when everything appended before it was registered is
-//! durable; after `Broken` nothing becomes synced on this handle any more.
+//! Invariants: records become durable in append order, a group whole or not at all; a waiter is called exactly once,
+//! and with `Ok` only when everything appended before it was registered is durable; after `Broken` nothing becomes
+//! synced on this handle any more.
 //! Absent: exchange names, sockets, tokio. Time comes in with the records.
 
 pub mod definitions;
@@ -28,17 +28,16 @@ use std::sync::Arc;
 use crate::ids::{Millis, QueueId, Seq};
 use crate::message::Message;
 
-/// A place in the order of all appends of one store. Positions only grow.
+/// A position in the order of all appends of one store. Positions only grow.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct Position(pub u64);
 
-/// Everything up to this position is on stable storage: `fdatasync` returned Ok for it.
-/// Only a store makes one.
+/// Everything up to this position is on stable storage: `fdatasync` returned Ok for it. Only a store can create one.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Synced(pub(crate) Position);
 
 impl Synced {
-    /// The last position that is durable.
+    /// The last durable position.
     pub fn position(self) -> Position {
         self.0
     }
@@ -52,11 +51,11 @@ pub enum SettleReason {
     Acked = 1,
     /// Rejected without requeue and not dead-lettered.
     Rejected = 2,
-    /// Its time to live ran out.
+    /// Its time to live expired.
     Expired = 3,
     /// Dropped by a length limit.
     MaxLength = 4,
-    /// Delivered too often.
+    /// Over the delivery limit.
     DeliveryLimit = 5,
     /// Purged by a client or an operator.
     Purged = 6,
@@ -65,65 +64,64 @@ pub enum SettleReason {
 /// One fact about a queue. A queue's durable state is the fold over its records.
 #[derive(Clone, Debug)]
 pub enum Record {
-    /// `message` stands in `queue` at `seq`. Appended under the queue's lock, hence before any
-    /// record that settles it. The same message for several queues comes as several records; the
-    /// store writes the body once.
+    /// `message` is in `queue` at `seq`. Appended under the queue's lock, hence before any record that settles it.
+    /// The same message for several queues comes as several records; the store writes the body once.
     Enqueue {
         /// The queue.
         queue: QueueId,
-        /// The message's place in it.
+        /// The message's sequence number in it.
         seq: Seq,
         /// The message.
         message: Message,
-        /// The queue's priority level it stands in (its priority clamped to the queue's maximum; 0 without).
+        /// The priority level in the queue (the message's priority clamped to the queue's maximum; 0 without).
         priority_level: u8,
-        /// When it expires in this queue, if it does.
+        /// Expiry in this queue, if any.
         expires: Option<Millis>,
         /// `true`: written only to free memory; void after a restart.
         transient: bool,
-        /// `true`: this queue is the only durable target, so the store may leave out a message
-        /// that is settled before its turn ([`Message::take_for_log`]).
+        /// `true`: this queue is the only durable target, so the store may leave out a message that is settled before
+        /// its turn ([`Message::take_for_log`]).
         sole: bool,
     },
-    /// The queue is done with `count` messages from `first` on (consecutive places; places that
-    /// hold nothing any more are skipped).
+    /// The queue is done with `count` messages from `first` on (consecutive sequence numbers; those without a message
+    /// any more are skipped).
     Settle {
         /// The queue.
         queue: QueueId,
-        /// First place.
+        /// First sequence number.
         first: Seq,
-        /// How many places.
+        /// Number of sequence numbers.
         count: u64,
         /// Why.
         reason: SettleReason,
     },
-    /// Everything up to `upto` may have been delivered: after a restart it comes back redelivered.
+    /// Everything up to `upto` may have been delivered: after a restart it is marked as redelivered.
     Delivered {
         /// The queue.
         queue: QueueId,
-        /// Last place that may have been delivered.
+        /// Last sequence number that may have been delivered.
         upto: Seq,
     },
-    /// A message came back after a failed delivery; `count` is its new delivery count.
+    /// A message was returned after a failed delivery; `count` is its new delivery count.
     Returned {
         /// The queue.
         queue: QueueId,
-        /// Its place.
+        /// Its sequence number.
         seq: Seq,
         /// Failed deliveries so far.
         count: u32,
     },
-    /// Everything in the queue up to `upto` that is ready now is gone, but for `kept`
-    /// (places of unacknowledged messages, ascending).
+    /// Everything in the queue up to `upto` that is ready now is gone, except `kept` (sequence numbers of
+    /// unacknowledged messages, ascending).
     Purge {
         /// The queue.
         queue: QueueId,
-        /// Last place that the purge covers.
+        /// Last sequence number covered by the purge.
         upto: Seq,
-        /// Places that stay because a consumer holds them.
+        /// Sequence numbers that stay because a consumer holds them.
         kept: Vec<Seq>,
     },
-    /// The queue is deleted with all that is in it.
+    /// The queue is deleted with everything in it.
     Gone {
         /// The queue.
         queue: QueueId,
@@ -131,7 +129,7 @@ pub enum Record {
 }
 
 impl Record {
-    /// The queue it is about.
+    /// The queue that the record is about.
     pub fn queue(&self) -> QueueId {
         match self {
             Self::Enqueue { queue, .. }
@@ -144,21 +142,20 @@ impl Record {
     }
 }
 
-/// Told when what was appended has become durable, or never will.
+/// Called when what was appended has become durable, or never will.
 pub trait Waiter: Send + Sync {
-    /// `token` is the highest token registered by this waiter before the sync. Called on a thread
-    /// of the store, or at once on the caller's when nothing is outstanding: must be short and
-    /// must not call the store.
+    /// `token` is the highest token registered by this waiter before the sync. Called on a thread of the store, or at
+    /// once on the caller's when nothing is outstanding: must be short and must not call the store.
     fn synced(&self, token: u64, outcome: Result<Synced, Broken>);
 }
 
-/// The store stopped: what lies above the last [`Synced`] is unknown until it is opened again.
-/// Full disk is not `Broken`: it is pressure, and passes.
+/// The store stopped: what lies above the last [`Synced`] is unknown until it is opened again. A full disk is not
+/// `Broken`: it is pressure, and passes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("the message store has stopped; what was not yet confirmed is unknown until the next start")]
 pub struct Broken;
 
-/// Why records were not taken. They are not in the store, and never will be.
+/// Why records were not accepted. They are not in the store, and never will be.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum NotAppended {
     /// The store has stopped.
@@ -167,9 +164,9 @@ pub enum NotAppended {
     /// The group can never be written as a whole: others go on.
     #[error("records of {bytes} bytes are to be written in one step, which takes at most {max}")]
     TooLarge {
-        /// What it would take, at most.
+        /// Upper bound of its size in bytes.
         bytes: usize,
-        /// What a group may take.
+        /// Largest size of a group in bytes.
         max: usize,
     },
 }
@@ -179,21 +176,21 @@ pub enum NotAppended {
 pub enum Pressure {
     /// Go on.
     None,
-    /// More is waiting to be written than the store wants to hold: pause publishers until
-    /// the store's relief hook is called.
+    /// More is waiting to be written than the store wants to hold: pause publishers until the store's relief hook is
+    /// called.
     Full,
-    /// Nothing can be written at present (disk full, read-only): publishers are to be blocked with
-    /// this reason until the relief hook is called.
+    /// Nothing can be written at present (disk full, read-only): block publishers with this reason until the relief
+    /// hook is called.
     Blocked(String),
 }
 
-/// Why a read got no answer. What was asked for is where it was.
+/// Why a read got no answer. The messages requested remain in the store.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum Unread {
     /// The store has stopped.
     #[error("{Broken}")]
     Broken,
-    /// The disk did not give it, this says which file and place; it may another time.
+    /// The disk did not return it, with file and place; a later read may succeed.
     #[error("{0}")]
     Later(String),
 }
@@ -201,19 +198,19 @@ pub enum Unread {
 /// A message read back.
 #[derive(Clone, Debug)]
 pub struct Stored {
-    /// Its place.
+    /// Its sequence number.
     pub seq: Seq,
-    /// The message, or what is wrong with its record: read twice, the disk gave something else than was
-    /// written. Nothing else counts as damage.
+    /// The message, or what is wrong with its record: read twice, the disk returned something else than was written.
+    /// Nothing else counts as damage.
     pub message: Result<Message, String>,
-    /// When it expires in this queue, if it does.
+    /// Expiry in this queue, if any.
     pub expires: Option<Millis>,
     /// Failed deliveries recorded for it.
     pub delivery_count: u32,
 }
 
 impl ReadWish {
-    /// What [`Store::live_entries`] asks for.
+    /// The request of [`Store::live_entries`].
     fn standing(queue: QueueId, from: Seq, max: usize) -> Self {
         Self { queue, priority_level: 0, from, to: Seq(u64::MAX), max_messages: max, max_bytes: usize::MAX }
     }
@@ -222,57 +219,55 @@ impl ReadWish {
 /// Called once with what was read, on a thread of the store.
 pub type ReadAnswer = Box<dyn FnOnce(Result<Vec<Stored>, Unread>) + Send>;
 
-/// Where messages are made to survive. Shared by all queues of a broker.
+/// Durable storage of messages. Shared by all queues of a broker.
 pub trait Store: Send + Sync {
-    /// Takes all of `records` (leaves it empty) as one group: after a crash all or none of them
-    /// are there. Returns at once; never waits for the disk. The position is that of the last one. A message
-    /// that several records of the group name one after the other is written, and counted, once.
+    /// Takes all of `records` (leaves it empty) as one group: after a crash all or none of them are there. Returns at
+    /// once; never waits for the disk. The position is that of the last one. A message named by several consecutive
+    /// records of the group is written, and counted, once.
     fn append(&self, records: &mut Vec<Record>) -> Result<Position, NotAppended>;
 
-    /// The same for records that do not depend on each other, however many: the store may make several
-    /// groups of them. After a crash a prefix of them is there.
+    /// The same for any number of independent records: the store may split them into several groups. After a crash a
+    /// prefix of them is there.
     fn append_each(&self, records: &mut Vec<Record>) -> Result<Position, NotAppended> {
         self.append(records)
     }
 
-    /// Calls `waiter` when everything appended so far is durable (messages that were settled
-    /// before their turn count as durable). Registrations of one waiter may be merged: then it is
-    /// called once, with the highest token.
+    /// Calls `waiter` when everything appended so far is durable (messages settled before their turn count as
+    /// durable). Registrations of one waiter may be merged: then it is called once, with the highest token.
     fn notify(&self, waiter: &Arc<dyn Waiter>, token: u64);
 
-    /// Reads live messages back, in order of their places. Answers later. What lies behind a message that the
-    /// disk does not give is left out; with that message in front, the answer is [`Unread::Later`].
+    /// Reads live messages back, in sequence order. Answers later. Messages after one that the disk does not return
+    /// are left out; if that is the first one, the answer is [`Unread::Later`].
     fn read(&self, wish: ReadWish, answer: ReadAnswer);
 
-    /// Up to `max` live messages of priority level 0 of a queue from `from` on, in order of their places, without
-    /// their bodies. For what was found at the start: messages appended since may be missing. May read
-    /// the disk.
+    /// Up to `max` live messages of priority level 0 of a queue from `from` on, in sequence order, without their
+    /// bodies. For what was found at the start: messages appended since may be missing. May read the disk.
     fn live_entries(&self, queue: QueueId, from: Seq, max: usize) -> Result<Vec<LiveEntry>, Broken>;
 
-    /// Messages of `queue` may be delivered from now on: what it holds comes back as redelivered after an end
-    /// that is not orderly. To be called before the first delivery; a call that comes again costs little.
+    /// Messages of `queue` may be delivered from now on: after an unclean end, what it holds is marked as
+    /// redelivered. To be called before the first delivery; repeated calls are cheap.
     fn serving(&self, _queue: QueueId) {}
 
-    /// Everything at or below this position has left memory for the log's files, so that its
-    /// bodies can be dropped and read back.
+    /// Everything at or below this position has been written to the log's files, so that its bodies can be dropped
+    /// and read back.
     fn written(&self) -> Position;
 
-    /// Whether publishers should go on.
+    /// Whether publishers should continue.
     fn pressure(&self) -> Pressure;
 
-    /// The disk is low on room while this is `true`: what can be given back of it is, though that costs more reading and
-    /// writing than is worth it else.
+    /// While `true`, the disk is low on room: the store frees what it can, even where that costs more reading and
+    /// writing than is otherwise worthwhile.
     fn save_space(&self, save: bool) {
         let _ = save;
     }
 }
 
-/// Where a message stands, and until when.
+/// A live message without its body.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct LiveEntry {
-    /// Its place.
+    /// Its sequence number.
     pub seq: Seq,
-    /// When it expires in this queue, if it does.
+    /// Expiry in this queue, if any.
     pub expires: Option<Millis>,
 }
 
@@ -283,37 +278,37 @@ pub struct ReadWish {
     pub queue: QueueId,
     /// The priority level; messages of other priority levels in between are left out.
     pub priority_level: u8,
-    /// First place.
+    /// First sequence number.
     pub from: Seq,
-    /// Last place.
+    /// Last sequence number.
     pub to: Seq,
     /// At most this many messages.
     pub max_messages: usize,
-    /// Stop after the message whose body passes this many bytes in sum; at least one is read.
+    /// Stop after the message whose body makes the total exceed this many bytes; at least one is read.
     pub max_bytes: usize,
 }
 
-/// A stretch of one priority level of a queue whose messages are on disk only: places and sums, no bodies.
+/// A range of one priority level of a queue whose messages are on disk only: sequence numbers and totals, no bodies.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ColdRange {
-    /// The priority level (priority level). Stretches of different priority levels may overlap.
+    /// The priority level. Ranges of different priority levels may overlap.
     pub priority_level: u8,
-    /// First live place.
+    /// First live sequence number.
     pub first: Seq,
-    /// Last live place.
+    /// Last live sequence number.
     pub last: Seq,
-    /// Live messages in between, both ends included.
+    /// Number of live messages in it, both ends included.
     pub count: u64,
     /// Sum of their body lengths.
     pub bytes: u64,
 }
 
-/// What a store found of one queue when it was opened.
+/// What a store found for one queue when it was opened.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct RecoveredQueue {
     /// Live messages; ascending and not overlapping within a priority level.
     pub ranges: Vec<ColdRange>,
-    /// The highest place ever given out, live or not.
+    /// The highest sequence number ever assigned, live or not.
     pub last_seq: Seq,
     /// Everything up to here may have been delivered.
     pub delivered_upto: Seq,

@@ -1,6 +1,6 @@
-//! A note of eight bytes in a file of its own, in one sector with its checksum, so that it is whole or cannot be read.
+//! A note of eight bytes in a file of its own, in one sector with its checksum, so that it is whole or unreadable.
 //!
-//! Absent: what it says, and when it is synced; that is for whoever keeps it.
+//! Absent: its meaning, and when it is synced; that is up to the owner.
 
 use std::io::{self, IoSlice};
 use std::sync::Arc;
@@ -8,26 +8,26 @@ use std::sync::Arc;
 use super::log::bytes::u32_at;
 use super::log::{Disk, LogFile};
 
-/// Magic, what it says, CRC32C of these.
+/// Length in bytes: magic, content, CRC32C of these.
 const LEN: usize = 20;
-/// What a file system gives out at least, so that the note never needs room again.
+/// The smallest allocation of a file system, in bytes, so that the note never needs room again.
 const RESERVED: u64 = 4096;
 
-/// Which note.
+/// Identifies a note.
 pub(crate) struct Note {
     /// The file's name.
     pub(crate) name: &'static str,
-    /// What the file begins with.
+    /// The file's first bytes.
     pub(crate) magic: [u8; 8],
 }
 
-/// What is found in its place.
+/// The state of a note.
 pub(crate) enum Found {
     /// No file.
     Missing,
-    /// Something that cannot be read.
+    /// It cannot be read.
     Damaged,
-    /// The note.
+    /// The content.
     Says([u8; 8]),
 }
 
@@ -44,7 +44,7 @@ impl Note {
         }
     }
 
-    /// Its file, which is made if it is not there.
+    /// Opens its file, creating it if missing.
     pub(crate) fn open(&self, disk: &dyn Disk) -> io::Result<Arc<dyn LogFile>> {
         match disk.open(self.name) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => disk.create(self.name, RESERVED),
@@ -52,7 +52,7 @@ impl Note {
         }
     }
 
-    /// Writes it into its file, without a sync.
+    /// Writes the note to its file, without a sync.
     pub(crate) fn write(&self, file: &dyn LogFile, says: [u8; 8]) -> io::Result<()> {
         file.write_at(&mut [IoSlice::new(&self.encode(says))], 0)
     }

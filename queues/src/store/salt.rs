@@ -1,9 +1,9 @@
-//! A secret for each use of a file, by which its records are told from all other bytes.
+//! A secret for each use of a file, which distinguishes its records from all other bytes.
 //!
-//! A file may hold what it held in an earlier use, and records hold what clients sent. Neither can
-//! be taken for a record of this use: its head carries the salt's mark and its CRC starts from the
-//! salt's secret, 64 random bits that never leave the disk.
-//! Invariants: a new salt for each use of a file; never shown. Absent: files, what records mean.
+//! A file may still hold the content of an earlier use, and records hold client data. Neither can be taken for a
+//! record of this use: a record's head carries the salt's mark, and its CRC starts from the salt's secret, 64 random
+//! bits that never leave the disk.
+//! Invariants: a new salt for each use of a file; never shown. Absent: files, the meaning of records.
 
 use std::fmt;
 use std::io;
@@ -19,7 +19,7 @@ pub(crate) struct Salt {
 }
 
 impl Salt {
-    /// Bytes that it takes in a file's head.
+    /// Its bytes in a file's head.
     pub(crate) const LEN: usize = 8;
 
     /// A new one, from the system's random numbers.
@@ -29,22 +29,22 @@ impl Salt {
         Ok(Self::from_bytes(bytes))
     }
 
-    /// The salt that a file's head holds.
+    /// Decodes the salt from a file's head.
     pub(crate) fn from_bytes(bytes: [u8; Self::LEN]) -> Self {
         Self { mark: u32_at(&bytes, 0), start: u32_at(&bytes, 4) }
     }
 
-    /// As a file's head holds it.
+    /// Encodes the salt for a file's head.
     pub(crate) fn to_bytes(self) -> [u8; Self::LEN] {
         (u64::from(self.start) << 32 | u64::from(self.mark)).to_le_bytes()
     }
 
-    /// What each record's head begins with or holds.
+    /// The mark in each record's head.
     pub(crate) fn mark(self) -> u32 {
         self.mark
     }
 
-    /// What each record's CRC32C goes on from.
+    /// The initial value of each record's CRC32C.
     pub(crate) fn start(self) -> u32 {
         self.start
     }

@@ -1,11 +1,11 @@
-//! Sets of places of one queue, as the runs they form.
+//! Sets of sequence numbers of one queue, stored as runs.
 //!
-//! Invariants: runs neither overlap nor touch, so that their number is the fewest possible. A step is a run that is looked at.
-//! Absent: which queue; why they are settled.
+//! Invariants: runs neither overlap nor touch, so that their number is minimal. A step is one run visited. Absent:
+//! which queue; why they are settled.
 
 use std::collections::BTreeMap;
 
-/// Places that are settled, as first -> last.
+/// Settled sequence numbers, as first -> last.
 #[derive(Default)]
 pub(crate) struct Settled {
     runs: BTreeMap<u64, u64>,
@@ -14,7 +14,7 @@ pub(crate) struct Settled {
 }
 
 impl Settled {
-    /// Adds the places `first..=last`.
+    /// Adds `first..=last`.
     pub(crate) fn add(&mut self, mut first: u64, mut last: u64) {
         if first > last {
             return;
@@ -32,7 +32,7 @@ impl Settled {
         self.runs.insert(first, last);
     }
 
-    /// Forgets the runs that end before `seq`.
+    /// Removes the runs that end before `seq`.
     pub(crate) fn forget_before(&mut self, seq: u64) {
         while let Some(passed) = self.runs.first_entry()
             && *passed.get() < seq
@@ -55,7 +55,7 @@ impl Settled {
         before.is_some_and(|(_, last)| *last >= seq)
     }
 
-    /// How many runs there are.
+    /// Number of runs.
     pub(crate) fn len(&self) -> usize {
         self.runs.len()
     }
@@ -96,7 +96,7 @@ mod tests {
             let mut settled = Settled::default();
             let mut model = BTreeSet::new();
             for (first, count) in added {
-                // A count of none is an empty range, one before the first.
+                // A count of zero is an empty range, one before the first.
                 if let Some(last) = (first + count).checked_sub(1) {
                     settled.add(first, last);
                 }

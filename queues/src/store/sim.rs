@@ -1,9 +1,9 @@
 //! A simulated disk and index database that lose, tear and fail by seed, for tests.
 //!
-//! Invariants: the same seed and calls give the same faults; what a sync that returned Ok covered
-//! survives every crash, in whole; of the rest any sectors may survive, in any order, and of the
-//! changes of names a prefix. A failed sync leaves its bytes readable, but never makes them
-//! durable by a later one. A write within one sector is whole or not there. Absent: threads, time.
+//! Invariants: the same seed and calls give the same faults; what a sync that returned Ok covered survives every
+//! crash completely; of the rest any sectors may survive, in any order, and of name changes a prefix. A failed sync
+//! leaves its bytes readable, but no later sync makes them durable. A write within one sector is atomic. Absent:
+//! threads, time.
 
 mod db;
 
@@ -17,15 +17,15 @@ pub use self::db::SimDb;
 use super::log::{Disk, LogFile};
 use super::salt::Salt;
 
-/// Bytes that a disk writes whole or not at all.
+/// Bytes that a disk writes atomically.
 const SECTOR: usize = 512;
 
-/// One stream of pseudo-random numbers (splitmix64).
+/// A stream of pseudo-random numbers (splitmix64).
 #[derive(Clone, Debug)]
 pub struct Rng(u64);
 
 impl Rng {
-    /// A stream that this seed alone determines.
+    /// A stream determined by this seed alone.
     pub fn new(seed: u64) -> Self {
         Self(seed)
     }
@@ -44,13 +44,13 @@ impl Rng {
         self.any() % bound
     }
 
-    /// True once in `n` times.
+    /// True once in `n` times on average.
     pub fn one_in(&mut self, n: u64) -> bool {
         self.below(n) == 0
     }
 }
 
-/// Which operations fail, each once in so many; 0: never.
+/// Failure rates: each kind of operation fails once in this many; 0: never.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Faults {
     /// Writes (a part may have been written).
@@ -92,7 +92,7 @@ impl Inode {
         }
     }
 
-    /// What a power cut makes of it.
+    /// The effect of a power cut.
     fn lose(&mut self, rng: &mut Rng) {
         let mut bytes = std::mem::take(&mut self.durable);
         let all = rng.one_in(4);
@@ -151,14 +151,14 @@ struct State {
     names: Names,
     durable_names: Names,
     since_sync: Vec<NameOp>,
-    /// Successful syncs of files.
+    /// Number of successful syncs of files.
     syncs: u64,
     syncs_to_fail: u64,
-    /// Files may not be made longer than this together.
+    /// Most bytes of all files together.
     space: u64,
-    /// How often the power was cut.
+    /// Number of power cuts.
     crashes: u128,
-    /// So many calls may still come.
+    /// Number of calls still allowed.
     calls_left: u64,
     reads: u64,
     reads_to_flip: Option<u64>,
@@ -173,7 +173,7 @@ impl State {
         Ok(())
     }
 
-    /// As [`Self::fails`] with `names`, as if the disk were full, descriptors used up, or the disk bad.
+    /// As [`Self::fails`] with `names`: disk full, out of file descriptors, or disk failure.
     fn name_fails(&mut self) -> io::Result<()> {
         self.called();
         if self.faults.names > 0 && self.rng.one_in(self.faults.names) {
@@ -201,7 +201,7 @@ impl State {
     }
 }
 
-/// A call that a test may hold up or have panic.
+/// A call that a test may delay or make panic.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Call {
     /// A file is read.
@@ -214,7 +214,7 @@ pub enum Call {
     Index,
 }
 
-/// Sees every call before it is carried out, with nothing locked.
+/// Called before every call is carried out, with no lock held.
 type Hook = Arc<dyn Fn(Call) + Send + Sync>;
 
 /// A folder in memory. Clones are the same folder.
@@ -243,35 +243,35 @@ impl SimDisk {
         })))
     }
 
-    /// From now on these fail.
+    /// Sets the failure rates from now on.
     pub fn set_faults(&self, faults: Faults) {
         self.0.lock().faults = faults;
     }
 
-    /// From now on files take at most `bytes` together; others cannot be made.
+    /// From now on files take at most `bytes` together; others cannot be created.
     pub fn set_space(&self, bytes: u64) {
         self.0.lock().space = bytes;
     }
 
-    /// Bytes that all files take.
+    /// Total bytes of all files.
     pub fn used(&self) -> u64 {
         self.0.lock().used()
     }
 
-    /// A panic unless at most `calls` follow until this is called again.
+    /// Panics if more than `calls` calls follow until this is called again.
     pub fn allow_calls(&self, calls: u64) {
         self.0.lock().calls_left = calls;
     }
 
-    /// Ends the process that uses it: everything is as that wrote it, and may still be lost by a later
-    /// power cut.
+    /// Ends the process that uses it: everything is as that process wrote it, and may still be lost by a later power
+    /// cut.
     pub fn kill(&self) {
         let mut state = self.0.lock();
         state.faults = Faults::default();
         state.syncs_to_fail = 0;
     }
 
-    /// Another folder that holds the same.
+    /// Another folder with the same content.
     #[must_use]
     pub fn fork(&self) -> Self {
         let state = self.0.lock();
@@ -294,13 +294,13 @@ impl SimDisk {
         })))
     }
 
-    /// The bytes of a file, if it is there.
+    /// The bytes of a file, if it exists.
     pub fn read(&self, name: &str) -> Option<Vec<u8>> {
         let state = self.0.lock();
         state.names.get(name).map(|inode| state.inodes[*inode].now.clone())
     }
 
-    /// Replaces the bytes of a file that is there, or makes it; durable at once.
+    /// Creates a file or replaces its bytes; durable at once.
     pub fn put(&self, name: &str, bytes: Vec<u8>) {
         let mut state = self.0.lock();
         let inode = state.inodes.len();
@@ -309,7 +309,7 @@ impl SimDisk {
         state.durable_names.insert(name.to_owned(), inode);
     }
 
-    /// Cuts the power: what is open keeps its old files, which nobody else sees.
+    /// Cuts the power: open handles keep their old files, which nobody else sees.
     pub fn crash(&self) {
         let mut state = self.0.lock();
         let state = &mut *state;
@@ -326,7 +326,7 @@ impl SimDisk {
         state.faults = Faults::default();
     }
 
-    /// Changes one byte of a file. False if there is no such file or byte.
+    /// Changes one byte of a file. False if the file or byte does not exist.
     pub fn flip(&self, name: &str, offset: usize) -> bool {
         let mut state = self.0.lock();
         let Some(&inode) = state.names.get(name) else {
@@ -360,17 +360,17 @@ impl SimDisk {
         }
     }
 
-    /// The next `n` reads give nonsense, as a cable or a cache would that is not the disk.
+    /// The next `n` reads return garbage, as a bad cable or cache would while the disk is intact.
     pub fn garble_reads(&self, n: u64) {
         self.0.lock().reads_to_flip = Some(n);
     }
 
-    /// How many reads were tried.
+    /// Number of attempted reads.
     pub fn reads(&self) -> u64 {
         self.0.lock().reads
     }
 
-    /// How many syncs of files have succeeded.
+    /// Number of successful syncs of files.
     pub fn syncs(&self) -> u64 {
         self.0.lock().syncs
     }
@@ -498,7 +498,7 @@ impl LogFile for SimFile {
         let told = state.syncs_to_fail > 0;
         state.syncs_to_fail = state.syncs_to_fail.saturating_sub(1);
         if told || (state.faults.sync > 0 && state.rng.one_in(state.faults.sync)) {
-            // The system takes the pages for clean now: whatever reached the disk is all.
+            // The system now takes the pages for clean: no more of them will reach the disk.
             let now = inode.now.clone();
             inode.lose(&mut state.rng);
             inode.now = now;

@@ -1,8 +1,8 @@
-//! Whether the threads of a store live and get on with their work.
+//! Whether the threads of a store are alive and make progress.
 //!
-//! Invariants: time is handed in; a thread stands when work has waited for it and nothing of it was done for as
-//! long as is allowed, whether it waits for a disk, spins or was never woken; what is found is said once, and that
-//! it is over too. Absent: what is done about it; threads.
+//! Invariants: time is passed in; a thread is stalled when it had work waiting and completed none of it for the time
+//! allowed, whether it waits for a disk, spins or was never woken; each stall is reported once, and so is its end.
+//! Absent: the reaction; threads.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -19,7 +19,7 @@ pub struct Pulse {
 }
 
 impl Pulse {
-    /// That of a thread that has nothing to do yet.
+    /// The pulse of a thread that has nothing to do yet.
     pub fn new(name: &'static str) -> Arc<Self> {
         Arc::new(Self {
             name,
@@ -35,7 +35,7 @@ impl Pulse {
         self.busy.store(true, Ordering::Relaxed);
     }
 
-    /// It is done, and nothing else is at hand.
+    /// The work is done, and nothing else is at hand.
     pub fn rest(&self) {
         self.beats.fetch_add(1, Ordering::Relaxed);
         self.busy.store(false, Ordering::Relaxed);
@@ -46,12 +46,12 @@ impl Pulse {
         self.busy.load(Ordering::Relaxed)
     }
 
-    /// Grows with everything that is begun or done.
+    /// Increases with every piece of work begun or done.
     pub fn beats(&self) -> u64 {
         self.beats.load(Ordering::Relaxed)
     }
 
-    /// Runs the thread's `work`. Should it end by a panic, that is known.
+    /// Runs the thread's `work`. A panic that ends it is noted.
     pub fn live<T>(&self, work: impl FnOnce() -> T) -> T {
         struct Ending<'a>(&'a Pulse);
         impl Drop for Ending<'_> {
@@ -69,9 +69,9 @@ impl Pulse {
     }
 }
 
-/// Says whether work waits for a thread.
+/// Returns whether a thread has work waiting.
 type Waits = Box<dyn Fn() -> bool + Send>;
-/// Says how much of it was done: another number whenever some was.
+/// Returns a measure of the work done: it changes whenever some was.
 type Done = Box<dyn Fn() -> u64 + Send>;
 
 struct Watched {
@@ -84,20 +84,20 @@ struct Watched {
     ended: bool,
 }
 
-/// What has become of a thread.
+/// A change in a thread's state.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Found {
-    /// Work waits for it, and nothing was done for this long.
+    /// It has work waiting and completed none for this long.
     Stands(&'static str, Duration),
-    /// It goes on.
+    /// It continues.
     Moves(&'static str),
-    /// It ended by a panic.
+    /// It ended in a panic.
     Ended(&'static str),
 }
 
-/// Looks at threads.
+/// Watches threads.
 pub(crate) struct Watch {
-    /// So long may work wait without any of it being done.
+    /// How long work may wait without progress.
     patience: Duration,
     threads: Vec<Watched>,
 }
@@ -107,7 +107,7 @@ impl Watch {
         Self { patience, threads: Vec::new() }
     }
 
-    /// Also looks at this thread.
+    /// Watches this thread as well.
     pub(crate) fn add(&mut self, pulse: Arc<Pulse>, waits: Waits, done: Done) {
         let seen = done();
         self.threads.push(Watched {
@@ -121,13 +121,13 @@ impl Watch {
         });
     }
 
-    /// Also looks at a thread of which no more than its pulse is known.
+    /// Watches a thread of which only the pulse is known.
     pub(crate) fn add_pulse(&mut self, pulse: Arc<Pulse>) {
         let (busy, beats) = (Arc::clone(&pulse), Arc::clone(&pulse));
         self.add(pulse, Box::new(move || busy.is_busy()), Box::new(move || beats.beats()));
     }
 
-    /// The threads that stand now, in words; `None`: all go on.
+    /// A description of the threads stalled now; `None`: there are none.
     pub(crate) fn standing(&self) -> Option<String> {
         let standing = self.threads.iter().filter(|thread| thread.stands);
         let names: Vec<_> = standing.map(|thread| thread.pulse.name).collect();
@@ -137,7 +137,7 @@ impl Watch {
         })
     }
 
-    /// What is new at `now`, which only has to be monotonic.
+    /// Changes as of `now`, which only has to be monotonic.
     pub(crate) fn look(&mut self, now: Duration) -> Vec<Found> {
         let mut found = Vec::new();
         for thread in &mut self.threads {
@@ -168,12 +168,12 @@ impl Watch {
     }
 }
 
-/// Something ended, but not as it should: what was not confirmed may not be on disk.
+/// Unclean shutdown: what was not confirmed may not be on disk.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("the store did not end in order: {0}")]
 pub struct Unclean(pub(crate) String);
 
-/// Ends threads that end within `patience`; the name of one that does not.
+/// Waits at most `patience` for `threads` to end; returns the name of one that has not.
 #[expect(clippy::disallowed_methods, reason = "the end of a thread is waited for, with a limit")]
 pub(crate) fn unended(threads: &[JoinHandle<()>], patience: Duration) -> Option<String> {
     let start = Instant::now();

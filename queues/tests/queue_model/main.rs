@@ -1,8 +1,8 @@
 //! Random operations on a queue, compared step by step with a model that keeps plain vectors.
 //!
-//! What is checked: order, who gets what, credit, priorities, redelivery marks and counts, every
-//! reported drop and its reason, sums, and that a store which only follows the reported effects
-//! holds exactly what must survive a restart. The order of turns among equals is left to unit tests.
+//! Checked: order, recipients, credit, priorities, redelivery marks and counts, every reported drop and its reason,
+//! totals, and that a store which only follows the reported effects holds exactly what must survive a restart. The
+//! order of turns among equals is left to unit tests.
 
 mod model;
 mod world;
@@ -11,7 +11,7 @@ use leveret_queues::queue::{Overflow, Requeue, Settings};
 use proptest::prelude::*;
 use world::World;
 
-/// One step. Numbers that choose something are taken modulo what there is.
+/// One step. Numbers that select something are taken modulo the number of choices.
 #[derive(Clone, Debug)]
 enum Op {
     Publish { count: u8, priority: Option<u8>, ttl: Option<u64>, size: u8, persistent: bool },
@@ -35,7 +35,7 @@ enum Op {
     Restart { chunk: usize },
 }
 
-/// Steps that any queue sees.
+/// Steps for any queue.
 fn plain_op() -> impl Strategy<Value = Op> {
     let which = || (0..40_usize, 1..12_usize);
     let cause = prop_oneof![
@@ -89,7 +89,7 @@ fn plain_op() -> impl Strategy<Value = Op> {
     ]
 }
 
-/// Steps of a queue whose bodies leave memory, and which outlives its process.
+/// Steps for a queue whose bodies leave memory, and which outlives its process.
 fn paging_op() -> impl Strategy<Value = Op> {
     let page_out =
         (prop_oneof![Just(0), 0..2000_u64], prop_oneof![3 => Just(0), 1 => 0..9_u64], any::<bool>());
@@ -128,7 +128,7 @@ fn settings(paging: bool) -> impl Strategy<Value = Settings> {
             overflow: b.0,
             delivery_limit: b.1,
             single_active_consumer: b.2,
-            // The model cannot see drops that nobody is told of while a front is on disk.
+            // The model cannot see unreported drops while a front is on disk.
             dead_letters: b.3 || paging,
             expires_ms: None,
         })
@@ -168,7 +168,7 @@ fn run(settings: Settings, ops: Vec<Op>) {
     world.drain();
 }
 
-/// A pair of the strategies, so that both know whether bodies leave memory.
+/// A pair of strategies, so that both know whether bodies leave memory.
 fn case(paging: bool, most: usize) -> impl Strategy<Value = (Settings, Vec<Op>)> {
     (settings(paging), prop::collection::vec(op(paging), 1..most))
 }

@@ -1,4 +1,4 @@
-//! The model: what a queue holds, as plain vectors, and the rules written down once more.
+//! The model: a queue's content as plain vectors, and an independent statement of the rules.
 
 use leveret_queues::queue::{ConsumerId, Overflow, Settings, Token};
 
@@ -12,7 +12,7 @@ pub(crate) struct Msg {
     pub(crate) persistent: bool,
     pub(crate) redelivered: bool,
     pub(crate) count: u32,
-    /// A consumer had it once, in any run.
+    /// A consumer received it once, in any run.
     pub(crate) seen: bool,
 }
 
@@ -37,7 +37,7 @@ pub(crate) struct Consumer {
 pub(crate) struct Model {
     pub(crate) settings: Settings,
     pub(crate) now: u64,
-    /// In the order of delivery.
+    /// In delivery order.
     pub(crate) ready: Vec<Msg>,
     pub(crate) held: Vec<Held>,
     /// Oldest first.
@@ -75,7 +75,7 @@ impl Model {
         self.held.iter().filter(|h| h.holder == Some(id)).count()
     }
 
-    /// Consumers that must be served before anybody else. `room` says who has room.
+    /// Consumers that must be served before any other. `room` says which have room.
     pub(crate) fn eligible(&self, room: impl Fn(ConsumerId) -> bool) -> Vec<&Consumer> {
         let can = |c: &&Consumer| {
             let credit = c.no_ack || c.prefetch == 0 || self.held_by(c.id) < c.prefetch as usize;

@@ -1,5 +1,5 @@
-//! The queue under test with a caller's surroundings: outlet, store, clock. Every step is done to
-//! queue and model; then what the queue did is played back to the model and compared.
+//! The queue under test with a caller's surroundings: outlet, store, clock. Every step is applied to queue and model;
+//! then the queue's effects are replayed on the model and compared.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -25,13 +25,13 @@ impl Outlet<ConsumerId> for Desk {
     }
 
     fn deliver(&mut self, consumer: &ConsumerId, delivery: Delivery) {
-        // Room is used up when the model has seen the delivery, but must bind at once.
+        // The model uses up room when it sees the delivery, but the limit must bind at once.
         *self.room.borrow_mut().get_mut(consumer).expect("attached") -= 1;
         self.out.push_back((*consumer, delivery));
     }
 }
 
-/// What a store keeps of one message.
+/// A store's record of one message.
 struct Record {
     message: Message,
     priority_level: u8,
@@ -217,7 +217,7 @@ impl World {
     pub(crate) fn settle(&mut self, from: usize, count: usize) {
         let tokens = self.choose(from, count);
         self.queue.settle(&tokens, &mut self.fx);
-        // A second time is nothing.
+        // A second time has no effect.
         let known = self.fx.gone.len();
         self.queue.settle(&tokens, &mut self.fx);
         assert_eq!(self.fx.gone.len(), known);
@@ -292,7 +292,7 @@ impl World {
         self.dispatch();
     }
 
-    /// The queue is forgotten and made again if it is at rest, or gives back room.
+    /// The queue is dropped and restored if it is at rest, or else gives back room.
     pub(crate) fn rest(&mut self) {
         match self.queue.at_rest() {
             Some((last_seq, last_used)) => {
@@ -407,7 +407,7 @@ impl World {
         self.dispatch();
     }
 
-    /// Empties the queue: everything the model has must come out.
+    /// Empties the queue: everything in the model must come out.
     pub(crate) fn drain(&mut self) {
         while !self.model.consumers.is_empty() {
             self.detach(0, true);
@@ -449,7 +449,7 @@ impl World {
         matches!(self.front(), Some(Peeked::OnDisk { .. } | Peeked::Message { message: None, .. }))
     }
 
-    /// Ticks the queue as its deadlines say, plays back what it did, and compares.
+    /// Ticks the queue at its deadlines, replays its effects, and compares.
     fn follow(&mut self) {
         for _ in 0..50 {
             let due = self.queue.next_deadline();
@@ -462,7 +462,7 @@ impl World {
         panic!("always something due");
     }
 
-    /// Takes messages off the model's front which the queue has dropped.
+    /// Removes messages from the model's front that the queue has dropped.
     fn drop_from_front(&mut self) {
         loop {
             let reason = if self.model.front_expired() {
@@ -516,10 +516,10 @@ impl World {
         assert!(self.fx.is_empty(), "unexpected: {:?}", self.fx);
     }
 
-    /// The recipient is one of those whose turn it can be. Returns whether it acknowledges not.
+    /// Checks that the recipient is one whose turn it can be. Returns whether it consumes without acknowledging.
     fn check_delivery(&self, to: ConsumerId, delivery: &Delivery, msg: &Msg) -> bool {
         Self::compare(delivery, msg);
-        // Deliveries that the model has yet to see have used up room already.
+        // Deliveries not yet seen by the model have used up room already.
         let pending = |id| self.desk.out.iter().filter(|(to, _)| *to == id).count();
         let room = self.desk.room.borrow();
         let eligible = self.model.eligible(|id| room[&id] + pending(id) + usize::from(id == to) > 0);
@@ -549,7 +549,7 @@ impl World {
         }
     }
 
-    /// The next thing told to be gone is `msg`, if it had to be told.
+    /// The next reported loss is `msg`, if it had to be reported.
     fn expect_gone(&mut self, msg: &Msg, reason: SettleReason) {
         let stored = self.store.remove(&msg.seq);
         let dead_letter = self.model.settings.dead_letters && reason != SettleReason::Acked;

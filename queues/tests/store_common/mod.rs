@@ -1,4 +1,4 @@
-//! What tests of stores share.
+//! Shared parts of the store tests.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};

@@ -1,8 +1,7 @@
-//! Queues and exchanges that become something else under their names: what AMQP can only do by deleting and
-//! declaring again.
+//! Queues and exchanges redefined under their names, for which AMQP offers only delete and redeclare.
 //!
-//! Invariants: all bindings stay, and no publish ever finds neither the old nor the new; a queue keeps its place
-//! in the store, so that none of its messages is moved, lost or doubled, whenever the process ends.
+//! Invariants: all bindings stay, and every publish finds either the old or the new object; a queue keeps its id in the
+//! store, so that no message is moved, lost or duplicated by a crash at any point.
 
 use std::collections::HashMap;
 use std::sync::{Arc, mpsc};
@@ -31,13 +30,13 @@ use crate::broker::removal::{grave, grave_of};
 use crate::broker::turn::Turn;
 use crate::broker::vhost::Vhost;
 
-/// What was checked and is to be done once it is on disk.
+/// Checked changes, to be applied once committed.
 #[derive(Default)]
 pub(super) struct Transformed {
     pub(super) changes: Changes,
     queues: Vec<ToQueue>,
     exchanges: Vec<ToExchange>,
-    /// Which of them survive a restart from then on.
+    /// New durability of the changed objects.
     durable: HashMap<(DestinationKind, String), bool>,
 }
 
@@ -86,7 +85,7 @@ impl DryRun<'_> {
         };
         let key = Key::queue(&vhost.name, &queue.name);
         self.transformed.changes.put_or_remove(key, &definition, !spec.durable);
-        // What the store has of a queue that does not survive a restart goes at the next start.
+        // The grave has the next start discard what the store holds of a transient queue.
         self.transformed.changes.put_or_remove(Key::grave(queue.id), &grave(&queue), spec.durable);
         self.transformed
             .durable
@@ -109,7 +108,7 @@ impl DryRun<'_> {
         let definition = exchange.definition(vhost);
         let key = Key::exchange(&vhost.name, &exchange.name);
         self.transformed.changes.put_or_remove(key, &definition, !durable);
-        // What waits is released through what the exchange has become.
+        // Waiting messages are released through the redefined exchange.
         let delay_room = match vhost.delay_room(name) {
             None if exchange.kind == Kind::DELAYED => {
                 let id = QueueId(self.broker.next_queue_id()?);
@@ -137,7 +136,7 @@ impl DryRun<'_> {
         Ok(())
     }
 
-    /// Notes bindings that from now on survive a restart, or do not any more.
+    /// Records bindings whose durability changes.
     pub(super) fn changed_bindings(&mut self) {
         let mut bindings: Vec<BindingView> = Vec::new();
         for to in &self.transformed.queues {
@@ -158,7 +157,7 @@ impl DryRun<'_> {
         }
     }
 
-    /// Whether it survives a restart after the batch; what is new in the batch is not asked for.
+    /// Whether the object is durable after the batch. Not called for objects that are new in the batch.
     pub(super) fn is_durable(&self, kind: DestinationKind, name: &str) -> bool {
         let changed = self.transformed.durable.get(&(kind, name.to_owned()));
         changed.copied().unwrap_or_else(|| match kind {
@@ -171,7 +170,7 @@ impl DryRun<'_> {
 }
 
 impl Broker {
-    /// Does what was checked and committed. The turn is to be finished when no lock is held.
+    /// Applies checked and committed changes. The turn must be finished when no lock is held.
     pub(super) fn transform(&self, vhost: &Vhost, transformed: Transformed) -> Result<Turn, Refusal> {
         let policies = vhost.policies();
         if !transformed.exchanges.is_empty() {
@@ -214,7 +213,7 @@ impl Broker {
         Ok(turn)
     }
 
-    /// Waits until what was appended is on disk: messages that have become durable.
+    /// Waits until all appended records are on disk: messages that became durable.
     pub(super) fn wait_for_store(&self) -> Result<(), Refusal> {
         let (told, heard) = mpsc::sync_channel(1);
         let waiter: Arc<dyn Waiter> = Arc::new(Told(told));
@@ -229,14 +228,14 @@ impl Broker {
     }
 }
 
-/// The store takes messages within milliseconds, or its disk is full.
+/// The store takes messages within milliseconds, unless its disk is full.
 const STORED_WITHIN: Duration = Duration::from_secs(20);
 
 struct Told(mpsc::SyncSender<Result<Synced, Broken>>);
 
 impl Waiter for Told {
     fn synced(&self, _: u64, outcome: Result<Synced, Broken>) {
-        // Who waited may have given up.
+        // The waiter may have given up.
         let _ = self.0.try_send(outcome);
     }
 }

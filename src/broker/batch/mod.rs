@@ -1,10 +1,9 @@
-//! Many changes of one vhost at once: all of them or none, on disk with one commit.
+//! Batch changes of one vhost: all or nothing, in one commit.
 //!
-//! Invariants: nothing is changed before everything has been checked and the commit is durable; what is new is
-//! then put in place from the very records that a restart would read, what becomes something else is changed
-//! where it is.
-//! Absent: what is new and does not survive a restart, which needs no disk and is declared one by one; what
-//! belongs to no vhost, like users.
+//! Invariants: nothing changes before everything is checked and the commit is durable; new objects are then created
+//! from the same records that a restart would read, redefined objects are changed in place.
+//! Absent: new transient objects, which need no disk and are declared one by one; objects outside of vhosts, such as
+//! users.
 
 mod changed;
 mod rules;
@@ -33,14 +32,14 @@ use crate::broker::vhost::Vhost;
 use changed::Transformed;
 pub use rules::Rule;
 
-/// A durable exchange to be made.
+/// A durable exchange to create.
 #[derive(Clone, Debug)]
 pub struct NewExchange {
-    /// Its name.
+    /// Exchange name.
     pub name: ExchangeName,
-    /// The type's name.
+    /// Name of the exchange type.
     pub kind: String,
-    /// Goes when the last binding from it is removed.
+    /// Deleted when the last binding from it is removed.
     pub auto_delete: bool,
     /// Clients may not publish to it.
     pub internal: bool,
@@ -81,10 +80,10 @@ impl NewExchange {
     }
 }
 
-/// A durable queue to be made.
+/// A durable queue to create.
 #[derive(Clone, Debug)]
 pub struct NewQueue {
-    /// Its name.
+    /// Queue name.
     pub name: QueueName,
     /// Deleted with its last consumer.
     pub auto_delete: bool,
@@ -92,33 +91,33 @@ pub struct NewQueue {
     pub arguments: FieldTable,
 }
 
-/// What something that is there is to become.
+/// The new definition of an existing object.
 #[derive(Clone, Debug)]
 pub struct Changed<T> {
-    /// Survives a restart.
+    /// Whether it survives a restart.
     pub durable: bool,
-    /// All else.
+    /// All other properties.
     pub to: T,
 }
 
-/// What to make of a vhost. What is new and there already is refused: a batch is made of a difference.
+/// Changes to a vhost. A new object that already exists is refused: a batch is made from a difference.
 #[derive(Clone, Debug, Default)]
 pub struct Batch {
-    /// Policies, limits and permissions, new or changed.
+    /// New or changed policies, limits and permissions.
     pub rules: Vec<Rule>,
     /// New exchanges.
     pub exchanges: Vec<NewExchange>,
     /// New queues.
     pub queues: Vec<NewQueue>,
-    /// Exchanges that become something else, with all their bindings.
+    /// Redefined exchanges; they keep all bindings.
     pub changed_exchanges: Vec<Changed<NewExchange>>,
-    /// Queues that become something else, with their messages, consumers and bindings.
+    /// Redefined queues; they keep their messages, consumers and bindings.
     pub changed_queues: Vec<Changed<NewQueue>>,
-    /// New bindings between durable ends of these, or of what is there.
+    /// New bindings between durable objects, of this batch or existing.
     pub bindings: Vec<BindingRequest>,
 }
 
-/// One thing of a batch: its place in the list of its kind.
+/// One item of a batch: its index in the list of its kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Part {
     /// In `rules`.
@@ -135,12 +134,12 @@ pub enum Part {
     Binding(usize),
 }
 
-/// Why nothing of a batch was made.
+/// Why a batch was refused as a whole.
 #[derive(Debug)]
 pub struct RefusedBatch {
-    /// What is refused; without it the batch as a whole.
+    /// The refused item; `None` for the batch as a whole.
     pub part: Option<Part>,
-    /// Why.
+    /// The reason.
     pub refusal: Box<Refusal>,
 }
 
@@ -150,7 +149,7 @@ impl From<Refusal> for RefusedBatch {
     }
 }
 
-/// Checks one after the other, up to the first that is refused.
+/// Checks items in order, up to the first refusal.
 fn each<T>(
     parts: &[T],
     part: impl Fn(usize) -> Part,
@@ -161,26 +160,26 @@ fn each<T>(
     })
 }
 
-/// What is checked, in a router that nobody uses, and noted.
+/// Checks against a private router, and collects the changes.
 struct DryRun<'a> {
     broker: &'a Broker,
     vhost: &'a Vhost,
     router: Router<u32>,
     slots: HashMap<String, u32>,
-    /// What is new.
+    /// Definitions of new objects.
     changes: Changes,
-    /// What is there and becomes something else.
+    /// Redefined objects.
     transformed: Transformed,
     new_policies: usize,
-    /// The vhost's limits after the batch, if it sets them.
+    /// The vhost's limits after the batch, if the batch sets them.
     limits: Option<OperatorLimits>,
-    /// What is there and does not survive a restart may be bound, too: nothing is going to be stored.
+    /// Existing transient objects may be bound too: nothing will be stored.
     transient_too: bool,
 }
 
 impl Broker {
-    /// Makes all that the batch says, or nothing; durable when it returns. Asks for no permission: whoever
-    /// may say what the vhost has may do this.
+    /// Applies the whole batch, or nothing; durable on return. Checks no permissions: the caller must be entitled to
+    /// define the vhost.
     pub fn declare_batch(&self, vhost: &Arc<Vhost>, batch: &Batch) -> Result<(), RefusedBatch> {
         let _administration = self.administration.lock();
         let _policies = vhost.policy_changes.lock();
@@ -196,7 +195,7 @@ impl Broker {
         each(&batch.bindings, Part::Binding, |binding| trial.binding(binding))?;
         let DryRun { changes, transformed, .. } = trial;
         self.commit(&changes.and(&transformed.changes))?;
-        // The rules first: what becomes something else keeps to the new ones.
+        // Rules first: redefined objects follow the new ones.
         self.apply(&changes, |rank| rank < RANK_OF_EXCHANGES).map_err(Refusal::Storage)?;
         let mut turn = self.transform(vhost, transformed)?;
         self.apply(&changes, |rank| rank >= RANK_OF_EXCHANGES).map_err(Refusal::Storage)?;
@@ -289,7 +288,7 @@ impl DryRun<'_> {
         Ok(())
     }
 
-    /// The queue's place in the dry run; what they are is of no matter.
+    /// The queue's slot in the dry run; the value carries no meaning.
     fn slot(&mut self, queue: &str) -> u32 {
         if let Some(slot) = self.slots.get(queue) {
             return *slot;
@@ -300,7 +299,7 @@ impl DryRun<'_> {
         slot
     }
 
-    /// Makes an existing exchange known to the dry run.
+    /// Adds an existing exchange to the dry run.
     fn known_exchange(&mut self, name: &str) -> Result<(), Refusal> {
         if self.router.exchange(name).is_some() {
             return Ok(());

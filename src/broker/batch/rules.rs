@@ -1,4 +1,4 @@
-//! Rules of a vhost as part of a batch.
+//! The vhost's rules as part of a batch.
 
 use super::DryRun;
 use crate::broker::definitions::Key;
@@ -10,10 +10,10 @@ use crate::broker::topic_permissions::{TopicPermissionRecord, TopicPermissions};
 use crate::broker::users::{PermissionRecord, check_patterns};
 use crate::broker::vhosts::check_name;
 
-/// Something said of a vhost, new or in place of what was said before.
+/// A rule of a vhost, new or replacing the previous one.
 #[derive(Clone, Debug)]
 pub enum Rule {
-    /// A policy: whose, its name, what it says.
+    /// A policy: its kind, name and record.
     Policy(PolicyKind, String, PolicyRecord),
     /// All limits of the vhost.
     Limits(OperatorLimits),
@@ -64,7 +64,7 @@ impl DryRun<'_> {
         Ok(())
     }
 
-    /// The same in a dry run: that users will be there by then is the caller's to know.
+    /// The same in a dry run; the caller guarantees that the users will exist.
     pub(super) fn planned_rule(&mut self, rule: &Rule) -> Result<(), Refusal> {
         let wrong = |error: BadPattern| Refusal::Precondition(error.to_string());
         match rule {

@@ -1,6 +1,6 @@
-//! Definitions taken in: what can be made is made with one commit, what cannot is told part by part.
+//! Importing definitions: everything acceptable is created in one commit, the rest is reported item by item.
 //!
-//! Absent: rules, and what is there already; both are the caller's.
+//! Absent: rules and existing objects, both left to the caller.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -16,10 +16,9 @@ use crate::broker::vhosts::check_name;
 use crate::broker::{queue_options, queues};
 
 impl Broker {
-    /// Makes the rules and the new exchanges, queues and bindings of a batch with one commit, all but those that are
-    /// refused.
-    /// Durable when it returns; on error nothing is made. With `dry` it is only told what would be refused,
-    /// and the batch may hold what does not survive a restart, behind the rest.
+    /// Creates the rules and the new exchanges, queues and bindings of a batch in one commit, except those that are
+    /// refused. Durable on return; on error nothing is created. With `dry`, only reports what would be refused, and the
+    /// batch may also contain transient objects, after the rest.
     pub fn declare_what_can(
         &self,
         vhost: &Arc<Vhost>,
@@ -74,18 +73,18 @@ impl Broker {
         Ok(refused)
     }
 
-    /// Whether a new queue could be declared like this.
+    /// Whether a new queue could be declared with `spec`.
     pub fn check_new_queue(&self, vhost: &Vhost, name: &QueueName, spec: &QueueSpec) -> Result<(), Refusal> {
         queues::check_name(name)?;
         queue_options::read(name, &vhost.name, spec, false).map(|_| ())
     }
 
-    /// Whether permissions could be set like this.
+    /// Whether these permissions could be set.
     pub fn check_permission(&self, record: &PermissionRecord) -> Result<(), Refusal> {
         check_patterns(record).map_err(|error| Refusal::Precondition(error.to_string()))
     }
 
-    /// Whether something could have this name.
+    /// Whether the name is valid for a new object.
     pub fn check_new_name(&self, what: &str, name: &str) -> Result<(), Refusal> {
         check_name(what, name)
     }

@@ -1,4 +1,4 @@
-//! Looking at what waits, and having it otherwise: for operators.
+//! Listing, reading and changing delayed messages, for operators.
 
 use std::sync::Arc;
 
@@ -13,13 +13,13 @@ use crate::broker::refusal::Refusal;
 use crate::broker::turn::Turn;
 
 impl DelayRoom {
-    /// Up to `max` messages behind `after`, by due time. After a start, those not yet told by the
-    /// store are missing.
+    /// Up to `max` messages after `after`, by due time. After a start, messages not yet reported by the store are
+    /// missing.
     pub fn list(&self, after: Option<PendingId>, max: usize) -> Vec<PendingId> {
         self.cell.lock().pending.page(after, max)
     }
 
-    /// Drops a waiting message. The turn has to be [finished](crate::broker::Broker::finish).
+    /// Drops a waiting message. The turn must be [finished](crate::broker::Broker::finish).
     pub fn cancel(self: &Arc<Self>, turn: &mut Turn, id: PendingId) -> Result<(), Refusal> {
         let stored = match self.take(id)? {
             Taken::Here(body) => body.stored,
@@ -32,9 +32,9 @@ impl DelayRoom {
         Ok(())
     }
 
-    /// Has a waiting message released at another instant. It gets a new id, and is not listed until
-    /// it is read if it has to be; `then` is called when it waits again, with `false` if it could not
-    /// be read. The turn has to be [finished](crate::broker::Broker::finish).
+    /// Reschedules a waiting message. It gets a new id; if it must be read first, it is not listed until then. `then`
+    /// is called when it waits again, with `false` if it could not be read. The turn must be
+    /// [finished](crate::broker::Broker::finish).
     pub fn reschedule(
         self: &Arc<Self>,
         turn: &mut Turn,
@@ -52,8 +52,8 @@ impl DelayRoom {
         Ok(())
     }
 
-    /// Releases a waiting message without waiting any longer; `then` is called when it is, with
-    /// `false` if it could not be read. The turn has to be [finished](crate::broker::Broker::finish).
+    /// Releases a waiting message immediately; `then` is called afterwards, with `false` if it could not be read. The
+    /// turn must be [finished](crate::broker::Broker::finish).
     pub fn release_now(
         self: &Arc<Self>,
         turn: &mut Turn,
@@ -70,7 +70,7 @@ impl DelayRoom {
         Ok(())
     }
 
-    /// Reads a waiting message, at once or when the store has: `None` if it waits no longer.
+    /// Reads a waiting message, from memory or through the store; `None` if it no longer waits.
     pub fn look(self: &Arc<Self>, id: PendingId, then: impl FnOnce(Option<Message>) + Send + 'static) {
         let found = self.cell.lock().pending.look(id);
         match found {
@@ -92,15 +92,15 @@ impl DelayRoom {
         Ok(taken)
     }
 
-    /// Puts a message that was taken out under another instant: a new place in the store, and the old
-    /// one gone, in one step.
+    /// Puts a removed message back with another due time: a new sequence number in the store and removal of the old
+    /// one, in one step.
     pub(super) fn hold_again(self: &Arc<Self>, turn: &mut Turn, id: PendingId, body: &Body, due: Millis) {
         let mut cell = self.cell.lock();
         if cell.gone {
             return;
         }
         let again = PendingId { due, seq: cell.pending.next_seq() };
-        // A copy: whether a message is to be written is told by the message itself.
+        // A copy: clones share one write state; this one needs its own.
         let message = body.message.with_properties(body.message.properties(), body.message.meta());
         let transient = !(self.durable() && message.meta().persistent);
         let mut stored = body.stored;

@@ -1,10 +1,9 @@
-//! Where the delayed messages of one exchange wait: the schedule behind its lock, with what it owes
-//! to the store and the timer (docs/semantics.md, Delayed messages).
+//! Delay room of one exchange: its schedule behind a lock, with its records for the store and its timer
+//! (docs/semantics.md, Delayed messages).
 //!
-//! Invariants: a persistent message on a durable exchange is in the store, under the room's own id,
-//! from before its publish is confirmed until the step that puts it into its queues; messages are
-//! released in order of due time; at most [`DELAYED_BYTES_MAX`] of bodies stay in memory, and one
-//! read from the store is under way at a time.
+//! Invariants: a persistent message on a durable exchange is in the store, under the room's own id, from before its
+//! publish is confirmed until the step that moves it into its queues; messages are released in order of due time; at
+//! most [`DELAYED_BYTES_MAX`] of bodies stay in memory, and at most one store read is in progress.
 //! Absent: routing; a timer per message.
 
 mod manage;
@@ -26,15 +25,15 @@ use crate::broker::names::{ExchangeName, VhostName};
 use crate::broker::queue_handle::{QueueEnvironment, READ_AGAIN_MS, append};
 use crate::broker::turn::Turn;
 
-/// A persistent message due later than this is not worth memory, in milliseconds.
+/// Bodies of persistent messages due later than this are not kept in memory, in milliseconds.
 const KEPT_FOR_MS: u64 = 60_000;
 
-/// Entries taken over from the store in one tick after a start.
+/// Entries restored from the store per tick after a start.
 const RESTORED_AT_ONCE: usize = 10_000;
 
-/// The waiting room of one `x-delayed-message` exchange.
+/// The delay room of one `x-delayed-message` exchange.
 pub struct DelayRoom {
-    /// What the store knows it by.
+    /// Its id in the store.
     pub id: QueueId,
     /// Its exchange's vhost.
     pub vhost: VhostName,
@@ -49,30 +48,30 @@ pub struct DelayRoom {
 #[expect(clippy::struct_excessive_bools, reason = "facts that do not depend on each other")]
 struct Cell {
     pending: Pending,
-    /// The instant for which a tick is asked.
+    /// The instant of the scheduled tick.
     tick_at: Option<Millis>,
-    /// Someone releases, or waits for the store to read: nobody else does, or the order would be lost.
+    /// A release or its store read is in progress; a second one would break the order.
     releasing: bool,
-    /// Taken out to be read.
+    /// Messages removed for reading.
     in_flight: usize,
-    /// What the store still has to tell after a start; nothing is released before.
+    /// Messages not yet reported by the store after a start; nothing is released before.
     untold: Option<Untold>,
-    /// The disk did not give what is due; it is asked again then.
+    /// The next due message could not be read; when to retry.
     unread: Option<Millis>,
-    /// The store could write nothing when something was due; it is looked at again then.
+    /// The store could not write when a message was due; when to check again.
     unwritable: Option<Millis>,
-    /// Anything was ever appended.
+    /// Whether anything was ever appended.
     used_store: bool,
-    /// The store knows that it releases.
+    /// Whether the store knows that the room releases messages.
     serves: bool,
-    /// What may have been released before the last end: places, and the instant of the start.
+    /// Messages possibly released in an earlier run: up to this sequence number, and due by the instant of the start.
     released_upto: (Seq, Millis),
     gone: bool,
     counted: u64,
 }
 
 impl Cell {
-    /// A message is released from now on. Whether it may have been before.
+    /// Records that a message is being released. Returns whether it may have been released before.
     fn leaves(&mut self, id: PendingId, stored: bool, delay_room: &DelayRoom) -> bool {
         if stored && !self.serves {
             self.serves = true;
@@ -107,17 +106,17 @@ impl DelayRoom {
         })
     }
 
-    /// Whether its exchange survives a restart, so that its persistent messages do.
+    /// Whether the exchange, and so its persistent messages, survive a restart.
     pub fn durable(&self) -> bool {
         self.durable.load(Ordering::Relaxed)
     }
 
-    /// From now on its exchange survives a restart, or does not. What waits already keeps what it was promised.
+    /// Changes the exchange's durability. Messages already waiting keep theirs.
     pub(super) fn set_durable(&self, durable: bool) {
         self.durable.store(durable, Ordering::Relaxed);
     }
 
-    /// The store found messages of it; they are taken over bit by bit.
+    /// The store found messages of this room; they are restored in portions.
     pub(super) fn restore(self: &Arc<Self>, found: &RecoveredQueue, now: Millis) {
         let count = found.ranges.iter().map(|range| range.count).sum();
         let mut cell = self.cell.lock();
@@ -130,15 +129,15 @@ impl DelayRoom {
         }
     }
 
-    /// Holds a message until it is due. When this returns it is appended, if it has to survive.
+    /// Holds a message until it is due. On return it is appended, if it must survive a restart.
     pub(super) fn hold(self: &Arc<Self>, turn: &mut Turn, message: Message, due: Millis) {
         let Some(admission) = self.admit(turn, message, due) else { return };
         let appended = turn.records.is_empty() || append(&self.environment, turn).is_some();
         admission.done(appended);
     }
 
-    /// Begins to hold a message. Its record, if it needs one, has to be appended before the admission
-    /// is done; the room is locked meanwhile. `None`: the exchange is gone.
+    /// Begins to hold a message. Its record, if any, must be appended before the admission is completed; the room stays
+    /// locked until then. `None`: the exchange was deleted.
     pub(super) fn admit(
         self: &Arc<Self>,
         turn: &mut Turn,
@@ -180,7 +179,7 @@ impl DelayRoom {
         cell.used_store = true;
     }
 
-    /// The record that says that a message waits no longer.
+    /// The record that a message no longer waits.
     pub(super) fn settled(&self, seq: Seq) -> Record {
         Record::Settle { queue: self.id, first: seq, count: 1, reason: SettleReason::Acked }
     }
@@ -206,7 +205,7 @@ impl DelayRoom {
         }
     }
 
-    /// Takes over what the store holds, one stretch at a time.
+    /// Restores messages from the store, one run at a time.
     fn take_over(self: &Arc<Self>, cell: &mut Cell, now: Millis) {
         let Some(untold) = cell.untold else { return };
         let Ok(live_entries) = self.environment.store.live_entries(self.id, untold.from, RESTORED_AT_ONCE)
@@ -218,7 +217,7 @@ impl DelayRoom {
             return self.ask(cell, now.plus(READ_AGAIN_MS));
         };
         for stand in &live_entries {
-            // One without an instant is none of ours to keep waiting.
+            // Without a due time there is no reason to hold it.
             let due = stand.expires.unwrap_or(now);
             cell.pending.insert(PendingId { due, seq: stand.seq }, None);
         }
@@ -234,7 +233,7 @@ impl DelayRoom {
         }
     }
 
-    /// The exchange is deleted, and what waits with it.
+    /// The exchange is deleted, and its delayed messages with it.
     pub(super) fn close(self: &Arc<Self>, turn: &mut Turn) {
         let mut cell = self.cell.lock();
         cell.gone = true;
@@ -251,7 +250,7 @@ impl DelayRoom {
         }
     }
 
-    /// Messages that wait.
+    /// Number of waiting messages.
     pub fn count(&self) -> u64 {
         let cell = self.cell.lock();
         let untold = cell.untold.map_or(0, |untold| untold.left);
@@ -259,7 +258,7 @@ impl DelayRoom {
     }
 }
 
-/// A message on its way into a delay room.
+/// A message being added to a delay room.
 pub(super) struct Admission<'a> {
     delay_room: &'a Arc<DelayRoom>,
     cell: MutexGuard<'a, Cell>,
@@ -270,7 +269,7 @@ pub(super) struct Admission<'a> {
 }
 
 impl Admission<'_> {
-    /// The message waits now. `appended`: its record, if it had one, was taken by the store.
+    /// The message now waits. `appended`: its record, if any, was accepted by the store.
     pub(super) fn done(mut self, appended: bool) {
         let stored = self.stored && appended;
         let keep = self.keep || !stored;

@@ -1,4 +1,4 @@
-//! Releasing what is due: what is in memory at once, the rest when the store has read it.
+//! Releases due messages: bodies in memory immediately, others once the store has read them.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
@@ -11,13 +11,13 @@ use crate::broker::delay::{Body, PendingId};
 use crate::broker::queue_handle::{READ_AGAIN_MS, Released, WRITE_AGAIN_MS};
 use crate::broker::turn::Turn;
 
-/// Messages released in one tick, at most: the timer serves others, too.
+/// Maximum messages released per tick: the timer serves other objects too.
 const RELEASED_AT_ONCE: usize = 512;
 
-/// Bytes of bodies read back at once, beyond which no further one is.
+/// Bytes of bodies per read, after which no further body is read.
 const READ_BYTES: usize = 1024 * 1024;
 
-/// What becomes of a message that is read back.
+/// The action on a message that was read back.
 #[derive(Clone, Copy)]
 pub(super) enum Then {
     Release,
@@ -25,7 +25,7 @@ pub(super) enum Then {
 }
 
 impl DelayRoom {
-    /// Releases what is due: what is in memory at once, the rest when it is read.
+    /// Releases due messages: bodies in memory immediately, others once read.
     pub(super) fn release_due(self: &Arc<Self>, turn: &mut Turn) {
         {
             let mut cell = self.cell.lock();
@@ -44,7 +44,8 @@ impl DelayRoom {
         self.cell.lock().unwritable = None;
         for _ in 0..RELEASED_AT_ONCE {
             let mut cell = self.cell.lock();
-            // What is released is written anew: it would take the memory, or on a full disk the room, of what is on its way.
+            // Releasing writes the message anew, which takes memory, or on a full disk space, needed for publishes in
+            // progress.
             if self.environment.store.pressure() != Pressure::None {
                 cell.unwritable = Some(turn.now.plus(WRITE_AGAIN_MS));
                 break;
@@ -52,7 +53,7 @@ impl DelayRoom {
             if let Some((id, body)) = cell.pending.take_ready(turn.now) {
                 drop(cell);
                 self.release(turn, id, &body.message, body.stored);
-                // Whoever got it need not wait for the others.
+                // Earlier receivers need not wait for the rest.
                 turn.wake();
                 continue;
             }
@@ -102,7 +103,7 @@ impl DelayRoom {
         self.environment.store.read(wish, Box::new(answer));
     }
 
-    /// Releases what was read. What lies behind it waits for the next read.
+    /// Releases messages that were read. Later ones wait for the next read.
     fn was_read(self: &Arc<Self>, turn: &mut Turn, run: Vec<PendingId>, read: Vec<Stored>) {
         if self.cell.lock().gone {
             return;
@@ -138,7 +139,7 @@ impl DelayRoom {
         self.readable(&mut cell);
     }
 
-    /// The disk did not give what is due first. All of it waits, and is asked for again later.
+    /// The first due messages could not be read. All of them stay, and the read is retried later.
     fn was_not_read(self: &Arc<Self>, turn: &Turn, run: Vec<PendingId>, why: &Unread) {
         let mut cell = self.cell.lock();
         cell.in_flight = 0;
@@ -153,7 +154,7 @@ impl DelayRoom {
         self.settle_up(&mut cell);
     }
 
-    /// A damaged message: it waits no more, and its record stays where it is.
+    /// Reports a damaged message: it no longer waits, and its record stays on disk.
     fn tell_damaged(&self, why: &str) {
         tracing::error!(
             vhost = %self.vhost, exchange = %self.exchange,
@@ -161,7 +162,7 @@ impl DelayRoom {
         );
     }
 
-    /// The disk does not give what is due: said once, until it does.
+    /// The next due messages cannot be read: logged once until a read succeeds.
     fn unreadable(&self, cell: &mut Cell, why: &Unread, again_at: Millis) {
         if cell.unread.replace(again_at).is_some() {
             return;
@@ -174,7 +175,7 @@ impl DelayRoom {
         );
     }
 
-    /// It does, or nobody asks any more.
+    /// Reads succeed again, or are no longer needed.
     pub(super) fn readable(&self, cell: &mut Cell) {
         if cell.unread.take().is_some() {
             self.environment.unreadable.fetch_sub(1, Ordering::Relaxed);
@@ -192,7 +193,7 @@ impl DelayRoom {
         }
     }
 
-    /// Reads one message that stays where it is.
+    /// Reads one message without removing it.
     pub(super) fn read_only(&self, id: PendingId, then: impl FnOnce(Option<Message>) + Send + 'static) {
         let answer = |read: Result<Vec<Stored>, Unread>| {
             then(read.ok().and_then(|read| read.into_iter().next()?.message.ok()));
@@ -200,7 +201,7 @@ impl DelayRoom {
         self.environment.store.read(self.wish(id), Box::new(answer));
     }
 
-    /// Reads one message that was taken out, and goes on with it.
+    /// Reads one message that was removed, and continues with it.
     pub(super) fn read_one(
         self: &Arc<Self>,
         id: PendingId,
@@ -219,7 +220,7 @@ impl DelayRoom {
                     this.hold_again(&mut turn, id, &Body { message, stored: true }, due);
                 }
                 (Some(Err(why)), _) => this.tell_damaged(&why),
-                // It waits as before.
+                // It keeps waiting.
                 (None, _) => {
                     let mut cell = this.cell.lock();
                     if !cell.gone {
@@ -234,7 +235,7 @@ impl DelayRoom {
         self.environment.store.read(wish, Box::new(answer));
     }
 
-    /// Ends the turn of a thread of the store.
+    /// Ends a turn on a store thread.
     fn finish(&self, turn: &mut Turn) {
         match self.environment.broker.get().and_then(Weak::upgrade) {
             Some(broker) => broker.finish(turn),

@@ -1,4 +1,4 @@
-//! Delayed messages over the real store, with the clock in the test's hand.
+//! Delayed messages over the real store, with a test-controlled clock.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -55,7 +55,7 @@ impl DefinitionStore for Definitions {
     }
 }
 
-/// The clock of what happens on the store's threads.
+/// The clock of the store's threads.
 fn clock() -> Millis {
     Millis(0)
 }
@@ -74,7 +74,7 @@ impl Bench {
         Self::on(store, recovered.queues, definitions, now)
     }
 
-    /// Starts again; the store must be held by nothing else.
+    /// Restarts; nothing else may hold the store.
     fn again(self, folder: &Path, now: Millis) -> Self {
         self.store.close().expect("in order");
         let definitions = self.definitions.clone();
@@ -183,7 +183,7 @@ impl<S: Store + 'static> Bench<S> {
         self.broker.vhost("/").expect("vhost").queue("q").expect("queue").counts().ready
     }
 
-    /// Ticks until the queue has `count` messages: what lies on disk comes on another thread.
+    /// Ticks until the queue has `count` messages: bodies on disk arrive on another thread.
     fn tick_until(&self, now: u64, count: u64) {
         let mut turns = 0;
         while self.ready() < count {
@@ -243,7 +243,7 @@ fn a_waiting_message_can_be_cancelled_moved_and_released() {
     let folder = tempfile::tempdir().expect("folder");
     let mut bench = Bench::open(folder.path(), &Definitions::default(), Millis(0));
     bench.declare();
-    // Some bodies stay in memory, those of long delays are on disk only.
+    // Some bodies stay in memory, those with long delays are on disk only.
     for delay in [1000, 2000, 3000, 100_000, 200_000, 300_000] {
         bench.delayed(0, delay, delay.to_string().as_bytes());
     }

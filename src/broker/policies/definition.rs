@@ -1,4 +1,4 @@
-//! What a policy sets: known keys, what they may be, and what is said where a key is not for here.
+//! Contents of a policy: known keys, their valid values, and the errors for unsupported keys.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -8,7 +8,7 @@ use leveret_queues::queue::Overflow;
 use super::PolicyKind;
 use crate::broker::limits::TTL_MS_MAX;
 
-/// `overflow`, by its name.
+/// Values of `overflow`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[expect(missing_docs, reason = "the names are RabbitMQ's")]
@@ -19,7 +19,7 @@ pub enum OverflowName {
 }
 
 impl OverflowName {
-    /// The name's meaning; `None`: there is no such name.
+    /// Parses the name; `None` if unknown.
     pub fn parse(name: &str) -> Option<Self> {
         match name {
             "drop-head" => Some(Self::DropHead),
@@ -40,50 +40,50 @@ impl From<OverflowName> for Overflow {
     }
 }
 
-/// The settings that a policy can make, and a queue's or exchange's arguments likewise. Absent: not said.
+/// The settings that a policy, or a queue's or exchange's arguments, can make. `None`: not set.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", default, deny_unknown_fields)]
 pub struct PolicyDefinition {
-    /// Where messages go that an exchange routes nowhere.
+    /// Receives messages that the exchange cannot route.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub alternate_exchange: Option<String>,
-    /// Where a queue's dead letters go.
+    /// Receives the queue's dead letters.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dead_letter_exchange: Option<String>,
-    /// Under which key.
+    /// Replaces the routing keys of dead letters.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dead_letter_routing_key: Option<String>,
-    /// Kept for tools: dead letters move in one step of the store, so that either strategy is met.
+    /// Kept for tools: dead letters move in one step of the store, which satisfies either strategy.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dead_letter_strategy: Option<String>,
-    /// Milliseconds.
+    /// Time to live of messages, in milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message_ttl: Option<u64>,
-    /// Milliseconds.
+    /// Idle time after which the queue is deleted, in milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expires: Option<u64>,
-    /// Ready messages.
+    /// Maximum ready messages.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_length: Option<u64>,
-    /// Bytes of ready messages' bodies.
+    /// Maximum bytes of ready messages' bodies.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_length_bytes: Option<u64>,
-    /// What happens beyond the two.
+    /// Behaviour when either length limit is exceeded.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub overflow: Option<OverflowName>,
-    /// Failed deliveries; negative for any number.
+    /// Maximum failed deliveries; negative for no limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub delivery_limit: Option<i64>,
-    /// Milliseconds.
+    /// Acknowledgement timeout, in milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub consumer_timeout: Option<u64>,
 }
 
-/// What operators may set.
+/// Keys allowed in operator policies.
 const OF_OPERATORS: [&str; 6] =
     ["expires", "message-ttl", "max-length", "max-length-bytes", "delivery-limit", "overflow"];
 
-/// Settings that `RabbitMQ` knows and that mean nothing here, with the reason.
+/// `RabbitMQ` keys that have no meaning here, with the reason.
 fn unsupported(key: &str) -> Option<&'static str> {
     if key.starts_with("ha-") {
         return Some("queues are not mirrored");
@@ -108,7 +108,7 @@ fn unsupported(key: &str) -> Option<&'static str> {
     })
 }
 
-/// A value in the words of `RabbitMQ`'s texts.
+/// A value as shown in `RabbitMQ`'s texts.
 fn in_words(value: &Value) -> String {
     match value {
         Value::String(text) => format!("<<\"{text}\">>"),
@@ -130,8 +130,8 @@ fn wrong(value: &Value, what: &str) -> String {
 }
 
 impl PolicyDefinition {
-    /// Reads and checks what a policy sets. An error names the key or value that is wrong. What is not for the kind of
-    /// object that the policy applies to is kept, and does nothing.
+    /// Parses and validates a policy's definition. An error names the offending key or value. Keys that do not apply to
+    /// the policy's kind of object are kept without effect.
     pub fn read(given: &Map<String, Value>, kind: PolicyKind) -> Result<Self, String> {
         if given.is_empty() {
             return Err("no policy provided".to_owned());

@@ -1,11 +1,11 @@
-//! What a queue keeps to in the end, setting by setting, and who said so.
+//! The effective settings of a queue, each with its source.
 
 use serde_json::{Value, json};
 
 use super::{Matched, OverflowName, PolicyDefinition};
 use crate::broker::queue_kind::QueueKind;
 
-/// Who said so.
+/// Source of a setting.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[expect(missing_docs, reason = "the names say all")]
 pub enum Source {
@@ -15,40 +15,40 @@ pub enum Source {
     Default,
 }
 
-/// A value, and who said so.
+/// A value and its source.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Sourced<T> {
     /// The value in force.
     pub value: T,
-    /// Whose it is.
+    /// Where it comes from.
     pub source: Source,
 }
 
-/// The settings of a queue that arguments and policies can make. Where numbers limit something, the lowest
-/// counts; else arguments count before policies. Of two policies' overflows the operator's counts.
+/// Queue settings from arguments and policies. For numeric limits the lowest counts; otherwise arguments take
+/// precedence over policies, and the operator's overflow over the user's.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Effective {
-    /// Milliseconds.
+    /// Time to live of messages, in milliseconds.
     pub message_ttl: Sourced<Option<u64>>,
-    /// Milliseconds.
+    /// Idle time after which the queue is deleted, in milliseconds.
     pub expires: Sourced<Option<u64>>,
-    /// Ready messages.
+    /// Maximum ready messages.
     pub max_length: Sourced<Option<u64>>,
-    /// Bytes of ready messages' bodies.
+    /// Maximum bytes of ready messages' bodies.
     pub max_length_bytes: Sourced<Option<u64>>,
-    /// What happens beyond the two.
+    /// Behaviour when either length limit is exceeded.
     pub overflow: Sourced<OverflowName>,
-    /// An exchange.
+    /// Dead-letter exchange.
     pub dead_letter_exchange: Sourced<Option<String>>,
-    /// Replaces messages' own keys.
+    /// Replaces the routing keys of dead letters.
     pub dead_letter_routing_key: Sourced<Option<String>>,
-    /// Failed deliveries; negative for any number.
+    /// Maximum failed deliveries; negative for no limit.
     pub delivery_limit: Sourced<Option<i64>>,
-    /// Milliseconds.
+    /// Acknowledgement timeout, in milliseconds.
     pub consumer_timeout: Sourced<Option<u64>>,
 }
 
-/// What the three say of one setting, arguments first.
+/// The values of one setting in the three sources, arguments first.
 fn said<'a, T>(
     arguments: &'a PolicyDefinition,
     matched: &'a Matched,
@@ -69,14 +69,14 @@ fn or_none<T>(found: Option<Sourced<T>>) -> Sourced<Option<T>> {
 }
 
 impl Effective {
-    /// Works it out.
+    /// Computes the effective settings.
     pub fn of(arguments: &PolicyDefinition, kind: QueueKind, matched: &Matched) -> Self {
         let least = |field: fn(&PolicyDefinition) -> Option<u64>| {
             or_none(said(arguments, matched, field).min_by_key(|said| said.value))
         };
         let first =
             |field: fn(&PolicyDefinition) -> Option<String>| or_none(said(arguments, matched, field).next());
-        // A negative limit is none: any other counts before it.
+        // A negative limit means none: any other takes precedence.
         let delivery_limit = said(arguments, matched, |definition| definition.delivery_limit)
             .min_by_key(|said| u64::try_from(said.value).unwrap_or(u64::MAX));
         let overflow = match arguments.overflow {
@@ -119,7 +119,7 @@ impl Effective {
 }
 
 impl Matched {
-    /// What the two policies say together: of numbers the lowest, of overflows the operator's.
+    /// Both policies combined: the lowest of numbers, the operator's overflow.
     pub fn definition(&self) -> PolicyDefinition {
         let none = PolicyDefinition::default();
         let users = self.users().unwrap_or(&none);

@@ -1,11 +1,11 @@
-//! Policies (docs/semantics.md, Policies): settings for all queues and exchanges whose name matches, in force on those
-//! that are there as soon as the call that sets one returns.
+//! Policies (docs/semantics.md, Policies): settings for all queues and exchanges with a matching name, in force on
+//! existing ones when the call that sets them returns.
 //!
-//! Invariants: of each kind (a user's, an operator's) at most one policy applies to an object: the one with the
-//! highest priority, of several the first by name. What a queue keeps to is worked out when it is declared and
-//! when policies change, never per message. A change goes from queue to queue; no lock is held over all.
-//! Deviations from `RabbitMQ`: a key that means nothing here is refused, not kept; classic queues know
-//! delivery limits, so a policy that has one applies to them too; ties are decided by name, not by chance.
+//! Invariants: of each kind (user, operator) at most one policy applies to an object: the one with the highest
+//! priority, ties broken by name. A queue's settings are computed when it is declared and when policies change, never
+//! per message. A change is applied queue by queue; no lock is held over all.
+//! Deviations from `RabbitMQ`: a key without meaning here is refused, not kept; classic queues support delivery limits,
+//! so policies with one apply to them too; ties are broken by name, not at random.
 
 mod definition;
 mod effective;
@@ -23,14 +23,14 @@ use super::pattern::Pattern;
 use super::queue_kind::QueueKind;
 use super::refusal::Refusal;
 
-/// Policies of one kind in one vhost, at most: each is looked at when something is declared.
+/// Maximum policies of one kind per vhost: each is checked at every declaration.
 pub(super) const POLICIES_MAX: usize = 5000;
 
-/// Memory that the patterns of one vhost's policies may be counted with, in bytes: enough for as many small ones as there
-/// may be policies.
+/// Maximum accounted memory of the patterns of one vhost's policies, in bytes: enough for the maximum number of
+/// policies with small patterns.
 pub(super) const PATTERN_BYTES_MAX: usize = 48 << 20;
 
-/// What a policy is for.
+/// The objects a policy applies to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "the names are RabbitMQ's")]
@@ -52,7 +52,7 @@ impl ApplyTo {
         ("exchanges", Self::Exchanges),
     ];
 
-    /// The meaning of `apply-to`. An error says what it may be.
+    /// Parses `apply-to`. An error lists the valid values.
     pub fn parse(name: &str) -> Result<Self, String> {
         if name == "streams" {
             return Err("apply-to 'streams' is not supported: there are no streams".to_owned());
@@ -78,7 +78,7 @@ impl ApplyTo {
     }
 }
 
-/// What a policy can apply to.
+/// Kinds of objects with policies.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Object {
     /// A queue of this kind.
@@ -87,22 +87,22 @@ pub enum Object {
     Exchange,
 }
 
-/// A policy as stored.
+/// A policy in its stored form.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct PolicyRecord {
-    /// Regular expression, found anywhere in a name.
+    /// Regular expression, matched anywhere in a name.
     pub pattern: String,
-    /// What it is for.
+    /// The objects it applies to.
     pub apply_to: ApplyTo,
-    /// The highest one applies.
+    /// The highest priority wins.
     pub priority: i64,
-    /// What it sets.
+    /// The settings.
     pub definition: PolicyDefinition,
 }
 
 impl PolicyRecord {
-    /// Checks what was given. The refusal's text is `RabbitMQ`'s where it has one.
+    /// Validates a policy. The refusal text is `RabbitMQ`'s where it has one.
     pub fn read(
         kind: PolicyKind,
         pattern: &str,
@@ -123,9 +123,9 @@ impl PolicyRecord {
 /// A policy of a vhost.
 #[derive(Debug)]
 pub struct Policy {
-    /// Unique in the vhost among those of its kind.
+    /// Unique per vhost and kind.
     pub name: String,
-    /// As stored.
+    /// The stored form.
     pub record: PolicyRecord,
     pattern: Pattern,
 }
@@ -138,7 +138,7 @@ impl Policy {
         Ok(Self { name: name.to_owned(), record, pattern })
     }
 
-    /// Memory that its pattern is counted with, in bytes.
+    /// Accounted memory of its pattern, in bytes.
     pub(in crate::broker) const fn pattern_bytes(&self) -> usize {
         self.pattern.bytes()
     }

@@ -1,11 +1,11 @@
-//! The policies of a vhost, and which of them applies.
+//! The policies of a vhost, and which of them apply to an object.
 
 use std::cmp::Reverse;
 use std::sync::Arc;
 
 use super::{Object, Policy, PolicyDefinition, PolicyKind};
 
-/// All policies of a vhost. Those of each kind stand in the order in which they are tried.
+/// All policies of a vhost. Those of each kind are kept in matching order.
 #[derive(Clone, Debug, Default)]
 pub struct PolicySet {
     user: Vec<Arc<Policy>>,
@@ -15,14 +15,14 @@ pub struct PolicySet {
 /// The policies that apply to one object.
 #[derive(Clone, Debug, Default)]
 pub struct Matched {
-    /// A user's.
+    /// The user policy.
     pub policy: Option<Arc<Policy>>,
-    /// An operator's.
+    /// The operator policy.
     pub operator: Option<Arc<Policy>>,
 }
 
 impl Matched {
-    /// Whether these are the very same policies.
+    /// Whether both hold the same policies, by identity.
     pub(in crate::broker) fn same(&self, other: &Self) -> bool {
         let same = |a: &Option<Arc<Policy>>, b: &Option<Arc<Policy>>| match (a, b) {
             (None, None) => true,
@@ -32,19 +32,19 @@ impl Matched {
         same(&self.policy, &other.policy) && same(&self.operator, &other.operator)
     }
 
-    /// What the user's policy says.
+    /// Definition of the user policy.
     pub(in crate::broker) fn users(&self) -> Option<&PolicyDefinition> {
         self.policy.as_ref().map(|policy| &policy.record.definition)
     }
 
-    /// What the operator's policy says.
+    /// Definition of the operator policy.
     pub(super) fn operators(&self) -> Option<&PolicyDefinition> {
         self.operator.as_ref().map(|policy| &policy.record.definition)
     }
 }
 
 impl PolicySet {
-    /// Those of one kind, in the order in which they are tried.
+    /// The policies of one kind, in matching order.
     pub fn of(&self, kind: PolicyKind) -> &[Arc<Policy>] {
         match kind {
             PolicyKind::User => &self.user,
@@ -59,12 +59,12 @@ impl PolicySet {
         }
     }
 
-    /// The policy of that name.
+    /// A policy by name.
     pub fn get(&self, kind: PolicyKind, name: &str) -> Option<&Arc<Policy>> {
         self.of(kind).iter().find(|policy| policy.name == name)
     }
 
-    /// Memory that the patterns of both kinds are counted with, in bytes, without that of one policy.
+    /// Accounted memory of the patterns of both kinds, in bytes, excluding one policy.
     pub(in crate::broker) fn pattern_bytes_without(&self, kind: PolicyKind, name: &str) -> usize {
         let counted = [PolicyKind::User, PolicyKind::Operator]
             .into_iter()
@@ -82,12 +82,12 @@ impl PolicySet {
         list.insert(at, Arc::new(policy));
     }
 
-    /// Takes a policy out.
+    /// Removes a policy.
     pub(in crate::broker) fn remove(&mut self, kind: PolicyKind, name: &str) {
         self.list(kind).retain(|policy| policy.name != name);
     }
 
-    /// Whether there is none at all.
+    /// Whether there are no policies.
     pub fn is_empty(&self) -> bool {
         self.user.is_empty() && self.operator.is_empty()
     }
@@ -147,7 +147,7 @@ mod tests {
     const OBJECTS: [Object; 3] =
         [Object::Queue(QueueKind::Classic), Object::Queue(QueueKind::Quorum), Object::Exchange];
 
-    /// Which objects each of [`APPLY_TO`] is for, in words of its own.
+    /// The objects that each of [`APPLY_TO`] covers, listed independently.
     const FOR: [[bool; 3]; 5] = [
         [true, true, true],
         [true, true, false],
@@ -157,7 +157,7 @@ mod tests {
     ];
 
     proptest! {
-        /// Against a model that looks at all policies and keeps no order: prefixes stand for patterns.
+        /// Against a model that checks all policies in no order, with prefixes as patterns.
         #[test]
         fn exactly_one_policy_applies(
             changes in prop::collection::vec(

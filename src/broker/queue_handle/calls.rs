@@ -1,4 +1,4 @@
-//! What can be asked of a queue: each call is one turn at its lock.
+//! The calls on a queue: each is one turn at its lock.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -18,8 +18,8 @@ use crate::broker::requeue_backoff::RequeueBackoff;
 use crate::broker::turn::{Dead, Turn};
 
 impl QueueHandle {
-    /// Publishes the batch's `members` in order. Indices of messages that the queue refuses
-    /// (`reject-publish`) are added to `refused`.
+    /// Publishes the batch's `members` in order. Indices of messages refused by the queue (`reject-publish`) are added
+    /// to `refused`.
     pub(in crate::broker) fn publish(
         self: &Arc<Self>,
         turn: &mut Turn,
@@ -43,7 +43,7 @@ impl QueueHandle {
         });
     }
 
-    /// Puts one message into the queue, with the record it owes. `false`: the queue refuses it.
+    /// Enqueues one message, and adds its record, if any. Returns `false` if the queue refuses it.
     pub(super) fn take_in(
         self: &Arc<Self>,
         cell: &mut Cell,
@@ -61,7 +61,7 @@ impl QueueHandle {
         }
         let logged = cell.queue.settings().durable && message.meta().persistent;
         let (message, sole) = if logged && cell.became_durable {
-            // A copy: who routed it may have taken other queues for the only ones that are to write it.
+            // A copy: clones share one write state, and routing may have assigned the write to other queues only.
             (message.with_properties(message.properties(), message.meta()), true)
         } else {
             (message, sole)
@@ -101,8 +101,8 @@ impl QueueHandle {
         true
     }
 
-    /// Registers a consumer. `announce` puts its `basic.consume-ok` while the queue is locked: once it is
-    /// not, whoever publishes serves the new consumer. What is ready is delivered by [`QueueHandle::dispatch`].
+    /// Registers a consumer. `announce` queues its `basic.consume-ok` while the queue is locked: once it is unlocked,
+    /// any publisher serves the new consumer. Ready messages are delivered by [`QueueHandle::dispatch`].
     pub fn attach(
         self: &Arc<Self>,
         turn: &mut Turn,
@@ -138,8 +138,7 @@ impl QueueHandle {
         Ok(())
     }
 
-    /// Before the first delivery, or move to somewhere else: after an end that is not orderly, what the queue holds counts
-    /// as delivered.
+    /// Called before the first delivery or move: after a crash, the queue's messages then count as delivered.
     pub(super) fn serves(&self, cell: &mut Cell) {
         if !cell.served && self.durable() {
             cell.served = true;
@@ -147,9 +146,9 @@ impl QueueHandle {
         }
     }
 
-    /// Takes a consumer away. What it has not acknowledged stays with its channel. An auto-delete
-    /// queue that lost its last consumer is noted in the turn. Nobody is served in its place before
-    /// [`QueueHandle::dispatch`]: what it held may have to come back first.
+    /// Removes a consumer. Its unacknowledged messages stay with its channel. An auto-delete queue that lost its last
+    /// consumer is recorded in the turn. Other consumers are not served before [`QueueHandle::dispatch`]: its messages
+    /// may have to be requeued first.
     pub fn detach(self: &Arc<Self>, turn: &mut Turn, id: ConsumerId) {
         let last = self.enter(turn, |cell, work| {
             let existed = cell.queue.detach(work.now, id, work.effects);
@@ -160,14 +159,14 @@ impl QueueHandle {
         }
     }
 
-    /// Delivers whatever can be delivered.
+    /// Delivers all deliverable messages.
     pub fn dispatch(self: &Arc<Self>, turn: &mut Turn) {
         self.enter(turn, |cell, work| {
             cell.queue.dispatch(work.now, &mut work.outlet, work.effects);
         });
     }
 
-    /// These consumers of the queue may take messages again: their connection has room, or their channel credit.
+    /// These consumers can take messages again: their connection has room, or their channel credit.
     pub fn unblock(self: &Arc<Self>, turn: &mut Turn, consumers: &[Arc<Consumer>]) {
         self.enter(turn, |cell, work| {
             for consumer in consumers {
@@ -177,7 +176,7 @@ impl QueueHandle {
         });
     }
 
-    /// Takes one message, as `basic.get` does.
+    /// Takes one message (`basic.get`).
     pub fn get(self: &Arc<Self>, turn: &mut Turn, no_ack: bool) -> Result<GetOutcome, Refusal> {
         self.enter(turn, |cell, work| {
             if cell.gone {
@@ -209,7 +208,7 @@ impl QueueHandle {
         })
     }
 
-    /// Messages were acknowledged.
+    /// Acknowledges messages.
     pub fn settle(self: &Arc<Self>, turn: &mut Turn, tokens: &[Token]) {
         self.enter(turn, |cell, work| {
             cell.stats.acked += tokens.len() as u64;
@@ -219,7 +218,7 @@ impl QueueHandle {
         });
     }
 
-    /// Messages were rejected for good: dead-lettered or dropped.
+    /// Rejects messages without requeue: they are dead-lettered or dropped.
     pub fn reject(self: &Arc<Self>, turn: &mut Turn, tokens: &[Token]) {
         self.enter(turn, |cell, work| {
             cell.requeue_backoff = RequeueBackoff::default();
@@ -228,7 +227,7 @@ impl QueueHandle {
         });
     }
 
-    /// Messages come back to their old places.
+    /// Requeues messages at their original positions.
     pub fn requeue(self: &Arc<Self>, turn: &mut Turn, tokens: &[Token], cause: Requeue) {
         self.enter(turn, |cell, work| {
             cell.queue.requeue(work.now, tokens, cause, work.effects);
@@ -241,7 +240,7 @@ impl QueueHandle {
         });
     }
 
-    /// Drops all ready messages; returns how many.
+    /// Drops all ready messages; returns their number.
     pub fn purge(self: &Arc<Self>, turn: &mut Turn) -> Result<u64, Refusal> {
         self.enter(turn, |cell, work| {
             if cell.gone {
@@ -253,7 +252,7 @@ impl QueueHandle {
         })
     }
 
-    /// The queue's asked-for instant has come.
+    /// The scheduled tick is due.
     pub fn tick(self: &Arc<Self>, turn: &mut Turn) {
         let idle = self.enter(turn, |cell, work| {
             cell.tick_at = None;
@@ -268,7 +267,7 @@ impl QueueHandle {
         }
     }
 
-    /// From now on the queue keeps to this.
+    /// Replaces the settings in force.
     pub(in crate::broker) fn keep_to(self: &Arc<Self>, turn: &mut Turn, in_force: InForce) {
         if let State::Idle(idle) = &mut *self.state.lock()
             && in_force.settings.expires_ms.is_none()
@@ -285,14 +284,14 @@ impl QueueHandle {
         });
     }
 
-    /// Milliseconds after which an unacknowledged delivery closes its channel, if it does.
+    /// Milliseconds after which an unacknowledged delivery closes its channel, if limited.
     pub fn consumer_timeout_ms(&self) -> Option<u64> {
         let timeout_ms = self.consumer_timeout_ms.load(Ordering::Relaxed);
         (timeout_ms > 0).then_some(timeout_ms)
     }
 
-    /// Whether an auto-delete queue is still without consumers, or an expiring one still idle, so
-    /// that it may go.
+    /// Whether an auto-delete queue is still without consumers, or an expiring one still idle, so that it may be
+    /// deleted.
     pub(in crate::broker) fn may_go(&self, now: Millis) -> bool {
         let state = self.state.lock();
         let State::Busy(cell) = &*state else { return false };
@@ -301,7 +300,7 @@ impl QueueHandle {
         !cell.gone && counts.consumers == 0 && ((self.auto_delete() && cell.had_consumer) || idle)
     }
 
-    /// Whether [`QueueHandle::close`] would end the queue now.
+    /// Whether [`QueueHandle::close`] would succeed now.
     pub(in crate::broker) fn check_close(&self, if_unused: bool, if_empty: bool) -> Result<(), Refusal> {
         self.may_close(&self.busy(), if_unused, if_empty)
     }
@@ -323,8 +322,8 @@ impl QueueHandle {
         Ok(())
     }
 
-    /// Ends the queue, if the conditions hold; what is out unacknowledged does not stand against `if_empty`. From
-    /// here on nothing enters or leaves it.
+    /// Closes the queue if the conditions hold; unacknowledged messages do not count for `if_empty`. From then on
+    /// nothing enters or leaves it.
     pub(in crate::broker) fn close(
         self: &Arc<Self>,
         turn: &mut Turn,

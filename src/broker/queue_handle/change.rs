@@ -1,7 +1,7 @@
-//! A queue becomes another one under its name: what AMQP can only do by deleting and declaring again.
+//! Redefining a queue under its name, for which AMQP offers only delete and redeclare.
 //!
-//! Invariants: its place in the store stays, so that no message is moved, lost or doubled; publishers,
-//! consumers and what they hold notice nothing but the new rules.
+//! Invariants: its id in the store stays, so that no message is moved, lost or duplicated; publishers, consumers and
+//! their unacknowledged messages see only the new rules.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -15,8 +15,8 @@ use crate::broker::queue_options::{InForce, QueueSpec};
 use crate::broker::turn::Turn;
 
 impl QueueHandle {
-    /// Changes how it is declared; the definition is on disk already. Messages that are in it and become
-    /// durable are told to the store.
+    /// Changes the queue's declaration; the definition is already on disk. Messages that become durable are reported to
+    /// the store.
     pub(in crate::broker) fn change(
         self: &Arc<Self>,
         turn: &mut Turn,
@@ -61,7 +61,7 @@ impl QueueHandle {
         });
     }
 
-    /// Takes in what is in force but for the queue's own settings, which are left to the caller.
+    /// Applies everything in force except the queue's own settings, which are returned to the caller.
     pub(super) fn follow(&self, cell: &mut Cell, in_force: InForce) -> Settings {
         self.note_rules(&in_force);
         let InForce { settings, dead_letter, matched, .. } = in_force;
@@ -71,7 +71,7 @@ impl QueueHandle {
         settings
     }
 
-    /// What is looked at without the lock.
+    /// Updates the values read without the lock.
     pub(super) fn note_rules(&self, in_force: &InForce) {
         self.consumer_timeout_ms.store(in_force.consumer_timeout_ms.unwrap_or(0), Ordering::Relaxed);
         self.tells_delivery_count.store(in_force.settings.delivery_limit.is_some(), Ordering::Relaxed);

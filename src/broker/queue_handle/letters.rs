@@ -1,8 +1,8 @@
-//! Dead letters whose bodies are on disk only: they are read, then sent on.
+//! Dead letters with bodies only on disk: they are read, then forwarded.
 //!
-//! Invariants: one of a queue is read at a time, and those that leave the queue after it wait for it, so that they arrive in
-//! the order in which they left; only where the disk does not give one, it is overtaken. It stays in the store under its
-//! source meanwhile.
+//! Invariants: one dead letter per queue is read at a time, and later ones wait for it, so that they arrive in the
+//! order in which they left; only one that cannot be read is overtaken. Until then it stays in the store under its
+//! source.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -13,22 +13,22 @@ use leveret_queues::{Millis, Seq};
 use super::{Cell, QueueHandle, State};
 use crate::broker::turn::{Dead, Turn};
 
-/// After a read that failed, dead letters and delayed messages are asked for again after this long.
+/// Delay before a failed read of dead letters or delayed messages is retried, in milliseconds.
 pub(in crate::broker) const READ_AGAIN_MS: u64 = 5000;
 
-/// See the module. There is one only while a letter is read or could not be.
+/// See the module documentation. Exists only while a letter is being read or could not be read.
 #[derive(Default)]
 pub(super) struct UnreadLetters {
     reading: bool,
-    /// They wait for the one that is read.
+    /// Waiting for the one being read.
     behind: VecDeque<Dead>,
-    /// The disk did not give them.
+    /// Could not be read.
     failed: Vec<Dead>,
     again_at: Millis,
 }
 
 impl UnreadLetters {
-    /// When those that could not be read are to be read again.
+    /// When failed reads are to be retried.
     pub(super) fn again_at(&self) -> Option<Millis> {
         (!self.failed.is_empty()).then_some(self.again_at)
     }
@@ -39,7 +39,7 @@ impl UnreadLetters {
 }
 
 impl QueueHandle {
-    /// A dead letter of this queue that can be sent on now. `None`: it comes again in a later turn.
+    /// The dead letter if it can be forwarded now. `None`: it comes again in a later turn.
     pub(in crate::broker) fn letter_in_line(self: &Arc<Self>, dead: Dead) -> Option<Dead> {
         let mut state = self.state.lock();
         if let State::Busy(cell) = &mut *state
@@ -105,7 +105,7 @@ impl QueueHandle {
         }
     }
 
-    /// Asks again for the dead letters that could not be read, if it is time.
+    /// Retries failed reads of dead letters if they are due.
     pub(super) fn read_letters_again(&self, cell: &mut Cell, now: Millis, dead: &mut Vec<Dead>) {
         let due = |unread: &UnreadLetters| unread.again_at().is_some_and(|at| at <= now);
         let Some(unread) = cell.unread_letters.as_deref_mut().filter(|unread| due(unread)) else {
@@ -116,7 +116,7 @@ impl QueueHandle {
         self.readable(cell);
     }
 
-    /// The queue is gone: what could not be read from it never will be.
+    /// The queue is deleted: its unread dead letters are given up.
     pub(super) fn forget_unread_letters(cell: &mut Cell) {
         if let Some(unread) = &mut cell.unread_letters {
             unread.failed.clear();

@@ -1,4 +1,4 @@
-//! A queue gives memory back while all queues together hold too much.
+//! Releases a queue's memory while the total of all queues is over the limit.
 
 use std::sync::Arc;
 
@@ -7,11 +7,11 @@ use leveret_queues::store::Record;
 use super::{Cell, QueueHandle, State, append_each};
 use crate::broker::turn::Turn;
 
-/// Transient messages handed to the store at a time when memory is short.
+/// Transient messages paged out at a time when memory is short.
 const PAGED_AT_ONCE: usize = 1000;
 
 impl QueueHandle {
-    /// Gives memory back to the disk while all queues together hold too much.
+    /// Pages bodies out while the total of all queues is over the limit.
     pub(super) fn keep_to_budget(self: &Arc<Self>, cell: &mut Cell, turn: &mut Turn) {
         let memory = &self.environment.memory;
         let keep = memory.share();
@@ -52,7 +52,7 @@ impl QueueHandle {
         self.count_memory(cell);
     }
 
-    /// Pages out, for a queue that nobody touches while memory is short.
+    /// Pages bodies out, for a queue without traffic while memory is short.
     pub(in crate::broker) fn page_out(self: &Arc<Self>, turn: &mut Turn) {
         if matches!(&*self.state.lock(), State::Busy(_)) {
             self.enter(turn, |_, _| ());

@@ -1,9 +1,9 @@
-//! A queue as everyone outside reaches it: the pure state machine behind its one short lock, with
-//! what its calls owe to the store, the timer and the memory budget.
+//! The public handle of a queue: the pure state machine behind one short lock, with its calls' effects on the store,
+//! the timer and the memory budget.
 //!
-//! Invariants: records are appended before the lock is released, so the store sees them in the
-//! queue's order; deliveries are handed to their sink before the lock is released, so nobody
-//! overtakes; no other queue's lock is taken meanwhile; a queue that is gone stays gone.
+//! Invariants: records are appended before the lock is released, so the store sees them in the queue's order;
+//! deliveries are handed to their sink before the lock is released, so order is kept; no other queue's lock is taken
+//! meanwhile; a deleted queue stays deleted.
 
 mod calls;
 mod change;
@@ -39,56 +39,56 @@ use super::names::{ConnectionId, ExchangeName, QueueName, VhostName};
 use super::queue_options::{InForce, QueueSpec};
 use super::turn::{Dead, Gathering, Turn};
 
-/// While the store cannot keep up, whether it can is looked at so often.
+/// Check interval in milliseconds while the store cannot keep up.
 pub(super) const WRITE_AGAIN_MS: u64 = 100;
 
-/// The same while it can write nothing at all, which may be so for hours and for many queues.
+/// Check interval in milliseconds while the store cannot write at all, possibly for hours and for many queues.
 pub(super) const ROOM_AGAIN_MS: u64 = 1000;
 
-/// A delayed message that leaves its waiting room.
+/// A delayed message leaving its delay room.
 pub(super) struct Released<'a> {
     pub(super) vhost: &'a VhostName,
     pub(super) exchange: &'a ExchangeName,
     pub(super) due: Millis,
     pub(super) message: &'a Message,
-    /// Takes it out of the store.
+    /// Removes it from the store.
     pub(super) settle: Option<Record>,
-    /// It may have been released before the broker's last end.
+    /// It may have been released in an earlier run.
     pub(super) may_have_left: bool,
 }
 
-/// What comes of a turn that begins on a thread of the store. The broker does it.
+/// Finishes turns begun on a store thread. Implemented by the broker.
 pub(super) trait Ends: Send + Sync {
     /// Ends the turn.
     fn finish(&self, turn: &mut Turn);
 
-    /// Routes a message whose delay is over, and moves it to its queues in one step of the store.
+    /// Routes a message whose delay has elapsed, and moves it to its queues in one step of the store.
     fn release(&self, turn: &mut Turn, released: Released<'_>);
 }
 
-/// What all queues of a broker share.
+/// State shared by all queues of a broker.
 pub struct QueueEnvironment {
     pub(super) store: Arc<dyn Store>,
     pub(super) memory: Memory,
     pub(super) deadlines: Deadlines,
-    /// Queues whose next message the disk does not give.
+    /// Number of queues whose next message cannot be read from disk.
     pub(super) unreadable: AtomicUsize,
-    /// Counts of queues that are gone.
+    /// Totals of deleted queues.
     pub(super) retired: Mutex<QueueStats>,
-    /// Queues that were adopted without their definitions: messages up to these places never expire.
+    /// Queues adopted without their definitions: messages up to these sequence numbers never expire.
     pub(super) adopted: RwLock<FxHashMap<QueueId, Seq>>,
     pub(super) clock: fn() -> Millis,
-    /// The broker, for turns that begin on a thread of the store.
+    /// The broker, for turns begun on a store thread.
     pub(super) broker: OnceLock<Weak<dyn Ends>>,
 }
 
 impl QueueEnvironment {
-    /// Messages of that queue up to a place never expire.
+    /// Messages of the queue up to `upto` never expire.
     pub(super) fn adopted(&self, id: QueueId, upto: Seq) {
         self.adopted.write().insert(id, upto);
     }
 
-    /// Up to where messages of that queue never expire.
+    /// Sequence number up to which the queue's messages never expire.
     pub(super) fn adopted_upto(&self, id: QueueId) -> Option<Seq> {
         self.adopted.read().get(&id).copied()
     }
@@ -103,17 +103,17 @@ impl QueueEnvironment {
 /// Counts since the queue was declared or the broker started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct QueueStats {
-    /// Messages that came in.
+    /// Messages enqueued.
     pub published: u64,
-    /// Deliveries to consumers that acknowledge.
+    /// Deliveries to consumers with acknowledgements.
     pub delivered: u64,
-    /// Deliveries to consumers that do not.
+    /// Deliveries to consumers without.
     pub delivered_no_ack: u64,
-    /// Deliveries of messages that had been delivered before, gets included.
+    /// Redeliveries, `basic.get` included.
     pub redelivered: u64,
-    /// `basic.get` with acknowledgement.
+    /// Messages fetched by `basic.get` with acknowledgement.
     pub got: u64,
-    /// `basic.get` without.
+    /// Messages fetched by `basic.get` without.
     pub got_no_ack: u64,
     /// `basic.get` that found nothing.
     pub got_empty: u64,
@@ -137,30 +137,30 @@ impl QueueStats {
 
 /// One queue.
 pub struct QueueHandle {
-    /// This incarnation.
+    /// Id of this incarnation.
     pub id: QueueId,
-    /// Its place in the vhost's table of queues; what the router gives back.
+    /// Slot in the vhost's queue table; the router's result.
     pub slot: u32,
     /// Its name.
     pub name: QueueName,
     /// Its vhost.
     pub vhost: VhostName,
-    /// Belongs to this connection only.
+    /// The connection it is exclusive to.
     pub exclusive_owner: Option<ConnectionId>,
-    /// In no list, and reached through the default exchange only.
+    /// Not listed, and reachable only through the default exchange.
     pub hidden: bool,
     durable: AtomicBool,
     auto_delete: AtomicBool,
     arguments: RwLock<FieldTable>,
     /// See [`QueueHandle::consumer_timeout_ms`]; 0 for none.
     consumer_timeout_ms: AtomicU64,
-    /// Redelivered messages tell how often (`x-delivery-count`).
+    /// Whether redelivered messages carry `x-delivery-count`.
     tells_delivery_count: AtomicBool,
     environment: Arc<QueueEnvironment>,
     state: Mutex<State>,
 }
 
-/// Which queue it is.
+/// Identity of a queue.
 pub(super) struct Place {
     pub(super) id: QueueId,
     pub(super) slot: u32,
@@ -168,40 +168,40 @@ pub(super) struct Place {
     pub(super) vhost: VhostName,
 }
 
-/// What is in a queue, and what it keeps to, when it is made visible.
+/// A queue's initial messages and settings when it becomes visible.
 pub(super) struct Installed {
     pub(super) in_force: InForce,
     pub(super) deduplication: Option<DeduplicationRule>,
     pub(super) queue: Queue<Arc<Consumer>>,
 }
 
-/// There may be a hundred thousand idle queues: with the counts of its `Arc`, one is to fit the allocator's
+/// There may be a hundred thousand idle queues: including the counts of its `Arc`, one must fit the allocator's size
 /// class of 192 bytes; the next is 224.
 const _: () = assert!(size_of::<QueueHandle>() <= 176);
 
-/// One message of a batch for one queue.
+/// A message of a batch, for one queue.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Member {
     /// Index in the batch.
     pub(super) index: u32,
-    /// No other queue of the batch gets it, so it can be moved out.
+    /// No other queue of the batch gets it, so it can be moved.
     pub(super) only: bool,
     /// This queue is its only durable target.
     pub(super) sole: bool,
 }
 
-/// What `basic.get` finds.
+/// Result of `basic.get`.
 #[derive(Debug)]
 pub enum GetOutcome {
-    /// A message, and how many are left behind it.
+    /// A message, and the number of messages left.
     Message(Delivery, u64),
-    /// Nothing is ready.
+    /// No message is ready.
     Empty,
-    /// The head is being read from disk; ask again when woken.
+    /// The head is being read from disk; retry when woken.
     NotYet,
 }
 
-/// What was closed by [`QueueHandle::close`].
+/// A queue closed by [`QueueHandle::close`].
 pub(super) struct Closed {
     pub(super) messages: u64,
     pub(super) consumers: Vec<Arc<Consumer>>,
@@ -246,12 +246,12 @@ impl QueueHandle {
         self.auto_delete.load(Ordering::Relaxed)
     }
 
-    /// Its arguments as given, unknown ones too.
+    /// Its arguments as given, including unknown ones.
     pub fn arguments(&self) -> RwLockReadGuard<'_, FieldTable> {
         self.arguments.read()
     }
 
-    /// How it would be declared now.
+    /// Its current declaration.
     pub fn spec(&self) -> QueueSpec {
         QueueSpec {
             durable: self.durable(),
@@ -262,15 +262,15 @@ impl QueueHandle {
         }
     }
 
-    /// Asks for the first tick; for a queue that was just made visible.
+    /// Schedules the first tick of a queue that became visible.
     pub(super) fn arm(self: &Arc<Self>) {
         if let State::Busy(cell) = &mut *self.state.lock() {
             self.ask_for_tick(cell);
         }
     }
 
-    /// Its deletion could not be kept, and is to be tried again; `false`: that is known. Until then it does not ask
-    /// for ticks for being idle.
+    /// Its deletion could not be made durable, and will be retried. Returns `false` if that was already recorded. Until
+    /// then it schedules no ticks for being idle.
     pub(in crate::broker) fn put_deletion_off(self: &Arc<Self>) -> bool {
         let mut cell = self.busy();
         if std::mem::replace(&mut cell.undeleted, true) {
@@ -283,14 +283,14 @@ impl QueueHandle {
         true
     }
 
-    /// Its deletion is about to be tried again.
+    /// The deletion is about to be retried.
     pub(in crate::broker) fn take_deletion_up(self: &Arc<Self>) {
         let mut cell = self.busy();
         cell.undeleted = false;
         self.ask_for_tick(&mut cell);
     }
 
-    /// Runs `work` under the lock, and settles what it owes before the lock is released.
+    /// Runs `work` under the lock, and processes its effects before the lock is released.
     fn enter<R>(self: &Arc<Self>, turn: &mut Turn, work: impl FnOnce(&mut Cell, &mut Work<'_>) -> R) -> R {
         let mut cell = self.busy();
         self.hold_letters(&mut cell);
@@ -369,8 +369,8 @@ impl QueueHandle {
         self.ask_for_tick(cell);
     }
 
-    /// What is to be dead-lettered is written anew: on a full disk it would take the last room, else the memory of what is
-    /// on its way to the disk.
+    /// Dead letters are written anew: on a full disk they would take the last room, otherwise memory needed for
+    /// messages being written.
     fn hold_letters(&self, cell: &mut Cell) {
         cell.letters_again_at = None;
         if cell.dead_letter.is_some() {
@@ -378,7 +378,7 @@ impl QueueHandle {
         }
     }
 
-    /// When to look again whether what waits can be written.
+    /// Milliseconds until writability is checked again.
     fn write_again_ms(&self) -> u64 {
         match self.environment.store.pressure() {
             Pressure::Blocked(_) => ROOM_AGAIN_MS,
@@ -400,7 +400,7 @@ impl QueueHandle {
         }
     }
 
-    /// The store is told that the queue is done with a message, unless it need not hear of it at all.
+    /// Records for the store that the queue is done with a message, unless the store need not know.
     fn owe_settle(&self, gone: &Gone, records: &mut Vec<Record>) {
         if gone.message.as_ref().is_some_and(Message::settle_unless_taken) {
             return;
@@ -416,12 +416,12 @@ impl QueueHandle {
         records.push(self.settled(gone.seq, gone.reason));
     }
 
-    /// The record that says that the queue is done with one message.
+    /// The record that the queue is done with a message.
     pub(super) fn settled(&self, seq: Seq, reason: SettleReason) -> Record {
         Record::Settle { queue: self.id, first: seq, count: 1, reason }
     }
 
-    /// The message with its delivery count in the headers, if this queue tells it.
+    /// The message with its delivery count in the headers, if this queue adds it.
     pub fn with_delivery_count(&self, delivery: &Delivery) -> Option<Message> {
         self.counted(&delivery.message, delivery.delivery_count)
     }
@@ -433,7 +433,7 @@ impl QueueHandle {
         Some(super::copies::with_delivery_count(message, count))
     }
 
-    /// Ends a turn that nobody else ends.
+    /// Finishes a turn that has no other owner.
     fn finish(&self, turn: &mut Turn) {
         match self.environment.broker.get().and_then(Weak::upgrade) {
             Some(broker) => broker.finish(turn),
@@ -442,7 +442,7 @@ impl QueueHandle {
     }
 }
 
-/// What a call on the queue may use.
+/// The resources of a call on the queue.
 struct Work<'a> {
     now: Millis,
     outlet: Gathering<'a>,
@@ -466,13 +466,13 @@ impl std::fmt::Debug for QueueHandle {
     }
 }
 
-/// Appends what the turn owes the store as one group; under the locks of the queues that it is about.
+/// Appends the turn's records as one group; under the locks of the queues concerned.
 pub(super) fn append(environment: &QueueEnvironment, turn: &mut Turn) -> Option<Position> {
     let appended = environment.store.append(&mut turn.records);
     note(turn, appended)
 }
 
-/// The same for records that do not depend on each other.
+/// The same for independent records.
 pub(super) fn append_each(environment: &QueueEnvironment, turn: &mut Turn) -> Option<Position> {
     let appended = environment.store.append_each(&mut turn.records);
     note(turn, appended)
@@ -482,7 +482,7 @@ fn note(turn: &mut Turn, appended: Result<Position, NotAppended>) -> Option<Posi
     turn.appended = true;
     let position = match appended {
         Ok(position) => Some(position),
-        // A broken store says so to the waiters of confirms and through its pressure.
+        // A broken store reports through confirms and its pressure.
         Err(NotAppended::Broken) => None,
         Err(why @ NotAppended::TooLarge { .. }) => {
             let queue = turn.records.first().map(Record::queue);

@@ -1,4 +1,4 @@
-//! Messages move between queues in one step of the store.
+//! Moving messages between queues in one step of the store.
 
 use std::sync::Arc;
 
@@ -11,8 +11,8 @@ use super::{Cell, QueueEnvironment, QueueHandle, append};
 use crate::broker::turn::Turn;
 
 impl QueueHandle {
-    /// The record that says that the queue is done with an unacknowledged message, if the store knows it, and whether it
-    /// may have been moved before the broker's last end.
+    /// The record that the queue is done with an unacknowledged message, if the store has it, and whether the message
+    /// may have been moved in an earlier run.
     pub(in crate::broker) fn to_move(&self, token: Token) -> (Option<Record>, bool) {
         let (stored, may_have_left) = {
             let queue = &self.busy().queue;
@@ -21,7 +21,7 @@ impl QueueHandle {
         (stored.then(|| self.settled(token.seq(), SettleReason::Acked)), may_have_left)
     }
 
-    /// The queue is done with an unacknowledged message that was moved: the store has been told.
+    /// Drops an unacknowledged message that was moved: its record is already appended.
     pub(in crate::broker) fn forget(self: &Arc<Self>, turn: &mut Turn, token: Token) {
         self.enter(turn, |cell, work| {
             cell.stats.acked += 1;
@@ -32,10 +32,9 @@ impl QueueHandle {
     }
 }
 
-/// Puts a message into all of `targets` and appends `settle`, which says that its source is done with
-/// it, as one group of records: after a crash it is either still in the source or in all targets.
-/// `settle` hears whether any target took it. Returns the same. `elsewhere`: the group in progress has other
-/// records of the message.
+/// Enqueues a message to all of `targets` and appends `settle`, the record that its source is done with it, as one
+/// group: after a crash it is either still in the source or in all targets. `settle` is called with whether any target
+/// took it, which is also the result. `elsewhere`: the group in progress has other records of the message.
 ///
 /// The only place where several queues' locks are held at once; always in the order of their ids.
 pub(in crate::broker) fn move_message(

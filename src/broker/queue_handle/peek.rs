@@ -1,7 +1,7 @@
-//! Looking at messages without taking them.
+//! Reading messages without consuming them.
 //!
-//! Invariants: nothing changes: no place, no count, no lease; bodies that are on disk only are read for who looks
-//! and do not come back into memory for it.
+//! Invariants: nothing changes: no position, count or lease; bodies only on disk are read for the caller and do not
+//! return to memory.
 
 use std::sync::Arc;
 
@@ -12,25 +12,25 @@ use leveret_queues::{Message, Millis, Seq};
 use super::{QueueHandle, State};
 use crate::broker::refusal::Refusal;
 
-/// What stands in a queue at some place.
+/// Content of a range of a queue.
 #[derive(Debug)]
 pub enum Peek {
-    /// A message.
+    /// A message in memory.
     Here(PeekedMessage),
-    /// Messages whose bodies are to be [read](QueueHandle::read_range).
+    /// Messages whose bodies must be [read](QueueHandle::read_range).
     OnDisk(DiskRange),
 }
 
-/// A message that was looked at.
+/// A peeked message.
 #[derive(Debug)]
 pub struct PeekedMessage {
-    /// As a consumer would get it.
+    /// As delivered to a consumer.
     pub message: Message,
     /// It was, or may have been, delivered before.
     pub redelivered: bool,
 }
 
-/// Messages on disk, in the order of delivery.
+/// Messages on disk, in delivery order.
 #[derive(Clone, Copy, Debug)]
 pub struct DiskRange {
     priority_level: u8,
@@ -38,22 +38,22 @@ pub struct DiskRange {
     to: Seq,
     delivered_upto: Seq,
     redelivered: bool,
-    /// So many at its start are not wanted.
+    /// Messages to skip at the start.
     pub skip: u64,
 }
 
-/// Messages read at a time.
+/// Maximum messages per read.
 const READ_MESSAGES: usize = 1_024;
 
-/// Bytes of bodies read at a time.
+/// Maximum bytes of bodies per read.
 const READ_BYTES: usize = 1024 * 1024;
 
-/// What a read of a range found: messages, and the rest of the range.
+/// Result of a range read: messages, and the rest of the range.
 type RangeRead = (Vec<PeekedMessage>, Option<DiskRange>);
 
 impl QueueHandle {
-    /// What stands behind the first `skip` ready messages, for `count` of them; and how many are ready in all. Costs
-    /// time under the queue's lock for those skipped too.
+    /// Up to `count` ready messages after the first `skip`, and the total number of ready messages. Skipped ones also
+    /// cost time under the queue's lock.
     pub fn peek(&self, now: Millis, skip: u64, count: usize) -> Result<(Vec<Peek>, u64), Refusal> {
         let state = self.state.lock();
         let State::Busy(cell) = &*state else { return Ok((Vec::new(), 0)) };
@@ -89,8 +89,8 @@ impl QueueHandle {
         Ok((seen.collect(), cell.queue.counts().ready))
     }
 
-    /// Reads the start of a range, past what is to be skipped, for at most `count` messages. `then` is called on a
-    /// thread of the store; it gets nothing if the store cannot be read.
+    /// Reads up to `count` messages at the start of a range, after those to skip. `then` is called on a store thread,
+    /// with `None` if the store cannot be read.
     pub fn read_range(
         self: &Arc<Self>,
         now: Millis,
@@ -120,7 +120,7 @@ impl QueueHandle {
         let rest = next.map(|from| DiskRange { from, skip: range.skip - passed, ..range });
         let wanted = stored.into_iter().skip(usize::try_from(passed).unwrap_or(usize::MAX));
         let seen = wanted.filter(|found| found.expires.is_none_or(|at| at > now)).filter_map(|found| {
-            // What is damaged is told when it is delivered, or by a look at the files.
+            // Damage is reported on delivery, or by a check of the files.
             let message = found.message.ok()?;
             let known =
                 found.seq <= range.delivered_upto || found.delivery_count > 0 || message.meta().redelivered;

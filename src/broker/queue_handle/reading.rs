@@ -1,4 +1,4 @@
-//! Messages that are on disk only come back.
+//! Reading messages back that are only on disk.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -10,7 +10,7 @@ use leveret_queues::store::{ReadWish, Stored, Unread};
 use super::{Cell, QueueHandle, State};
 use crate::broker::turn::Turn;
 
-/// Bytes of bodies read back from disk at a time, for one queue.
+/// Maximum bytes of bodies per read and queue.
 const READ_AHEAD_BYTES: usize = 1024 * 1024;
 
 impl QueueHandle {
@@ -50,7 +50,7 @@ impl QueueHandle {
         self.finish(&mut turn);
     }
 
-    /// A damaged message: it is in no queue any more, and its record stays where it is.
+    /// Reports a damaged message: it is removed from the queue, and its record stays on disk.
     pub(super) fn tell_damaged(&self, why: &str) {
         tracing::error!(
             vhost = %self.vhost, queue = %self.name,
@@ -58,7 +58,7 @@ impl QueueHandle {
         );
     }
 
-    /// The disk does not give what comes next: said once, until it does.
+    /// The next messages cannot be read: logged once until a read succeeds.
     pub(super) fn unreadable(&self, cell: &mut Cell, why: &Unread) {
         if cell.unread.is_none() {
             let counts = cell.queue.counts();
@@ -71,7 +71,7 @@ impl QueueHandle {
         cell.unread = Some(why.to_string().into());
     }
 
-    /// It does.
+    /// Reads succeed again.
     pub(super) fn readable(&self, cell: &mut Cell) {
         if cell.unread.take().is_some() {
             self.environment.unreadable.fetch_sub(1, Ordering::Relaxed);
@@ -79,7 +79,7 @@ impl QueueHandle {
         }
     }
 
-    /// Why what comes next cannot be read from disk at present.
+    /// Why the next messages cannot currently be read from disk.
     pub fn read_problem(&self) -> Option<String> {
         match &*self.state.lock() {
             State::Busy(cell) => cell.unread.as_deref().map(str::to_owned),
@@ -87,7 +87,7 @@ impl QueueHandle {
         }
     }
 
-    /// Ready when a `basic.get` that found the head unread may be tried again.
+    /// Ready when a `basic.get` that found the head unread may be retried.
     pub fn poll_head(&self, waker: &Waker) -> Poll<()> {
         let mut cell = self.busy();
         if cell.gone {

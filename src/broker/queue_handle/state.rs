@@ -1,7 +1,7 @@
-//! Idle or busy: of many queues few have messages or consumers, and only those take the room for it.
+//! Idle and busy queues: few of many have messages or consumers, and only those take the memory for it.
 //!
-//! Invariants: an idle queue has no messages, no consumers, nothing to wait for and no lease; whoever needs more
-//! than its numbers makes it busy; the places of its messages go on where they were. Absent: what a busy queue does.
+//! Invariants: an idle queue has no messages, consumers, scheduled work or lease; operations that need more than its
+//! counters make it busy; sequence numbers continue. Absent: the operations of a busy queue.
 
 use std::sync::Arc;
 use std::task::Waker;
@@ -20,37 +20,36 @@ use crate::broker::policies::Matched;
 use crate::broker::queue_options::InForce;
 use crate::broker::requeue_backoff::RequeueBackoff;
 
-/// A queue at work.
+/// State of a busy queue.
 #[expect(clippy::struct_excessive_bools, reason = "facts that do not depend on each other")]
 pub(super) struct Cell {
     pub(super) queue: Queue<Arc<Consumer>>,
     pub(super) dead_letter: Option<Arc<DeadLetterRule>>,
     pub(super) matched: Matched,
-    /// What it refuses is dead-lettered (`reject-publish-dlx`).
+    /// Whether refused messages are dead-lettered (`reject-publish-dlx`).
     pub(super) refused_die: bool,
     pub(super) deduplication: Option<Box<Deduplication>>,
     pub(super) gone: bool,
-    /// Set for good when the queue becomes durable: what was routed while it was not does not know that the
-    /// store has to be told.
+    /// Set permanently when the queue becomes durable: messages routed before do not know that the store must be told.
     pub(super) became_durable: bool,
     pub(super) had_consumer: bool,
-    /// The store knows that it delivers.
+    /// Whether the store knows that the queue delivers.
     pub(super) served: bool,
-    /// It was to be deleted, and that could not be kept: it is tried again later, and not at every tick.
+    /// Its deletion could not be made durable, and is retried later, not at every tick.
     pub(super) undeleted: bool,
-    /// The instant for which a tick is asked already.
+    /// The instant of the scheduled tick.
     pub(super) tick_at: Option<Millis>,
     pub(super) paging: Paging,
     pub(super) requeue_backoff: RequeueBackoff,
     pub(super) resident: u64,
-    /// A `basic.get` found that the head is not in memory.
+    /// A `basic.get` found the head not in memory.
     pub(super) head_unready: Option<Box<Unready>>,
-    /// Why the disk does not give what comes next.
+    /// Why the next messages cannot be read from disk.
     pub(super) unread: Option<Box<str>>,
     pub(super) unread_letters: Option<Box<UnreadLetters>>,
-    /// Dead letters wait until they can be written: not before this.
+    /// Dead letters wait until they can be written; next check.
     pub(super) letters_again_at: Option<Millis>,
-    /// Places of damaged messages, which are in the store but no more in the queue.
+    /// Sequence numbers of damaged messages, in the store but no longer in the queue.
     pub(super) damaged: Vec<Seq>,
     pub(super) stats: QueueStats,
 }
@@ -63,24 +62,24 @@ impl Cell {
     }
 }
 
-/// What waits for the head to be read. In a box of its own, since most queues never need it.
+/// State of waiting for the head to be read. Boxed, since most queues never need it.
 #[derive(Default)]
 pub(super) struct Unready {
-    /// Clients whose `basic.get` waits.
+    /// Clients with a waiting `basic.get`.
     pub(super) clients: Vec<Waker>,
 }
 
-/// A queue that nobody uses.
+/// An unused queue.
 pub(super) struct Idle {
-    /// `None`: nothing but being durable or not.
+    /// `None`: default settings apart from durability.
     in_force: Option<Box<InForce>>,
-    /// `None`: nothing was ever counted.
+    /// `None`: all counters are zero.
     stats: Option<Box<QueueStats>>,
     last_seq: Seq,
     last_used: Millis,
 }
 
-/// See the module.
+/// See the module documentation.
 pub(super) enum State {
     Idle(Idle),
     Busy(Box<Cell>),
@@ -112,7 +111,7 @@ impl Idle {
     }
 }
 
-/// What a queue without arguments and policies keeps to.
+/// Settings of a queue without arguments and policies.
 fn plain(durable: bool) -> InForce {
     let mut plain = InForce::default();
     plain.settings.durable = durable;
@@ -153,7 +152,7 @@ impl State {
         }
     }
 
-    /// Makes it idle again if it can be.
+    /// Makes the queue idle if possible.
     fn rest(&mut self, auto_delete: bool, consumer_timeout_ms: Option<u64>) {
         let Self::Busy(cell) = self else { return };
         let Some((last_seq, last_used)) = cell.queue.at_rest().filter(|_| cell.is_at_rest(auto_delete))
@@ -199,7 +198,7 @@ impl Cell {
         }
     }
 
-    /// Whether nothing beside the queue itself would be forgotten.
+    /// Whether the state besides the queue itself can be dropped.
     fn is_at_rest(&self, auto_delete: bool) -> bool {
         let may_go = auto_delete && self.had_consumer;
         !(self.gone || may_go || self.became_durable || self.undeleted)
@@ -214,12 +213,12 @@ impl Cell {
 }
 
 impl QueueHandle {
-    /// The queue at work, locked.
+    /// The busy state, locked.
     pub(super) fn busy(&self) -> MappedMutexGuard<'_, Cell> {
         MutexGuard::map(self.state.lock(), |state| state.busy(self.durable()))
     }
 
-    /// Gives back the room that a queue takes while it is used, if it is not. Called now and then.
+    /// Makes the queue idle if it is unused. Called periodically.
     pub(in crate::broker) fn rest(&self) {
         self.state.lock().rest(self.auto_delete(), self.consumer_timeout_ms());
     }
@@ -232,7 +231,7 @@ impl QueueHandle {
         }
     }
 
-    /// Counters since it was declared.
+    /// Counters since its declaration.
     pub fn stats(&self) -> QueueStats {
         match &*self.state.lock() {
             State::Idle(idle) => idle.stats(),
@@ -240,7 +239,7 @@ impl QueueHandle {
         }
     }
 
-    /// Where its dead letters go.
+    /// Its dead-letter target.
     pub fn dead_letter_rule(&self) -> Option<Arc<DeadLetterRule>> {
         match &*self.state.lock() {
             State::Idle(idle) => idle.dead_letter(),
@@ -256,7 +255,7 @@ impl QueueHandle {
         }
     }
 
-    /// The queue was used in a way that renews its lease (`x-expires`).
+    /// Renews the queue's lease (`x-expires`).
     pub fn touch(&self, now: Millis) {
         match &mut *self.state.lock() {
             State::Idle(idle) => idle.touch(now),

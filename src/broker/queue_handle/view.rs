@@ -1,4 +1,4 @@
-//! What operators see of a queue.
+//! A queue as shown to operators.
 
 use std::sync::Arc;
 
@@ -9,16 +9,16 @@ use crate::broker::consumer::Consumer;
 use crate::broker::policies::Matched;
 use crate::broker::queue_options::InForce;
 
-/// A queue's numbers, read under one lock.
+/// A queue's state, read under one lock.
 #[derive(Clone, Debug)]
 pub struct QueueView {
-    /// What it holds.
+    /// Message and consumer counts.
     pub counts: Counts,
-    /// What it did.
+    /// Counters.
     pub stats: QueueStats,
-    /// The rules in force.
+    /// Settings in force.
     pub settings: Settings,
-    /// The policies that apply.
+    /// Policies that apply.
     pub matched: Matched,
 }
 
@@ -27,14 +27,14 @@ pub struct QueueView {
 pub struct ConsumerListed {
     /// The consumer.
     pub consumer: Arc<Consumer>,
-    /// It is served; `false` only for those who wait behind a single active consumer.
+    /// Whether it is served; `false` only while waiting behind a single active consumer.
     pub active: bool,
-    /// Messages it holds unacknowledged.
+    /// Unacknowledged messages it holds.
     pub unacked: u32,
 }
 
 impl QueueHandle {
-    /// All its numbers at one instant.
+    /// All values at one instant.
     pub fn view(&self) -> QueueView {
         match &*self.state.lock() {
             State::Idle(idle) => {

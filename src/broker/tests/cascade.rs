@@ -4,7 +4,8 @@ use leveret_queues::store::memory::MemStore;
 
 use super::*;
 
-/// How often work went aside, for so many messages to queues that hold one each and dead-letter to each other.
+/// Number of times work is moved aside when `messages` messages go to queues of length one that dead-letter to each
+/// other.
 fn asides(queues: usize, messages: usize) -> usize {
     let definitions = Kept::default();
     let bench = Bench::start(Arc::new(MemStore::new()), &definitions, definitions.found(HashMap::new()));

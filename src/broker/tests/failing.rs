@@ -1,4 +1,4 @@
-//! What cannot be kept is not done: a failed commit changes nothing.
+//! Nothing happens that cannot be stored: a failed commit changes nothing.
 
 use std::sync::atomic::Ordering;
 
@@ -17,7 +17,7 @@ use crate::broker::vhost::VhostRecord;
 const QUEUE: DestinationKind = DestinationKind::Queue;
 const EXCHANGE: DestinationKind = DestinationKind::Exchange;
 
-/// A queue whose end takes two exchanges along, a delaying exchange, another vhost, rules of every kind.
+/// A queue whose removal also removes two exchanges, a delaying exchange, another vhost, rules of every kind.
 fn furnished() -> Bench {
     let bench = Bench::start(Arc::new(MemStore::new()), &Kept::default(), Found::default());
     let broker = &bench.broker;
@@ -56,7 +56,7 @@ fn policy() -> PolicyRecord {
 
 type Change = (&'static str, fn(&Bench) -> Result<(), Refusal>);
 
-/// Every kind of change, each possible in what [`furnished`] makes.
+/// Every kind of change, each possible in the state built by [`furnished`].
 const CHANGES: &[Change] = &[
     ("declare a queue", |b| b.queue("new", false)),
     ("declare an exchange", |b| b.exchange("new", "x-delayed-message", false)),
@@ -131,7 +131,7 @@ fn a_failed_commit_changes_nothing_and_a_good_one_is_what_a_start_finds() {
     }
 }
 
-/// A queue `idle` that nobody uses, and that goes after a millisecond of that.
+/// An unused queue `idle` that expires after a millisecond.
 fn idle(bench: &Bench) -> Arc<QueueHandle> {
     let mut arguments = FieldTable::default();
     arguments.insert("x-expires".into(), Value::LongInt(1));
@@ -179,7 +179,7 @@ fn an_idle_queue_that_cannot_be_deleted_does_not_ask_for_ticks_until_it_is_tried
     bench.broker.delete_again();
     assert_eq!(asked(), None, "tried once");
     assert_eq!(bench.broker.undeleted.lock().len(), 1);
-    // Used meanwhile: it lives on, and ends when it is idle again.
+    // Used meanwhile: it survives, and expires when it is idle again.
     queue.touch(clock());
     bench.broker.delete_again();
     assert_eq!(asked(), Some(clock().plus(1)));

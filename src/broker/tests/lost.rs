@@ -1,4 +1,4 @@
-//! Definitions that cannot be read, and messages whose queues have none.
+//! Unreadable definitions, and messages whose queues have none.
 
 use std::path::Path;
 
@@ -34,13 +34,13 @@ fn a_definition_that_cannot_be_read_costs_itself_only_and_keeps_its_bytes() {
             let what = key.replace('\0', " ");
             let named: Vec<_> =
                 again.broker.unreadable_definitions().into_iter().map(|one| one.what).collect();
-            // A vhost may say nothing of itself.
+            // A vhost's record may be empty.
             let sound = what == "vhost /" && bytes.starts_with(b"{");
             assert_eq!(named.contains(&what), !sound, "{what}: {named:?}");
             assert_eq!(again.definitions.map.lock().get(&key).map(Vec::as_slice), Some(bytes), "{what}");
             let missing: Vec<_> = whole.difference(&again.world()).cloned().collect();
             let most = match key.split('\0').next().unwrap() {
-                // With its implicit binding and the two that lead to it.
+                // With its implicit binding and the two to it.
                 "queue" => 4,
                 "exchange" => 2,
                 _ => 1,
@@ -62,7 +62,7 @@ fn what_takes_the_place_of_an_unreadable_definition_leaves_its_bytes_beside_it()
     assert_ne!(map["queue\0/\0q"], b"nonsense");
     let named: Vec<_> = again.broker.unreadable_definitions().into_iter().map(|one| one.what).collect();
     assert!(!named.contains(&"queue / q".to_owned()), "{named:?}");
-    // Its bindings are still there, and in force again at the next start.
+    // Its bindings still exist, and are in force again after the next start.
     let found = again.definitions.found(HashMap::new());
     let third = Bench::start(Arc::new(MemStore::new()), &again.definitions, found);
     assert!(third.broker.unreadable_definitions().is_empty());
@@ -108,7 +108,7 @@ impl Logged {
         Self { bench: Bench::start(Arc::clone(&store) as _, definitions, found), store }
     }
 
-    /// Starts again; `change` meanwhile changes what is stored.
+    /// Restarts; `change` modifies the stored definitions in between.
     fn again(self, folder: &Path, change: impl FnOnce(&mut BTreeMap<String, Vec<u8>>)) -> Self {
         self.store.close().unwrap();
         let definitions = self.bench.definitions.clone();
@@ -153,7 +153,7 @@ fn messages_whose_queue_has_no_definition_are_kept_and_can_be_adopted() {
     }
     let lose = |map: &mut BTreeMap<String, Vec<u8>>| drop(map.remove("queue\0/\0q"));
     let mut logged = logged.again(folder.path(), lose);
-    // However often it is started, they stay.
+    // They survive any number of restarts.
     for _ in 0..2 {
         let orphans = logged.bench.broker.orphans();
         assert_eq!(orphans.iter().map(|one| (one.id, one.messages)).collect::<Vec<_>>(), [(id, 50)]);
@@ -187,7 +187,7 @@ fn what_is_known_of_an_orphan_is_told_and_kept() {
     let logged = logged.again(folder.path(), damage);
     let name = |logged: &Logged| logged.bench.broker.orphans()[0].last_known.clone().unwrap().name;
     assert_eq!(name(&logged), "q");
-    // The name stays, even when the definition's bytes have gone meanwhile.
+    // The name is kept, even if the definition's bytes are lost meanwhile.
     let logged = logged.again(folder.path(), |map| drop(map.remove("queue\0/\0q")));
     assert_eq!(name(&logged), "q");
     assert_eq!(logged.bench.broker.discard_orphan(id).unwrap(), 1);
@@ -203,17 +203,17 @@ fn messages_of_a_deleted_queue_are_no_orphans_wherever_the_process_ended() {
     logged.bench.queue("q", false).unwrap();
     logged.publish("q", None, "x");
     let before = logged.bench.definitions.map.lock().clone();
-    // The commit alone, as if the process ended right after it.
+    // Only the commit, as if the process ended right after it.
     let id = logged.bench.vhost().queue("q").unwrap().id;
     let logged = logged.again(folder.path(), |map| {
         map.remove("queue\0/\0q");
         map.insert(format!("gone\0{}", id.0), br#"{"vhost":"/","name":"q"}"#.to_vec());
     });
     assert!(logged.bench.broker.orphans().is_empty());
-    // They are gone for good, though the grave has gone.
+    // They are gone for good, though the grave is removed.
     let logged = logged.again(folder.path(), |map| map.retain(|key, _| !key.starts_with("gone")));
     assert!(logged.bench.broker.orphans().is_empty());
-    // A vhost's end leaves none either.
+    // Deleting a vhost leaves none either.
     drop(before);
     logged.bench.queue("q", false).unwrap();
     logged.publish("q", None, "x");
@@ -245,7 +245,7 @@ fn delayed_messages_that_were_lost_do_not_expire_when_adopted() {
     let logged = Logged::open(folder.path(), &Kept::default());
     logged.bench.queue("q", false).unwrap();
     let id = logged.bench.vhost().queue("q").unwrap().id;
-    // Expires at once for whoever does not know what the instant was for.
+    // Expires at once if the meaning of the instant is unknown.
     logged.publish("q", Some("1"), "x");
     let logged = logged.again(folder.path(), |map| drop(map.remove("queue\0/\0q")));
     logged.adopt(id, "back").unwrap();

@@ -81,7 +81,7 @@ impl Kept {
 }
 
 thread_local! {
-    /// Work that this test did aside.
+    /// Number of times this test moved work aside.
     static ASIDE: Cell<usize> = const { Cell::new(0) };
 }
 
@@ -89,7 +89,7 @@ fn clock() -> Millis {
     Millis(1_000)
 }
 
-/// A broker, and what it stores.
+/// A broker and its stored definitions.
 struct Bench {
     broker: Arc<Broker>,
     definitions: Kept,
@@ -160,7 +160,7 @@ impl Bench {
         })
     }
 
-    /// Publishes as guest, and ends the turn. How many were not refused.
+    /// Publishes as guest, and finishes the turn. Returns the number of messages not refused.
     fn publish(&self, mut turn: Turn, incoming: impl Iterator<Item = Incoming>) -> usize {
         let (user, vhost) = (UserName::new("guest"), VhostName::new("/"));
         let mut rights = AccessRights::of(&self.broker.users, &user, &vhost).unwrap();
@@ -173,7 +173,7 @@ impl Bench {
         taken
     }
 
-    /// How often work goes aside for so many messages to the exchange `x`, published at once.
+    /// Number of times work is moved aside when `messages` messages are published to exchange `x` at once.
     fn asides(&self, messages: usize) -> usize {
         let incoming = (0..messages).map(|_| {
             let message =
@@ -190,7 +190,7 @@ impl Bench {
         ASIDE.get() - before
     }
 
-    /// All that is declared, as lines.
+    /// All definitions, as lines.
     fn world(&self) -> BTreeSet<String> {
         let mut lines = BTreeSet::new();
         for vhost in self.broker.vhosts() {

@@ -1,5 +1,5 @@
-//! Messages that were moved, delivered where they went, and came back to where they were as the broker's end undid the
-//! move: whoever sees them a second time has to be told.
+//! Messages that were moved and delivered at their target, then returned to their source as a crash undid the move: a
+//! second delivery must be marked as redelivered.
 
 use leveret_queues::store::memory::MemStore;
 
@@ -9,7 +9,7 @@ use crate::wire::properties::PropertiesEdit;
 use crate::wire::table::ValueRef;
 use crate::wire::table::edit::put_entry;
 
-/// A broker on a store in memory, and its hour.
+/// A broker on an in-memory store, and its time.
 struct World {
     bench: Bench,
     store: Arc<MemStore>,
@@ -17,7 +17,7 @@ struct World {
 }
 
 impl World {
-    /// A durable delayed exchange `x` to the queue `q`; and `brief`, which drops after 10 ms to `q`.
+    /// A durable delayed exchange `x` to the queue `q`; and `brief`, which dead-letters to `q` after 10 ms.
     fn new() -> Self {
         let (store, definitions) = (Arc::new(MemStore::new()), Kept::default());
         let own = Arc::clone(&store) as _;
@@ -30,7 +30,7 @@ impl World {
         arguments.insert("x-dead-letter-exchange".into(), Value::LongString(String::new().into()));
         arguments.insert("x-dead-letter-routing-key".into(), Value::LongString("q".into()));
         bench.queue_with("brief", false, &arguments).unwrap();
-        // Before the hour of every start, which is that of `clock`.
+        // Before the time of every start, which is that of `clock`.
         Self { bench, store, now: 100 }
     }
 
@@ -46,7 +46,7 @@ impl World {
         self.bench.publish(Turn::at(Millis(self.now)), std::iter::once(incoming));
     }
 
-    /// Time passes, and what lies on disk is read.
+    /// Advances the time, and reads messages on disk.
     fn wait(&mut self, millis: u64) {
         self.now += millis;
         loop {
@@ -57,7 +57,7 @@ impl World {
         }
     }
 
-    /// Takes all that is in `q`: bodies, and whether each is told to have come before.
+    /// Takes all of `q`: bodies, and whether each is marked as redelivered.
     fn taken(&mut self) -> Vec<(String, bool)> {
         let queue = self.bench.vhost().queue("q").unwrap();
         let mut taken = Vec::new();
@@ -76,7 +76,7 @@ impl World {
         }
     }
 
-    /// Kills the broker after `seed` has decided what of the unsynced stays, and starts it again.
+    /// Kills the broker, keeping unsynced data as decided by `seed`, and restarts it.
     fn killed(self, seed: u64) -> Self {
         let store = Arc::new(self.store.crash(seed));
         let found = self.bench.definitions.found(store.recovered());
@@ -87,7 +87,7 @@ impl World {
     }
 }
 
-/// Whether any of `seeds` brings `body` back; it has to be marked then.
+/// Whether any of `seeds` brings `body` back; it must then be marked.
 #[track_caller]
 fn comes_back_marked(seeds: u64, body: &str, first: impl Fn() -> World) {
     let mut came_back = 0;
@@ -137,7 +137,7 @@ fn a_mark_outlives_another_end_before_anybody_saw_it() {
         world.wait(5);
         assert_eq!(world.taken().len(), 1);
         let world = world.killed(seed);
-        // Released again into `q`, which serves nobody in this life.
+        // Released again into `q`, which has no consumer in this run.
         world.store.sync();
         let mut world = world.killed(seed);
         for (_, redelivered) in world.taken() {

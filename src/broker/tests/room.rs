@@ -9,7 +9,7 @@ use crate::broker::queue_handle::{GetOutcome, ROOM_AGAIN_MS, WRITE_AGAIN_MS};
 
 const TTL_MS: u64 = 10;
 
-/// A queue `q` with dead letters in `dead`, over a store in memory.
+/// A queue `q` with dead letters in `dead`, over an in-memory store.
 struct Room {
     bench: Bench,
     store: Arc<MemStore>,
@@ -75,7 +75,7 @@ impl Room {
         self.bench.broker.finish(&mut turn);
     }
 
-    /// After a crash that keeps all that was synced, and what the seed says of the rest.
+    /// After a crash that keeps all synced data, and of the rest what the seed decides.
     fn crash(self, seed: u64) -> Self {
         let store = Arc::new(self.store.crash(seed));
         let definitions = self.bench.definitions;

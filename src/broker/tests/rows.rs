@@ -1,4 +1,4 @@
-//! What is asked for in a row: one commit, and the outcome of one after the other.
+//! Pipelined requests: one commit, and the outcome of sequential execution.
 
 use leveret_queues::store::memory::MemStore;
 
@@ -17,7 +17,7 @@ impl Bench {
         self.definitions.commits.load(Ordering::Relaxed)
     }
 
-    /// Commits that it takes; what is stored then is what is there.
+    /// The number of commits; the stored state must then equal the state in memory.
     fn commits_for<T>(&self, act: impl FnOnce(&Self) -> T) -> (u64, T) {
         let before = self.commits();
         let done = act(self);
@@ -71,7 +71,7 @@ fn names(prefix: &str, count: usize) -> Vec<String> {
     (0..count).map(|n| format!("{prefix}{n}")).collect()
 }
 
-/// What is done with a thousand, and how many were.
+/// An operation on a thousand objects, returning the number that succeeded.
 type Step<'a> = (&'a str, &'a dyn Fn(&Bench) -> usize);
 
 #[test]
@@ -92,7 +92,7 @@ fn a_thousand_of_a_kind_are_one_commit() {
     ];
     for (what, step) in steps {
         assert_eq!(bench.commits_for(step), (1, 1000), "{what}");
-        // What is so already needs no disk.
+        // Repeating it needs no disk.
         assert_eq!(bench.commits_for(step), (0, 1000), "{what} again");
     }
 }

@@ -1,4 +1,4 @@
-//! What is declared while the alarm over memory lasts.
+//! Declarations while the memory alarm is raised.
 
 use leveret_queues::store::memory::MemStore;
 

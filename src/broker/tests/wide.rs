@@ -1,10 +1,10 @@
-//! Publishes that many queues take.
+//! Publishes to many queues.
 
 use leveret_queues::store::memory::MemStore;
 
 use super::*;
 
-/// How often work went aside, for so many messages to a fanout to so many queues.
+/// Number of times work is moved aside when `messages` messages go through a fanout to `queues` queues.
 fn asides(queues: usize, messages: usize) -> usize {
     let definitions = Kept::default();
     let bench = Bench::start(Arc::new(MemStore::new()), &definitions, definitions.found(HashMap::new()));
@@ -23,8 +23,8 @@ fn asides(queues: usize, messages: usize) -> usize {
 fn what_takes_milliseconds_keeps_no_thread_from_others_whether_messages_or_queues_are_many() {
     assert_eq!(asides(1, 4000), 0, "all that comes in one read");
     assert_eq!(asides(40, 100), 0);
-    // In portions of 16,384.
+    // In batches of 16,384.
     assert_eq!(asides(100, 400), 3);
-    // Each alone, after what was published before.
+    // Each alone, after the messages before it.
     assert_eq!(asides(1100, 3), 3);
 }

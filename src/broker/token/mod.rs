@@ -1,10 +1,10 @@
-//! Tokens (JWT, OAuth 2) in place of passwords: who made them, for whom, until when, and what their
-//! scopes allow, as `RabbitMQ` reads them.
+//! Tokens (JWT, OAuth 2) in place of passwords: issuer, subject, expiry and the permissions of their scopes,
+//! interpreted as in `RabbitMQ`.
 //!
-//! Invariants: nothing of a token counts before its signature is verified with a key of the issuer; the
-//! key decides the algorithm, so neither `none` nor a public key taken for a secret gets anywhere;
-//! an end that cannot be read has passed; what a token allows does not change while it lasts.
-//! Absent: fetching keys, which is the business of `net`; a clock.
+//! Invariants: nothing in a token counts before its signature is verified with a key of the issuer; the key determines
+//! the algorithm, so neither `none` nor a public key used as a secret is accepted; an unreadable expiry counts as
+//! expired; a token's grant does not change while it is valid.
+//! Absent: fetching keys, done by `net`; a clock.
 
 mod scope;
 mod signature;
@@ -24,51 +24,51 @@ use super::names::UserName;
 use super::refusal::Access;
 use scope::{Pattern, Scope};
 
-/// Longest token, in bytes.
+/// Maximum size of a token, in bytes.
 const TOKEN_BYTES_MAX: usize = 32 * 1024;
 
-/// Keys of one issuer, at most.
+/// Maximum keys per issuer.
 const KEYS_MAX: usize = 100;
 
-/// Permissions of one token, at most.
+/// Maximum permissions per token.
 const SCOPES_MAX: usize = 1000;
 
-/// How far the issuer's clock may be ahead of ours, in milliseconds.
+/// Tolerance for an issuer's clock ahead of ours, in milliseconds.
 const AHEAD_MS: u64 = 60_000;
 
-/// Which tokens are taken. No `Debug`: it would print the secret.
+/// Token settings. No `Debug`: it would print the secret.
 #[derive(Clone, PartialEq, Eq)]
 pub struct TokenSettings {
-    /// What must stand in `aud`.
+    /// Required in `aud`.
     pub resource_server_id: String,
-    /// What must stand in `iss`, if anything.
+    /// Required in `iss`, if set.
     pub issuer: Option<String>,
-    /// What our scopes begin with, commonly the resource server's id and a dot.
+    /// Prefix of our scopes, usually the resource server's id and a dot.
     pub scope_prefix: String,
-    /// Another claim that holds scopes: a path with dots between its parts.
+    /// Another claim with scopes: a path separated by dots.
     pub additional_scopes_key: Option<String>,
-    /// Claims that may hold the user's name; the first that is there counts.
+    /// Claims that may hold the user name; the first one present counts.
     pub username_claims: Vec<String>,
-    /// The secret for HS256, which is refused without it.
+    /// The secret for HS256; without it, HS256 is refused.
     pub hs256_key: Option<Vec<u8>>,
 }
 
 /// Why a token is refused. For the log only.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TokenRefused {
-    /// It cannot be read, or its signature, issuer or audience is wrong.
+    /// Malformed, or with a wrong signature, issuer or audience.
     #[error("token: {0}")]
     Invalid(String),
-    /// No key is known that could have signed it.
+    /// No known key could have signed it.
     #[error("token: no key is known for algorithm {0:?} and key id {1:?}")]
     NoKey(Algorithm, String),
-    /// It has ended, or what it says of its end is no time.
+    /// Expired, or its expiry is not a time.
     #[error("token: expired, or 'exp' is not a time")]
     Expired,
-    /// It begins later.
+    /// Not valid yet.
     #[error("token: not valid yet")]
     TooEarly,
-    /// None of the claims holds a name.
+    /// None of the claims contains a name.
     #[error("token: no claim with the user's name")]
     Nameless,
 }
@@ -76,9 +76,9 @@ pub enum TokenRefused {
 /// What a token grants.
 #[derive(Debug)]
 pub struct Grant {
-    /// Tags of the user.
+    /// The user's tags.
     pub tags: Vec<String>,
-    /// When it ends, if it does: a token without `exp` is good until its key is taken back, as in `RabbitMQ`.
+    /// Expiry, if any: a token without `exp` is valid until its key is withdrawn, as in `RabbitMQ`.
     pub expires: Option<Millis>,
     patterns: Vec<Pattern>,
 }
@@ -88,12 +88,12 @@ pub struct Grant {
 pub(super) struct VhostGrant(Vec<Pattern>);
 
 impl Grant {
-    /// Whether it says anything about a vhost.
+    /// Whether it grants anything in a vhost.
     pub fn may_enter(&self, vhost: &str) -> bool {
         self.patterns.iter().any(|pattern| pattern.fits_vhost(vhost))
     }
 
-    /// What it allows in a vhost, if anything.
+    /// Its permissions in a vhost, if any.
     pub(super) fn in_vhost(&self, vhost: &str) -> Option<VhostGrant> {
         let fitting = self.patterns.iter().filter(|pattern| pattern.fits_vhost(vhost));
         let fitting: Vec<_> = fitting.cloned().collect();
@@ -106,7 +106,7 @@ impl VhostGrant {
         self.0.iter().any(|pattern| pattern.allows(access, name))
     }
 
-    /// Whether any of it is for some routing keys only.
+    /// Whether any permission is restricted to certain routing keys.
     pub(super) fn restricts_keys(&self) -> bool {
         self.0.iter().any(Pattern::restricts_keys)
     }
@@ -122,30 +122,30 @@ struct IssuerKey {
     key: DecodingKey,
 }
 
-/// See the module's documentation.
+/// See the module documentation.
 pub struct Tokens {
     settings: TokenSettings,
     keys: RwLock<Arc<[IssuerKey]>>,
-    /// A token named a key that is not known.
+    /// A token named an unknown key.
     key_missed: AtomicBool,
 }
 
-/// Whether a password is to be read as a token.
+/// Whether a password is to be treated as a token.
 pub(super) fn looks_like_token(password: &[u8]) -> bool {
     password.starts_with(b"ey") && password.split(|byte| *byte == b'.').count() == 3
 }
 
 impl Tokens {
-    /// Knows no key yet, but for that of HS256.
+    /// Starts with no key other than that for HS256.
     pub fn new(settings: TokenSettings) -> Self {
         signature::install();
         Self { settings, keys: RwLock::new(Arc::new([])), key_missed: AtomicBool::new(false) }
     }
 
-    /// Replaces the issuer's keys by those of a JWK set. Returns how many can be used.
+    /// Replaces the issuer's keys with those of a JWK set. Returns the number of usable keys.
     ///
     /// # Errors
-    /// What is wrong with the set; then the keys stay as they were.
+    /// What is wrong with the set; the keys are then unchanged.
     pub fn set_keys(&self, json: &[u8]) -> Result<usize, String> {
         let set: JwkSet = serde_json::from_slice(json).map_err(|error| error.to_string())?;
         let signing = set
@@ -177,12 +177,12 @@ impl Tokens {
         Ok(count)
     }
 
-    /// Whether a token named an unknown key since this was last asked.
+    /// Whether a token named an unknown key since the last call.
     pub fn take_key_missed(&self) -> bool {
         self.key_missed.swap(false, Ordering::Relaxed)
     }
 
-    /// Who has this token, and what it grants.
+    /// The bearer of a token, and its grant.
     ///
     /// # Errors
     /// Why it is refused.
@@ -209,7 +209,7 @@ impl Tokens {
         Ok((UserName::new(name), Grant { tags, expires, patterns }))
     }
 
-    /// What a token says whose signature, issuer and audience are right.
+    /// The claims of a token with a valid signature, issuer and audience.
     fn claims(&self, token: &[u8]) -> Result<Map<String, Value>, TokenRefused> {
         let invalid = |error: jsonwebtoken::errors::Error| TokenRefused::Invalid(error.to_string());
         if token.len() > TOKEN_BYTES_MAX {
@@ -226,7 +226,7 @@ impl Tokens {
             validation.set_issuer(&[issuer]);
             validation.set_required_spec_claims(&["aud", "iss"]);
         }
-        // By the clock that was handed in, not by the library's.
+        // Checked against the clock passed in, not the library's.
         validation.validate_exp = false;
         let keys = Arc::clone(&self.keys.read());
         let id = header.kid.as_deref();
@@ -269,7 +269,7 @@ impl Tokens {
     }
 }
 
-/// Scopes stand in a list, or with spaces between them.
+/// Scopes are a list, or a string separated by spaces.
 fn collect<'a>(value: Option<&'a Value>, texts: &mut Vec<&'a str>) {
     match value {
         Some(Value::String(text)) => texts.extend(text.split_ascii_whitespace()),
@@ -280,7 +280,7 @@ fn collect<'a>(value: Option<&'a Value>, texts: &mut Vec<&'a str>) {
     }
 }
 
-/// A time of a token, which counts seconds and may have a fraction.
+/// A token's timestamp, in seconds with an optional fraction.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates, as it should")]
 fn milliseconds(seconds: f64) -> Millis {
     Millis((seconds * 1000.0) as u64)

@@ -1,21 +1,21 @@
-//! What the scopes of a token allow, in `RabbitMQ`'s words: `read:vhost/queue`, `write:vhost/exchange/key`,
-//! `configure:vhost/name`, `tag:administrator`. `*` stands for anything, also within a word; other
-//! characters can be written as in URLs, so `%2F` is the vhost `/` and `%2A` a star.
+//! Permissions in a token's scopes, in `RabbitMQ`'s syntax: `read:vhost/queue`, `write:vhost/exchange/key`,
+//! `configure:vhost/name`, `tag:administrator`. `*` is a wildcard, also within a word; other characters may be
+//! percent-encoded, so `%2F` is the vhost `/` and `%2A` a star.
 
 use percent_encoding::percent_decode_str;
 
 use crate::broker::refusal::Access;
 
-/// One scope that was understood.
+/// A recognized scope.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Scope {
-    /// A user's tag.
+    /// A user tag.
     Tag(String),
     /// A permission.
     Permission(Pattern),
 }
 
-/// A permission for all that fits.
+/// A permission for all matching resources.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Pattern {
     access: Access,
@@ -25,7 +25,7 @@ pub(super) struct Pattern {
 }
 
 impl Scope {
-    /// Reads a scope whose prefix is gone. `None`: it is another application's.
+    /// Parses a scope without its prefix. `None`: it belongs to another application.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let (what, rest) = text.split_once(':')?;
         let access = match what {
@@ -51,23 +51,23 @@ impl Pattern {
         self.vhost.fits(vhost.as_bytes())
     }
 
-    /// Whether it allows this with a queue or an exchange in a vhost that fits.
+    /// Whether it allows this access to a queue or an exchange in a matching vhost.
     pub(super) fn allows(&self, access: Access, name: &str) -> bool {
         self.access == access && self.name.fits(name.as_bytes())
     }
 
-    /// Whether it is for some routing keys only.
+    /// Whether it is restricted to certain routing keys.
     pub(super) fn restricts_keys(&self) -> bool {
         !self.key.0.iter().all(Vec::is_empty) || self.key.0.len() == 1
     }
 
-    /// The same for a routing key on a topic exchange.
+    /// As `allows`, for a routing key on a topic exchange.
     pub(super) fn allows_key(&self, access: Access, name: &str, key: &[u8]) -> bool {
         self.allows(access, name) && self.key.fits(key)
     }
 }
 
-/// What stands between the stars.
+/// The literals between the stars.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Wildcard(Vec<Vec<u8>>);
 
@@ -75,7 +75,7 @@ impl Wildcard {
     fn parse(pattern: &str) -> Option<Self> {
         let parts = pattern.split('*').map(|part| {
             let decoded: Vec<u8> = percent_decode_str(part).collect();
-            // A percent sign that is none of an escape is a mistake, and must not match by accident.
+            // A percent sign outside of an escape is an error, and must not match by accident.
             let escapes = part.bytes().filter(|byte| *byte == b'%').count();
             (decoded.len() + 2 * escapes == part.len()).then_some(decoded)
         });

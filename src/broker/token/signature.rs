@@ -1,5 +1,4 @@
-//! Signatures of tokens, checked by `ring`, which TLS uses too: RS256, ES256, `EdDSA`, HS256, and
-//! none else.
+//! Token signatures, checked by `ring`, which TLS uses too: RS256, ES256, `EdDSA`, HS256, and no others.
 
 use jsonwebtoken::crypto::{CryptoProvider, JwtVerifier, KeyUtils};
 use jsonwebtoken::errors::ErrorKind;
@@ -7,7 +6,7 @@ use jsonwebtoken::{Algorithm, DecodingKey, DecodingKeyKind};
 use ring::{hmac, signature as ring_signature};
 use signature::Verifier;
 
-/// Has `jsonwebtoken` use it; to be called before anything else of that crate.
+/// Installs it for `jsonwebtoken`; must be called before anything else in that crate.
 pub(super) fn install() {
     static PROVIDER: CryptoProvider = CryptoProvider {
         signer_factory: |_, _| Err(ErrorKind::UnsupportedAlgorithm.into()),
@@ -16,7 +15,7 @@ pub(super) fn install() {
         },
         key_utils: KeyUtils::new_unimplemented(),
     };
-    // It fails when it is installed already, which is as good.
+    // An error means that it is installed already.
     let _ = PROVIDER.install_default();
 }
 

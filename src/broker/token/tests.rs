@@ -1,4 +1,4 @@
-//! Which tokens are taken, and what they allow.
+//! Accepted and refused tokens, and the permissions they grant.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -17,7 +17,7 @@ use crate::broker::users::Users;
 const NOW: Millis = Millis(1_800_000_000_000);
 const NOW_S: u64 = NOW.0 / 1000;
 
-/// Made with `openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -outform DER`, for these tests only.
+/// Generated with `openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -outform DER`, for these tests only.
 const RSA_KEY: &[u8] = include_bytes!("rsa-test-key.der");
 
 fn encoded(bytes: impl AsRef<[u8]>) -> String {
@@ -130,7 +130,7 @@ fn without(name: &str) -> Value {
     claims
 }
 
-/// Who a token is of.
+/// The identity in a token.
 fn login(tokens: &Tokens, token: &str) -> Identity {
     let (user, grant) = tokens.verify(token.as_bytes(), NOW).unwrap();
     Identity::granted(user, grant)
@@ -179,7 +179,7 @@ fn only_the_issuer_s_key_and_its_algorithm_count() {
     assert!(matches!(refused(&stranger.token(&claims())), TokenRefused::NoKey(..)));
     assert!(tokens.take_key_missed() && !tokens.take_key_missed());
 
-    // The same algorithm, another key.
+    // Same algorithm, different key.
     let (one, other) = (Signer::ed(), Signer::ed());
     let trusts_one = trusting(&one, settings());
     assert!(matches!(
@@ -187,7 +187,7 @@ fn only_the_issuer_s_key_and_its_algorithm_count() {
         Err(TokenRefused::Invalid(_))
     ));
 
-    // An extension that has to be understood.
+    // A critical extension.
     let critical =
         signer.sign(&json!({ "alg": "RS256", "kid": "k1", "crit": ["b64"], "b64": false }), &claims());
     assert!(matches!(refused(&critical), TokenRefused::Invalid(_)));
@@ -203,7 +203,7 @@ fn only_the_issuer_s_key_and_its_algorithm_count() {
     let forged = format!("{message}.{}", encoded(ring::hmac::sign(&key, message.as_bytes())));
     assert!(matches!(refused(&forged), TokenRefused::NoKey(..)));
 
-    // A byte of the claims is another.
+    // One byte of the claims is changed.
     let mut token = signer.token(&claims());
     let dot = token.find('.').unwrap() + 10;
     token.replace_range(dot..=dot, if &token[dot..=dot] == "A" { "B" } else { "A" });
@@ -223,12 +223,12 @@ fn without_a_key_id_any_key_of_the_issuer_may_have_signed() {
     assert!(verify(&one, json!({ "alg": "EdDSA" })).is_ok());
     assert!(verify(&two, json!({ "alg": "EdDSA" })).is_ok());
     assert!(matches!(verify(&stranger, json!({ "alg": "EdDSA" })), Err(TokenRefused::Invalid(_))));
-    // One that is named is the only one that counts.
+    // A named key is the only one tried.
     assert!(verify(&two, json!({ "alg": "EdDSA", "kid": "k2" })).is_ok());
     let other = verify(&two, json!({ "alg": "EdDSA", "kid": "k1" }));
     assert!(matches!(other, Err(TokenRefused::Invalid(_))));
     assert!(matches!(verify(&one, json!({ "alg": "EdDSA", "kid": "k3" })), Err(TokenRefused::NoKey(..))));
-    // The key decides the algorithm.
+    // The key determines the algorithm.
     for alg in ["RS256", "ES256", "HS256", "HS512", "none", "None", ""] {
         assert!(verify(&one, json!({ "alg": alg, "kid": "k1" })).is_err(), "{alg}");
     }

@@ -1,11 +1,11 @@
-//! What is known of one user, found without looking at the others.
+//! Lookups for a single user, without a scan of the others.
 
 use std::collections::BTreeMap;
 
 use super::{UserRecord, Users};
 use crate::broker::topic_permissions::TopicPermissionRecord;
 
-/// What a user has, by vhost.
+/// A user's entries, by vhost.
 pub(super) fn of_user<'a, V>(
     map: &'a BTreeMap<(String, String), V>,
     user: &'a str,
@@ -15,13 +15,13 @@ pub(super) fn of_user<'a, V>(
 }
 
 impl Users {
-    /// What a user may do with topics of an exchange, if anything is said of it.
+    /// A user's topic permission on an exchange, if any.
     pub fn topic_permission(&self, user: &str, vhost: &str, exchange: &str) -> Option<TopicPermissionRecord> {
         let key = (user.to_owned(), vhost.to_owned());
         self.state.read().topics.get(&key)?.record(exchange)
     }
 
-    /// The vhosts in which a user has permissions, and those in which it has topic permissions.
+    /// The vhosts with permissions of a user, and those with topic permissions.
     pub(in crate::broker) fn vhosts_of(&self, user: &str) -> [Vec<String>; 2] {
         let state = self.state.read();
         let vhost = |(_, vhost): &(String, String)| vhost.clone();

@@ -1,4 +1,4 @@
-//! Who may log in, and what they may do.
+//! Logins and permissions.
 
 use super::*;
 use crate::broker::names::QueueName;

@@ -1,48 +1,47 @@
-//! Why a command failed, and the exit code that scripts see.
+//! Why a command failed, and its exit code.
 
 use std::process::ExitCode;
 
 use serde_json::Value;
 
-/// Exit code of a command that did what it was asked for.
+/// Exit code of success.
 pub const DONE: u8 = 0;
 
-/// Exit code of a command that the broker refused, or that failed in the middle.
+/// Exit code of a command that the broker refused, or that failed partway.
 pub const FAILED: u8 = 1;
 
 /// Exit code of `leveret plan` when file and broker differ.
 pub const DIFFERS: u8 = 2;
 
-/// Exit code when nothing was asked of the broker: wrong usage, an unreadable file, no connection, no
-/// login.
+/// Exit code when no request reached the broker: wrong usage, an unreadable file, no connection, no login.
 pub const NOT_ASKED: u8 = 3;
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
-    /// What was asked for makes no sense; the text says why.
+    /// An invalid request; the text gives the reason.
     #[error("{0}")]
     Usage(String),
-    /// No connection, or nobody there who speaks HTTP.
+    /// No connection, or the peer does not speak HTTP.
     #[error("{0}")]
     Unreachable(String),
-    /// The broker does not know the user, or not with this password.
+    /// Unknown user or wrong password.
     #[error("{url}: login failed; give --user and --password, or set LEVERET_USER and LEVERET_PASSWORD")]
     Login {
-        /// Where.
+        /// The broker's URL.
         url: String,
     },
-    /// The broker said no.
+    /// The broker refused.
     #[error("{reason}")]
     Refused {
         /// HTTP status.
         status: u16,
         /// The broker's reason.
         reason: String,
-        /// The whole answer.
+        /// The whole response body.
         json: Value,
     },
-    /// Something else went wrong; the text says what.
+    /// Any other error, described by the text.
     #[error("{0}")]
     Failed(String),
 }
@@ -54,7 +53,7 @@ impl Failure {
                 "nobody listens there".to_owned()
             }
             ureq::Error::HostNotFound => "no such host".to_owned(),
-            // The words of the resolver and of TLS are no kinds of their own.
+            // The resolver's and TLS's errors have no kinds of their own.
             ureq::Error::Io(error) if error.to_string().starts_with("failed to lookup") => {
                 "no such host".to_owned()
             }
@@ -67,7 +66,7 @@ impl Failure {
         Self::Unreachable(format!("cannot reach the management API at {url}: {why}"))
     }
 
-    /// What scripts see.
+    /// The exit code.
     pub fn code(&self) -> u8 {
         match self {
             Self::Usage(_) | Self::Unreachable(_) | Self::Login { .. } => NOT_ASKED,
@@ -75,12 +74,12 @@ impl Failure {
         }
     }
 
-    /// What scripts see, as `main` gives it back.
+    /// The exit code, as `main` returns it.
     pub fn exit_code(&self) -> ExitCode {
         ExitCode::from(self.code())
     }
 
-    /// The broker does not know what was asked for.
+    /// The requested object does not exist.
     pub fn is_not_found(&self) -> bool {
         matches!(self, Self::Refused { status: 404, .. })
     }

@@ -1,4 +1,4 @@
-//! Where a password comes from: a flag, the environment, a file, or the person at the terminal.
+//! Sources of a password: a flag, the environment, a file, or a prompt on the terminal.
 
 use std::fmt;
 use std::io::IsTerminal;
@@ -49,7 +49,7 @@ pub fn from_file(path: &Path) -> Result<Secret, Failure> {
     }
 }
 
-/// Asks the person at the terminal.
+/// Prompts on the terminal.
 pub fn from_person(question: &str) -> Result<Secret, Failure> {
     if !std::io::stdin().is_terminal() {
         return Err(Failure::Usage(format!("{question} there is no terminal to ask at")));

@@ -1,8 +1,8 @@
-//! A client of the management API for the command line: where the broker is, who asks, and what came
-//! back, with failures that say what to do.
+//! A client of the management API for the command line: the broker's address, the login, and responses, with
+//! failures that say what to do.
 //!
-//! Invariants: no password is ever printed; a failure ends the process with the exit code that its kind
-//! has, the same for all commands ([`Failure::exit_code`]).
+//! Invariants: no password is ever printed; a failure exits with the code of its kind, the same for all commands
+//! ([`Failure::exit_code`]).
 
 mod failure;
 mod login;
@@ -19,19 +19,19 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 use ureq::http::{Request, Response, header};
 
-/// Time for a connection to be made.
+/// Timeout for connecting.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Time for an answer to begin: large changes wait for the disk.
+/// Timeout for a response to begin: large changes wait for the disk.
 const ANSWER_TIMEOUT: Duration = Duration::from_mins(5);
 
-/// Longest answer, in bytes.
+/// Longest response, in bytes.
 const ANSWER_BYTES_MAX: u64 = 1 << 30;
 
-/// What stays as it is in a segment of a path.
+/// Characters not escaped in a path segment.
 const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_');
 
-/// A path of the API: its segments are quoted, so names may hold anything.
+/// An API path: its segments are percent-encoded, so names may contain anything.
 pub fn path<'a>(segments: impl IntoIterator<Item = &'a str>) -> String {
     let mut path = "/api".to_owned();
     for segment in segments {
@@ -41,25 +41,25 @@ pub fn path<'a>(segments: impl IntoIterator<Item = &'a str>) -> String {
     path
 }
 
-/// A value of a query.
+/// A query value, percent-encoded.
 pub fn quoted(value: &str) -> String {
     utf8_percent_encode(value, UNRESERVED).to_string()
 }
 
-/// What came back.
+/// A response.
 #[derive(Debug)]
 pub struct Answer {
     /// HTTP status.
     pub status: u16,
-    /// The body; null if there is none.
+    /// The body; null if empty.
     pub json: Value,
 }
 
-/// Talks to one broker as one user.
+/// A client of one broker, as one user.
 pub struct Client {
     agent: ureq::Agent,
     base: String,
-    /// None on this machine, where it is not asked for.
+    /// `None` on this machine, where no login is required.
     login: Option<String>,
 }
 
@@ -69,7 +69,7 @@ impl Client {
         self.call_with(method, path, body, &[])
     }
 
-    /// [`Client::call`] with more headers.
+    /// [`Client::call`] with additional headers.
     pub fn call_with(
         &self,
         method: &str,
@@ -125,7 +125,7 @@ impl Client {
         self.call("GET", path, None).map(|answer| answer.json)
     }
 
-    /// A list; of an object with `items` those.
+    /// A list; for an object with `items`, those.
     pub fn list(&self, path: &str) -> Result<Vec<Value>, Failure> {
         match self.get(path)? {
             Value::Array(list) => Ok(list),
@@ -133,7 +133,7 @@ impl Client {
         }
     }
 
-    /// PUT; whether it made something new.
+    /// PUT; returns whether an object was created.
     pub fn put(&self, path: &str, body: &Value) -> Result<bool, Failure> {
         self.call("PUT", path, Some(body)).map(|answer| answer.status == 201)
     }
@@ -149,7 +149,7 @@ impl Client {
     }
 }
 
-/// A refusal's reason in a line for people: `queue_not_found` is a word for programs, and others have lines.
+/// A refusal's reason as one readable line: `queue_not_found` is meant for programs, and other reasons span lines.
 fn sentence(reason: &str) -> String {
     match reason.strip_suffix("_not_found") {
         Some(what) => format!("no such {}", what.replace('_', " ")),

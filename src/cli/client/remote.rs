@@ -1,4 +1,4 @@
-//! Which broker, and as whom: the flags that `ctl`, `plan`, `apply` and `export` share.
+//! The broker and login of a command: flags shared by `ctl`, `plan`, `apply` and `export`.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 use super::login::{self, Secret};
 use super::{ANSWER_TIMEOUT, CONNECT_TIMEOUT, Client, Failure};
 
-/// The user that a first start makes.
+/// The user created at first start.
 const DEFAULT_USER: &str = "guest";
 
 /// Which broker, and as whom. To be flattened last, as its heading is for all that come behind it.
@@ -48,7 +48,7 @@ pub struct Remote {
     ca_file: Option<PathBuf>,
 }
 
-/// A URL without the user and password that may stand in it.
+/// A URL, separated from any user and password in it.
 struct Place {
     base: String,
     user: Option<String>,
@@ -56,7 +56,7 @@ struct Place {
 }
 
 fn place(url: &str) -> Result<Place, Failure> {
-    // Its login is not for the terminal.
+    // Its login must not reach the terminal.
     let shown = url.rsplit_once('@').map_or(url, |(_, host)| host);
     let wrong = |why: &str| Failure::Usage(format!("--url {shown}: {why}"));
     let (scheme, rest) = url.split_once("://").ok_or_else(|| wrong("must begin with http:// or https://"))?;
@@ -79,13 +79,13 @@ fn place(url: &str) -> Result<Place, Failure> {
 }
 
 impl Remote {
-    /// The same login at another place, which may have its own in the URL.
+    /// The same login for another URL, which may contain its own.
     #[must_use]
     pub fn at(&self, url: &str) -> Self {
         Self { url: url.to_owned(), ..self.clone() }
     }
 
-    /// Who and where the environment says.
+    /// The broker and login given in the environment.
     pub fn of_environment() -> Result<Self, Failure> {
         #[derive(clap::Parser)]
         struct Alone {
@@ -96,17 +96,17 @@ impl Remote {
         parsed.map(|alone| alone.remote).map_err(|error| Failure::Usage(error.to_string()))
     }
 
-    /// Somebody at a place, with the certificates to trust there.
+    /// From a URL, a login, and the certificates to trust.
     pub fn of(url: String, user: String, password: Secret, ca_file: Option<PathBuf>) -> Self {
         Self { url, user: Some(user), password: Some(password), password_file: None, ca_file }
     }
 
-    /// A client; asks for a password if one is needed and a terminal is there. Does not connect yet.
+    /// A client; prompts for a password if one is needed and a terminal is available. Does not connect yet.
     pub fn client(&self) -> Result<Client, Failure> {
         self.client_within(None)
     }
 
-    /// [`Remote::client`] whose answers have to begin within some time.
+    /// [`Remote::client`] with a timeout for the start of each response.
     pub fn client_within(&self, timeout: Option<Duration>) -> Result<Client, Failure> {
         let place = place(&self.url)?;
         let user = place.user.or_else(|| self.user.clone()).unwrap_or_else(|| DEFAULT_USER.to_owned());

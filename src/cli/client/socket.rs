@@ -12,11 +12,11 @@ use ureq::unversioned::transport::{
 
 use super::{ANSWER_TIMEOUT, Client};
 
-/// What stands where a host would.
+/// Placeholder for the host.
 const BASE: &str = "http://127.0.0.1";
 
 impl Client {
-    /// A client of the broker behind a socket, as its own system user. Does not connect yet.
+    /// A client of the broker behind a socket, logged in as its own system user. Does not connect yet.
     pub fn over_socket(path: &Path, timeout: Option<Duration>) -> Self {
         let config = ureq::Agent::config_builder()
             .http_status_as_error(false)
@@ -56,7 +56,7 @@ struct SocketTransport {
     buffers: LazyBuffers,
 }
 
-/// A time that has run out is a reason of its own.
+/// Maps an expired timeout to its own error.
 fn told(error: io::Error, timeout: NextTimeout) -> ureq::Error {
     match error.kind() {
         io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => ureq::Error::Timeout(timeout.reason),
@@ -80,7 +80,7 @@ impl Transport for SocketTransport {
         let input = self.buffers.input_append_buf();
         let read = loop {
             match self.stream.read(input) {
-                // Stopped and continued: a socket with a timeout is not read on by itself then.
+                // Stopped and continued: a socket with a timeout does not resume reading by itself.
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 read => break read.map_err(|error| told(error, timeout))?,
             }
@@ -90,7 +90,7 @@ impl Transport for SocketTransport {
     }
 
     fn is_open(&mut self) -> bool {
-        // Each request has a connection of its own.
+        // Each request uses its own connection.
         false
     }
 }

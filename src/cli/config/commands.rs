@@ -28,7 +28,7 @@ pub enum ConfigCommand {
     Reference,
 }
 
-/// Carries it out.
+/// Runs the command.
 pub fn run(command: &ConfigCommand) -> Result<(), Failure> {
     let text = match command {
         ConfigCommand::Show { json: true, args } => as_json(&load(args)?)?,
@@ -40,8 +40,7 @@ pub fn run(command: &ConfigCommand) -> Result<(), Failure> {
     Ok(())
 }
 
-/// `leveret check-config`: says that all is well, or what is not.
-/// `unknown`: variables that mean nothing.
+/// `leveret check-config`: reports success, or every problem. `unknown`: unrecognised variables.
 pub fn check(args: &ServeArgs, unknown: Vec<Problem>) -> Result<(), Failure> {
     let loaded = load(args)?;
     if !unknown.is_empty() {
@@ -51,13 +50,13 @@ pub fn check(args: &ServeArgs, unknown: Vec<Problem>) -> Result<(), Failure> {
     loaded.config.admin()?;
     loaded.config.tokens()?;
     let set = loaded.keys().filter(|(_, origin)| **origin != Origin::Default).count();
-    // Nobody is left to be told if this fails; the exit code says it.
+    // If this fails, no output is left to report it; the exit code does.
     let _ =
         writeln!(io::stdout(), "the configuration is right: {set} keys set, the others at their defaults");
     Ok(())
 }
 
-/// As a configuration file with the origins in comments.
+/// As a configuration file, with origins in comments.
 fn as_text(loaded: &Loaded) -> String {
     let mut text = String::new();
     let mut table = None;

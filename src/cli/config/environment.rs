@@ -1,15 +1,15 @@
-//! Environment variables that look like ours and mean nothing: most likely misspelt.
+//! Unrecognised environment variables with our prefix: most likely misspelt.
 
 use clap::Command;
 
 use super::file::most_alike;
 use super::{Origin, Problem};
 
-/// What variables of ours begin with.
+/// Prefix of our variables.
 const PREFIX: &str = "LEVERET_";
 
-/// The variables that no command knows, each with what may have been meant. Only names are looked at: a value
-/// may be secret.
+/// Variables that no command recognises, each with a likely correction. Only names are examined: a value may be
+/// secret.
 pub fn unknown(command: &Command, given: impl Iterator<Item = String>) -> Vec<Problem> {
     let mut known = Vec::new();
     collect(command, &mut known);
@@ -36,7 +36,7 @@ fn collect(command: &Command, known: &mut Vec<String>) {
     command.get_subcommands().for_each(|command| collect(command, known));
 }
 
-/// Kubernetes tells every container of a service called `leveret` by such variables.
+/// Kubernetes sets such variables in every container for a service called `leveret`.
 fn is_of_a_cluster(name: &str) -> bool {
     let rest = name.strip_prefix(PREFIX).unwrap_or_default();
     let port = |rest: &str| rest == "PORT" || rest.starts_with("PORT_");

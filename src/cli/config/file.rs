@@ -1,4 +1,4 @@
-//! The configuration file: which keys stand where, and what is wrong with it, by line and column.
+//! The configuration file: its keys, and its errors by line and column.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -10,26 +10,26 @@ use super::keys::KEYS;
 use super::table::Key;
 use super::{Config, Problem};
 
-/// How alike two names must be for one to be offered in place of the other, from 0 to 1.
+/// Similarity, from 0 to 1, from which a name is suggested for another.
 const ALIKE: f64 = 0.75;
 
-/// A file that is being read into `config`.
+/// A file being read into `config`.
 pub(super) struct File<'a> {
     path: &'a Path,
     text: &'a str,
     config: &'a mut Config,
-    /// Keys that it sets, with their lines.
+    /// Keys set by the file, with their lines.
     pub(super) found: Vec<(&'static Key, usize)>,
     pub(super) problems: Vec<Problem>,
 }
 
 impl<'a> File<'a> {
-    /// Reads `text` into `config`. Values that are wrong leave it as it is.
+    /// Reads `text` into `config`. Invalid values leave it unchanged.
     pub(super) fn read(path: &'a Path, text: &'a str, config: &'a mut Config) -> Self {
         let mut file = Self { path, text, config, found: Vec::new(), problems: Vec::new() };
         let (table, errors) = DeTable::parse_recoverable(text);
         for error in errors {
-            // Not its `Display`: that quotes the line, which may hold a secret.
+            // Not its `Display`, which quotes the line: that may contain a secret.
             let at = error.span().unwrap_or_default();
             file.problem(&at, error.message().to_owned());
         }
@@ -79,7 +79,7 @@ impl<'a> File<'a> {
         self.problems.push(Problem::File { path: PathBuf::from(self.path), line, column, why });
     }
 
-    /// Line and column, from 1, the column in characters.
+    /// Line and column, from 1; the column in characters.
     fn place(&self, at: &Range<usize>) -> (usize, usize) {
         let before = self.text.get(..at.start).unwrap_or(self.text);
         let line = before.matches('\n').count() + 1;
@@ -88,23 +88,23 @@ impl<'a> File<'a> {
     }
 }
 
-/// The key or table that may have been meant.
+/// The key or table that was probably meant.
 fn alike(path: &str) -> Option<String> {
     let names = KEYS.iter().map(Key::path);
     let leaf = path.rsplit('.').next();
-    // A right name in a wrong table is as good as a similar one.
+    // A correct name in the wrong table is as good as a similar one.
     let same = names.clone().find(|name| name.rsplit('.').next() == leaf);
     same.or_else(|| most_alike(path, names))
 }
 
-/// The table whose name is at most two letters away.
+/// A table whose name is at most two edits away.
 fn table_alike(name: &str) -> Option<&'static str> {
     let tables = KEYS.iter().filter_map(|key| key.table);
     let distances = tables.map(|table| (strsim::osa_distance(table, name), table));
     distances.min().filter(|(distance, _)| *distance <= 2).map(|(_, table)| table)
 }
 
-/// The name that is most like what was given, if any is at all. What all begin with says nothing.
+/// The most similar name, if any is similar enough. Their common prefix is ignored.
 pub(super) fn most_alike(given: &str, names: impl Iterator<Item = String>) -> Option<String> {
     let own = |name: &str| name.strip_prefix("LEVERET_").unwrap_or(name).to_owned();
     names

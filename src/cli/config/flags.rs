@@ -1,4 +1,4 @@
-//! Flags and environment variables, made from the table of keys.
+//! Flags and environment variables, generated from the table of keys.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -9,7 +9,7 @@ use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
 use super::keys::KEYS;
 use super::table::Key;
 
-/// What the command line and the environment say; not checked yet.
+/// Values from the command line and the environment, unchecked.
 #[derive(Clone, Default)]
 pub struct ServeArgs {
     /// The configuration file.
@@ -72,7 +72,7 @@ impl FromArgMatches for ServeArgs {
         for key in KEYS {
             let Some(text) = matches.get_one::<String>(key.name) else { continue };
             let by_flag = matches.value_source(key.name) == Some(ValueSource::CommandLine);
-            // An empty variable is how compose files say that there is none.
+            // Compose files unset a variable by making it empty.
             if by_flag || !text.is_empty() {
                 args.given.push(Given { key, text: text.clone(), by_flag });
             }

@@ -1,16 +1,16 @@
-//! The keys. This list is their only place: the settings, flags, environment variables, the file's keys,
-//! `leveret config`, `docs/configuration.md` and `config/leveret.toml` come from it.
+//! The keys. The only list of them: the settings, flags, environment variables, the file's keys, `leveret config`,
+//! `docs/configuration.md` and `config/leveret.toml` are generated from it.
 //!
-//! A new key is one entry here (`UPDATE=1 cargo test --lib config` writes the two files anew):
+//! A new key is one entry here (`UPDATE=1 cargo test --lib config` regenerates the two files):
 //!
 //! ```text
 //! /// What it is for. Why the default is what it is.
 //! name: Type = default, Live or Restart, unit "ms", range least, greatest;
 //! ```
 //!
-//! Unit and range can be left out. A key that may be unset is an `Option`. Keys of the group
-//! `"TLS", Some("tls") => {..}` begin with `tls_` here, in flags and variables, and stand in `[tls]` in the file
-//! without it. `Live` is for what a reload carries out (`src/cli/reload.rs`).
+//! Unit and range are optional. A key that may be unset is an `Option`. Keys of the group
+//! `"TLS", Some("tls") => {..}` begin with `tls_` here, in flags and variables; in the file they are in `[tls]`,
+//! without the prefix. `Live` is for keys that a reload applies (`src/cli/reload.rs`).
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -26,7 +26,7 @@ use crate::broker::limits::{BODY_BYTES_CAP, FRAME_MAX, FRAME_MIN, Limits};
 use crate::broker::product::Product;
 use crate::net::tls::{ClientCertificates, LoginFrom};
 
-/// What clients may have the broker hold in any case, if nothing is said of it: a few ordinary requests and messages.
+/// Least default, in bytes, for memory held for clients: a few ordinary requests and messages.
 const HELD_BYTES_LEAST: u64 = 32 << 20;
 
 fn local(port: u16) -> SocketAddr {

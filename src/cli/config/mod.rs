@@ -1,8 +1,8 @@
 //! Settings: flags over environment variables over the configuration file over defaults, all under
 //! the same names.
 //!
-//! Invariants: the list in `keys.rs` is the only place that knows a key; everything that is wrong is told at
-//! once, each with its place; a secret is never shown.
+//! Invariants: keys are defined only in the list in `keys.rs`; all problems are reported at once, each with its
+//! location; a secret is never shown.
 
 mod commands;
 mod environment;
@@ -28,16 +28,16 @@ pub use setting::LogFormat;
 use file::File;
 use table::Key;
 
-/// Where a value comes from.
+/// Origin of a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// Nobody said anything.
+    /// Not set.
     Default,
-    /// This line of the file.
+    /// A line of the file.
     File(PathBuf, usize),
-    /// This environment variable.
+    /// An environment variable.
     Environment(String),
-    /// This flag.
+    /// A flag.
     Flag(String),
 }
 
@@ -51,7 +51,7 @@ impl fmt::Display for Origin {
     }
 }
 
-/// One thing that is wrong.
+/// A problem in the configuration.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Problem {
     /// The file cannot be read.
@@ -59,10 +59,10 @@ pub enum Problem {
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         why: String,
     },
-    /// Something in the file.
+    /// An error in the file.
     #[error("{}:{line}:{column}: {why}", path.display())]
     File {
         /// The file.
@@ -71,20 +71,20 @@ pub enum Problem {
         line: usize,
         /// Character in the line, from 1.
         column: usize,
-        /// What is wrong there.
+        /// The error.
         why: String,
     },
     /// A flag or an environment variable.
     #[error("{origin}: {why}")]
     Given {
-        /// Which.
+        /// The flag or variable.
         origin: Origin,
-        /// What is wrong with its value.
+        /// The error in its value.
         why: String,
     },
 }
 
-/// Why there are no settings: all that is wrong, in the order of the file, then flags and variables.
+/// All problems, in the order of the file, then flags and variables.
 #[derive(Debug, thiserror::Error)]
 pub struct ConfigError(pub Vec<Problem>);
 
@@ -95,7 +95,7 @@ impl fmt::Display for ConfigError {
     }
 }
 
-/// Settings, and where each comes from.
+/// Settings and their origins.
 #[derive(Clone, Debug)]
 pub struct Loaded {
     /// The settings.
@@ -118,7 +118,7 @@ impl Loaded {
     }
 }
 
-/// Puts flags, environment (which the flags carry), file and defaults together.
+/// Merges flags, environment (carried by the flags), file and defaults.
 pub fn load(args: &ServeArgs) -> Result<Loaded, ConfigError> {
     let origins = vec![Origin::Default; KEYS.len()];
     let mut loaded = Loaded { config: Config::default(), origins };
@@ -143,7 +143,7 @@ pub fn load(args: &ServeArgs) -> Result<Loaded, ConfigError> {
     if problems.is_empty() { Ok(loaded) } else { Err(ConfigError(problems)) }
 }
 
-/// Where the broker of a configuration file has its data; `None`: the file cannot be read, is wrong, or does not say.
+/// The data folder set in a configuration file; `None`: the file is unreadable or invalid, or does not set it.
 pub fn data_dir_in(path: &Path) -> Option<PathBuf> {
     let text = std::fs::read_to_string(path).ok()?;
     let mut loaded = Loaded { config: Config::default(), origins: vec![Origin::Default; KEYS.len()] };

@@ -1,13 +1,13 @@
-//! The name of the node, as a setting.
+//! The node name setting.
 
 use toml::Value;
 
 use super::setting::Setting;
 
-/// Bytes of a node's name: what a host's name may have, and as much again.
+/// Longest node name in bytes: twice the length of a host name.
 const BYTES_MAX: usize = 511;
 
-/// A node's name, like `rabbit@shop-1`.
+/// A node name, such as `rabbit@shop-1`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NodeName(pub String);
 

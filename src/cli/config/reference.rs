@@ -1,4 +1,4 @@
-//! The reference of all keys and the example file, written from the table of keys.
+//! The key reference and the example file, generated from the table of keys.
 
 use std::fmt::Write;
 
@@ -106,7 +106,7 @@ mod tests {
     use super::*;
     use crate::cli::config::{ServeArgs, load};
 
-    /// Compares with a file of the project, or writes it when `UPDATE` is set.
+    /// Compares with a file of the project, or writes it if `UPDATE` is set.
     #[track_caller]
     fn stands_in(path: &str, text: &str) {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);

@@ -1,4 +1,4 @@
-//! Settings of security, and what the broker and its listeners make of them.
+//! Security settings, and their conversion for the broker and its listeners.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -14,10 +14,10 @@ use crate::broker::token::TokenSettings;
 use crate::net::jwks::{KeySource, holds_login};
 use crate::net::tls::{ClientCertificates, LoginFrom, TlsSettings};
 
-/// Keys that do not go together, or a file that one of them names.
+/// Inconsistent keys, or an unreadable file named by one of them.
 #[derive(Debug, thiserror::Error)]
 pub enum SecurityError {
-    /// One key asks for another.
+    /// One key requires another.
     #[error("{0}")]
     Incomplete(&'static str),
     /// A file cannot be read.
@@ -25,7 +25,7 @@ pub enum SecurityError {
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         why: String,
     },
 }
@@ -49,7 +49,7 @@ impl Setting for Secret {
     }
 
     fn from_toml(value: &DeValue<'_>) -> Result<Self, String> {
-        // A password of digits without quotes is not to be told either.
+        // An unquoted password of digits must not be shown either.
         value.as_str().map_or_else(|| Err("expected a string".to_owned()), Self::from_text)
     }
 
@@ -58,7 +58,7 @@ impl Setting for Secret {
     }
 }
 
-/// A URL without a login: it is shown, and what is there is public.
+/// A URL without a login: it is shown, and its contents are public.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PublicUrl(pub String);
 
@@ -130,7 +130,7 @@ impl Setting for LoginFrom {
     }
 }
 
-/// A file's text without the line end behind it.
+/// A file's text without the trailing newline.
 fn secret_in(path: &Path) -> Result<String, SecurityError> {
     let unreadable = |why: String| SecurityError::Unreadable { path: path.to_owned(), why };
     let text = std::fs::read_to_string(path).map_err(|error| unreadable(error.to_string()))?;
@@ -139,10 +139,10 @@ fn secret_in(path: &Path) -> Result<String, SecurityError> {
 }
 
 impl Config {
-    /// What TLS is done with, if any listener asks for it.
+    /// TLS settings, if any listener uses TLS.
     ///
     /// # Errors
-    /// When a key is missing.
+    /// A missing key.
     pub fn tls(&self) -> Result<Option<TlsSettings>, SecurityError> {
         let listeners = [self.amqps_listen, self.https_listen, self.metrics_tls_listen];
         let wanted = listeners.iter().any(Option::is_some);
@@ -162,10 +162,10 @@ impl Config {
         }
     }
 
-    /// The user that a first start makes.
+    /// The user created at first start.
     ///
     /// # Errors
-    /// When the password is missing, or its file cannot be read.
+    /// A missing password, or an unreadable password file.
     pub fn admin(&self) -> Result<Option<Admin>, SecurityError> {
         let password = match (&self.admin_password, &self.admin_password_file) {
             (Some(_), Some(_)) => {
@@ -186,10 +186,10 @@ impl Config {
         Ok(Some(Admin { name, password }))
     }
 
-    /// Which tokens are taken, if any, and where their keys are.
+    /// Token settings and the source of the keys, if tokens are accepted.
     ///
     /// # Errors
-    /// When a key is missing, or a file cannot be read.
+    /// A missing key, or an unreadable file.
     pub fn tokens(&self) -> Result<Option<(TokenSettings, Option<KeySource>)>, SecurityError> {
         let source = match (&self.oauth_jwks_url, &self.oauth_jwks_file) {
             (Some(_), Some(_)) => {

@@ -1,4 +1,4 @@
-//! Types of settings: how a value is read from text (flags, environment) and from TOML, and shown.
+//! Types of settings: parsing from text (flags, environment) and from TOML, and display.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -9,19 +9,19 @@ use tracing_subscriber::EnvFilter;
 
 use crate::broker::product::Product;
 
-/// A type that a key can have.
+/// The type of a key.
 pub trait Setting: Sized {
-    /// What a value looks like, for `--help` and the documents: `ADDRESS:PORT`.
+    /// The form of a value, for `--help` and the documents: `ADDRESS:PORT`.
     const FORM: &'static str;
-    /// Words to choose from; empty where there is no such choice.
+    /// Allowed words; empty if not limited to a choice.
     const WORDS: &'static [&'static str] = &[];
-    /// Whether values are kept out of everything that is shown.
+    /// Whether values are never shown.
     const SECRET: bool = false;
 
-    /// Reads what a flag or an environment variable says.
+    /// Parses text from a flag or an environment variable.
     fn from_text(text: &str) -> Result<Self, String>;
 
-    /// Reads a value of the file. Strings are read as a flag would be.
+    /// Parses a value from the file. Strings are parsed like a flag.
     fn from_toml(value: &DeValue<'_>) -> Result<Self, String> {
         match value {
             DeValue::String(text) => Self::from_text(text),
@@ -29,10 +29,10 @@ pub trait Setting: Sized {
         }
     }
 
-    /// The value as it would stand in the file; nothing when it is not set.
+    /// The value in file syntax; `None` if unset.
     fn show(&self) -> Option<Value>;
 
-    /// The value as a number, for the range of its key.
+    /// The value as a number, for its key's range check.
     fn number(&self) -> Option<u64> {
         None
     }
@@ -150,7 +150,7 @@ fn integer(value: &DeValue<'_>) -> Result<u64, String> {
         .map_err(|_| format!("expected a whole number of at least 0, found {number}"))
 }
 
-/// Nothing, or a value.
+/// An optional value.
 impl<T: Setting> Setting for Option<T> {
     const FORM: &'static str = T::FORM;
     const WORDS: &'static [&'static str] = T::WORDS;
@@ -173,7 +173,7 @@ impl<T: Setting> Setting for Option<T> {
     }
 }
 
-/// Several values: an array in the file, separated by commas in a flag.
+/// A list: an array in the file, comma-separated in a flag.
 impl<T: Setting> Setting for Vec<T> {
     const FORM: &'static str = T::FORM;
     const WORDS: &'static [&'static str] = T::WORDS;
@@ -200,7 +200,7 @@ impl<T: Setting> Setting for Vec<T> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bytes(pub u64);
 
-/// Units of [`Bytes`]. The decimal ones are taken at their word.
+/// Units of [`Bytes`]. Decimal units are powers of 1000.
 const UNITS: [(&str, u64); 9] = [
     ("KiB", 1 << 10),
     ("MiB", 1 << 20),
@@ -252,17 +252,17 @@ impl Setting for Bytes {
     }
 }
 
-/// An amount of memory: bytes, or a percentage of what the process may have.
+/// An amount of memory: bytes, or a percentage of what the process may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MemorySize {
-    /// So many bytes.
+    /// Absolute, in bytes.
     Bytes(Bytes),
-    /// So many hundredths of the machine's or the control group's memory.
+    /// Percentage of the machine's or the control group's memory.
     Percent(u8),
 }
 
 impl MemorySize {
-    /// In bytes, where `total` bytes are there.
+    /// In bytes, given `total` bytes of memory.
     pub fn of(self, total: u64) -> u64 {
         match self {
             Self::Bytes(bytes) => bytes.0,
@@ -306,13 +306,13 @@ impl Setting for MemorySize {
     }
 }
 
-/// What the log looks like.
+/// Format of the log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LogFormat {
-    /// Lines for people.
+    /// Lines of text.
     #[default]
     Text,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 
@@ -337,14 +337,14 @@ impl Setting for LogFormat {
     }
 }
 
-/// Which lines the log has: a level, or levels per module. Always one that `tracing` understands.
+/// Log filter: a level, or levels per module. Always valid for `tracing`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogLevel(String);
 
 const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
 
 impl LogLevel {
-    /// What `tracing` makes of it.
+    /// As a filter for `tracing`.
     pub fn filter(&self) -> EnvFilter {
         EnvFilter::new(&self.0)
     }
@@ -361,7 +361,7 @@ impl Setting for LogLevel {
 
     fn from_text(text: &str) -> Result<Self, String> {
         for part in text.split(',').map(str::trim) {
-            // `tracing` would take a misspelt level as the name of a module.
+            // `tracing` would interpret a misspelt level as a module name.
             let level = part.rsplit_once('=').map_or(part, |(_, level)| level);
             if !LEVELS.contains(&level) {
                 return Err(format!("{level:?} is no level; they are {}", LEVELS.join(", ")));

@@ -1,5 +1,5 @@
-//! What is known of a key, and the macro that makes the settings, their defaults and the table of keys
-//! out of one list.
+//! Metadata of a key, and the macro that generates the settings, their defaults and the table of keys from one
+//! list.
 
 use toml::Value;
 use toml::de::DeValue;
@@ -16,24 +16,24 @@ pub enum Change {
     Restart,
 }
 
-/// One key of the configuration.
+/// A configuration key.
 #[derive(Debug)]
 pub struct Key {
-    /// Its name in [`Config`], which makes the flag and the environment variable.
+    /// Its name in [`Config`], from which the flag and the environment variable are derived.
     pub name: &'static str,
-    /// The table of the file that it is in; its name there is without the table's.
+    /// Its table in the file; the table's name is not repeated in the key's name there.
     pub table: Option<&'static str>,
     /// Heading in the documents.
     pub group: &'static str,
-    /// What it is for and why the default is what it is. The first line can stand alone.
+    /// Purpose, and reason for the default. The first line can stand alone.
     pub doc: &'static str,
-    /// What a value looks like.
+    /// The form of a value.
     pub form: &'static str,
-    /// Words to choose from, if so.
+    /// Allowed words, if limited to a choice.
     pub words: &'static [&'static str],
-    /// Its unit, where it has one.
+    /// Its unit, if any.
     pub unit: Option<&'static str>,
-    /// Least and greatest value.
+    /// Minimum and maximum.
     pub range: Option<(u64, u64)>,
     /// When a changed value takes effect.
     pub change: Change,
@@ -57,40 +57,39 @@ impl Key {
         format!("LEVERET_{}", self.name.to_uppercase())
     }
 
-    /// Its name within its table: `cert_file` of `tls_cert_file`.
+    /// Its name within its table: `cert_file` for `tls_cert_file`.
     pub fn leaf(&self) -> &'static str {
         let within = self.table.and_then(|table| self.name.strip_prefix(table)?.strip_prefix('_'));
         within.unwrap_or(self.name)
     }
 
-    /// Its place in the file: `tls.cert_file`.
+    /// Its path in the file: `tls.cert_file`.
     pub fn path(&self) -> String {
         self.table.map_or_else(|| self.name.to_owned(), |table| format!("{table}.{}", self.leaf()))
     }
 
-    /// The value in `config` as it would stand in the file; nothing when it is not set, a word when
-    /// it is secret.
+    /// The value from `config` in file syntax; `None` if unset, a placeholder if secret.
     pub fn show(&self, config: &Config) -> Option<Value> {
         let value = (self.get)(config)?;
         Some(if self.secret { Value::String("(secret)".to_owned()) } else { value })
     }
 
-    /// Whether both have the same value.
+    /// Whether the value is the same in both.
     pub fn is_same(&self, one: &Config, other: &Config) -> bool {
         (self.same)(one, other)
     }
 
-    /// Takes the value over.
+    /// Copies the value.
     pub fn copy(&self, from: &Config, to: &mut Config) {
         (self.copy)(from, to);
     }
 
-    /// The documentation in one line.
+    /// The documentation as one line.
     pub fn sentences(&self) -> String {
         self.doc.split_whitespace().collect::<Vec<_>>().join(" ")
     }
 
-    /// Unit, range and choice, in words.
+    /// Unit, range and choice, as text.
     pub fn facts(&self) -> Vec<String> {
         let shown = |number: u64| match self.unit {
             Some("bytes") => Bytes(number).show().map_or_else(|| number.to_string(), |value| plain(&value)),
@@ -115,7 +114,7 @@ impl Key {
         }
     }
 
-    /// For `--help`: all that is known.
+    /// For `--help`: everything known.
     pub fn long_help(&self) -> String {
         let mut facts = self.facts();
         facts.extend(self.show(&Config::default()).map(|value| format!("default: {}", plain(&value))));
@@ -126,12 +125,12 @@ impl Key {
     }
 }
 
-/// A value without the quotes that TOML has around text.
+/// A value without TOML's quotes around text.
 fn plain(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
-/// Whether the value keeps to the range of its key; that there is no value does.
+/// Checks the value against its key's range; an unset value passes.
 pub(super) fn in_range<T: Setting>(value: T, range: Option<(u64, u64)>) -> Result<T, String> {
     match (value.number(), range) {
         (Some(number), Some((least, greatest))) if !(least..=greatest).contains(&number) => {
@@ -141,7 +140,7 @@ pub(super) fn in_range<T: Setting>(value: T, range: Option<(u64, u64)>) -> Resul
     }
 }
 
-/// Makes [`Config`], its defaults and the table of keys. See `keys.rs` for what a list looks like.
+/// Generates [`Config`], its defaults and the table of keys. See `keys.rs` for the list's syntax.
 macro_rules! keys {
     ($(
         $group:literal, $table:expr => {
@@ -152,7 +151,7 @@ macro_rules! keys {
             )+
         }
     )+) => {
-        /// Settings in force. What each is for stands in the table of keys.
+        /// Settings in force, documented in the table of keys.
         #[derive(Clone, Debug, PartialEq, Eq)]
         pub struct Config {
             $($(
@@ -167,7 +166,7 @@ macro_rules! keys {
             }
         }
 
-        /// All keys, in the order of the documents. Tables come last, as TOML wants it.
+        /// All keys, in the order of the documents. Tables come last, as TOML requires.
         pub static KEYS: &[Key] = &[$($({
             const RANGE: Option<(u64, u64)> = keys!(@option $(($least, $greatest))?);
             Key {

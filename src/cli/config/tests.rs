@@ -1,10 +1,10 @@
-//! Tests of how settings come together.
+//! Tests of merging settings.
 
 use clap::{Args, Command, FromArgMatches};
 
 use super::*;
 
-/// Settings from a file's text and flags; errors without the folder's name.
+/// Settings from a file's text and flags; errors omit the folder's name.
 fn with(text: &str, flags: &[&str]) -> Result<Loaded, String> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("leveret.toml");

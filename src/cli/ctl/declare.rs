@@ -1,4 +1,4 @@
-//! `leveret ctl declare`: makes things, or changes those that can be changed.
+//! `leveret ctl declare`: creates objects, or updates those that can be changed.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -200,14 +200,14 @@ pub(super) struct BindingArgs {
 }
 
 impl BindingArgs {
-    /// The place of all bindings between the two.
+    /// The API path of all bindings between the two.
     pub(super) fn path(&self) -> String {
         let kind = if self.to_exchange { "e" } else { "q" };
         let source = if self.source.is_empty() { "amq.default" } else { &self.source };
         path(["bindings", self.place.vhost.as_str(), "e", source, kind, self.destination.as_str()])
     }
 
-    /// It is the one that is meant.
+    /// Whether `binding` is the one meant.
     pub(super) fn is(&self, binding: &Value) -> bool {
         binding.get("routing_key").and_then(Value::as_str) == Some(&self.key)
             && binding.get("arguments").and_then(Value::as_object) == Some(&self.arguments.arguments)
@@ -250,7 +250,7 @@ fn json_value(text: &str) -> Result<Value, String> {
         .map_err(|error| format!("not JSON (a text needs quotes, as in '\"text\"'): {error}"))
 }
 
-/// Declares.
+/// Runs the command.
 pub(super) fn run(client: &Client, what: &Declare, json: bool, out: &mut impl Write) -> Result<(), Failure> {
     let (new, name) = declare(client, what)?;
     super::said(out, json, if new { "declared" } else { "kept or changed" }, &name)

@@ -1,4 +1,4 @@
-//! `leveret ctl definitions`: exports and imports what is declared, in `RabbitMQ`'s form.
+//! `leveret ctl definitions`: exports and imports definitions, in `RabbitMQ`'s format.
 
 use std::io::Write;
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! `leveret ctl delete`: takes things away.
+//! `leveret ctl delete`: deletes objects.
 
 use std::io::Write;
 
@@ -106,7 +106,7 @@ pub(super) enum Delete {
     },
 }
 
-/// Deletes. What is not there is a failure, so that a wrong name is seen.
+/// Deletes. A missing object is a failure, so that a wrong name is noticed.
 pub(super) fn run(client: &Client, what: &Delete, json: bool, out: &mut impl Write) -> Result<(), Failure> {
     let (place, name) = match what {
         Delete::Vhost { name } => (path(["vhosts", name.as_str()]), format!("vhost {name}")),

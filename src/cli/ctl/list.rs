@@ -1,4 +1,4 @@
-//! `leveret ctl list`: what there is, as tables.
+//! `leveret ctl list`: objects as tables.
 
 use std::io::Write;
 
@@ -44,7 +44,7 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    /// The place in the API, and whether it can be asked for one vhost.
+    /// The API path, and whether it can be limited to a vhost.
     fn place(self) -> (&'static str, bool) {
         match self {
             Self::Queues => ("queues", true),
@@ -65,7 +65,7 @@ impl Kind {
         }
     }
 
-    /// What is shown if nothing else is asked for.
+    /// Default columns.
     fn columns(self) -> &'static [&'static str] {
         match self {
             Self::Queues => &[
@@ -119,7 +119,7 @@ impl Kind {
         }
     }
 
-    /// Columns whose last word would not tell what they are.
+    /// Titles of columns whose last path segment is ambiguous.
     fn title(self, path: &str) -> Option<&'static str> {
         match (self, path) {
             (_, "messages_ready") => Some("ready"),
@@ -159,7 +159,7 @@ pub(super) struct ListArgs {
     reverse: bool,
 }
 
-/// Lists.
+/// Runs the command.
 pub(super) fn run(client: &Client, args: &ListArgs, json: bool, out: &mut impl Write) -> Result<(), Failure> {
     let rows = rows(client, args, json)?;
     if json {
@@ -191,7 +191,7 @@ fn rows(client: &Client, args: &ListArgs, json: bool) -> Result<Vec<Value>, Fail
         wanted.extend(args.kind.columns().iter().copied().map(str::to_owned));
     }
     if !wanted.is_empty() && args.kind != Kind::Limits {
-        // What is filtered by is needed, too.
+        // Filters need their columns, too.
         wanted.extend(["name".to_owned(), "vhost".to_owned()]);
         query.push(format!(
             "columns={}",
@@ -210,7 +210,7 @@ fn rows(client: &Client, args: &ListArgs, json: bool) -> Result<Vec<Value>, Fail
     if args.kind == Kind::Limits {
         match client.list("/api/user-limits") {
             Ok(more) if args.vhost.is_none() => rows.extend(more),
-            // Users are for administrators.
+            // Only administrators may list users.
             Ok(_) | Err(Failure::Refused { .. }) => {}
             Err(failure) => return Err(failure),
         }
@@ -222,7 +222,7 @@ fn rows(client: &Client, args: &ListArgs, json: bool) -> Result<Vec<Value>, Fail
         in_vhost && named.as_ref().is_none_or(|regex| regex.is_match(name))
     });
     if args.kind == Kind::Parameters {
-        // A vhost's limits are kept as a parameter, and listed as limits.
+        // A vhost's limits are stored as a parameter, and listed as limits.
         rows.retain(|row| row.get("component") != Some(&json!("vhost-limits")));
     }
     Ok(rows)

@@ -1,4 +1,4 @@
-//! `leveret ctl lost`: queues that have lost their definitions, and definitions that cannot be read.
+//! `leveret ctl lost`: queues without definitions, and definitions that cannot be read.
 
 use std::io::Write;
 
@@ -75,7 +75,7 @@ fn listed(
     Ok(table::write(out, columns, &rows, table::terminal_width())?)
 }
 
-/// With the members of what it was beside its own.
+/// Adds the members of `last_known` to the row.
 fn flat(row: &Value) -> Value {
     let mut flat = row.clone();
     for name in ["kind", "vhost", "name"] {

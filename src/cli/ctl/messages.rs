@@ -61,7 +61,7 @@ pub(super) struct GetArgs {
     place: InVhost,
 }
 
-/// Drops what is ready.
+/// Drops the ready messages.
 pub(super) fn purge(
     client: &Client,
     args: &PurgeArgs,
@@ -72,7 +72,7 @@ pub(super) fn purge(
     super::said(out, json, "purged", &args.queue)
 }
 
-/// Publishes; a message that no queue takes is a failure.
+/// Publishes; an unroutable message is a failure.
 pub(super) fn publish(
     client: &Client,
     args: &PublishArgs,
@@ -105,7 +105,7 @@ pub(super) fn publish(
     super::said(out, json, "published", &args.key)
 }
 
-/// Shows messages, and takes them if that is asked for.
+/// Shows messages, and consumes them if requested.
 pub(super) fn get(client: &Client, args: &GetArgs, json: bool, out: &mut impl Write) -> Result<(), Failure> {
     let mode = if args.ack { "ack_requeue_false" } else { "peek" };
     let mut wish = json!({ "count": args.count, "ackmode": mode, "encoding": "auto" });

@@ -1,4 +1,4 @@
-//! `leveret ctl`: looks at a broker and changes it, over the management API.
+//! `leveret ctl`: inspects and changes a broker, over the management API.
 //!
 //! Tables for people by default, JSON with `--json`. Exit codes as in [`super::client::Failure`].
 
@@ -102,12 +102,12 @@ enum Close {
     },
 }
 
-/// Runs what was asked for.
+/// Runs the command.
 pub fn run(args: &CtlArgs) -> Result<(), Failure> {
     let client = args.remote.client()?;
     let mut out = io::BufWriter::new(io::stdout().lock());
     let outcome = ask(&client, args, &mut out);
-    // A reader that has seen enough is no failure.
+    // A closed output pipe is no failure.
     match outcome.and_then(|()| Ok(out.flush()?)) {
         Err(Failure::Failed(why)) if why.contains("Broken pipe") => Ok(()),
         outcome => outcome,
@@ -164,7 +164,7 @@ fn close(client: &Client, what: &Close, json: bool, out: &mut impl Write) -> Res
     said(out, json, "closed", name)
 }
 
-/// Says in a line, or in JSON, what was done.
+/// Reports an action as a line, or as JSON.
 fn said(out: &mut impl Write, json: bool, done: &str, what: &str) -> Result<(), Failure> {
     if json {
         print_json(out, &serde_json::json!({ "done": done, "what": what }))
@@ -173,7 +173,7 @@ fn said(out: &mut impl Write, json: bool, done: &str, what: &str) -> Result<(), 
     }
 }
 
-/// JSON, made to be read.
+/// Pretty-printed JSON.
 fn print_json(out: &mut impl Write, value: &Value) -> Result<(), Failure> {
     let text = serde_json::to_string_pretty(value).map_err(|error| Failure::Failed(error.to_string()))?;
     Ok(writeln!(out, "{text}")?)

@@ -1,4 +1,4 @@
-//! `leveret ctl status`: the broker at a glance.
+//! `leveret ctl status`: a summary of the broker.
 
 use std::io::Write;
 
@@ -7,10 +7,10 @@ use serde_json::{Value, json};
 use super::table::shown;
 use crate::cli::client::{Client, Failure};
 
-/// Shows what the broker is, what it holds, and what is wrong.
+/// Shows the broker's identity, contents and problems.
 pub(super) fn run(client: &Client, json: bool, out: &mut impl Write) -> Result<(), Failure> {
     let overview = client.get("/api/overview")?;
-    // Nodes are for monitors; others see the rest.
+    // Node details require the monitoring tag; other users see the rest.
     let node = match client.list("/api/nodes") {
         Ok(nodes) => nodes.into_iter().next().unwrap_or_default(),
         Err(Failure::Refused { .. }) => Value::Null,

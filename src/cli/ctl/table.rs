@@ -1,22 +1,22 @@
-//! Rows of JSON as a table for people: numbers to the right, cut to the width of the terminal. What is
-//! not written to a terminal is not cut.
+//! JSON rows as a table: numbers right-aligned, columns truncated to the terminal's width. Output to anything but
+//! a terminal is not truncated.
 
 use std::io::{self, IsTerminal, Write};
 
 use serde_json::Value;
 
-/// Narrowest that a column is cut to, in characters.
+/// Narrowest width that a column is cut to, in characters.
 const WIDTH_MIN: usize = 8;
 
-/// Between two columns.
+/// Separator between columns.
 const GAP: &str = "  ";
 
-/// A column: what stands above it, and where its values are in a row.
+/// A column: its title, and the path of its values in a row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Column {
-    /// Above it.
+    /// Heading.
     pub(super) title: String,
-    /// Members by their names, joined by dots.
+    /// Member names, joined by dots.
     pub(super) path: String,
 }
 
@@ -29,14 +29,14 @@ impl Column {
 
     fn value<'a>(&self, row: &'a Value) -> &'a Value {
         static NOTHING: Value = Value::Null;
-        // A member's own name may hold dots.
+        // A member's own name may contain dots.
         row.get(&self.path)
             .or_else(|| self.path.split('.').try_fold(row, |value, name| value.get(name)))
             .unwrap_or(&NOTHING)
     }
 }
 
-/// A value as it stands in a cell: one line, nothing that moves the cursor.
+/// A value as a cell: one line, without cursor control.
 pub(super) fn shown(value: &Value) -> String {
     let text = match value {
         Value::Null => String::new(),
@@ -58,7 +58,7 @@ pub(super) fn shown(value: &Value) -> String {
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
-/// Characters that fit in a line of the terminal; `None`: not a terminal.
+/// Width of the terminal in characters; `None`: not a terminal.
 pub(super) fn terminal_width() -> Option<usize> {
     let out = io::stdout();
     if !out.is_terminal() {
@@ -67,7 +67,7 @@ pub(super) fn terminal_width() -> Option<usize> {
     rustix::termios::tcgetwinsize(out).ok().map(|size| usize::from(size.ws_col)).filter(|width| *width > 0)
 }
 
-/// Writes the table. `width`: what a line may take.
+/// Writes the table. `width`: maximum line width.
 pub(super) fn write(
     out: &mut impl Write,
     columns: &[Column],
@@ -106,7 +106,7 @@ pub(super) fn write(
     Ok(())
 }
 
-/// Takes from the widest column until all fit, or none can give.
+/// Shrinks the widest column until all fit, or none can shrink.
 fn fit(widths: &mut [usize], room: usize) {
     while widths.iter().sum::<usize>() > room {
         let Some(widest) = widths.iter_mut().max().filter(|width| **width > WIDTH_MIN) else { return };

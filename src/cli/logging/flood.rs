@@ -1,6 +1,6 @@
-//! So many lines of each kind, and of warnings so many about the same thing; then only their number: a client that
-//! fails as fast as it can shall not fill the disk with it. A kind is a place in the code that logs. Errors are the
-//! broker's own, not a client's, and each may name something else that is damaged.
+//! Rate limit for the log: per kind of line, and for warnings also per subject; beyond it lines are only counted,
+//! so that a client failing as fast as it can does not fill the disk. A kind is a call site that logs. Errors are
+//! the broker's own, not a client's, and each may name another damaged object.
 
 use std::collections::HashMap;
 use std::fmt::{self, Write};
@@ -17,19 +17,19 @@ use tracing_subscriber::layer::Context;
 
 use crate::net::now;
 
-/// Lines of one kind in a second. Lines of level debug and trace are not counted: whoever turns them on wants all.
+/// Lines of one kind per second. Levels debug and trace are exempt: whoever enables them wants all lines.
 const LINES: Bound = Bound { lines: 50, within_ms: 1_000 };
 
-/// Warnings of one kind about any things.
+/// Warnings of one kind, over all subjects.
 const WARNINGS: Bound = Bound { lines: 100, within_ms: 10_000 };
 
-/// Warnings of one kind about the same thing: a message may cause one, so that thousands a second could.
+/// Warnings of one kind about the same subject: if each message may cause one, thousands per second are possible.
 const SAME: Bound = Bound { lines: 5, within_ms: 10_000 };
 
-/// Fields that say what a line is about. Of a peer it is the address without the port.
+/// Fields that identify a line's subject. For a peer, the address without the port.
 const ABOUT: [&str; 7] = ["vhost", "queue", "exchange", "from", "user", "account", "peer"];
 
-/// Things told apart in one kind. Lines about others count as about one thing.
+/// Subjects distinguished per kind. Lines about others count as one subject.
 const THINGS_MAX: usize = 1_000;
 
 struct Bound {
@@ -37,11 +37,11 @@ struct Bound {
     within_ms: u64,
 }
 
-/// The layer that leaves lines out. Clones are the same one.
+/// The layer that suppresses lines. Clones share their state.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Gate(Arc<Mutex<HashMap<Identifier, Kind>>>);
 
-/// One kind. As many as there are places in the code, at most.
+/// One kind. At most one per call site.
 #[derive(Debug, Default)]
 struct Kind {
     lines: Window,
@@ -50,7 +50,7 @@ struct Kind {
     left_out: LeftOut,
 }
 
-/// What lines are about.
+/// A subject of lines.
 #[derive(Debug, Default)]
 struct Thing {
     lines: Window,
@@ -66,7 +66,7 @@ struct Window {
 #[derive(Debug, Default)]
 struct LeftOut {
     lines: u64,
-    /// What the first of them said.
+    /// Text of the first suppressed line.
     example: String,
 }
 
@@ -75,7 +75,7 @@ impl Window {
         now.0.wrapping_sub(self.began) >= bound.within_ms
     }
 
-    /// Counts a line; whether it may be written.
+    /// Counts a line; returns whether it may be written.
     fn passes(&mut self, now: Millis, bound: &Bound) -> bool {
         if self.is_over(now, bound) {
             *self = Self { began: now.0, lines: 0 };
@@ -86,7 +86,7 @@ impl Window {
 }
 
 impl Kind {
-    /// Counts a line, of a warning with what it is `about`. `Err`: it may not be written, and is counted there.
+    /// Counts a line, and for a warning its subject `about`. `Err`: suppressed, to be counted there.
     fn admit(&mut self, now: Millis, about: Option<u64>) -> Result<(), &mut LeftOut> {
         if let Some(about) = about {
             let known = self.things.len() < THINGS_MAX || self.things.contains_key(&about);
@@ -101,7 +101,7 @@ impl Kind {
         if self.lines.passes(now, &LINES) { Ok(()) } else { Err(&mut self.left_out) }
     }
 
-    /// What was left out and is to be told now.
+    /// Takes the suppressed counts that are due for reporting.
     fn take_left_out(&mut self, now: Millis, told: &mut Vec<LeftOut>) {
         let over = |thing: &Thing| thing.lines.is_over(now, &SAME);
         let things = self.things.extract_if(|_, thing| over(thing)).map(|(_, thing)| thing.left_out);
@@ -111,15 +111,15 @@ impl Kind {
 }
 
 impl Gate {
-    /// Writes a line for each kind of which lines were left out since the last time, and for each thing when its time is
-    /// over.
+    /// Writes a line for each kind with suppressed lines since the last call, and for each subject once its
+    /// period is over.
     pub(super) fn tell(&self) {
         let mut told = Vec::new();
         let now = now();
         for kind in self.0.lock().values_mut() {
             kind.take_left_out(now, &mut told);
         }
-        // Not under the lock: these lines come through the gate, too.
+        // Not under the lock: these lines pass the gate, too.
         for LeftOut { lines, example } in told {
             tracing::warn!(suppressed = lines, "suppressed {lines} lines like: {example}");
         }
@@ -152,7 +152,7 @@ fn is_about(field: &Field) -> bool {
     ABOUT.contains(&field.name())
 }
 
-/// What a line is about, as a number, if it says.
+/// A line's subject as a hash, if it has one.
 #[derive(Default)]
 struct About(Option<DefaultHasher>);
 
@@ -167,7 +167,7 @@ impl Visit for About {
     }
 }
 
-/// What a line says, and what it is about.
+/// A line's text and subject.
 struct Line<'a>(&'a mut String);
 
 impl Visit for Line<'_> {
@@ -184,7 +184,7 @@ impl Visit for Line<'_> {
 mod tests {
     use super::*;
 
-    /// How many of so many lines are written.
+    /// How many of `lines` lines are written.
     fn written(kind: &mut Kind, now: u64, lines: usize, about: Option<u64>) -> usize {
         let mut written = 0;
         for _ in 0..lines {

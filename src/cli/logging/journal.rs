@@ -1,4 +1,4 @@
-//! Lines for systemd's journal, which knows the time itself, and a line's rank by what the line begins with
+//! Lines for systemd's journal, which adds the time itself and takes a line's priority from a prefix
 //! (sd-daemon(3)).
 
 use std::fmt;
@@ -8,13 +8,13 @@ use tracing_subscriber::fmt::FmtContext;
 use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
 use tracing_subscriber::registry::LookupSpan;
 
-/// Whether standard error ends in the journal, as systemd tells (systemd.exec(5), `JOURNAL_STREAM`).
+/// Whether standard error is connected to the journal, according to systemd (systemd.exec(5), `JOURNAL_STREAM`).
 pub(super) fn is_stderr() -> bool {
     let told = std::env::var("JOURNAL_STREAM").unwrap_or_default();
     rustix::fs::fstat(std::io::stderr()).is_ok_and(|stat| told == format!("{}:{}", stat.st_dev, stat.st_ino))
 }
 
-/// Begins each line with its rank.
+/// Prefixes each line with its priority.
 pub(super) struct Ranked<F>(pub(super) F);
 
 impl<S, N, F> FormatEvent<S, N> for Ranked<F>

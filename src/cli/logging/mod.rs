@@ -1,7 +1,7 @@
 //! The log: standard error, as text or JSON, and the last lines in memory.
 //!
-//! Invariants: what a client can make the broker say is bounded in number (`flood.rs`) and cannot begin a line of
-//! its own (`one_line.rs`).
+//! Invariants: lines that clients can provoke are limited in rate (`flood.rs`) and cannot forge further lines
+//! (`one_line.rs`).
 
 mod flood;
 mod journal;
@@ -23,10 +23,10 @@ use journal::Ranked;
 use one_line::OneLine;
 use recent::Recent;
 
-/// How often the log says how many lines it left out.
+/// Interval for reporting suppressed lines.
 const SUPPRESSED: Duration = Duration::from_secs(1);
 
-/// The log's handle: the level can change while it is written.
+/// The log's handle, which allows changing the level at run time.
 #[derive(Clone, Debug)]
 pub struct Log {
     filter: reload::Handle<EnvFilter, Registry>,
@@ -45,7 +45,7 @@ impl Log {
         Arc::clone(&self.recent)
     }
 
-    /// Says now and then how many lines were left out, for as long as it is polled.
+    /// Reports suppressed lines periodically while polled.
     pub async fn tell_suppressed(self) {
         let mut ticks = tokio::time::interval(SUPPRESSED);
         loop {
@@ -55,7 +55,7 @@ impl Log {
     }
 }
 
-/// Sets the log up, once per process.
+/// Sets up the log, once per process.
 pub fn start(level: &LogLevel, format: LogFormat) -> Log {
     let (filter, handle) = reload::Layer::new(level.filter());
     let (gate, recent) = (Gate::default(), Arc::new(RecentLog::default()));
@@ -71,7 +71,7 @@ pub fn start(level: &LogLevel, format: LogFormat) -> Log {
         LogFormat::Json => fmt::layer().with_writer(std::io::stderr).json().flatten_event(true).boxed(),
     };
     let layers = tracing_subscriber::registry().with(filter).with(gate.clone());
-    // A second start in one process (tests) keeps the first one's log.
+    // A second start in one process (in tests) keeps the first log.
     let _ = layers.with(lines).with(Recent(Arc::clone(&recent))).try_init();
     Log { filter: handle, gate, recent }
 }

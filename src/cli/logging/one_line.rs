@@ -1,4 +1,4 @@
-//! Text lines stay lines: a client's names may hold line ends and terminal sequences.
+//! Keeps each event on one line: clients' names may contain newlines and terminal sequences.
 
 use std::io::{self, Stderr, Write};
 
@@ -11,7 +11,7 @@ impl OneLine<Stderr> {
     }
 }
 
-/// The subscriber writes a whole event at once.
+/// The subscriber writes each event in one call.
 impl<W: Write> Write for OneLine<W> {
     fn write(&mut self, event: &[u8]) -> io::Result<usize> {
         let line = event.strip_suffix(b"\n").unwrap_or(event);

@@ -1,4 +1,4 @@
-//! Brings lines to the recent log.
+//! Feeds the recent log.
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ pub(super) struct Recent(pub(super) Arc<RecentLog>);
 impl<S: Subscriber> Layer<S> for Recent {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         let metadata = event.metadata();
-        // What libraries say of writing a line to a follower would be the next line.
+        // A library's line about sending a line to a follower would itself be the next line.
         if *metadata.level() > Level::INFO && !metadata.target().starts_with("leveret") {
             return;
         }

@@ -130,7 +130,7 @@ pub struct TrustArgs {
 }
 
 impl PerfArgs {
-    /// The preset's settings, or the defaults, with the options given.
+    /// The preset's settings, or the defaults, overridden by the options given.
     pub(super) fn settings(&self) -> Result<Settings, PerfError> {
         let mut settings = match &self.preset {
             None => Settings::default(),

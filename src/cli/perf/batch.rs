@@ -1,4 +1,5 @@
-//! Publishes encoded once, to be sent many times: a run of messages in one buffer, with the places of their stamps.
+//! Publishes encoded once and sent many times: consecutive messages in one buffer, with the offsets of their
+//! stamps.
 
 use std::ops::Range;
 
@@ -15,20 +16,20 @@ use crate::wire::method::{AMQPClass, AMQPValue, FieldTable, basic};
 use crate::wire::properties::PropertiesEdit;
 use crate::wire::table::edit::table_contents;
 
-/// Bytes that one write sends at least, if that many messages may go. Fits a second-level cache twice.
+/// Minimum bytes per write, if that many messages may be sent. Fits a second-level cache twice.
 const WRITE_BYTES: usize = 96 * 1024;
 
-/// Different routing keys that a batch cycles through at most.
+/// Distinct routing keys in a batch, at most.
 const KEYS_MAX: usize = 1024;
 
-/// The channel that publishers use.
+/// The publishers' channel.
 pub(super) const CHANNEL: u16 = 1;
 
 pub(super) struct Batch {
     bytes: Vec<u8>,
-    /// Where each message starts, and where the last ends.
+    /// Start of each message, and the end of the last.
     starts: Vec<usize>,
-    /// Where in a message its stamp lies, counted from where its body frames start.
+    /// Offset of each message's stamp, relative to its body frames.
     bodies: Vec<usize>,
     stamped: bool,
 }
@@ -49,7 +50,7 @@ impl Batch {
             let binding = (turn % keys) * stride;
             batch.push(settings, index, binding, &body, frame_max);
             turn += 1;
-            // A batch that is large enough also ends on a whole cycle of keys.
+            // A batch that is large enough also ends on a complete cycle of keys.
             if batch.bytes.len() >= 64 * WRITE_BYTES {
                 break;
             }
@@ -75,12 +76,12 @@ impl Batch {
         self.starts.push(self.bytes.len());
     }
 
-    /// Messages in it.
+    /// Number of messages.
     pub(super) fn len(&self) -> usize {
         self.bodies.len()
     }
 
-    /// How many messages from number `from` on one write takes, given that `wanted` may go.
+    /// The messages from number `from` on to send in one write, if `wanted` may be sent.
     pub(super) fn run(&self, from: usize, wanted: u64) -> Range<usize> {
         let wanted = usize::try_from(wanted).unwrap_or(usize::MAX).min(self.len() - from);
         let limit = self.starts[from] + WRITE_BYTES;
@@ -112,7 +113,7 @@ fn properties(settings: &Settings, binding: usize) -> Vec<u8> {
     edit.finish()
 }
 
-/// The header by which a headers exchange tells the binding of that number.
+/// The header by which a headers exchange selects the binding with this number.
 pub(super) fn header_of(binding: usize) -> FieldTable {
     let mut table = FieldTable::default();
     table.insert("region".into(), AMQPValue::LongString("eu".into()));

@@ -1,4 +1,4 @@
-//! Things that come and go: connections, channels, queues per second.
+//! Churn: connections, channels or queues opened and closed per second.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -16,7 +16,7 @@ use crate::wire::method::FieldTable;
 
 const SECOND: u64 = 1_000_000_000;
 
-/// Opens and closes on several threads for the time set.
+/// Opens and closes on several threads for the configured time.
 pub(super) fn run(
     url: &BrokerUrl,
     settings: &Settings,
@@ -81,7 +81,7 @@ pub(super) fn run(
     })
 }
 
-/// One thread's turns, each timed from its first request to the answer to its last.
+/// One thread's cycles, each timed from its first request to the last response.
 fn turn_over(
     url: &BrokerUrl,
     settings: &Settings,

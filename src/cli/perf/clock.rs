@@ -1,5 +1,5 @@
-//! The one clock of `perf`: nanoseconds since 1970 that never go back within a process, so that a message's stamp means
-//! something to another process, too.
+//! The only clock of `perf`: nanoseconds since the Unix epoch, monotonic within a process, and comparable across
+//! processes for message stamps.
 
 use std::sync::LazyLock;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -12,7 +12,7 @@ fn start() -> (Instant, u64) {
     (Instant::now(), nanoseconds(since_1970))
 }
 
-/// Now, in nanoseconds since 1970.
+/// Nanoseconds since the Unix epoch.
 #[expect(clippy::disallowed_methods, reason = "a load generator measures time")]
 pub(super) fn now() -> u64 {
     let (instant, since_1970) = *START;
@@ -23,18 +23,19 @@ fn nanoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// Sleeps. Only where there is nothing else to wait for: between two sends at a given rate, and between two reports.
+/// Sleeps. Only for use without any other event to wait for: between two sends at a given rate, and between two
+/// reports.
 #[expect(clippy::disallowed_methods, reason = "waits for time to pass, which is the condition")]
 pub(super) fn sleep(nanoseconds: u64) {
     std::thread::sleep(Duration::from_nanos(nanoseconds));
 }
 
-/// Seconds from nanoseconds.
+/// Converts nanoseconds to seconds.
 pub(super) fn seconds(nanoseconds: u64) -> f64 {
     float(nanoseconds) / 1e9
 }
 
-/// A count as a number to divide by and with.
+/// A count as a float.
 #[expect(clippy::cast_precision_loss, reason = "shown with four digits")]
 pub(super) fn float(count: u64) -> f64 {
     count as f64

@@ -1,16 +1,16 @@
-//! Publishes that wait for their confirm: how many, and since when.
+//! Unconfirmed publishes: their number and send times.
 
 use super::error::PerfError;
 
-/// Sequence numbers that can be between the oldest unconfirmed publish and the next, per place in the window: brokers
-/// may confirm out of order.
+/// Ratio of the span between the oldest unconfirmed publish and the next to the window: brokers may confirm out of
+/// order.
 const SPREAD: u64 = 4;
 
 /// A publisher's unconfirmed publishes.
 #[derive(Debug)]
 pub(super) struct Window {
     size: u64,
-    /// When each was sent, by sequence number modulo length; 0 for one that is confirmed.
+    /// Send times, by sequence number modulo length; 0 for confirmed ones.
     times: Box<[u64]>,
     oldest: u64,
     next: u64,
@@ -24,7 +24,7 @@ impl Window {
         Self { size, times: vec![0; places].into(), oldest: 1, next: 1, outstanding: 0 }
     }
 
-    /// How many more may be sent now.
+    /// How many more publishes may be sent now.
     pub(super) fn room(&self) -> u64 {
         (self.size - self.outstanding).min(self.times.len() as u64 - (self.next - self.oldest))
     }
@@ -38,7 +38,7 @@ impl Window {
         usize::try_from(sequence & (self.times.len() as u64 - 1)).unwrap_or(0)
     }
 
-    /// Notes one more publish, sent at `time`.
+    /// Records a publish sent at `time`.
     pub(super) fn sent(&mut self, time: u64) {
         let place = self.place(self.next);
         self.times[place] = time.max(1);
@@ -46,7 +46,7 @@ impl Window {
         self.outstanding += 1;
     }
 
-    /// Takes a confirm; tells of each publish that it settles when it was sent. Returns how many it settled.
+    /// Handles a confirm; reports the send time of each publish it settles. Returns the number settled.
     pub(super) fn settle(
         &mut self,
         tag: u64,

@@ -1,4 +1,4 @@
-//! Consumers: one connection and one thread for one or more of them, each on a channel of its own.
+//! Consumers: one or more per connection and thread, each on its own channel.
 
 use super::clock;
 use super::deliveries::{Event, Walker};
@@ -10,23 +10,23 @@ use super::url::BrokerUrl;
 use crate::wire::hot_out::ack;
 use crate::wire::method::{AMQPClass, FieldTable, basic};
 
-/// Of unlimited traffic, one delivery in so many has its latency recorded: it costs about as much as all the rest.
+/// At unlimited rate, one in N deliveries has its latency recorded: recording costs about as much as all the rest.
 const SAMPLE_EVERY: u64 = 8;
 
 pub(super) struct Consumer<'a> {
     link: Link,
     walker: Walker,
-    /// Per channel: deliveries since the last ack, and the last one's tag.
+    /// Per channel: deliveries since the last ack, and the last delivery tag.
     unacked: Vec<(u32, u64)>,
     ack_every: u32,
-    /// One delivery in so many is sampled.
+    /// One in N deliveries is sampled.
     sample_every: u64,
     control: &'a Control,
     counters: &'a Counters,
 }
 
 impl<'a> Consumer<'a> {
-    /// Connects, and consumes from these queues, one channel each.
+    /// Connects and consumes from these queues, one channel each.
     pub(super) fn prepare(
         url: &BrokerUrl,
         settings: &Settings,
@@ -55,7 +55,7 @@ impl<'a> Consumer<'a> {
         })
     }
 
-    /// Consumes until told to stop. Returns the latencies from publisher to here.
+    /// Consumes until told to stop. Returns end-to-end latencies.
     pub(super) fn run(mut self) -> Result<Latencies, PerfError> {
         let mut latencies = Latencies::new();
         let (mut acks, mut until_sample) = (Vec::new(), 0);
@@ -90,7 +90,7 @@ impl<'a> Consumer<'a> {
                 self.link.consume(done);
                 add(&self.counters.received, received);
             } else {
-                // A quiet moment: settle what is left, so that a queue can become empty.
+                // Idle: settle the remaining deliveries, so that a queue can become empty.
                 self.ack_rest(&mut acks);
             }
             if !acks.is_empty() {
@@ -100,7 +100,7 @@ impl<'a> Consumer<'a> {
                 acks.clear();
             }
         }
-        // Whether the broker says goodbye does not matter any more.
+        // The broker's answer to the close does not matter any more.
         let _ = self.link.close(GOODBYE_SECONDS);
         Ok(latencies)
     }

@@ -1,4 +1,4 @@
-//! What arrives while measuring, found by walking frames and reading no more of them than is counted.
+//! Counts input while measuring, by walking frames and parsing no more of them than is counted.
 
 use super::error::PerfError;
 use super::link::read_method;
@@ -6,23 +6,23 @@ use crate::wire::frame::{FRAME_HEAD_BYTES, FrameKind, Scan, partial_body, scan};
 use crate::wire::hot_in::{HotMethod, hot_method};
 use crate::wire::method::{AMQPClass, basic, connection};
 
-/// Bytes of a stamp at the start of a body: nanoseconds since 1970, big-endian.
+/// Bytes of the stamp at the start of a body: nanoseconds since the Unix epoch, big-endian.
 pub(super) const STAMP_BYTES: usize = 8;
 
-/// Something to count.
+/// A countable event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Event {
-    /// A delivery whose body has arrived in full.
+    /// A delivery whose body is complete.
     Delivered { channel: u16, delivery_tag: u64, stamp: Option<u64> },
-    /// A message came back as unroutable.
+    /// A message was returned as unroutable.
     Returned,
     /// A confirm.
     Confirmed { delivery_tag: u64, multiple: bool, positive: bool },
-    /// The broker holds publishers back, or no more.
+    /// The broker blocks publishers, or unblocks them.
     Blocked(bool),
 }
 
-/// A content that is arriving on a channel.
+/// Content arriving on a channel.
 #[derive(Clone, Copy, Debug, Default)]
 struct Content {
     /// 0 for a returned message.
@@ -32,18 +32,18 @@ struct Content {
     stamp: Option<u64>,
 }
 
-/// Walks frames over any number of reads.
+/// Walks frames across any number of reads.
 #[derive(Debug, Default)]
 pub(super) struct Walker {
     contents: Vec<Content>,
-    /// Bytes of a body frame still to come, end octet included.
+    /// Remaining bytes of a body frame, end octet included.
     skip: usize,
-    /// What is due once they have.
+    /// The event due after them.
     after_skip: Option<Event>,
 }
 
 impl Walker {
-    /// Walks `data`, tells what it finds, and returns how many bytes are done with.
+    /// Walks `data`, reports events, and returns the number of bytes consumed.
     pub(super) fn walk(
         &mut self,
         data: &[u8],
@@ -75,7 +75,8 @@ impl Walker {
                     done += frame.end;
                 }
                 Scan::Incomplete { .. } => {
-                    // Of a large body only the start is looked at; the rest need not fit the buffer.
+                    // Only the start of a large body is inspected; the rest need not fit the
+                    // buffer.
                     if let Ok(Some(part)) = partial_body(rest, frame_max)
                         && part.available >= STAMP_BYTES
                     {
@@ -138,7 +139,7 @@ impl Walker {
         (size == 0).then(|| content.arrived(channel))
     }
 
-    /// Takes a body frame of `size` bytes, of which `available` may be the first.
+    /// Handles a body frame of `size` bytes, of which `available` may be only the first.
     #[inline]
     fn body(&mut self, channel: u16, available: &[u8], size: usize) -> Option<Event> {
         let content = self.content(channel);
@@ -182,7 +183,7 @@ mod tests {
         deliver(out, channel, &method, b"", body, FRAME_MAX);
     }
 
-    /// Feeds `input` in pieces as a socket would, and returns all that was told.
+    /// Feeds `input` in pieces as a socket would, and returns all events.
     fn walk(input: &[u8], pieces: &[usize]) -> Vec<Event> {
         let (mut walker, mut events, mut buffer) = (Walker::default(), Vec::new(), Vec::new());
         let mut rest = input;

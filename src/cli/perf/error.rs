@@ -1,19 +1,19 @@
-//! What can go wrong while measuring.
+//! Errors of a measurement.
 
 use thiserror::Error;
 
-/// Why a measurement came to no result.
+/// Why a measurement failed.
 #[derive(Debug, Error)]
 pub enum PerfError {
-    /// An option or a combination of options makes no sense.
+    /// An invalid option or combination of options.
     #[error("{0}")]
     Option(String),
     /// The connection failed.
     #[error("{what}: {source}")]
     Io {
-        /// What was being done.
+        /// The operation.
         what: String,
-        /// Why it failed.
+        /// The cause.
         #[source]
         source: std::io::Error,
     },
@@ -27,7 +27,7 @@ pub enum PerfError {
         /// The reply text.
         text: String,
     },
-    /// The broker sent what no client expects.
+    /// The broker violated the protocol.
     #[error("unexpected from the broker: {0}")]
     Protocol(String),
     /// A worker thread panicked.

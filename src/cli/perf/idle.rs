@@ -1,4 +1,4 @@
-//! Things that only exist: what an idle connection and an idle queue cost the broker.
+//! Memory cost to the broker of an idle connection or queue.
 
 use super::clock;
 use super::error::PerfError;
@@ -10,19 +10,19 @@ use super::topology;
 use super::url::BrokerUrl;
 use crate::wire::method::{AMQPClass, queue, short_string};
 
-/// Queues declared between two lines of progress.
+/// Queues declared between two progress lines.
 const STEP: usize = 2000;
 
-/// Makes so many of them, lets them be, and tells how much memory each took.
+/// Creates N of them, leaves them idle, and reports the memory taken by each.
 pub(super) fn run(
     url: &BrokerUrl,
     settings: &Settings,
     broker: Option<&Process>,
     quiet: bool,
 ) -> Result<Phase, PerfError> {
-    // A broker's memory is read once it has settled, for which it has the time that others warm up in.
+    // The broker's memory is read after it has settled, which takes the place of the warm-up.
     let settle = settings.warmup_seconds * 1_000_000_000;
-    // Whatever a first connection loads into memory is not the cost of the ones after it.
+    // Memory that a first connection loads is not a cost of the later ones.
     let mut link = Link::connect(url)?;
     link.open_channel(topology::CHANNEL)?;
     clock::sleep(settle);

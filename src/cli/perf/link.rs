@@ -1,4 +1,4 @@
-//! One connection to a broker: its bytes, a buffer to read into, and enough of a client to set things up.
+//! A connection to a broker: its socket, a read buffer, and enough of a client for setup.
 
 use std::io;
 
@@ -14,16 +14,16 @@ use crate::wire::method::{
 };
 use crate::wire::opening::PROTOCOL_HEADER;
 
-/// Bytes read at once at most. Larger does not lower the cost per message any more.
+/// Bytes per read, at most. Larger reads no longer lower the cost per message.
 const READ_BYTES: usize = 256 * 1024;
 
-/// How long a broker may take to answer while things are set up.
+/// Timeout of a broker's answer during setup.
 const ANSWER_SECONDS: u64 = 120;
 
-/// How long to wait for the answer to a close of a connection that has nothing under way.
+/// Timeout of the answer to a close of an idle connection.
 pub(super) const GOODBYE_SECONDS: u64 = 2;
 
-/// What the broker says of itself.
+/// The broker's self-description.
 #[derive(Clone, Debug, Default, serde::Serialize)]
 pub(super) struct Server {
     pub(super) product: String,
@@ -35,9 +35,9 @@ pub(super) struct Link {
     buffer: Box<[u8]>,
     start: usize,
     end: usize,
-    /// Negotiated, in bytes.
+    /// Negotiated frame-max, in bytes.
     pub(super) frame_max: u32,
-    /// Negotiated.
+    /// Negotiated channel-max.
     pub(super) channel_max: u16,
     pub(super) server: Server,
 }
@@ -118,8 +118,8 @@ impl Link {
         self.call(channel, &AMQPClass::Channel(channel::AMQPMethod::Close(close))).map(|_| ())
     }
 
-    /// Closes the connection; what is still on its way here is thrown away. The broker answers once it has taken in all
-    /// that was sent, so that nothing of it can turn up in a later measurement; it is given `seconds` for that.
+    /// Closes the connection; input still in flight is discarded. The broker answers once it has processed all
+    /// that was sent, so that none of it can appear in a later measurement; the timeout is `seconds`.
     pub(super) fn close(mut self, seconds: u64) -> Result<(), PerfError> {
         let close =
             connection::Close { reply_code: 200, reply_text: "done".into(), class_id: 0, method_id: 0 };
@@ -127,7 +127,7 @@ impl Link {
         self.answer_within(0, seconds).map(|_| ())
     }
 
-    /// Sends a method and waits for the next one on its channel that is not part of a content's way.
+    /// Sends a method and waits for the next one on its channel that does not belong to content.
     pub(super) fn call(&mut self, channel: u16, method: &AMQPClass) -> Result<AMQPClass, PerfError> {
         self.write_method(channel, method)?;
         self.answer(channel)
@@ -139,13 +139,13 @@ impl Link {
         self.write(&frame)
     }
 
-    /// Writes all of it, however long that takes.
+    /// Writes all bytes, however long that takes.
     pub(super) fn write(&mut self, bytes: &[u8]) -> Result<(), PerfError> {
         self.write_unless(bytes, || false).map(|_| ())
     }
 
-    /// Writes all of it, unless the broker takes none for a while and `stop` says to give up: then `false`, and the
-    /// connection is of no more use.
+    /// Writes all bytes, unless the broker accepts none for a while and `stop` says to give up: then returns
+    /// `false`, and the connection is unusable.
     pub(super) fn write_unless(
         &mut self,
         mut bytes: &[u8],
@@ -175,7 +175,7 @@ impl Link {
         }
     }
 
-    /// A broker that closes the connection says why before it does.
+    /// A broker that closes the connection first sends the reason.
     fn write_failed(&mut self, error: io::Error) -> PerfError {
         for _ in 0..10 {
             match self.next_method(None) {
@@ -188,7 +188,7 @@ impl Link {
         PerfError::Io { what: "writing to the broker".into(), source: error }
     }
 
-    /// Reads what there is into the buffer; `false` if nothing came in time.
+    /// Reads available bytes into the buffer; `false` if none arrived in time.
     pub(super) fn fill(&mut self, wait: Wait) -> Result<bool, PerfError> {
         if self.start > 0 {
             self.buffer.copy_within(self.start..self.end, 0);
@@ -209,7 +209,7 @@ impl Link {
         }
     }
 
-    /// What was read and not yet consumed.
+    /// Bytes read and not yet consumed.
     pub(super) fn data(&self) -> &[u8] {
         &self.buffer[self.start..self.end]
     }
@@ -218,7 +218,7 @@ impl Link {
         self.start += count;
     }
 
-    /// The next method on `channel`, content aside.
+    /// The next method on `channel`, content excluded.
     pub(super) fn answer(&mut self, channel: u16) -> Result<AMQPClass, PerfError> {
         self.answer_within(channel, ANSWER_SECONDS)
     }
@@ -262,7 +262,7 @@ impl Link {
     }
 }
 
-/// Reads a method's payload; a close is an error.
+/// Parses a method's payload; a close is an error.
 pub(super) fn read_method(payload: &[u8]) -> Result<AMQPClass, PerfError> {
     match parse_method(payload).map_err(|why| PerfError::Protocol(why.to_string()))? {
         AMQPClass::Connection(connection::AMQPMethod::Close(close)) => Err(PerfError::Closed {
@@ -279,7 +279,7 @@ pub(super) fn read_method(payload: &[u8]) -> Result<AMQPClass, PerfError> {
     }
 }
 
-/// Whether a method may answer a call, rather than come unasked.
+/// Whether a method can answer a call, rather than arrive unsolicited.
 fn is_answer(method: &AMQPClass) -> bool {
     use basic::AMQPMethod::{Ack, Cancel, Deliver, Nack, Return};
     use connection::AMQPMethod::{Blocked, Unblocked};
@@ -295,7 +295,7 @@ pub(super) fn unexpected(method: &AMQPClass) -> PerfError {
     PerfError::Protocol(format!("method {class}.{id}"))
 }
 
-/// A name as the wire wants it.
+/// A name as a short string.
 pub(super) fn name(text: &str) -> ShortString {
     short_string(text)
 }

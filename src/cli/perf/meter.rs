@@ -1,4 +1,4 @@
-//! What the workers share with the thread that watches them: counters, the stage, and latencies.
+//! State shared by the workers and the thread that monitors them: counters, the stage, and latencies.
 
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::clock;
 
-/// One worker's counters. Written by that worker only, once per batch; on cache lines of its own.
+/// One worker's counters. Written only by that worker, once per batch; on their own cache lines.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 pub(super) struct Counters {
@@ -62,16 +62,16 @@ impl Totals {
     }
 }
 
-/// How far a measurement is.
+/// The stage of a measurement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
-    /// Workers set themselves up and wait.
+    /// Workers set up and wait.
     Prepare = 0,
-    /// They work; latencies are not kept.
+    /// Workers run; latencies are discarded.
     Warmup = 1,
-    /// They work, and what they see counts.
+    /// Workers run, and results count.
     Measure = 2,
-    /// They should end.
+    /// Workers end.
     Stop = 3,
 }
 
@@ -109,7 +109,7 @@ impl Control {
     }
 }
 
-/// A worker's latencies in nanoseconds, to three digits.
+/// A worker's latencies in nanoseconds, to three significant digits.
 pub(super) struct Latencies {
     histogram: Histogram<u64>,
 }
@@ -127,7 +127,7 @@ impl Latencies {
     }
 
     pub(super) fn merge(&mut self, other: &Self) {
-        // Fails for values out of range only; the ranges are equal.
+        // Fails only for values out of range; the ranges are equal.
         let _ = self.histogram.add(&other.histogram);
     }
 

@@ -1,9 +1,9 @@
 //! `leveret perf`: a load generator for any AMQP 0-9-1 broker.
 //!
-//! It shares its machine with the broker that it measures, so what it spends per message counts: raw sockets, one thread
-//! per connection, publishes encoded once and sent by the thousand in one write, deliveries counted by walking frames.
-//! Invariants: nothing is counted before the warm-up is over; a rate is what lies between two looks at the same counters;
-//! every number that is printed is also in the JSON. Absent: the broker's own code beyond [`crate::wire`].
+//! It shares its machine with the broker under test, so its cost per message counts: raw sockets, one thread per
+//! connection, publishes encoded once and sent by the thousand in one write, deliveries counted by walking frames.
+//! Invariants: nothing is counted before the warm-up is over; a rate is the difference of two readings of the same
+//! counters; every printed number is also in the JSON. Absent: the broker's own code beyond [`crate::wire`].
 
 mod args;
 mod batch;

@@ -13,7 +13,7 @@ const fn preset(name: &'static str, about: &'static str, change: fn(&mut Setting
     Preset { name, about, change }
 }
 
-/// All presets, in the order of the table they fill.
+/// All presets, in the order of the table that they fill.
 pub(super) const PRESETS: &[Preset] = &[
     preset("transient-16b", "1 publisher, 1 consumer, no acks, 16 B", |s| s.size = 16),
     preset("transient-1k", "the same, 1 KiB", |s| s.size = 1024),

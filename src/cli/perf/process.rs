@@ -1,4 +1,4 @@
-//! A process whose CPU time and memory a measurement tells.
+//! A process whose CPU time and memory a measurement reports.
 
 use super::error::PerfError;
 use crate::platform;
@@ -6,18 +6,18 @@ use crate::platform;
 /// A process to watch.
 #[derive(Clone, Debug)]
 pub(super) struct Process {
-    /// This process without one.
+    /// `None` for this process.
     pid: Option<u32>,
 }
 
-/// What a process has used.
+/// Resource usage of a process.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Usage {
     /// User and system time of all its threads, in seconds.
     pub(super) cpu_seconds: f64,
     /// Resident memory in bytes.
     pub(super) rss: u64,
-    /// Most resident memory so far, in bytes.
+    /// Peak resident memory, in bytes.
     pub(super) rss_peak: u64,
 }
 
@@ -36,7 +36,7 @@ impl Process {
         Ok(Usage { cpu_seconds: usage.cpu.as_secs_f64(), rss: usage.resident, rss_peak: usage.resident_peak })
     }
 
-    /// Makes the peak start anew; whether it could.
+    /// Resets the peak; returns whether that worked.
     pub(super) fn reset_peak(&self) -> bool {
         self.pid.is_some_and(platform::reset_peak)
     }

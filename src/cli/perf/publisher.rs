@@ -12,21 +12,21 @@ use super::settings::Settings;
 use super::url::BrokerUrl;
 use crate::wire::method::{AMQPClass, confirm};
 
-/// How often a publisher that expects nothing looks whether the broker has something to say, in nanoseconds.
+/// Interval in nanoseconds at which a publisher that expects no confirms checks for input.
 const LOOK_NANOSECONDS: u64 = 100_000_000;
 
-/// How long the broker may take, when told to stop, to take in what was sent.
+/// How long the broker may take, after the stop, to process what was sent.
 const DIGEST_SECONDS: u64 = 30;
 
 pub(super) struct Publisher<'a> {
     link: Link,
     walker: Walker,
     batch: Batch,
-    /// The next message of the batch.
+    /// Index of the next message in the batch.
     turn: usize,
     window: Option<Window>,
     schedule: Option<Schedule>,
-    /// Messages still to send, if there is an end.
+    /// Messages still to send, if limited.
     left: Option<u64>,
     latencies: Latencies,
     control: &'a Control,
@@ -34,7 +34,7 @@ pub(super) struct Publisher<'a> {
 }
 
 impl<'a> Publisher<'a> {
-    /// Connects. `left` is this publisher's share of the messages, if they are counted.
+    /// Connects. `left` is this publisher's share of a limited number of messages.
     pub(super) fn prepare(
         url: &BrokerUrl,
         settings: &Settings,
@@ -63,7 +63,7 @@ impl<'a> Publisher<'a> {
         })
     }
 
-    /// Publishes until told to stop or until all is sent and confirmed. Returns the latencies of confirms.
+    /// Publishes until told to stop or until everything is sent and confirmed. Returns confirm latencies.
     pub(super) fn run(mut self, settings: &Settings, index: usize) -> Result<Latencies, PerfError> {
         self.schedule =
             settings.rate.map(|rate| Schedule::new(clock::now(), rate, index, settings.publishers));
@@ -104,12 +104,12 @@ impl<'a> Publisher<'a> {
                 }
             }
         }
-        // If it takes longer than that, what is left may turn up in the next measurement; this one is not to blame.
+        // If it takes longer, the remainder may appear in the next measurement; this one is unaffected.
         let _ = self.link.close(DIGEST_SECONDS);
         Ok(self.latencies)
     }
 
-    /// Sends up to `may` messages; `false` if told to stop while the broker took nothing for long.
+    /// Sends up to `may` messages; `false` if told to stop while the broker accepted nothing for long.
     fn send(&mut self, may: u64, now: u64) -> Result<bool, PerfError> {
         let run = self.batch.run(self.turn, may);
         let count = run.len() as u64;
@@ -132,7 +132,7 @@ impl<'a> Publisher<'a> {
         Ok(true)
     }
 
-    /// Takes what the broker has to say.
+    /// Handles the broker's input.
     fn listen(&mut self, wait: Wait) -> Result<(), PerfError> {
         if !self.link.fill(wait)? {
             return Ok(());
@@ -168,7 +168,7 @@ impl<'a> Publisher<'a> {
         failure.map_or(Ok(()), Err)
     }
 
-    /// Closes in order, so that all that was sent has been taken in when this returns.
+    /// Closes in order: everything sent has been processed when this returns.
     fn finish(mut self) -> Result<(), PerfError> {
         self.link.close_channel(CHANNEL)?;
         self.link.close(DIGEST_SECONDS)

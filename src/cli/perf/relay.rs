@@ -1,10 +1,10 @@
-//! A bare relay: the limit that a broker can be compared with. It reads frames and writes frames, and nothing else.
+//! A bare relay: the upper bound to compare a broker with. It reads and writes frames, and nothing else.
 //!
-//! A publish to the default exchange leaves as a delivery whose method was encoded when its queue was declared; content
-//! frames are copied as they came. One thread per connection and blocking sockets: no runtime either.
-//! Left out: routing, limits, prefetch, acknowledgements (read and forgotten), redelivery, a store. What nobody consumes is kept
-//! up to [`WAITING_BYTES_MAX`] and then dropped. Content goes by channel 1 only. Everything else it is asked for it
-//! refuses with 540. It is also the broker of this module's own tests.
+//! A publish to the default exchange leaves as a delivery whose method was encoded when its queue was declared;
+//! content frames are copied as received. One thread per connection and blocking sockets: no runtime either.
+//! Omitted: routing, limits, prefetch, acknowledgements (read and ignored), redelivery, a store. Unconsumed
+//! messages are kept up to [`WAITING_BYTES_MAX`] and then dropped. Content uses channel 1 only. Every other
+//! request is refused with 540. It also serves as the broker of this module's own tests.
 
 use std::collections::HashMap;
 use std::io::{self, Read, Write};
@@ -25,44 +25,44 @@ use crate::wire::method::{
 };
 use crate::wire::opening::PROTOCOL_HEADER;
 
-/// Frames as large as `leveret serve` offers, in bytes.
+/// Frame-max as offered by `leveret serve`, in bytes.
 pub(super) const FRAME_BYTES_MAX: u32 = 131_072;
 
-/// Few, so that tests see what a client does about it.
+/// Low, so that tests cover a client's handling of it.
 const CHANNEL_MAX: u16 = 9;
 
-/// The channel that content comes and goes by.
+/// The channel used for content.
 const CONTENT_CHANNEL: u16 = 1;
 
-/// The tag of all consumers, one byte as in [`Queue::new`].
+/// The tag of all consumers; one byte, as in [`Queue::new`].
 const CONSUMER_TAG: &str = "c";
 
-/// Where the delivery tag lies in a deliver frame: after the frame's head, the method's number and [`CONSUMER_TAG`].
+/// Position of the delivery tag in a deliver frame: after the frame's head, the method's id and [`CONSUMER_TAG`].
 const TAG_AT: std::ops::Range<usize> = 13..21;
 
-/// Deliveries kept for a consumer to come, in bytes of one queue.
+/// Bytes of deliveries kept per queue until a consumer arrives.
 const WAITING_BYTES_MAX: usize = 64 << 20;
 
-/// Read at once at most, in bytes; what the load generator reads, too.
+/// Bytes per read, at most; the same as the load generator's.
 const READ_BYTES: usize = 256 * 1024;
 
-/// A connection's way out, written to by its own thread and by those that bring it messages.
+/// A connection's output, written by its own thread and by those delivering to it.
 type Out = Arc<Mutex<TcpStream>>;
 
 type Queues = Mutex<HashMap<ShortString, Arc<Queue>>>;
 
 struct Queue {
-    /// A deliver frame; only its tag changes.
+    /// An encoded deliver frame; only its tag changes.
     deliver: Vec<u8>,
     tag: AtomicU64,
     end: Mutex<End>,
 }
 
-/// Where deliveries go.
+/// Destination of deliveries.
 #[derive(Default)]
 struct End {
     consumer: Option<Out>,
-    /// Deliveries without a consumer, and how many.
+    /// Deliveries without a consumer, and their number.
     waiting: Vec<u8>,
     waiting_count: u32,
 }
@@ -83,7 +83,7 @@ impl Queue {
 }
 
 impl End {
-    /// Sends whole deliveries, or keeps them until someone consumes.
+    /// Sends complete deliveries, or keeps them until a consumer arrives.
     fn send(&mut self, deliveries: &[u8], count: u32) {
         if let Some(out) = &self.consumer {
             let written = out.lock().write_all(deliveries);
@@ -101,10 +101,10 @@ impl End {
     }
 }
 
-/// Serves connections until the process ends; `ready` is told the address.
+/// Serves connections until the process ends; passes the address to `ready`.
 ///
 /// # Errors
-/// The address cannot be listened at.
+/// Cannot listen on the address.
 pub(super) fn run(address: &str, ready: impl FnOnce(&str)) -> Result<(), PerfError> {
     let failed = || PerfError::io(format!("cannot listen at {address}"));
     let listener = TcpListener::bind(address).map_err(failed())?;
@@ -118,23 +118,23 @@ fn serve(listener: &TcpListener, frame_max: u32) {
     let queues = Arc::new(Queues::default());
     for stream in listener.incoming() {
         let queues = queues.clone();
-        // A connection that fails is its client's affair.
+        // A failed connection concerns only its client.
         thread::spawn(move || Connection::new(stream?, &queues, frame_max)?.run());
     }
 }
 
-/// Deliveries that a connection's last read has made, for one queue.
+/// Deliveries to one queue from a connection's last read.
 struct Pending {
     key: String,
     queue: Arc<Queue>,
     bytes: Vec<u8>,
-    /// Bytes up to the end of the last whole message, and how many there are.
+    /// Bytes up to the end of the last complete message, and the number of messages.
     whole: usize,
     count: u32,
 }
 
 impl Pending {
-    /// Sends whole messages on; publishers of one queue must not cut into each other's.
+    /// Forwards complete messages; publishers to one queue must not interleave within a message.
     fn flush(&mut self) {
         if self.count > 0 {
             self.queue.end.lock().send(&self.bytes[..self.whole], self.count);
@@ -151,7 +151,7 @@ struct Connection<'a> {
     frame_max: u32,
     answers: Vec<u8>,
     pending: Option<Pending>,
-    /// Bytes that the body under way still lacks.
+    /// Remaining bytes of the current body.
     body_left: u64,
     confirming: bool,
     published: u64,
@@ -203,7 +203,7 @@ impl<'a> Connection<'a> {
         }
     }
 
-    /// Takes whole frames; how many bytes they were.
+    /// Handles complete frames; returns their length in bytes.
     fn receive(&mut self, data: &[u8]) -> io::Result<usize> {
         let (mut done, before) = (0, self.published);
         while let Scan::Frame(frame) = scan(&data[done..], self.frame_max).map_err(io::Error::other)? {
@@ -237,7 +237,7 @@ impl<'a> Connection<'a> {
         }
     }
 
-    /// Begins a delivery to the queue of that name.
+    /// Begins a delivery to the queue with this name.
     fn publish(&mut self, key: &str) -> io::Result<()> {
         let pending = match &mut self.pending {
             Some(pending) if pending.key == key => pending,
@@ -258,7 +258,7 @@ impl<'a> Connection<'a> {
         Ok(())
     }
 
-    /// Copies a content frame into the delivery begun.
+    /// Copies a content frame into the current delivery.
     fn content(&mut self, kind: FrameKind, payload: &[u8], bytes: &[u8]) -> io::Result<()> {
         let out_of_order = || io::Error::other("content out of order");
         let pending = self.pending.as_mut().ok_or_else(out_of_order)?;
@@ -280,7 +280,7 @@ impl<'a> Connection<'a> {
         write_method(&mut self.answers, channel, method);
     }
 
-    /// Answers what sets things up.
+    /// Answers setup methods.
     fn asked(&mut self, channel: u16, method: AMQPClass) {
         use connection::AMQPMethod as C;
         let answer = match method {
@@ -338,7 +338,7 @@ impl<'a> Connection<'a> {
         let queue = self.queues.lock().get(name).cloned();
         let consume_ok = basic::ConsumeOk { consumer_tag: CONSUMER_TAG.into() };
         self.answer(CONTENT_CHANNEL, &AMQPClass::Basic(basic::AMQPMethod::ConsumeOk(consume_ok)));
-        // First the answer, then the deliveries; if it cannot be written, neither can those.
+        // First the answer, then the deliveries; if the answer cannot be written, neither can they.
         let written = self.out.lock().write_all(&std::mem::take(&mut self.answers));
         if let (Some(queue), Ok(())) = (queue, written) {
             queue.end.lock().consume(self.out.clone());
@@ -346,7 +346,8 @@ impl<'a> Connection<'a> {
     }
 }
 
-/// Starts one for a test and returns its URL. It ends with the process. Frames are small, so that bodies take several.
+/// Starts one for a test and returns its URL. It runs until the process ends. Frames are small, so that bodies
+/// take several.
 #[cfg(test)]
 pub(super) fn start() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -10,7 +10,7 @@ use super::meter::{Percentiles, Totals};
 use super::process::Usage;
 use super::settings::Settings;
 
-/// Everything that a run found.
+/// The results of a run.
 #[derive(Serialize)]
 pub(super) struct Report {
     pub(super) leveret: &'static str,
@@ -31,44 +31,44 @@ pub(super) struct Phase {
     pub(super) sent_per_second: f64,
     pub(super) confirmed_per_second: f64,
     pub(super) received_per_second: f64,
-    /// Microseconds.
+    /// In microseconds.
     pub(super) confirm_latency_us: Option<Percentiles>,
-    /// Microseconds from publish to arrival.
+    /// In microseconds, from publish to arrival.
     pub(super) end_to_end_latency_us: Option<Percentiles>,
     pub(super) operations: Option<Operations>,
     pub(super) broker: Option<Cost>,
-    /// CPU microseconds that perf itself spent per message.
+    /// CPU microseconds spent by perf itself per message.
     pub(super) perf_cpu_us_per_message: f64,
-    /// What the numbers cannot say.
+    /// Caveats about the numbers.
     pub(super) warnings: Vec<String>,
 }
 
-/// Things done or held other than messages.
+/// Operations or objects other than messages.
 #[derive(Serialize)]
 pub(super) struct Operations {
-    /// What one of them is.
+    /// The kind of operation or object.
     pub(super) what: &'static str,
     pub(super) count: u64,
     pub(super) per_second: f64,
-    /// Microseconds.
+    /// In microseconds.
     pub(super) latency_us: Option<Percentiles>,
-    /// Resident bytes of the broker that each adds, for idle things.
+    /// Resident bytes added to the broker by each idle object.
     pub(super) bytes_each: Option<f64>,
 }
 
-/// What the broker spent.
+/// Resources used by the broker.
 #[derive(Clone, Copy, Serialize)]
 pub(super) struct Cost {
     pub(super) cpu_seconds: f64,
-    /// Per message received, or sent if nobody consumes, or per operation.
+    /// Per message received, or sent if there are no consumers, or per operation.
     pub(super) cpu_us_per_message: f64,
     pub(super) rss_bytes: u64,
     pub(super) rss_peak_bytes: u64,
-    /// Whether the peak is that of this measurement, not of the process's whole life.
+    /// Whether the peak covers only this measurement, not the process's whole life.
     pub(super) rss_peak_is_of_this_run: bool,
 }
 
-/// What the costs of a phase are divided by.
+/// The divisors of a phase's costs.
 pub(super) struct Spent {
     pub(super) broker: Option<(Usage, Usage, bool)>,
     pub(super) own: (Usage, Usage),
@@ -98,7 +98,7 @@ impl Phase {
         phase
     }
 
-    /// A phase whose work is something else than messages.
+    /// A phase that measures operations other than messages.
     pub(super) fn of_operations(
         name: &'static str,
         seconds: f64,
@@ -233,7 +233,7 @@ fn rounded(number: f64) -> u64 {
     number.round() as u64
 }
 
-/// A number with commas between thousands.
+/// A number with commas as thousands separators.
 pub(super) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::with_capacity(digits.len() + digits.len() / 3);

@@ -1,4 +1,5 @@
-//! A consumer that requeues all it gets, for ever: what it costs the broker, and whether others are served meanwhile.
+//! A consumer that requeues everything, endlessly: measures its cost to the broker, and whether others are still
+//! served.
 
 use super::batch::Batch;
 use super::consumer::subscribe;
@@ -11,10 +12,10 @@ use super::topology;
 use super::url::BrokerUrl;
 use crate::wire::hot_out::nack;
 
-/// Messages in the queue that a requeuer turns over.
+/// Messages in a requeuer's queue.
 const MESSAGES: u64 = 100;
 
-/// Deliveries that a requeuer may hold.
+/// Prefetch of a requeuer.
 const PREFETCH: u16 = 10;
 
 /// The queue of requeuer number `index`.
@@ -76,7 +77,7 @@ impl Requeuer {
             }
             nacks.clear();
         }
-        // Whether the broker says goodbye does not matter any more.
+        // The broker's answer to the close does not matter any more.
         let _ = self.link.close(GOODBYE_SECONDS);
         Ok(())
     }

@@ -15,10 +15,10 @@ use super::traffic::Bench;
 use super::url::BrokerUrl;
 use super::{churn, idle, relay};
 
-/// Measures what the options say and prints the result.
+/// Runs the measurement and prints the result.
 ///
 /// # Errors
-/// Senseless options, a broker that cannot be reached or refuses, or a result that cannot be written.
+/// Invalid options, a broker that is unreachable or refuses, or a result that cannot be written.
 pub fn run(args: &PerfArgs) -> Result<(), PerfError> {
     if args.list_presets {
         let lines = PRESETS.iter().map(|preset| format!("{:<22}{}\n", preset.name, preset.about));
@@ -79,7 +79,8 @@ fn who_is_there(url: &BrokerUrl) -> Result<Server, PerfError> {
     Ok(server)
 }
 
-/// Thousands of connections need as many files; the soft limit is often 1,024. If that fails, connecting will say so.
+/// Thousands of connections need as many files; the soft limit is often 1,024. If raising it fails, connecting
+/// reports the error.
 fn raise_file_limit() {
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
     let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });

@@ -1,17 +1,17 @@
-//! When each message of a given rate is due.
+//! Due times of messages at a given rate.
 
-/// How late a message may be sent before its delay counts as the broker's doing, in nanoseconds.
+/// Lateness in nanoseconds beyond which a message's delay is attributed to the broker.
 const LATE: u64 = 5_000_000;
 
-/// Shortest wait between two sends, in nanoseconds: at high rates messages leave a few at a time, as waking up for each
-/// would cost more than sending it.
+/// Shortest wait between two sends, in nanoseconds: at high rates messages are sent a few at a time, as waking for
+/// each would cost more than sending it.
 const WAIT_MIN: u64 = 200_000;
 
 /// A fixed rate.
 #[derive(Debug)]
 pub(super) struct Schedule {
     start: u64,
-    /// Nanoseconds from one message to the next.
+    /// Nanoseconds between messages.
     interval: f64,
     sent: u64,
 }
@@ -21,12 +21,12 @@ impl Schedule {
     pub(super) fn new(start: u64, rate: u64, index: usize, of: usize) -> Self {
         let of = super::clock::float(of as u64);
         let interval = 1e9 / super::clock::float(rate) * of;
-        // Publishers take turns instead of firing together.
+        // Publishers alternate instead of sending simultaneously.
         let offset = interval * super::clock::float(index as u64) / of;
         Self { start: start + whole(offset), interval, sent: 0 }
     }
 
-    /// How many messages should have left by `now` and have not.
+    /// How many messages are due by `now` and not sent.
     pub(super) fn due(&self, now: u64) -> u64 {
         match now.checked_sub(self.start) {
             None => 0,
@@ -36,13 +36,13 @@ impl Schedule {
         }
     }
 
-    /// When to look again, if nothing is due at `now`.
+    /// When the next message is due, if none is at `now`.
     pub(super) fn next(&self, now: u64) -> u64 {
         self.moment(self.sent).max(now + WAIT_MIN)
     }
 
-    /// The moment to stamp the next message with, and counts it as sent. Normally `now`; when it leaves much too late, the
-    /// moment it was due, so that a broker which holds publishers back cannot look fast.
+    /// The time to stamp the next message with; counts it as sent. Normally `now`; if it is sent much too
+    /// late, its due time, so that a broker which holds publishers back does not look fast.
     pub(super) fn stamp(&mut self, now: u64) -> u64 {
         let due = self.moment(self.sent);
         self.sent += 1;
@@ -70,7 +70,7 @@ mod tests {
     #[test]
     fn messages_are_due_at_the_rate_and_once_each() {
         let mut schedule = Schedule::new(1_000_000_000, 1000, 1, 2);
-        // 500 per second for this one, the first half an interval late.
+        // 500 per second for this one, offset by half an interval.
         assert_eq!(schedule.due(1_000_999_999), 0);
         assert_eq!(schedule.due(1_001_000_000), 1);
         assert_eq!(schedule.stamp(1_001_000_500), 1_001_000_500);

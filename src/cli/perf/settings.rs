@@ -1,4 +1,4 @@
-//! What to measure: every knob with its default. Presets change some, options on the command line have the last word.
+//! What to measure: all settings with their defaults. Presets change some, command-line options override both.
 
 use serde::Serialize;
 
@@ -42,25 +42,25 @@ pub enum ExchangeKind {
     Headers,
 }
 
-/// All knobs.
+/// All settings.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Settings {
     pub(super) mode: Mode,
     pub(super) publishers: usize,
     pub(super) consumers: usize,
     pub(super) queues: usize,
-    /// Consumers that share a connection, each on a channel of its own.
+    /// Consumers per connection, each on its own channel.
     pub(super) consumers_per_connection: usize,
     /// Body bytes per message.
     pub(super) size: usize,
     pub(super) persistent: bool,
-    /// Publishes that may wait for their confirm, per publisher; `None` for no confirms.
+    /// Unconfirmed publishes allowed per publisher; `None` for no confirms.
     pub(super) confirm: Option<u32>,
     /// 0 for no limit.
     pub(super) prefetch: u16,
     /// 0 for no acks at all (`no_ack`).
     pub(super) ack_every: u32,
-    /// Messages per second over all publishers; `None` for as fast as it goes.
+    /// Messages per second over all publishers; `None` for unlimited.
     pub(super) rate: Option<u64>,
     pub(super) seconds: u64,
     pub(super) warmup_seconds: u64,
@@ -75,15 +75,15 @@ pub(super) struct Settings {
     /// `key=value`, as given.
     pub(super) queue_args: Vec<String>,
     pub(super) durable: bool,
-    /// Consumers on a queue of their own that requeue all they get.
+    /// Consumers that requeue everything, each on its own queue.
     pub(super) requeuers: usize,
     /// Idle connections or queues.
     pub(super) idle: usize,
     /// Threads that open and close.
     pub(super) threads: usize,
-    /// Start of the names of all queues and of the exchange.
+    /// Prefix of the names of all queues and of the exchange.
     pub(super) prefix: String,
-    /// Leave queues and exchange when done.
+    /// Keep queues and exchange afterwards.
     pub(super) keep: bool,
 }
 
@@ -120,7 +120,7 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// Refuses what would hang or measure nothing.
+    /// Refuses settings that would hang or measure nothing.
     pub(super) fn check(&self) -> Result<(), String> {
         if self.queues == 0 || self.consumers_per_connection == 0 || self.threads == 0 || self.bindings == 0 {
             return Err(
@@ -172,7 +172,7 @@ impl Settings {
         format!("{}-{kind}", self.prefix)
     }
 
-    /// The key that a binding is made with.
+    /// The key of a binding.
     pub(super) fn binding_key(&self, index: usize) -> String {
         let default = match self.exchange {
             ExchangeKind::Topic => "eu.{}.*.#",
@@ -182,7 +182,7 @@ impl Settings {
         fill(self.binding_key.as_deref().unwrap_or(default), index)
     }
 
-    /// A routing key that the binding of that number takes.
+    /// A routing key that matches the binding with this number.
     pub(super) fn routing_key(&self, index: usize) -> String {
         let default = match self.exchange {
             ExchangeKind::Topic => "eu.{}.orders.created",

@@ -1,7 +1,7 @@
-//! The bytes of one connection to a broker: a blocking socket, with TLS over it or not.
+//! The byte stream of a connection to a broker: a blocking socket, with or without TLS.
 //!
-//! Invariants: what [`Stream::write`] has taken is on its way once [`Stream::flush`] returned Ok; nothing waits longer
-//! than a [`TICK`] at a time. A time that is over is an error for which [`is_timeout`] holds.
+//! Invariants: bytes accepted by [`Stream::write`] are in flight once [`Stream::flush`] returned Ok; no call
+//! blocks longer than a [`TICK`]. An expired wait is an error for which [`is_timeout`] holds.
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
@@ -15,13 +15,13 @@ use super::clock;
 use super::error::PerfError;
 use super::url::BrokerUrl;
 
-/// How long a blocking read or write lasts at most, so that a worker sees that it should stop.
+/// Longest blocking read or write, so that a worker notices when to stop.
 const TICK: Duration = Duration::from_millis(100);
 
-/// How long a broker may take to agree on TLS.
+/// Timeout of the TLS handshake.
 const HANDSHAKE_SECONDS: u64 = 120;
 
-/// Bytes of ciphertext read at once at most, and kept until the broker takes them.
+/// Bytes of ciphertext per read, and buffered until the broker accepts them, at most.
 const CIPHER_BYTES: usize = 256 * 1024;
 
 /// How long to wait for bytes.
@@ -31,11 +31,11 @@ pub(super) enum Wait {
     No,
     /// About a tenth of a second.
     Tick,
-    /// Up to a moment of [`clock::now`], and no longer than a tenth of a second.
+    /// Until a time of [`clock::now`], and no longer than a tenth of a second.
     Until(u64),
 }
 
-/// Whether nothing is wrong but the time.
+/// Whether the error is only a timeout.
 pub(super) fn is_timeout(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted)
 }
@@ -46,7 +46,7 @@ pub(super) struct Stream {
 }
 
 impl Stream {
-    /// Connects, and agrees on TLS where the URL asks for it.
+    /// Connects, with TLS if the URL says so.
     pub(super) fn connect(url: &BrokerUrl) -> Result<Self, PerfError> {
         let address = format!("{}:{}", url.host, url.port);
         let socket = TcpStream::connect((url.host.as_str(), url.port))
@@ -63,7 +63,7 @@ impl Stream {
         Ok(Self { socket, tls: Some(tls.into()) })
     }
 
-    /// Writes some of `bytes`; how many were taken.
+    /// Writes some of `bytes`; returns the number accepted.
     pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match &mut self.tls {
             None => self.socket.write(bytes),
@@ -71,7 +71,7 @@ impl Stream {
         }
     }
 
-    /// Sends what was taken and is still here.
+    /// Sends accepted bytes that are still buffered.
     pub(super) fn flush(&mut self) -> io::Result<()> {
         match &mut self.tls {
             None => Ok(()),
@@ -79,7 +79,7 @@ impl Stream {
         }
     }
 
-    /// Reads what there is into `space`, which is not empty; 0 when the broker hung up.
+    /// Reads available bytes into `space`, which is not empty; 0 when the broker closed the connection.
     pub(super) fn read(&mut self, space: &mut [u8], wait: Wait) -> io::Result<usize> {
         match &mut self.tls {
             None => receive(&self.socket, space, wait),
@@ -108,7 +108,7 @@ fn receive(mut socket: &TcpStream, space: &mut [u8], wait: Wait) -> io::Result<u
 
 struct Tls {
     connection: ClientConnection,
-    /// What came and is not yet decrypted lies between `start` and `end`.
+    /// Received and undecrypted bytes lie between `start` and `end`.
     cipher: Box<[u8]>,
     start: usize,
     end: usize,
@@ -129,7 +129,7 @@ impl Tls {
     }
 
     fn write(&mut self, socket: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
-        // What the broker did not take last time is in the way.
+        // Output that the broker did not accept last time goes first.
         self.flush(socket)?;
         let count = self.connection.writer().write(bytes)?;
         match self.flush(socket) {
@@ -145,7 +145,7 @@ impl Tls {
         Ok(())
     }
 
-    /// Waits only while there is nothing; then fills `space` with what has come.
+    /// Waits only while nothing is available; then fills `space`.
     fn read(&mut self, socket: &TcpStream, space: &mut [u8], wait: Wait) -> io::Result<usize> {
         let mut filled = 0;
         loop {
@@ -172,13 +172,13 @@ impl Tls {
         }
     }
 
-    /// Takes in some ciphertext.
+    /// Reads and decrypts some ciphertext.
     fn decrypt(&mut self, socket: &TcpStream) -> io::Result<()> {
         let mut rest = &self.cipher[self.start..self.end];
         self.connection.read_tls(&mut rest)?;
         self.start = self.end - rest.len();
         self.connection.process_new_packets().map_err(io::Error::other)?;
-        // A new key may be asked for; the next write sends what does not go now.
+        // A key update may be requested; the next write sends what cannot be sent now.
         match self.flush(socket) {
             Err(error) if !is_timeout(&error) => Err(error),
             _ => Ok(()),

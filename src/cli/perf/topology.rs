@@ -7,13 +7,13 @@ use super::settings::{ExchangeKind, Settings};
 use crate::wire::control::write_method;
 use crate::wire::method::{AMQPClass, AMQPValue, FieldTable, exchange, queue, short_string};
 
-/// The channel of the connection that sets things up.
+/// The channel used for setup.
 pub(super) const CHANNEL: u16 = 1;
 
-/// Declarations sent before one is waited for.
+/// Declarations in flight before one is awaited.
 const PIPELINE: usize = 500;
 
-/// Deletes what an earlier run left, and declares queues, exchange and bindings anew.
+/// Deletes leftovers of an earlier run, and declares queues, exchange and bindings anew.
 pub(super) fn declare(link: &mut Link, settings: &Settings) -> Result<(), PerfError> {
     let arguments = queue_arguments(&settings.queue_args)?;
     for index in 0..settings.queues {
@@ -51,7 +51,7 @@ pub(super) fn declare(link: &mut Link, settings: &Settings) -> Result<(), PerfEr
     })
 }
 
-/// Deletes what [`declare`] declared.
+/// Deletes everything that [`declare`] declared.
 pub(super) fn delete(link: &mut Link, settings: &Settings) -> Result<(), PerfError> {
     if settings.exchange != ExchangeKind::Default {
         delete_exchange(link, settings)?;
@@ -59,7 +59,7 @@ pub(super) fn delete(link: &mut Link, settings: &Settings) -> Result<(), PerfErr
     (0..settings.queues).try_for_each(|index| delete_queue(link, &settings.queue(index)))
 }
 
-/// Sends `count` methods, of which every so many ask for an answer.
+/// Sends `count` methods, every Nth of which requests an answer.
 pub(super) fn pipeline(
     link: &mut Link,
     count: usize,
@@ -77,7 +77,7 @@ pub(super) fn pipeline(
     Ok(())
 }
 
-/// Declares a queue. Returns how many messages are ready in it.
+/// Declares a queue. Returns its number of ready messages.
 pub(super) fn declare_queue(
     link: &mut Link,
     queue: &str,
@@ -93,7 +93,7 @@ pub(super) fn declare_queue(
     ready(link, declare)
 }
 
-/// Messages ready in a queue that exists.
+/// Number of ready messages in an existing queue.
 pub(super) fn messages(link: &mut Link, queue: &str) -> Result<u32, PerfError> {
     ready(link, queue::Declare { queue: name(queue), passive: true, ..queue::Declare::default() })
 }
@@ -116,7 +116,7 @@ fn delete_exchange(link: &mut Link, settings: &Settings) -> Result<(), PerfError
     link.call(CHANNEL, &AMQPClass::Exchange(exchange::AMQPMethod::Delete(delete))).map(|_| ())
 }
 
-/// Reads `key=value` pairs: integers, `true`, `false`, else text.
+/// Parses `key=value` pairs: integers, `true`, `false`, else text.
 pub(super) fn queue_arguments(pairs: &[String]) -> Result<FieldTable, PerfError> {
     let mut table = FieldTable::default();
     for pair in pairs {

@@ -1,4 +1,4 @@
-//! Publishers and consumers at work: the measurement itself.
+//! Running publishers and consumers: the measurement itself.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, Scope, ScopedJoinHandle};
@@ -16,19 +16,19 @@ use super::settings::{ExchangeKind, Mode, Settings};
 use super::topology;
 use super::url::BrokerUrl;
 
-/// How often the end of counted work is looked for, in nanoseconds.
+/// Check interval for the end of counted work, in nanoseconds.
 const LOOK: u64 = 10_000_000;
 
-/// Between two lines of progress, in nanoseconds.
+/// Interval between progress lines, in nanoseconds.
 const SECOND: u64 = 1_000_000_000;
 
-/// Counted work that does not move for so long is over, in nanoseconds.
+/// Counted work without progress for this long is over, in nanoseconds.
 const STUCK: u64 = 10 * SECOND;
 
-/// Stack of a worker's thread in bytes: there may be a thousand of them, and none recurses.
+/// Stack size of a worker's thread in bytes: there may be a thousand of them, and none recurses.
 const STACK: usize = 256 * 1024;
 
-/// What every measurement needs.
+/// Common context of all measurements.
 pub(super) struct Bench<'a> {
     pub(super) url: &'a BrokerUrl,
     pub(super) settings: &'a Settings,
@@ -42,14 +42,14 @@ enum Outcome {
     Requeued,
 }
 
-/// `None` if it failed; then it has said why on its channel.
+/// `None` if it failed, after reporting the error on its channel.
 type Worker<'scope> = ScopedJoinHandle<'scope, Option<Outcome>>;
 
-/// What a worker tells while it works: that it is ready, or that it failed.
+/// A worker's report while running: ready, or failed.
 type News = Result<(), PerfError>;
 
 impl Bench<'_> {
-    /// Declares what is needed and measures what the mode asks for.
+    /// Sets up and runs the measurements of the mode.
     pub(super) fn run(&self) -> Result<Vec<Phase>, PerfError> {
         let mut link = Link::connect(self.url)?;
         link.open_channel(topology::CHANNEL)?;
@@ -99,12 +99,13 @@ impl Bench<'_> {
         }
         let settings = Settings { publishers: 0, requeuers: 0, rate: None, ..self.settings.clone() };
         let mut phase = self.measure("drain", &settings, Some(messages))?;
-        // That would tell how long the messages lay in the queue.
+        // It would measure how long the messages lay in the queue.
         phase.end_to_end_latency_us = None;
         Ok(phase)
     }
 
-    /// Runs workers. With `goal`, until all publishers are done and so many messages received; else for the time set.
+    /// Runs workers. With `goal`, until all publishers are done and that many messages received; else for the
+    /// configured time.
     fn measure(
         &self,
         name: &'static str,
@@ -118,7 +119,7 @@ impl Bench<'_> {
         let control = Control::default();
         thread::scope(|scope| {
             let result = self.watch(scope, name, settings, goal, &counters, &control);
-            // Also when something failed: the scope ends when all workers have.
+            // Also after a failure: the scope ends when all workers have.
             control.set(Stage::Stop);
             result
         })
@@ -196,7 +197,7 @@ impl Bench<'_> {
                 Some(Outcome::Requeued) | None => {}
             }
         }
-        // One that failed in the very end.
+        // A failure at the very end.
         news.try_iter().collect::<News>()?;
         phase.confirm_latency_us = confirms.percentiles();
         phase.end_to_end_latency_us = end_to_end.percentiles();
@@ -204,7 +205,7 @@ impl Bench<'_> {
         Ok(phase)
     }
 
-    /// Waits for the end and shows progress. Returns when it was over, and what is odd about it.
+    /// Waits for the end and shows progress. Returns the time it ended, and any anomaly.
     fn until_done(
         &self,
         settings: &Settings,
@@ -249,9 +250,9 @@ impl Bench<'_> {
     }
 }
 
-/// Tells that a worker is set up, and waits for the others.
+/// Reports a worker as ready, and waits for the others.
 fn start(tell: &Sender<News>, control: &Control) {
-    // Nobody listens any more when another worker failed; then the stage is Stop.
+    // The receiver is gone after another worker's failure; then the stage is Stop.
     let _ = tell.send(Ok(()));
     control.wait_for_start();
 }
@@ -268,7 +269,7 @@ fn spawn<'scope>(
         .map_err(PerfError::io("cannot start a thread"))
 }
 
-/// The part of `count` that number `index` of `of` publishers sends.
+/// The part of `count` sent by number `index` of `of` publishers.
 fn share(count: u64, index: usize, of: usize) -> u64 {
     let of = of as u64;
     count / of.max(1) + u64::from((index as u64) < count % of.max(1))

@@ -1,4 +1,4 @@
-//! Whom a load generator believes to be the broker, with TLS.
+//! Verification of the broker's certificate by the load generator.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -11,7 +11,8 @@ use tokio_rustls::rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertS
 
 use super::error::PerfError;
 
-/// What to use: the authorities in `ca_file`, the public ones without it, or with `insecure` no check at all.
+/// TLS configuration: trusts the authorities in `ca_file`, the public ones without it, or with `insecure` any
+/// certificate.
 pub(super) fn config(ca_file: Option<&Path>, insecure: bool) -> Result<Arc<ClientConfig>, PerfError> {
     let provider = Arc::new(ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider.clone())
@@ -42,7 +43,7 @@ fn roots(ca_file: Option<&Path>) -> Result<RootCertStore, PerfError> {
     Ok(roots)
 }
 
-/// Believes everyone, whatever the certificate says; the connection is encrypted all the same.
+/// Accepts any certificate; the connection is still encrypted.
 #[derive(Debug)]
 struct Anyone(Arc<CryptoProvider>);
 

@@ -10,7 +10,7 @@ use tokio_rustls::rustls::{ClientConfig, ClientConnection};
 use super::error::PerfError;
 use super::trust;
 
-/// Where the broker is and how to log in. No `Debug`: it would print the password.
+/// The broker's address and login. No `Debug`: it would print the password.
 #[derive(Clone)]
 pub(super) struct BrokerUrl {
     pub(super) host: String,
@@ -22,14 +22,14 @@ pub(super) struct BrokerUrl {
 }
 
 impl BrokerUrl {
-    /// One without TLS, or with the public authorities.
+    /// Parses a URL; with TLS, trusts the public authorities.
     #[cfg(test)]
     pub(super) fn parse(text: &str) -> Result<Self, PerfError> {
         Self::trusting(text, None, false)
     }
 
-    /// With TLS the broker's certificate must be of an authority in `ca_file`, of a public one without it, or of
-    /// anyone if `insecure`.
+    /// With TLS the broker's certificate must come from an authority in `ca_file`, from a public one without
+    /// it, or from anyone if `insecure`.
     pub(super) fn trusting(text: &str, ca_file: Option<&Path>, insecure: bool) -> Result<Self, PerfError> {
         let parsed: AMQPUri = text.parse().map_err(|why| {
             PerfError::Option(format!("--url: {why}; want amqp://user:password@host:port/vhost"))
@@ -47,7 +47,7 @@ impl BrokerUrl {
             port: parsed.authority.port,
             user: parsed.authority.userinfo.username,
             password: parsed.authority.userinfo.password,
-            // No broker has a vhost without a name; a trailing slash means the default.
+            // No broker has a vhost with an empty name; a trailing slash means the default.
             vhost: if parsed.vhost.is_empty() { "/".to_owned() } else { parsed.vhost },
         })
     }
@@ -58,7 +58,7 @@ impl BrokerUrl {
         format!("{scheme}://{}:{}/{}", self.host, self.port, self.vhost.replace('/', "%2f"))
     }
 
-    /// The client's end of TLS, if there is to be any.
+    /// The client side of TLS, if used.
     pub(super) fn tls_connection(&self) -> Result<Option<ClientConnection>, PerfError> {
         let Some(config) = &self.tls else { return Ok(None) };
         let wrong = |why: String| PerfError::Option(format!("--url: {}: {why}", self.host));

@@ -1,4 +1,4 @@
-//! Health checks: what containers, load balancers and operators ask.
+//! Health checks for containers, load balancers and operators.
 
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
@@ -10,10 +10,10 @@ use super::job::Job;
 use super::reach;
 use crate::cli::client::{Failure, path};
 
-/// How long a connection to a port may take.
+/// Timeout for connecting to a port.
 const CONNECT: Duration = Duration::from_secs(10);
 
-/// Asks a check of the API: the answer of one that is well, or what is wrong.
+/// Runs a check of the API: the response if healthy, or the problem.
 fn check(job: &Job, names: &[&str]) -> Result<Result<Value, Value>, Fault> {
     let place = path(["health", "checks"].iter().chain(names).copied());
     match job.broker()?.get(&place) {
@@ -24,12 +24,12 @@ fn check(job: &Job, names: &[&str]) -> Result<Result<Value, Value>, Fault> {
     }
 }
 
-/// What is a message to machines as well.
+/// A message, also in machine-readable output.
 pub(super) fn said(job: &Job, text: &str) -> Result<(), Fault> {
     job.either(text, &json!({ "message": text }))
 }
 
-/// Machines are told that it is well, and no more.
+/// Machine-readable output only reports success.
 fn well_as(job: &Job, text: &str) -> Result<(), Fault> {
     job.either(text, &json!({ "result": "ok" }))
 }
@@ -80,7 +80,7 @@ pub(super) fn is_booting(job: &Job) -> Result<(), Fault> {
     job.either(&text, &json!({ "result": false, "message": text }))
 }
 
-/// Alarms that are on, in words.
+/// Active alarms, as text.
 fn raised(job: &Job) -> Result<Vec<String>, Fault> {
     match check(job, &["local-alarms"])? {
         Ok(_) => Ok(Vec::new()),
@@ -125,7 +125,7 @@ pub(super) fn list_alarms(job: &Job) -> Result<(), Fault> {
     job.either(&text, &json!({ "result": "ok", "node": node, "alarms": alarms }))
 }
 
-/// The listeners of the node, as the tools show them.
+/// The node's listeners, as the tools show them.
 pub(super) fn of_node(overview: &Value) -> Vec<Value> {
     let listeners = overview["listeners"].as_array().into_iter().flatten().map(|listener| {
         let protocol = listener["protocol"].as_str().unwrap_or_default();
@@ -149,7 +149,7 @@ fn purpose(protocol: &str) -> &'static str {
     }
 }
 
-/// A listener in a line.
+/// A listener as one line.
 pub(super) fn line(listener: &Value) -> String {
     let text = |name: &str| listener[name].as_str().unwrap_or_default();
     format!(
@@ -170,7 +170,7 @@ pub(super) fn listeners(job: &Job) -> Result<(), Fault> {
     job.either(&text.join("\n"), &json!({ "result": "ok", "node": node, "listeners": listeners }))
 }
 
-/// Connects to every listener where it says that it is; one that is everywhere, on this machine.
+/// Connects to every listener at its address; for a wildcard address, on this machine.
 pub(super) fn port_connectivity(job: &Job) -> Result<(), Fault> {
     let overview = job.get(["overview"])?;
     let node = overview["node"].as_str().unwrap_or_default();
@@ -277,7 +277,7 @@ pub(super) fn certificates(job: &Job) -> Result<(), Fault> {
     }
 }
 
-/// What asks for other nodes.
+/// Checks about other nodes.
 pub(super) fn alone(job: &Job) -> Result<(), Fault> {
     let node = job.node()?;
     let seconds = job.timeout()?.unwrap_or(120);

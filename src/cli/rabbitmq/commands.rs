@@ -1,4 +1,4 @@
-//! The commands: one table.
+//! The table of commands.
 
 use super::fault::{Fault, USAGE};
 use super::job::Job;
@@ -9,19 +9,19 @@ use super::{
 /// A command.
 pub(super) struct Command {
     pub(super) name: &'static str,
-    /// The tools that know it, by the first letters of their second names.
+    /// Initials of the tools that have it: the second parts of their names.
     tools: &'static str,
-    /// What follows the name in its usage.
+    /// Usage after the name.
     usage: &'static str,
-    /// How many words it takes, at least and at most.
+    /// Minimum and maximum number of words.
     pub(super) words: (usize, usize),
-    /// Options of its own.
+    /// Its own options.
     pub(super) options: &'static [&'static str],
     pub(super) act: fn(&Job) -> Result<(), Fault>,
 }
 
 impl Command {
-    /// How it is to be called.
+    /// The usage line.
     pub(super) fn usage_line(&self, tool: Tool) -> String {
         format!("{} [--node <node>] [--longnames] [--quiet] {} {}", tool.name(), self.name, self.usage)
             .trim_end()
@@ -204,7 +204,7 @@ static COMMANDS: &[Command] = &[
     of("c", "set_global_parameter", "<name> <value>", (2, 2), policies::set_global),
     of("c", "clear_global_parameter", "<name>", (1, 1), policies::clear_global),
     of("cd", "list_global_parameters", "[--no-table-headers]", (0, 0), policies::list_global),
-    // What there is.
+    // Lists.
     own(
         "cdq",
         "list_queues",
@@ -243,7 +243,7 @@ static COMMANDS: &[Command] = &[
         lists::consumers,
     ),
     of("cd", "list_unresponsive_queues", "[--no-table-headers]", (0, MANY), lists::unresponsive),
-    // What is done to it.
+    // Actions on objects.
     own(
         "c",
         "delete_queue",
@@ -382,7 +382,7 @@ static COMMANDS: &[Command] = &[
         &["offline", "online"],
         plugins::is_enabled,
     ),
-    // What a cluster of one has nothing to do for.
+    // No-ops in a cluster of one.
     of(
         "q",
         "rebalance",
@@ -395,7 +395,7 @@ static COMMANDS: &[Command] = &[
     of("u", "post_upgrade", "", (0, 0), node::nothing),
 ];
 
-/// Commands that are known and have no meaning here: name, tools, what to do instead.
+/// Known commands without meaning here: name, tools, alternative.
 static NOT_HERE: &[(&str, &str, &str)] = &[
     ("stop_app", "c", "a broker is one process: `rabbitmqctl stop`, or the service manager, ends it"),
     ("reset", "c", "stop the broker and empty its data folder"),
@@ -490,7 +490,7 @@ fn all(tool: Tool) -> String {
     )
 }
 
-/// What is said when there is no such command.
+/// Output for an unknown command.
 pub(super) fn overview(tool: Tool, name: Option<&str>) -> Fault {
     match name {
         Some(name) => match unsupported(tool, name) {

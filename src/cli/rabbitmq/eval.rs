@@ -1,5 +1,5 @@
-//! `eval`: there is no Erlang here. One expression is answered, by which Puppet's module asks whether a password is right
-//! before it sets one.
+//! `eval`, without Erlang: only one expression is supported, by which Puppet's module checks a password before it
+//! sets one.
 
 use super::fault::Fault;
 use super::job::Job;
@@ -20,7 +20,7 @@ pub(super) fn eval(job: &Job) -> Result<(), Fault> {
     })
 }
 
-/// Name and password that are asked for, if that is what the expression does.
+/// Name and password in the expression, if it is a login check.
 fn login(expression: &str) -> Option<(String, String)> {
     let arguments = expression.trim().strip_prefix(ASKS)?;
     let (name, rest) = binary(arguments)?;
@@ -28,7 +28,7 @@ fn login(expression: &str) -> Option<(String, String)> {
     matches!(rest.trim(), ")" | ").").then_some((name, password))
 }
 
-/// The text of `list_to_binary("text")`, and what follows.
+/// The text in `list_to_binary("text")`, and the rest.
 fn binary(from: &str) -> Option<(String, &str)> {
     let mut rest = from.trim_start().strip_prefix("list_to_binary(\"")?.chars();
     let mut text = String::new();

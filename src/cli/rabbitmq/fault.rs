@@ -1,20 +1,20 @@
-//! Why a tool failed: what it says, and its exit code (`RabbitMQ`'s, which are those of sysexits.h).
+//! Why a tool failed: message and exit code (`RabbitMQ`'s, from sysexits.h).
 
 use crate::cli::client::Failure;
 
 /// Wrong usage.
 pub(super) const USAGE: u8 = 64;
-/// Wrong data, or no such vhost.
+/// Invalid data, or no such vhost.
 pub(super) const DATA: u8 = 65;
 /// No such user.
 pub(super) const NO_USER: u8 = 67;
-/// The broker is not there, or says no.
+/// The broker is unreachable, or refuses.
 pub(super) const UNAVAILABLE: u8 = 69;
-/// Something is there already, or went wrong here.
+/// An object already exists, or an internal error occurred.
 pub(super) const SOFTWARE: u8 = 70;
-/// Try again later: it took too long.
+/// Timed out; retry later.
 pub(super) const TEMPORARY: u8 = 75;
-/// Not for this user.
+/// The user lacks permission.
 pub(super) const NO_PERMISSION: u8 = 77;
 
 /// Why a tool failed.
@@ -22,27 +22,27 @@ pub(super) const NO_PERMISSION: u8 = 77;
 pub(super) struct Fault {
     /// Exit code.
     pub(super) code: u8,
-    /// For standard error; empty if all was said.
+    /// For standard error; empty if already reported.
     pub(super) text: String,
 }
 
 impl Fault {
-    /// A text as it is.
+    /// A text without a heading.
     pub(super) fn plain(code: u8, text: impl Into<String>) -> Self {
         Self { code, text: text.into() }
     }
 
-    /// A text below `Error:`, as most are.
+    /// A text under `Error:`, as most are.
     pub(super) fn new(code: u8, text: impl AsRef<str>) -> Self {
         Self { code, text: format!("Error:\n{}", text.as_ref()) }
     }
 
-    /// Whether it is the broker that is not there, or says no.
+    /// Whether the broker is unreachable or refuses.
     pub(super) fn is_unavailable(&self) -> bool {
         self.code == UNAVAILABLE
     }
 
-    /// What there is none of here; `instead` says what to do.
+    /// An unsupported feature; `instead` names the alternative.
     pub(super) fn unsupported(instead: &str) -> Self {
         Self::new(UNAVAILABLE, format!("not supported by Leveret: {instead}"))
     }
@@ -62,7 +62,7 @@ impl From<Failure> for Fault {
     fn from(failure: Failure) -> Self {
         match failure {
             Failure::Usage(text) => Self::new(USAGE, text),
-            // As the broker says it: RabbitMQ's tools show reasons with their lines.
+            // The broker's text unchanged: RabbitMQ's tools show reasons with their line breaks.
             Failure::Refused { ref json, .. } if json.get("missing").is_none() => {
                 let reason = json.get("reason").and_then(serde_json::Value::as_str);
                 Self::new(UNAVAILABLE, reason.unwrap_or(&failure.to_string()))
@@ -75,7 +75,7 @@ impl From<Failure> for Fault {
 
 impl From<std::io::Error> for Fault {
     fn from(error: std::io::Error) -> Self {
-        // Whoever reads the output has gone: nothing is left to say.
+        // The output's reader has gone: nothing can be reported.
         let text = if error.kind() == std::io::ErrorKind::BrokenPipe {
             String::new()
         } else {

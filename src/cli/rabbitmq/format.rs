@@ -1,21 +1,21 @@
-//! Lists in the forms that `RabbitMQ`'s tools have: columns with tabs between them, JSON, CSV, a drawn table.
+//! Lists in the formats of `RabbitMQ`'s tools: tab-separated columns, JSON, CSV, a drawn table.
 
 use std::fmt::Write;
 
 use serde_json::Value;
 
-/// A form.
+/// An output format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Format {
-    /// What is written if nothing is said: columns for lists, text for the rest.
+    /// The default: columns for lists, text for everything else.
     Plain,
-    /// Columns.
+    /// Tab-separated columns.
     Table,
     Json,
     Csv,
-    /// Drawn.
+    /// A drawn table.
     Pretty,
-    /// Erlang's terms.
+    /// Erlang terms.
     Erlang,
 }
 
@@ -32,12 +32,13 @@ impl Format {
     }
 }
 
-/// An AMQP table as arguments are shown: `RabbitMQ`'s tools know types, which JSON has lost; whole numbers are long ones.
+/// An AMQP table as arguments are shown: `RabbitMQ`'s tools show types, which JSON has lost; integers are shown as
+/// long.
 #[derive(Clone, Debug)]
 pub(super) struct Arguments<'a>(pub(super) &'a Value);
 
 impl Arguments<'_> {
-    /// A list of names, types and values, to stand in JSON.
+    /// A JSON list of names, types and values.
     pub(super) fn typed(&self) -> Value {
         let members = self.0.as_object().into_iter().flatten();
         members
@@ -58,7 +59,7 @@ fn kind(value: &Value) -> &'static str {
     }
 }
 
-/// A value in a column: texts bare, lists and tables as Erlang writes them. Nothing that breaks the line.
+/// A value in a column: bare text, lists and tables in Erlang syntax. No line breaks.
 pub(super) fn cell(value: &Value) -> String {
     let text = match value {
         Value::Null => String::new(),
@@ -83,7 +84,7 @@ pub(super) fn cell(value: &Value) -> String {
     shown
 }
 
-/// One of what [`Arguments::typed`] lists.
+/// Whether this is an entry of [`Arguments::typed`].
 fn is_typed(value: &Value) -> bool {
     value.as_array().is_some_and(|parts| parts.len() == 3 && parts[0].is_string() && parts[1].is_string())
 }
@@ -99,7 +100,7 @@ fn term(value: &Value) -> String {
     }
 }
 
-/// A list in a form. `headers`: with the columns' names above, where the form has such.
+/// A list in a format. `headers`: with a header line, if the format has one.
 pub(super) fn table(format: Format, headers: bool, columns: &[&str], rows: &[Vec<Value>]) -> String {
     match format {
         Format::Plain | Format::Table => {
@@ -135,7 +136,7 @@ fn json(columns: &[&str], rows: &[Vec<Value>]) -> String {
     if rows.is_empty() {
         return "[]\n".to_owned();
     }
-    // Members stand as the columns were asked for.
+    // Members in the requested column order.
     let row = |row: &Vec<Value>| {
         let members = columns.iter().zip(row).map(|(name, value)| format!("{}:{value}", Value::from(*name)));
         format!("{{{}}}\n", members.collect::<Vec<_>>().join(","))
@@ -157,12 +158,12 @@ fn csv(headers: bool, columns: &[&str], rows: &[Vec<Value>]) -> String {
     text
 }
 
-/// Lines are drawn with the terminal's own alternative characters, as `RabbitMQ` does.
+/// Lines are drawn with the terminal's alternate character set, as `RabbitMQ` does.
 fn pretty(columns: &[&str], rows: &[Vec<Value>]) -> String {
     if rows.is_empty() {
         return pretty(&["Output"], &[vec!["[]".into()]]);
     }
-    // Texts of a list stand without brackets here.
+    // Texts in a list have no brackets here.
     let drawn = |value: &Value| match value {
         Value::Array(list) if !list.is_empty() && list.iter().all(Value::is_string) => {
             list.iter().map(cell).collect::<Vec<_>>().join(", ")

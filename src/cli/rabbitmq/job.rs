@@ -1,4 +1,4 @@
-//! One call of a command: its line, its broker, and how it speaks.
+//! One invocation of a command: its line, its broker, and its output.
 
 use std::cell::{Cell, OnceCell};
 use std::io::Write;
@@ -13,12 +13,12 @@ use super::line::Line;
 use super::reach;
 use crate::cli::client::{Client, Failure, path};
 
-/// One call of a command.
+/// One invocation of a command.
 pub(super) struct Job {
     pub(super) tool: Tool,
     pub(super) line: Line,
     client: OnceCell<Client>,
-    /// Whether anything was written that is no banner.
+    /// Whether anything but banners was written.
     told: Cell<bool>,
 }
 
@@ -32,26 +32,26 @@ impl Job {
         self.word(0)
     }
 
-    /// A word; the command's name is the first. Empty if there is none.
+    /// A word; the first is the command's name. Empty if missing.
     pub(super) fn word(&self, place: usize) -> &str {
         self.line.words.get(place).map_or("", String::as_str)
     }
 
-    /// All words from that on.
+    /// All words from `place` on.
     pub(super) fn words_from(&self, place: usize) -> &[String] {
         self.line.words.get(place..).unwrap_or_default()
     }
 
-    /// The vhost that is asked for.
+    /// The requested vhost.
     pub(super) fn vhost(&self) -> &str {
         self.line.option("vhost").unwrap_or("/")
     }
 
-    /// How long the command may take, in seconds, if it is said.
+    /// The command's timeout in seconds, if given.
     pub(super) fn timeout(&self) -> Result<Option<u64>, Fault> {
         match self.line.option("timeout") {
             None | Some("infinity") => Ok(None),
-            // Parts of a second do not matter.
+            // Fractions of a second are ignored.
             Some(text) => match text.split('.').next().unwrap_or_default().parse::<u32>() {
                 Ok(seconds) => Ok(Some(seconds.into())),
                 Err(_) => Err(self.misused(&format!("timeout value '{text}' is not a number of seconds"))),
@@ -71,7 +71,7 @@ impl Job {
         }
     }
 
-    /// Says what is being done, unless it is to be quiet or machines read along.
+    /// Announces an action, unless quiet or in machine-readable output.
     pub(super) fn say(&self, text: &str) -> Result<(), Fault> {
         let machine = matches!(self.format()?, Format::Json | Format::Csv);
         if self.line.has("quiet") || self.line.has("silent") || machine {
@@ -85,22 +85,22 @@ impl Job {
         self.write(&format!("{text}\n"))
     }
 
-    /// Writes a text as it is.
+    /// Writes a text unchanged.
     pub(super) fn write(&self, text: &str) -> Result<(), Fault> {
         self.told.set(true);
         Ok(std::io::stdout().lock().write_all(text.as_bytes())?)
     }
 
-    /// Ends a command that went well: machines are told so if they were told nothing else.
+    /// Ends a successful command: machine-readable output reports success if it is otherwise empty.
     pub(super) fn finish(&self) -> Result<(), Fault> {
         if self.told.get() || self.format()? != Format::Json {
             return Ok(());
         }
-        // The node may be what the command has ended.
+        // The command may have stopped the node.
         self.tell(&json!({ "node": self.node().unwrap_or_default(), "result": "ok" }).to_string())
     }
 
-    /// Writes a list. `empty`: what stands for one without rows, if anything does.
+    /// Writes a list. `empty`: written instead of a list without rows, if given.
     pub(super) fn table(
         &self,
         columns: &[&str],
@@ -115,7 +115,7 @@ impl Job {
         self.write(&text)
     }
 
-    /// A text for people, or an object for machines.
+    /// A text, or an object in machine-readable output.
     pub(super) fn either(&self, text: &str, object: &Value) -> Result<(), Fault> {
         match self.format()? {
             Format::Json => self.tell(&object.to_string()),
@@ -131,7 +131,7 @@ impl Job {
         }
     }
 
-    /// The broker. Whoever names a node must mean this one.
+    /// The broker. A node name, if given, must be this broker's.
     pub(super) fn broker(&self) -> Result<&Client, Fault> {
         if let Some(client) = self.client.get() {
             return Ok(client);
@@ -156,12 +156,12 @@ impl Job {
         }
     }
 
-    /// What the API answers.
+    /// GET from the API.
     pub(super) fn get<'a>(&self, place: impl IntoIterator<Item = &'a str>) -> Result<Value, Fault> {
         self.broker()?.get(&path(place)).map_err(|failure| self.unreachable(failure))
     }
 
-    /// What the API answers; `None` if what is asked for is not there.
+    /// GET from the API; `None` if the object does not exist.
     pub(super) fn find<'a>(&self, place: impl IntoIterator<Item = &'a str>) -> Result<Option<Value>, Fault> {
         match self.broker()?.get(&path(place)) {
             Ok(value) => Ok(Some(value)),
@@ -170,7 +170,7 @@ impl Job {
         }
     }
 
-    /// A list of the API.
+    /// A list from the API.
     pub(super) fn list<'a>(&self, place: impl IntoIterator<Item = &'a str>) -> Result<Vec<Value>, Fault> {
         match self.get(place)? {
             Value::Array(list) => Ok(list),
@@ -178,7 +178,7 @@ impl Job {
         }
     }
 
-    /// Asks for a change; `true`: it was made. `false`: what it is about is not there.
+    /// Requests a change; `true`: done. `false`: the object does not exist.
     pub(super) fn change<'a>(
         &self,
         method: &str,
@@ -198,28 +198,28 @@ impl Job {
         }
     }
 
-    /// The name that the node has.
+    /// The node's name.
     pub(super) fn node(&self) -> Result<String, Fault> {
         Ok(self.get(["overview"])?["node"].as_str().unwrap_or_default().to_owned())
     }
 
-    /// A vhost that has to be there.
+    /// A vhost that must exist.
     pub(super) fn known_vhost(&self, name: &str) -> Result<Value, Fault> {
         self.find(["vhosts", name])?.ok_or_else(|| Fault::no_vhost(name))
     }
 
-    /// A user that has to be there.
+    /// A user that must exist.
     pub(super) fn known_user(&self, name: &str) -> Result<Value, Fault> {
         self.find(["users", name])?.ok_or_else(|| Fault::no_user(name))
     }
 }
 
-/// An argument that is JSON.
+/// An argument in JSON.
 pub(super) fn parsed(text: &str) -> Result<Value, Fault> {
     serde_json::from_str(text).map_err(|_| Fault::new(UNAVAILABLE, "JSON decoding error. Reason: badarg"))
 }
 
-/// A member of an answer; null if it is not there.
+/// A member of a response; null if missing.
 pub(super) fn member(row: &Value, name: &str) -> Value {
     row.get(name).cloned().unwrap_or(json!(null))
 }

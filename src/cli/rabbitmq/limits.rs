@@ -12,7 +12,7 @@ fn limits(text: &str) -> Result<Map<String, Value>, Fault> {
     }
 }
 
-/// Refuses a user that is not there as the tools do where limits are concerned.
+/// Refuses an unknown user in the way the tools do for limits.
 fn known(job: &Job, user: &str) -> Result<(), Fault> {
     match job.known_user(user) {
         Ok(_) => Ok(()),
@@ -23,7 +23,7 @@ fn known(job: &Job, user: &str) -> Result<(), Fault> {
     }
 }
 
-/// What is wrong with limits, without the words that the broker puts before it.
+/// The error in limits, without the broker's prefix.
 fn bare(fault: Fault) -> Fault {
     match fault.text.strip_prefix("Error:\nValidation failed\n\n") {
         Some(why) => Fault::new(fault.code, why.trim_end()),
@@ -31,7 +31,7 @@ fn bare(fault: Fault) -> Fault {
     }
 }
 
-/// Sets limits one by one, then takes those away that are not among them, if a new set is the whole.
+/// Sets limits one by one, then removes those not among them if `whole` is set.
 fn set(job: &Job, place: &str, of: &str, limits: &Map<String, Value>, whole: bool) -> Result<(), Fault> {
     let before = job.list([place, of])?;
     for (name, value) in limits {
@@ -63,7 +63,7 @@ pub(super) fn clear_of_vhost(job: &Job) -> Result<(), Fault> {
     set(job, "vhost-limits", vhost, &Map::new(), true)
 }
 
-/// The limits of all, as rows of a name and JSON.
+/// All limits, as rows of a name and JSON.
 fn all(job: &Job, place: &str, name: &str) -> Result<(), Fault> {
     let rows: Vec<_> = job
         .list([place])?
@@ -73,7 +73,7 @@ fn all(job: &Job, place: &str, name: &str) -> Result<(), Fault> {
     job.table(&[name, "limits"], &rows, None)
 }
 
-/// The limits of one as JSON; `none`: what stands for none.
+/// The limits of one object as JSON; `none`: shown if it has none.
 fn one(job: &Job, place: &str, of: &str, none: &str) -> Result<(), Fault> {
     let rows = job.list([place, of])?;
     match rows.first().map(|row| member(row, "value")) {

@@ -1,4 +1,4 @@
-//! What stands behind a tool's name: options anywhere, and words.
+//! A tool's command line: options anywhere, and words.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use super::Tool;
 use super::commands::Command;
 use super::fault::{Fault, USAGE};
 
-/// Options that take a value, of all commands, with their short forms.
+/// Options with a value, common to all commands, with their short forms.
 const VALUES: [(&str, &str); 7] = [
     ("node", "n"),
     ("vhost", "p"),
@@ -17,7 +17,7 @@ const VALUES: [(&str, &str); 7] = [
     ("script-name", ""),
 ];
 
-/// Options that take none.
+/// Options without a value.
 const FLAGS: [(&str, &str); 9] = [
     ("quiet", "q"),
     ("silent", "s"),
@@ -30,7 +30,7 @@ const FLAGS: [(&str, &str); 9] = [
     ("version", ""),
 ];
 
-/// Options of single commands that take a value.
+/// Options with a value, of single commands.
 const OWN_VALUES: [&str; 13] = [
     "priority",
     "apply-to",
@@ -57,18 +57,18 @@ const OWN_SHORT: [(&str, &str); 6] = [
     ("f", "format"),
 ];
 
-/// A command line, taken apart.
+/// A parsed command line.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Line {
-    /// As it was given.
+    /// As given.
     given: Vec<String>,
-    /// What is no option, the command first.
+    /// Arguments that are not options, the command first.
     pub(super) words: Vec<String>,
     options: BTreeMap<String, String>,
 }
 
 impl Line {
-    /// Takes a line apart. What is wrong with it shows when the command is known.
+    /// Parses a line. Errors are reported once the command is known.
     pub(super) fn read(arguments: &[String]) -> Self {
         let mut line = Self { given: arguments.to_vec(), ..Self::default() };
         let mut rest = arguments.iter();
@@ -92,7 +92,7 @@ impl Line {
         line
     }
 
-    /// The line, if the command takes its options and so many words.
+    /// The line, if the command accepts its options and number of words.
     pub(super) fn checked(self, tool: Tool, command: &Command) -> Result<Self, Fault> {
         let known = |name: &str| {
             VALUES.iter().chain(&FLAGS).any(|(known, _)| *known == name) || command.options.contains(&name)
@@ -113,7 +113,7 @@ impl Line {
         Err(self.refused(tool, command, &wrong))
     }
 
-    /// Wrong usage, in the tool's words.
+    /// A usage error, in the tool's wording.
     pub(super) fn refused(&self, tool: Tool, command: &Command, why: &str) -> Fault {
         let given = self.given.join(" ");
         let usage = command.usage_line(tool);
@@ -124,7 +124,7 @@ impl Line {
         )
     }
 
-    /// Whether an option is there.
+    /// Whether an option is given.
     pub(super) fn has(&self, name: &str) -> bool {
         self.options.contains_key(name)
     }
@@ -135,7 +135,7 @@ impl Line {
     }
 }
 
-/// An option's name, and its value if that stands with it.
+/// An option's name, and its value if attached.
 fn option(argument: &str) -> Option<(String, Option<String>)> {
     if let Some(long) = argument.strip_prefix("--") {
         let (name, value) = match long.split_once('=') {
@@ -147,7 +147,7 @@ fn option(argument: &str) -> Option<(String, Option<String>)> {
     let short = argument.strip_prefix('-').filter(|short| short.chars().count() == 1)?;
     let long = VALUES.iter().chain(&FLAGS).find(|(_, known)| *known == short).map(|(long, _)| *long);
     let long = long.or_else(|| OWN_SHORT.iter().find(|(known, _)| *known == short).map(|(_, long)| *long));
-    // A letter that nobody knows is named as it is.
+    // An unknown letter is reported as it is.
     Some((long.unwrap_or(short).to_owned(), None))
 }
 
@@ -169,7 +169,7 @@ mod tests {
             assert_eq!(line.option(name), Some(value), "{name}");
         }
         assert!(!line.has("silent"));
-        // Underscores, negative numbers, and words behind two dashes.
+        // Underscores, negative numbers, and words after two dashes.
         assert_eq!(read("a --if_unused -5x -- -q").words, ["a", "-5x", "-q"]);
         assert!(read("a --if_unused").has("if-unused"));
     }

@@ -1,4 +1,4 @@
-//! `list_queues` and its like: what there is, with the columns that `RabbitMQ`'s tools know.
+//! `list_queues` and similar: objects, with the columns of `RabbitMQ`'s tools.
 
 use serde_json::{Value, json};
 
@@ -6,13 +6,13 @@ use super::fault::Fault;
 use super::format::Arguments;
 use super::job::{Job, member};
 
-/// What a column is in an answer: by its own name, by another, or a text that is always the same.
+/// Source of a column in a response: the same name, another name, or a constant text.
 #[derive(Clone, Copy)]
 enum Origin {
     Same,
     Member(&'static str),
     Arguments,
-    /// `AMQP 0-9-1`, which the tools show as a tuple.
+    /// `AMQP 0-9-1`, shown by the tools as a tuple.
     Protocol,
     Always(&'static str),
 }
@@ -187,7 +187,7 @@ static CONSUMERS: Listing = Listing {
 };
 
 impl Job {
-    /// The columns that are asked for, of those that are known; the usual ones if none is.
+    /// The requested columns among those known; the default ones if none is.
     pub(super) fn columns<'a>(&'a self, known: &[&str], usual: &[&'a str]) -> Result<Vec<&'a str>, Fault> {
         let asked: Vec<&str> = self
             .words_from(1)
@@ -227,7 +227,7 @@ fn show(job: &Job, listing: &Listing, said: &[String], place: &[&str]) -> Result
     for line in said {
         job.say(line)?;
     }
-    // RabbitMQ lists nothing of a vhost that is not there.
+    // RabbitMQ shows an empty list for a missing vhost.
     let found = job.find(place.iter().copied())?.unwrap_or_else(|| json!([]));
     let columns: Vec<Column> = asked
         .iter()
@@ -250,7 +250,7 @@ fn patience(job: &Job) -> Result<String, Fault> {
 pub(super) fn queues(job: &Job) -> Result<(), Fault> {
     let said = [patience(job)?, format!("Listing queues for vhost {} ...", job.vhost())];
     if job.line.has("offline") {
-        // All queues are where the broker is.
+        // All queues are on the broker's node.
         for line in said {
             job.say(&line)?;
         }
@@ -282,7 +282,7 @@ pub(super) fn consumers(job: &Job) -> Result<(), Fault> {
     show(job, &CONSUMERS, &said, &["consumers", job.vhost()])
 }
 
-/// A queue answers as long as its broker does.
+/// A queue responds as long as its broker does.
 pub(super) fn unresponsive(job: &Job) -> Result<(), Fault> {
     job.say(&format!("Listing unresponsive queues for vhost {} ...", job.vhost()))?;
     job.list(["queues"]).map(|_| ())

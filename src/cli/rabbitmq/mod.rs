@@ -1,9 +1,10 @@
-//! `rabbitmqctl`, `rabbitmq-diagnostics`, `rabbitmq-plugins`, `rabbitmq-queues`, `rabbitmq-upgrade` and `rabbitmqadmin`: what the
-//! binary is when it is called by one of these names. For playbooks, health checks and habits that were made for `RabbitMQ`.
+//! `rabbitmqctl`, `rabbitmq-diagnostics`, `rabbitmq-plugins`, `rabbitmq-queues`, `rabbitmq-upgrade` and
+//! `rabbitmqadmin`: the binary's behaviour when called by one of these names. For playbooks, health checks and
+//! habits made for `RabbitMQ`.
 //!
-//! Invariants: everything goes over the management API; outputs, texts and exit codes are those of `RabbitMQ` 3.10's tools
-//! where what they tell of exists here; what has no meaning here fails with a line that says so, or succeeds where nothing
-//! needs to be done. No password is ever printed.
+//! Invariants: everything uses the management API; outputs, texts and exit codes are those of `RabbitMQ` 3.10's
+//! tools where their subject exists here; a command without meaning here fails with a line that says so, or
+//! succeeds if there is nothing to do. No password is ever printed.
 
 mod admin;
 mod checks;
@@ -34,7 +35,7 @@ use fault::Fault;
 use job::Job;
 use line::Line;
 
-/// Which of the tools the binary is.
+/// The tool that the binary was called as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tool {
     /// `rabbitmqctl`.
@@ -61,26 +62,26 @@ impl Tool {
         (Self::Admin, "rabbitmqadmin"),
     ];
 
-    /// The tool of that name; `path` is how the binary was called.
+    /// The tool with this name; `path` is the binary's as called.
     pub fn named(path: &OsStr) -> Option<Self> {
         let name = Path::new(path).file_name()?;
         Self::ALL.into_iter().find(|(_, known)| name == *known).map(|(tool, _)| tool)
     }
 
-    /// What it is called.
+    /// Its name.
     pub fn name(self) -> &'static str {
         Self::ALL.into_iter().find(|(tool, _)| *tool == self).map_or("", |(_, name)| name)
     }
 }
 
-/// Does what the arguments ask for, as the tool would.
+/// Runs the command as the tool would.
 pub fn run(tool: Tool, arguments: &[String]) -> ExitCode {
     let done = if tool == Tool::Admin { admin::run(arguments) } else { command(tool, arguments) };
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(fault) => {
             if !fault.text.is_empty() {
-                // Nobody is left to be told if this fails, too.
+                // If this fails too, the error cannot be reported.
                 let _ = writeln!(std::io::stderr(), "{}", fault.text);
             }
             ExitCode::from(fault.code)

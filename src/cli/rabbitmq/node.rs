@@ -1,4 +1,4 @@
-//! The node itself: versions, waiting for it, its end, feature flags.
+//! The node itself: versions, waiting for startup, stopping, feature flags.
 
 use std::time::{Duration, Instant};
 
@@ -9,13 +9,13 @@ use super::job::Job;
 use super::reach;
 use crate::management::COMPATIBLE_WITH;
 
-/// How long a start may take if nothing is said, in seconds. As `RabbitMQ`'s tools.
+/// Default startup timeout in seconds, as in `RabbitMQ`'s tools.
 const START_S: u64 = 300;
 
-/// Between two looks at a node that is waited for.
+/// Polling interval for a node's state.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// `RabbitMQ`'s feature flags for what exists here, in their order.
+/// `RabbitMQ`'s feature flags for features that exist here, in their order.
 const FLAGS: [(&str, &str); 6] = [
     ("drop_unroutable_metric", "Count unroutable publishes to be dropped in stats"),
     ("empty_basic_get_metric", "Count AMQP `basic.get` on empty queues in stats"),
@@ -28,12 +28,12 @@ const FLAGS: [(&str, &str); 6] = [
     ("virtual_host_metadata", "Virtual host metadata (description, tags, etc)"),
 ];
 
-/// The version of `RabbitMQ` that the tool stands for: scripts decide by it what they may ask for.
+/// The version of `RabbitMQ` that the tool emulates: scripts decide by it which features to use.
 pub(super) fn version(job: &Job) -> Result<(), Fault> {
     job.either(COMPATIBLE_WITH, &json!({ "result": "ok", "value": { "version": COMPATIBLE_WITH } }))
 }
 
-/// The version of `RabbitMQ` whose API the node speaks.
+/// The version of `RabbitMQ` whose API the node provides.
 pub(super) fn server_version(job: &Job) -> Result<(), Fault> {
     let overview = job.get(["overview"])?;
     let node = overview["node"].as_str().unwrap_or_default();
@@ -53,7 +53,7 @@ fn wait_until(job: &Job, what: &str, mut is: impl FnMut() -> Result<bool, Fault>
         match is() {
             Ok(true) => return Ok(()),
             Ok(false) => {}
-            // It is not there yet.
+            // Not up yet.
             Err(fault) if fault.code == UNAVAILABLE => {}
             Err(fault) => return Err(fault),
         }
@@ -64,10 +64,10 @@ fn wait_until(job: &Job, what: &str, mut is: impl FnMut() -> Result<bool, Fault>
     }
 }
 
-/// `await_startup`, `wait`. A pid file says nothing that the node would not say itself.
+/// `await_startup`, `wait`. A pid file adds nothing to what the node reports itself.
 pub(super) fn await_startup(job: &Job) -> Result<(), Fault> {
     wait_until(job, job.name(), || {
-        // A client of its own each time: the socket comes with the broker.
+        // A new client each time: the socket is created by the broker.
         let fresh = Job::new(job.tool, job.line.clone());
         fresh.get(["health", "checks", "is-in-service"]).map(|_| true)
     })
@@ -89,7 +89,7 @@ pub(super) fn set_cluster_name(job: &Job) -> Result<(), Fault> {
     job.change("PUT", ["cluster-name"], &json!({ "name": name })).map(|_| ())
 }
 
-/// Ends the broker as its service manager would, and waits until it is gone. On this machine only.
+/// Stops the broker as its service manager would, and waits until it is gone. On this machine only.
 pub(super) fn stop(job: &Job) -> Result<(), Fault> {
     let nodes = match job.list(["nodes"]) {
         Ok(nodes) => nodes,
@@ -111,11 +111,11 @@ pub(super) fn stop(job: &Job) -> Result<(), Fault> {
         Fault::new(UNAVAILABLE, format!("process {}: {error}", pid.as_raw_nonzero()))
     };
     rustix::process::kill_process(pid, rustix::process::Signal::TERM).map_err(failed)?;
-    // Its socket ends with it; the process may stay until its parent has heard of its end.
+    // Its socket ends with it; the process may remain until its parent has reaped it.
     wait_until(job, job.name(), || Ok(reach::broker(None).is_err()))
 }
 
-/// What is done already, whoever asks for it.
+/// Commands whose effect is always in place already.
 pub(super) fn nothing(job: &Job) -> Result<(), Fault> {
     job.say(match job.name() {
         "start_app" => "The node is running already.",
@@ -153,7 +153,7 @@ pub(super) fn list_feature_flags(job: &Job) -> Result<(), Fault> {
     job.table(&columns, &rows, None)
 }
 
-/// All that there are, as members of `cluster_status`.
+/// All feature flags, as members of `cluster_status`.
 pub(super) fn feature_flags() -> Vec<Value> {
     let shown = FLAGS.iter().map(|(name, text)| {
         json!({

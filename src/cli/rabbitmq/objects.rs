@@ -1,4 +1,4 @@
-//! What is done to queues, connections and all definitions.
+//! Actions on queues, connections and definitions.
 
 use std::io::Read;
 use std::path::Path;
@@ -41,7 +41,7 @@ pub(super) fn purge_queue(job: &Job) -> Result<(), Fault> {
     if purged { Ok(()) } else { Err(Fault::new(UNAVAILABLE, "not_found")) }
 }
 
-/// Closes a connection; the reason travels in a header.
+/// Closes a connection; the reason is sent in a header.
 fn close(job: &Job, name: &str, reason: &str) -> Result<bool, Fault> {
     let reason: String = reason.chars().filter(|c| !c.is_control()).collect();
     let answer =
@@ -94,7 +94,7 @@ pub(super) fn close_of_user(job: &Job) -> Result<(), Fault> {
     Ok(())
 }
 
-/// A place that cannot be, told before anything is done.
+/// An invalid path, reported before anything is done.
 fn bad_place(job: &Job, why: &str) -> Fault {
     Fault { code: DATA, ..job.misused(&format!("Bad argument: {why}")) }
 }

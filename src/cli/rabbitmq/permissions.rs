@@ -6,7 +6,7 @@ use super::fault::{Fault, NO_USER, UNAVAILABLE};
 use super::job::{Job, member};
 use crate::cli::client::{Failure, path};
 
-/// Puts permissions; who or what is missing is told by the answer.
+/// Sets permissions; a failure names the missing vhost or user.
 fn put(job: &Job, place: &str, user: &str, body: &Value) -> Result<(), Fault> {
     match job.broker()?.put(&path([place, job.vhost(), user]), body) {
         Ok(_) => Ok(()),
@@ -31,7 +31,7 @@ pub(super) fn set(job: &Job) -> Result<(), Fault> {
     put(job, "permissions", user, &body)
 }
 
-/// Both have to be there; permissions need not.
+/// User and vhost must exist; permissions need not.
 fn known(job: &Job, user: &str) -> Result<(), Fault> {
     if job.find(["vhosts", job.vhost()])?.is_none() {
         return Err(Fault::new(UNAVAILABLE, format!("Virtual host {} does not exist", job.vhost())));

@@ -1,5 +1,5 @@
-//! `rabbitmq-plugins`: what are plugins there is built in here. Which of it somebody has enabled is remembered in the data
-//! folder, so that whoever asks a second time finds it so; it works either way.
+//! `rabbitmq-plugins`: the plugins that exist are built in. Enabled names are recorded in the data folder, so that
+//! repeated calls see them; the features work either way.
 
 use std::path::PathBuf;
 
@@ -10,7 +10,7 @@ use super::job::Job;
 use super::reach;
 use crate::cli::private;
 
-/// `RabbitMQ`'s plugins whose work is done here, and whether others bring them along.
+/// `RabbitMQ`'s plugins whose features are built in, and whether other plugins enable them implicitly.
 const BUILT_IN: [(&str, bool); 10] = [
     ("rabbitmq_auth_backend_oauth2", false),
     ("rabbitmq_auth_mechanism_ssl", false),
@@ -24,10 +24,10 @@ const BUILT_IN: [(&str, bool); 10] = [
     ("rabbitmq_web_dispatch", true),
 ];
 
-/// The file in the data folder: a name a line.
+/// The file in the data folder: one name per line.
 const FILE: &str = "enabled-plugins";
 
-/// What is enabled if nobody has said anything.
+/// Enabled by default.
 const USUAL: &str = "rabbitmq_management";
 
 fn file() -> Option<PathBuf> {
@@ -109,7 +109,7 @@ pub(super) fn list(job: &Job) -> Result<(), Fault> {
     Ok(())
 }
 
-/// The names that are asked for; a list with commas is one, too.
+/// The names given; each may be a comma-separated list.
 fn asked(job: &Job) -> Result<Vec<String>, Fault> {
     if job.line.has("all") {
         return Ok(BUILT_IN.iter().map(|(name, _)| (*name).to_owned()).collect());

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::fault::{Fault, UNAVAILABLE};
 use super::job::{Job, member, parsed};
 
-/// Where policies of a kind are, and what they are called.
+/// The API path and the name of a kind of policy.
 struct Kind {
     place: &'static str,
     setting: &'static str,

@@ -1,5 +1,5 @@
-//! How the broker is reached: where `LEVERET_URL` says, with the login of the environment; else through the socket in the
-//! data folder, without a login.
+//! How the broker is reached: at `LEVERET_URL`, with the login from the environment; else through the socket in
+//! the data folder, without a login.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,13 +9,13 @@ use crate::cli::client::{Client, Remote};
 use crate::cli::config::{self, Config};
 use crate::management::socket_of;
 
-/// Where the package's broker has its configuration.
+/// Configuration file of the packaged broker.
 const PACKAGED: &str = "/etc/leveret/leveret.toml";
 
-/// Where the package's broker has its data: for those who may not read its configuration.
+/// Data folder of the packaged broker, for users who may not read its configuration.
 const PACKAGED_DATA: &str = "/var/lib/leveret";
 
-/// A client of the broker of this machine, or of `LEVERET_URL`.
+/// A client of the broker on this machine, or at `LEVERET_URL`.
 pub(super) fn broker(timeout_s: Option<u64>) -> Result<Client, Fault> {
     let timeout = timeout_s.map(Duration::from_secs);
     if std::env::var_os("LEVERET_URL").is_some() {
@@ -32,7 +32,8 @@ pub(super) fn broker(timeout_s: Option<u64>) -> Result<Client, Fault> {
     Err(no_node("leveret", &tried.join("\n")))
 }
 
-/// Data folders of brokers that may run here: the one that the environment or the configuration says, then the usual.
+/// Data folders of brokers that may run here: the one from the environment or the configuration, then the default
+/// ones.
 pub(super) fn data_dirs() -> Vec<PathBuf> {
     let mut folders = Vec::new();
     if let Some(said) = std::env::var_os("LEVERET_DATA_DIR") {
@@ -54,7 +55,7 @@ fn why_not(socket: &Path) -> String {
     }
 }
 
-/// The node cannot be reached.
+/// The node is unreachable.
 pub(super) fn no_node(node: &str, why: &str) -> Fault {
     let text = format!(
         "Error: unable to perform an operation on node '{node}'. Please see diagnostics information and suggestions below.\n\n\
@@ -68,7 +69,7 @@ pub(super) fn no_node(node: &str, why: &str) -> Fault {
     Fault::plain(UNAVAILABLE, text)
 }
 
-/// Something was waited for too long.
+/// A wait timed out.
 pub(super) fn too_long(what: &str) -> Fault {
     Fault::new(TEMPORARY, format!("operation {what} on the node timed out. Timeout value used is over"))
 }

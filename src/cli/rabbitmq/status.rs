@@ -1,4 +1,4 @@
-//! `status`, `cluster_status` and `memory_breakdown`: the node at a glance.
+//! `status`, `cluster_status` and `memory_breakdown`: summaries of the node.
 
 use std::fmt::Write;
 
@@ -8,7 +8,7 @@ use super::fault::Fault;
 use super::job::{Job, member};
 use super::{checks, node};
 
-/// A heading, bold as `RabbitMQ`'s tools write it.
+/// A heading, bold as in `RabbitMQ`'s tools.
 fn heading(text: &mut String, words: &str) {
     let _ = write!(text, "\u{1b}[1m{words}\u{1b}[0m\n\n");
 }
@@ -23,7 +23,7 @@ fn bytes_in(unit: &str, bytes: f64) -> (f64, &'static str) {
     }
 }
 
-/// Bytes in the unit that was asked for, to four places at most, as Elixir writes it.
+/// Bytes in the requested unit, to at most four decimal places, as Elixir writes them.
 fn size(job: &Job, bytes: &Value) -> String {
     let (number, unit) =
         bytes_in(job.line.option("unit").unwrap_or("gb"), bytes.as_f64().unwrap_or_default());
@@ -31,13 +31,13 @@ fn size(job: &Job, bytes: &Value) -> String {
     format!("{rounded:?} {unit}")
 }
 
-/// Per cent, to two places.
+/// Per cent, to two decimal places.
 #[expect(clippy::cast_precision_loss, reason = "rounded anyhow")]
 fn share(bytes: u64, total: u64) -> f64 {
     (bytes as f64 / total.max(1) as f64 * 10_000.0).round() / 100.0
 }
 
-/// What the message store and the rest hold, the largest first, with their share of the whole.
+/// Memory of the message store and the rest, largest first, with their share of the total.
 fn memory_of(memory: &Value) -> Vec<(String, u64, f64)> {
     let total = memory["total"]["rss"].as_u64().unwrap_or_default();
     let mut parts: Vec<_> = memory
@@ -51,7 +51,7 @@ fn memory_of(memory: &Value) -> Vec<(String, u64, f64)> {
     parts
 }
 
-/// What the answers say, as `status --formatter json` has it.
+/// The responses combined, as in `status --formatter json`.
 fn gathered(job: &Job) -> Result<Value, Fault> {
     let overview = job.get(["overview"])?;
     let name = overview["node"].as_str().unwrap_or_default();

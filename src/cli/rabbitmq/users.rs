@@ -9,7 +9,8 @@ use super::format::Format;
 use super::job::{Job, member};
 use crate::cli::client::{Failure, path};
 
-/// The password behind a name, or from standard input, as `RabbitMQ`'s tools take it. `code`: when there is none.
+/// The password after a name, or from standard input, as `RabbitMQ`'s tools take it. `code`: exit code if there is
+/// none.
 fn password(job: &Job, code: u8) -> Result<String, Fault> {
     if let Some(password) = job.words_from(2).first() {
         return Ok(password.clone());
@@ -32,7 +33,7 @@ pub(super) fn add(job: &Job) -> Result<(), Fault> {
     if job.find(["users", name])?.is_some() {
         return Err(Fault::new(SOFTWARE, format!("User \"{name}\" already exists")));
     }
-    // A blank password is none: nobody can log in with it.
+    // A blank password means none: nobody can log in with it.
     let body = match password.as_str() {
         "" => json!({ "password_hash": "", "tags": "" }),
         password => json!({ "password": password, "tags": "" }),
@@ -79,7 +80,7 @@ pub(super) fn set_tags(job: &Job) -> Result<(), Fault> {
     job.change("PUT", ["users", name], &body).map(|_| ())
 }
 
-/// Opens a session as the user, which also says whether the password is right of one who may not use the API.
+/// Opens a session as the user, which also verifies the password of a user without access to the API.
 pub(super) fn may_log_in(job: &Job, name: &str, password: &str) -> Result<bool, Fault> {
     let login = json!({ "username": name, "password": password });
     match job.broker()?.call("POST", &path(["login"]), Some(&login)) {

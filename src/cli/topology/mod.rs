@@ -1,7 +1,7 @@
-//! `leveret plan`, `apply` and `export`: a file against a broker.
+//! `leveret plan`, `apply` and `export`: compares a file with a broker.
 //!
-//! Files and their secrets are read here; the broker compares and changes. A broker that cannot compare
-//! (`RabbitMQ`) is compared with here, over its definitions.
+//! Files and their secrets are read here; the broker compares and changes. For a broker that cannot compare
+//! (`RabbitMQ`), the comparison happens here, using its definitions.
 
 mod show;
 
@@ -108,7 +108,7 @@ impl Wanted {
     }
 }
 
-/// A broker that tells its definitions and nothing else.
+/// A broker that only provides its definitions.
 struct Told;
 
 impl World for Told {
@@ -127,7 +127,7 @@ impl World for Told {
     }
 }
 
-/// The plan, and what names it to a broker that makes plans.
+/// The plan, and its id on a broker that makes plans.
 fn planned(
     client: &Client,
     wanted: &Wanted,
@@ -157,7 +157,7 @@ fn definitions(client: &Client) -> Result<Topology, Failure> {
     topology::from_definitions(&definitions).map_err(|complaints| Failure::Failed(complaints.join("; ")))
 }
 
-/// Shows what differs.
+/// Shows the differences.
 pub fn plan(args: &PlanArgs) -> Result<u8, Failure> {
     let wanted = &args.wanted;
     let mut topology = wanted.read()?;
@@ -168,7 +168,7 @@ pub fn plan(args: &PlanArgs) -> Result<u8, Failure> {
     Ok(if plan.steps.is_empty() { DONE } else { DIFFERS })
 }
 
-/// Makes the broker as the file says, after asking.
+/// Applies the file to the broker, after confirmation.
 pub fn apply(args: &ApplyArgs) -> Result<u8, Failure> {
     let mut wanted = args.wanted.clone();
     let mut topology = wanted.read()?;
@@ -229,7 +229,7 @@ fn blocked(plan: &Plan) -> impl Iterator<Item = &Step> {
     plan.steps.iter().filter(|step| step.is_blocked())
 }
 
-/// What is refused is told with its place in the file.
+/// Adds the location in the file to a refusal.
 fn placed(failure: Failure, topology: &Topology) -> Failure {
     match failure {
         Failure::Refused { status, reason, json } => {
@@ -255,7 +255,7 @@ fn agreed(out: &mut impl Write, question: &str) -> Result<bool, Failure> {
     Ok(["y", "yes"].contains(&answer.trim().to_lowercase().as_str()))
 }
 
-/// Writes what a broker has as a topology file.
+/// Writes a broker's definitions as a topology file.
 pub fn export(args: &ExportArgs) -> Result<u8, Failure> {
     let remote = args.from.as_ref().map_or_else(|| args.remote.clone(), |url| args.remote.at(url));
     let mut topology = definitions(&remote.client()?)?;
@@ -295,7 +295,7 @@ fn without_temporary(topology: &mut Topology) {
     });
 }
 
-/// How a step is marked.
+/// The marker of a step.
 fn mark(action: Action) -> char {
     match action {
         Action::Create => '+',

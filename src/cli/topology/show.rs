@@ -1,4 +1,4 @@
-//! A plan for people: one line for each thing that differs, in colours on a terminal, and a sum.
+//! A plan as text: one line per difference, coloured on a terminal, and a total.
 
 use std::io::{self, IsTerminal, Write};
 
@@ -92,7 +92,7 @@ fn shown(value: &Value) -> String {
     if value.is_null() { "nothing".to_owned() } else { value.to_string() }
 }
 
-/// Names of others cannot move the cursor.
+/// Names from others must not move the cursor.
 fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }

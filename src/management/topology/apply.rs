@@ -1,4 +1,4 @@
-//! Makes a plan come true, in the order in which each thing finds what it needs.
+//! Applies a plan, in dependency order.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use crate::broker::users::AccessRights;
 use crate::broker::vhost::Vhost;
 use crate::topology::{Action, Id, Kind, Object, Plan, Step, Topology, to_definitions};
 
-/// What is under way.
+/// The state of a run.
 struct Work<'a> {
     api: &'a Shared,
     login: &'a Login,
@@ -30,14 +30,13 @@ struct Work<'a> {
     force: bool,
 }
 
-/// Does all steps that nothing blocks. A failure leaves done what was done: applying again goes on from
-/// there.
+/// Performs all steps that are not blocked. On failure the completed steps stay: applying again continues from there.
 pub(super) fn apply(api: &Shared, login: &Login, wanted: &Topology, plan: &Plan, force: bool) -> Result<()> {
     let work = Work { api, login, wanted, force };
     let steps: Vec<&Step> = plan.steps.iter().filter(|step| !step.is_blocked()).collect();
     let (deletions, made): (Vec<&Step>, Vec<&Step>) =
         steps.into_iter().partition(|step| step.action == Action::Delete);
-    // What is of no vhost, and the vhosts themselves: what is in a vhost may need it.
+    // Global objects and the vhosts themselves come first: objects in a vhost may depend on them.
     for step in made.iter().filter(|step| is_global(step.id.kind)) {
         told(&step.id, || work.set(&step.id))?;
     }
@@ -47,7 +46,7 @@ pub(super) fn apply(api: &Shared, login: &Login, wanted: &Topology, plan: &Plan,
         let of_vhost = in_vhosts.iter().copied().filter(|step| step.id.vhost == vhost);
         work.make(vhost, &of_vhost.collect::<Vec<_>>())?;
     }
-    // What needs something goes before it.
+    // Dependents are deleted before what they depend on.
     let mut deletions: Vec<&Id> = deletions.into_iter().map(|step| &step.id).collect();
     deletions.sort_by_key(|id| std::cmp::Reverse(id.kind));
     for id in deletions {
@@ -71,7 +70,7 @@ fn arguments(body: &Map<String, Value>) -> Result<FieldTable> {
     }
 }
 
-/// A refusal says what it is about.
+/// Adds the object to a refusal.
 fn told<T>(id: &Id, work: impl FnOnce() -> Result<T>) -> Result<T> {
     work().map_err(|refused| refused.about_object(id))
 }
@@ -84,7 +83,7 @@ impl Work<'_> {
             .ok_or_else(|| Refused::unavailable(format!("{id} is not in the topology")))
     }
 
-    /// Makes or changes one thing, by the way that definitions take.
+    /// Creates or changes one object, the way an import does.
     fn set(&self, id: &Id) -> Result<()> {
         let mut object = self.object(id)?.clone();
         match id.kind {
@@ -94,7 +93,7 @@ impl Work<'_> {
                 let limits = OperatorLimits::new(LimitsOf::User, limits.collect())?;
                 return Ok(self.api.broker.set_user_limits(id.part(0), &limits)?);
             }
-            // One that says nothing of a password keeps its own.
+            // A user without a password in the topology keeps its own.
             Kind::User
                 if !["password", "password_hash"].iter().any(|name| object.body.contains_key(*name)) =>
             {
@@ -126,7 +125,7 @@ impl Work<'_> {
         self.api.broker.vhost(name).ok_or_else(|| Refused::not_found(format!("no vhost '{name}'")))
     }
 
-    /// Makes all that survives a restart in one go, then what does not.
+    /// Creates all durable objects in one commit, then the transient ones.
     fn make(&self, vhost: &str, steps: &[&Step]) -> Result<()> {
         let place = self.vhost(vhost)?;
         let (mut batch, mut others) = (Batch::default(), Vec::new());
@@ -151,7 +150,7 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Puts into the batch what can be in one.
+    /// Adds the step to the batch, if it can be in one.
     fn put(&self, batch: &mut Batch, vhost: &Vhost, step: &Step) -> Result<Option<Part>> {
         let id = &step.id;
         let body = &self.object(id)?.body;
@@ -186,7 +185,7 @@ impl Work<'_> {
         }))
     }
 
-    /// Both ends of a binding survive a restart, and the exchange does nothing with a new binding but route.
+    /// Whether both ends of a binding are durable, and the exchange does nothing with a new binding but route.
     fn lasts(&self, vhost: &Vhost, id: &Id) -> bool {
         let Some(binding) = id.as_binding() else { return false };
         let durable = |kind: Kind, name: &str| match self.wanted.objects.get(&Id::new(kind, &id.vhost, name))
@@ -201,7 +200,7 @@ impl Work<'_> {
         !remembers && durable(Kind::Exchange, &binding.source) && durable(kind, &binding.destination)
     }
 
-    /// Deletes, with the guards once more unless it is forced.
+    /// Deletes, checking the guards once more unless forced.
     fn delete(&self, id: &Id) -> Result<()> {
         let broker = &self.api.broker;
         match id.kind {

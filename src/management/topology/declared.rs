@@ -1,5 +1,5 @@
-//! The topology that the broker was started with: applied before the first client is let in, again on
-//! reload, and compared with what is there ever since.
+//! The topology given at startup: applied before the first client is admitted, re-applied on reload, and compared
+//! with the broker's state from then on.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,16 +18,16 @@ use crate::broker::names::UserName;
 use crate::broker::password;
 use crate::topology::{self, Kind, Options, OwnSecrets, Topology};
 
-/// How often what is there is compared with what is declared, for metrics.
+/// Interval of drift checks for metrics.
 const COMPARED_EVERY: Duration = Duration::from_secs(15);
 
-/// What the file says.
+/// The file's contents.
 struct Known {
     path: PathBuf,
     topology: Topology,
 }
 
-/// What is declared, and how far what is there has gone from it.
+/// The declared topology, and how far the broker has drifted from it.
 #[derive(Default)]
 pub(in crate::management) struct Declared {
     known: Mutex<Option<Known>>,
@@ -36,14 +36,14 @@ pub(in crate::management) struct Declared {
     pub(super) applying: Mutex<()>,
 }
 
-/// Has the declared topology applied again.
+/// Re-applies the declared topology.
 pub struct DeclaredTopology(pub(in crate::management) Api);
 
 impl DeclaredTopology {
-    /// Reads the file again and applies it; without one nothing is declared from now on.
+    /// Reads the file again and applies it; without a path nothing is declared from now on.
     ///
     /// # Errors
-    /// What is wrong with the file; then nothing is changed.
+    /// The errors in the file; nothing is changed then.
     pub fn reload(&self, path: Option<&Path>) -> std::result::Result<(), String> {
         let Some(path) = path else {
             *self.0.topology.known.lock() = None;
@@ -59,7 +59,7 @@ impl std::fmt::Debug for DeclaredTopology {
     }
 }
 
-/// Applies the file, if there is one, and compares with what is declared from now on.
+/// Applies the file, if given, and monitors drift from now on.
 pub(in crate::management) fn start(api: &Api, path: Option<&Path>) -> std::result::Result<(), String> {
     if let Some(path) = path {
         tokio::task::block_in_place(|| declare(api, path))?;
@@ -76,8 +76,8 @@ pub(in crate::management) fn start(api: &Api, path: Option<&Path>) -> std::resul
     Ok(())
 }
 
-/// Reads and applies. What is in conflict is left as it is, said in the log, and seen as drift: a broker
-/// that does not start because somebody changed a queue by hand helps nobody.
+/// Reads and applies. Conflicting objects are left as they are, logged, and reported as drift: refusing to start
+/// because somebody changed a queue by hand helps nobody.
 fn declare(api: &Shared, path: &Path) -> std::result::Result<(), String> {
     let mut wanted = topology::read(path, &OwnSecrets).map_err(|error| error.to_string())?;
     let _one_at_a_time = api.topology.applying.lock();
@@ -105,7 +105,7 @@ fn declare(api: &Shared, path: &Path) -> std::result::Result<(), String> {
     Ok(())
 }
 
-/// What was a password in the file is from now on the hash that the broker has of it.
+/// Replaces plain passwords from the file by the hashes that the broker stored.
 fn forget_passwords(api: &Shared, wanted: &mut Topology) {
     for (id, object) in wanted.objects.iter_mut().filter(|(id, _)| id.kind == Kind::User) {
         if object.body.remove("password").is_some()
@@ -127,12 +127,12 @@ pub(super) fn note(api: &Shared) {
     }
 }
 
-/// How many declared objects are not as declared; `None` if none are declared.
+/// Number of declared objects that have drifted; `None` if none are declared.
 pub(in crate::management) fn drifted(api: &Shared) -> Option<u64> {
     api.topology.known.lock().as_ref().map(|_| api.topology.drifted.load(Ordering::Relaxed))
 }
 
-/// What differs from the declared topology, with the places where it is declared.
+/// Differences from the declared topology, with the places of the declarations.
 pub(super) fn drift(api: &Shared) -> Result<Value> {
     let mut known = api.topology.known.lock();
     let Some(Known { path, topology }) = &mut *known else {

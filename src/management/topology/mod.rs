@@ -1,8 +1,8 @@
-//! A topology against what is there: what differs (`topology/plan`), making it so (`topology/apply`), and
-//! whether the file that the broker was started with still holds (`topology/drift`).
+//! Topology against the broker's state: the difference (`topology/plan`), applying it (`topology/apply`), and drift
+//! from the file given at startup (`topology/drift`).
 //!
-//! Invariants: what is planned is what is applied, or nothing is; nothing is touched while anything is in
-//! conflict, unless the caller says to skip that; all that is made in a vhost is made with one commit.
+//! Invariants: exactly the plan is applied, or nothing; nothing is changed while anything is in conflict, unless the
+//! caller asks to skip conflicts; all objects created in a vhost are created in one commit.
 
 mod apply;
 mod declared;
@@ -63,7 +63,7 @@ impl Wish {
         }
     }
 
-    /// What is wanted, and what has to be done for it.
+    /// The wanted topology, and the plan that leads to it.
     fn planned(&self, api: &Shared, login: &Login) -> Result<(Topology, Plan)> {
         let wanted = topology::from_definitions(&Value::Object(self.topology.clone()));
         let mut wanted = wanted.map_err(|complaints| Refused::bad_request(complaints.join("; ")))?;
@@ -72,7 +72,7 @@ impl Wish {
     }
 }
 
-/// The broker, as the difference asks of it.
+/// The broker as the [`World`] of a difference.
 struct Live<'a> {
     api: &'a Shared,
     caller: Option<&'a str>,
@@ -130,7 +130,7 @@ fn queue_in_use(counts: &Counts) -> Option<String> {
     }
 }
 
-/// What is declared in the broker.
+/// The broker's declared objects.
 fn live(api: &Shared) -> Result<Topology> {
     let definitions = export::everything(api);
     topology::from_definitions(&definitions).map_err(|complaints| Refused::unavailable(complaints.join("; ")))
@@ -142,7 +142,7 @@ fn planned(api: &Shared, caller: Option<&str>, wanted: &mut Topology, options: O
     Ok(topology::difference(wanted, &live, options, &Live { api, caller }))
 }
 
-/// Tells one plan from another.
+/// Identifies a plan.
 fn digest(plan: &Plan) -> String {
     let digest = Sha256::digest(plan.to_json().to_string());
     digest.iter().take(16).fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
@@ -158,7 +158,7 @@ fn shown(plan: &Plan) -> Value {
 pub(super) async fn plan(State(api): State<Api>, login: Login, body: Unread) -> Result<Json<Value>> {
     login.administrator()?;
     let wish: Wish = body.object().await?;
-    // Checking passwords takes its time.
+    // Checking passwords is slow.
     let (_, plan) = tokio::task::block_in_place(|| wish.planned(&api, &login))?;
     Ok(Json(shown(&plan)))
 }

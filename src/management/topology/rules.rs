@@ -1,4 +1,4 @@
-//! What a topology says of a vhost besides what is declared there, as the broker takes it.
+//! A topology's rules of a vhost, besides the declared objects, in the broker's form.
 
 use serde_json::{Map, Value};
 
@@ -10,7 +10,7 @@ use crate::broker::operator_limits::{LimitsOf, OperatorLimits};
 use crate::broker::policies::PolicyKind;
 use crate::topology::{Id, Kind};
 
-/// The rule that an object is.
+/// The rule for an object.
 pub(super) fn rule(id: &Id, body: &Map<String, Value>) -> Result<Rule> {
     let value = Value::Object(body.clone());
     let policy = |kind: PolicyKind, value: Value| -> Result<Rule> {
@@ -29,7 +29,7 @@ pub(super) fn rule(id: &Id, body: &Map<String, Value>) -> Result<Rule> {
             let (user, exchange) = (id.part(0).to_owned(), id.part(1).to_owned());
             Ok(Rule::TopicPermission(user, exchange, body::object_of(value)?))
         }
-        // The components that are known have kinds of their own.
+        // Known components have kinds of their own.
         _ => Err(Refused::bad_request(format!("component {} not found", id.part(0)))),
     }
 }

@@ -1,4 +1,4 @@
-//! Waiting without reading: the client goes on being watched.
+//! Waiting without reading, while the client stays monitored.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -14,28 +14,28 @@ use crate::net::watch::{Seen, Watched, keep_alive, look};
 use crate::session::Outcome;
 use crate::wire::hot_out::HEARTBEAT;
 
-/// How long publishers wait without being read: mostly it takes milliseconds, and reading on would cost memory.
+/// How long publishers wait unread: mostly it takes milliseconds, and reading on would cost memory.
 const SHORT: Duration = Duration::from_millis(250);
 
-/// How often a client that is not read from is looked at.
+/// Check interval of a client that is not read from.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Looks from one heartbeat of ours to the next. A FIN may be stuck behind bytes that do not fit in here; whoever is gone
-/// answers what we send with a reset.
+/// Checks between two of our heartbeats. A FIN may be stuck behind bytes that do not fit the receive buffer; a
+/// peer that is gone answers our output with a reset.
 const LOOKS_PER_PROBE: u32 = 2;
 
 /// How a pause ended.
 enum Paused {
-    /// What was waited for has come.
+    /// The awaited event occurred.
     Ready,
-    /// Somebody wants something else first.
+    /// An order takes precedence.
     Ordered(Order),
-    /// It takes longer than was to be waited.
+    /// The wait exceeded its limit.
     TooLong,
 }
 
 impl<R: AsyncRead + Watched + Unpin> Reading<R> {
-    /// Publishers have to wait. When that takes long, the client is read again, and its publishes are put aside.
+    /// Publishers must wait. If that takes long, the client is read again, and its publishes are buffered.
     pub(super) async fn throttled(&mut self) -> Result<Outcome, End> {
         match self.pause(self.may_publish(), Some(SHORT)).await? {
             Paused::Ready => {
@@ -50,12 +50,12 @@ impl<R: AsyncRead + Watched + Unpin> Reading<R> {
         }
     }
 
-    /// No more publishes are put aside: nothing is read, and the client only watched.
+    /// The publish buffer is full: nothing is read, the client is only monitored.
     pub(super) async fn waiting(&mut self) -> Result<Outcome, End> {
         self.resume_after(self.may_publish()).await
     }
 
-    /// Waits for as long as it takes.
+    /// Waits without a time limit.
     pub(super) async fn resume_after(&mut self, ready: impl Future<Output = ()>) -> Result<Outcome, End> {
         match self.pause(ready, None).await? {
             Paused::Ordered(order) => self.obey(order),
@@ -63,7 +63,7 @@ impl<R: AsyncRead + Watched + Unpin> Reading<R> {
         }
     }
 
-    /// Ready when publishes may be carried out, and their answers find room.
+    /// Ready when publishes may be carried out and their answers have room.
     fn may_publish(&self) -> impl Future<Output = ()> + use<R> {
         let (publishing, outbox) = (Arc::clone(&self.publishing), Arc::clone(&self.outbox));
         poll_fn(move |context| {
@@ -100,7 +100,7 @@ impl<R: AsyncRead + Watched + Unpin> Reading<R> {
         }
     }
 
-    /// Looks whether the client is still there, and has heartbeats go on. `due`: an interval has passed.
+    /// Checks that the client is still connected, and keeps heartbeats going. `due`: an interval has passed.
     fn watch(&mut self, watching: &mut Watching, due: bool) -> Result<(), End> {
         if !due {
             return Ok(());
@@ -113,7 +113,7 @@ impl<R: AsyncRead + Watched + Unpin> Reading<R> {
                 if watching.looks == 1 {
                     keep_alive(socket);
                 }
-                // Where nothing more fits in, silence says nothing.
+                // With a full buffer, silence proves nothing.
                 if full || watching.unread.replace(bytes) != Some(bytes) {
                     self.timer.last_heard = now;
                 }
@@ -130,10 +130,10 @@ impl<R: AsyncRead + Watched + Unpin> Reading<R> {
     }
 }
 
-/// What was seen of a client during one pause.
+/// Observations of a client during one pause.
 #[derive(Default)]
 struct Watching {
     looks: u32,
-    /// Bytes that it had on their way.
+    /// Bytes received but not read.
     unread: Option<u64>,
 }

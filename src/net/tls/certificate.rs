@@ -1,4 +1,4 @@
-//! What a certificate says: who it is for, who gave it out, until when, and which user logs in with it.
+//! Facts in a certificate: subject, issuer, expiry, and the user who logs in with it.
 
 use leveret_queues::Millis;
 use x509_parser::certificate::X509Certificate;
@@ -10,7 +10,7 @@ use x509_parser::x509::{AttributeTypeAndValue, X509Name};
 
 use crate::broker::registry::PeerCertificate;
 
-/// Where the name of the user stands in a client's certificate (`RabbitMQ`'s `ssl_cert_login_from`).
+/// Location of the user name in a client's certificate (`RabbitMQ`'s `ssl_cert_login_from`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LoginFrom {
     /// The whole subject as RFC 2253 writes it: `CN=client,O=example`.
@@ -33,7 +33,7 @@ pub enum NameKind {
 }
 
 impl LoginFrom {
-    /// As it is configured: `distinguished_name`, `common_name`, or `san_` and a kind.
+    /// From the configuration: `distinguished_name`, `common_name`, or `san_` and a kind.
     pub fn parse(text: &str) -> Option<Self> {
         Some(match text {
             "distinguished_name" => Self::DistinguishedName,
@@ -47,7 +47,7 @@ impl LoginFrom {
     }
 }
 
-/// Reads a verified client certificate. `None`: it cannot be read, which a verified one always can.
+/// Parses a verified client certificate. `None`: unreadable, which a verified one never is.
 pub(super) fn read(der: &[u8], login_from: LoginFrom) -> Option<PeerCertificate> {
     let (_, certificate) = X509Certificate::from_der(der).ok()?;
     let validity = certificate.validity();
@@ -65,7 +65,7 @@ fn time(at: &ASN1Time) -> String {
     format!("{year:04}-{:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z", u8::from(month))
 }
 
-/// When a certificate ends.
+/// Expiry of a certificate.
 pub(super) fn expires(der: &[u8]) -> Option<Millis> {
     let (_, certificate) = X509Certificate::from_der(der).ok()?;
     let seconds = u64::try_from(certificate.validity().not_after.timestamp()).unwrap_or(0);

@@ -1,7 +1,7 @@
-//! TLS: certificate, key and authorities from files, read again when the files change.
+//! TLS: certificate, key and authorities from files, reloaded when the files change.
 //!
-//! Invariants: files that cannot be used never replace what is in use; connections that are open keep
-//! what they were made with; a user is named only by a certificate that was verified.
+//! Invariants: unusable files never replace those in use; open connections keep the certificates that they were
+//! made with; only a verified certificate names a user.
 //! Absent: revocation lists; `TLS` below 1.2.
 
 mod certificate;
@@ -27,42 +27,42 @@ use tokio_rustls::{TlsAcceptor, rustls};
 use crate::broker::registry::TlsFacts;
 pub use certificate::{LoginFrom, NameKind};
 
-/// How often the files are looked at.
+/// Check interval of the files.
 const WATCH_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Whether clients have to show a certificate.
+/// Whether clients must present a certificate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ClientCertificates {
-    /// They are not asked for one.
+    /// Not requested.
     #[default]
     None,
-    /// They may; a wrong one is refused.
+    /// Optional; an invalid one is refused.
     Optional,
-    /// Without one they are refused.
+    /// Required.
     Required,
 }
 
-/// Which files, and what is asked of clients.
+/// Files, and requirements on clients.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsSettings {
-    /// PEM: the server's certificate, those between it and an authority behind it.
+    /// PEM: the server's certificate, followed by its intermediates.
     pub certificate: PathBuf,
     /// PEM: its private key.
     pub key: PathBuf,
-    /// PEM: the authorities that clients' certificates must come from.
+    /// PEM: the authorities accepted for clients' certificates.
     pub authorities: Option<PathBuf>,
-    /// Of AMQP clients.
+    /// Requirement on AMQP clients.
     pub amqp_clients: ClientCertificates,
-    /// Of HTTP clients.
+    /// Requirement on HTTP clients.
     pub https_clients: ClientCertificates,
-    /// Which name of a client's certificate is the user's, for the mechanism EXTERNAL.
+    /// Which name in a client's certificate is the user, for mechanism EXTERNAL.
     pub login_from: LoginFrom,
 }
 
-/// Why there is no TLS.
+/// Why TLS cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    /// A file cannot be read, or does not hold what it should.
+    /// A file cannot be read, or has unexpected contents.
     #[error("{path}: {why}")]
     File {
         /// The file.
@@ -70,7 +70,7 @@ pub enum TlsError {
         /// What is wrong.
         why: String,
     },
-    /// Certificate, key and authorities do not go together.
+    /// Certificate, key and authorities do not match.
     #[error("{certificate}: {why}")]
     Unusable {
         /// The certificate's file.
@@ -78,12 +78,12 @@ pub enum TlsError {
         /// What is wrong.
         why: String,
     },
-    /// Certificates are asked for and nothing says whose.
+    /// Client certificates are requested, but no authorities are given.
     #[error("client certificates are asked for, but tls_ca is not set")]
     NoAuthorities,
 }
 
-/// Tells whether a file was changed: time, size, inode.
+/// Detects changes of a file: time, size, inode.
 type Stamp = Option<(i64, i64, u64, u64)>;
 
 struct Loaded {
@@ -92,11 +92,11 @@ struct Loaded {
     expires: Millis,
 }
 
-/// What TLS is done with.
+/// TLS configuration in use.
 pub struct Tls {
     settings: TlsSettings,
     loaded: RwLock<Loaded>,
-    /// Of the files when they were last read, whether they could be used or not.
+    /// Stamps of the files when last read, usable or not.
     stamps: Mutex<[Stamp; 3]>,
 }
 
@@ -104,7 +104,7 @@ impl Tls {
     /// Reads the files.
     ///
     /// # Errors
-    /// When they cannot be used.
+    /// Unusable files.
     pub fn open(settings: TlsSettings) -> Result<Arc<Self>, TlsError> {
         let stamps = Mutex::new(stamps(&settings));
         let loaded = RwLock::new(load(&settings)?);
@@ -114,7 +114,7 @@ impl Tls {
     /// Reads the files again.
     ///
     /// # Errors
-    /// When they cannot be used; all stays as it is.
+    /// Unusable files; the current ones stay in use.
     pub fn reload(&self) -> Result<(), TlsError> {
         *self.stamps.lock() = stamps(&self.settings);
         *self.loaded.write() = load(&self.settings)?;
@@ -122,7 +122,7 @@ impl Tls {
         Ok(())
     }
 
-    /// Reads the files again whenever one has changed; never ends.
+    /// Reloads the files whenever one changes; never ends.
     pub async fn watch(self: Arc<Self>) {
         loop {
             tokio::time::sleep(WATCH_INTERVAL).await;
@@ -135,7 +135,7 @@ impl Tls {
         }
     }
 
-    /// When the first of the server's certificates ends.
+    /// Earliest expiry among the server's certificates.
     pub fn expires(&self) -> Millis {
         self.loaded.read().expires
     }
@@ -145,10 +145,10 @@ impl Tls {
         &self.settings.certificate
     }
 
-    /// Makes TLS of a connection for AMQP. Takes as long as the client does.
+    /// Performs the TLS handshake for AMQP. Takes as long as the client does.
     ///
     /// # Errors
-    /// When the client does not go along, with the socket.
+    /// A failed handshake, with the socket.
     pub(super) async fn accept<S: AsyncRead + AsyncWrite + Unpin>(
         &self,
         socket: S,
@@ -162,7 +162,7 @@ impl Tls {
     /// The same for HTTP.
     ///
     /// # Errors
-    /// When the client does not go along.
+    /// A failed handshake.
     pub async fn accept_https(&self, socket: TcpStream) -> std::io::Result<TlsStream<TcpStream>> {
         let acceptor = TlsAcceptor::from(Arc::clone(&self.loaded.read().https));
         acceptor.accept(socket).await
@@ -232,7 +232,7 @@ fn verifier(
     Ok(verifier)
 }
 
-/// What is told of a connection, in the words that `RabbitMQ` takes from Erlang.
+/// Facts about a connection, in Erlang's names as `RabbitMQ` reports them.
 fn facts(connection: &ServerConnection, login_from: LoginFrom) -> TlsFacts {
     let protocol = match connection.protocol_version() {
         Some(rustls::ProtocolVersion::TLSv1_2) => "tlsv1.2",
@@ -248,7 +248,7 @@ fn facts(connection: &ServerConnection, login_from: LoginFrom) -> TlsFacts {
     }
 }
 
-/// Key exchange and cipher, out of `TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384` or `TLS13_AES_256_GCM_SHA384`.
+/// Key exchange and cipher of `TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384` or `TLS13_AES_256_GCM_SHA384`.
 fn suite(suite: SupportedCipherSuite) -> (String, String) {
     let name = suite.suite().as_str().unwrap_or_default().to_lowercase();
     let cipher = |text: &str| text.rsplit_once("_sha").map_or(text, |(cipher, _)| cipher).to_owned();

@@ -1,4 +1,4 @@
-//! Who is let in, and how much each may have (docs/semantics.md, Errors).
+//! Login and limits (docs/semantics.md, Errors).
 
 use super::{conversation, handshake, handshake_from, play_from};
 
@@ -54,7 +54,7 @@ fn a_vhost_is_entered_by_permission_and_in_so_many_connections_only() {
             ),
         );
     }
-    // A limit that comes later lets those be who are there.
+    // A new limit leaves existing connections alone.
     conversation(
         "O vhost_limit max-connections 1 \n A 1 queue.declare queue=q \n O vhost_limit max-connections 2
          C2 1 queue.declare queue=q \n S2 1 queue.declare-ok",
@@ -71,7 +71,7 @@ fn channels_are_limited_for_a_user_and_for_all() {
     }
 }
 
-/// The limit holds for connections that come later.
+/// The limit applies to later connections only.
 #[test]
 fn a_body_that_is_too_long_closes_the_channel_and_what_follows_of_it_is_skipped() {
     for size in [11, 12, 1 << 20] {

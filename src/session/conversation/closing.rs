@@ -1,11 +1,10 @@
-//! The ends of channels and connections: plays every cell of the tables in docs/closing.md, and what several of them
-//! make together.
+//! Ends of channels and connections: plays every cell of the tables in docs/closing.md, and combinations of them.
 
 use super::{conversation, conversation_in_packets, play_from};
 
 const TABLES: &str = include_str!("../../../docs/closing.md");
 
-/// The states, what was said to come there, and the cells below them, of the table after this heading.
+/// The states, the input leading to each, and the cells below them, of the table under this heading.
 fn cells(heading: &str) -> Vec<(String, String, String)> {
     let section = TABLES.split("\n## ").find(|section| section.starts_with(heading)).expect("the heading");
     let mut rows = section
@@ -23,7 +22,7 @@ fn cells(heading: &str) -> Vec<(String, String, String)> {
     cells
 }
 
-/// What is said to bring channel 1 into a state. Channel 2 is open.
+/// The input that brings channel 1 into a state. Channel 2 is open.
 fn channel_state(state: &str) -> &'static str {
     match state {
         "free" => "C 1 channel.close \n S 1 channel.close-ok",
@@ -43,7 +42,8 @@ fn channel_state(state: &str) -> &'static str {
     }
 }
 
-/// What a cell of a channel's table means. Whatever it is, channel 2 goes on, or the connection ends in order.
+/// The outcome that a cell of a channel table stands for. In each, channel 2 continues or the connection ends in
+/// order.
 fn channel_outcome(cell: &str) -> String {
     let (said, lives) = match cell {
         "-" => (String::new(), true),
@@ -133,7 +133,7 @@ fn closes_that_cross_leave_the_number_free() {
     }
 }
 
-/// The client's close and what fails come in one packet; then the number is used again.
+/// The client's close and the failing method arrive in one packet; then the number is reused.
 #[track_caller]
 fn conversation_of_close(failing: &str, answers: &str) {
     conversation(&format!(

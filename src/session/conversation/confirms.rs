@@ -1,4 +1,4 @@
-//! Confirms beside returns and refusals (docs/semantics.md, Publishing).
+//! Confirms combined with returns and refusals (docs/semantics.md, Publishing).
 
 use super::{conversation, conversation_in_packets};
 

@@ -63,7 +63,7 @@ fn what_came_from_a_deleted_queue_can_be_acknowledged() {
     );
 }
 
-/// A client of this product on a channel with queue `q` of two messages.
+/// A client of this product on a channel, with queue `q` holding two messages.
 fn client_of(product: &str, rest: &str) -> String {
     format!(
         "C 0 connection.start-ok mechanism=EXTERNAL locale=en_US client_properties={{product:{product}}}
@@ -88,7 +88,7 @@ fn a_prefetch_for_py_amqp_holds_for_consumers_that_run_and_for_no_other_client()
     handshake(&client_of("pika", &format!("{RAISED} \n S 1 basic.qos-ok \n T 10")));
 }
 
-/// kombu loses its wish for more when it finds a delivery together with the answer.
+/// kombu loses its request for more if it reads a delivery together with the answer.
 #[test]
 fn py_amqp_gets_what_a_raised_prefetch_makes_room_for_when_it_has_taken_the_answer() {
     const RAISED: &str = "C 1 basic.qos prefetch_count=1 global \n S 1 basic.qos-ok
@@ -97,20 +97,20 @@ fn py_amqp_gets_what_a_raised_prefetch_makes_room_for_when_it_has_taken_the_answ
     let deliver = "S 1 basic.deliver delivery_tag=2 << b";
     handshake(&client_of("py-amqp", &format!("{RAISED} \n T 9 \n T 10 \n {deliver} \n T 20")));
     handshake(&client_of("pika", &format!("{RAISED} \n {deliver} \n T 20")));
-    // A later raise counts from then on, and an acknowledgement is answered at once.
+    // A later raise counts from its own time, and an acknowledgement takes effect at once.
     handshake(&client_of(
         "py-amqp",
         &format!("{RAISED} \n C 1 basic.ack delivery_tag=1 \n {deliver} \n T 10"),
     ));
-    // Who waits at a limit that is lifted waits as long.
+    // A lifted limit delays deliveries equally.
     let lifted = RAISED.replace("count=2", "count=0");
     handshake(&client_of("py-amqp", &format!("{lifted} \n T 10 \n {deliver}")));
-    // Nothing comes to a consumer that left meanwhile.
+    // A consumer cancelled meanwhile gets nothing.
     let left = "C 1 basic.cancel consumer_tag=c \n S 1 basic.cancel-ok";
     handshake(&client_of("py-amqp", &format!("{RAISED} \n {left} \n T 10")));
 }
 
-/// Three channels of one connection hold a message each, and would take more; the connection ends in this way.
+/// Three channels of one connection hold one message each, with room for more; the connection ends as given.
 fn three_hold_one_each(end: &str) -> String {
     let consume = |n| format!("C {n} basic.consume queue=q consumer_tag=c{n} \n S {n} basic.consume-ok \n");
     let publish = |n| format!("C 1 basic.publish routing_key=q << m{n} \n S {n} basic.deliver << m{n} \n");
@@ -151,7 +151,7 @@ fn a_queue_is_idle_from_the_end_of_its_consumers_connection() {
              C2 1 basic.publish routing_key=q << x \n T 10500
              C2 1 queue.declare queue=q passive \n S2 1 channel.close 404 by queue.declare"
         ));
-        // Nor does it go before: the look counts as use.
+        // Nor does it expire early: the passive declare counts as use.
         conversation(&format!(
             "C2 1 queue.declare queue=q arguments={{x-expires:500}} \n S2 1 queue.declare-ok
              C 1 basic.consume queue=q \n S 1 basic.consume-ok

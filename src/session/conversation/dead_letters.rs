@@ -2,7 +2,7 @@
 
 use super::conversation;
 
-/// Queue `q`, whose dead letters go to queue `dead` through exchange `dlx`.
+/// Queue `q`, which dead-letters to queue `dead` through exchange `dlx`.
 fn scene(more: &str) -> String {
     format!(
         "A 1 exchange.declare exchange=dlx type=fanout \n A 1 queue.declare queue=dead \n A 1 queue.bind queue=dead exchange=dlx
@@ -10,7 +10,7 @@ fn scene(more: &str) -> String {
     )
 }
 
-/// `dead` holds one message, which died for this reason.
+/// `dead` holds one message, dead-lettered for this reason.
 fn died(body: &str, reason: &str) -> String {
     format!(
         "-- \n C 1 basic.get queue=dead no_ack
@@ -114,7 +114,7 @@ fn it_goes_by_all_its_keys_unless_the_queue_has_one() {
     ));
 }
 
-/// Queues `a` and `b`, whose dead letters go to each other.
+/// Queues `a` and `b`, which dead-letter to each other.
 fn pair(more: &str) -> String {
     format!(
         "A 1 queue.declare queue=a arguments={{x-dead-letter-exchange:\"\",x-dead-letter-routing-key:b{more}}}

@@ -1,8 +1,8 @@
-//! What is declared, looked at, bound and deleted (docs/semantics.md, Names and Declaring again).
+//! Declaring, checking, binding and deleting (docs/semantics.md, Names and Declaring again).
 
 use super::conversation;
 
-/// Channel 1 is closed by what is said last, and opened again.
+/// The last method closes channel 1, which is then reopened.
 fn refused(said: &str, code: u16, words: &str) -> String {
     let method = said.split(' ').next().expect("a method");
     format!(
@@ -11,7 +11,7 @@ fn refused(said: &str, code: u16, words: &str) -> String {
     )
 }
 
-/// Queue `q` and exchange `x` are not there.
+/// Queue `q` and exchange `x` do not exist.
 fn gone(what: &str) -> String {
     refused(&format!("{what} passive"), 404, "")
 }
@@ -97,7 +97,7 @@ fn the_last_declared_queue_stands_for_no_name_and_for_no_key() {
          A 1 queue.unbind exchange=amq.direct routing_key=q
          C 1 basic.publish exchange=amq.direct routing_key=q mandatory << y \n S 1 basic.return << y",
     );
-    // It is the channel's own.
+    // Per channel.
     conversation(&format!(
         "A 2 channel.open \n A 2 queue.declare queue=q \n {}",
         refused("queue.purge", 404, "no previously declared queue")
@@ -134,7 +134,7 @@ fn a_queue_is_the_same_by_its_fields_and_known_arguments() {
         let answer = if same { format!("A 1 {second}") } else { refused(&second, 406, "inequivalent arg") };
         conversation(&format!("A 1 queue.declare queue=q {first} \n {answer}"));
     }
-    // Whether it is exclusive is looked at first.
+    // Exclusivity is checked first.
     conversation(&format!(
         "A 1 queue.declare queue=q \n {}",
         refused("queue.declare queue=q exclusive durable", 405, "")
@@ -255,7 +255,7 @@ fn an_auto_delete_queue_goes_with_its_last_consumer() {
     let gone = gone("queue.declare queue=q");
     conversation(&format!("{declared} A 2 basic.cancel consumer_tag=b \n {gone}"));
     conversation(&format!("{declared} A 2 channel.close \n {gone}"));
-    // What was only looked into stays.
+    // A queue only checked passively stays.
     conversation(
         "A 1 queue.declare queue=q auto_delete \n C 1 basic.get queue=q \n S 1 basic.get-empty
          A 1 channel.close \n A 1 channel.open \n A 1 queue.declare queue=q passive",
@@ -271,7 +271,7 @@ fn an_auto_delete_exchange_goes_with_its_last_binding() {
     let gone = gone("exchange.declare exchange=x");
     conversation(&format!("{declared} A 1 queue.unbind queue=b exchange=x \n {gone}"));
     conversation(&format!("{declared} A 1 queue.delete queue=b \n {gone}"));
-    // Bindings to it do not count, those from it do.
+    // Bindings to it do not count, bindings from it do.
     conversation(&format!(
         "A 1 exchange.declare exchange=x type=fanout auto_delete
          A 1 exchange.bind destination=x source=amq.topic \n A 1 exchange.unbind destination=x source=amq.topic
@@ -299,7 +299,7 @@ fn an_exclusive_queue_goes_with_its_connection() {
     for (end, next) in [
         ("A2 0 connection.close \n S2 end", "A 1 queue.declare queue=q"),
         ("C2 gone", "A 1 queue.declare queue=q"),
-        // Of a channel it is not.
+        // On a channel without such a queue.
         ("A2 1 channel.close", "C 1 queue.declare queue=q passive \n S 1 channel.close 405 by queue.declare"),
     ] {
         conversation(&format!("A2 1 queue.declare queue=q exclusive durable \n {end} \n {next}"));

@@ -1,5 +1,5 @@
-//! What goes wrong, and what the client is told: the table in docs/semantics.md, row by row as far as a client
-//! alone can reach it. The method to blame is the one that was said last.
+//! Errors and what the client is told: the table in docs/semantics.md, row by row as far as a client alone can
+//! reach it. The method to blame is the last one sent.
 
 use super::{conversation, handshake, play_from};
 
@@ -212,7 +212,7 @@ fn what_is_used_up() {
 #[test]
 fn frames_that_are_none() {
     for octets in [
-        // A type that there is not, a wrong end, more than was negotiated.
+        // An unknown type, a wrong end octet, more than negotiated.
         "05000100000000ce",
         "01000100000004003c0050cf",
         "0100010000ffff",
@@ -257,7 +257,7 @@ fn a_client_that_is_told_nothing_of_closed_consumers_hears_nothing() {
     );
 }
 
-/// A table nested so deep, as the octets of its contents.
+/// A table nested `depth` levels deep, as the octets of its contents.
 fn nested(depth: usize) -> Vec<u8> {
     let mut contents: Vec<u8> = Vec::new();
     for _ in 1..depth {

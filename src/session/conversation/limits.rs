@@ -1,8 +1,8 @@
-//! What queues drop: by time, by length (docs/semantics.md, Expiry and length), and delayed messages.
+//! Drops from queues by expiry and by length (docs/semantics.md, Expiry and length), and delayed messages.
 
 use super::conversation;
 
-/// So many are ready in `q`.
+/// `q` has `count` ready messages.
 fn ready(count: u64) -> String {
     format!("C 1 queue.declare queue=q passive \n S 1 queue.declare-ok message_count={count} \n")
 }
@@ -80,7 +80,7 @@ fn an_idle_queue_expires_without_dead_letters() {
     let gone = "C 1 basic.get queue=dead \n S 1 basic.get-empty
         C 1 queue.declare queue=q passive \n S 1 channel.close 404 by queue.declare";
     conversation(&format!("{declared} T 100 \n {gone}"));
-    // Declaring it again, a get and a consumer are uses; a publish is none.
+    // Redeclaring, a get and a consumer count as use; a publish does not.
     for used in [
         "A 1 queue.declare queue=q arguments={x-expires:100,x-dead-letter-exchange:\"\",x-dead-letter-routing-key:dead}",
         "C 1 basic.get queue=q \n S 1 basic.get-ok",

@@ -1,10 +1,9 @@
-//! Conversations: what a client says and what the broker answers, as text, in front of a [`Connection`] alone.
+//! Conversations: client input and broker output, as text, against a [`Connection`] alone.
 //!
-//! A script has a line for each frame. `C 1 basic.ack delivery_tag=9` is said by the client on channel 1,
-//! `S 1 channel.close 406 by basic.ack` must be answered. Lines of the client that follow each other are one packet,
-//! unless `--` stands between them. What the broker says that no line expects fails the test, as does what is missing.
-//! Each script is played with its packets whole, with a packet for each frame, and with one for each octet: it must
-//! make no difference.
+//! A script has one line per frame. `C 1 basic.ack delivery_tag=9` is sent by the client on channel 1,
+//! `S 1 channel.close 406 by basic.ack` is expected in answer. Consecutive client lines form one packet, unless
+//! separated by `--`. Broker output that no line expects fails the test, as does missing output. Each script is
+//! played with its packets whole, with one packet per frame, and with one per octet: the result must be the same.
 //!
 //! Absent: sockets, tasks, disk, clocks.
 
@@ -48,13 +47,13 @@ fn conversation(script: &str) {
     }
 }
 
-/// Plays a script in which it matters what comes together.
+/// Plays a script whose result depends on its packet boundaries.
 #[track_caller]
 fn conversation_in_packets(script: &str) {
     play(script, Packets::AsWritten, |player| player.open(0));
 }
 
-/// Plays a script that begins with the protocol header, which the client has sent.
+/// Plays a script from just after the client's protocol header.
 #[track_caller]
 fn handshake(script: &str) {
     for packets in [Packets::AsWritten, Packets::OfFrames, Packets::OfOctets] {
@@ -65,7 +64,7 @@ fn handshake(script: &str) {
     }
 }
 
-/// Plays a script that begins with the protocol header of a client that comes from this address.
+/// The same, for a client connecting from this address.
 #[track_caller]
 fn handshake_from(address: &str, script: &str) {
     play(script, Packets::AsWritten, |player| {

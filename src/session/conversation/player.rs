@@ -1,4 +1,4 @@
-//! A broker in memory with clients in front of it.
+//! An in-memory broker with clients.
 
 use std::collections::VecDeque;
 use std::fmt::Write as _;
@@ -29,13 +29,13 @@ use crate::session::error::{AmqpError, MethodId, ReplyCode};
 use crate::session::outbox::{Next, Outbox, Writing};
 use crate::session::{Connection, Outcome, Peer};
 
-/// When a conversation begins.
+/// The time at which a conversation starts.
 const NOW: Millis = Millis(1_000_000);
 
 /// A definition.
 type Entry = (Arc<str>, Arc<[u8]>);
 
-/// Definitions that need not outlive the test.
+/// In-memory definitions.
 #[derive(Default)]
 struct Unwritten {
     last_id: AtomicU64,
@@ -55,7 +55,7 @@ impl DefinitionStore for Arc<Unwritten> {
     }
 }
 
-/// What a first start defines. It hashes a password, which is slow on purpose.
+/// The definitions of a first start. Building them hashes a password, which is deliberately slow.
 static FIRST: LazyLock<Vec<Entry>> = LazyLock::new(|| {
     let definitions = Arc::new(Unwritten::default());
     start(Vec::new(), Arc::new(MemStore::new()), Arc::clone(&definitions));
@@ -68,13 +68,13 @@ fn start(found: Vec<Entry>, store: Arc<MemStore>, definitions: Arc<Unwritten>) -
     Broker::start(limits, LoginOptions::default(), store, Box::new(definitions), found, || NOW).unwrap()
 }
 
-/// The broker and those that talk to it.
+/// The broker and its clients.
 pub(super) struct Player {
     packets: Packets,
     broker: Arc<Broker>,
     store: Arc<MemStore>,
     now: Millis,
-    /// Where clients come from.
+    /// The clients' address.
     from: IpAddr,
     clients: Vec<Client>,
 }
@@ -82,15 +82,15 @@ pub(super) struct Player {
 struct Client {
     session: Connection,
     outbox: Arc<Outbox>,
-    /// What the session has not used yet.
+    /// Bytes that the session has not consumed yet.
     left: Vec<u8>,
     over: bool,
-    /// The script says so.
+    /// The script expects the end.
     over_expected: bool,
     inbox: VecDeque<Heard>,
 }
 
-/// A method that the broker said, with its content.
+/// A method sent by the broker, with its content.
 struct Heard {
     channel: u16,
     spec: &'static MethodSpec,
@@ -118,18 +118,18 @@ impl Player {
         Self { packets, broker, store, now: NOW, from: Ipv4Addr::LOCALHOST.into(), clients: Vec::new() }
     }
 
-    /// Clients come from there.
+    /// Sets the clients' address.
     pub(super) fn come_from(&mut self, address: IpAddr) {
         self.from = address;
     }
 
-    /// Lets the client connect and send the protocol header.
+    /// Connects the client and sends the protocol header.
     pub(super) fn header(&mut self, client: usize) {
         assert_eq!(client, self.clients.len(), "clients come in order");
         let id = ConnectionId(client as u64 + 1);
         let outbox = Outbox::new(1 << 20);
         let address = SocketAddr::new(self.from, 40_000 + u16::try_from(client).unwrap());
-        // A certificate spares the check of a password, which is slow on purpose.
+        // A certificate avoids the password check, which is deliberately slow.
         let certificate = PeerCertificate {
             subject: "CN=guest".into(),
             issuer: "CN=ours".into(),
@@ -156,14 +156,14 @@ impl Player {
         self.deliver(Some((client, vec![b"AMQP\0\0\x09\x01".to_vec()])));
     }
 
-    /// What was said so far is not looked at.
+    /// Discards all output so far.
     pub(super) fn forget(&mut self) {
         for client in &mut self.clients {
             client.inbox.clear();
         }
     }
 
-    /// Lets the client connect and open channel 1.
+    /// Connects the client and opens channel 1.
     pub(super) fn open(&mut self, client: usize) {
         self.header(client);
         for line in [
@@ -179,7 +179,7 @@ impl Player {
         assert_eq!(opened, Some("channel.open-ok"));
     }
 
-    /// Has the broker take a packet, when all that it said before was expected.
+    /// Delivers a packet, after checking that all earlier output was expected.
     #[track_caller]
     pub(super) fn send(&mut self, packet: Option<(usize, Vec<Vec<u8>>)>, script: &str) {
         if packet.is_some() {
@@ -188,7 +188,7 @@ impl Player {
         self.deliver(packet);
     }
 
-    /// Has the broker take a packet.
+    /// Delivers a packet.
     #[track_caller]
     pub(super) fn deliver(&mut self, packet: Option<(usize, Vec<Vec<u8>>)>) {
         let Some((client, frames)) = packet else { return };
@@ -207,7 +207,7 @@ impl Player {
         self.listen();
     }
 
-    /// Time has passed since the start, and what was said before was expected.
+    /// Sets the time since the start, after checking that all earlier output was expected.
     #[track_caller]
     pub(super) fn later(&mut self, ms: u64, script: &str) {
         self.nothing_more(script);
@@ -222,7 +222,7 @@ impl Player {
         }
     }
 
-    /// An operator does something.
+    /// Performs an operator action.
     pub(super) fn operate(&self, act: &Operator) {
         let broker = &self.broker;
         match act {
@@ -250,7 +250,7 @@ impl Player {
         }
     }
 
-    /// The socket of a client is lost.
+    /// Drops a client's socket.
     pub(super) fn gone(&mut self, client: usize) {
         let client = &mut self.clients[client];
         client.session.lost(self.now);
@@ -259,7 +259,7 @@ impl Player {
         self.listen();
     }
 
-    /// An operator closes the connection of a client.
+    /// An operator closes a client's connection.
     pub(super) fn shut(&mut self, client: usize) {
         let error = AmqpError::new(ReplyCode::ConnectionForced, MethodId::default(), "by an operator");
         self.clients[client].session.shut(self.now, &error);
@@ -300,7 +300,7 @@ impl Player {
         }
     }
 
-    /// The script and what was not expected.
+    /// The script and the unexpected output.
     fn told(&self, script: &str) -> String {
         let mut text = format!("{script}\nwith packets {:?}", self.packets);
         for heard in self.clients.iter().flat_map(|client| &client.inbox) {
@@ -356,7 +356,7 @@ impl Client {
     }
 }
 
-/// The next method with its content; nothing of it may be missing.
+/// The next method with its complete content.
 fn next(rest: &mut Reader<'_>) -> Heard {
     let (kind, channel, payload) = frame(rest);
     assert_eq!(kind, 1, "a method");

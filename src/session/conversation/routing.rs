@@ -1,4 +1,4 @@
-//! Where a publish goes, and what is said of one that goes nowhere (docs/semantics.md, Routing: CC and BCC, alternate
+//! Routing of publishes, and the answer to unroutable ones (docs/semantics.md, Routing: CC and BCC, alternate
 //! exchanges, exchange bindings).
 
 use super::conversation;

@@ -2,28 +2,28 @@
 //!
 //! | line | meaning |
 //! |---|---|
-//! | `C 1 queue.declare queue=q` | a method; fields that are not named are zero, empty or false |
+//! | `C 1 queue.declare queue=q` | a method; unnamed fields are zero, empty or false |
 //! | `C 1 basic.publish routing_key=q with priority=3 << text` | a publish with its header and one body frame; `<<` alone: an empty body |
 //! | `C 1 header 5 priority=3` | a content header, with the body's size |
 //! | `C 1 body text` | a body frame |
 //! | `C 0 heartbeat` | a heartbeat |
-//! | `C 1 class 60.99` | a method without arguments that the protocol does not have |
-//! | `C 1 method 60.80 ff` | a method with these octets for arguments |
-//! | `C raw 01ff` | octets |
+//! | `C 1 class 60.99` | a method unknown to the protocol, without arguments |
+//! | `C 1 method 60.80 ff` | a method with these octets as arguments |
+//! | `C raw 01ff` | raw octets |
 //! | `C gone` | the socket is lost |
 //! | `C shut` | an operator closes the connection |
-//! | `--` | what follows is a packet of its own |
+//! | `--` | starts a new packet |
 //! | `S 1 basic.deliver delivery_tag=1 with headers={a:1} without CC << text` | a method that must come, with these fields, properties and headers among others, without that property or header, and its body |
-//! | `A 1 queue.declare queue=q` | a method that must be answered with its `-ok` |
-//! | `S 1 channel.close 404 by queue.declare saying words` | an error; `by 0,0`: no method is blamed |
+//! | `A 1 queue.declare queue=q` | a method, and its `-ok` expected in answer |
+//! | `S 1 channel.close 404 by queue.declare saying words` | an expected error; `by 0,0`: no method to blame |
 //! | `S end` | nothing more is read |
 //! | `O permission ^q "" .*` | an operator lets the clients' user configure, write and read these from now on |
-//! | `O vhost v` | an operator makes a vhost, in which nobody has a right yet |
+//! | `O vhost v` | an operator creates a vhost, without any permissions |
 //! | `O vhost_limit max-queues 1`, `O user_limit max-channels 1` | an operator limits the vhost `/`, or the clients' user |
 //! | `O limit exchanges_max 9` | an operator configures a limit of the broker |
-//! | `T 10` | so many milliseconds have passed since the start, and the timer looks at what is due |
+//! | `T 10` | the time is this many milliseconds after the start; the timer ticks |
 //!
-//! `C2` and `S2` are another client's, which connects when it is first heard of.
+//! `C2` and `S2` belong to a second client, which connects when it is first heard of.
 
 use super::codec::{Args, encode_header, encode_method};
 use super::spec::{self, MethodSpec};
@@ -57,9 +57,9 @@ pub(super) enum Line {
     Operator(Operator),
 }
 
-/// What an operator does.
+/// An operator action.
 pub(super) enum Operator {
-    /// The user of all clients may configure, write and read these.
+    /// Lets the clients' user configure, write and read these.
     Permission([String; 3]),
     Vhost(String),
     VhostLimit(String, i64),
@@ -67,16 +67,16 @@ pub(super) enum Operator {
     Limit(String, usize),
 }
 
-/// A method that the broker must say.
+/// A method that the broker must send.
 pub(super) struct Expected {
     pub(super) text: String,
     pub(super) channel: u16,
     pub(super) spec: &'static MethodSpec,
     pub(super) fields: Args,
-    /// In the reply text of a close.
+    /// Must occur in the reply text of a close.
     pub(super) saying: String,
     pub(super) properties: Args,
-    /// A property or a header that must not be there.
+    /// A property or header that must be absent.
     pub(super) without: Option<String>,
     pub(super) body: Option<String>,
 }
@@ -103,7 +103,7 @@ impl Line {
 }
 
 impl Line {
-    /// The lines that a line stands for.
+    /// Expands a line into the lines that it stands for.
     pub(super) fn all(line: &str) -> Vec<String> {
         let (speaker, rest) = line.split_once(' ').unwrap_or((line, ""));
         let Some(client) = speaker.strip_prefix('A') else { return vec![line.to_owned()] };
@@ -128,7 +128,7 @@ fn operator(text: &str) -> Operator {
     }
 }
 
-/// What stands before and behind a word.
+/// The text before and after a word.
 fn cut<'a>(text: &'a str, word: &str) -> (&'a str, Option<&'a str>) {
     if let Some(rest) = text.strip_prefix(word).and_then(|rest| rest.strip_prefix(' ')) {
         return ("", Some(rest));
@@ -145,7 +145,7 @@ fn channel_of(text: &str) -> (u16, &str) {
     (channel.parse().unwrap_or_else(|_| panic!("no channel: {text:?}")), rest)
 }
 
-/// A flag that is named is set.
+/// A flag is set by naming it.
 fn pairs(text: &str) -> Args {
     let pairs = parse_args(text).into_iter();
     pairs.map(|(name, value)| (name.to_owned(), value.unwrap_or(Value::Int(b'I', 1)))).collect()
@@ -250,8 +250,8 @@ fn frame(kind: u8, channel: u16, payload: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Whether a field or a property has the value that is expected: numbers and bits by their values, tables with the
-/// entries that are named among others.
+/// Whether a field or property has the expected value: numbers and bits compare by value, tables must contain the
+/// entries named.
 pub(super) fn fits(got: &Value, want: &Value) -> bool {
     match (got, want) {
         (Value::Int(_, got), Value::Int(_, want)) => got == want,
@@ -264,7 +264,7 @@ pub(super) fn fits(got: &Value, want: &Value) -> bool {
     }
 }
 
-/// In tables types matter, too.
+/// In tables, types must match, too.
 fn fits_in_table(got: &Value, want: &Value) -> bool {
     match (got, want) {
         (Value::Table(_), Value::Table(_)) => fits(got, want),

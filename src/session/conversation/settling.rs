@@ -1,8 +1,8 @@
-//! Deliveries, their tags, and what becomes of them (docs/semantics.md, Deliveries).
+//! Deliveries, their tags and their settlement (docs/semantics.md, Deliveries).
 
 use super::conversation;
 
-/// Queue `q` with these messages.
+/// Queue `q` holding these messages.
 fn queue_of(bodies: &[&str]) -> String {
     let publishes = bodies.iter().map(|body| format!("C 1 basic.publish routing_key=q << {body} \n"));
     format!("A 1 queue.declare queue=q \n {}", publishes.collect::<String>())
@@ -16,7 +16,7 @@ fn got(bodies: &[&str]) -> String {
     format!("{} {}", queue_of(bodies), gets.collect::<String>())
 }
 
-/// What is ready in `q` is this, in this order, and nothing more.
+/// Exactly these messages are ready in `q`, in this order.
 fn ready(bodies: &[&str]) -> String {
     let gets = bodies
         .iter()
@@ -24,7 +24,7 @@ fn ready(bodies: &[&str]) -> String {
     format!("{} C2 1 basic.get queue=q \n S2 1 basic.get-empty \n", gets.collect::<String>())
 }
 
-/// `said` is refused: there is no such tag.
+/// `said` is refused with an unknown delivery tag.
 fn unknown(said: &str) -> String {
     let (method, tag) = said.split_once(" delivery_tag=").expect("a tag");
     let tag = tag.split(' ').next().expect("a number");
@@ -78,7 +78,7 @@ fn a_tag_is_known_once_and_on_its_channel_alone() {
         "{} A 2 channel.open \n C 2 basic.ack delivery_tag=1 \n S 2 channel.close 406 by basic.ack",
         got(&["a"])
     ));
-    // What needs no acknowledgement is not known either.
+    // Tags of deliveries without acknowledgement are unknown, too.
     conversation(&format!(
         "{} C 1 basic.get queue=q no_ack \n S 1 basic.get-ok delivery_tag=1 \n {}",
         queue_of(&["a"]),
@@ -102,7 +102,7 @@ fn what_comes_back_stands_where_it_stood() {
         conversation(&format!("{} {said} \n {}", got(&bodies), ready(&bodies)));
     }
     conversation(&format!("{} C 1 basic.recover-async requeue \n {}", got(&bodies), ready(&bodies)));
-    // In front of what came later.
+    // Ahead of later messages.
     conversation(&format!(
         "{} C 1 basic.publish routing_key=q << later \n C 1 basic.nack delivery_tag=1 requeue
          C 1 basic.get queue=q \n S 1 basic.get-ok redelivered=1 << a
@@ -160,7 +160,7 @@ fn a_global_prefetch_is_for_all_consumers_of_the_channel_together() {
          A 2 channel.open \n A 2 basic.consume queue=q consumer_tag=free \n S 2 basic.deliver consumer_tag=free << e",
         queue_of(&["a", "b", "c", "d", "e"])
     ));
-    // Both limits hold, and none for who acknowledges nothing.
+    // Both limits apply, and neither to consumers without acknowledgement.
     conversation(&format!(
         "{} A 1 basic.qos prefetch_count=3 global \n A 1 basic.qos prefetch_count=1
          A 1 basic.consume queue=q consumer_tag=one \n S 1 basic.deliver consumer_tag=one << a

@@ -1,4 +1,5 @@
-//! Raw properties changed: for dead letters, delays, delivery counts, and whatever else the broker writes into a message.
+//! Edits of raw properties: for dead letters, delays, delivery counts, and anything else the broker writes into a
+//! message.
 
 use super::{Field, Properties, PropertiesError};
 
@@ -16,23 +17,24 @@ enum Change {
 }
 
 impl<'a> PropertiesEdit<'a> {
-    /// Starts from raw properties; from none with [`Default`].
+    /// Starts from raw properties; use [`Default`] to start from none.
     pub fn new(raw: &'a [u8]) -> Result<Self, PropertiesError> {
         Ok(Self { before: Properties::parse(raw)?, changed: Default::default() })
     }
 
-    /// The properties before any change.
+    /// The original properties.
     pub fn before(&self) -> &Properties<'a> {
         &self.before
     }
 
-    /// Removes a field, whether it is there or not.
+    /// Removes a field, if present.
     pub fn remove(&mut self, field: Field) -> &mut Self {
         self.changed[field as usize] = Some(Change::Removed);
         self
     }
 
-    /// Sets a text, cut at 255 bytes. Must not be used for numbers and headers, which it leaves as they were.
+    /// Sets a text field, truncated at 255 bytes. Must not be used for numbers and headers, which it leaves
+    /// unchanged.
     pub fn set_text(&mut self, field: Field, text: &[u8]) -> &mut Self {
         if !matches!(field, Field::Headers | Field::DeliveryMode | Field::Priority | Field::Timestamp) {
             let count = u8::try_from(text.len()).unwrap_or(u8::MAX);
@@ -43,7 +45,7 @@ impl<'a> PropertiesEdit<'a> {
         self
     }
 
-    /// Sets the headers to a table's contents (without a length in front), such as
+    /// Sets the headers to a table's contents (without length prefix), such as
     /// [`rewrite`](crate::wire::table::edit::rewrite) returns. They are not checked.
     pub fn set_headers(&mut self, contents: &[u8]) -> &mut Self {
         let count = u32::try_from(contents.len()).unwrap_or(u32::MAX);
@@ -65,7 +67,7 @@ impl<'a> PropertiesEdit<'a> {
         self
     }
 
-    /// Sets the timestamp, in seconds since 1970.
+    /// Sets the timestamp, in seconds since the Unix epoch.
     pub fn set_timestamp(&mut self, seconds: u64) -> &mut Self {
         self.changed[Field::Timestamp as usize] = Some(Change::Set(seconds.to_be_bytes().to_vec()));
         self

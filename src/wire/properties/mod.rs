@@ -1,8 +1,8 @@
 //! Message properties as raw bytes: two octets of flags, then the values that the flags announce (spec 4.2.6.1).
 //!
-//! A message keeps the bytes it came with, so that delivering needs no encoding. [`essentials`] checks all of them once
-//! and picks what routing and queueing need; [`Properties`] gives every field; [`PropertiesEdit`] builds changed bytes.
-//! Text is not required to be UTF-8, as in RabbitMQ. The two lowest flag bits are ignored, as there.
+//! A message keeps its properties as received, so that delivery needs no encoding. [`essentials`] checks all of
+//! them once and extracts what routing and queueing need; [`Properties`] gives every field; [`PropertiesEdit`]
+//! builds changed bytes. Text need not be UTF-8, as in RabbitMQ. The two lowest flag bits are ignored, as there.
 
 use thiserror::Error;
 
@@ -13,10 +13,10 @@ pub use edit::PropertiesEdit;
 use super::cursor::Cursor;
 use super::table::{TableError, TableRef, validate};
 
-/// Why bytes are not properties.
+/// Why bytes are not valid properties.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum PropertiesError {
-    /// A value that the flags announce is not there in full.
+    /// A value announced by the flags is missing or incomplete.
     #[error("message properties are shorter than their flags say")]
     Truncated,
     /// Bytes after the last value.
@@ -27,7 +27,7 @@ pub enum PropertiesError {
     Headers(#[from] TableError),
 }
 
-/// A property, in the order on the wire.
+/// A property, in wire order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the specification's names")]
 pub enum Field {
@@ -69,7 +69,7 @@ impl Field {
         1 << (15 - self as u16)
     }
 
-    /// Reads this field's bytes, any length in front included.
+    /// Reads this field's bytes, any length prefix included.
     #[inline]
     fn encoded<'a>(self, rest: &mut Cursor<'a>) -> Option<&'a [u8]> {
         let mut after = *rest;
@@ -83,30 +83,30 @@ impl Field {
     }
 }
 
-/// What routing and queueing need of a message's properties.
+/// The properties that routing and queueing need.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Essentials<'a> {
     /// Delivery mode 2. Any other mode is transient, as in RabbitMQ.
     pub persistent: bool,
     /// As sent; not yet clamped to the queue's maximum.
     pub priority: Option<u8>,
-    /// Decimal milliseconds, not checked here.
+    /// Decimal milliseconds, unchecked here.
     pub expiration: Option<&'a [u8]>,
-    /// Whom the message claims to be from.
+    /// The sender's claimed user name.
     pub user_id: Option<&'a [u8]>,
-    /// Where a reply should go.
+    /// Address for a reply.
     pub reply_to: Option<&'a [u8]>,
-    /// Checked headers. `Some` of an empty table when it was sent so.
+    /// Checked headers. `Some` even for an empty table.
     pub headers: Option<TableRef<'a>>,
 }
 
-/// Checks raw properties and picks the essentials. Allocates nothing. No bytes at all are no properties (some senders
-/// leave out the flags of an empty list).
+/// Checks raw properties and extracts the essentials. Allocates nothing. Empty input means no properties (some
+/// senders omit the flags of an empty list).
 #[inline]
 pub fn essentials(raw: &[u8]) -> Result<Essentials<'_>, PropertiesError> {
     match *raw {
         [] | [0, 0] => return Ok(Essentials::default()),
-        // Only a delivery mode: what most publishers that care for speed send.
+        // Only a delivery mode: what most performance-minded publishers send.
         [0x10, 0x00, mode] => {
             return Ok(Essentials { persistent: mode == 2, ..Essentials::default() });
         }
@@ -115,7 +115,7 @@ pub fn essentials(raw: &[u8]) -> Result<Essentials<'_>, PropertiesError> {
     essentials_in(raw).ok_or(PropertiesError::Truncated)?
 }
 
-/// The headers of raw properties that were checked where the message entered: nothing behind them is read.
+/// The headers of raw properties that were checked on receipt: nothing behind them is read.
 pub fn headers_in(raw: &[u8]) -> Option<TableRef<'_>> {
     let mut rest = Cursor::new(raw);
     let flags = rest.u16()?;
@@ -183,15 +183,15 @@ fn essentials_in(raw: &[u8]) -> Option<Result<Essentials<'_>, PropertiesError>> 
     Some(if rest.is_empty() { Ok(found) } else { Err(PropertiesError::Trailing) })
 }
 
-/// All properties of a message, found and checked.
+/// All properties of a message, located and checked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Properties<'a> {
-    /// Each field as encoded, any length in front included.
+    /// Each field as encoded, any length prefix included.
     pub(super) encoded: [Option<&'a [u8]>; 14],
 }
 
 impl<'a> Properties<'a> {
-    /// Reads raw properties.
+    /// Parses raw properties.
     pub fn parse(raw: &'a [u8]) -> Result<Self, PropertiesError> {
         let mut found = Self::default();
         if raw.is_empty() {
@@ -211,7 +211,7 @@ impl<'a> Properties<'a> {
         if rest.is_empty() { Ok(found) } else { Err(PropertiesError::Trailing) }
     }
 
-    /// The text of a field that is one; `None` when it is absent, or is a number or the headers.
+    /// The value of a text field; `None` if it is absent, or is a number or the headers.
     pub fn text(&self, field: Field) -> Option<&'a [u8]> {
         match field {
             Field::Headers | Field::DeliveryMode | Field::Priority | Field::Timestamp => None,
@@ -234,7 +234,7 @@ impl<'a> Properties<'a> {
         self.octet(Field::Priority)
     }
 
-    /// The timestamp, in seconds since 1970.
+    /// The timestamp, in seconds since the Unix epoch.
     pub fn timestamp(&self) -> Option<u64> {
         self.encoded[Field::Timestamp as usize].and_then(|encoded| Cursor::new(encoded).u64())
     }
@@ -256,7 +256,7 @@ pub(crate) mod tests {
         prop::option::of("[a-z0-9]{0,20}".prop_map(ShortString::from))
     }
 
-    /// Any properties that can travel.
+    /// Any encodable properties.
     pub(crate) fn properties() -> impl Strategy<Value = AMQPProperties> {
         (
             (

@@ -1,27 +1,28 @@
-//! The check of a raw table before anyone walks or converts it: one pass, no recursion.
+//! Validation of a raw table before it is walked or converted: one pass, no recursion.
 
 use super::{DEPTH_MAX, TableError, ValueRef, read_value};
 use crate::wire::cursor::Cursor;
 
-/// Checks a table's contents (without the length in front) in one pass and returns how many values it holds on all
-/// levels, however deep: a message's headers are walked, not converted. Needs memory beyond six levels only,
-/// some bytes for each.
+/// Validates a table's contents (without length prefix) in one pass and returns the number of values at all
+/// levels, of any depth: a message's headers are walked, not converted. Allocates only beyond six levels, some
+/// bytes for each.
 pub fn validate(contents: &[u8]) -> Result<usize, TableError> {
     Nested::default().walk(contents, usize::MAX, false)
 }
 
-/// As [`validate`], for what is to be converted: all names must be UTF-8, and there are at most [`DEPTH_MAX`] levels.
+/// As [`validate`], for tables to be converted: all names must be UTF-8, and at most [`DEPTH_MAX`] levels are
+/// allowed.
 pub(in crate::wire) fn validate_text_names(contents: &[u8]) -> Result<usize, TableError> {
     Nested::default().walk(contents, DEPTH_MAX, true)
 }
 
-/// Containers within each other that a walk needs no memory for: `x-death` has two.
+/// Nesting depth that a walk handles without allocating: `x-death` has two.
 const COMMON_DEPTH: usize = 6;
 
-/// A container that a walk is inside of: how much follows what it went into, and whether it is a table.
+/// An enclosing container of a walk: the bytes after the inner one, and whether it is a table.
 type Outer<'a> = (Cursor<'a>, bool);
 
-/// The containers that a walk is inside of, but for the innermost.
+/// The enclosing containers of a walk, without the innermost.
 struct Nested<'a> {
     first: [Outer<'a>; COMMON_DEPTH],
     deeper: Vec<Outer<'a>>,

@@ -1,9 +1,9 @@
-//! Field tables written: from `amq-protocol`'s types, value by value, and as an edited copy of a raw table.
+//! Writing of field tables: from `amq-protocol`'s types, value by value, and as an edited copy of a raw table.
 
 use super::{ArrayRef, TableRef, ValueRef};
 use crate::wire::method::{AMQPValue, FieldTable};
 
-/// Appends a letter and a value to a table's or an array's contents.
+/// Appends a type letter and a value to a table's or an array's contents.
 pub fn put_value(out: &mut Vec<u8>, value: ValueRef<'_>) {
     match value {
         ValueRef::Bool(value) => out.extend([b't', value.into()]),
@@ -29,7 +29,7 @@ pub fn put_value(out: &mut Vec<u8>, value: ValueRef<'_>) {
     }
 }
 
-/// Appends an entry to a table's contents. A name longer than 255 bytes is cut.
+/// Appends an entry to a table's contents. A name longer than 255 bytes is truncated.
 pub fn put_entry(out: &mut Vec<u8>, name: &[u8], value: ValueRef<'_>) {
     let count = u8::try_from(name.len()).unwrap_or(u8::MAX);
     out.push(count);
@@ -42,7 +42,7 @@ fn put_fixed(out: &mut Vec<u8>, letter: u8, bytes: &[u8]) {
     out.extend(bytes);
 }
 
-/// A long string longer than a length field can tell is cut; nothing that fits a frame is.
+/// A long string that exceeds its length field is truncated; nothing that fits a frame is.
 fn put_long(out: &mut Vec<u8>, letter: u8, bytes: &[u8]) {
     let count = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
     out.push(letter);
@@ -50,9 +50,9 @@ fn put_long(out: &mut Vec<u8>, letter: u8, bytes: &[u8]) {
     out.extend(&bytes[..count as usize]);
 }
 
-/// A table's contents as raw bytes, without a length in front.
+/// A table's contents as raw bytes, without length prefix.
 ///
-/// Recurses as deep as `table` is; those that came from the wire have at most [`super::DEPTH_MAX`] levels.
+/// Recurses to the depth of `table`; tables from the wire have at most [`super::DEPTH_MAX`] levels.
 pub fn table_contents(table: &FieldTable) -> Vec<u8> {
     let mut out = Vec::new();
     for (name, value) in table {
@@ -77,7 +77,7 @@ fn put_owned(out: &mut Vec<u8>, value: &AMQPValue) {
         AMQPValue::Float(value) => ValueRef::F32(*value),
         AMQPValue::Double(value) => ValueRef::F64(*value),
         AMQPValue::DecimalValue(decimal) => ValueRef::Decimal { scale: decimal.scale, value: decimal.value },
-        // Has no letter of its own in RabbitMQ's dialect.
+        // Has no letter in RabbitMQ's dialect.
         AMQPValue::ShortString(text) => ValueRef::LongString(text.as_str().as_bytes()),
         AMQPValue::LongString(text) => ValueRef::LongString(text.as_bytes()),
         AMQPValue::ByteArray(bytes) => ValueRef::Bytes(bytes.as_slice()),
@@ -99,9 +99,9 @@ fn put_owned(out: &mut Vec<u8>, value: &AMQPValue) {
     put_value(out, value);
 }
 
-/// A copy of `table`'s contents with changes: each name is removed (`None`) or has a new value. Other entries keep their
-/// bytes and order; a value that replaces one stands in its place, a new one at the end. Later entries of a name that
-/// is changed go away.
+/// A copy of `table`'s contents with changes: each name is removed (`None`) or given a new value. Other entries
+/// keep their bytes and order; a replacement keeps its entry's position, a new entry is appended. Later entries
+/// with a changed name are removed.
 pub fn rewrite(table: TableRef<'_>, changes: &[(&str, Option<ValueRef<'_>>)]) -> Vec<u8> {
     let mut out = Vec::with_capacity(table.contents().len() + 64);
     let mut seen = vec![false; changes.len()];

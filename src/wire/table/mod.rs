@@ -1,10 +1,10 @@
 //! Field tables and arrays as raw bytes, read in place.
 //!
-//! A table is kept as the bytes it came in; [`TableRef`] and [`ArrayRef`] walk them. [`validate`] checks a whole table
-//! once, without recursion; walking unchecked bytes is safe too, it ends where they stop
-//! making sense. The type letters are RabbitMQ's (`S I i D T F A b B s u d f l L t x V`), where `s` is a 16-bit integer
-//! and both `l` and `L` are signed 64-bit. Names need not be UTF-8 here, as in RabbitMQ; they must be to become a
-//! [`FieldTable`]. Of entries with the same name the first counts, as in RabbitMQ.
+//! A table is kept in its encoded form; [`TableRef`] and [`ArrayRef`] walk it. [`validate`] checks a whole table
+//! once, without recursion; walking unchecked bytes is safe too, and ends at the first malformed ones. The type
+//! letters are RabbitMQ's (`S I i D T F A b B s u d f l L t x V`), where `s` is a 16-bit integer and both `l` and
+//! `L` are signed 64-bit. Names need not be UTF-8 here, as in RabbitMQ; they must be for conversion to a
+//! [`FieldTable`]. Of entries with equal names the first counts, as in RabbitMQ.
 
 mod check;
 pub mod edit;
@@ -16,18 +16,18 @@ use super::method::{AMQPValue, DecimalValue, FieldArray, FieldTable, ShortString
 pub use check::validate;
 pub(super) use check::validate_text_names;
 
-/// Levels of tables and arrays in one table that is converted, the outermost included: arguments and client properties.
-/// Our choice: bounds the recursion of whoever converts, compares, prints or drops them, and what definitions in JSON, YAML
-/// and TOML are nested. Headers of messages are bounded by their frame only.
+/// Levels of tables and arrays in a converted table, the outermost included: arguments and client properties. Our
+/// choice: bounds the recursion of converting, comparing, printing and dropping them, and the nesting of
+/// definitions in JSON, YAML and TOML. Headers of messages are bounded by their frame only.
 pub const DEPTH_MAX: usize = 64;
 
-/// Why bytes are not a table.
+/// Why bytes are not a valid table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum TableError {
-    /// A length or value reaches past the end of what holds it.
+    /// A length or value exceeds its container.
     #[error("field table is shorter than its contents say")]
     Truncated,
-    /// A type letter that RabbitMQ does not know either.
+    /// A type letter unknown to RabbitMQ, too.
     #[error("unknown field type {0:#04x}")]
     UnknownType(u8),
     /// Deeper than [`DEPTH_MAX`].
@@ -61,7 +61,7 @@ pub enum ValueRef<'a> {
     F32(f32),
     /// `d`
     F64(f64),
-    /// `D`: `value` with the decimal point `scale` digits from its right.
+    /// `D`: `value` with `scale` decimal digits.
     Decimal {
         /// Digits after the point.
         scale: u8,
@@ -72,7 +72,7 @@ pub enum ValueRef<'a> {
     LongString(&'a [u8]),
     /// `x`
     Bytes(&'a [u8]),
-    /// `T`, in seconds since 1970.
+    /// `T`, in seconds since the Unix epoch.
     Timestamp(u64),
     /// `F`
     Table(TableRef<'a>),
@@ -181,25 +181,25 @@ impl<'a> ValueRef<'a> {
     }
 }
 
-/// A table's contents, without the four octets of its length.
+/// A table's contents, without the four-octet length.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TableRef<'a> {
     bytes: &'a [u8],
 }
 
 impl<'a> TableRef<'a> {
-    /// Checks `contents` (without a length in front) and takes them for a table.
+    /// Validates `contents` (without length prefix) as a table.
     pub fn new(contents: &'a [u8]) -> Result<Self, TableError> {
         validate(contents)?;
         Ok(Self { bytes: contents })
     }
 
-    /// Takes `contents` for a table that was checked before, such as the headers of a message that was accepted.
+    /// Wraps `contents` validated before, such as the headers of an accepted message.
     pub fn assume_valid(contents: &'a [u8]) -> Self {
         Self { bytes: contents }
     }
 
-    /// The contents, without a length in front.
+    /// The contents, without length prefix.
     pub fn contents(self) -> &'a [u8] {
         self.bytes
     }
@@ -209,17 +209,17 @@ impl<'a> TableRef<'a> {
         self.bytes.is_empty()
     }
 
-    /// Its entries in order, as name and value. Ends early at malformed bytes.
+    /// Its entries in order, as name and value. Stops at malformed bytes.
     pub fn iter(self) -> TableIter<'a> {
         TableIter { rest: Cursor::new(self.bytes) }
     }
 
-    /// The value of the first entry of that name. Walks the table.
+    /// The value of the first entry with that name. Walks the table.
     pub fn get(self, name: &str) -> Option<ValueRef<'a>> {
         self.iter().find(|(found, _)| *found == name.as_bytes()).map(|(_, value)| value)
     }
 
-    /// An owned copy in `amq-protocol`'s type, sorted by name. What is deeper than [`DEPTH_MAX`] levels is void in it.
+    /// An owned copy in `amq-protocol`'s type, sorted by name. Levels below [`DEPTH_MAX`] become void.
     pub fn to_field_table(self) -> Result<FieldTable, TableError> {
         validate(self.bytes)?;
         self.convert(1)
@@ -246,14 +246,14 @@ impl<'a> IntoIterator for TableRef<'a> {
     }
 }
 
-/// Walks a table's entries.
+/// Iterates over a table's entries.
 #[derive(Clone, Debug)]
 pub struct TableIter<'a> {
     rest: Cursor<'a>,
 }
 
 impl<'a> TableIter<'a> {
-    /// The next entry with its bytes as they lie in the table.
+    /// The next entry with its encoded bytes.
     pub(crate) fn next_raw(&mut self) -> Option<(&'a [u8], ValueRef<'a>, &'a [u8])> {
         let before = self.rest.rest();
         let name = self.rest.short()?;
@@ -271,24 +271,24 @@ impl<'a> Iterator for TableIter<'a> {
     }
 }
 
-/// An array's contents, without the four octets of its length.
+/// An array's contents, without the four-octet length.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ArrayRef<'a> {
     bytes: &'a [u8],
 }
 
 impl<'a> ArrayRef<'a> {
-    /// Takes `contents` (without a length in front) for an array that was checked before or built here.
+    /// Wraps `contents` (without length prefix) validated before or built here.
     pub fn assume_valid(contents: &'a [u8]) -> Self {
         Self { bytes: contents }
     }
 
-    /// The contents, without a length in front.
+    /// The contents, without length prefix.
     pub fn contents(self) -> &'a [u8] {
         self.bytes
     }
 
-    /// Its values in order. Ends early at malformed bytes.
+    /// Its values in order. Stops at malformed bytes.
     pub fn iter(self) -> ArrayIter<'a> {
         ArrayIter { rest: Cursor::new(self.bytes) }
     }
@@ -311,7 +311,7 @@ impl<'a> IntoIterator for ArrayRef<'a> {
     }
 }
 
-/// Walks an array's values.
+/// Iterates over an array's values.
 #[derive(Clone, Debug)]
 pub struct ArrayIter<'a> {
     rest: Cursor<'a>,
@@ -325,7 +325,7 @@ impl<'a> Iterator for ArrayIter<'a> {
     }
 }
 
-/// Reads a type letter and its value; nested containers are returned unread.
+/// Parses a type letter and its value; nested containers are returned unparsed.
 pub(super) fn read_value<'a>(rest: &mut Cursor<'a>) -> Option<ValueRef<'a>> {
     Some(match rest.u8()? {
         b'S' => ValueRef::LongString(rest.long()?),
@@ -356,7 +356,7 @@ pub(crate) mod tests {
     use amq_protocol::types::parsing::parse_field_table;
     use proptest::prelude::*;
 
-    /// Any value that can travel, at most four levels deep.
+    /// Any encodable value, at most four levels deep.
     pub(crate) fn value() -> impl Strategy<Value = AMQPValue> {
         let leaf = prop_oneof![
             any::<bool>().prop_map(AMQPValue::Boolean),
@@ -390,7 +390,7 @@ pub(crate) mod tests {
             .prop_map(FieldTable::from)
     }
 
-    /// Any table that can travel.
+    /// Any encodable table.
     pub(crate) fn table() -> impl Strategy<Value = FieldTable> {
         entries(value())
     }
@@ -472,7 +472,7 @@ pub(crate) mod tests {
             let mut prefixed = u32::try_from(bytes.len()).unwrap().to_be_bytes().to_vec();
             prefixed.extend(&bytes);
             let ours = TableRef::new(&bytes).and_then(TableRef::to_field_table);
-            // 'U' is theirs only; which of two equal names wins differs.
+            // Only they know 'U'; of two equal names, each side may pick another.
             match (ours, parse_field_table(&prefixed[..])) {
                 (Err(TableError::UnknownType(b'U')) | Ok(_), Ok(_)) | (Err(_), Err(_)) => {}
                 (ours, theirs) => prop_assert!(false, "{ours:?} {theirs:?}"),

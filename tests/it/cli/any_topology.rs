@@ -1,4 +1,4 @@
-//! Any topology, in each language it can be written in: applied and exported, nothing differs.
+//! Arbitrary topologies, in each supported language: applied and exported without a difference.
 
 use std::fs;
 
@@ -10,7 +10,7 @@ use super::{Cli, Ended, run};
 use crate::harness::Broker;
 use crate::management::Http;
 
-/// How a topology is written.
+/// The language of a topology file.
 #[derive(Clone, Copy, Debug)]
 enum Language {
     Json,
@@ -25,7 +25,7 @@ fn name() -> impl Strategy<Value = String> {
         .prop_filter("the broker keeps it", |name| !name.starts_with("amq."))
 }
 
-/// Each type that an argument can have.
+/// Every type of argument.
 fn value() -> impl Strategy<Value = Value> {
     prop_oneof![
         any::<i64>().prop_map(|number| json!(number)),
@@ -39,7 +39,7 @@ fn value() -> impl Strategy<Value = Value> {
     ]
 }
 
-/// What queues and policies can both set.
+/// Settings available to both queues and policies.
 fn setting() -> impl Strategy<Value = (&'static str, Value)> {
     let number = |name: &'static str, range: std::ops::Range<u64>| range.prop_map(move |n| (name, json!(n)));
     prop_oneof![
@@ -58,7 +58,7 @@ fn setting() -> impl Strategy<Value = (&'static str, Value)> {
     ]
 }
 
-/// What an operator's policy may set of that.
+/// Settings available to operator policies.
 const OF_OPERATORS: [&str; 6] =
     ["expires", "message-ttl", "max-length", "max-length-bytes", "delivery-limit", "overflow"];
 
@@ -174,15 +174,15 @@ fn by_name(body: impl Strategy<Value = Value>, most: usize) -> impl Strategy<Val
     prop::collection::btree_map(name(), body, 0..most).prop_map(|map| map.into_iter().collect())
 }
 
-/// The place of an exchange, whether it leads to an exchange, the place of that or of a queue, key, arguments.
+/// Index of an exchange, whether the destination is an exchange, the destination's index, key, arguments.
 type Ends = (usize, bool, usize, String, Map<String, Value>);
 
-/// Bindings between the things of these maps.
+/// Bindings between the objects of these maps.
 fn bindings(given: &[Ends], exchanges: &Map<String, Value>, queues: &Map<String, Value>) -> Vec<Value> {
     let all = given.iter().filter_map(|(from, to_exchange, to, key, arguments)| {
         let (source, body) = exchanges.iter().nth(*from)?;
         let (destination, _) = if *to_exchange { exchanges } else { queues }.iter().nth(*to)?;
-        // There a key is a weight.
+        // Its keys are weights.
         let weight = body["type"] == "x-consistent-hash";
         Some(json!({
             "source": source, "destination": destination, "routing_key": if weight { "2" } else { key },
@@ -192,7 +192,7 @@ fn bindings(given: &[Ends], exchanges: &Map<String, Value>, queues: &Map<String,
     let mut once: Vec<Value> = Vec::new();
     let mut known = Vec::new();
     for binding in all {
-        // In TOML an argument of nothing is none.
+        // TOML cannot express a null argument.
         let mut told = binding.clone();
         without_null(&mut told);
         if !known.contains(&told) {
@@ -204,7 +204,7 @@ fn bindings(given: &[Ends], exchanges: &Map<String, Value>, queues: &Map<String,
 }
 
 prop_compose! {
-    /// What a vhost has, by section.
+    /// A vhost's contents, by section.
     fn vhosts()(
         queues in by_name(queue(), 4),
         exchanges in by_name(exchange(), 4),
@@ -220,7 +220,7 @@ prop_compose! {
         kind in prop::sample::select(vec![None, Some("classic"), Some("quorum")]),
         tags in prop::collection::btree_set("[a-z]{1,3}", 0..3),
     ) -> Value {
-        // A vhost may not hold fewer queues than are made.
+        // A vhost's limit may not be below its number of queues.
         let mut limits = limits;
         if limits["max-queues"].as_i64().is_some_and(|most| (0..9).contains(&most)) {
             limits["max-queues"] = json!(9);
@@ -239,7 +239,7 @@ prop_compose! {
 }
 
 prop_compose! {
-    /// A topology as a file of ours, with nothing but long forms.
+    /// A topology file in long forms only.
     fn topologies()(
         vhost in vhosts(),
         users in prop::collection::btree_map(
@@ -268,7 +268,7 @@ prop_compose! {
     }
 }
 
-/// The members of a map, each as an object that says its name.
+/// The members of a map, each as an object with its name.
 fn named<'a>(map: &'a Value, more: &'a [(&str, Value)]) -> impl Iterator<Item = Value> + 'a {
     map.as_object().into_iter().flatten().map(move |(name, body)| {
         let mut body = body.clone();
@@ -280,7 +280,7 @@ fn named<'a>(map: &'a Value, more: &'a [(&str, Value)]) -> impl Iterator<Item = 
     })
 }
 
-/// The same as `RabbitMQ` writes it: limits and operators' policies are parameters.
+/// The same as `RabbitMQ` writes it: limits and operator policies are parameters.
 fn as_definitions(topology: &Value) -> Value {
     let vhost = &topology["vhosts"]["v"];
     let inside = [("vhost", json!("v"))];
@@ -321,7 +321,7 @@ fn as_definitions(topology: &Value) -> Value {
     })
 }
 
-/// The same as a person writes it: secrets by reference, arguments by their short names.
+/// The same in hand-written style: secrets by reference, arguments by their short names.
 fn as_ours(topology: &Value) -> Value {
     let mut ours = topology.clone();
     for user in ours["users"].as_object_mut().into_iter().flat_map(Map::values_mut) {
@@ -342,7 +342,7 @@ fn as_ours(topology: &Value) -> Value {
     ours
 }
 
-/// Blocks for maps and lists, JSON for the rest.
+/// Block style for maps and lists, JSON for the rest.
 fn yaml(value: &Value, depth: usize) -> String {
     let line = |text: String| format!("\n{}{text}", "  ".repeat(depth));
     match value {
@@ -357,7 +357,7 @@ fn yaml(value: &Value, depth: usize) -> String {
     }
 }
 
-/// TOML has no word for nothing.
+/// TOML has no null.
 fn without_null(value: &mut Value) {
     match value {
         Value::Object(map) => {
@@ -369,7 +369,7 @@ fn without_null(value: &mut Value) {
     }
 }
 
-/// The name of a file, and what stands in it.
+/// A file's name and contents.
 fn file(topology: &Value, language: Language) -> (&'static str, String) {
     match language {
         Language::Json => ("t.json", as_ours(topology).to_string()),
@@ -383,7 +383,7 @@ fn file(topology: &Value, language: Language) -> (&'static str, String) {
     }
 }
 
-/// As many topologies as are worth the time, each other than the last on the same broker.
+/// As many topologies as time permits, applied to the same broker one after the other.
 fn nothing_differs(language: Language) {
     let broker = Broker::new();
     let (cli, http) = (Cli::of(&broker), Http::of(&broker));

@@ -1,4 +1,4 @@
-//! `leveret ctl`: each command does what it says, prints what scripts read, and fails with the right code.
+//! `leveret ctl`: each command's effect, its output for scripts, and its exit codes.
 
 use std::fs;
 
@@ -7,7 +7,7 @@ use serde_json::json;
 use super::{Cli, leveret, run};
 use crate::harness::Broker;
 
-/// Words of the output's lines.
+/// The words of each output line.
 fn lines(text: &str) -> Vec<Vec<&str>> {
     text.lines().map(|line| line.split_whitespace().collect()).collect()
 }
@@ -51,7 +51,7 @@ fn what_is_declared_is_listed_and_what_is_deleted_is_not() {
     assert_eq!(user["tags"], json!(["management", "monitoring"]));
     assert!(cli.ctl(&["show", "vhost", "v"]).out.contains("Orders"));
 
-    // Without a new password the old one stays.
+    // Without a new password the old one is kept.
     let changed = cli.ctl(&["declare", "user", "me", "--tags", "administrator"]);
     assert!(changed.out.starts_with("kept or changed user me"), "{}", changed.out);
     let me = cli.login("me", "secret");

@@ -1,5 +1,4 @@
-//! Queues and exchanges become others in place: what AMQP refuses, with real clients at work and a broker that
-//! is killed.
+//! In-place conversion of queues and exchanges, which AMQP refuses, with active clients and a broker that is killed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -41,7 +40,7 @@ fn a_change_that_amqp_refuses_is_offered_and_made_in_place() {
     assert_eq!((&plan["migrate"], &plan["steps"][0]["why"]), (&json!(2), &Value::Null));
     cli.run(&["apply", "--yes", "--migrate", file.as_str()]).is(0);
     cli.run(&["plan", file.as_str()]).is(0);
-    // What was held is still held, in the same place.
+    // Unacknowledged messages stay unacknowledged, at the same position.
     c.say(&format!("basic.reject delivery_tag={} requeue", held.tag()));
     c.confirms();
     c.publish_confirmed("exchange=x routing_key=a.b", "delivery_mode=2 priority=9", "urgent");
@@ -54,7 +53,7 @@ fn a_change_that_amqp_refuses_is_offered_and_made_in_place() {
     assert_eq!(c.drain("q"), ["urgent", "m1", "m2", "m3"]);
     c.say("queue.declare queue=q durable arguments={x-max-length:5}");
     c.channel_closes(406, "queue.declare", "x-max-length");
-    // The binding means what the new type says.
+    // The binding is interpreted by the new type.
     let mut c = broker.client();
     c.ask("queue.bind queue=q exchange=x routing_key=#", "queue.bind-ok");
     c.publish("exchange=x routing_key=other", "by pattern");
@@ -176,7 +175,7 @@ fn who_applies_at_a_terminal_is_asked() {
 
 const PUBLISHERS: u64 = 3;
 
-/// What the queue and its exchange become in turn: every kind of change, there and back.
+/// Successive kinds of the queue and its exchange: every conversion, there and back.
 const QUEUES: [&str; 7] = [
     "{arguments: {x-max-priority: 4}}",
     "{durable: false}",
@@ -240,7 +239,7 @@ fn publishers_and_consumers_notice_nothing_of_a_change() {
     assert_eq!((&queue["messages"], &queue["consumers"]), (&json!(0), &json!(0)));
 }
 
-/// Publishes with confirms until it is enough. A returned message or a closed channel fails the test.
+/// Publishes with confirms until told to stop. A returned message or a closed channel fails the test.
 fn publish(addr: SocketAddr, publisher: u64, enough: &AtomicBool, done: &AtomicU64) -> u64 {
     let mut c = Client::open(addr, "");
     c.confirms();
@@ -274,8 +273,8 @@ fn publish(addr: SocketAddr, publisher: u64, enough: &AtomicBool, done: &AtomicU
     n
 }
 
-/// Takes all that is done: acknowledges two of three, and gives the third back once. Notes what came for the
-/// first time, in the order in which it came.
+/// Consumes until done: acknowledges two of three, and requeues the third once. Records first deliveries in order of
+/// arrival.
 fn consume(addr: SocketAddr, received: &Mutex<BTreeMap<u64, Vec<u64>>>, done: &AtomicU64) {
     let mut c = Client::open(addr, "");
     c.ask("basic.qos prefetch_count=50", "basic.qos-ok");

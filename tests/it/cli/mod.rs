@@ -1,4 +1,4 @@
-//! The commands that ask a broker, as scripts use them: the binary, its output and its exit codes.
+//! The commands that query a broker, as used by scripts: the binary, its output and its exit codes.
 
 mod any_topology;
 mod ctl;
@@ -15,13 +15,13 @@ use serde_json::Value;
 use crate::harness::Broker;
 use crate::management::listening;
 
-/// The binary, asking one broker.
+/// The binary, with the address of one broker.
 pub(crate) struct Cli {
     url: String,
     login: [String; 2],
 }
 
-/// How a command ended.
+/// A finished command.
 pub(crate) struct Ended {
     pub(crate) code: i32,
     pub(crate) out: String,
@@ -40,7 +40,7 @@ impl Ended {
         ended
     }
 
-    /// Fails unless it ended with this code.
+    /// Fails unless it exited with this code.
     #[track_caller]
     pub(crate) fn is(self, code: i32) -> Self {
         assert_eq!(self.code, code, "out: {}\nerr: {}", self.out, self.err);
@@ -53,7 +53,7 @@ impl Ended {
         serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {}", self.out))
     }
 
-    /// Fails unless it failed with this code and one line that holds these words.
+    /// Fails unless it exited with this code and one line that contains these words.
     #[track_caller]
     pub(crate) fn failed(&self, code: i32, words: &str) {
         assert_eq!(self.code, code, "out: {}\nerr: {}", self.out, self.err);
@@ -61,7 +61,7 @@ impl Ended {
     }
 }
 
-/// The binary with nothing from the environment.
+/// The binary, without `LEVERET_*` variables in its environment.
 pub(crate) fn leveret() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_leveret"));
     without_ours(&mut command);
@@ -69,7 +69,7 @@ pub(crate) fn leveret() -> Command {
     command
 }
 
-/// Takes what cargo and the shell say to us from the environment.
+/// Removes `LEVERET_*` variables set by cargo or the shell.
 pub(crate) fn without_ours(command: &mut Command) {
     let ours: Vec<_> =
         std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("LEVERET_")).collect();
@@ -85,17 +85,17 @@ impl Cli {
         Self { url, login: ["guest".to_owned(), "guest".to_owned()] }
     }
 
-    /// As someone else.
+    /// As another user.
     pub(crate) fn login(&self, name: &str, password: &str) -> Self {
         Self { url: self.url.clone(), login: [name.to_owned(), password.to_owned()] }
     }
 
-    /// Where the broker's API is.
+    /// The base URL of the broker's API.
     pub(crate) fn url(&self) -> &str {
         &self.url
     }
 
-    /// The command, not yet started.
+    /// The command, not started.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = leveret();
         let [user, password] = &self.login;
@@ -104,12 +104,12 @@ impl Cli {
         command
     }
 
-    /// Runs it to its end.
+    /// Runs it to completion.
     pub(crate) fn run(&self, args: &[&str]) -> Ended {
         Ended::of(&self.command(args).output().expect("the binary"))
     }
 
-    /// `leveret ctl` with these arguments, which must succeed.
+    /// Runs `leveret ctl` with these arguments, which must succeed.
     #[track_caller]
     pub(crate) fn ctl(&self, args: &[&str]) -> Ended {
         let all: Vec<_> = ["ctl"].iter().chain(args).copied().collect();
@@ -117,7 +117,7 @@ impl Cli {
     }
 }
 
-/// Runs a command that is not about one broker.
+/// Runs a command that does not address a broker.
 pub(crate) fn run(mut command: Command) -> Ended {
     Ended::of(&command.output().expect("the binary"))
 }

@@ -1,4 +1,4 @@
-//! The binary under the names of `RabbitMQ`'s tools, over the socket in the data folder.
+//! The binary under the names of `RabbitMQ`'s tools, using the socket in the data folder.
 
 use std::os::unix::fs::symlink;
 use std::process::{Command, Stdio};
@@ -10,7 +10,7 @@ use super::Ended;
 use crate::harness::Broker;
 use crate::management::Http;
 
-/// The tools, beside a broker.
+/// The tools, with a broker.
 pub(crate) struct Tools {
     names: TempDir,
     pub(crate) broker: Broker,
@@ -43,7 +43,7 @@ impl Tools {
         Ended::of(&self.command(line).output().expect("it runs"))
     }
 
-    /// Fails unless it ends so; what it wrote.
+    /// Fails unless it exits with code 0; returns the output.
     #[track_caller]
     pub(crate) fn done(&self, line: &str) -> String {
         let ended = self.run(line);
@@ -51,7 +51,7 @@ impl Tools {
         ended.out
     }
 
-    /// Fails unless it fails so.
+    /// Fails unless it exits with this code and these words on stderr.
     #[track_caller]
     fn fails(&self, line: &str, code: i32, words: &str) {
         let ended = self.run(line);
@@ -117,7 +117,7 @@ fn what_playbooks_read_is_there() {
     let cluster: Value =
         serde_json::from_str(&tools.done("rabbitmqctl cluster_status --formatter json")).expect("JSON");
     assert_eq!(cluster["running_nodes"][0], status["node"]);
-    // Any name of the node will do, and no other.
+    // Every name of the node is accepted, and no other.
     let node = status["node"].as_str().expect("a name");
     for name in ["rabbit", "rabbit@localhost", node] {
         tools.done(&format!("rabbitmqctl -q -n {name} list_users"));
@@ -127,7 +127,7 @@ fn what_playbooks_read_is_there() {
         69,
         "unable to perform an operation on node 'rabbit@other.example'",
     );
-    // Limits come whole.
+    // Limits are replaced as a whole.
     tools.done("rabbitmqctl -q add_user u pw");
     tools.done(r#"rabbitmqctl -q set_user_limits u {"max-connections":5}"#);
     tools.done(r#"rabbitmqctl -q set_user_limits u {"max-channels":7}"#);
@@ -139,7 +139,7 @@ fn what_playbooks_read_is_there() {
     tools.done(r#"rabbitmqctl -q set_vhost_limits {"max-connections":-1}"#);
     let limits = tools.done("rabbitmqctl -q list_vhost_limits");
     assert_eq!(serde_json::from_str::<Value>(&limits).expect("JSON"), json!({ "max-connections": -1 }));
-    // Passwords stay when tags change.
+    // Changing tags keeps the password.
     tools.done("rabbitmqctl -q set_user_tags u management");
     tools.done("rabbitmqctl -q authenticate_user u pw");
     tools.done("rabbitmqctl -q clear_password u");
@@ -156,7 +156,7 @@ fn scripts_that_decide_by_a_version_are_told_the_one_of_rabbitmq() {
     assert_eq!(tools.done("rabbitmqadmin --version"), format!("rabbitmqadmin {version}"));
 }
 
-/// As its providers `rabbitmq_user` and `rabbitmq_cli` ask it.
+/// Commands of the providers `rabbitmq_user` and `rabbitmq_cli`.
 #[test]
 fn puppet_s_module_learns_whether_a_password_is_right() {
     let tools = Tools::of(Broker::new());
@@ -215,7 +215,7 @@ fn health_checks_say_what_is_wrong_and_what_has_no_meaning_says_so() {
     {
         tools.fails(unknown_here, 69, "not supported by Leveret");
     }
-    // A broker that is stopped by the tool, as by its service manager.
+    // Stopped by the tool, as by its service manager.
     tools.done("rabbitmqctl shutdown --timeout 30");
     tools.fails("rabbitmq-diagnostics -q ping", 69, "Target node is not running");
     tools.fails("rabbitmqctl await_startup --timeout 0", 75, "timed out");
@@ -230,13 +230,13 @@ fn the_socket_is_not_for_others_and_what_comes_by_it_is_an_administrators() {
     let socket = tools.broker.data().join("leveret.sock");
     let mode = std::fs::metadata(&socket).expect("a socket").permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
-    // Whoever is deleted may not log in, and the machine's own may make them anew.
+    // A deleted user may not log in, and local tools can recreate it.
     tools.done("rabbitmqctl delete_user guest");
     assert_eq!(Http::of(&tools.broker).get("/api/overview").status, 401);
     tools.done("rabbitmqctl add_user guest guest");
     tools.done("rabbitmqctl set_user_tags guest administrator");
     tools.done("rabbitmqctl set_permissions -p / guest .* .* .*");
-    // The vhost is nobody's, as with RabbitMQ's tools.
+    // Nobody has permissions in a new vhost, as with RabbitMQ's tools.
     tools.done("rabbitmqctl add_vhost v");
     let http = Http::of(&tools.broker);
     assert_eq!(http.get("/api/vhosts/v/permissions").is(200).json, json!([]));
@@ -268,7 +268,7 @@ fn rabbitmqadmin_declares_lists_and_moves_messages() {
     let admin = |line: &str| tools.run(&format!("rabbitmqadmin -P {port} {line}"));
     for (line, code, words) in [
         ("declare queue name=x", 0, "queue declared"),
-        // As Puppet's module writes it.
+        // As written by Puppet's module.
         (
             "declare queue --vhost=/ --user=guest --password=guest name=x durable=true arguments={}",
             0,

@@ -1,4 +1,4 @@
-//! Topology as a file: plan, apply, export, and a declared one at start, with real files and a real broker.
+//! Topology files: plan, apply, export, and declaration at startup, with real files and a real broker.
 
 use std::fs;
 use std::path::PathBuf;
@@ -110,13 +110,13 @@ fn what_is_exported_says_all_and_differs_in_nothing() {
     let out = out.to_str().expect("UTF-8");
     one.run(&["export", "--all", out]).is(0);
     one.run(&["plan", out, "--prune", "--prune-vhosts"]).is(0);
-    // Another broker gets all of it, users with their passwords included.
+    // Another broker accepts all of it, including users with their passwords.
     two.run(&["apply", "--yes", out]).is(0);
     two.run(&["plan", out, "--prune", "--prune-vhosts"]).is(0);
     two.login("shop", "s3cret").run(&["ctl", "status"]).failed(1, "Not management user");
     let from = two.run(&["export", "--all", "--from", one.url()]).is(0);
     assert_eq!(from.out, fs::read_to_string(out).expect("read"));
-    // Without --all what is not durable is left out, with its bindings.
+    // Without --all, transient objects are omitted, with their bindings.
     let lasting = one.run(&["export", "--vhost", "shop"]).is(0).out;
     assert!(!lasting.contains("passing") && lasting.contains("orders: quorum"), "{lasting}");
     one.run(&["export", "--vhost", "none"]).failed(1, "no vhost 'none'");
@@ -139,7 +139,7 @@ fn a_conflict_keeps_everything_as_it_is_until_it_is_skipped() {
     assert_eq!(cli.ctl(&["list", "queues", "--json"]).json().as_array().map(Vec::len), Some(1));
     cli.run(&["apply", "--yes", "--skip-conflicts", file.as_str()]).is(1);
     assert_eq!(cli.ctl(&["list", "queues", "--json"]).json().as_array().map(Vec::len), Some(2));
-    // What the broker itself refuses is refused as a whole.
+    // If the broker refuses one object, everything is refused.
     file.write("queues:\n  another:\nexchanges:\n  bad: x-no-such-type\n");
     cli.run(&["apply", "--yes", file.as_str()]).failed(1, "x-no-such-type");
     cli.run(&["ctl", "show", "queue", "another"]).failed(1, "no such queue");
@@ -216,7 +216,7 @@ fn the_declared_topology_is_there_before_the_first_client_and_what_changes_by_ha
     assert_eq!(drift["steps"][0]["place"], format!("{}:1", file.as_str()));
     assert!(metrics().contains("leveret_topology_drift 1"));
 
-    // A reload makes it so again, with what the file says by then; a broken file changes nothing.
+    // A reload restores it, by the file's current contents; a broken file changes nothing.
     file.write("queues: {q: , r: , s: }\nexchanges: {x: topic}\nbindings: {x -> q: a}\n");
     broker.signal(rustix::process::Signal::HUP);
     wait::until("the reload makes the queues", || http.get("/api/queues/%2F/s").status == 200);
@@ -226,7 +226,7 @@ fn the_declared_topology_is_there_before_the_first_client_and_what_changes_by_ha
     wait::until("the log names the line", || broker.log().contains("t.yaml:1: not YAML"));
     http.get("/api/queues/%2F/t").is(404);
 
-    // A change by hand that cannot be undone in place is told, and does not stop the start.
+    // Drift that cannot be fixed in place is reported, and does not prevent the start.
     file.write("queues: {q: {max-length: 5}, u: }\n");
     broker.kill();
     broker.start_again();
@@ -312,7 +312,7 @@ fn large(queues: usize) -> String {
     text
 }
 
-/// One rule of each kind, as lists of definitions: there with the queues, or not at all.
+/// One rule of each kind, as in definitions: created with the queues, or not at all.
 const RULES: &str = "users: {u: {tags: [management]}}
 permissions: {u: all}
 topic_permissions: {u: {x: {write: a, read: b}}}
@@ -325,7 +325,7 @@ limits: {max-queues: 1000}
 fn an_apply_that_the_broker_does_not_survive_is_finished_by_the_next() {
     let file = File::new("t.yaml", &(large(400) + RULES));
     let mut broker = Broker::new();
-    // At another moment each time: before, in the middle of, and behind the commit.
+    // At a different moment each time: before, during, and after the commit.
     for pause in 0..8_u32 {
         let cli = Cli::of(&broker);
         let mut command: Command = cli.command(&["apply", "--yes", file.as_str()]);

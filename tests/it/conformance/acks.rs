@@ -3,7 +3,7 @@
 use super::conform;
 use crate::raw::Client;
 
-/// A queue with these messages, and a connection whose channel 1 has got them all, unacked, as tags 1, 2, ...
+/// A queue with these messages, and a connection whose channel 1 holds them all, unacked, as tags 1, 2, ...
 fn outstanding(t: &super::Scene, bodies: &[&str]) -> Client {
     let mut c = t.client();
     c.declare("queue=$q exclusive");

@@ -1,4 +1,4 @@
-//! Channels: opening, closing, what belongs on which.
+//! Channels: opening, closing, and which methods belong on which channel.
 
 use super::conform;
 
@@ -64,7 +64,7 @@ fn channels_are_counted_whatever_their_numbers() {
     });
 }
 
-/// What a client says that closes its channel while an error closes it, too: each in one packet with the close.
+/// Methods of a client that closes its channel while an error closes it too: each in one packet with the close.
 #[test]
 fn closes_that_cross_leave_the_connection_alone() {
     conform(|t| {

@@ -1,4 +1,4 @@
-//! Consumers: tags, exclusiveness, cancelling, being cancelled.
+//! Consumers: tags, exclusivity, cancelling, and cancel notifications.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -178,7 +178,7 @@ fn no_local_is_ignored() {
     });
 }
 
-/// Others publish all the while, and whoever publishes serves the new consumer.
+/// Others publish throughout, and each publish serves the new consumer.
 #[test]
 fn consume_ok_comes_before_the_first_delivery() {
     conform(|t| {

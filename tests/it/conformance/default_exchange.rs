@@ -1,4 +1,4 @@
-//! The default exchange, the predeclared ones, and the names that are reserved.
+//! The default exchange, the predeclared ones, and reserved names.
 
 use super::conform;
 

@@ -52,7 +52,7 @@ fn a_queue_whose_messages_are_all_out_is_empty() {
         c.ask("basic.get queue=$q", "basic.get-ok");
         c.ask("basic.get queue=$q", "basic.get-ok");
         c.ask("queue.delete queue=$q if_empty if_unused", "queue.delete-ok message_count=0");
-        // What is out can still be acknowledged; given back, it goes nowhere.
+        // Outstanding deliveries can still be acknowledged; requeued ones are dropped.
         c.say("basic.ack delivery_tag=1");
         c.say("basic.nack delivery_tag=2 requeue");
         c.silent();

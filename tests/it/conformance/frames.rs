@@ -1,4 +1,4 @@
-//! Frames that break the rules of framing.
+//! Frames that violate the framing rules.
 
 use super::conform;
 use crate::raw::{BODY, Client, HEADER, HEARTBEAT, METHOD, encode_header};
@@ -195,7 +195,7 @@ fn a_method_frame_that_ends_within_a_field_is_a_syntax_error() {
     });
 }
 
-/// They cannot be cut, and what is not sent would be a message that nobody can take.
+/// They cannot be split, and if not sent the message could never be consumed.
 #[test]
 fn headers_larger_than_a_frame_are_sent_in_one() {
     conform(|t| {

@@ -180,7 +180,7 @@ fn connection_close_is_answered() {
     });
 }
 
-/// What a client sends that does not wait for the end of the handshake.
+/// Methods sent by a client that does not wait for the end of the handshake.
 const TOO_EARLY: [&str; 5] = [
     "channel.open",
     "basic.publish routing_key=q",

@@ -2,12 +2,12 @@
 
 use super::conform;
 
-/// What a message with `headers` does at a binding with `arguments`.
+/// Checks that a message with `headers` matches a binding with `arguments`, or not, as `matches` says.
 #[track_caller]
 fn check(t: &super::Scene, arguments: &str, headers: &str, matches: bool) {
     let mut c = t.client();
     c.declare("queue=$q exclusive");
-    // An exchange of its own: what other tests publish would match, too.
+    // A separate exchange: other tests' publishes would match, too.
     c.ask("exchange.declare exchange=$h type=headers auto_delete", "exchange.declare-ok");
     c.ask(&format!("queue.bind queue=$q exchange=$h arguments={arguments}"), "queue.bind-ok");
     let mut arguments_and_tail = headers.to_owned();

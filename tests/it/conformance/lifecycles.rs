@@ -1,4 +1,4 @@
-//! Auto-delete: what goes with its last user, and what stays.
+//! Auto-delete: what is deleted with its last user, and what stays.
 
 use super::conform;
 
@@ -100,7 +100,7 @@ fn heartbeats_come_when_asked_for_and_a_silent_peer_is_dropped() {
         let ((), took) = crate::wait::time(|| {
             let beat = c.any_frame().expect("a heartbeat");
             assert_eq!((beat.kind, beat.channel, beat.payload.len()), (8, 0, 0));
-            // Nothing is said from here on: the broker must hang up.
+            // Nothing is sent from here on: the broker must close the connection.
             while c.any_frame().is_some() {}
         });
         assert!(took.as_secs() >= 1, "{took:?}");

@@ -1,4 +1,4 @@
-//! Operations on what does not exist: which are errors, and which are fine.
+//! Operations on missing objects: which are errors, and which are not.
 
 use super::conform;
 
@@ -28,7 +28,7 @@ fn missing_exchange_is_not_found() {
             "queue.bind queue=$q exchange=$gone",
             "exchange.bind destination=$gone source=amq.topic",
             "exchange.bind destination=amq.topic source=$gone",
-            // Of two that are missing the source is named.
+            // If both are missing, the source is named.
             "queue.bind queue=$new exchange=$gone",
             "exchange.bind destination=$new source=$gone",
         ] {

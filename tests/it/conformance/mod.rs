@@ -1,4 +1,5 @@
-//! The rules of AMQP 0-9-1 as brokers keep them: code, level, blamed method, the text's sense. One test per rule.
+//! The rules of AMQP 0-9-1 as brokers implement them: code, level, blamed method, meaning of the text. One test per
+//! rule.
 
 use std::any::type_name;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -32,7 +33,7 @@ mod returns;
 mod routing;
 mod shared_prefetch;
 
-/// What a test has: a broker, and a prefix of its own for names, written `$`.
+/// A test's environment: a broker, and a name prefix of its own, written `$`.
 pub(crate) struct Scene {
     peer: Peer,
     prefix: String,
@@ -54,19 +55,19 @@ impl Scene {
         Client::start(self.peer.addr(), &self.prefix)
     }
 
-    /// A connection after connection.tune, which is returned too.
+    /// A connection after connection.tune, which is also returned.
     pub(crate) fn tune(&self) -> (Client, Heard) {
         Client::tune(self.peer.addr(), &self.prefix)
     }
 
-    /// An open connection with these limits.
+    /// An open connection with this frame size and heartbeat.
     pub(crate) fn client_with(&self, frame_max: u32, heartbeat: u16) -> Client {
         Client::open_with(self.peer.addr(), &self.prefix, frame_max, heartbeat)
     }
 }
 
-/// Runs one test. Where a difference of this broker is listed the test must fail there: a list that is out of date
-/// is as wrong as a broker.
+/// Runs one test. If a difference is listed for this broker, the test must fail: an outdated list is as wrong as a
+/// broker.
 #[track_caller]
 pub(crate) fn conform<F: FnOnce(&mut Scene)>(test: F) {
     static NUMBER: AtomicU32 = AtomicU32::new(0);

@@ -1,4 +1,5 @@
-//! Binds that nobody waits for, sent in one go: in order, with their errors, and seen by what comes behind them.
+//! Binds without waiting for answers, sent in one batch: in order, with their errors, and visible to the methods that
+//! follow.
 
 use super::conform;
 
@@ -14,7 +15,7 @@ fn what_comes_behind_many_binds_without_an_answer_sees_them_all() {
             )));
         }
         bytes.extend(c.publish_bytes(1, "exchange=amq.direct routing_key=$k2999 mandatory", "", b"x"));
-        // Not the queue's count: RabbitMQ's queue tells it before it takes what is under way.
+        // Not the queue's count: RabbitMQ reports it before messages in transit arrive.
         bytes.extend(c.method_bytes("basic.get queue=$many no_ack"));
         c.bytes(&bytes);
         c.hear("basic.get-ok routing_key=$k2999");
@@ -153,7 +154,7 @@ fn a_declaration_that_is_refused_in_between_closes_the_channel_and_those_before_
         for queue in ["$a", "$b"] {
             bytes.extend(c.method_bytes(&format!("queue.declare queue={queue} passive")));
         }
-        // The same and another one, in the row that makes it.
+        // The same and a different one, in the batch that creates it.
         for (queue, also) in [("$e", ""), ("$e", ""), ("$e", "auto_delete"), ("$f", "")] {
             bytes.extend(c.method_bytes(&format!("queue.declare queue={queue} {also}")));
         }

@@ -1,4 +1,4 @@
-//! basic.qos: how many messages a consumer or a channel may have unacked.
+//! basic.qos: the limit on unacknowledged messages of a consumer or a channel.
 
 use super::conform;
 

@@ -1,4 +1,4 @@
-//! Message properties: what is checked, and that everything else arrives as it was sent.
+//! Message properties: which are validated, and that all others arrive unchanged.
 
 use super::conform;
 
@@ -99,7 +99,7 @@ fn bodies_of_many_sizes_arrive_as_sent() {
     });
 }
 
-/// Headers with an array in an array, so deep, and the text `end` at the bottom, as the payload of a content header.
+/// Headers with arrays nested this deep, and the text `end` at the bottom, as the payload of a content header.
 fn deep_headers(depth: usize) -> Vec<u8> {
     let bottom = b"S\0\0\0\x03end";
     let mut table = b"\x01a".to_vec();

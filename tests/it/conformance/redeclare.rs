@@ -1,4 +1,4 @@
-//! Declaring again what exists: what must be equal, and what is not looked at.
+//! Redeclaring existing objects: which properties must be equal, and which are ignored.
 
 use super::conform;
 

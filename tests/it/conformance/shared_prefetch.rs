@@ -1,4 +1,4 @@
-//! basic.qos with global: one limit for all consumers of a channel, as RabbitMQ keeps it up to 4.2.
+//! basic.qos with global: one limit for all consumers of a channel, as in RabbitMQ up to 4.2.
 
 use super::conform;
 use crate::raw::Client;
@@ -22,7 +22,7 @@ fn consume(c: &mut Client, queue: &str, tag: &str) {
     c.ask(&format!("basic.consume queue={queue} consumer_tag={tag}"), "basic.consume-ok");
 }
 
-/// The next methods are these, in whatever order.
+/// Expects these methods, in any order.
 #[track_caller]
 fn hear_all(c: &mut Client, want: &[&str]) {
     let mut heard: Vec<_> = want.iter().map(|_| c.next().spec.name).collect();
@@ -48,7 +48,7 @@ fn what_basic_get_took_uses_and_frees_no_credit() {
         c.say(&format!("basic.reject delivery_tag={got}"));
         c.silent_after("$q");
         c.silent_after("$q");
-        // One call that settles both kinds frees what the consumer's delivery used.
+        // A single call that settles both kinds frees the credit used by the consumer's delivery.
         c.ask("basic.get queue=$q", "basic.get-ok");
         fill(&mut c, "$q", 2);
         c.say("basic.ack delivery_tag=0 multiple");
@@ -68,14 +68,14 @@ fn a_get_that_is_out_when_the_limit_is_set_uses_no_credit() {
         c.ask("basic.qos prefetch_count=1 global", "basic.qos-ok");
         c.say(&format!("basic.ack delivery_tag={got}"));
         consume(&mut c, "$q", "a");
-        // Whoever counts it never takes it back, and the consumer waits for ever.
+        // A broker that counts it never releases it, and the consumer waits for ever.
         c.say("queue.declare queue=$q passive");
         c.say("queue.declare queue=$q passive");
         hear_all(&mut c, &["queue.declare-ok", "queue.declare-ok", "basic.deliver"]);
     });
 }
 
-/// Acknowledges one at a time; how many of `rounds` deliveries each consumer had.
+/// Acknowledges one at a time; returns how many of `rounds` deliveries each consumer got.
 fn shares(c: &mut Client, rounds: usize) -> (usize, usize) {
     let (mut a, mut b) = (0, 0);
     for _ in 0..rounds {
@@ -144,7 +144,7 @@ fn a_limit_for_new_consumers_lifts_that_of_the_channel() {
         c.silent_after("$q");
         c.say("basic.qos prefetch_count=3");
         hear_all(&mut c, &["basic.qos-ok", "basic.deliver"]);
-        // The consumer keeps to its own limit, the next one to its own.
+        // Each consumer keeps the limit it started with.
         c.silent_after("$q");
         consume(&mut c, "$r", "b");
         for _ in 0..3 {

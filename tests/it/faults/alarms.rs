@@ -1,4 +1,4 @@
-//! Too little free disk, too much memory: publishers are held up and told why, consumers go on.
+//! Low disk space and high memory use: publishers are blocked with a reason, consumers continue.
 
 use std::fs;
 
@@ -11,12 +11,12 @@ use crate::management::{Http, listening};
 use crate::raw::Client;
 use crate::wait;
 
-/// One node's fields.
+/// A field of the node.
 fn node(http: &Http) -> Value {
     http.get("/api/nodes").is(200).json[0].clone()
 }
 
-/// The alarm of `resource` is to be seen everywhere.
+/// Checks that the alarm of `resource` is visible everywhere.
 #[track_caller]
 fn is_seen(broker: &Broker, resource: &str, field: &str, metric: &str) {
     let http = Http::of(broker);
@@ -34,13 +34,13 @@ fn is_seen(broker: &Broker, resource: &str, field: &str, metric: &str) {
     assert!(log.contains(&format!("alarm: low on {resource}")), "{log}");
 }
 
-/// A publisher is told; one that only consumes is not, and goes on.
+/// A publisher is notified; a pure consumer is not, and continues.
 #[track_caller]
 fn publisher_is_held_up(broker: &Broker, words: &str) -> (Client, Client) {
     let (mut publisher, mut consumer) = (broker.client(), broker.client());
     consumer.declare("queue=alarm durable");
     publisher.confirms();
-    // What is read already is taken and confirmed; then the client is told.
+    // Data already read is accepted and confirmed; then the client is notified.
     publisher.publish_with("routing_key=alarm", "delivery_mode=2", "before");
     let mut heard = [publisher.next(), publisher.next()];
     heard.sort_by_key(|heard| heard.spec.name);
@@ -87,7 +87,7 @@ fn publishers_go_on_when_there_is_space_again() {
         let broker = Broker::inside(disk.folder(), &["--disk-free-bytes-min", "20000000"]);
         let http = Http::of(&broker);
         http.get("/api/health/checks/alarms").is(200);
-        // The log's first file is there from now on.
+        // Creates the log's first file.
         let mut c = broker.client();
         c.declare("queue=first durable");
         c.confirms();

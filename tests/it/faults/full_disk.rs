@@ -1,4 +1,4 @@
-//! A disk on which there is no room at all any more.
+//! A disk without any free space.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,7 +10,7 @@ use crate::wait;
 
 const BODY: usize = 64 * 1024;
 
-/// Publishes that have no answer yet.
+/// Maximum unanswered publishes.
 const WINDOW: usize = 8;
 
 fn body(number: u64) -> Vec<u8> {
@@ -23,7 +23,7 @@ fn number(body: &[u8]) -> u64 {
     String::from_utf8_lossy(&body[..12]).trim().parse().expect("a number")
 }
 
-/// Publishes with confirms until the broker says that it takes no more; what was confirmed.
+/// Publishes with confirms until the broker blocks; returns what was confirmed.
 fn publish_until_blocked(c: &mut Client, next: &mut u64) -> (BTreeSet<u64>, BTreeMap<i64, u64>) {
     c.confirms();
     let (mut confirmed, mut open) = (BTreeSet::new(), BTreeMap::new());
@@ -65,7 +65,7 @@ fn take(c: &mut Client, count: usize) -> Vec<u64> {
     taken
 }
 
-/// Declares durable queues until one cannot be kept: the client is told, in time.
+/// Declares durable queues until one cannot be stored: the client gets an error in time.
 fn declare_until_refused(broker: &Broker) {
     let mut c = broker.client();
     for n in 0..1000 {
@@ -108,7 +108,7 @@ fn a_full_disk_holds_publishers_up_and_loses_nothing() {
         broker.start_again();
         let (mut publisher, mut consumer) = (broker.client(), broker.client());
         publisher.confirms();
-        // There is no room for another segment yet.
+        // No room for another segment yet.
         publisher.publish_with("routing_key=q", "delivery_mode=2", body(next));
         wait::until("the publisher is held up", || {
             Http::of(&broker).get("/api/health/checks/alarms").status == 503
@@ -126,7 +126,7 @@ fn a_full_disk_holds_publishers_up_and_loses_nothing() {
         let lost: Vec<_> = confirmed.iter().filter(|n| !found.contains(n) && !settled.contains(n)).collect();
         assert!(lost.is_empty(), "confirmed and not there: {lost:?}");
 
-        // With all that consumed there is room.
+        // Room is available once all that is consumed.
         confirmed.clear();
         let mut answers = BTreeSet::new();
         while !answers.contains("basic.ack") {
@@ -144,7 +144,8 @@ fn a_full_disk_holds_publishers_up_and_loses_nothing() {
     });
 }
 
-/// With so much free and with or without what was kept for a start: it starts three times, serves, and loses nothing.
+/// With this much free space, with or without the reserve kept for a start: starts three times, serves, and loses
+/// nothing.
 fn starts_without_room(disk: &Mount, cases: &[(bool, u64)]) {
     let mut broker = Broker::inside(disk.folder(), &["--disk-free-bytes-min", "0"]);
     let mut c = broker.client();
@@ -158,7 +159,7 @@ fn starts_without_room(disk: &Mount, cases: &[(bool, u64)]) {
     for &(kept, mebibytes) in cases {
         let what = format!("{mebibytes} MiB, reserve {kept}");
         wait::until("room is kept for a start", || reserve.exists());
-        // Something to be read again at the start.
+        // Data to be read again at the start.
         let settled = take(&mut broker.client(), 10);
         there.retain(|number| !settled.contains(number));
         broker.kill();
@@ -171,7 +172,7 @@ fn starts_without_room(disk: &Mount, cases: &[(bool, u64)]) {
             let mut c = broker.client();
             c.say("queue.declare queue=q passive");
             let count = c.next().field("message_count").int();
-            // Acknowledgements are not waited for, so some may come again.
+            // Acknowledgements are not waited for, so some messages may come again.
             let count = usize::try_from(count).expect("a count");
             assert!(count >= there.len(), "{what}, start {again}: {count} of {}", there.len());
             let settled = take(&mut c, 5);
@@ -180,7 +181,7 @@ fn starts_without_room(disk: &Mount, cases: &[(bool, u64)]) {
             Http::of(&broker).get("/api/health/checks/lost").is(200);
             broker.kill();
             if again == 0 {
-                // Nor can it be hoped that something was left over.
+                // No space may be left over by chance.
                 disk.fill(mebibytes << 20);
             }
         }

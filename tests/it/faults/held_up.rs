@@ -1,4 +1,4 @@
-//! Publishers that an alarm holds up: they are heard and watched all the same.
+//! Publishers blocked by an alarm: their other methods are still processed, and they are still monitored.
 
 use std::time::Duration;
 
@@ -6,12 +6,12 @@ use crate::harness::Broker;
 use crate::raw::Client;
 use crate::wait;
 
-/// A broker with too little disk, whatever there is.
+/// A broker that is short of disk whatever the free space.
 fn short_of_disk() -> Broker {
     Broker::with(&["--disk-free-bytes-min", "1000000000000000"])
 }
 
-/// A publisher that is held up, has the only message of the queue `work` out, is its single active consumer, and owns
+/// A blocked publisher that holds the only message of the queue `work`, is its single active consumer, and owns
 /// `mine`.
 fn held_up(broker: &Broker, heartbeat: u16) -> (Client, Client) {
     let mut other = broker.client();
@@ -29,7 +29,7 @@ fn held_up(broker: &Broker, heartbeat: u16) -> (Client, Client) {
     (publisher, other)
 }
 
-/// What the publisher had is there for others again.
+/// Checks that what the publisher held is available to others again.
 #[track_caller]
 fn is_gone(other: &mut Client) {
     other.ask("basic.consume queue=work consumer_tag=next", "basic.consume-ok");
@@ -49,7 +49,7 @@ fn is_gone(other: &mut Client) {
     });
 }
 
-/// More than the broker takes from one that is held up, and the kernel for it.
+/// Sends more than the broker reads from a blocked publisher, and the kernel buffers for it.
 fn flood(publisher: &mut Client) {
     let one = publisher.publish_bytes(1, "routing_key=out", "", &[b'x'; 10_000]);
     publisher.write_patience(Duration::from_secs(1));
@@ -76,7 +76,7 @@ fn what_it_says_beside_publishes_is_answered() {
     publisher.say("2 basic.get queue=work");
     assert_eq!(publisher.next().spec.name, "basic.get-empty");
     assert_eq!(other.counts("out").0, 0, "no publish was carried out");
-    // What was said before is done before.
+    // Earlier methods are executed first.
     publisher.say("basic.get queue=out");
     publisher.say("2 basic.get queue=work");
     assert!(!wait::within(Duration::from_millis(700), || other.counts("out").0 > 0));
@@ -129,7 +129,7 @@ fn its_silence_is_seen() {
 fn its_silence_is_seen_when_it_is_not_read_from() {
     let broker = short_of_disk();
     let (mut publisher, mut other) = held_up(&broker, 1);
-    // More than is taken, by less than the kernel has room for.
+    // More than the broker reads, by less than the kernel buffers.
     let body = vec![b'x'; 100_000];
     for _ in 0..13 {
         publisher.publish("routing_key=out", &body);
@@ -145,7 +145,7 @@ fn heartbeats_keep_it_alive() {
     flood(&mut publisher);
     let mut heartbeats = 0;
     while heartbeats < 8 {
-        // The broker's own go on, twice a second.
+        // The broker's own heartbeats continue, twice a second.
         assert_eq!(publisher.any_frame().expect("the connection is there").kind, crate::raw::HEARTBEAT);
         heartbeats += 1;
     }

@@ -1,7 +1,7 @@
-//! A disk that is full, nearly full, read-only or does not sync; memory that runs short.
+//! A disk that is full, nearly full, read-only or does not sync; low memory.
 //!
-//! These tests mount small file systems and trace the broker, for which they need rights. Where those are
-//! missing they say so, and fail if `CI` is set.
+//! These tests mount small file systems and trace the broker, which needs privileges. Without them they say so, and
+//! fail if `CI` is set.
 
 mod alarms;
 mod full_disk;
@@ -13,7 +13,7 @@ mod sync;
 mod threads;
 mod trace;
 
-/// Something that a test cannot do here: fails where all tests have to run.
+/// A step that is impossible here: fails where all tests must run.
 #[track_caller]
 fn cannot(what: &str) {
     let required = std::env::var("CI").is_ok_and(|ci| !ci.is_empty() && ci != "false");

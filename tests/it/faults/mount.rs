@@ -1,4 +1,4 @@
-//! Small file systems of a test's own, to fill up or to break.
+//! Small private file systems for a test, to fill up or to break.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -10,14 +10,14 @@ use tempfile::TempDir;
 
 use super::cannot;
 
-/// Set for a test that runs again as root of a namespace.
+/// Set when a test runs again as root of a namespace.
 const INSIDE: &str = "LEVERET_TEST_IN_NAMESPACE";
 
-/// A file system on `data` of a folder; unmounted when dropped. To be made before the broker that uses it,
-/// so that it goes after it.
+/// A file system mounted on a folder's `data`; unmounted on drop. Create it before the broker that uses it, so that
+/// it is dropped later.
 pub(super) struct Mount {
     folder: Arc<TempDir>,
-    /// What is mounted, and how.
+    /// The source and mount options.
     source: Vec<String>,
 }
 
@@ -30,8 +30,7 @@ fn run(program: &str, args: &[&str]) -> Result<(), String> {
     }
 }
 
-/// Runs `test`, whose full name is `name`, where a tmpfs can be mounted: here, or again as root of a
-/// namespace of its own.
+/// Runs `test`, whose full name is `name`, where a tmpfs can be mounted: here, or again as root of its own namespace.
 pub(super) fn where_possible(name: &str, test: impl FnOnce()) {
     let problem = match Mount::tmpfs("1m") {
         Ok(mount) => {
@@ -51,7 +50,7 @@ pub(super) fn where_possible(name: &str, test: impl FnOnce()) {
 }
 
 impl Mount {
-    /// One in memory, of this size (`160m`).
+    /// A tmpfs of this size (`160m`).
     pub(super) fn tmpfs(size: &str) -> Result<Self, String> {
         let source = ["-t", "tmpfs", "-o", &format!("size={size}"), "none"];
         Self::new(Arc::new(TempDir::new().expect("a folder")), &source)
@@ -81,7 +80,7 @@ impl Mount {
         run("mount", &source.chain([data.to_str().expect("UTF-8")]).collect::<Vec<_>>())
     }
 
-    /// The folder with the mount point `data` in it.
+    /// The folder that contains the mount point `data`.
     pub(super) fn folder(&self) -> Arc<TempDir> {
         Arc::clone(&self.folder)
     }
@@ -90,7 +89,7 @@ impl Mount {
         self.folder.path().join("data")
     }
 
-    /// Has an ext4 find an error, as a broken disk would: read-only from now on, whoever writes.
+    /// Triggers an ext4 error, as a failing disk would: read-only from now on, for any writer.
     pub(super) fn break_down(&self) -> Result<(), String> {
         let mounts = fs::read_to_string("/proc/mounts").map_err(|error| error.to_string())?;
         let data = self.data();
@@ -104,7 +103,7 @@ impl Mount {
         Ok(())
     }
 
-    /// Takes it off and puts it back, which makes it writable again. Nobody may use it.
+    /// Remounts it, which makes it writable again. It must not be in use.
     pub(super) fn again(&self) {
         run("umount", &[self.data().to_str().expect("UTF-8")]).expect("unmounted");
         self.mount().expect("mounted again");
@@ -114,7 +113,7 @@ impl Mount {
         self.data().join("filler")
     }
 
-    /// Takes all free space but about so many bytes.
+    /// Fills all free space except about this many bytes.
     pub(super) fn fill(&self, but: u64) {
         let free = rustix::fs::statvfs(self.data()).expect("statvfs");
         let mut rest = (free.f_bavail * free.f_frsize).saturating_sub(but);
@@ -132,7 +131,7 @@ impl Mount {
         }
     }
 
-    /// Gives that space back.
+    /// Frees that space.
     pub(super) fn make_room(&self) {
         fs::remove_file(self.filler()).expect("the filler");
     }
@@ -140,7 +139,7 @@ impl Mount {
 
 impl Drop for Mount {
     fn drop(&mut self) {
-        // Lazily: a process that was killed may still be going.
+        // Lazily: a killed process may still be exiting.
         drop(run("umount", &["-l", self.data().to_str().expect("UTF-8")]));
     }
 }

@@ -1,4 +1,4 @@
-//! A disk that does not give what is asked of it: messages wait, nothing is taken for lost, others go on.
+//! Disk read errors: affected messages wait and are not treated as lost; others continue.
 
 use serde_json::json;
 
@@ -12,12 +12,12 @@ const DELAYED: &str = "/api/exchanges/%2F/later/delayed";
 /// Messages in each place.
 const MESSAGES: usize = 40;
 
-/// More than a queue reads ahead.
+/// More than a queue's read-ahead.
 const MANY: i64 = 1000;
 
 #[test]
 fn what_cannot_be_read_waits_and_comes_when_it_can_and_others_go_on() {
-    // Bodies leave memory at once, those that consumers hold too.
+    // Bodies leave memory at once, including those of unacknowledged messages.
     let mut broker = Broker::with(&["--memory-bytes-max", "16MiB"]);
     let mut c = broker.client();
     c.declare("queue=q durable");

@@ -1,4 +1,4 @@
-//! A file system that becomes read-only, as one does when its disk fails.
+//! A file system that becomes read-only, as after a disk failure.
 
 use std::collections::BTreeSet;
 
@@ -16,7 +16,7 @@ fn a_read_only_disk_holds_publishers_up_and_loses_nothing() {
         Ok(disk) => disk,
         Err(problem) => return cannot(&format!("a read-only disk needs a loop device: {problem}")),
     };
-    // Little memory, so that most of the messages have to be read back.
+    // Little memory, so that most messages must be read back.
     let options = ["--disk-free-bytes-min", "0", "--memory-bytes-max", "1048576"];
     let mut broker = Broker::inside(disk.folder(), &options);
     let mut c = broker.client();
@@ -50,7 +50,7 @@ fn a_read_only_disk_holds_publishers_up_and_loses_nothing() {
         assert!(got.text().starts_with(&format!("{number} ")), "{number} is next, not {:.20}", got.text());
         consumer.say(&format!("basic.ack delivery_tag={}", got.tag()));
     }
-    // A definition cannot be kept, and the client is told so.
+    // A definition cannot be stored, and the client gets an error.
     consumer.say("queue.declare queue=other durable");
     consumer.connection_closes(541, "queue.declare", "cannot be saved");
 

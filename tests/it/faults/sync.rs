@@ -1,5 +1,5 @@
-//! That `fdatasync` is called for every confirm, and what becomes of a batch whose `fdatasync` failed: seen
-//! and done from outside, with strace.
+//! `fdatasync` is called for every confirm, and the fate of a batch whose `fdatasync` failed: observed and injected
+//! from outside, with strace.
 
 use super::trace::Trace;
 use crate::harness::Broker;
@@ -25,7 +25,7 @@ fn a_failed_fdatasync_refuses_its_publishes_and_the_connection_stays() {
     let mut c = broker.client();
     c.declare("queue=q durable");
     c.confirms();
-    // Counted for each thread: the index is synced by another, and one of them may sync what nobody waits for.
+    // Counted per thread: another thread syncs the index, and may sync when nobody waits for it.
     let Some(trace) = Trace::attach(&broker, "fdatasync", Some("inject=fdatasync:error=EIO:when=10+50"))
     else {
         return;
@@ -76,7 +76,7 @@ fn an_fdatasync_that_does_not_return_refuses_publishes_and_fails_health_until_it
     let hang = Some("inject=fdatasync:delay_enter=120000000");
     let Some(trace) = Trace::attach(&broker, "fdatasync", hang) else { return };
     c.publish_with("routing_key=q", "delivery_mode=2", "during");
-    // Half a minute is what a disk may take.
+    // A disk may take half a minute.
     assert!(wait::within(wait::LIMIT * 3, || in_service().status == 503), "it is in service all the time");
     assert!(in_service().text.contains("log-commit"), "{}", in_service().text);
     let refused = loop {

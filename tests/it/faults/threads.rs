@@ -1,14 +1,14 @@
-//! A thread of the store that ends: the broker takes nothing more, says so to everybody, and ends with an error.
+//! A store thread that ends: the broker stops accepting messages, reports it to all clients, and exits with an error.
 //!
-//! What ends it is an answer that no system gives: more bytes were written than there are. The standard library panics
-//! over it, in the thread that wrote. How the other threads end is tried beside the code.
+//! The cause is an impossible system call result: more bytes written than requested. The standard library panics over
+//! it in the writing thread. The ends of the other threads are tested beside the code.
 
 use super::trace::Trace;
 use crate::harness::Broker;
 use crate::management::Http;
 use crate::wait;
 
-/// More than anybody writes at once.
+/// More than any single write.
 const NONSENSE: &str = "inject=pwritev:retval=1073741824";
 
 const HEALTH: [&str; 6] = [
@@ -39,14 +39,14 @@ fn a_thread_ends(thread: &str, has_it_write: impl FnOnce(&mut crate::raw::Client
         let told = http.get(path).is(503);
         assert!(told.text.contains(&format!("its thread {thread} ended")), "{path}: {}", told.text);
     }
-    // Refused, and from then on held up with the reason.
+    // Refused, and blocked with the reason from then on.
     c.publish_with("routing_key=q", "delivery_mode=2", "after");
     let mut heard = [c.next(), c.next()];
     heard.sort_by_key(|heard| heard.spec.name);
     assert_eq!(heard[0].spec.name, "basic.nack");
     assert_eq!(heard[1].spec.name, "connection.blocked");
     assert!(heard[1].field("reason").str().contains(thread), "{}", heard[1]);
-    // Consumers go on.
+    // Consumers continue.
     assert_eq!(broker.client().take("q").text(), "before");
     let log = broker.log();
     let lines = || log.lines().filter(|line| line.contains(" ERROR "));
@@ -68,7 +68,7 @@ fn the_committer_s_panic_holds_publishers_up_fails_health_and_shows_in_the_exit_
     a_thread_ends("log-commit", |c| {
         c.confirms();
         c.publish_with("routing_key=q", "delivery_mode=2", "during");
-        // It is not left without an answer.
+        // It gets an answer.
         let heard = loop {
             let heard = c.next();
             if heard.spec.name != "connection.blocked" {

@@ -1,4 +1,4 @@
-//! A broker under strace: which calls it makes, and what becomes of it when they fail.
+//! A broker under strace: observes its system calls, and injects failures.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,12 +18,12 @@ pub(super) struct Trace {
 }
 
 impl Trace {
-    /// Follows the broker's calls of `call`; with `inject`, some of them fail.
+    /// Traces the broker's calls of `call`; with `inject`, some of them fail.
     pub(super) fn attach(broker: &Broker, call: &'static str, inject: Option<&str>) -> Option<Self> {
         Self::of(call, inject, &["-f", "-p", &broker.pid().to_string()])
     }
 
-    /// The same for the calls of its one thread of this name.
+    /// The same for its single thread of this name.
     pub(super) fn attach_thread(
         broker: &Broker,
         thread: &str,
@@ -70,7 +70,7 @@ impl Trace {
         self.folder.path().join("calls")
     }
 
-    /// Calls so far that came to this (`= 0`).
+    /// Calls so far with this result (`= 0`).
     pub(super) fn calls(&self, result: &str) -> usize {
         let text = fs::read_to_string(self.file()).expect("what was traced");
         text.lines().filter(|line| line.contains(self.call) && line.contains(result)).count()

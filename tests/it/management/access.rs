@@ -1,4 +1,4 @@
-//! Who may ask for what.
+//! Access rights of all endpoints.
 
 use serde_json::json;
 
@@ -10,7 +10,7 @@ const MONITORS: &str = "monitoring administrator";
 const POLICY: &str = "policymaker administrator";
 const ADMIN: &str = "administrator";
 
-/// Endpoint x role: method, path, body, and the tags with which it is allowed. Each user may do everything in `/`.
+/// Endpoint x role: method, path, body, and the permitted tags. Each user has all permissions in `/`.
 const TABLE: &[(&str, &str, &str, &str)] = &[
     ("GET", "/api/overview", "", ALL),
     ("GET", "/api/events", "", ALL),
@@ -27,7 +27,7 @@ const TABLE: &[(&str, &str, &str, &str)] = &[
     ("GET", "/api/nodes/x", "", MONITORS),
     ("GET", "/api/nodes/x/memory", "", MONITORS),
     ("GET", "/api/logs", "", MONITORS),
-    // A level that there is not: an answer that ends.
+    // An invalid level: an answer that ends.
     ("GET", "/api/livelog?level=none", "", MONITORS),
     ("GET", "/api/vhosts", "", ALL),
     ("GET", "/api/vhosts/%2F", "", ALL),
@@ -194,7 +194,7 @@ const TABLE: &[(&str, &str, &str, &str)] = &[
     ("DELETE", "/api/vhost-limits/%2F/max-queues", "", ADMIN),
 ];
 
-/// Answered to everybody.
+/// Public paths.
 const PUBLIC: &[&str] = &[
     "/api/openapi.json",
     "/api/version",
@@ -204,7 +204,7 @@ const PUBLIC: &[&str] = &[
     "/api/health/checks/reached-target-cluster-size",
 ];
 
-/// Who logs in or out is not logged in yet, or not any more.
+/// The client is not logged in before a login or after a logout.
 const LOGINS: &[&str] = &["/api/login", "/api/logout"];
 
 #[test]
@@ -230,7 +230,7 @@ fn each_endpoint_is_for_those_whose_tag_allows_it() {
                 answer.text
             );
             assert!(answer.status != 500, "{method} {path} as {tag}: {} {}", answer.status, answer.text);
-            // 503 is what a health check says of what is ill.
+            // 503 is a failing health check.
             if (400..500).contains(&answer.status) {
                 assert!(
                     answer.json["error"].is_string() && answer.json["reason"].is_string(),
@@ -242,7 +242,7 @@ fn each_endpoint_is_for_those_whose_tag_allows_it() {
     }
 }
 
-/// What is in a vhost is for nobody without permissions there, whatever the method; monitors may look.
+/// Users without permissions in a vhost see nothing in it, whatever the method; monitors may read.
 #[test]
 fn a_vhost_is_closed_to_whoever_has_no_permissions_in_it() {
     let broker = Broker::new();
@@ -256,11 +256,11 @@ fn a_vhost_is_closed_to_whoever_has_no_permissions_in_it() {
     for (method, path, body, allowed) in TABLE {
         for (tag, login) in &roles {
             let answer = login.call(method, path, &[], body);
-            // Looking at messages is doing something.
+            // Inspecting messages counts as an operation.
             let shown = !path.contains("delayed") && !path.contains("aliveness");
             let looks = *method == "GET" && MONITORS.contains(tag) && shown;
             let administers = *tag == "administrator" && *allowed == POLICY;
-            // What is the same for every vhost.
+            // Identical for every vhost.
             let nothing =
                 path.contains("/shovels/") || path.contains("quorum-queues") || answer.status == 405;
             let open_to_all = *allowed == ADMIN || looks || administers || nothing;
@@ -296,7 +296,7 @@ fn the_table_has_every_endpoint_that_is_described() {
     assert!(forgotten.is_empty(), "described, but not in the table: {forgotten:#?}");
 }
 
-/// Whether `path` is one of the paths that `described` stands for.
+/// Whether `path` matches the described path.
 fn is_one_of(path: &str, described: &str) -> bool {
     let path = path.split('?').next().expect("a path");
     path.split('/').count() == described.split('/').count()
@@ -347,7 +347,7 @@ fn a_page_of_another_site_changes_nothing() {
     http.call("PUT", "/api/queues/%2F/q", &origin, "{}").refused(403, "forbidden", "another site");
     let site = [("sec-fetch-site", "cross-site")];
     http.call("POST", "/api/definitions", &site, "{}").refused(403, "forbidden", "another site");
-    // What a form of any page can send.
+    // Content types that any page's form can send.
     for kind in ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data"] {
         for from in [("origin", "http://evil.example"), ("origin", "null"), ("sec-fetch-site", "same-site")] {
             let form = [("content-type", kind), from];
@@ -359,7 +359,7 @@ fn a_page_of_another_site_changes_nothing() {
         }
     }
     http.get("/api/queues/%2F/q").is(404);
-    // No answer invites scripts of other sites, not even to ask whether they may.
+    // No answer permits cross-origin scripts, not even a preflight.
     let asks = [("origin", "http://evil.example"), ("access-control-request-method", "PUT")];
     for (method, path) in
         [("GET", "/api/overview"), ("OPTIONS", "/api/queues/%2F/q"), ("OPTIONS", "/api/nothing")]

@@ -1,4 +1,4 @@
-//! Users and permissions are changed while people are connected.
+//! Changes to users and permissions while clients are connected.
 
 use serde_json::json;
 

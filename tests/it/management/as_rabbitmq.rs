@@ -1,5 +1,5 @@
-//! Statuses and errors that `RabbitMQ`'s management API has, where clients can see them; `tests/api/differential.py`
-//! compares more than a thousand.
+//! Client-visible statuses and errors of `RabbitMQ`'s management API; `tests/api/differential.py` compares more than
+//! a thousand.
 
 use serde_json::{Value, json};
 
@@ -158,7 +158,7 @@ fn the_node_answers_to_any_name_that_it_has_had() {
     http.get("/api/nodes/rabbit%40other").is(404);
 }
 
-/// What nagios-plugins-rabbitmq reads: a number that is 0 or missing is 'unable to get values' for it.
+/// Members read by nagios-plugins-rabbitmq, which reports 0 or a missing number as 'unable to get values'.
 #[test]
 fn monitors_that_take_zero_for_not_told_find_numbers() {
     let broker = Broker::new();
@@ -179,14 +179,14 @@ fn monitors_that_take_zero_for_not_told_find_numbers() {
     }
     assert_eq!(http.get("/api/aliveness-test/%2F").is(200).json["status"], "ok");
     assert_eq!(http.get("/api/shovels").is(200).json, json!([]));
-    // kbudde's exporter reads these of every queue.
+    // Read for every queue by kbudde's exporter.
     let mut client = broker.client();
     client.declare("queue=q");
     let message = json!({
         "properties": { "timestamp": 1_700_000_000_u64 }, "routing_key": "q", "payload": "", "payload_encoding": "string",
     });
     http.post("/api/exchanges/%2F/amq.default/publish", &message).is(200);
-    // The test of aliveness has left one, too.
+    // The aliveness test has left one, too.
     let queue = http.get("/api/queues?sort=messages&sort_reverse=true").json[0].clone();
     assert_eq!(queue["head_message_timestamp"], 1_700_000_000_u64);
     assert_eq!((&queue["consumer_utilisation"], &queue["message_bytes_paged_out"]), (&json!(0), &json!(0)));

@@ -1,4 +1,4 @@
-//! Connections, channels and consumers as they come and go.
+//! Connections, channels and consumers as they open and close.
 
 use serde_json::json;
 
@@ -54,7 +54,7 @@ fn a_connection_shows_what_it_does_and_goes_when_told() {
         assert_eq!(channel[field], want, "{field}");
     }
     let one = format!("/api/channels/{}", format!("{name} (1)").replace(' ', "%20").replace('>', "%3E"));
-    // Rates may be read anew in between, and a single one shows more.
+    // Rates may be updated in between, and a single channel shows more members.
     let lasting = |mut channel: serde_json::Value| {
         let members = channel.as_object_mut().expect("an object");
         members.retain(|name, _| {

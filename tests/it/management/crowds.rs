@@ -1,4 +1,4 @@
-//! Many connections that say nothing: they keep nobody out.
+//! Many silent connections: they lock nobody out.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -10,7 +10,7 @@ use crate::harness::Broker;
 use crate::raw::PATIENCE;
 use crate::wait;
 
-/// Enough descriptors for a crowd, here and in brokers that are started from now on.
+/// Raises the descriptor limit for a crowd, here and in brokers started from now on.
 fn many_descriptors() {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum.map(|most| most.min(65_536)).or(Some(65_536));
@@ -32,7 +32,7 @@ fn silent_connections_shut_nobody_out() {
             .map(|_| {
                 let mut socket = TcpStream::connect(address).expect("connected");
                 socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");
-                // It may have made room for others already.
+                // It may have been evicted already.
                 drop(socket.write_all(said.as_bytes()));
                 socket
             })
@@ -42,7 +42,7 @@ fn silent_connections_shut_nobody_out() {
             http.get("/api/health/checks/is-in-service").is(200);
             Http::of(&broker).get("/api/overview").is(200);
         }
-        // Those that have waited longest have gone.
+        // Those that waited longest have been evicted.
         let mut rest = Vec::new();
         assert!(silent[0].read_to_end(&mut rest).is_ok() || rest.is_empty());
         drop(silent);

@@ -1,4 +1,4 @@
-//! Vhosts, exchanges, queues and bindings: made, looked at, deleted, and what is refused.
+//! Vhosts, exchanges, queues and bindings: create, get, delete, and refusals.
 
 use serde_json::json;
 
@@ -59,7 +59,7 @@ fn a_queue_is_deleted_only_under_the_conditions_given() {
     client.ask("basic.qos prefetch_count=1", "basic.qos-ok");
     client.ask("basic.consume queue=q consumer_tag=c", "basic.consume-ok");
     http.delete("/api/queues/%2F/q?if-unused=true").refused(400, "bad_request", "in use");
-    // What consumers hold does not count: the second one waits.
+    // Unacknowledged messages do not count: the second one is ready.
     client.publish("routing_key=q", "x");
     client.publish("routing_key=q", "y");
     client.hear("basic.deliver");
@@ -75,7 +75,7 @@ fn an_exchange_from_declaration_to_deletion() {
     let broker = Broker::new();
     let http = Http::of(&broker);
     let path = "/api/exchanges/%2F/x";
-    // Of the type that RabbitMQ takes when none is said.
+    // RabbitMQ's default exchange type.
     http.put(path, &json!({})).is(201);
     assert_eq!(http.get(path).json["type"], "direct");
     http.delete(path).is(204);
@@ -118,7 +118,7 @@ fn bindings_are_named_by_their_key_of_properties() {
         let found = http.get(&format!("{under}{location}")).is(200).json;
         assert_eq!(found["routing_key"], body.get("routing_key").cloned().unwrap_or(json!("")));
         assert_eq!(found["destination_type"], "queue");
-        // The same again is the same binding.
+        // Repeating the request yields the same binding.
         assert_eq!(http.post(ends, &body).is(201).header("location"), Some(location.as_str()));
     }
     assert_eq!(http.get(ends).is(200).json.as_array().map(Vec::len), Some(3));

@@ -1,4 +1,4 @@
-//! Definitions go out of one broker and into another.
+//! Exporting definitions from one broker and importing them into another.
 
 use serde_json::{Value, json};
 
@@ -210,7 +210,7 @@ fn two_thousand_queues_are_taken_in_with_few_syncs_and_are_there_after_a_kill() 
     );
 }
 
-/// Definitions of which many are wrong, by kind, with `V` for the vhost.
+/// Definitions, many of them invalid, by kind, with `V` for the vhost.
 const FAULTY: &[(&str, &str)] = &[
     ("users", r#"{"name":"u-V","password_hash":"","tags":"management"}"#),
     ("users", r#"{"name":"","password":"x","tags":""}"#),
@@ -336,7 +336,7 @@ fn a_dry_run_tells_of_what_is_refused_and_of_nothing_else() {
         let mut file = json!({ "vhosts": [{ "name": vhost }] });
         for (kind, definition) in FAULTY {
             random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            // All of them in the first round.
+            // In the first round all of them.
             if round == 0 || random >> 63 == 1 {
                 let definition: Value =
                     serde_json::from_str(&definition.replace('V', &vhost)).expect("a definition");
@@ -353,7 +353,7 @@ fn a_dry_run_tells_of_what_is_refused_and_of_nothing_else() {
             all.iter().map(ToString::to_string).collect()
         };
         assert_eq!(conflicts(&dry), conflicts(&report.json), "round {round}");
-        // The same once more: what was taken is there, what was refused is refused again.
+        // The same import again: what was accepted exists, what was refused is refused again.
         let again = http.post("/api/definitions", &file);
         assert_eq!(conflicts(&dry).len(), conflicts(&again.json).len(), "round {round}: {:#}", again.json);
     }

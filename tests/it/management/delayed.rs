@@ -1,4 +1,4 @@
-//! What operators do with delayed messages.
+//! Operators' actions on delayed messages.
 
 use serde_json::{Value, json};
 
@@ -42,7 +42,7 @@ fn in_queue(http: &Http) -> Vec<String> {
     got.iter().map(|message| message["payload"].as_str().expect("text").to_owned()).collect()
 }
 
-/// The path of the first message that waits.
+/// The path of the first waiting message.
 fn first(http: &Http) -> String {
     let page = waiting(http, "?page_size=1");
     format!("{DELAYED}/{}", page["items"][0]["id"].as_str().expect("an id"))
@@ -90,7 +90,7 @@ fn what_operators_did_to_messages_on_disk_survives_a_crash() {
     let mut broker = Broker::new();
     let http = Http::of(&broker);
     topology(&http);
-    // So far away that their bodies are not kept in memory.
+    // Due so late that their bodies are not kept in memory.
     for name in ["cancelled", "released", "moved", "left"] {
         publish(&http, name, 7 * DAY_MS);
     }

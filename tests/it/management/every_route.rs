@@ -1,5 +1,5 @@
-//! Every operation that is described, as the description says: what it answers when all is well, when there is
-//! none of that name, and when the request is wrong. Who may not is in `access.rs`.
+//! Tests every operation against its description: success, a name that does not exist, and a bad request. Permissions
+//! are tested in `access.rs`.
 
 use std::collections::BTreeSet;
 
@@ -19,8 +19,8 @@ const LIMIT: &str = r#"{"value":5}"#;
 const POLICY: &str = r#"{"pattern":"^q","definition":{"max-length":5}}"#;
 const CHANGED: &str = r#"{"topology":{"vhosts":[{"name":"v","description":"another"}]}}"#;
 
-/// What succeeds, in an order in which each finds what it needs: method, path, body, status. In the paths `{node}`,
-/// `{connection}`, `{channel}`, `{port}` and `{id}` (of a delayed message) stand for what the broker calls them.
+/// Successful requests, in dependency order: method, path, body, status. In paths `{node}`, `{connection}`,
+/// `{channel}`, `{port}` and `{id}` (of a delayed message) stand for the broker's names.
 const SUCCEEDS: &[(&str, &str, &str, u16)] = &[
     ("PUT", "/api/vhosts/v", r#"{"description":"d"}"#, 201),
     ("PUT", "/api/vhosts/v", "{}", 204),
@@ -207,7 +207,7 @@ const SUCCEEDS: &[(&str, &str, &str, u16)] = &[
     ("DELETE", "/api/vhosts/v", "", 204),
 ];
 
-/// What cannot succeed, or is tested where its answer has no end.
+/// Operations that cannot succeed, or whose endless answer is tested elsewhere.
 const NEVER_SUCCEEDS: &[(&str, &str, &str)] = &[
     ("put", "/api/lost/queues/{id}", "nothing is lost here: ../lost.rs"),
     ("delete", "/api/lost/queues/{id}", "nothing is lost here: ../lost.rs"),
@@ -218,7 +218,7 @@ const NEVER_SUCCEEDS: &[(&str, &str, &str)] = &[
     ("delete", "/api/shovels/vhost/{vhost}/{name}", "there are none"),
 ];
 
-/// What finds something, or makes it, whatever the name.
+/// Operations that find or create their object, whatever the name.
 const NEVER_MISSING: &[(&str, &str, &str)] = &[
     ("get", "/api/auth/hash_password/{password}", "any text can be hashed"),
     ("put", "/api/vhosts/{vhost}", "makes it"),
@@ -250,7 +250,7 @@ const NEVER_MISSING: &[(&str, &str, &str)] = &[
     ),
 ];
 
-/// What takes nothing that could be wrong, or does not look at it.
+/// Operations without input that could be wrong, or that ignore it.
 const NEVER_BAD: &[(&str, &str)] = &[
     ("get", "/api/health/checks/quorum-queues-without-elected-leaders/all-vhosts/pattern/{pattern}"),
     ("get", "/api/health/checks/quorum-queues-without-elected-leaders/vhost/{vhost}/pattern/{pattern}"),
@@ -277,7 +277,7 @@ const NEVER_BAD: &[(&str, &str)] = &[
     ("post", "/api/logout"),
 ];
 
-/// Members that a healthy broker without a declared topology has no cause to show.
+/// Members that a healthy broker without a declared topology never shows.
 const NEVER_SEEN: &[&str] = &[
     "Drift.file",
     "Drift.unchanged",
@@ -321,7 +321,7 @@ impl Operation {
         self.method == method && self.path == path
     }
 
-    /// How many names of `path` stand for one of ours; none if it is not ours.
+    /// The number of placeholders in this operation's path, if `path` matches it.
     fn stands_for(&self, method: &str, path: &str) -> Option<usize> {
         let path = path.split('?').next().expect("a path");
         let (ours, theirs): (Vec<_>, Vec<_>) = (self.path.split('/').collect(), path.split('/').collect());
@@ -332,7 +332,7 @@ impl Operation {
         fits.then(|| ours.iter().filter(|name| name.starts_with('{')).count())
     }
 
-    /// The path with another text in place of each name.
+    /// The path with each placeholder replaced.
     fn at(&self, name: impl Fn(&str) -> String) -> String {
         let parts = self.path.split('/').map(|part| {
             part.strip_prefix('{').and_then(|part| part.strip_suffix('}')).map_or(part.to_owned(), &name)
@@ -341,7 +341,7 @@ impl Operation {
     }
 }
 
-/// The broker, with clients, of which one holds a queue for itself.
+/// The broker, with clients, one of which holds an exclusive queue.
 fn scene(http: &Http, broker: &Broker) -> Vec<crate::raw::Client> {
     let mut one = broker.client();
     one.declare("queue=single arguments={x-single-active-consumer:true} exclusive");
@@ -419,7 +419,7 @@ fn every_operation_says_when_there_is_none_of_that_name() {
     let mut complaints = Vec::new();
     let bodies: Vec<_> = SUCCEEDS.iter().filter(|(.., body, _)| !body.is_empty()).collect();
     for (number, operation) in operations(&description).into_iter().enumerate() {
-        // Some make what they name.
+        // Some operations create what they name.
         let none = format!("none-{number}");
         let named = operation.path.contains('{');
         let path = operation.at(|name| if name == "kind" { "q".to_owned() } else { none.clone() });
@@ -429,7 +429,7 @@ fn every_operation_says_when_there_is_none_of_that_name() {
             continue;
         }
         let body = bodies.iter().find(|(method, path, ..)| operation.stands_for(method, path).is_some());
-        // The last name is of something of ours: a limit that there is.
+        // The last name is a valid one: an existing limit.
         let path = path.replace(&format!("limits/{none}/{none}"), &format!("limits/{none}/max-connections"));
         let method = operation.method.to_uppercase();
         let answer = http.call(&method, &path, &[], body.map_or("", |(.., body, _)| body));

@@ -1,4 +1,4 @@
-//! Requests for names that are not ours, as a stranger's page sends them when its name leads here.
+//! Requests for foreign host names, as sent by a third party's page in DNS rebinding.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -11,7 +11,7 @@ use crate::raw::PATIENCE;
 
 const GUEST: &str = "Authorization: Basic Z3Vlc3Q6Z3Vlc3Q=\r\n";
 
-/// The whole answer to a request for a host.
+/// The whole answer to a request with this Host header.
 fn answer(address: SocketAddr, path: &str, host: &str, more: &str) -> String {
     let mut socket = TcpStream::connect(address).expect("connected");
     socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");
@@ -41,7 +41,7 @@ fn a_stranger_s_name_is_refused_where_only_this_machine_asks() {
         {
             is(http, path, host, GUEST, 421);
         }
-        // It says that it is of the same origin, and so it is for the browser.
+        // It claims the same origin, which for the browser it is.
         let origin =
             format!("{GUEST}Origin: http://{host}\r\nSec-Fetch-Site: same-origin\r\nContent-Length: 2\r\n");
         is(http, "PUT /api/queues/%2F/q", host, &origin, 421);

@@ -88,7 +88,7 @@ fn topic_permissions() {
     let body = |exchange: &str| json!({ "exchange": exchange, "write": "^a", "read": ".*" });
     http.put("/api/topic-permissions/%2F/u", &body("x")).is(201);
     http.put("/api/topic-permissions/%2F/u", &body("x")).is(204);
-    // What is new is that the user has any in the vhost.
+    // New means that the user had none in this vhost.
     http.put("/api/topic-permissions/%2F/u", &body("y")).is(204);
     http.put("/api/topic-permissions/v/guest", &body("x")).is(201);
     let row = json!({ "user": "u", "vhost": "/", "exchange": "x", "write": "^a", "read": ".*" });

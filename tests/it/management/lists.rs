@@ -27,7 +27,7 @@ fn lists_are_cut_and_sorted_as_asked() {
     let page = http.get("/api/queues/%2F?page=2&page_size=2").is(200).json;
     assert_eq!(names(&page["items"]), ["c"]);
     assert_eq!((&page["page_count"], &page["total_count"]), (&json!(2), &json!(3)));
-    // As KEDA asks.
+    // KEDA's request.
     let keda = http
         .get("/api/queues/%2F?page=1&use_regex=true&pagination=false&name=%5E%5Bab%5D&page_size=100")
         .json;
@@ -60,10 +60,10 @@ fn a_slash_at_the_end_of_a_path_says_nothing() {
         assert_eq!(http.get(&format!("{path}/")).status, http.get(path).is(200).status, "{path}/");
     }
     assert_eq!(names(&http.get("/api/queues/?page=1").is(200).json["items"]), ["q"]);
-    // An empty name is a name, which nothing has.
+    // An empty name is valid, but no object has it.
     http.get("/api/queues//").is(404);
     http.get("/api/queues/%2F//").is(404);
-    // What is open to all is so with it, what is not is not.
+    // With a trailing slash public paths stay public with it, protected ones stay protected.
     let nobody = http.nobody();
     nobody.get("/api/health/checks/is-in-service/").is(200);
     nobody.get("/api/queues/").is(401);
@@ -83,7 +83,7 @@ fn ten_thousand_queues_are_listed_at_once() {
     let (some, short) = wait::time(|| http.get("/api/queues?page=1&page_size=500&sort=name"));
     assert_eq!(some.json["items"].as_array().map(Vec::len), Some(500));
     println!("10,000 queues are listed in {time:?}, 500 of them in {short:?}");
-    // Twenty times the rows; were each looked up among all, it would be thousands of times the work.
+    // Twenty times the rows; a linear look-up for each would take thousands of times the work.
     assert!(time < short * 200, "{time:?} beside {short:?}");
     let page = http.get("/api/queues?page=100&page_size=100&sort=name").is(200).json;
     assert_eq!(page["items"][99]["name"], "q09999");

@@ -1,4 +1,4 @@
-//! What the dashboard shows moving: samples of the past, and streams of events.
+//! The dashboard's live data: samples of the past, and event streams.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
@@ -45,7 +45,8 @@ fn samples_of_the_overview_and_of_a_queue_are_there_when_asked_for() {
     let day = "lengths_age=86400&lengths_incr=60&msg_rates_age=86400&msg_rates_incr=60";
     let long = http.get(&format!("/api/queues/%2F/q?{day}")).is(200).json;
     assert!(long["messages_details"]["samples"].is_array());
-    // A page of queues tells the same, so that a list needs no call for each row; so does a list that is no longer.
+    // A page of queues has the same samples, so that a list needs no request per row; so has a list no longer than a
+    // page.
     let page = http.get(&format!("/api/queues?page=1&{AGES}")).is(200).json;
     assert_eq!(newest(&page["items"][0]["message_stats"]["publish_details"]), 1);
     let all = http.get(&format!("/api/queues/%2F?{AGES}")).is(200).json;
@@ -58,7 +59,7 @@ fn samples_of_the_overview_and_of_a_queue_are_there_when_asked_for() {
     assert_eq!(plain["messages_details"]["samples"], Value::Null);
 }
 
-/// A stream of events, line by line.
+/// An event stream, line by line.
 struct Stream(BufReader<TcpStream>);
 
 impl Stream {
@@ -76,7 +77,7 @@ impl Stream {
         Self(BufReader::new(socket))
     }
 
-    /// The next line that begins with this.
+    /// The next line with this prefix.
     fn line(&mut self, start: &str) -> Option<String> {
         loop {
             let mut line = String::new();
@@ -134,7 +135,7 @@ fn a_stream_shows_nobody_more_than_a_call_would() {
     assert_eq!(refused["status"], 401);
     let overview = events.iter().find(|event| event["watch"] == 1).expect("told");
     assert_eq!(overview["body"], json!({ "message_stats": {} }));
-    // And ends with the user.
+    // And ends when the user is deleted.
     http.delete("/api/users/small").is(204);
     assert!(stream.line("data: ").is_none());
 }
@@ -149,7 +150,7 @@ fn what_is_not_live_cannot_be_watched() {
     assert_eq!(http.nobody().get("/api/events?watch=overview").status, 401);
 }
 
-/// The log as it comes, for somebody.
+/// Follows the log as some user.
 fn follow(broker: &Broker, login: &str) -> Stream {
     Stream::get(broker, login, "livelog")
 }
@@ -172,7 +173,7 @@ fn whoever_may_not_see_the_log_any_more_does_not() {
                 .put(&format!("/api/users/{name}"), &json!({ "password": "new", "tags": "monitoring" }))
                 .is(204),
         };
-        // The reads have a limit: the end comes before.
+        // Reads time out: the stream must end before.
         while let Some(line) = follower.line("data: ") {
             assert!(!line.contains("secret"), "{change}: {line}");
         }
@@ -195,7 +196,7 @@ fn a_user_has_so_many_streams_and_others_have_theirs() {
     assert!(Stream::open(&broker, "small:pw", "watch=overview").line("HTTP/1.1 200").is_some());
 }
 
-/// As an attack did: many streams, each with large answers of its own, half of them not read.
+/// An observed attack: many streams, each with large answers of its own, half of them not read.
 #[test]
 fn streams_are_bounded_in_memory_and_slow_readers_are_cut_off() {
     let broker = Broker::with(&["--held-bytes-max", "64MiB"]);

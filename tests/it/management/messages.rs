@@ -29,7 +29,7 @@ fn what_is_published_is_got_with_all_its_properties() {
     body["properties"] = properties.clone();
     assert_eq!(http.post(PUBLISH, &body).is(200).json, json!({ "routed": true }));
     assert_eq!(http.post(PUBLISH, &publication("none", "x")).is(200).json, json!({ "routed": false }));
-    // It was confirmed, so it is on disk.
+    // Confirmed, so it is on disk.
     broker.kill();
     broker.start_again();
     let http = Http::of(&broker);
@@ -147,7 +147,7 @@ fn purging_leaves_nothing_ready() {
     http.delete("/api/queues/%2F/none/contents").refused(404, "Object Not Found", "queue_not_found");
 }
 
-/// What a look shows: bodies, which are redelivered, how many are behind.
+/// The result of a peek: bodies, redelivered flags, and the number of messages behind.
 fn peek(http: &Http, more: &Value) -> Vec<(String, bool, u64)> {
     let mut wish = json!({ "count": 100, "ackmode": "peek", "encoding": "auto" });
     wish.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
@@ -189,7 +189,7 @@ fn peeking_shows_the_order_of_delivery_and_changes_nothing() {
     assert_eq!(peek(&http, &json!({ "offset": 4 })), []);
     assert_eq!(peek(&http, &json!({ "count": 0 })), []);
     assert_eq!(stats(), before);
-    // What went back is told as such, where it stands.
+    // Requeued messages are shown as redelivered, in place.
     http.post("/api/queues/%2F/q/get", &wish(2, "ack_requeue_true")).is(200);
     assert_eq!(peek(&http, &json!({})).iter().map(|m| m.1).collect::<Vec<_>>(), [true, true, false, false]);
     let got = http.post("/api/queues/%2F/q/get", &wish(9, "ack_requeue_false")).is(200).json;

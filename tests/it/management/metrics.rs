@@ -1,4 +1,4 @@
-//! What Prometheus scrapes.
+//! The metrics that Prometheus scrapes.
 
 use serde_json::json;
 
@@ -44,7 +44,7 @@ fn metrics_have_rabbitmq_s_names_and_true_values() {
     {
         assert!(text.contains(name), "{name}");
     }
-    // Counters outlive what they counted.
+    // Counters outlive the counted objects.
     client.delete("q");
     let text = scraped.get("/metrics").text;
     assert!(text.contains(
@@ -59,8 +59,8 @@ fn metrics_have_rabbitmq_s_names_and_true_values() {
     assert!(!text.contains("a\\\"b"), "{text}");
 }
 
-/// What RabbitMQ's Overview dashboard for Grafana reads, a series and the labels that it names to a row. What it adds up
-/// or takes from one another is in one row, as Prometheus does so only where all other labels are the same.
+/// Series read by RabbitMQ's Overview dashboard for Grafana: per row, series and the labels they are used with.
+/// Series that are added or subtracted share a row, as Prometheus combines them only if all other labels are equal.
 const BOARD: &[(&[&str], &[&str])] = &[
     (&["rabbitmq_identity_info"], &["rabbitmq_node", "rabbitmq_cluster", "rabbitmq_endpoint"]),
     (&["rabbitmq_build_info"], &["rabbitmq_version", "erlang_version"]),
@@ -105,7 +105,7 @@ const BOARD: &[(&[&str], &[&str])] = &[
     (&["rabbitmq_message_size_bytes_bucket"], &["protocol", "le"]),
 ];
 
-/// What the alert rules of RabbitMQ's operator ask for besides, and boards of before 3.8.10.
+/// Further series used by the alert rules of RabbitMQ's operator, and by dashboards before 3.8.10.
 const ALSO: &str = "
     rabbitmq_global_messages_dead_lettered_expired_total rabbitmq_global_messages_dead_lettered_rejected_total
     rabbitmq_global_messages_dead_lettered_maxlen_total rabbitmq_global_messages_dead_lettered_delivery_limit_total
@@ -118,7 +118,7 @@ const ALSO: &str = "
     rabbitmq_channel_get_total rabbitmq_channel_get_empty_total rabbitmq_channel_consumers
     rabbitmq_queue_messages_published_total";
 
-/// The labels of each series of this name, as they are written, in braces or nothing.
+/// The label sets of each series of this name, as written, in braces or empty.
 fn series<'a>(text: &'a str, name: &str) -> Vec<&'a str> {
     let of_name = text.lines().filter_map(|line| line.strip_prefix(name));
     of_name
@@ -144,12 +144,12 @@ fn what_rabbitmq_s_dashboard_and_alerts_ask_for_is_there() {
                 assert!(!series.is_empty(), "{name} in {path}:\n{text}");
                 let has = |label: &&str| series.iter().all(|one| one.contains(&format!("{label}=\"")));
                 assert!(labels.iter().all(has), "{name} has {series:?}, not {labels:?}");
-                // What is per queue in one of the paths is added up by the board.
+                // Per-queue series of one of the paths are summed by the dashboard.
                 let alone = path == "/metrics" && *name != "rabbitmq_message_size_bytes_bucket";
                 assert!(!alone || *series == all[0], "{name} has {series:?}, unlike {:?}", all[0]);
             }
         }
-        // All is joined with it, so there must be one of it.
+        // Joined with every series, so it must be unique.
         let identity = series(&text, "rabbitmq_identity_info");
         assert!(
             matches!(identity[..], [one] if one.contains(&format!("rabbitmq_endpoint=\"{endpoint}\""))),

@@ -32,7 +32,7 @@ use ureq::http::{Request, Response};
 
 use crate::harness::Broker;
 
-/// What came back.
+/// An HTTP answer.
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) json: Value,
@@ -45,7 +45,7 @@ impl Answer {
         self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
-    /// The names of its headers.
+    /// Header names.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.headers.iter().map(|(name, _)| name.as_str())
     }
@@ -76,7 +76,7 @@ pub(crate) struct Http {
     login: Option<String>,
 }
 
-/// Where the broker's log says that it listens.
+/// A listener's address, from the broker's log.
 pub(crate) fn listening(broker: &Broker, what: &str) -> SocketAddr {
     let log = broker.log();
     let rest = log.split(&format!("{what} listening on ")).nth(1).expect("a line of the log");
@@ -84,7 +84,7 @@ pub(crate) fn listening(broker: &Broker, what: &str) -> SocketAddr {
 }
 
 impl Http {
-    /// As guest.
+    /// Logged in as guest.
     pub(crate) fn of(broker: &Broker) -> Self {
         Self::at(listening(broker, "http")).login("guest", "guest")
     }
@@ -136,7 +136,7 @@ impl Http {
         self.call("POST", path, &[("content-type", "application/json")], &body.to_string())
     }
 
-    /// Makes a user with these tags, the password `pw`, and all permissions in `/`; logs in as it.
+    /// Creates a user with these tags, the password `pw`, and all permissions in `/`; logs in as that user.
     pub(crate) fn user(&self, name: &str, tags: &str) -> Self {
         let user = serde_json::json!({ "password": "pw", "tags": tags });
         self.put(&format!("/api/users/{name}"), &user).is(201);

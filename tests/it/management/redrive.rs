@@ -1,4 +1,4 @@
-//! Messages go back to where they came from.
+//! Redriving messages to where they came from.
 
 use serde_json::{Value, json};
 
@@ -8,7 +8,7 @@ use crate::wait;
 
 const REDRIVE: &str = "/api/queues/%2F/dead/redrive";
 
-/// `work` dead-letters to `dead`, which nobody consumes.
+/// `work` dead-letters to `dead`, which has no consumer.
 fn topology(http: &Http) {
     let arguments = json!({ "x-dead-letter-exchange": "", "x-dead-letter-routing-key": "dead" });
     http.put("/api/queues/%2F/work", &json!({ "durable": true, "arguments": arguments })).is(201);
@@ -36,7 +36,7 @@ fn payloads(http: &Http, queue: &str) -> Vec<String> {
     got.iter().map(|message| message["payload"].as_str().expect("text").to_owned()).collect()
 }
 
-/// `count` messages through `work` into `dead`.
+/// Sends `count` messages through `work` into `dead`.
 fn dead_letters(http: &Http, count: usize) -> Vec<String> {
     let bodies: Vec<_> = (0..count).map(|n| n.to_string()).collect();
     for body in &bodies {
@@ -58,14 +58,14 @@ fn dead_letters_go_back_in_order_as_they_were_published() {
     let rest = http.post(REDRIVE, &json!({})).is(200).json;
     assert_eq!((&rest["moved"], &rest["stayed"], &rest["reason"]), (&json!(3), &json!(0), &Value::Null));
     assert_eq!((payloads(&http, "work"), payloads(&http, "dead")), (bodies.clone(), Vec::new()));
-    // Neither lost nor doubled by a crash.
+    // A crash neither loses nor duplicates them.
     broker.kill();
     broker.start_again();
     let http = Http::of(&broker);
     assert_eq!((payloads(&http, "work"), payloads(&http, "dead")), (bodies, Vec::new()));
     let got = take(&http, "work", 1, "reject_requeue_false");
     assert_eq!((&got[0]["exchange"], &got[0]["routing_key"]), (&json!("in"), &json!("job.new")));
-    // And its history goes on.
+    // Their death history continues.
     wait::until("dead again", || payloads(&http, "dead").len() == 1);
     let again = take(&http, "dead", 1, "ack_requeue_true");
     assert_eq!(again[0]["properties"]["headers"]["x-death"][0]["count"], 2);
@@ -114,7 +114,7 @@ fn what_cannot_go_stays_at_its_place() {
     assert_eq!(take(&http, "dead", 1, "ack_requeue_false")[0]["properties"]["headers"], Value::Null);
 }
 
-/// One dead letter behind what is in `dead`.
+/// Adds one dead letter behind the contents of `dead`.
 fn dead_letters_behind(http: &Http) {
     publish(http, "in", "job.new", "died");
     take(http, "work", 1, "reject_requeue_false");
@@ -176,7 +176,7 @@ fn it_needs_to_read_the_one_and_write_the_other() {
     }
 }
 
-/// The reports of a run that is told as it goes on.
+/// The progress reports of a run.
 fn reports(http: &Http, body: &Value) -> Vec<Value> {
     let headers = [("content-type", "application/json"), ("accept", "text/event-stream")];
     let answer = http.call("POST", REDRIVE, &headers, &body.to_string()).is(200);

@@ -1,4 +1,4 @@
-//! docs/http-api.md is what the broker says of its own API, made readable.
+//! docs/http-api.md is the broker's own API description in readable form.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -16,7 +16,7 @@ with the tag `management`, `policymaker`, `monitoring` or `administrator`. Error
 Lists take `page`, `page_size`, `name`, `use_regex`, `sort`, `sort_reverse` and `columns`; single objects take `columns`.
 ";
 
-/// In every list or object; said once at the top.
+/// In every list or object; described once at the top.
 const COMMON: &[&str] = &["page", "page_size", "name", "use_regex", "sort", "sort_reverse", "columns"];
 
 fn members(body: &Value) -> String {
@@ -34,7 +34,7 @@ fn members(body: &Value) -> String {
     shown.join(", ")
 }
 
-/// What is answered when all is well: names of schemas.
+/// The successful answer, by schema name.
 fn answer(operation: &Value) -> Option<String> {
     let schema = &operation["responses"]["200"]["content"]["application/json"]["schema"];
     let name = |schema: &Value| Some(schema["$ref"].as_str()?.rsplit('/').next()?.to_owned());
@@ -64,7 +64,7 @@ fn kind(schema: &Value) -> String {
     }
 }
 
-/// A schema: members of one kind together, in bold those that are always there.
+/// A schema: members of one kind together, required ones in bold.
 fn schema(name: &str, schema: &Value) -> String {
     let required = schema["required"].as_array().cloned().unwrap_or_default();
     let mut kinds: Vec<(String, Vec<String>)> = Vec::new();

@@ -1,10 +1,10 @@
-//! Answers held against the schemas of the description.
+//! Checks answers against the description's schemas.
 
 use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-/// The description's schemas, and which members of theirs answers had.
+/// The description's schemas, and which of their members were seen in answers.
 pub(crate) struct Schemas {
     named: Value,
     seen: BTreeSet<String>,
@@ -15,7 +15,7 @@ impl Schemas {
         Self { named: description["components"]["schemas"].clone(), seen: BTreeSet::new() }
     }
 
-    /// What is wrong with an answer, if anything is. More than is described is wrong too.
+    /// The first error in an answer, if any. Undescribed members are errors too.
     pub(crate) fn check(&mut self, value: &Value, schema: &Value, at: &str) -> Result<(), String> {
         if let Some(name) = schema["$ref"].as_str() {
             let name = name.rsplit('/').next().expect("a name");
@@ -66,7 +66,7 @@ impl Schemas {
         Ok(())
     }
 
-    /// Members that are described and were in no answer.
+    /// Described members that no answer contained.
     pub(crate) fn unseen(&self) -> Vec<String> {
         let schemas = self.named.as_object().expect("schemas");
         let members = schemas.iter().flat_map(|(name, schema)| {

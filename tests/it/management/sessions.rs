@@ -1,11 +1,11 @@
-//! Logging in with a cookie, and logins that fail too often.
+//! Cookie logins, and throttling of failed logins.
 
 use serde_json::json;
 
 use super::Http;
 use crate::harness::Broker;
 
-/// The cookie that an answer sets, without its attributes.
+/// The cookie set by an answer, without its attributes.
 fn cookie(set: &str) -> String {
     set.split(';').next().expect("a cookie").to_owned()
 }
@@ -111,7 +111,7 @@ fn an_address_that_guesses_is_held_up_over_both_protocols() {
     };
     held.refused(429, "too_many_requests", "failed");
     assert!(refused >= 30, "{refused}");
-    // Not even the right password is looked at, lest it could be found out.
+    // Even the right password is not checked, so that it cannot be guessed meanwhile.
     let mut client = crate::raw::Client::start(broker.amqp, "");
     client.start_ok("PLAIN", "\\0guest\\0guest");
     client.hear("0 connection.close");

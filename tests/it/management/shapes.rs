@@ -1,4 +1,4 @@
-//! The members that tools need to find, with the types that they read them as.
+//! Members that tools require, with the types they expect.
 
 use serde_json::Value;
 
@@ -6,7 +6,7 @@ use super::Http;
 use crate::harness::Broker;
 use crate::wait;
 
-/// Each name must be there: `s` text, `n` number, `b` boolean, `a` list, `o` object.
+/// Every name must be present: `s` string, `n` number, `b` boolean, `a` array, `o` object.
 #[track_caller]
 fn check(value: &Value, names: &str) {
     for name in names.split_whitespace() {

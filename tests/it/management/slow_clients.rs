@@ -1,4 +1,4 @@
-//! Clients that take their time are sent away, and harm nobody meanwhile.
+//! Slow clients are disconnected, and do not affect others meanwhile.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -16,7 +16,7 @@ fn connected(broker: &Broker) -> TcpStream {
     socket
 }
 
-/// What comes until the broker closes the socket; a reset is an end, too.
+/// Everything until the broker closes the socket; a reset counts as the end.
 fn rest(socket: &mut TcpStream) -> String {
     let mut bytes = Vec::new();
     match socket.read_to_end(&mut bytes) {
@@ -62,7 +62,7 @@ fn whoever_does_not_read_the_answer_is_dropped() {
     let request = "GET /api/openapi.json HTTP/1.1\r\nHost: x\r\n\r\n".repeat(200);
     for socket in &mut sockets {
         socket.set_write_timeout(Some(PATIENCE)).expect("a timeout");
-        // The broker may have hung up before it has taken them all.
+        // The broker may have closed the connection before reading all of them.
         drop(socket.write_all(request.as_bytes()));
     }
     wait::until("the sockets are gone", || {
@@ -71,7 +71,7 @@ fn whoever_does_not_read_the_answer_is_dropped() {
     Http::of(&broker).get("/api/overview").is(200);
 }
 
-/// What may be large is read only for those who may send it.
+/// Potentially large bodies are read only for authorised senders.
 #[test]
 fn a_large_body_is_not_waited_for_from_whom_it_is_not_taken() {
     let broker = Broker::new();
@@ -107,7 +107,7 @@ fn a_large_head_or_body_is_refused() {
     // The broker may stop reading before the end.
     drop(socket.write_all(head.as_bytes()));
     assert!(!rest(&mut socket).starts_with("HTTP/1.1 2"));
-    // Guest's login, and one byte more than is taken; the rest need not come.
+    // Guest's login, and one byte more than the limit; the rest need not arrive.
     let mut socket = connected(&broker);
     let head = "PUT /api/queues/%2F/q HTTP/1.1\r\nHost: x\r\nAuthorization: Basic Z3Vlc3Q6Z3Vlc3Q=\r\n\
                 Content-Length: 2000000\r\n\r\n";

@@ -1,4 +1,4 @@
-//! What exchanges and channels count.
+//! Counters of exchanges and channels.
 
 use serde_json::{Value, json};
 
@@ -6,7 +6,7 @@ use super::Http;
 use crate::harness::Broker;
 use crate::wait;
 
-/// Messages in and out of an exchange.
+/// Messages into and out of an exchange.
 fn counted(http: &Http, exchange: &str) -> [u64; 2] {
     let stats = &http.get(&format!("/api/exchanges/%2F/{exchange}")).is(200).json["message_stats"];
     ["publish_in", "publish_out"].map(|name| stats[name].as_u64().expect("a count"))
@@ -37,7 +37,7 @@ fn exchanges_count_what_clients_publish_and_to_how_many_queues_it_goes() {
     client.publish("exchange=nowhere mandatory", "x");
     client.hear("basic.return");
     client.hear("basic.ack");
-    // In one batch, in turns, and one of them along a route that is not remembered.
+    // In one batch, alternating, and one of them along an uncached route.
     let mut batch = Vec::new();
     for key in ["a", "b", "a"] {
         batch.extend(client.publish_bytes(1, &format!("routing_key={key}"), "", b"x"));
@@ -57,7 +57,7 @@ fn exchanges_count_what_clients_publish_and_to_how_many_queues_it_goes() {
     let row = |name: &str| all.as_array().expect("rows").iter().find(|row| row["name"] == name).cloned();
     assert_eq!(row("").expect("the default exchange")["message_stats"]["publish_out"], 6);
 
-    // As in RabbitMQ, dead letters are not what somebody publishes.
+    // As in RabbitMQ, dead letters do not count as published.
     let dropped = client.ask("basic.get queue=a", "basic.get-ok").tag();
     client.say(&format!("basic.reject delivery_tag={dropped}"));
     client.wait_ready("graves", 1);
@@ -92,7 +92,7 @@ fn what_is_published_over_http_and_in_transactions_counts_at_its_exchange() {
     assert_eq!(counted(&http, "amq.topic"), [2, 2]);
 }
 
-/// The counts of a channel of the only connection, but for those that are 0.
+/// The non-zero counters of a channel of the only connection.
 fn done_on(http: &Http, number: u64) -> Value {
     let channels = http.get("/api/channels").is(200).json;
     let channel = channels.as_array().expect("rows").iter().find(|row| row["number"] == number);
@@ -161,7 +161,7 @@ fn channels_count_what_is_published_delivered_and_acknowledged_on_them() {
     let committed = json!({ "get": 1, "deliver_get": 1, "ack": 1, "publish": 1, "return_unroutable": 1 });
     assert_eq!(done_on(&http, 3), committed);
 
-    // A new channel of the same number begins anew.
+    // A new channel with the same number starts from zero.
     client.ask("3 channel.close", "3 channel.close-ok");
     client.open_channel(3);
     assert_eq!(done_on(&http, 3), json!({}));

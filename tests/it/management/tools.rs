@@ -1,4 +1,4 @@
-//! What other people's tools ask, in their order and in their way of writing it, and what they read.
+//! Requests of third-party tools, in their order and spelling, and the members they read.
 
 use serde_json::{Value, json};
 
@@ -18,7 +18,7 @@ fn shop(http: &Http) {
     }
 }
 
-/// What KEDA's scaler takes out of a queue.
+/// What KEDA's scaler reads of a queue.
 fn read_by_keda(queue: &Value) -> (&str, u64) {
     for number in ["messages_ready", "messages_unacknowledged"] {
         assert!(queue[number].is_u64(), "{number} in {queue}");
@@ -34,11 +34,11 @@ fn keda_reads_one_queue_or_those_that_match() {
     let broker = Broker::new();
     let http = Http::of(&broker);
     shop(&http);
-    // By name, in the vhost of the trigger or in the default one.
+    // By name, in the trigger's vhost or in the default one.
     assert_eq!(read_by_keda(&http.get("/api/queues/shop%2Feu/orders").is(200).json), ("orders", 2));
     assert_eq!(read_by_keda(&http.get("/api/queues/%2F/orders").is(200).json), ("orders", 0));
     http.get("/api/queues/shop%2Feu/none").is(404);
-    // By expression: of a vhost, or of all; more than a page is an error that it makes of `page_count`.
+    // By expression: in a vhost, or in all; KEDA treats a `page_count` above one as an error.
     let asked = |place: &str, name: &str, size: u32| {
         let query = format!("?page=1&use_regex=true&pagination=false&name={name}&page_size={size}");
         http.get(&format!("/api/queues{place}{query}")).is(200).json
@@ -58,8 +58,8 @@ fn keda_reads_one_queue_or_those_that_match() {
     assert_eq!(asked("/shop%2Feu", "%5Eorders", 1)["page_count"], 2);
 }
 
-/// Creates, reads, changes and deletes one resource as the Terraform provider does, by rabbit-hole: what was put is
-/// read back, a second read after the deletion finds nothing.
+/// Creates, reads, changes and deletes one resource as the Terraform provider does, through rabbit-hole: reads return
+/// what was put, and a read after the deletion finds nothing.
 #[track_caller]
 fn kept(http: &Http, path: &str, body: &Value, read: &Value) {
     let made = http.put(path, body).status;
@@ -112,7 +112,7 @@ fn terraform_s_resources_are_kept_as_they_were_put() {
         assert_eq!(http.get(&format!("/api/{limits}")).is(200).json[0]["value"][name], 5);
         http.delete(&format!("/api/{limits}/{name}")).is(204);
     }
-    // The provider shows why it is refused.
+    // The provider shows the reason of the refusal.
     let shovel = json!({ "value": { "src-uri": "amqp://", "dest-uri": "amqp://" } });
     http.put("/api/parameters/shovel/a%2Fb/s", &shovel).refused(400, "bad_request", "shovel");
     http.get("/api/shovels/vhost/a%2Fb/s").is(404);
@@ -131,7 +131,7 @@ fn terraform_finds_a_binding_by_its_location() {
     {
         let made = http.post(ends, &body).is(201);
         let place = made.header("location").expect("a place").to_owned();
-        // The destination, then the key that it looks for in the list.
+        // The destination, then the key that it looks up in the list.
         let (destination, key) = place.split_once('/').expect("a destination and a key");
         assert_eq!(destination, "orders");
         let key = percent_encoding::percent_decode_str(key).decode_utf8().expect("text");

@@ -1,9 +1,9 @@
-//! Methods, properties and content headers, to and from the wire by their specifications.
+//! Wire encoding and decoding of methods, properties and content headers by their specifications.
 
 use super::spec::{MethodSpec, PROPERTIES};
 use super::value::{Reader, Table, Value, encode_table, parse_args};
 
-/// Fields by name, as a test wrote them.
+/// Fields by name, as written in a test.
 pub(super) type Args = Vec<(String, Value)>;
 
 pub(super) fn encode_method(spec: &MethodSpec, args: &Args) -> Vec<u8> {

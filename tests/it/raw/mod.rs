@@ -1,8 +1,9 @@
-//! A raw AMQP client for conversations: what is said and heard is written as text, illegal things included.
+//! A raw AMQP client for conversations: input and output are written as text, illegal frames included.
 //!
-//! `say("queue.declare queue=$q durable")` sends a method on channel 1; a leading number names another channel.
-//! Fields that are not named are zero, empty or false. `$` becomes a prefix that belongs to this test alone.
-//! Everything that waits has a deadline; heartbeats are skipped; an unexpected frame panics with both sides' words.
+//! `say("queue.declare queue=$q durable")` sends a method on channel 1; a leading number selects another channel.
+//! Fields not named are zero, empty or false. `$` expands to a prefix unique to the test.
+//! All waits have a deadline; heartbeats are skipped; an unexpected frame panics with the expected and the actual
+//! text.
 
 mod codec;
 pub(crate) mod spec;
@@ -18,7 +19,7 @@ use codec::{Args, decode_fields, decode_props, encode_method};
 use spec::MethodSpec;
 use value::{Reader, Value, parse_args};
 
-/// How long the broker may take for anything.
+/// Time limit for any answer of the broker.
 pub(crate) const PATIENCE: Duration = crate::wait::LIMIT;
 
 pub(crate) const METHOD: u8 = 1;
@@ -26,11 +27,11 @@ pub(crate) const HEADER: u8 = 2;
 pub(crate) const BODY: u8 = 3;
 pub(crate) const HEARTBEAT: u8 = 8;
 
-/// Capabilities of a modern client, so that the broker tells what it can tell.
+/// Capabilities of a modern client, so that the broker sends all notifications.
 const CAPABILITIES: &str = "{capabilities:{authentication_failure_close:true,consumer_cancel_notify:true,\
                             publisher_confirms:true,basic.nack:true,connection.blocked:true}}";
 
-/// A frame as it came.
+/// A frame as received.
 #[derive(Debug)]
 pub(crate) struct Frame {
     pub(crate) kind: u8,
@@ -38,7 +39,7 @@ pub(crate) struct Frame {
     pub(crate) payload: Vec<u8>,
 }
 
-/// A method that the broker sent, with its content if it has one.
+/// A received method, with its content if it has one.
 pub(crate) struct Heard {
     pub(crate) channel: u16,
     pub(crate) spec: &'static MethodSpec,
@@ -77,7 +78,7 @@ impl fmt::Display for Heard {
     }
 }
 
-/// One connection.
+/// A connection.
 pub(crate) struct Client {
     stream: TcpStream,
     inbox: Vec<u8>,
@@ -86,7 +87,7 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    /// A TCP connection on which nothing has been said yet.
+    /// A TCP connection on which nothing has been sent yet.
     pub(crate) fn connect(addr: SocketAddr, prefix: &str) -> Self {
         let stream = TcpStream::connect_timeout(&addr, PATIENCE).expect("connect");
         stream.set_read_timeout(Some(PATIENCE)).expect("read timeout");
@@ -103,7 +104,7 @@ impl Client {
         client
     }
 
-    /// A connection up to connection.tune, as guest; what the broker offers is returned.
+    /// A connection up to connection.tune, as guest; also returns the tune method.
     pub(crate) fn tune(addr: SocketAddr, prefix: &str) -> (Self, Heard) {
         let mut client = Self::start(addr, prefix);
         client.start_ok("PLAIN", "\\0guest\\0guest");
@@ -129,7 +130,7 @@ impl Client {
         client
     }
 
-    /// A connection of someone else's, tuned; `connection.open` is said, its answer not heard.
+    /// A connection as another user, tuned; `connection.open` is sent, its answer not read.
     pub(crate) fn opening(addr: SocketAddr, user: &str, password: &str, vhost: &str) -> Self {
         let mut client = Self::start(addr, "");
         client.start_ok("PLAIN", &format!("\\0{user}\\0{password}"));
@@ -139,7 +140,7 @@ impl Client {
         client
     }
 
-    /// An open connection of someone else's on `/`, with channel 1 open.
+    /// An open connection as another user on `/`, with channel 1 open.
     pub(crate) fn open_as(addr: SocketAddr, user: &str, password: &str) -> Self {
         let mut client = Self::opening(addr, user, password, "/");
         client.hear("0 connection.open-ok");
@@ -158,7 +159,7 @@ impl Client {
         self.hear(&format!("{channel} channel.open-ok"));
     }
 
-    /// Writes octets as they are. A peer that has gone away is found when something is read.
+    /// Writes raw octets. A closed connection is detected by the next read.
     pub(crate) fn bytes(&mut self, bytes: &[u8]) {
         match self.stream.write_all(bytes) {
             Err(e) if !is_gone(&e) => panic!("write: {e}"),
@@ -166,39 +167,39 @@ impl Client {
         }
     }
 
-    /// Writes octets and says whether all were taken within the write timeout.
+    /// Writes octets; returns whether all were accepted within the write timeout.
     pub(crate) fn try_bytes(&mut self, bytes: &[u8]) -> bool {
         self.stream.write_all(bytes).is_ok()
     }
 
-    /// Tells the broker that nothing more will come.
+    /// Shuts down the sending direction.
     pub(crate) fn finish_writing(&mut self) {
-        // Fails when the broker has closed the socket already.
+        // Fails if the broker has already closed the socket.
         drop(self.stream.shutdown(std::net::Shutdown::Write));
     }
 
-    /// Ends the connection with a reset.
+    /// Aborts the connection with a reset.
     pub(crate) fn reset(self) {
         let at_once = Some(Duration::ZERO);
         rustix::net::sockopt::set_socket_linger(&self.stream, at_once).expect("linger");
     }
 
-    /// The port at our end, by which the broker's log names this connection.
+    /// The local port, by which the broker's log names this connection.
     pub(crate) fn local_port(&self) -> u16 {
         self.stream.local_addr().expect("an address").port()
     }
 
-    /// Changes how long a write may block.
+    /// Sets the write timeout.
     pub(crate) fn write_patience(&mut self, patience: Duration) {
         self.stream.set_write_timeout(Some(patience)).expect("write timeout");
     }
 
-    /// Changes how long a read may block.
+    /// Sets the read timeout.
     pub(crate) fn read_patience(&mut self, patience: Duration) {
         self.stream.set_read_timeout(Some(patience)).expect("read timeout");
     }
 
-    /// The next method, if one comes within the read timeout.
+    /// The next method, if one arrives within the read timeout.
     pub(crate) fn next_or_nothing(&mut self) -> Option<Heard> {
         let mut first = [0];
         if self.inbox.is_empty() && !matches!(self.stream.peek(&mut first), Ok(1..)) {
@@ -219,7 +220,7 @@ impl Client {
         self.frame(METHOD, channel, &payload);
     }
 
-    /// Sends a method, with a body of content if it has one, and `channel.close` behind it in the same packet.
+    /// Sends a method, with content if given, followed by `channel.close` in the same packet.
     #[track_caller]
     pub(crate) fn say_with_close(&mut self, text: &str, body: Option<&str>) {
         let (channel, spec, args) = parse_line(text, &self.prefix);
@@ -236,7 +237,7 @@ impl Client {
         self.bytes(&bytes);
     }
 
-    /// Whether the broker neither closes the socket nor says anything for so long.
+    /// Whether the broker neither closes the socket nor sends anything for this long.
     pub(crate) fn is_left_open_for(&mut self, time: Duration) -> bool {
         self.stream.set_read_timeout(Some(time)).expect("read timeout");
         let read = self.stream.read(&mut [0]);
@@ -244,26 +245,26 @@ impl Client {
         matches!(read, Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut))
     }
 
-    /// A method's frame, without sending it.
+    /// A method's frame, not sent.
     pub(crate) fn method_bytes(&self, text: &str) -> Vec<u8> {
         let (channel, spec, args) = parse_line(text, &self.prefix);
         frame_bytes(METHOD, channel, &encode_method(spec, &args))
     }
 
-    /// Sends a message to channel 1: the fields of basic.publish, and a body.
+    /// Publishes on channel 1: the fields of basic.publish, and a body.
     #[track_caller]
     pub(crate) fn publish(&mut self, args: &str, body: impl AsRef<[u8]>) {
         self.publish_with(args, "", body);
     }
 
-    /// The same with properties, as `delivery_mode=2 headers={a:1}`.
+    /// The same with properties, such as `delivery_mode=2 headers={a:1}`.
     #[track_caller]
     pub(crate) fn publish_with(&mut self, args: &str, props: &str, body: impl AsRef<[u8]>) {
         let bytes = self.publish_bytes(1, args, props, body.as_ref());
         self.bytes(&bytes);
     }
 
-    /// The frames of one publish, for sending many at once or in pieces.
+    /// The frames of one publish, for sending in bulk or in pieces.
     #[track_caller]
     pub(crate) fn publish_bytes(&self, channel: u16, args: &str, props: &str, body: &[u8]) -> Vec<u8> {
         let (_, spec, fields) = parse_line(&format!("basic.publish {args}"), &self.prefix);
@@ -276,7 +277,7 @@ impl Client {
         out
     }
 
-    /// The next frame that is not a heartbeat; None when the broker has closed the socket.
+    /// The next frame that is not a heartbeat; `None` if the broker has closed the socket.
     pub(crate) fn next_frame(&mut self) -> Option<Frame> {
         loop {
             let frame = self.any_frame()?;
@@ -307,7 +308,8 @@ impl Client {
                 Ok(0) => return None,
                 Ok(n) => self.inbox.extend(&buffer[..n]),
                 Err(e) if is_gone(&e) => return None,
-                // As when this process is stopped for a while: a socket with a timeout is not read on by itself then.
+                // Happens when this process is stopped for a while: reads with a timeout are not restarted
+                // automatically.
                 Err(e) if e.kind() == ErrorKind::Interrupted => {}
                 Err(e) => panic!("nothing heard from the broker: {e}"),
             }
@@ -320,7 +322,7 @@ impl Client {
         self.try_next().unwrap_or_else(|| panic!("the broker closed the socket"))
     }
 
-    /// The same; None when the broker has closed the socket, in the middle of a content too.
+    /// The same; `None` if the broker has closed the socket, even within a content.
     #[track_caller]
     pub(crate) fn try_next(&mut self) -> Option<Heard> {
         let frame = self.next_frame()?;
@@ -355,7 +357,7 @@ impl Client {
         Some(())
     }
 
-    /// The next method must be this one, with these fields; others are not looked at.
+    /// The next method must be this one, with these fields; other fields are ignored.
     #[track_caller]
     pub(crate) fn hear(&mut self, text: &str) -> Heard {
         let heard = self.next();
@@ -383,21 +385,21 @@ impl Client {
         }
     }
 
-    /// Says one thing and expects one answer.
+    /// Sends a method and expects this answer.
     #[track_caller]
     pub(crate) fn ask(&mut self, say: &str, hear: &str) -> Heard {
         self.say(say);
         self.hear(hear)
     }
 
-    /// Declares and answers the queue's name.
+    /// Declares a queue and returns its name.
     #[track_caller]
     pub(crate) fn declare(&mut self, args: &str) -> String {
         self.say(&format!("queue.declare {args}"));
         self.hear("queue.declare-ok").field("queue").str()
     }
 
-    /// Ready messages and consumers of a queue.
+    /// Number of ready messages and consumers of a queue.
     #[track_caller]
     pub(crate) fn counts(&mut self, queue: &str) -> (i64, i64) {
         self.say(&format!("queue.declare queue={queue} passive"));
@@ -411,25 +413,25 @@ impl Client {
         crate::wait::until(&format!("{want} messages in {queue}"), || self.counts(queue).0 == want);
     }
 
-    /// Turns confirms on.
+    /// Enables publisher confirms.
     pub(crate) fn confirms(&mut self) {
         self.ask("confirm.select", "confirm.select-ok");
     }
 
-    /// Publishes and waits for the broker's ack; needs `confirms` before.
+    /// Publishes and waits for the broker's ack; requires `confirms` first.
     #[track_caller]
     pub(crate) fn publish_confirmed(&mut self, args: &str, props: &str, body: impl AsRef<[u8]>) {
         self.publish_with(args, props, body);
         self.hear("basic.ack");
     }
 
-    /// Takes one message without an ack.
+    /// Gets one message without acknowledgement.
     #[track_caller]
     pub(crate) fn take(&mut self, queue: &str) -> Heard {
         self.ask(&format!("basic.get queue={queue} no_ack"), "basic.get-ok")
     }
 
-    /// Takes everything that is ready, without acks, as texts.
+    /// Gets all ready messages without acknowledgement, as text.
     #[track_caller]
     pub(crate) fn drain(&mut self, queue: &str) -> Vec<String> {
         let mut all = Vec::new();
@@ -444,28 +446,28 @@ impl Client {
         }
     }
 
-    /// Deletes a queue; what the channel still hears before the answer is not looked at.
+    /// Deletes a queue; methods received before the answer are ignored.
     #[track_caller]
     pub(crate) fn delete(&mut self, queue: &str) {
         self.say(&format!("queue.delete queue=\"{queue}\""));
         while self.next().spec.name != "queue.delete-ok" {}
     }
 
-    /// Nothing more has been sent on channel 1: a round trip answers, and nothing came before it.
+    /// Nothing more was sent on channel 1: a round trip is answered, with nothing before it.
     #[track_caller]
     pub(crate) fn silent(&mut self) {
         self.ask("channel.flow active", "channel.flow-ok active=1");
     }
 
-    /// The queue has pushed nothing: a round trip through it answers first.
+    /// The queue has delivered nothing: a round trip through it is answered first.
     #[track_caller]
     pub(crate) fn silent_after(&mut self, queue: &str) {
         self.counts(queue);
         self.silent();
     }
 
-    /// channel.close on channel 1 with this code, blamed on this method, its text holding these words; answers it.
-    /// `?connection.open` leaves it to the broker whether it blames that method or none.
+    /// Expects channel.close on channel 1 with this code, this method and these words in its text; answers it.
+    /// `?connection.open` accepts either that method or none.
     #[track_caller]
     pub(crate) fn channel_closes(&mut self, code: i64, method: &str, words: &str) {
         let heard = self.next();
@@ -473,7 +475,7 @@ impl Client {
         self.say(&format!("{} channel.close-ok", heard.channel));
     }
 
-    /// connection.close likewise; answers it, and expects the broker to close the socket.
+    /// Expects connection.close likewise; answers it, and expects the broker to close the socket.
     #[track_caller]
     pub(crate) fn connection_closes(&mut self, code: i64, method: &str, words: &str) {
         let heard = self.next();
@@ -504,7 +506,7 @@ impl Client {
         assert!(none_is_fine || blamed == want, "blamed is {blamed:?}, not {want:?}: {heard}");
     }
 
-    /// The broker closes the socket, saying nothing more.
+    /// Expects the broker to close the socket without sending anything more.
     #[track_caller]
     pub(crate) fn hangs_up(&mut self) {
         if let Some(frame) = self.next_frame() {
@@ -512,7 +514,7 @@ impl Client {
         }
     }
 
-    /// Octets until the broker closes the socket, for what is not a frame.
+    /// All octets until the broker closes the socket, for input that is not frames.
     pub(crate) fn rest(&mut self) -> Vec<u8> {
         let mut all = std::mem::take(&mut self.inbox);
         match self.stream.read_to_end(&mut all) {
@@ -521,7 +523,7 @@ impl Client {
         }
     }
 
-    /// Closes the connection as a client should.
+    /// Closes the connection in an orderly way.
     pub(crate) fn close(mut self) {
         self.say("0 connection.close reply_code=200 reply_text=bye");
         while let Some(heard) = self.try_next() {
@@ -531,7 +533,7 @@ impl Client {
         }
     }
 
-    /// The prefix that stands for `$`.
+    /// Replaces `$` by the prefix.
     pub(crate) fn expand(&self, text: &str) -> String {
         text.replace('$', &self.prefix)
     }

@@ -1,11 +1,11 @@
-//! The methods of AMQP 0-9-1 as text, so that a test can name any of them, and any field.
+//! The methods of AMQP 0-9-1 as text, so that tests can name any method and field.
 //!
-//! Independent of the broker's codec on purpose: a mistake shared by both would go unseen.
+//! Deliberately independent of the broker's codec: a shared mistake would go unnoticed.
 //! Field types: `o` octet, `w` short, `d` long, `q` longlong, `b` bit, `s` shortstr, `l` longstr, `t` table.
 
 use std::sync::LazyLock;
 
-/// One method: its place in the protocol and its fields in wire order.
+/// A method: its ids, and its fields in wire order.
 #[derive(Debug)]
 pub(crate) struct MethodSpec {
     pub(crate) name: &'static str,
@@ -21,18 +21,18 @@ impl MethodSpec {
     }
 }
 
-/// The method of this name, such as `queue.declare-ok`.
+/// The method with this name, such as `queue.declare-ok`.
 #[track_caller]
 pub(crate) fn by_name(name: &str) -> &'static MethodSpec {
     METHODS.iter().find(|m| m.name == name).unwrap_or_else(|| panic!("no method is called {name}"))
 }
 
-/// The method of these numbers, if the protocol has it.
+/// The method with these ids, if the protocol defines it.
 pub(crate) fn by_number(class: u16, id: u16) -> Option<&'static MethodSpec> {
     METHODS.iter().find(|m| m.class == class && m.id == id)
 }
 
-/// The properties of a basic message, in the order of their flags from bit 15 down.
+/// The basic properties, in the order of their flags from bit 15 down.
 pub(crate) const PROPERTIES: [(&str, u8); 14] = [
     ("content_type", b's'),
     ("content_encoding", b's'),

@@ -1,8 +1,8 @@
-//! Field values: to and from the wire with their type letters, to and from a short text.
+//! Field values: wire encoding with type letters, and a short text form.
 //!
 //! Text: `5` is a 32-bit int (`I`), a trailing letter names another type (`5l`, `5s`, `5b`, `5B`, `5u`, `5i`, `5T`),
 //! `true`/`false`, `void`, `1.5` a double, `"text"` or a bare word a long string, `[..]` an array, `{k:v,..}` a table.
-//! Tables keep their order: what the broker sends can be compared exactly.
+//! Tables keep their order, so that the broker's output can be compared exactly.
 
 use std::fmt;
 
@@ -55,7 +55,7 @@ impl Value {
         }
     }
 
-    /// The entry of this key, if this is a table that has it.
+    /// The entry with this key, if this is a table that has it.
     pub(crate) fn get(&self, key: &str) -> Option<&Value> {
         self.table().iter().find(|(k, _)| k == key).map(|(_, v)| v)
     }
@@ -119,7 +119,7 @@ fn long_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend(bytes);
 }
 
-/// A table with its length before it.
+/// A table preceded by its length.
 pub(crate) fn encode_table(table: &Table, out: &mut Vec<u8>) {
     let mut inner = Vec::new();
     for (key, value) in table {
@@ -130,7 +130,7 @@ pub(crate) fn encode_table(table: &Table, out: &mut Vec<u8>) {
     long_bytes(out, &inner);
 }
 
-/// Reads what the broker sent; a short read is the broker's error and panics.
+/// Reads the broker's output; a short read is the broker's error and panics.
 pub(crate) struct Reader<'a>(pub(crate) &'a [u8]);
 
 impl<'a> Reader<'a> {
@@ -220,7 +220,7 @@ impl fmt::Display for Value {
     }
 }
 
-/// Cuts `key=value key=value flag` into pairs; a flag has no value.
+/// Splits `key=value key=value flag` into pairs; a flag has no value.
 #[track_caller]
 pub(crate) fn parse_args(text: &str) -> Vec<(&str, Option<Value>)> {
     let mut parser = Parser(text.trim_start());

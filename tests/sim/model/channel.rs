@@ -1,11 +1,11 @@
-//! What a channel has out, and what becomes of it.
+//! A channel's outstanding deliveries, and their settlement.
 
 use std::collections::BTreeSet;
 
 use super::confirm::Waiting;
 use super::{Consumer, CopyId, Model, Msg, Queue, Refused, State};
 
-/// A delivery that is not settled.
+/// An unsettled delivery.
 #[derive(Clone, Debug)]
 pub(crate) struct Out {
     pub(crate) tag: u64,
@@ -16,7 +16,7 @@ pub(crate) struct Out {
     pub(crate) pending: bool,
 }
 
-/// How a delivery is settled.
+/// A way of settling a delivery.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum How {
     Ack,
@@ -24,8 +24,8 @@ pub(crate) enum How {
     Requeue,
 }
 
-/// A publish of a transaction. Its targets are those of when it came, but for the default exchange, which knows queues
-/// by their names.
+/// A publish within a transaction. Its targets are determined when it arrives, except for the default exchange, which
+/// resolves queues by name.
 #[derive(Clone, Debug)]
 pub(crate) struct Prepared {
     pub(crate) msg: Msg,
@@ -33,7 +33,7 @@ pub(crate) struct Prepared {
     pub(crate) mandatory: bool,
 }
 
-/// What a transaction has put aside.
+/// The pending work of a transaction.
 #[derive(Clone, Default, Debug)]
 pub(crate) struct Transaction {
     pub(crate) publishes: Vec<Prepared>,
@@ -42,12 +42,12 @@ pub(crate) struct Transaction {
 
 #[derive(Clone, Default, Debug)]
 pub(crate) struct Channel {
-    /// The highest delivery tag given out.
+    /// Highest delivery tag assigned.
     pub(crate) tag: u64,
     pub(crate) out: Vec<Out>,
-    /// For consumers to come.
+    /// For future consumers.
     pub(crate) prefetch: u64,
-    /// For all its consumers together.
+    /// Shared by all its consumers.
     pub(crate) shared: u64,
     /// Publishes since `confirm.select`.
     pub(crate) confirms: Option<u64>,
@@ -55,11 +55,11 @@ pub(crate) struct Channel {
     pub(crate) tx: Option<Transaction>,
 }
 
-/// What `basic.get` finds: a message, and how many were left then.
+/// The result of `basic.get`: a message, and the number of messages left at that time.
 pub(crate) type Got = Option<(CopyId, usize)>;
 
 impl Model {
-    /// Delivery tags that an acknowledgement names.
+    /// The delivery tags covered by an acknowledgement.
     fn named(&mut self, at: (usize, u16), tag: u64, multiple: bool) -> Result<Vec<u64>, Refused> {
         let out = &self.channel(at.0, at.1).out;
         let open = out.iter().filter(|out| !out.pending).map(|out| out.tag);
@@ -109,13 +109,13 @@ impl Model {
             }
             self.serve(&queue);
         }
-        // A shared limit has room for consumers of other queues, too.
+        // A shared limit frees credit for consumers of other queues, too.
         for queue in consumers {
             self.serve(&queue);
         }
     }
 
-    /// Copies are ready again, or were delivered too often.
+    /// Requeues copies, or drops those delivered too often.
     pub(crate) fn give_back(&mut self, queue: &str, copies: &[CopyId], failed: bool) {
         let limit = self.rules(queue).delivery_limit;
         let mut copies = copies.to_vec();
@@ -133,13 +133,13 @@ impl Model {
         self.trim(queue);
     }
 
-    /// Whether a copy is in the queue that has this name now.
+    /// Whether a copy is in the queue that currently has this name.
     fn is_in(&self, copy: CopyId, queue: &str) -> bool {
         let copy = &self.ledger[copy];
         copy.queue == queue && self.queues.get(queue).is_some_and(|queue: &Queue| queue.birth == copy.birth)
     }
 
-    /// The queues that these are out of, as far as they are there, oldest first.
+    /// The existing queues of these deliveries, oldest first.
     fn by_queue(&self, out: &[Out]) -> Vec<String> {
         let mut queues: Vec<(u64, String)> = Vec::new();
         for out in out {
@@ -190,7 +190,7 @@ impl Model {
             self.channel(at.0, at.1).out.push(Out { tag, copy: id, consumer: None, pending: false });
         }
         self.trim(queue);
-        // What has expired behind it is not left.
+        // Expired messages behind it are not counted.
         Ok(Some((id, self.queues[queue].ready.len())))
     }
 
@@ -209,7 +209,7 @@ impl Model {
         Ok(())
     }
 
-    /// A consumer ends; what it holds stays with its channel.
+    /// Ends a consumer; its unacknowledged messages stay with the channel.
     pub(crate) fn cancel(&mut self, tag: &str) {
         let holds = |queue: &Queue| queue.consumers.iter().any(|consumer| consumer.tag == tag);
         let Some(name) = self.queues.iter().find(|(_, queue)| holds(queue)).map(|(name, _)| name.clone())
@@ -233,7 +233,7 @@ impl Model {
         self.elect(name);
     }
 
-    /// Channels end together: nobody of them is served any more, then all that they had out is given back.
+    /// Ends channels together: their consumers first, then all their outstanding messages are requeued.
     pub(crate) fn end_channels(&mut self, ended: &[(usize, u16)]) {
         let ends = |consumer: &Consumer| ended.contains(&(consumer.client, consumer.channel));
         let names: Vec<String> = self.queues.keys().cloned().collect();
@@ -258,7 +258,7 @@ impl Model {
         }
     }
 
-    /// A connection ends, and its exclusive queues with it.
+    /// Ends a connection, with its exclusive queues.
     pub(crate) fn end_client(&mut self, client: usize) {
         let Some(channels) = self.clients.get(&client) else { return };
         let ended: Vec<(usize, u16)> = channels.keys().map(|number| (client, *number)).collect();
@@ -272,7 +272,7 @@ impl Model {
         }
     }
 
-    /// `basic.qos`: for consumers to come, which lifts the limit for all of the channel; or that one.
+    /// `basic.qos`: for future consumers, which lifts the channel's shared limit; or the shared one.
     pub(crate) fn limit(&mut self, at: (usize, u16), count: u64, shared: bool) {
         let channel = self.channel(at.0, at.1);
         channel.shared = if shared { count } else { 0 };

@@ -1,4 +1,4 @@
-//! Confirms: what may be said when, and what must have been.
+//! Confirms: which are permitted when, and which are due.
 
 use super::channel::Prepared;
 use super::{CopyId, Model, Msg, Refused, State};
@@ -9,13 +9,13 @@ pub(crate) struct Waiting {
     pub(crate) tag: u64,
     pub(crate) body: String,
     pub(crate) copies: Vec<CopyId>,
-    /// A queue did not take it.
+    /// A queue rejected it.
     pub(crate) refused: bool,
     pub(crate) returned: bool,
 }
 
 impl Model {
-    /// Carries out a publish, or puts it aside; an answer that is due at once is expected.
+    /// Executes or defers a publish; an answer due at once is expected.
     pub(crate) fn publish(&mut self, at: (usize, u16), msg: &Msg, mandatory: bool) -> Result<(), Refused> {
         if self.exchanges.get(&msg.exchange).is_some_and(|exchange| exchange.shape.internal) {
             return Err(Refused(403));
@@ -50,19 +50,19 @@ impl Model {
         self.reply(at, "basic.return", &[&fields[..], &[("routing_key", msg.key.clone())]].concat());
     }
 
-    /// Whether a crash cannot lose it: it is durable, or need not be.
+    /// Whether it survives a crash: it is durable, or need not be.
     pub(crate) fn is_safe(&self, id: CopyId) -> bool {
         let copy = &self.ledger[id];
         match copy.state {
             State::Gone => true,
-            // The confirm is about the first queue.
+            // The confirm concerns the first queue.
             _ if !copy.stored => true,
             State::Moved => copy.children.iter().all(|child| self.is_safe(*child)),
             State::Ready | State::Out => copy.came < self.syncs,
         }
     }
 
-    /// A client heard this of its publishes, after it had got back those of `returned`.
+    /// Processes a confirm received by a client after the returns in `returned`.
     pub(crate) fn confirmed(
         &mut self,
         at: (usize, u16),
@@ -95,7 +95,7 @@ impl Model {
         }
     }
 
-    /// Everything was synced: nothing waits any more.
+    /// Everything is synced: no publish waits any longer.
     pub(crate) fn synced(&mut self) {
         let mut late = Vec::new();
         for (client, channels) in &self.clients {

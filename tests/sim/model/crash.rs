@@ -1,4 +1,4 @@
-//! A crash: what must be there afterwards, what may be, and what must not.
+//! A crash: what must exist afterwards, what may, and what must not.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use super::{CopyId, Left, Model, State};
 use crate::world::Stands;
 
 impl Model {
-    /// Everything in memory is lost; `found` is what the queues hold after the start.
+    /// Loses everything in memory; `found` is the queues' contents after the restart.
     pub(crate) fn crash(&mut self, found: &BTreeMap<String, Vec<Stands>>) {
         self.broken = false;
         self.undeleted.clear();
@@ -50,7 +50,7 @@ impl Model {
         self.bury_the_rest(&there);
     }
 
-    /// The copy that stands there: one that was not settled, if any was.
+    /// The copy behind a found message: preferably an unsettled one.
     fn candidate(&self, queue: &str, birth: u64, sign: &str, there: &[bool]) -> Option<CopyId> {
         let fits = |id: &CopyId| {
             let copy = &self.ledger[*id];
@@ -66,7 +66,7 @@ impl Model {
         all.iter().find(|id| self.ledger[**id].went.is_none()).or(all.first()).copied()
     }
 
-    /// The model goes on from what was found.
+    /// Continues from the contents found.
     fn adopt(&mut self, ready: &[(CopyId, bool, u64)], queue: &str) {
         let limited = self.rules(queue).delivery_limit.is_some();
         for (id, redelivered, count) in ready {
@@ -115,7 +115,7 @@ impl Model {
         self.faults.extend(wrong);
     }
 
-    /// What is not there is gone for good.
+    /// Copies not found are gone for good.
     fn bury_the_rest(&mut self, there: &[bool]) {
         let syncs = self.syncs;
         for (id, copy) in self.ledger.iter_mut().enumerate() {

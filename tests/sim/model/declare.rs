@@ -1,10 +1,10 @@
-//! What is declared and deleted, and what goes along.
+//! Declaring and deleting, with cascading deletions.
 
 use super::route::{Binding, End};
 use super::shape::{ExchangeShape, PolicyShape, QueueShape};
 use super::{Exchange, Model, Queue, Refused, State};
 
-/// What `queue.declare-ok` says.
+/// The contents of `queue.declare-ok`.
 pub(crate) struct Counted {
     pub(crate) messages: usize,
     pub(crate) consumers: usize,
@@ -21,7 +21,7 @@ impl Model {
         if durable && self.storage_fails { Err(Refused(541)) } else { Ok(()) }
     }
 
-    /// Refuses a removal that takes along what is durable, while that cannot be kept.
+    /// Refuses a removal that would delete durable objects, while definitions cannot be stored.
     pub(crate) fn can_do(&self, removal: impl FnOnce(&mut Self)) -> Result<(), Refused> {
         if !self.storage_fails {
             return Ok(());
@@ -37,7 +37,7 @@ impl Model {
         self.kept(trial.durable() != before)
     }
 
-    /// How much there is that outlives a restart.
+    /// Number of durable objects.
     fn durable(&self) -> usize {
         let exchanges = self.exchanges.values().filter(|exchange| exchange.shape.durable).count();
         let queues = self.queues.values().filter(|queue| queue.shape.survives()).count();
@@ -93,7 +93,7 @@ impl Model {
         Ok(self.counted(name))
     }
 
-    /// `Ok` with how many messages were ready.
+    /// `Ok` with the number of ready messages.
     pub(crate) fn delete_queue(
         &mut self,
         client: usize,
@@ -174,7 +174,7 @@ impl Model {
         self.unbind_all(|binding| binding.end == end);
     }
 
-    /// Bindings go, and exchanges that lost their last one.
+    /// Deletes bindings, and exchanges that lost their last one.
     fn unbind_all(&mut self, goes: impl Fn(&Binding) -> bool) {
         let (gone, rest): (Vec<Binding>, Vec<Binding>) =
             std::mem::take(&mut self.bindings).into_iter().partition(goes);
@@ -196,7 +196,7 @@ impl Model {
         end && self.exchanges.get(&binding.source).is_some_and(|source| source.shape.durable)
     }
 
-    /// Whether both ends are there, and the caller may use them.
+    /// Whether both ends exist, and the caller may use them.
     fn ends(&self, client: usize, binding: &Binding) -> Result<(), Refused> {
         let no_end =
             |name: &String| if self.exchanges.contains_key(name) { Ok(()) } else { Err(Refused(404)) };
@@ -233,7 +233,7 @@ impl Model {
         Ok(())
     }
 
-    /// A policy is there, or is not any more. Queues follow one after the other, in this order.
+    /// Sets or clears a policy. Queues are updated one after the other, in this order.
     pub(crate) fn set_policy(&mut self, name: &str, policy: Option<PolicyShape>, queues: &[String]) {
         match policy {
             Some(policy) => self.policies.insert(name.to_owned(), policy),
@@ -254,7 +254,7 @@ impl Model {
         self.reply(at, "queue.declare-ok", &[messages, ("consumer_count", counted.consumers.to_string())]);
     }
 
-    /// Queues go that nobody needs any more, and that could not go before.
+    /// Deletes unused queues that could not be deleted before.
     pub(crate) fn delete_unused(&mut self) {
         for name in std::mem::take(&mut self.undeleted) {
             self.deletable.push(name);
@@ -262,7 +262,7 @@ impl Model {
         self.finish();
     }
 
-    /// What is left when everything in memory is lost.
+    /// Drops everything that is lost with the memory.
     pub(crate) fn forget_transient(&mut self) {
         self.exchanges.retain(|_, exchange| exchange.shape.durable);
         let durable: Vec<bool> = self.bindings.iter().map(|binding| self.is_durable(binding)).collect();

@@ -1,4 +1,4 @@
-//! Dead letters: where a message goes that its queue has dropped, with its history.
+//! Dead letters: the destination of a dropped message, and its history.
 
 use super::{Dead, Death, Model, State};
 
@@ -40,7 +40,7 @@ impl Model {
     }
 }
 
-/// Whether the message was dropped by this queue before, and no client has rejected it since.
+/// Whether this queue dropped the message before, without a client's reject since.
 fn is_cycle(deaths: &[Death], target: &str) -> bool {
     if deaths.first().is_some_and(|death| death.reason == "rejected") {
         return false;

@@ -1,7 +1,7 @@
-//! The model: what a broker holds, as plain maps and vectors, and the rules of docs/compatibility.md and of `RabbitMQ`
-//! written down once more.
+//! The model: a broker's state as plain maps and vectors, and the rules of docs/compatibility.md and `RabbitMQ`
+//! implemented a second time.
 //!
-//! It does not guess which consumer gets a message: it takes what the clients heard, and says what of it is wrong.
+//! It does not predict which consumer gets a message: it takes the clients' observations, and reports violations.
 
 pub(crate) mod channel;
 pub(crate) mod confirm;
@@ -18,11 +18,11 @@ use channel::Channel;
 use route::Binding;
 use shape::{ExchangeShape, PolicyShape, QueueShape, Rules};
 
-/// An error of the peer's, by its reply code.
+/// A peer's error, by reply code.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Refused(pub(crate) u16);
 
-/// Why a queue dropped a message, and how often it did.
+/// The reason for which a queue dropped a message, and how often.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Death {
     pub(crate) queue: String,
@@ -30,7 +30,7 @@ pub(crate) struct Death {
     pub(crate) count: u64,
 }
 
-/// A message as it was published, or dead-lettered.
+/// A message as published or dead-lettered.
 #[derive(Clone, Debug)]
 pub(crate) struct Msg {
     pub(crate) body: String,
@@ -39,11 +39,11 @@ pub(crate) struct Msg {
     pub(crate) persistent: bool,
     pub(crate) priority: u8,
     pub(crate) expiration: Option<u64>,
-    /// The value of the header `h`.
+    /// Value of the header `h`.
     pub(crate) header: Option<i64>,
     /// Newest first.
     pub(crate) deaths: Vec<Death>,
-    /// Whether it left where it was before a crash, to where it goes now.
+    /// Whether it left its previous place before a crash, for where it goes now.
     pub(crate) left: Left,
 }
 
@@ -51,32 +51,32 @@ pub(crate) struct Msg {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Left {
     No,
-    /// Its queue may have: where it goes it may say that it comes again.
+    /// It may have: at its destination it may be flagged as redelivered.
     Maybe,
-    /// It did: where it goes it has to say so.
+    /// It did: at its destination it must be flagged.
     Yes,
 }
 
 impl Msg {
-    /// As the clients' own.
+    /// The same as the clients' sign.
     pub(crate) fn sign(&self) -> String {
         let deaths = self.deaths.iter().map(|d| format!("|{} {} {}", d.queue, d.reason, d.count));
         deaths.fold(self.body.clone(), |sign, death| sign + &death)
     }
 }
 
-/// Where a copy of a message is.
+/// The state of a message copy.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum State {
     Ready,
     Out,
     /// Acknowledged, dropped or purged.
     Gone,
-    /// Moved to the targets of a dead-letter exchange, of which there may be none.
+    /// Moved to the targets of a dead-letter exchange, possibly none.
     Moved,
 }
 
-/// A copy's number in the ledger.
+/// A copy's index in the ledger.
 pub(crate) type CopyId = usize;
 
 /// A message in one queue.
@@ -84,25 +84,25 @@ pub(crate) type CopyId = usize;
 pub(crate) struct Copy {
     pub(crate) msg: Msg,
     pub(crate) queue: String,
-    /// Tells queues of the same name apart.
+    /// Distinguishes queues of the same name.
     pub(crate) birth: u64,
-    /// The queue that it died in before, empty for a publisher's.
+    /// The queue in which it died before; empty for a publisher's message.
     pub(crate) source: String,
     pub(crate) priority_level: u8,
-    /// The step in which it came, and its place among those that came in it.
+    /// The step of its arrival, and its position among that step's arrivals.
     pub(crate) order: (u64, u64),
     pub(crate) expires: Option<u64>,
     pub(crate) redelivered: bool,
     /// Whether it left the queue before the last crash.
     pub(crate) left: Left,
-    /// A client had it.
+    /// It has been delivered to a client.
     pub(crate) delivered: bool,
     /// Failed deliveries.
     pub(crate) count: u64,
     /// Persistent, in a durable queue.
     pub(crate) stored: bool,
     pub(crate) state: State,
-    /// How many syncs there had been when it came, and when it went.
+    /// Number of syncs before its arrival, and before its removal.
     pub(crate) came: u64,
     pub(crate) went: Option<u64>,
     pub(crate) children: Vec<CopyId>,
@@ -117,7 +117,7 @@ pub(crate) struct Consumer {
     pub(crate) no_ack: bool,
     pub(crate) exclusive: bool,
     pub(crate) priority: i64,
-    /// 0: as many as it likes.
+    /// 0: unlimited.
     pub(crate) prefetch: u64,
 }
 
@@ -126,11 +126,11 @@ pub(crate) struct Queue {
     pub(crate) birth: u64,
     pub(crate) shape: QueueShape,
     pub(crate) owner: Option<usize>,
-    /// The policy that it keeps to.
+    /// The policy that applies to it.
     pub(crate) policy: Option<PolicyShape>,
     /// Oldest first.
     pub(crate) consumers: Vec<Consumer>,
-    /// The single active one's tag.
+    /// Tag of the single active consumer.
     pub(crate) active: Option<String>,
     pub(crate) had_consumer: bool,
     /// In the order of delivery.
@@ -143,7 +143,7 @@ pub(crate) struct Exchange {
     pub(crate) shape: ExchangeShape,
 }
 
-/// A delivery that a client heard and the model has not come to yet.
+/// A received delivery that the model has not processed yet.
 #[derive(Clone, Debug)]
 pub(crate) struct Delivered {
     pub(crate) client: usize,
@@ -155,7 +155,7 @@ pub(crate) struct Delivered {
     pub(crate) sign: String,
 }
 
-/// A method that a client must have heard, and fields of it.
+/// A method that a client must have received, with some of its fields.
 #[derive(Clone, Debug)]
 pub(crate) struct Reply {
     pub(crate) client: usize,
@@ -164,7 +164,7 @@ pub(crate) struct Reply {
     pub(crate) fields: Vec<(&'static str, String)>,
 }
 
-/// A message to be dead-lettered: its copy, or itself if no queue took it.
+/// A message to be dead-lettered: its copy, or the message itself if no queue accepted it.
 pub(crate) enum Dead {
     Copy(CopyId),
     Refused(Msg, String),
@@ -182,7 +182,7 @@ pub(crate) struct Model {
     pub(crate) bindings: Vec<Binding>,
     pub(crate) policies: BTreeMap<String, PolicyShape>,
     pub(crate) clients: BTreeMap<usize, BTreeMap<u16, Channel>>,
-    /// Every copy that ever was.
+    /// Every copy that ever existed.
     pub(crate) ledger: Vec<Copy>,
     pub(crate) heard: Vec<Delivered>,
     pub(crate) replies: Vec<Reply>,
@@ -190,16 +190,16 @@ pub(crate) struct Model {
     pub(crate) cancelled: BTreeSet<(usize, u16, String)>,
     dead: VecDeque<(Dead, &'static str)>,
     deletable: Vec<String>,
-    /// Could not be deleted yet.
+    /// Queues that could not be deleted yet.
     undeleted: Vec<String>,
-    /// What queues hold that refuse what is too much, where the model cannot know what came first: after a start
-    /// everything that expired meanwhile is due at once, and frees room for dead letters or comes too late.
+    /// Contents of queues that reject excess messages, where the model cannot know the order of events: after a
+    /// restart everything expired meanwhile is due at once, and either frees room for dead letters or comes too late.
     pub(crate) taken: BTreeMap<String, BTreeSet<String>>,
-    /// Nothing that is declared can be kept at present.
+    /// Definitions cannot be stored at present.
     pub(crate) storage_fails: bool,
     /// The store has stopped: publishes may be refused.
     pub(crate) broken: bool,
-    /// What is wrong.
+    /// Violations found.
     pub(crate) faults: Vec<String>,
 }
 
@@ -241,18 +241,18 @@ impl Model {
         self.replies.push(Reply { client, channel, name, fields: fields.to_vec() });
     }
 
-    /// What a queue keeps to, by its arguments and the policies.
+    /// A queue's effective rules, from its arguments and the policies.
     pub(crate) fn rules(&self, queue: &str) -> Rules {
         let queue = &self.queues[queue];
         queue.shape.rules(queue.policy.as_ref())
     }
 
-    /// The policy for queues of this name.
+    /// The policy for queues with this name.
     pub(crate) fn policy_of(&self, name: &str) -> Option<PolicyShape> {
         self.policies.values().filter(|policy| policy.applies(name)).max_by_key(|one| one.priority).cloned()
     }
 
-    /// The end of a step: dead letters go where they go, and queues that nobody needs are deleted.
+    /// Ends a step: routes dead letters, and deletes unused queues.
     pub(crate) fn finish(&mut self) {
         while !self.dead.is_empty() || !self.deletable.is_empty() {
             for (dead, reason) in std::mem::take(&mut self.dead) {
@@ -271,7 +271,7 @@ impl Model {
         }
     }
 
-    /// What must hold between two steps.
+    /// Invariants between two steps.
     pub(crate) fn check(&mut self) {
         for left in std::mem::take(&mut self.heard) {
             let why = self.why_not(&left);

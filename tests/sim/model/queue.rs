@@ -1,11 +1,11 @@
-//! One queue: what comes in, what is dropped, and who gets what next.
+//! A queue: what enters, what is dropped, and who gets the next message.
 
 use super::shape::Overflow;
 use super::{Consumer, CopyId, Dead, Delivered, Left, Model, Msg, State};
 use crate::model::channel::Out;
 
 impl Model {
-    /// A message for a queue. `None`: the queue does not take it.
+    /// Adds a message to a queue. `None`: the queue rejects it.
     pub(crate) fn enqueue(&mut self, queue: &str, msg: &Msg, parent: Option<CopyId>) -> Option<CopyId> {
         let rules = self.rules(queue);
         let of = &self.queues[queue];
@@ -55,7 +55,7 @@ impl Model {
         Some(id)
     }
 
-    /// Puts a copy in its place among the ready ones.
+    /// Inserts a copy at its place among the ready ones.
     pub(crate) fn make_ready(&mut self, id: CopyId) {
         self.ledger[id].state = State::Ready;
         let queue = self.queues.get_mut(&self.ledger[id].queue).expect("its queue");
@@ -64,7 +64,7 @@ impl Model {
         queue.ready.sort_by_key(|id| (std::cmp::Reverse(ledger[*id].priority_level), ledger[*id].order));
     }
 
-    /// A copy leaves its queue for good.
+    /// Removes a copy for good.
     pub(crate) fn lose(&mut self, id: CopyId, reason: &'static str) {
         let copy = &mut self.ledger[id];
         copy.state = State::Gone;
@@ -79,7 +79,7 @@ impl Model {
         }
     }
 
-    /// Drops what is expired or too much, from the front.
+    /// Drops expired and excess messages, from the front.
     pub(crate) fn trim(&mut self, queue: &str) {
         let rules = self.rules(queue);
         while let Some(head) = self.queues[queue].ready.first().copied() {
@@ -95,8 +95,8 @@ impl Model {
         }
     }
 
-    /// Those that may be delivered next: the first, and of what came in the same step from elsewhere the first of each
-    /// source, as the order among sources is not given.
+    /// The messages that may be delivered next: the first, and among those that arrived in the same step from
+    /// elsewhere the first of each source, as the order among sources is unspecified.
     fn heads(&self, queue: &str) -> Vec<CopyId> {
         let mut heads: Vec<CopyId> = Vec::new();
         for id in &self.queues[queue].ready {
@@ -116,7 +116,7 @@ impl Model {
         heads
     }
 
-    /// Takes deliveries that were heard, for as long as they are of what is in front.
+    /// Applies received deliveries, while they match the messages in front.
     pub(crate) fn serve(&mut self, queue: &str) {
         while let Some((at, id)) = self.next_delivery(queue) {
             let heard = self.heard.remove(at);
@@ -182,12 +182,12 @@ impl Model {
         channel.out.sort_by_key(|out| out.tag);
     }
 
-    /// The prefetch that all consumers of its channel share; 0 for none.
+    /// The prefetch shared by all consumers of its channel; 0 for none.
     fn shared_limit(&self, consumer: &Consumer) -> u64 {
         self.clients[&consumer.client][&consumer.channel].shared
     }
 
-    /// Why a consumer can take nothing, or could not when its channel gave out this tag.
+    /// Why a consumer can take nothing, or could not when its channel assigned this tag.
     fn is_held_up(&self, queue: &str, consumer: &Consumer, tag: u64) -> Option<String> {
         let of = &self.queues[queue];
         if of.shape.single_active && of.active.as_ref() != Some(&consumer.tag) {
@@ -206,7 +206,7 @@ impl Model {
         None
     }
 
-    /// What held up the consumer of a delivery, for people to read.
+    /// Why the consumer of a delivery should have been blocked, for error messages.
     pub(crate) fn why_not(&self, heard: &Delivered) -> String {
         let why = self.queues.iter().find_map(|(name, queue)| {
             let consumer = queue.consumers.iter().find(|consumer| consumer.tag == heard.consumer)?;
@@ -215,7 +215,7 @@ impl Model {
         why.map_or_else(String::new, |why| format!(", though {why}"))
     }
 
-    /// A consumer of the queue that could take a message.
+    /// A consumer of the queue that can take a message.
     pub(crate) fn taker(&self, queue: &str) -> Option<String> {
         let consumers = &self.queues[queue].consumers;
         consumers
@@ -224,7 +224,7 @@ impl Model {
             .map(|one| one.tag.clone())
     }
 
-    /// Who is to be served alone: whoever was, else the first of the highest priority.
+    /// The single active consumer: the current one, else the first of the highest priority.
     pub(crate) fn elect(&mut self, queue: &str) {
         let of = self.queues.get_mut(queue).expect("the queue");
         let is_here = of.consumers.iter().any(|consumer| Some(&consumer.tag) == of.active.as_ref());
@@ -234,7 +234,7 @@ impl Model {
         }
     }
 
-    /// Time has passed.
+    /// Advances time.
     pub(crate) fn pass(&mut self, now: u64) {
         self.now = now;
         let names: Vec<String> = self.queues.keys().cloned().collect();

@@ -1,16 +1,16 @@
-//! Where a message goes: bindings, exchange types, alternate exchanges.
+//! Routing: bindings, exchange types, alternate exchanges.
 
 use std::collections::BTreeSet;
 
 use super::{Model, Msg};
 
-/// What a binding asks of headers.
+/// A binding's header match.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
 pub(crate) enum Match {
     /// No arguments.
     #[default]
     Nothing,
-    /// The header `h` has this value, and (always true) all of it.
+    /// The header `h` has this value (x-match: all, with this one condition).
     All(i64),
     /// The header `h` has this value, or `i` has one that no message has.
     Any(i64),
@@ -33,7 +33,7 @@ impl Match {
     }
 }
 
-/// What a binding leads to.
+/// A binding's destination.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) enum End {
     Queue(String),
@@ -48,7 +48,7 @@ pub(crate) struct Binding {
     pub(crate) matching: Match,
 }
 
-/// Words of a pattern against words of a key: `*` is one of them, `#` any number.
+/// Matches a pattern's words against a key's: `*` is one word, `#` any number.
 fn topic(pattern: &[&str], key: &[&str]) -> bool {
     match (pattern.split_first(), key.split_first()) {
         (None, None) => true,
@@ -64,7 +64,7 @@ fn words(text: &str) -> Vec<&str> {
 }
 
 impl Model {
-    /// The queues that a message for this exchange goes to; `None`: there is no such exchange.
+    /// The queues that a message to this exchange reaches; `None`: no such exchange.
     pub(crate) fn route(&self, exchange: &str, msg: &Msg) -> Option<BTreeSet<String>> {
         self.exchanges.get(exchange)?;
         let mut queues = BTreeSet::new();

@@ -1,8 +1,8 @@
-//! What can be declared: arguments and policies as plain values, as text for a method, and what they mean.
+//! What can be declared: arguments and policies as plain values, their text in a method, and their meaning.
 
 use std::fmt::Write as _;
 
-/// What a queue that is full does.
+/// Overflow behaviour of a queue.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) enum Overflow {
     #[default]
@@ -29,7 +29,7 @@ pub(crate) struct QueueShape {
     pub(crate) delivery_limit: Option<u64>,
 }
 
-/// What a queue keeps to.
+/// A queue's effective rules.
 #[derive(Clone, Debug)]
 pub(crate) struct Rules {
     pub(crate) ttl: Option<u64>,
@@ -41,7 +41,7 @@ pub(crate) struct Rules {
     pub(crate) delivery_limit: Option<u64>,
 }
 
-/// Failed deliveries of a message that a quorum queue takes, unless told otherwise.
+/// Default limit on failed deliveries in a quorum queue.
 const QUORUM_DELIVERY_LIMIT: u64 = 20;
 
 impl QueueShape {
@@ -71,24 +71,24 @@ impl QueueShape {
         format!("{{{text}}}")
     }
 
-    /// Whether it outlives a restart.
+    /// Whether it survives a restart.
     pub(crate) fn survives(&self) -> bool {
         self.durable && !self.exclusive
     }
 
-    /// Why it cannot be: a quorum queue outlives everything.
+    /// Whether it is invalid: a quorum queue must be durable.
     pub(crate) fn is_wrong(&self) -> bool {
         (self.quorum && (!self.survives() || self.auto_delete))
             || (self.dead_key.is_some() && self.dead_letter.is_none())
     }
 
-    /// Whether declaring `other` finds this one.
+    /// Whether declaring `other` matches this one.
     pub(crate) fn is(&self, other: &Self) -> bool {
         let normal = |shape: &Self| Self { durable: shape.survives(), ..shape.clone() };
         normal(self) == normal(other)
     }
 
-    /// With what a policy says: its own word counts where there can be one, else the lower number.
+    /// Combined with a policy: the argument takes precedence where only one can apply, else the lower number.
     pub(crate) fn rules(&self, policy: Option<&PolicyShape>) -> Rules {
         let lower = |own: Option<u64>, other: Option<u64>| own.into_iter().chain(other).min();
         let own_dead = self.dead_letter.is_some();
@@ -122,7 +122,7 @@ impl ExchangeShape {
     }
 }
 
-/// A policy for queues whose name begins so.
+/// A policy for queues with this name prefix.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct PolicyShape {
     pub(crate) prefix: &'static str,

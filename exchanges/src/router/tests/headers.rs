@@ -26,7 +26,7 @@ fn args(text: &str) -> Args {
 #[track_caller]
 fn check_args(binding: &Args, message: &Args, wanted: bool) {
     let mut router = vhost();
-    // Neighbours that share a name, a predicate, and the whole condition must not matter.
+    // Neighbours that share a name, a predicate, or the whole condition must not matter.
     for neighbour in ["a=1 zz=2", "x-match='any' zz", "a zz=1"] {
         let bound = router.bind("amq.headers", to("q2"), "", args(neighbour));
         assert!(bound.is_ok());

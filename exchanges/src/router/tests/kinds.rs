@@ -1,4 +1,4 @@
-//! The extension types, and what may be cached.
+//! The extension types, and which results may be cached.
 
 use super::*;
 
@@ -59,7 +59,7 @@ fn delayed_exchange_holds_what_waits_and_routes_the_rest_as_its_inner_type() {
     assert_eq!(route_with(&router, "delayed", &["k"], &Waits(true)), []);
     assert!(info(&router, "delayed", &Waits(true)).delayed);
     assert!(!info(&router, "delayed", &Waits(false)).delayed);
-    // Behind another exchange it holds its share only.
+    // Behind another exchange it holds only its own share.
     assert_eq!(route_with(&router, "amq.direct", &["k"], &Waits(true)), [3]);
     assert_eq!(route_with(&router, "amq.direct", &["k"], &Waits(false)), [1, 3]);
     assert!(info(&router, "amq.direct", &Waits(true)).delayed);

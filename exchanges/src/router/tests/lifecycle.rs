@@ -1,4 +1,4 @@
-//! Exchanges, queues and bindings coming and going.
+//! Lifecycle of exchanges, queues and bindings.
 
 use super::*;
 
@@ -58,7 +58,7 @@ fn auto_delete_exchange_never_bound_or_only_a_destination_stays() {
     let missing = router.unbind("x", to("q1"), "", &Args::EMPTY);
     assert_eq!(missing, Ok(None));
     assert!(router.exchange("x").is_some());
-    // Bound to itself only, it goes once.
+    // Bound only to itself, it is removed once.
     bind(&mut router, "x", "x", "");
     let removed = router.unbind("x", to("x"), "", &Args::EMPTY).expect("ok").expect("was there");
     assert_eq!(names(&removed), ["x"]);

@@ -1,4 +1,4 @@
-//! An exchange becomes another one in place.
+//! Replacing an exchange in place.
 
 use super::*;
 

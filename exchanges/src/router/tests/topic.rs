@@ -49,7 +49,7 @@ fn topic_patterns_match_word_by_word_with_empty_words_counting() {
         let mut router = vhost();
         bind(&mut router, "amq.topic", "q1", pattern);
         assert_eq!(route(&router, "amq.topic", key).len(), usize::from(wanted), "{pattern} {key}");
-        // Beside others that share words and wildcards.
+        // Next to others that share words and wildcards.
         for other in ["#.z", "*.z", "a.z", "a.#.z", "a.*.z", "#.a.#.z", "*.stock.z"] {
             bind(&mut router, "amq.topic", "q2", other);
         }
@@ -63,7 +63,7 @@ fn topic_patterns_match_word_by_word_with_empty_words_counting() {
 #[test]
 fn topic_with_many_hashes_takes_polynomial_time() {
     let mut router = vhost();
-    // 85 times `#.a`, then a word that no key has: a backtracking matcher never ends here.
+    // 85 times `#.a`, then a word that no key has: a backtracking matcher would never finish.
     let pattern = format!("{}never", "#.a.".repeat(62));
     bind(&mut router, "amq.topic", "q1", &pattern);
     for depth in 0..60 {

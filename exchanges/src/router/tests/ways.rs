@@ -1,4 +1,4 @@
-//! Ways through several exchanges.
+//! Paths through several exchanges.
 
 use super::*;
 
@@ -57,10 +57,10 @@ fn alternates_are_followed_where_nothing_matched() {
     assert_eq!(route(&router, "x", "three"), [], "a loop of alternates ends");
     bind(&mut router, "z", "q3", "");
     assert_eq!(route(&router, "x", "three"), [3]);
-    // An exchange reached by a binding has its alternate, too.
+    // An exchange reached through a binding also uses its alternate.
     bind(&mut router, "amq.fanout", "x", "");
     assert_eq!(route(&router, "amq.fanout", "three"), [3]);
-    // A match on an exchange that was visited before is a match: no alternate.
+    // A match on an exchange visited before is a match: no alternate.
     bind(&mut router, "x", "amq.fanout", "four");
     assert_eq!(route(&router, "amq.fanout", "four"), []);
     let mut scratch = Scratch::new(1);

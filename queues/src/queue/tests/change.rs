@@ -1,9 +1,9 @@
-//! A queue becomes another one with all that is in it.
+//! Changing a queue's fixed settings in place.
 
 use super::*;
 
 impl Bench {
-    /// Changes the queue; the places that the store is to be told.
+    /// Changes the queue; returns the sequence numbers that the store is to be told of.
     fn change(&mut self, settings: Settings) -> Vec<u64> {
         let told = self.q.change(self.now, settings, Seq(u64::MAX), &mut self.desk, &mut self.fx);
         self.q.check();

@@ -1,4 +1,4 @@
-//! Who is served.
+//! Which consumer is served.
 
 use super::*;
 

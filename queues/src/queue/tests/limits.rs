@@ -309,7 +309,7 @@ fn a_shorter_limit_drops_at_once_and_a_longer_one_takes_more() {
     assert_eq!(b.drain(), "e f");
 }
 
-/// Dead letters are held from here on.
+/// A queue that holds dead letters from the start.
 fn held(settings: Settings) -> Bench {
     let mut b = bench(settings);
     b.q.hold_letters(true);

@@ -1,4 +1,4 @@
-//! Rules, one by one. Here: the bench they are tried on.
+//! The queue's rules, one by one. Here: the test bench.
 
 mod change;
 mod consumers;
@@ -13,12 +13,12 @@ use crate::message::{Message, MessageMeta};
 use crate::short::Short;
 use crate::store::{ColdRange, SettleReason, Stored};
 
-/// Remembers deliveries; refuses whom it is told to.
+/// Records deliveries; refuses consumers as told.
 #[derive(Default)]
 struct Desk {
     out: Vec<(u64, Delivery)>,
     shut: HashSet<u64>,
-    /// Room left, if it is counted.
+    /// Room left, where limited.
     room: HashMap<u64, usize>,
 }
 
@@ -111,7 +111,7 @@ impl Bench {
         self.dispatch();
     }
 
-    /// What was delivered since the last look: consumer and body.
+    /// Deliveries since the last call: consumer and body.
     fn seen(&mut self) -> Vec<(u64, String)> {
         let body = |d: &Delivery| String::from_utf8_lossy(d.message.body()).into_owned();
         let out = std::mem::take(&mut self.desk.out);
@@ -126,7 +126,7 @@ impl Bench {
         self.seen().into_iter().map(|(consumer, _)| consumer).collect()
     }
 
-    /// Takes and forgets the tokens of what was delivered.
+    /// Takes the tokens of past deliveries and clears the list.
     fn tokens(&mut self) -> Vec<Token> {
         std::mem::take(&mut self.desk.out).into_iter().filter_map(|(_, delivery)| delivery.token).collect()
     }
@@ -169,7 +169,7 @@ impl Bench {
         self.q.page_out(keep, Seq(u64::MAX), true)
     }
 
-    /// Answers what was asked for with what `live` says of each place.
+    /// Answers the outstanding read with what `live` returns for each sequence number.
     fn answer(&mut self, live: impl Fn(u64) -> Option<Result<Message, String>>) -> ReadAsk {
         let asked = self.fx.read.take().expect("something is asked for");
         let stored = (asked.from.0..=asked.to.0)

@@ -1,4 +1,4 @@
-//! Bodies that leave memory and come back.
+//! Paging out and reading back.
 
 use super::*;
 

@@ -1,7 +1,7 @@
-//! Definitions in memory, and the sums that tell whether sled holds the same.
+//! Definitions in memory, and the sums that show whether sled holds the same.
 //!
-//! Invariants: keys and values are shared between the map, a snapshot being written and what sled has not
-//! taken yet, so that none of them copies. Absent: files.
+//! Invariants: keys and values are shared between the map, a snapshot being written and what sled has not taken yet,
+//! so that none of them copies. Absent: files.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,10 +12,10 @@ use crate::store::index;
 /// All definitions, by key.
 pub(super) type Entries = BTreeMap<Arc<str>, Arc<[u8]>>;
 
-/// Where sled keeps [`Meta`].
+/// sled key of [`Meta`].
 pub(super) const META_KEY: &[u8] = b"m";
 
-/// What must agree with what sled holds, so that entries it lost are noticed.
+/// Must agree with what sled holds, so that entries it lost are noticed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(super) struct Meta {
     pub(super) revision: u64,
@@ -25,7 +25,7 @@ pub(super) struct Meta {
 }
 
 impl Meta {
-    /// Of these, at a revision.
+    /// The meta of these entries, at a revision.
     pub(super) fn of(entries: &Entries, revision: u64) -> Self {
         let mut meta = Self { revision, ..Self::default() };
         for (key, value) in entries {
@@ -34,7 +34,7 @@ impl Meta {
         meta
     }
 
-    /// In short, for the snapshot.
+    /// Short form, for the snapshot.
     pub(super) fn check(self) -> String {
         format!("{:08x}{:016x}", crc32c::crc32c(&self.encode()), self.sum)
     }
@@ -68,13 +68,13 @@ fn checksum(key: &str, value: &[u8]) -> u64 {
     u64::from(crc32c::crc32c_append(key_crc, value)) << 32 | u64::from(key_crc)
 }
 
-/// A key and its new value, as [`Entries`] has them.
+/// A key and its new value, as stored in [`Entries`].
 type Shared = (Arc<str>, Option<Arc<[u8]>>);
 
-/// What one commit changed.
+/// The changes of one commit.
 pub(super) struct Step {
     pub(super) changes: Vec<Shared>,
-    /// As it is afterwards.
+    /// Meta after the commit.
     meta: Meta,
 }
 
@@ -99,7 +99,7 @@ pub(super) fn apply(entries: &mut Entries, meta: &mut Meta, frame: Frame) -> Ste
     Step { changes, meta: *meta }
 }
 
-/// Where sled keeps a definition.
+/// sled key of a definition.
 pub(super) fn entry_key(key: &str) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(key.len() + 1);
     bytes.push(b'd');
@@ -107,7 +107,7 @@ pub(super) fn entry_key(key: &str) -> Vec<u8> {
     bytes
 }
 
-/// Steps in a row as sled is told of them.
+/// Consecutive steps as changes to sled.
 pub(super) fn database_changes(steps: &[Step]) -> Vec<index::Change> {
     let entries = steps.iter().flat_map(|step| &step.changes);
     let entries = entries.map(|(key, value)| (entry_key(key), value.as_deref().map(<[u8]>::to_vec)));

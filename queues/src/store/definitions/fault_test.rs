@@ -1,5 +1,5 @@
-//! Definitions on a simulated disk on which every file operation fails once, in every way, and after each of
-//! which the power goes.
+//! Definitions on a simulated disk on which every file operation fails once, in every way, with a power cut after
+//! each.
 
 use std::collections::BTreeMap;
 use std::io::{self, IoSlice};
@@ -18,13 +18,13 @@ use crate::store::sim::{SimDb, SimDisk};
 /// What happens at an operation.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Fault {
-    /// It fails, and did nothing (of a write: half of it).
+    /// It fails and does nothing (a write: half of it).
     Fails(i32),
-    /// It says that it failed, but did it.
+    /// It reports failure but takes effect.
     Lies(i32),
-    /// From this one on nothing works any more for so many operations.
+    /// From this one on, this many operations fail.
     FailsFor(u64),
-    /// The power goes before it: nothing works until the next start.
+    /// Power cut before it: every operation fails until the next start.
     PowerCut,
 }
 
@@ -32,7 +32,7 @@ const EIO: i32 = 5;
 const EMFILE: i32 = 24;
 const ENOSPC: i32 = 28;
 
-/// Counts operations, and has one of them fail.
+/// Counts operations, and makes one of them fail.
 #[derive(Default)]
 struct Plan {
     count: AtomicU64,
@@ -275,7 +275,7 @@ type Model = BTreeMap<String, Vec<u8>>;
 #[derive(Default)]
 struct Told {
     sure: Model,
-    /// A commit of which only a restart would tell.
+    /// A commit with unknown outcome, which only a restart decides.
     unsure: Option<Vec<Change>>,
 }
 
@@ -317,7 +317,7 @@ fn set(key: &str, value: &str) -> Change {
     (key.into(), Some(value.into()))
 }
 
-/// Commits, upkeep in between, two runs.
+/// Commits, with upkeep in between, in two runs.
 fn work(machine: &Machine, plan: &Arc<Plan>, told: &mut Told, room: [bool; 2]) {
     for (run, room) in room.into_iter().enumerate() {
         machine.room.store(room, Ordering::Relaxed);
@@ -340,7 +340,7 @@ fn work(machine: &Machine, plan: &Arc<Plan>, told: &mut Told, room: [bool; 2]) {
     }
 }
 
-/// How many operations [`work`] takes.
+/// Number of operations of [`work`].
 fn operations() -> u64 {
     let plan = Arc::new(Plan::default());
     work(&Machine::new(0), &plan, &mut Told::default(), [true; 2]);
@@ -394,7 +394,7 @@ fn whatever_fails_once_what_was_answered_is_there_and_what_was_refused_is_not() 
         for fault in faults {
             for at in 1..=operations {
                 check_fault(fault, at, seed, [true, true]);
-                // Less often, as little of it is about the database.
+                // Less often, as few of the operations are on the database.
                 if at % 3 == seed % 3 {
                     for room in [[true, false], [false, true], [false, false]] {
                         check_fault(fault, at, seed, room);
@@ -419,12 +419,12 @@ fn without_room_and_without_a_whole_snapshot_it_is_said_what_is_needed() {
     machine.open(&none).unwrap();
 }
 
-/// A file as a disk has it after these commits.
+/// A file as it is on disk after these commits.
 fn file_of(frames: &[Frame]) -> Vec<u8> {
     file_on(1, frames)
 }
 
-/// The same on a disk whose salts follow from `seed`.
+/// The same on a disk with salts derived from `seed`.
 fn file_on(seed: u64, frames: &[Frame]) -> Vec<u8> {
     let disk = SimDisk::new(seed);
     let mut journal = Journal::create(&disk, 1, 0).unwrap();

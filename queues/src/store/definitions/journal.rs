@@ -1,12 +1,12 @@
 //! The journal of definition changes since the last snapshot: appended, synced, then relied on.
 //!
-//! Files are numbered and never reused, renamed or appended to by a later run. Each begins with two copies of
-//! its head, which holds a random salt that all checksums of the file start from: bytes that lay on the disk
-//! before, or that a client had stored as a value, are never taken for a frame.
+//! Files are numbered and never reused, renamed or appended to by a later run. Each begins with two copies of its
+//! head, which holds a random salt that seeds all checksums of the file: old bytes on the disk, or bytes that a
+//! client stored as a value, are never taken for a frame.
 //!
-//! Invariants: a frame is whole (CRC32C) or not there; frames carry growing revisions; the first frame of a
-//! file voids whatever earlier files hold from its revision on, as that was never answered.
-//! Absent: what the changes mean.
+//! Invariants: a frame is whole (CRC32C) or absent; frames carry increasing revisions; the first frame of a file
+//! voids whatever earlier files hold from its revision on, as that was never acknowledged.
+//! Absent: the meaning of the changes.
 
 use std::io::{self, IoSlice};
 use std::sync::Arc;
@@ -21,13 +21,13 @@ const FRAME_HEAD: usize = 12;
 const OLD_FRAME_HEAD: usize = 8;
 
 const MAGIC: &[u8; 8] = b"LVRTDEFJ";
-/// Magic, salt, base revision, checksum.
+/// Length of one copy: magic, salt, base revision, checksum.
 const COPY: usize = 8 + 8 + 8 + 4;
 /// Bytes before the first frame.
 const FILE_HEAD: usize = 2 * COPY;
 
 const PREFIX: &str = "definitions.journal.";
-/// Names that earlier versions gave their files, older first.
+/// File names of earlier versions, older first.
 const OLD_NAMES: [&str; 2] = ["definitions.journal.old", "definitions.journal"];
 
 /// All changes of one commit.
@@ -38,7 +38,7 @@ pub(super) struct Frame {
 }
 
 impl Frame {
-    /// Appends the frame as it stands in a file with this salt.
+    /// Appends the frame, encoded for a file with this salt.
     pub(super) fn encode(&self, salt: u64, out: &mut Vec<u8>) {
         let start = out.len();
         out.extend_from_slice(&[0; FRAME_HEAD]);
@@ -103,19 +103,19 @@ fn take<'b>(rest: &mut &'b [u8]) -> Option<&'b [u8]> {
     Some(bytes)
 }
 
-/// What lies at a place of a file.
+/// What is found at an offset of a file.
 enum Found {
     /// A frame, and its length in bytes.
     Frame(Frame, usize),
-    /// The start of a frame that goes on behind the end of the file.
+    /// The start of a frame that continues beyond the end of the file.
     Torn,
-    /// A frame's head, behind which not all is as it was written; the length in bytes.
+    /// A frame's head, followed by bytes that are not as written; the length in bytes.
     Damaged(usize),
-    /// Nothing that makes sense.
+    /// Nothing readable.
     Nothing,
 }
 
-/// How the frames of a file look.
+/// The encoding of a file's frames.
 #[derive(Clone, Copy)]
 enum Form {
     Salted(u64),
@@ -153,28 +153,28 @@ fn find_old(bytes: &[u8]) -> Found {
     }
 }
 
-/// Damage in a file: bytes that were a frame once.
+/// Damage in a file: bytes that once were a frame.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Damage {
     /// The file.
     pub(super) file: String,
-    /// Where, in bytes.
+    /// Offset in bytes.
     pub(super) offset: u64,
-    /// Keys that can still be read there.
+    /// Keys that are still readable there.
     pub(super) keys: Vec<String>,
 }
 
-/// What all journal files hold together.
+/// The combined content of all journal files.
 #[derive(Default)]
 pub(super) struct Read {
     /// By revision.
     pub(super) frames: Vec<Frame>,
     pub(super) damaged: Vec<Damage>,
-    /// The highest revision that any of it speaks of.
+    /// The highest revision mentioned anywhere in them.
     pub(super) top: u64,
     /// Names of the files.
     pub(super) files: Vec<String>,
-    /// A higher number than any file has.
+    /// A number above that of any file.
     pub(super) next: u64,
 }
 
@@ -197,7 +197,7 @@ pub(super) fn read(disk: &dyn Disk) -> io::Result<Read> {
     Ok(read)
 }
 
-/// How many frames and how many damaged places one file has.
+/// Number of frames and of damaged places in a file.
 #[cfg(feature = "testing")]
 pub(super) fn read_bytes(bytes: &[u8]) -> (usize, usize) {
     let mut read = Read::default();
@@ -205,7 +205,7 @@ pub(super) fn read_bytes(bytes: &[u8]) -> (usize, usize) {
     (read.frames.len(), read.damaged.len())
 }
 
-/// No journal ever has so high a number: who has put such a file there does not have ours end.
+/// No journal ever reaches this number: a file planted with such a number must not exhaust ours.
 const STRAY: u64 = u64::MAX - (1 << 32);
 
 fn numbered(name: &str) -> Option<(u64, String)> {
@@ -231,7 +231,7 @@ impl Read {
                 self.top = self.top.max(base);
                 (Form::Salted(salt), FILE_HEAD)
             }
-            // One that was being made when the power went holds nothing that was relied on.
+            // A file that was being created when the power failed holds nothing that was relied on.
             None if numbered(name).is_some() => {
                 if bytes.iter().skip(FILE_HEAD).any(|byte| *byte != 0) {
                     self.damaged.push(Damage { file: name.into(), offset: 0, keys: Vec::new() });
@@ -247,7 +247,8 @@ impl Read {
         let mut at = start;
         let mut bad: Option<Damage> = None;
         let mut first = true;
-        // The last frame may be one that was never answered; damage is what others follow, or a full length.
+        // The last frame may be one that was never acknowledged; it is damage if frames follow it or its length is
+        // complete.
         let mut certain = false;
         while at < bytes.len() {
             match form.find(&bytes[at..]) {
@@ -294,7 +295,7 @@ fn parse_head(copy: &[u8]) -> Option<(u64, u64)> {
     whole.then(|| (u64_at(copy, 8), u64_at(copy, 16)))
 }
 
-/// Keys at the front of a damaged payload, as far as they make sense.
+/// Keys at the front of a damaged payload, as far as they are readable.
 fn keys(payload: &[u8]) -> Vec<String> {
     let mut rest = payload.get(8..).unwrap_or_default();
     let mut keys = Vec::new();
@@ -304,7 +305,7 @@ fn keys(payload: &[u8]) -> Vec<String> {
     keys
 }
 
-/// The journal that is appended to.
+/// The journal being appended to.
 pub(super) struct Journal {
     name: String,
     file: Arc<dyn LogFile>,
@@ -313,7 +314,7 @@ pub(super) struct Journal {
 }
 
 impl Journal {
-    /// Makes the file of that number, durably. On error there may be one, without a frame.
+    /// Creates the file with that number, durably. On error the file may exist, without a frame.
     pub(super) fn create(disk: &dyn Disk, number: u64, base: u64) -> io::Result<Self> {
         let salt = disk.salt()?.to_bytes();
         let mut copy = Vec::with_capacity(COPY);
@@ -328,7 +329,7 @@ impl Journal {
             .and_then(|()| file.sync_data())
             .and_then(|()| disk.sync_dir());
         if let Err(error) = made {
-            // Without a frame it says nothing, so it may as well stay.
+            // Without a frame it says nothing, so it may stay.
             let _ = disk.remove(&name);
             return Err(error);
         }
@@ -343,12 +344,12 @@ impl Journal {
         self.salt
     }
 
-    /// No frame is in it.
+    /// Whether it has no frame.
     pub(super) fn is_empty(&self) -> bool {
         self.len == FILE_HEAD as u64
     }
 
-    /// Appends and syncs. After an error it is open what of `frames` will be there.
+    /// Appends and syncs. After an error it is unknown which of `frames` will survive.
     pub(super) fn append(&mut self, frames: &[u8]) -> io::Result<()> {
         self.file.write_at(&mut [IoSlice::new(frames)], self.len)?;
         self.file.sync_data()?;
@@ -356,14 +357,14 @@ impl Journal {
         Ok(())
     }
 
-    /// Cuts off what was not appended in whole; then it is certain that nothing of it will be there.
+    /// Cuts off what was not appended completely; on success none of it can survive.
     pub(super) fn cut(&self) -> io::Result<()> {
         self.file.set_len(self.len)?;
         self.file.sync_data()
     }
 }
 
-/// Replaces a file in whole: after a crash it is the old or the new one.
+/// Replaces a file atomically: after a crash it is the old or the new one.
 pub(super) fn replace(disk: &dyn Disk, name: &str, bytes: &[u8]) -> io::Result<()> {
     let temp = format!("{name}.tmp");
     let file = disk.create(&temp, 0)?;

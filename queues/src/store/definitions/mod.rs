@@ -1,10 +1,10 @@
-//! Definitions: few, small, and on disk before the broker says -ok.
+//! Definitions: few, small, and on disk before the broker replies -ok.
 //!
-//! Invariants: a commit is durable when it returns, whole or not at all, in commit order; one that was refused
-//! changes nothing. The journal is synced first; sled holds the definitions, checked by count and sum when opened;
-//! a JSON snapshot follows from time to time. From snapshot and journal alone everything can be restored, so
-//! sled's loss loses nothing. Each file operation may fail, and is tried again. Ids never repeat.
-//! Absent: what keys and values mean.
+//! Invariants: a commit is durable when it returns, whole or not at all, in commit order; a refused commit changes
+//! nothing. The journal is synced first; sled holds the definitions, checked by count and sum on opening; a JSON
+//! snapshot follows from time to time. Snapshot and journal suffice to restore everything, so losing sled loses
+//! nothing. Each file operation may fail, and is tried again. Ids never repeat.
+//! Absent: the meaning of keys and values.
 
 mod entries;
 #[cfg(test)]
@@ -35,7 +35,7 @@ use super::index::{Db, DbError};
 use super::log::{Disk, Finding, RealDisk};
 use super::watch::{Pulse, Unclean, unended};
 
-/// A key and its new value; `None`: it goes.
+/// A key and its new value; `None`: removed.
 pub type Change = (String, Option<Vec<u8>>);
 
 /// A key and its value.
@@ -49,11 +49,11 @@ pub const KEY_BYTES_MAX: usize = 2_000;
 const SEGMENT_BYTES: usize = 4 << 20;
 /// Nothing is read from it after the start.
 const CACHE_BYTES: u64 = 2 << 20;
-/// Ids are reserved so many at a time.
+/// Ids are reserved in blocks of this size.
 const ID_BLOCK: u64 = 1_000;
 const NEXT_ID_KEY: &str = "\0next_id";
 
-/// So long is the thread waited for when it is to end.
+/// How long closing waits for the thread.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(30);
 
 const SNAPSHOT: &str = "definitions.snapshot.json";
@@ -73,10 +73,10 @@ pub enum DefinitionsError {
     /// Nothing was changed.
     #[error("definitions cannot be saved: {0}")]
     NotSaved(String),
-    /// Nothing was changed for now, but what was written could not be taken back: only the next start would tell.
+    /// Nothing was changed for now, but what was written could not be undone: its fate shows only at the next start.
     #[error("definitions cannot be saved: {0}; whether this change is there after a restart is not known")]
     Unsure(String),
-    /// Snapshot and journal do not tell everything, and there is no room to open the database.
+    /// Snapshot and journal are incomplete, and there is no room to open the database.
     #[error(
         "definitions cannot be read: {free} bytes are free in the data folder {folder}, and as the snapshot or the journal is \
          damaged, opening their database needs {needed} MiB: make room on that disk, or move the folder to a larger one",
@@ -85,10 +85,10 @@ pub enum DefinitionsError {
     NoRoom {
         /// The data folder.
         folder: PathBuf,
-        /// Bytes that are free.
+        /// Free bytes.
         free: u64,
     },
-    /// Neither the database nor what is beside it can be read.
+    /// Neither the database nor snapshot and journal can be read.
     #[error("definitions cannot be read: {0}")]
     Unreadable(String),
 }
@@ -105,8 +105,8 @@ impl From<DbError> for DefinitionsError {
     }
 }
 
-/// All definitions, by key, as snapshot and journal in the data folder `dir` tell them. Nothing is changed, and the
-/// database is not looked at. An error if the folder cannot be read; `None` if they do not tell all.
+/// All definitions, sorted by key, from snapshot and journal in the data folder `dir` alone. Changes nothing and does
+/// not open the database. An error if the folder cannot be read; `None` if they are incomplete.
 pub fn peek(dir: &Path) -> io::Result<Option<Vec<Stored>>> {
     let disk = RealDisk::new(dir)?;
     let read = journal::read(&disk)?;
@@ -126,7 +126,7 @@ pub fn peek(dir: &Path) -> io::Result<Option<Vec<Stored>>> {
     Ok((read.damaged.is_empty() && meta.revision >= top).then(|| visible(&entries)))
 }
 
-/// Whatever bytes the files hold, reading them only says what can be made of them: for the fuzzer.
+/// Parses arbitrary bytes as journal and snapshot: for the fuzzer.
 #[cfg(feature = "testing")]
 pub fn read_any(journal: &[u8], snapshot: &[u8]) -> usize {
     let (frames, damaged) = journal::read_bytes(journal);
@@ -138,7 +138,7 @@ pub fn read_any(journal: &[u8], snapshot: &[u8]) -> usize {
     frames + damaged + entries
 }
 
-/// What commits change, one after the other.
+/// The state that commits change, one after the other.
 struct Writer {
     journal: Journal,
     /// How far it is synced.
@@ -151,9 +151,9 @@ struct Writer {
     failed: HashMap<u64, DefinitionsError>,
     /// The journal may hold frames that were refused; nothing is appended to it before they are void.
     unsure: bool,
-    /// What sled has not taken yet.
+    /// Steps that sled has not taken yet.
     behind: Vec<Step>,
-    /// Journal files that go when sled and the snapshot are up to date.
+    /// Journal files to be removed when sled and the snapshot are up to date.
     stale: Vec<String>,
     /// Number of the next journal file.
     next_file: u64,
@@ -161,7 +161,7 @@ struct Writer {
     snapshot: Option<u64>,
 }
 
-/// Commits that wait for the one that writes.
+/// Commits waiting for the one that writes.
 #[derive(Default)]
 struct Line {
     waiting: Vec<Vec<Change>>,
@@ -189,9 +189,9 @@ struct Shared {
     /// Held while a snapshot is made.
     tidying: Mutex<()>,
     bell: Bell,
-    /// Of the thread.
+    /// Pulse of the thread.
     tidies: Arc<Pulse>,
-    /// Of whoever writes commits.
+    /// Pulse of whoever writes commits.
     commits: Arc<Pulse>,
 }
 
@@ -203,7 +203,7 @@ pub struct Definitions {
     remnants: Entries,
 }
 
-/// Sled in a folder.
+/// sled in a folder.
 struct SledFolder {
     dir: PathBuf,
 }
@@ -231,7 +231,7 @@ impl Database for SledFolder {
         Arc::new(StandIn::new(Terms {
             room: Box::new(move || folder::free(&asked) >= folder::DATABASES_BYTES),
             open: Box::new(move || Self::sled(&dir)),
-            // Until it is on disk the journal has to stay.
+            // The journal has to stay until the database is on disk.
             syncs_in_memory: false,
             seal: META_KEY,
         }))
@@ -251,8 +251,8 @@ impl Database for SledFolder {
 }
 
 impl Definitions {
-    /// Opens the definitions in the data folder `dir`. Database, snapshot and journal are compared: what one
-    /// of them lacks is restored from the others, and what all lack is named among the findings.
+    /// Opens the definitions in the data folder `dir`. Database, snapshot and journal are compared: what one of them
+    /// lacks is restored from the others; what all lack is reported in the findings.
     pub fn open(dir: &Path) -> Result<(Self, Vec<Finding>), DefinitionsError> {
         let disk = Arc::new(RealDisk::new(dir)?);
         let (definitions, findings) = Self::open_on(disk, &SledFolder { dir: dir.to_path_buf() })?;
@@ -314,13 +314,13 @@ impl Definitions {
         visible(&self.shared.writer.lock().entries)
     }
 
-    /// What was found when they were opened, but of an older or a damaged state, hence not in use: for the
-    /// names of things that are lost.
+    /// Definitions found on opening in an older or damaged state, hence not in use: for the names of things that are
+    /// lost.
     pub fn remnants(&self) -> Vec<Stored> {
         visible(&self.remnants)
     }
 
-    /// Makes all of `changes`, durably, or none. Commits of several threads share one sync.
+    /// Makes all of `changes` durable, or none. Commits of several threads share one sync.
     pub fn commit(&self, changes: &[Change]) -> Result<(), DefinitionsError> {
         for (key, value) in changes {
             let value_len = value.as_ref().map_or(0, Vec::len);
@@ -348,7 +348,7 @@ impl Definitions {
         }
     }
 
-    /// A number that was never given out before, in this or an earlier run.
+    /// An id never issued before, in this or an earlier run.
     pub fn next_id(&self) -> Result<u64, DefinitionsError> {
         let mut ids = self.ids.lock();
         if ids.0 == ids.1 {
@@ -359,7 +359,7 @@ impl Definitions {
         Ok(id)
     }
 
-    /// From now on ids are above `id`, which is in use somewhere.
+    /// Makes future ids larger than `id`, which is in use somewhere.
     pub fn raise_ids(&self, id: u64) -> Result<(), DefinitionsError> {
         let mut ids = self.ids.lock();
         let reserved = opening::next_id(&self.shared.writer.lock().entries);
@@ -379,12 +379,12 @@ impl Definitions {
         Ok((start, end))
     }
 
-    /// What shows whether changes are written, and the snapshot behind them.
+    /// The pulses of writing changes, and of the snapshot that follows them.
     pub fn pulses(&self) -> [Arc<Pulse>; 2] {
         [Arc::clone(&self.shared.tidies), Arc::clone(&self.shared.commits)]
     }
 
-    /// Writes the snapshot and ends the thread. Also done on drop. It is not waited for without end.
+    /// Writes the snapshot and ends the thread. Also done on drop. The wait is bounded.
     pub fn close(&self) -> Result<(), Unclean> {
         let Some(thread) = self.thread.lock().take() else {
             return Ok(());
@@ -408,14 +408,14 @@ impl Drop for Definitions {
     }
 }
 
-/// All but what is kept for the definitions' own use.
+/// All but the entries for the module's own use.
 fn visible(entries: &Entries) -> Vec<Stored> {
     let entries = entries.iter().filter(|(key, _)| !key.starts_with('\0'));
     entries.map(|(key, value)| (Arc::clone(key), Arc::clone(value))).collect()
 }
 
 impl Shared {
-    /// Writes all that waits. Each waiting ticket is done afterwards.
+    /// Writes all waiting commits. Every waiting ticket is done afterwards.
     fn write(&self, writer: &mut Writer) {
         let (commits, first) = {
             let mut line = self.line.lock();
@@ -468,10 +468,10 @@ impl Writer {
         Ok(())
     }
 
-    /// Goes on in a new file, whose first frame voids what this one may hold beyond the last good commit.
+    /// Continues in a new file, whose first frame voids what this one may hold beyond the last good commit.
     fn void(&mut self, disk: &dyn Disk) -> io::Result<()> {
         let mut journal = Journal::create(disk, self.next_file, self.meta.revision)?;
-        // A file with a frame counts, even if that could not be synced: its number is not given again.
+        // A file with a frame counts, even if it could not be synced: its number is not reused.
         self.next_file += 1;
         let nothing = Frame { revision: self.meta.revision + 1, changes: Vec::new() };
         let mut bytes = Vec::new();
@@ -487,7 +487,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Goes on in a new file, so that this one can go.
+    /// Continues in a new file, so that this one can be removed.
     fn rotate(&mut self, disk: &dyn Disk) -> io::Result<()> {
         if self.unsure {
             return self.void(disk);

@@ -1,8 +1,8 @@
-//! Up to which revision definitions are known to be synced: a note beside the journal.
+//! The revision up to which definitions are known to be synced: a note beside the journal.
 //!
-//! A journal that was cut, or replaced by an older copy of it, ends as one does whose last commit was never answered. So
-//! each commit is noted after it was synced and before it is answered; the note is not synced itself. After the end of
-//! the process it is exact, after a power cut it may be late. Invariants: it never says more than what a sync covered.
+//! A journal that was cut, or replaced by an older copy, ends like one whose last commit was never acknowledged. So
+//! each commit is noted after it is synced and before it is acknowledged; the note itself is not synced. After the
+//! end of the process it is exact, after a power cut it may lag. Invariants: it never exceeds what a sync covered.
 
 use std::io;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::store::note::{Found, Note};
 
 const NOTE: Note = Note { name: "definitions.synced", magic: *b"LVRTDEFS" };
 
-/// The revision in the note; 0 if there is none, or none that can be read.
+/// The revision in the note; 0 if it is missing or unreadable.
 pub(super) fn read(disk: &dyn Disk) -> io::Result<u64> {
     Ok(match NOTE.read(disk)? {
         Found::Says(revision) => u64::from_le_bytes(revision),
@@ -20,7 +20,7 @@ pub(super) fn read(disk: &dyn Disk) -> io::Result<u64> {
     })
 }
 
-/// The note that is kept up to date.
+/// The note, kept up to date.
 #[derive(Default)]
 pub(super) struct SyncedNote {
     file: Option<Arc<dyn LogFile>>,
@@ -28,7 +28,7 @@ pub(super) struct SyncedNote {
 }
 
 impl SyncedNote {
-    /// Everything up to `revision` is synced. A note that cannot be written stays at what it said.
+    /// Everything up to `revision` is synced. If the note cannot be written, it keeps its old value.
     pub(super) fn set(&mut self, disk: &dyn Disk, revision: u64) {
         let result = self.write(disk, revision);
         if let Err(error) = &result

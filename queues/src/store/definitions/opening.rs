@@ -1,10 +1,10 @@
-//! What definitions are found: database, snapshot and journal are compared, and the newest whole state wins.
+//! Opening definitions: database, snapshot and journal are compared, and the newest whole state wins.
 //!
-//! Each of the three can be missing, damaged, or older than it should be (a database that lost its last pages
-//! opens as what it was before). Every commit has a revision, so whatever is missing has a number. Where no state
-//! is whole, what can still be read is used.
+//! Each of the three can be missing, damaged, or outdated (a database that lost its last pages opens in an earlier
+//! state). Every commit has a revision, so gaps are detected by number. Where no state is whole, what can still be
+//! read is used.
 //!
-//! Invariants: nothing that is damaged is deleted; what is lost, or may be, is a finding.
+//! Invariants: nothing damaged is deleted; what is lost, or may be, is a finding.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -20,17 +20,17 @@ use super::{DATABASE, DefinitionsError, NEXT_ID_KEY, SNAPSHOT, upkeep};
 use crate::store::index::{Db, DbError};
 use crate::store::log::{Disk, Finding};
 
-/// Where the database is opened, and put aside when it is no good.
+/// Opens the database, and sets it aside when it is unusable.
 pub(super) trait Database {
-    /// Opens it, empty if there is none.
+    /// Opens it, empty if it does not exist.
     fn open(&self) -> Result<Arc<dyn Db>, DbError>;
-    /// Whether there is one.
+    /// Whether it exists.
     fn exists(&self) -> bool;
-    /// Puts it aside; the name that it has then.
+    /// Sets it aside; returns its new name.
     fn set_aside(&self) -> io::Result<String>;
-    /// How much room there is on its disk.
+    /// Free room on its disk.
     fn room(&self) -> Room;
-    /// An empty one in memory, which goes to the disk when there is room.
+    /// An empty one in memory, moved to the disk when there is room.
     fn in_memory(&self) -> Arc<dyn Db>;
 }
 
@@ -38,20 +38,20 @@ pub(super) trait Database {
 pub(super) struct Room {
     /// The folder.
     pub(super) folder: PathBuf,
-    /// Bytes that are free.
+    /// Free bytes.
     pub(super) free: u64,
     /// Whether that is enough to open the database.
     pub(super) enough: bool,
-    /// Whether it cannot be the reason why opening the database fails.
+    /// Whether lack of room can be ruled out as the reason why opening the database fails.
     pub(super) plenty: bool,
 }
 
-/// What was found, made one.
+/// The merged result.
 pub(super) struct Opened {
     pub(super) db: Arc<dyn Db>,
     pub(super) entries: Entries,
     pub(super) meta: Meta,
-    /// What the database does not have yet.
+    /// Steps that the database does not have yet.
     pub(super) behind: Vec<Step>,
     /// Journal files of earlier runs.
     pub(super) stale: Vec<String>,
@@ -60,29 +60,29 @@ pub(super) struct Opened {
     /// Revision of the snapshot, if it is whole.
     pub(super) snapshot: Option<u64>,
     pub(super) findings: Vec<Finding>,
-    /// What was read somewhere and is not part of the state.
+    /// Entries read somewhere that are not part of the state.
     pub(super) remnants: Entries,
-    /// To be written first of all: some changes are lost, or may be, so what comes goes on behind all of them.
+    /// To be written first: some changes are lost, or may be, so new revisions and ids continue beyond all of them.
     pub(super) jump: Option<Frame>,
 }
 
-/// What stands in the database.
+/// The content of the database.
 enum Stored {
     Missing,
     Whole(Arc<dyn Db>, Entries, Meta),
     Damaged(DbError, Entries),
-    /// It is not looked at: opening it takes room that is not there.
+    /// It is not opened: that takes room the disk does not have.
     NoRoom,
 }
 
-/// A state that frames are applied to.
+/// A state to which frames are applied.
 struct Base {
     entries: Entries,
     revision: u64,
 }
 
 impl Base {
-    /// Nothing, if there is no whole one.
+    /// Empty if there is no whole snapshot.
     fn in_snapshot(saved: snapshot::Found) -> Self {
         match saved {
             snapshot::Found::Whole(snapshot) => {
@@ -97,12 +97,12 @@ pub(super) fn finding(file: &str, what: String) -> Finding {
     Finding { file: file.into(), offset: None, queue: None, count: 0, what }
 }
 
-/// A key as people read it.
+/// A key in readable form.
 fn shown(key: &str) -> String {
     key.replace('\0', " ").trim().to_owned()
 }
 
-/// At most so many names stand in one finding.
+/// Most names listed in one finding.
 const NAMES_MAX: usize = 50;
 
 fn names<'k>(keys: impl Iterator<Item = &'k str>) -> String {
@@ -113,7 +113,7 @@ fn names<'k>(keys: impl Iterator<Item = &'k str>) -> String {
     format!("{}{more}", listed.join(", "))
 }
 
-/// Reads all that is there, and opens the database with it.
+/// Reads everything, and opens the database with it.
 pub(super) fn open(disk: &dyn Disk, database: &dyn Database) -> Result<Opened, DefinitionsError> {
     let mut read = journal::read(disk)?;
     read.top = read.top.max(noted::read(disk)?);
@@ -218,16 +218,16 @@ pub(super) fn open(disk: &dyn Disk, database: &dyn Database) -> Result<Opened, D
     })
 }
 
-/// Ids are taken from so far ahead when it is not sure which the last one was.
+/// Gap left in front of new ids when the last one is uncertain.
 const IDS_APART: u64 = 1 << 32;
 
-/// Leads behind all revisions and ids that were ever given.
+/// A frame that moves beyond all revisions and ids ever issued.
 fn jump(entries: &Entries, top: u64) -> Frame {
     let next = next_id(entries).unwrap_or(1).saturating_add(IDS_APART);
     Frame { revision: top + 1, changes: vec![(NEXT_ID_KEY.to_owned(), Some(next.to_string().into_bytes()))] }
 }
 
-/// The first id that was not reserved yet; `None` if that cannot be read.
+/// The first id not reserved yet; `None` if unreadable.
 pub(super) fn next_id(entries: &Entries) -> Option<u64> {
     match entries.get(NEXT_ID_KEY) {
         None => Some(1),
@@ -269,7 +269,7 @@ fn tell_all(read: &journal::Read, saved: &snapshot::Found, is_there: bool) -> bo
         }
         revision = revision.max(frame.revision);
     }
-    // Whoever has a database has a journal.
+    // A database never exists without a journal.
     read.damaged.is_empty() && revision >= read.top && !(is_there && read.files.is_empty())
 }
 
@@ -287,8 +287,8 @@ fn saved_revision(saved: &snapshot::Found) -> Option<u64> {
     }
 }
 
-/// Whether to start from the database (or from the snapshot): whichever leaves fewer changes lost. `None`: neither
-/// is whole.
+/// Whether to start from the database (or from the snapshot): whichever loses fewer changes. `None`: neither is
+/// whole.
 fn choose(database: Option<u64>, snapshot: Option<u64>, frames: &[Frame], top: u64) -> Option<bool> {
     let lost = |base: u64| {
         let known = frames.iter().filter(|frame| frame.revision > base).count() as u64;
@@ -296,7 +296,7 @@ fn choose(database: Option<u64>, snapshot: Option<u64>, frames: &[Frame], top: u
     };
     match (database, snapshot) {
         (Some(database), Some(snapshot)) => Some(lost(database) <= lost(snapshot)),
-        // An empty database says nothing where all changes since the first are not known.
+        // An empty database says nothing unless all changes since the first are known.
         (Some(0), None) => (lost(0) == 0).then_some(true),
         (Some(_), None) => Some(true),
         (None, Some(_)) => Some(false),
@@ -319,7 +319,7 @@ fn add_remnants(remnants: &mut Entries, saved: snapshot::Found) {
     }
 }
 
-/// Puts a database aside that cannot be used, or is older than something else; what is wrong with it.
+/// Sets aside a database that cannot be used or is older than another source; returns what is wrong with it.
 fn put_aside(
     database: &dyn Database,
     stored: Stored,
@@ -343,8 +343,8 @@ fn put_aside(
     Ok(format!("{why}; moved aside as {aside}"))
 }
 
-/// Nothing is whole: all that can still be read is used, whatever revision it is of. `true`: nothing was there,
-/// or the journal has it all.
+/// Nothing is whole: all that can still be read is used, of whatever revision. `true`: nothing existed, or the
+/// journal has it all.
 fn salvage(
     database: &dyn Database,
     stored: Stored,
@@ -395,7 +395,7 @@ fn read_database(database: &dyn Database) -> Result<Stored, DefinitionsError> {
         Ok(key) => found.push((Arc::from(key), Arc::from(value))),
         Err(_) => wrong += 1,
     });
-    // Made from a sorted list, its nodes are full.
+    // Built from a sorted list, its nodes are full.
     let entries: Entries = found.into_iter().collect();
     let meta = match scanned.and_then(|()| db.get(META_KEY)) {
         Ok(bytes) => bytes.and_then(|bytes| Meta::decode(&bytes)).unwrap_or_default(),

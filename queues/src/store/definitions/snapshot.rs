@@ -1,7 +1,7 @@
 //! All definitions as one JSON file that people and other tools can read.
 //!
-//! Invariants: the file is replaced in whole; a value that is text stands there as text; a sum over all of
-//! it tells whether it is as it was written.
+//! Invariants: the file is replaced atomically; a textual value is stored as text; a sum over all of it shows whether
+//! it is as written.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -29,7 +29,7 @@ struct Document {
     definitions: BTreeMap<String, Value<'static>>,
 }
 
-/// As [`Document`], without a copy of what is in it.
+/// As [`Document`], but borrowing its content.
 #[derive(Serialize)]
 struct Written<'a> {
     format: u32,
@@ -49,18 +49,18 @@ fn write_definitions<S: Serializer>(entries: &Entries, to: S) -> Result<S::Ok, S
     }))
 }
 
-/// Definitions as of a revision.
+/// Definitions at a revision.
 pub(super) struct Snapshot {
     pub(super) revision: u64,
     pub(super) entries: Entries,
 }
 
-/// What the folder holds of a snapshot.
+/// The state of the snapshot in the folder.
 pub(super) enum Found {
     Missing,
-    /// It is as it was written.
+    /// It is as written.
     Whole(Snapshot),
-    /// It is not; why, and what can be made out of it.
+    /// It is not; the reason, and what can be recovered from it.
     Damaged(String, Entries),
 }
 
@@ -76,7 +76,7 @@ impl Snapshot {
         replace(disk, name, &bytes)
     }
 
-    /// Reads it; an error only if the disk cannot.
+    /// Reads it; an error only if the disk fails.
     pub(super) fn read(disk: &dyn Disk, name: &str) -> io::Result<Found> {
         match whole(disk, name) {
             Ok(bytes) => Ok(Self::parse(&bytes)),
@@ -85,7 +85,7 @@ impl Snapshot {
         }
     }
 
-    /// Understands what a file holds, whatever that is.
+    /// Parses a file of any content.
     pub(super) fn parse(bytes: &[u8]) -> Found {
         let document: Document = match serde_json::from_slice(bytes) {
             Ok(document) => document,
@@ -107,7 +107,7 @@ impl Snapshot {
                 wrong = Some(format!("{key:?} is not hex"));
             }
         }
-        // Earlier versions wrote none.
+        // Earlier versions wrote no sum.
         let check = document.check.is_none_or(|check| check == Meta::of(&entries, document.revision).check());
         if !check {
             wrong.get_or_insert_with(|| "its content is not what was written".to_owned());

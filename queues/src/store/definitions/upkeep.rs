@@ -1,6 +1,7 @@
 //! Sled and the snapshot follow the journal, which then starts anew.
 //!
-//! Invariants: a journal file goes only after a durable database and a durable snapshot that have all it holds.
+//! Invariants: a journal file is removed only after a durable database and a durable snapshot contain everything in
+//! it.
 
 use std::io;
 use std::time::Duration;
@@ -10,11 +11,11 @@ use super::snapshot::Snapshot;
 use super::{DefinitionsError, SNAPSHOT, Shared};
 use crate::store::index::{Db, DbError};
 
-/// Changes are gathered so long before a snapshot; after a failure it is tried again as much later.
+/// How long changes are gathered before a snapshot; also the delay before a retry after a failure.
 const SNAPSHOT_AFTER: Duration = Duration::from_secs(5);
 
 impl Shared {
-    /// Sled and the snapshot are brought up to date, and the journal starts anew.
+    /// Brings sled and the snapshot up to date, and restarts the journal.
     pub(super) fn tidy(&self) -> Result<(), DefinitionsError> {
         let _tidying = self.tidying.lock();
         let lacks_room = self.db.lacks_room();
@@ -24,21 +25,21 @@ impl Shared {
             if writer.behind.is_empty() && writer.stale.is_empty() && up_to_date {
                 return Ok(());
             }
-            // Without the database on disk no journal file goes, so there is no use in another one.
+            // Without the database on disk no journal file is removed, so another one would be useless.
             if !writer.journal.is_empty() && !lacks_room {
                 writer.rotate(&*self.disk).map_err(|error| DefinitionsError::NotSaved(error.to_string()))?;
             }
             let snapshot = Snapshot { revision: writer.meta.revision, entries: writer.entries.clone() };
             (snapshot, std::mem::take(&mut writer.behind), writer.stale.clone(), up_to_date)
         };
-        // Commits go on meanwhile.
+        // Commits continue meanwhile.
         let caught_up = catch_up(&*self.db, &mut behind);
         if !behind.is_empty() {
             let mut writer = self.writer.lock();
             behind.append(&mut writer.behind);
             writer.behind = behind;
         }
-        // The snapshot is of use without the database, too.
+        // The snapshot is useful without the database as well.
         let saved = if written { Ok(()) } else { snapshot.write(&*self.disk, SNAPSHOT) };
         if saved.is_ok() {
             self.writer.lock().snapshot = Some(snapshot.revision);
@@ -89,7 +90,7 @@ pub(super) fn run(shared: &Shared) {
     }
 }
 
-/// Makes durable what the database took, and sees to it that this is all: after an error it may have lost some.
+/// Makes durable what the database took, and verifies that it is complete: after an error it may have lost some.
 fn settle(db: &dyn Db, snapshot: &Snapshot) -> Result<(), DbError> {
     db.sync().or_else(|_| db.reopen().and_then(|()| db.sync()))?;
     let meta = Meta::of(&snapshot.entries, snapshot.revision);
@@ -107,10 +108,10 @@ fn settle(db: &dyn Db, snapshot: &Snapshot) -> Result<(), DbError> {
     db.sync()
 }
 
-/// Sled takes so many changes at a time: it frees nothing of what it replaces before a batch ends.
+/// Changes applied to sled at a time: it frees nothing of what it replaces before a batch ends.
 const BATCH: usize = 256;
 
-/// Brings the database up to date, a batch of whole steps at a time; what it took is no longer in `behind`.
+/// Brings the database up to date, in batches of whole steps; steps it has taken are removed from `behind`.
 pub(super) fn catch_up(db: &dyn Db, behind: &mut Vec<Step>) -> Result<(), DbError> {
     let mut taken = 0;
     let result = loop {

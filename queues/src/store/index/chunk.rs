@@ -1,19 +1,19 @@
-//! Some thousand messages of one priority level of one queue: a summary in memory, positions in sled.
+//! About a thousand messages of one priority level of one queue: a summary in memory, positions in sled.
 //!
-//! Invariants: entries ascend by sequence; the summary counts exactly the entries that are not
-//! dead; a chunk's key (its first sequence) never changes. The positions are written when the
-//! chunk is made or its entries move; what is settled goes into the small summary record.
+//! Invariants: entries ascend by sequence number; the summary counts exactly the entries that are not dead; a chunk's
+//! key (its first sequence number) never changes. The positions are written when the chunk is made or its entries
+//! move; settles go into the small summary record.
 //! Absent: sled.
 
 use crate::ids::Millis;
 use crate::store::log::Place;
 
-/// A chunk is not made longer than this.
+/// Most entries of a chunk.
 pub(crate) const CHUNK_MESSAGES: usize = 1000;
-/// Bytes that a reference to another record's message takes in the log.
+/// Bytes in the log of a reference to another record's message.
 const SHARED_WEIGHT: u32 = 48;
 
-/// One message: where it stands and where it lies.
+/// One message: its sequence number and its location in the log.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Entry {
     pub(crate) seq: u64,
@@ -35,7 +35,7 @@ impl Entry {
     }
 }
 
-/// What a chunk holds of one segment.
+/// A chunk's share of one segment.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Share {
     pub(crate) segment: u32,
@@ -46,7 +46,7 @@ pub(crate) struct Share {
 /// See the module.
 #[derive(Clone, Debug)]
 pub(crate) struct Chunk {
-    /// Highest sequence in it, dead or not.
+    /// Highest sequence number in it, dead or not.
     pub(crate) last: u64,
     /// Entries in it, dead or not.
     pub(crate) total: u32,
@@ -113,7 +113,7 @@ impl Chunk {
         }
     }
 
-    /// Notes that `entry`, one of its live ones, is dead now.
+    /// Notes the death of `entry`, until now one of its live ones.
     pub(crate) fn note_dead(&mut self, entry: &Entry) {
         self.live -= 1;
         self.bytes -= u64::from(entry.body_len);
@@ -121,7 +121,7 @@ impl Chunk {
         self.dirty_summary = true;
     }
 
-    /// Finds the ends of what is live again; needs the entries.
+    /// Recomputes the bounds of the live entries; needs the entries.
     pub(crate) fn refresh_ends(&mut self) {
         if let Some(entries) = &self.entries {
             let live = |e: &&Entry| !e.dead;
@@ -130,7 +130,7 @@ impl Chunk {
         }
     }
 
-    /// The summary record: counts, shares, and which entries are dead or came back.
+    /// The summary record: counts, shares, and which entries are dead or were returned.
     pub(crate) fn encode_summary(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(64);
         put(&mut out, self.last);
@@ -244,7 +244,7 @@ impl Chunk {
     }
 }
 
-/// The summary, and what follows its fixed part.
+/// The summary, and the bytes after its fixed part.
 fn decode_summary(bytes: &[u8]) -> Option<(Chunk, &[u8])> {
     let mut input = bytes;
     let mut chunk = Chunk {
@@ -270,7 +270,7 @@ fn decode_summary(bytes: &[u8]) -> Option<(Chunk, &[u8])> {
     Some((chunk, input))
 }
 
-/// Appends a number, seven bits a byte.
+/// Appends a number, seven bits per byte.
 pub(crate) fn put(out: &mut Vec<u8>, mut number: u64) {
     while number >= 0x80 {
         out.push(number.to_le_bytes()[0] | 0x80);
@@ -279,7 +279,7 @@ pub(crate) fn put(out: &mut Vec<u8>, mut number: u64) {
     out.push(number.to_le_bytes()[0]);
 }
 
-/// Takes a number off the front.
+/// Takes a number from the front.
 pub(crate) fn get(input: &mut &[u8]) -> Option<u64> {
     let mut number = 0u64;
     for shift in (0..64).step_by(7) {

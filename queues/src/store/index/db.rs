@@ -1,8 +1,8 @@
 //! The database under the index: few calls, each of which may fail or panic inside.
 //!
-//! Invariants: `apply` is atomic; what was applied is durable when a later `sync` returned Ok.
-//! sled 0.34.7: `flush` writes but does not sync, so its file is synced here; panics inside it are
-//! turned into errors. Absent: what the keys mean.
+//! Invariants: `apply` is atomic; what was applied is durable when a later `sync` returned Ok. sled 0.34.7: `flush`
+//! writes but does not sync, so its file is synced here; panics inside it are turned into errors. Absent: the meaning
+//! of the keys.
 
 use std::fs::File;
 use std::io;
@@ -12,25 +12,25 @@ use std::time::Duration;
 
 use parking_lot::RwLock;
 
-/// A change of one key: its new value, or that it goes.
+/// A change of one key: its new value, or `None` to remove it.
 pub(crate) type Change = (Vec<u8>, Option<Vec<u8>>);
 
-/// Why the database could not do as asked.
+/// Why the database call failed.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("the index database: {text}")]
 pub(crate) struct DbError {
     text: String,
-    /// The file system said no (a full disk): it may work later, once opened again.
+    /// The file system refused (a full disk): it may work later, once reopened.
     pub(crate) io: bool,
 }
 
 impl DbError {
-    /// The file system said no.
+    /// A file system error.
     pub(crate) fn io(text: impl Into<String>) -> Self {
         Self { text: text.into(), io: true }
     }
 
-    /// Its content is not what it should be.
+    /// The content is invalid.
     pub(crate) fn damaged(text: impl Into<String>) -> Self {
         Self { text: text.into(), io: false }
     }
@@ -39,16 +39,16 @@ impl DbError {
 /// See the module.
 pub(crate) trait Db: Send + Sync {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, DbError>;
-    /// Calls `each` for every key that starts with `prefix`, in order.
+    /// Calls `each` for every key with this `prefix`, in order.
     fn scan(&self, prefix: &[u8], each: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), DbError>;
-    /// All of `changes` or none; a later change of a key wins.
+    /// Applies all of `changes` or none; a later change of a key wins.
     fn apply(&self, changes: &[Change]) -> Result<(), DbError>;
     /// Makes what was applied durable.
     fn sync(&self) -> Result<(), DbError>;
-    /// Opens it again after an error, which sled keeps reporting until then.
+    /// Reopens it after an error, which sled keeps reporting until then.
     fn reopen(&self) -> Result<(), DbError>;
-    /// Notes, for as long as it exists, that it had an error: what a later start finds in it may be older than what was
-    /// synced (sled 0.34.7 after a full disk), so that start has to do without it.
+    /// Notes in the database's own folder that it had an error: what a later start finds in it may be older than what
+    /// was synced (sled 0.34.7 after a full disk), so that start must not use it.
     fn distrust(&self) -> Result<(), DbError>;
     /// Removes everything in it.
     fn clear(&self) -> Result<(), DbError>;
@@ -60,7 +60,7 @@ pub(crate) trait Db: Send + Sync {
     }
 }
 
-/// What sled says when another handle has the database.
+/// sled's message when another handle has the database.
 const LOCKED: &str = "could not acquire lock";
 const LOCK_TRIES: u32 = 200;
 const LOCK_WAIT: Duration = Duration::from_millis(10);
@@ -73,7 +73,7 @@ pub(crate) fn is_distrusted(path: &Path) -> bool {
     path.join(DISTRUSTED).exists()
 }
 
-/// sled, used the way that was measured to survive power cuts.
+/// sled, used in the way that was measured to survive power cuts.
 pub(crate) struct Sled {
     path: PathBuf,
     segment_bytes: usize,
@@ -87,8 +87,8 @@ struct Open {
 }
 
 impl Sled {
-    /// Opens or creates the database in `path`. Its pages (16 records) must stay below a quarter
-    /// of `segment_bytes`, else sled moves them to files that it never syncs.
+    /// Opens or creates the database in `path`. Its pages (16 records) must stay below a quarter of `segment_bytes`,
+    /// or else sled moves them to files that it never syncs.
     pub(crate) fn open(path: &Path, segment_bytes: usize, cache_bytes: u64) -> Result<Self, DbError> {
         let sled = Self { path: path.to_path_buf(), segment_bytes, cache_bytes, open: RwLock::new(None) };
         sled.reopen()?;
@@ -104,8 +104,8 @@ impl Sled {
     }
 }
 
-/// Removes what sled left of a snapshot that it could not write (a full disk): it would read that as a damaged one. Without
-/// it the older one counts, or none is needed.
+/// Removes what sled left of a snapshot that it could not write (a full disk), which it would read as a damaged one.
+/// Without it the older snapshot counts, or none is needed.
 fn remove_unfinished_snapshots(path: &Path) -> io::Result<()> {
     let files = match std::fs::read_dir(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -122,12 +122,12 @@ fn remove_unfinished_snapshots(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether the system refused, rather than the file holding nonsense.
+/// Whether the system refused, as opposed to invalid content.
 fn is_systems_fault(error: &io::Error) -> bool {
     use io::ErrorKind::{
         OutOfMemory, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull, WouldBlock,
     };
-    // sled passes an error on as its kind only, once it has had it.
+    // After the first report of an error, sled passes on only its kind.
     error.raw_os_error().is_some()
         || error.to_string().contains(LOCKED)
         || matches!(
@@ -136,7 +136,7 @@ fn is_systems_fault(error: &io::Error) -> bool {
         )
 }
 
-/// Runs `act`, with a panic inside sled turned into an error.
+/// Runs `act`; a panic inside sled becomes an error.
 fn guarded<T>(act: impl FnOnce() -> Result<T, sled::Error>) -> Result<T, DbError> {
     match catch_unwind(AssertUnwindSafe(act)) {
         Ok(Ok(value)) => Ok(value),
@@ -194,7 +194,7 @@ impl Db for Sled {
     fn reopen(&self) -> Result<(), DbError> {
         let mut slot = self.open.write();
         if let Some(old) = slot.take() {
-            // sled flushes when it is dropped, and may panic there as anywhere.
+            // sled flushes on drop, and may panic there as anywhere.
             let _ = guarded(|| {
                 drop(old);
                 Ok(())
@@ -226,7 +226,7 @@ impl Db for Sled {
             }
             Ok(Open { db, file })
         };
-        // Threads of sled may hold its lock for a moment after it was dropped.
+        // sled's threads may hold its lock for a moment after it was dropped.
         let mut tries = LOCK_TRIES;
         *slot = loop {
             match guarded(open) {

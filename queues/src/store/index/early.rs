@@ -1,4 +1,5 @@
-//! Places that are settled before their message comes: the log's order between queues' calls is not that of places.
+//! Sequence numbers settled before their message arrives: between calls of one queue, log order is not sequence
+//! order.
 //!
 //! Invariants: what has been passed by is forgotten.
 
@@ -9,12 +10,12 @@ use crate::store::settled::Settled;
 pub(super) struct Early(Settled);
 
 impl Early {
-    /// These are settled.
+    /// Marks `first..=last` as settled.
     pub(super) fn add(&mut self, first: u64, last: u64) {
         self.0.add(first, last);
     }
 
-    /// Whether the message of that place, which comes now, is settled. Places come in their order.
+    /// Whether the message `seq`, which arrives now, is settled. Sequence numbers arrive in order.
     pub(super) fn takes(&mut self, seq: u64) -> bool {
         self.0.count_step();
         let settled = self.0.has(seq);
@@ -24,7 +25,7 @@ impl Early {
         settled
     }
 
-    /// The stretches, in their order.
+    /// The runs, in order.
     pub(super) fn iter(&self) -> impl Iterator<Item = (u64, u64)> {
         self.0.runs()
     }

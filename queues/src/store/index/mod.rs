@@ -1,9 +1,9 @@
-//! Which messages are live and where they lie: the fold over the log, most of it on disk.
+//! Which messages are live and where they are: the fold over the log, most of it on disk.
 //!
-//! Invariants: what is settled never comes back; every live entry is counted in its segment;
-//! folding a record twice changes nothing, so replay may begin before what is already here.
-//! In memory are entries younger than one checkpoint, a summary of each chunk of some thousand,
-//! and a bounded number of chunks in full. Absent: files of the log, threads, clocks.
+//! Invariants: what is settled never comes back; every live entry is counted in its segment; folding a record twice
+//! changes nothing, so replay may begin before what is already folded. In memory are entries younger than one
+//! checkpoint, a summary of each chunk of about a thousand, and a bounded number of full chunks. Absent: files of the
+//! log, threads, clocks.
 
 pub(crate) mod chunk;
 pub(crate) mod db;
@@ -27,7 +27,7 @@ use crate::store::log::Place;
 use crate::store::{ColdRange, ReadWish, RecoveredQueue};
 use early::Early;
 
-/// What a written record means for the index.
+/// The meaning of a written record for the index.
 #[derive(Clone, Debug)]
 pub(crate) enum Event {
     Enqueue {
@@ -36,8 +36,8 @@ pub(crate) enum Event {
         transient: bool,
         entry: Entry,
     },
-    /// A copy of a message at another place; counts only while the message is live. If it was
-    /// settled meanwhile, then by a record in segment `since` or later.
+    /// A copy of a message at another place; counts only while the message is live. If it was settled meanwhile, then
+    /// by a record in segment `since` or later.
     Moved {
         queue: QueueId,
         priority_level: u8,
@@ -72,8 +72,8 @@ pub(crate) enum Event {
     },
     /// All copies that were begun are handed over.
     AllMoved,
-    /// Settle records of segment `from` about the segments `about` are in segment `by` now too;
-    /// with `whole`, the last of them.
+    /// Settle records of segment `from` about the segments `about` are now in segment `by` too; with `whole`, the
+    /// last of them.
     Carried {
         from: u32,
         about: Vec<u32>,
@@ -89,14 +89,14 @@ pub(crate) enum Event {
     Upto(Place),
 }
 
-/// What is live in a segment.
+/// The live content of a segment.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Live {
     pub(crate) count: u64,
     pub(crate) bytes: u64,
 }
 
-/// Which priority level of a queue; transient messages are kept apart, since a restart drops them.
+/// Key of a queue's priority level; transient messages are kept apart, since a restart drops them.
 pub(crate) fn level_key(priority_level: u8, transient: bool) -> u16 {
     u16::from(priority_level) << 1 | u16::from(transient)
 }
@@ -104,10 +104,10 @@ pub(crate) fn level_key(priority_level: u8, transient: bool) -> u16 {
 #[derive(Default)]
 struct QueueState {
     last_seq: u64,
-    /// The highest place that came with a message.
+    /// The highest sequence number that came with a message.
     last_enqueued: u64,
     delivered_upto: u64,
-    /// Places beyond `last_enqueued` that are settled already.
+    /// Sequence numbers beyond `last_enqueued` that are settled already.
     early: Early,
     priority_levels: BTreeMap<u16, PriorityLevel>,
     dirty: bool,
@@ -116,28 +116,28 @@ struct QueueState {
 /// A live entry with its queue and priority level key.
 pub(crate) type Located = (QueueId, u16, Entry);
 
-/// A chunk's place in the index: queue, priority level key, first sequence.
+/// A chunk's key in the index: queue, priority level key, first sequence number.
 type ChunkId = (u64, u16, u64);
 
-/// Stands for all segments of which is not known how they relate.
+/// Denotes all segments with unknown relations.
 const UNSURE: u32 = 0;
 
-/// Counts that every change of an entry goes through.
+/// Counts that every change of an entry updates.
 #[derive(Default)]
 struct Totals {
     live: BTreeMap<u32, Live>,
-    /// For each segment: the segments whose messages its settle records are about.
+    /// For each segment: the segments with the messages that its settle records are about.
     settles: BTreeMap<u32, BTreeSet<u32>>,
     /// For each segment: the segments that hold older copies of messages in it.
     copies: BTreeMap<u32, BTreeSet<u32>>,
-    /// Of segments up to this number is not known how they relate: the index was lost.
+    /// The relations of segments up to this number are unknown: the index was lost.
     unsure_upto: u32,
     /// Those of them whose settle records are no longer needed.
     sure: BTreeSet<u32>,
     settles_dirty: bool,
     /// Keys that the next save removes.
     removed: Vec<Vec<u8>>,
-    /// Chunks in memory in full, longest first.
+    /// Full chunks in memory, longest there first.
     loaded: VecDeque<ChunkId>,
     tick: u32,
 }
@@ -179,7 +179,7 @@ impl Totals {
         }
     }
 
-    /// A live entry is now `new`: a copy stays where `old` was until its segment goes.
+    /// A live entry is now `new`: a copy remains at `old` until its segment is removed.
     fn replace(&mut self, old: &Entry, new: &Entry) {
         self.drop(old);
         self.add(new);
@@ -205,8 +205,7 @@ pub(crate) struct Index {
     totals: Totals,
     dirty: FxHashSet<u64>,
     folded: Place,
-    /// Copies of messages are on their way to the log; they were live when it was written to
-    /// this segment.
+    /// Copies of messages are on their way to the log; they were live when it was written to this segment.
     moving_since: Option<u32>,
 }
 
@@ -228,7 +227,7 @@ impl Index {
         self.folded
     }
 
-    /// Folds `events` in, in their order.
+    /// Folds in `events`, in order.
     pub(crate) fn fold(&mut self, events: impl IntoIterator<Item = Event>) -> Result<(), DbError> {
         for event in events {
             self.apply(event)?;
@@ -291,7 +290,7 @@ impl Index {
                         }
                     }
                 }
-                // Its records about itself are noted nowhere: what they settled lay beside them.
+                // Its records about itself are not noted: what they settled was in the same segment.
                 let about = self.totals.settles.get(&from).cloned().unwrap_or_default();
                 for segment in about.into_iter().chain([from]) {
                     self.totals.settled(segment, by);
@@ -384,7 +383,7 @@ impl Index {
         self.totals.removed.push(save::queue_key(queue.0));
     }
 
-    /// Live messages that `wish` asks for, in order of their places.
+    /// Live messages that `wish` asks for, in sequence order.
     pub(crate) fn look_up(&mut self, wish: &ReadWish) -> Result<Vec<Entry>, DbError> {
         let Some(state) = self.queues.get_mut(&wish.queue.0) else {
             return Ok(Vec::new());
@@ -402,13 +401,12 @@ impl Index {
         Ok(found)
     }
 
-    /// What is live in each segment that holds something live.
+    /// Live content of each segment that holds something live.
     pub(crate) fn live(&self) -> &BTreeMap<u32, Live> {
         &self.totals.live
     }
 
-    /// Those of `existing` (ascending) that hold messages, or copies of them, which records of
-    /// `segment` settle.
+    /// Those of `existing` (ascending) that hold messages, or copies of them, that records of `segment` settle.
     pub(crate) fn settled_by(&self, segment: u32, existing: &[u32]) -> Vec<u32> {
         let totals = &self.totals;
         let settles = totals.settles.get(&segment);
@@ -431,8 +429,8 @@ impl Index {
         }
     }
 
-    /// Up to `max` live entries of `segment` with their queue and priority level key; `None` if some are
-    /// too young to be in a chunk yet.
+    /// Up to `max` live entries of `segment` with their queue and priority level key; `None` if some are too young to
+    /// be in a chunk yet.
     pub(crate) fn entries_in(&mut self, segment: u32, max: usize) -> Result<Option<Vec<Located>>, DbError> {
         let mut found = Vec::new();
         for (queue, state) in &mut self.queues {
@@ -452,7 +450,7 @@ impl Index {
         Ok(Some(found))
     }
 
-    /// Copies of live messages will be appended: the segment to tell with them.
+    /// Copies of live messages are about to be appended: returns the segment to pass with them.
     pub(crate) fn begin_moves(&mut self) -> u32 {
         self.moving_since = Some(self.folded.segment);
         self.folded.segment
@@ -468,7 +466,7 @@ impl Index {
         self.queues.contains_key(&queue.0)
     }
 
-    /// What a restart finds: everything must be saved, so that chunks tell it all.
+    /// The state after a restart: everything must be saved, so that the chunks are complete.
     pub(crate) fn recovered(&self) -> FxHashMap<QueueId, RecoveredQueue> {
         let one = |state: &QueueState| {
             let mut ranges = Vec::new();
@@ -487,14 +485,14 @@ impl Index {
         states.map(|(id, state)| (QueueId(*id), one(state))).collect()
     }
 
-    /// Assumes that any segment up to `upto` holds settle records about messages of any other, and
-    /// copies of them: after the index was lost.
+    /// Assumes that any segment up to `upto` holds settle records about messages of any other, and copies of them:
+    /// after the index was lost.
     pub(crate) fn assume_related(&mut self, upto: u32) {
         self.totals.unsure_upto = upto;
         self.totals.settles_dirty = true;
     }
 
-    /// Marks everything of every queue as possibly delivered: after the index was lost.
+    /// Marks everything of the queues selected by `of` as possibly delivered: after the index was lost.
     pub(crate) fn assume_delivered(&mut self, of: impl Fn(u64) -> bool) {
         for (id, state) in self.queues.iter_mut().filter(|(id, _)| of(**id)) {
             state.delivered_upto = state.last_seq;
@@ -525,7 +523,7 @@ pub(crate) fn enough(wish: &ReadWish, lens: impl Iterator<Item = usize>) -> usiz
     count
 }
 
-/// A chunk as a stretch of cold messages.
+/// A chunk as a range of cold messages.
 fn cold_range(priority_level: u8, chunk: &Chunk) -> ColdRange {
     ColdRange {
         priority_level,

@@ -1,7 +1,7 @@
-//! One priority level of one queue: young entries one by one, older ones in chunks.
+//! One priority level of one queue: young entries individually, older ones in chunks.
 //!
-//! Invariants: chunks do not overlap; a sequence is in at most one place; `changed` names every
-//! chunk that differs from its saved form, and those are in memory in full.
+//! Invariants: chunks do not overlap; a sequence number is in at most one place; `changed` names every chunk that
+//! differs from its saved form, and those are fully in memory.
 //! Absent: saving (`save`).
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -13,14 +13,14 @@ use crate::ids::Seq;
 use crate::store::log::Place;
 use crate::store::{ColdRange, ReadWish};
 
-/// A priority level's queue and priority level key.
+/// A queue and its priority level key.
 pub(super) type At = (u64, u16);
 
 #[derive(Default)]
 pub(super) struct PriorityLevel {
-    /// Ascending by sequence; the front one is not dead.
+    /// Ascending by sequence number; the front one is not dead.
     pub(super) hot: VecDeque<Entry>,
-    /// By first sequence.
+    /// By first sequence number.
     pub(super) chunks: BTreeMap<u64, Chunk>,
     pub(super) changed: BTreeSet<u64>,
 }
@@ -62,7 +62,7 @@ impl PriorityLevel {
         Ok(())
     }
 
-    /// Notes a copy of a message; `false` if that is not live.
+    /// Notes a copy of a message; `false` if the message is not live.
     pub(super) fn moved(
         &mut self,
         at: At,
@@ -89,7 +89,7 @@ impl PriorityLevel {
         Ok(false)
     }
 
-    /// Puts `new` in the place of a live entry of a chunk in memory.
+    /// Replaces a live entry of a chunk in memory with `new`.
     fn replace(&mut self, totals: &mut Totals, first: u64, index: usize, new: Entry) {
         let Some(chunk) = self.chunks.get_mut(&first) else {
             return;
@@ -108,7 +108,7 @@ impl PriorityLevel {
         self.changed.insert(first);
     }
 
-    /// Settles what is live in `first..=last` but for `kept` (ascending).
+    /// Settles what is live in `first..=last` except `kept` (ascending).
     pub(super) fn settle(
         &mut self,
         at: At,
@@ -177,7 +177,7 @@ impl PriorityLevel {
         Ok(())
     }
 
-    /// Sets a delivery count; `false` if the place is not live here.
+    /// Sets a delivery count; `false` if `seq` is not live here.
     pub(super) fn returned(
         &mut self,
         at: At,
@@ -207,7 +207,7 @@ impl PriorityLevel {
         Ok(false)
     }
 
-    /// The chunk whose span holds `seq`.
+    /// The chunk whose span contains `seq`.
     pub(super) fn chunk_of(&self, seq: u64) -> Option<u64> {
         let (first, chunk) = self.chunks.range(..=seq).next_back()?;
         (seq <= chunk.last).then_some(*first)
@@ -263,7 +263,7 @@ impl PriorityLevel {
         }
     }
 
-    /// Adds what `wish` asks for of this priority level, chunks first.
+    /// Adds what `wish` asks for from this priority level, chunks first.
     pub(super) fn look_up(
         &mut self,
         at: At,
@@ -384,7 +384,7 @@ impl PriorityLevel {
         totals.loaded.push_back((at.0, at.1, first));
     }
 
-    /// Puts `new` (within its span) into an existing chunk; splits it when it grows too long.
+    /// Adds `new` (within its span) to an existing chunk; splits it when it grows too long.
     fn extend_chunk(
         &mut self,
         at: At,
@@ -403,8 +403,8 @@ impl PriorityLevel {
         Ok(())
     }
 
-    /// Joins short chunks at the end, so that slow queues do not collect many: each message is
-    /// rewritten a logarithmic number of times.
+    /// Joins short chunks at the end, so that slow queues do not collect many: each message is rewritten a
+    /// logarithmic number of times.
     fn merge_tail(&mut self, at: At, db: &dyn Db, totals: &mut Totals) -> Result<(), DbError> {
         loop {
             let mut tail = self.chunks.iter().rev().take(2);
@@ -417,7 +417,7 @@ impl PriorityLevel {
             }
             let mut entries = self.load(at, db, totals, first)?.to_vec();
             entries.extend_from_slice(self.load(at, db, totals, last)?);
-            // The key must stay the first entry's; other dead ones need not be kept.
+            // The key must remain that of the first entry; other dead ones need not be kept.
             let mut index = 0;
             entries.retain(|e| {
                 index += 1;
@@ -434,7 +434,7 @@ impl PriorityLevel {
     }
 }
 
-/// Whether a gap reaches to the end of the priority level.
+/// Whether a gap extends to the end of the priority level.
 fn after_is_none(end: u64) -> bool {
     end == u64::MAX
 }

@@ -1,22 +1,22 @@
 //! Between the index in memory and the database under it: keys, checkpoints, opening, eviction.
 //!
-//! Invariants: one checkpoint is one atomic batch; its place is one that replay can start from.
-//! Keys: `C` entries and `S` summary of a chunk (queue, priority level, first), `Q` queue, `D` which
-//! segments settle which and hold copies of which, `M` the checkpoint. Numbers in keys are big-endian.
+//! Invariants: one checkpoint is one atomic batch; replay can start from its place. Keys: `C` entries and `S` summary
+//! of a chunk (queue, priority level, first), `Q` queue, `D` which segments settle which and hold copies of which,
+//! `M` the checkpoint. Numbers in keys are big-endian.
 
 use super::chunk::{Chunk, get, put};
 use super::db::{Change, DbError};
 use super::{ChunkId, Index, QueueState};
 use crate::store::log::Place;
 
-/// A checkpoint that is ready to be applied.
+/// A checkpoint ready to be applied.
 pub(crate) struct Saved {
     pub(crate) changes: Vec<Change>,
 }
 
 pub(crate) const CHECKPOINT_KEY: &[u8] = b"M";
 const SETTLES_KEY: &[u8] = b"D";
-/// Version of the keys and values here; an index of another one is rebuilt from the log.
+/// Version of these keys and values; an index of another version is rebuilt from the log.
 const INDEX_VERSION: u64 = 1;
 
 fn chunk_key(prefix: u8, (queue, priority_level, first): ChunkId) -> Vec<u8> {
@@ -78,9 +78,9 @@ impl QueueState {
 }
 
 impl Index {
-    /// What must be written so that replay can start at `limit`: everything older is moved into
-    /// chunks. `checkpoint: false` leaves out the place itself, so that an interrupted rebuild is
-    /// not taken for a whole index.
+    /// What must be written so that replay can start at `limit`: everything older is moved into chunks.
+    /// `checkpoint: false` leaves out the place itself, so that an interrupted rebuild is not taken for a complete
+    /// index.
     pub(crate) fn save(&mut self, limit: Place, checkpoint: bool) -> Result<Saved, DbError> {
         let mut changes = Vec::new();
         let totals = &mut self.totals;
@@ -154,8 +154,8 @@ impl Index {
         Ok(Saved { changes })
     }
 
-    /// Lets chunks go from memory until at most `keep` are there in full. Only after what
-    /// [`Self::save`] returned has been applied.
+    /// Evicts chunks from memory until at most `keep` full ones remain. Only after what [`Self::save`] returned has
+    /// been applied.
     pub(crate) fn evict(&mut self, keep: usize) {
         let totals = &mut self.totals;
         let mut looks = totals.loaded.len();
@@ -180,8 +180,7 @@ impl Index {
         }
     }
 
-    /// Reads the saved index; `None` if there is none that is whole. Transient messages are
-    /// dropped: a restart voids them.
+    /// Reads the saved index; `None` if no complete one exists. Transient messages are dropped: a restart voids them.
     pub(crate) fn load(&mut self) -> Result<Option<Place>, DbError> {
         let damaged = |what: &str| DbError::damaged(format!("a {what} record is damaged"));
         let Some(checkpoint) = self.db.get(CHECKPOINT_KEY)? else {

@@ -1,8 +1,8 @@
-//! A database in memory, in place of one for which the disk has no room, until it has.
+//! A database in memory that stands in for one on disk while the disk has no room for it.
 //!
-//! Invariants: what it holds can be had again without it; the database on disk is not looked at before there is
-//! room, and counts only once it has everything: what seals it is written last.
-//! Absent: how much room is enough (it is asked).
+//! Invariants: its content can be rebuilt without it; the database on disk is not opened before there is room, and
+//! counts only once it has everything: its seal is written last.
+//! Absent: how much room is enough (asked of the caller).
 
 use std::collections::BTreeMap;
 
@@ -10,18 +10,18 @@ use parking_lot::RwLock;
 
 use super::db::{Change, Db, DbError};
 
-/// Changes that the database on disk takes at a time when it is filled: it frees nothing of what it replaces before.
+/// Changes per batch when the database on disk is filled: it frees nothing of what it replaces before a batch ends.
 const BATCH: usize = 256;
 
-/// How a [`StandIn`] behaves.
+/// The parameters of a [`StandIn`].
 pub(crate) struct Terms<D> {
     /// Whether there is room on the disk.
     pub(crate) room: Box<dyn Fn() -> bool + Send + Sync>,
     /// Opens the database on disk.
     pub(crate) open: Box<dyn Fn() -> Result<D, DbError> + Send + Sync>,
-    /// Whether a sync counts as done in memory: what others may then forget has to be theirs to find again.
+    /// Whether a sync in memory counts as done: what others may then forget, they must be able to recover.
     pub(crate) syncs_in_memory: bool,
-    /// The key without which what stands on disk is not taken for whole.
+    /// The key without which the content on disk is not considered complete.
     pub(crate) seal: &'static [u8],
 }
 
@@ -37,12 +37,12 @@ enum State<D> {
 }
 
 impl<D: Db> StandIn<D> {
-    /// Empty.
+    /// An empty one.
     pub(crate) fn new(terms: Terms<D>) -> Self {
         Self { terms, state: RwLock::new(State::Memory(BTreeMap::new())) }
     }
 
-    /// Puts everything on disk.
+    /// Writes everything to disk.
     fn fill(&self, entries: &BTreeMap<Vec<u8>, Vec<u8>>) -> Result<D, DbError> {
         let disk = (self.terms.open)()?;
         disk.clear()?;

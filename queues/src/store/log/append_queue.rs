@@ -1,7 +1,7 @@
-//! Where records wait for the committer, and callers for their sync.
+//! The queue in which records wait for the committer, and callers for their sync.
 //!
-//! Invariants: positions are given in append order under one short lock; a waiter is called once;
-//! `durable` never passes what a sync has covered. Absent: files, encoding.
+//! Invariants: positions are assigned in append order under one short lock; a waiter is called once; `durable` never
+//! passes what a sync has covered. Absent: files, encoding.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -14,22 +14,22 @@ use super::format::EntryHead;
 use crate::message::Message;
 use crate::store::{Broken, NotAppended, Position, Pressure, Record, Synced, Waiter};
 
-/// Counted for each record besides its message, in bytes.
+/// Bytes counted for each record in addition to its message.
 const RECORD_COST: usize = 64;
 
-/// Work that the store gives itself.
+/// Work that the store creates itself.
 pub(crate) enum Extra {
-    /// A live message is copied to the log's end.
+    /// A live message is copied to the end of the log.
     Moved {
         at: EntryHead,
         message: Message,
-        /// The segment that was written to when it was known to be live.
+        /// The current segment when the message was known to be live.
         since: u32,
     },
     /// Ends a series of [`Extra::Moved`].
     AllMoved,
-    /// Settle records of segment `from`, which is about to go, that are still needed because of
-    /// the segments `about`. `whole`: with these, all of them.
+    /// Settle records of segment `from`, which is about to be retired, that are still needed because of the segments
+    /// `about`. `whole`: with these, all of them.
     Carry { records: Vec<Record>, from: u32, about: Vec<u32>, whole: bool },
 }
 
@@ -39,7 +39,7 @@ struct Wait {
     at: u64,
 }
 
-/// What nobody has written yet.
+/// Work not written yet.
 #[derive(Default)]
 pub(crate) struct Waiting {
     pub(crate) records: Vec<Record>,
@@ -52,9 +52,9 @@ pub(crate) struct Waiting {
 enum Committer {
     #[default]
     Awake,
-    /// Wants to be woken for anything.
+    /// To be woken for anything.
     Sleeps,
-    /// Wants to be woken for eager work only.
+    /// To be woken for eager work only.
     SleepsLazily,
 }
 
@@ -65,7 +65,7 @@ struct State {
     durable: u64,
     waiters: VecDeque<Wait>,
     committer: Committer,
-    /// Something waits that is not to be put off.
+    /// Some waiting work must not be deferred.
     eager: bool,
     closing: bool,
 }
@@ -106,7 +106,7 @@ const PRESSURE_NONE: u8 = 0;
 const PRESSURE_FULL: u8 = 1;
 const PRESSURE_BLOCKED: u8 = 2;
 
-/// What a sleep of the committer ended with.
+/// Why the committer's sleep ended.
 pub(crate) enum Woken {
     Work,
     TimedOut,
@@ -130,12 +130,12 @@ impl AppendQueue {
         }
     }
 
-    /// Puts `records` in the line as one group.
+    /// Enqueues `records` as one group.
     pub(crate) fn append(&self, records: &mut Vec<Record>) -> Result<Position, NotAppended> {
         self.append_cut(records, usize::MAX)
     }
 
-    /// Puts `records` in the line, in groups of about `cut_at` bytes.
+    /// Enqueues `records` in groups of about `cut_at` bytes.
     pub(crate) fn append_cut(
         &self,
         records: &mut Vec<Record>,
@@ -146,7 +146,7 @@ impl AppendQueue {
         }
         let (mut bytes, mut group_bytes, mut largest) = (0, 0, 0);
         let mut eager = false;
-        // Ends of groups but for the last.
+        // Ends of all groups but the last.
         let mut cuts = Vec::new();
         let mut costs = Costs::default();
         for (at, record) in records.iter().enumerate() {
@@ -161,11 +161,11 @@ impl AppendQueue {
             largest = largest.max(group_bytes);
             eager |= matches!(record, Record::Enqueue { .. });
         }
-        // What a record costs in memory is more than what it takes in the log.
+        // A record costs more in memory than in the log.
         if largest > self.group_max {
             return Err(NotAppended::TooLarge { bytes: largest, max: self.group_max });
         }
-        // Counted before the committer can see them, so that the sum never goes below zero.
+        // Counted before the committer can see them, so that the sum never drops below zero.
         let before = self.bytes.fetch_add(bytes, Ordering::Relaxed);
         if before + bytes > self.limit {
             let _ = self.pressure.compare_exchange(
@@ -227,7 +227,7 @@ impl AppendQueue {
         }
     }
 
-    /// Puts work of the store itself in the line.
+    /// Enqueues work of the store itself.
     pub(crate) fn extras(&self, work: impl IntoIterator<Item = Extra>) {
         let mut state = self.state.lock();
         for extra in work {
@@ -244,7 +244,7 @@ impl AppendQueue {
         }
     }
 
-    /// Moves all that waits to the end of `to`; whether there was anything.
+    /// Moves everything waiting to the end of `to`; returns whether there was anything.
     pub(crate) fn take(&self, to: &mut Waiting) -> bool {
         let mut state = self.state.lock();
         state.eager = false;
@@ -264,18 +264,18 @@ impl AppendQueue {
         true
     }
 
-    /// Looks at what nobody has taken yet.
+    /// Examines what has not been taken yet.
     pub(crate) fn peek<T>(&self, look: impl FnOnce(&Waiting) -> T) -> T {
         look(&self.state.lock().waiting)
     }
 
-    /// Whether someone waits for a sync of something at or below `position`.
+    /// Whether a waiter is registered for a sync at or below `position`.
     pub(crate) fn has_waiter_upto(&self, position: u64) -> bool {
         let state = self.state.lock();
         state.waiters.front().is_some_and(|wait| wait.at <= position)
     }
 
-    /// Everything up to `position` is written; `freed` bytes need no memory any more.
+    /// Everything up to `position` is written; `freed` bytes of memory are released.
     pub(crate) fn set_written(&self, position: u64, freed: usize) {
         self.written.fetch_max(position, Ordering::Release);
         let left = self.bytes.fetch_sub(freed, Ordering::Relaxed) - freed;
@@ -293,7 +293,7 @@ impl AppendQueue {
         Position(self.written.load(Ordering::Acquire))
     }
 
-    /// Up to where all is durable.
+    /// Everything up to this position is durable.
     pub(crate) fn durable(&self) -> u64 {
         self.state.lock().durable
     }
@@ -302,7 +302,7 @@ impl AppendQueue {
         self.broken.load(Ordering::Acquire)
     }
 
-    /// Everything up to `position` is durable: calls who waited for it.
+    /// Everything up to `position` is durable: calls its waiters.
     pub(crate) fn set_durable(&self, position: u64) {
         let mut state = self.state.lock();
         state.durable = state.durable.max(position);
@@ -311,7 +311,7 @@ impl AppendQueue {
         answer(due, Ok(Synced(Position(position))));
     }
 
-    /// What was written up to `position` did not become durable: tells who waited for it.
+    /// What was written up to `position` did not become durable: informs its waiters.
     pub(crate) fn fail_upto(&self, position: u64) {
         let mut state = self.state.lock();
         let due = take_due(&mut state.waiters, position);
@@ -319,17 +319,17 @@ impl AppendQueue {
         answer(due, Err(Broken));
     }
 
-    /// Nothing becomes durable any more, so publishers are not asked for more.
+    /// Nothing becomes durable any more, so publishers are no longer read from.
     pub(crate) fn set_broken(&self) {
         self.stop(Broken.to_string());
     }
 
-    /// From now on nothing becomes durable; who waits hears of it with [`Self::stop`].
+    /// From now on nothing becomes durable; waiters are informed by [`Self::stop`].
     pub(crate) fn halt(&self) {
         self.broken.store(true, Ordering::Release);
     }
 
-    /// The same for this reason.
+    /// The same, for this reason.
     pub(crate) fn stop(&self, reason: String) {
         self.blocks.lock().broken.get_or_insert(reason);
         self.pressure.store(PRESSURE_BLOCKED, Ordering::Release);
@@ -347,8 +347,8 @@ impl AppendQueue {
         self.block(|blocks| &mut blocks.write, reason);
     }
 
-    /// A thread of the store stands, or (`None`) they all go on: until then whoever waits for a sync hears that
-    /// it is unknown.
+    /// A thread of the store is stalled, or (`None`) none is any more: until then waiters for a sync are told that
+    /// its outcome is unknown.
     pub(crate) fn set_stalled(&self, reason: Option<String>) {
         let stands = reason.is_some();
         self.stands.store(stands, Ordering::Release);
@@ -358,7 +358,7 @@ impl AppendQueue {
         }
     }
 
-    /// Whether something waits that the committer is to do now.
+    /// Whether there is work for the committer now.
     pub(crate) fn work_waits(&self) -> bool {
         let state = self.state.lock();
         state.eager || !state.waiters.is_empty()
@@ -369,12 +369,12 @@ impl AppendQueue {
         self.block(|blocks| &mut blocks.space, reason);
     }
 
-    /// Whether publishers are held up for want of room for the next segment.
+    /// Whether publishers are held up because there is no room for the next segment.
     pub(crate) fn is_short_of_space(&self) -> bool {
         self.blocks.lock().space.is_some()
     }
 
-    /// Whether that is all that holds them up.
+    /// Whether that is the only reason why they are held up.
     pub(crate) fn is_only_short_of_space(&self) -> bool {
         let blocks = self.blocks.lock();
         let others = [&blocks.write, &blocks.index, &blocks.stands, &blocks.broken];
@@ -416,8 +416,7 @@ impl AppendQueue {
         }
     }
 
-    /// Sleeps until there is work or `timeout` is over. `lazily`: records that nobody waits for
-    /// do not end the sleep.
+    /// Sleeps until there is work or `timeout` has passed. `lazily`: records without a waiter do not end the sleep.
     pub(crate) fn sleep(&self, timeout: Option<Duration>, lazily: bool) -> Woken {
         let mut state = self.state.lock();
         let ready = |state: &State| {
@@ -446,7 +445,7 @@ impl AppendQueue {
         if state.closing { Woken::Closing } else { Woken::Work }
     }
 
-    /// Sleeps for `wait`, whatever comes in, unless the store closes.
+    /// Sleeps for `wait`, regardless of new work, unless the store closes.
     pub(crate) fn pause(&self, wait: Duration) -> Woken {
         let mut state = self.state.lock();
         if state.closing || self.is_broken() {
@@ -462,16 +461,16 @@ impl AppendQueue {
     }
 }
 
-/// What the records of a group count for while they wait, in their order. A message that the record
-/// before names too is in memory, and in the log, once.
+/// Memory cost of a group's records while they wait, in order. A message also named by the preceding record is in
+/// memory, and in the log, only once.
 #[derive(Default)]
 pub(crate) struct Costs {
-    /// Where the last message lies, to be compared only.
+    /// Address of the last message, for comparison only.
     last: usize,
 }
 
 impl Costs {
-    /// Bytes of the next record.
+    /// Cost of the next record in bytes.
     pub(crate) fn of(&mut self, record: &Record) -> usize {
         RECORD_COST
             + match record {
@@ -485,7 +484,7 @@ impl Costs {
     }
 }
 
-/// Bytes that `extra` counts for while it waits.
+/// Cost of `extra` in bytes while it waits.
 pub(crate) fn extra_cost(extra: &Extra) -> usize {
     match extra {
         Extra::Moved { message, .. } => RECORD_COST + message.memory(),

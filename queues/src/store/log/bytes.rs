@@ -1,11 +1,11 @@
 //! Little-endian numbers in byte slices.
 
-/// The number at `at`, if it is there.
+/// The number at `at`, if within bounds.
 pub(crate) fn get_u32(bytes: &[u8], at: usize) -> Option<u32> {
     (bytes.len() >= at + 4).then(|| u32_at(bytes, at))
 }
 
-/// The number at `at`, if it is there.
+/// The number at `at`, if within bounds.
 pub(crate) fn get_u64(bytes: &[u8], at: usize) -> Option<u64> {
     (bytes.len() >= at + 8).then(|| u64_at(bytes, at))
 }

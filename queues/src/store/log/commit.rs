@@ -1,9 +1,9 @@
-//! The committer: takes all that waits, writes it in one go, syncs once, answers who waited.
+//! The committer: takes everything waiting, writes it in one go, syncs once, and answers the waiters.
 //!
-//! Invariants: a batch is whole groups; a position is durable only after a sync that covers it
-//! returned Ok; what a failed sync covered is told to its waiters as failed, and is written again
-//! to another file before anything after it counts; records stay in memory until they are synced.
-//! Absent: threads (the caller steps it), queues' state.
+//! Invariants: a batch is whole groups; a position is durable only after a sync that covers it returned Ok; the
+//! waiters of a failed sync are told that it failed, and what it covered is written again to another file before
+//! anything after it counts; records stay in memory until they are synced. Absent: threads (the caller steps it),
+//! queues' state.
 
 use std::io;
 use std::time::Duration;
@@ -27,7 +27,7 @@ pub(crate) struct Inflight {
     base: u64,
     next_group: usize,
     next_extra: usize,
-    /// Records and extras before these no longer count for the limit of waiting bytes.
+    /// Records and extras before these no longer count towards the limit of waiting bytes.
     freed_records: usize,
     freed_extras: usize,
 }
@@ -49,7 +49,7 @@ impl Inflight {
         &self.waiting.records[self.next_record()..]
     }
 
-    /// Lets go of what is durable: everything written so far. How many groups and extras.
+    /// Drops what is durable: everything written so far. Returns the number of groups and extras.
     fn forget(&mut self) -> (usize, usize) {
         let forgotten = (self.next_group, self.next_extra);
         let records = self.next_record();
@@ -81,31 +81,31 @@ struct Slice {
     eager: bool,
 }
 
-/// What a failed sync left to do.
+/// What remains to be done after a failed sync.
 #[derive(Clone, Copy)]
 struct Rewrite {
-    /// So many of the first groups and extras are still to be made durable.
+    /// Number of groups and extras, from the first, still to be made durable.
     groups: usize,
     extras: usize,
     /// The segment whose sync failed.
     from: u32,
 }
 
-/// What of all that was written is durable.
+/// How much of what was written is durable.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Durable {
     All,
-    /// What is in the current segment, but not yet all that a failed sync made unsure.
+    /// Everything in the current segment, but not yet everything that a failed sync left uncertain.
     Part,
     Unknown,
 }
 
-/// What a step came to.
+/// The outcome of a step.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Step {
     /// Something was done; there may be more.
     Worked,
-    /// Nothing to do, but for a sync after this time.
+    /// Nothing to do, except a sync after this time.
     Idle(Option<Duration>),
     /// Writing failed; try again after this time.
     Retry(Duration),
@@ -122,7 +122,7 @@ pub(crate) struct Committer {
     written: u64,
     unsynced_since: Option<Duration>,
     records_since_sync: u64,
-    /// A sync failed, and this is to be written again before anything else counts.
+    /// A sync failed, and this must be written again before anything else counts.
     rewrite: Option<Rewrite>,
     retry: Duration,
 }
@@ -189,7 +189,7 @@ impl Committer {
         if worked { Step::Worked } else { Step::Idle(None) }
     }
 
-    /// Takes what waits and encodes the next batch of it, if there is one.
+    /// Takes waiting work and encodes the next batch of it, if there is one.
     fn prepare(&mut self, core: &Core) -> io::Result<()> {
         {
             let mut inflight = core.inflight.lock();
@@ -218,8 +218,8 @@ impl Committer {
         }
     }
 
-    /// Encodes groups until the batch is long enough or the segment full. `Err`: not even the
-    /// first group fits; that many bytes are wanted.
+    /// Encodes groups until the batch is long enough or the segment full. `Err`: not even the first group fits; it
+    /// needs that many bytes.
     fn encode(&mut self, inflight: &mut Inflight, batch_bytes: usize) -> Result<Slice, u64> {
         let first_record = inflight.next_record();
         let mut slice = Slice {
@@ -296,7 +296,7 @@ impl Committer {
             if *sole {
                 if !message.take_for_log() {
                     slice.elided += 1;
-                    // Stays left out should the batch have to be written again.
+                    // Stays left out if the batch has to be written again.
                     *record =
                         Record::Settle { queue: *queue, first: *seq, count: 0, reason: SettleReason::Acked };
                     return;
@@ -432,7 +432,7 @@ impl Committer {
         Step::Retry(wait)
     }
 
-    /// Syncs what is written, if anything is not synced. Whether all of it is durable now.
+    /// Syncs what is written, if anything is not synced. Returns whether all of it is durable now.
     pub(crate) fn sync(&mut self, core: &Core) -> bool {
         self.sync_file(core) == Durable::All
     }
@@ -463,8 +463,8 @@ impl Committer {
         Durable::All
     }
 
-    /// Lets go of records that are durable: all that are written. Whether nothing is left that a failed
-    /// sync made unsure.
+    /// Drops records that are durable: all that are written. Returns whether nothing is left that a failed sync made
+    /// uncertain.
     fn forget(&mut self, core: &Core) -> bool {
         let (groups, extras) = core.inflight.lock().forget();
         if let Some(slice) = &mut self.slice {
@@ -482,8 +482,8 @@ impl Committer {
         true
     }
 
-    /// A sync failed: what it covered is unknown. Its waiters are told so; the file is cut back to
-    /// what an earlier sync covered; the records are written again to a new file.
+    /// A sync failed: the fate of what it covered is unknown. Its waiters are told so; the file is cut back to what
+    /// an earlier sync covered; the records are written again to a new file.
     fn sync_failed(&mut self, core: &Core, error: &io::Error) {
         core.metrics.sync_failures.add(1);
         tracing::error!(%error, "fdatasync of the message log failed; those publishes are refused");
@@ -512,14 +512,14 @@ impl Committer {
         inflight.next_extra = 0;
     }
 
-    /// Closes the current segment and makes the next.
+    /// Closes the current segment and creates the next.
     fn roll(&mut self, core: &Core, wanted: u64) -> io::Result<()> {
         if let Some(writer) = &self.writer {
             let mark = end_mark(writer.seal, writer.offset, writer.synced);
             writer.file.write_at(&mut [io::IoSlice::new(&mark)], u64::from(writer.offset))?;
-            // Synced before the next segment is begun: what is unsynced never spans two files.
+            // Synced before the next segment is begun: unsynced data never spans two files.
             self.unsynced_since.get_or_insert(Duration::ZERO);
-            // What is to be written again may be more than one segment holds.
+            // What must be written again may exceed one segment.
             if self.sync_file(core) == Durable::Unknown {
                 return Ok(());
             }
@@ -536,12 +536,12 @@ impl Committer {
         Ok(())
     }
 
-    /// Bytes for which the current segment has room.
+    /// Free bytes in the current segment.
     pub(crate) fn room(&self) -> u64 {
         self.writer.as_ref().map_or(0, |writer| u64::from(writer.capacity - writer.offset))
     }
 
-    /// Makes everything durable and closes the segment. Whether that went well.
+    /// Makes everything durable and closes the segment. Returns whether that succeeded.
     pub(crate) fn close(&mut self, core: &Core) -> bool {
         if !self.sync(core) {
             return false;
@@ -551,7 +551,7 @@ impl Committer {
     }
 }
 
-/// Ends a segment at `offset`, which is synced: with an end mark, and nothing behind it. Its new length. To be
+/// Ends a segment at `offset`, which is synced: with an end mark, and nothing after it. Returns its new length. To be
 /// synced by the caller.
 pub(crate) fn close_at(file: &dyn LogFile, seal: Seal, offset: u32) -> io::Result<u32> {
     let mark = end_mark(seal, offset, offset);
@@ -560,7 +560,7 @@ pub(crate) fn close_at(file: &dyn LogFile, seal: Seal, offset: u32) -> io::Resul
     Ok(offset + END_ROOM)
 }
 
-/// Cuts a segment whose sync failed back to what is known to be durable, and looks at that.
+/// Cuts a segment whose sync failed back to what is known to be durable, and verifies that.
 fn abandon(core: &Core, writer: &Writer) -> io::Result<()> {
     if writer.synced == 0 {
         return core.segments.retire(writer.number, 0).and_then(|()| core.segments.disk().sync_dir());

@@ -1,8 +1,8 @@
-//! The parts of a log store, and the order in which they may lock each other.
+//! The parts of a log store, and their lock order.
 //!
-//! Invariants: locks are taken in the order keeper, committer, inflight, append queue; index before
-//! events; none is held while a waiter or a reader is answered. Everything here can be stepped by
-//! hand, without threads. Absent: threads.
+//! Invariants: locks are taken in the order keeper, committer, inflight, append queue; index before events; none is
+//! held while a waiter or a reader is answered. Everything here can be stepped by hand, without threads. Absent:
+//! threads.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,21 +20,20 @@ use crate::store::index::{Db, DbError, Event, Index};
 use crate::store::metrics::{Counter, Metrics};
 use crate::store::{Pressure, Unread};
 
-/// How a log store works. The defaults are for a broker.
+/// Parameters of a log store. The defaults are for a broker.
 #[derive(Clone)]
 pub struct Options {
     /// Length of a segment file in bytes; a longer group gets a longer file.
     pub segment_bytes: u32,
-    /// A batch is cut at about this many bytes, which bounds how long one write takes.
+    /// A batch is cut at about this many bytes, which bounds the duration of one write.
     pub batch_bytes: usize,
-    /// Most bytes of what is written as a whole or not at all. A place in a segment has 32 bits; a message has
-    /// at most 512 MiB.
+    /// Most bytes of an atomic group. A segment offset has 32 bits; a message has at most 512 MiB.
     pub group_bytes_max: usize,
-    /// More bytes than this waiting to be written is pressure; below half of it, relief.
+    /// More waiting bytes than this is pressure; fewer than half of it is relief.
     pub pending_limit: usize,
-    /// What nobody waits for (settles) is synced at the latest after this time.
+    /// Records without a waiter (settles) are synced at the latest after this time.
     pub lazy_sync_after: Duration,
-    /// How often the index is written.
+    /// Interval between writes of the index.
     pub checkpoint_every: Duration,
     /// Chunks (of up to 1,000 messages, some 50 KB) of the index kept in memory.
     pub cached_chunks: usize,
@@ -46,8 +45,8 @@ pub struct Options {
     pub compact_bytes: u64,
     /// At most about this many settle records of a dead segment are appended again per checkpoint.
     pub carry_runs: usize,
-    /// A thread of the store for which work waits, and which does nothing of it for so long, stands: publishers
-    /// are held up and refused until it goes on. Longer than any healthy disk takes for one sync.
+    /// A thread of the store that has work waiting and completes none of it for this long is stalled: publishers are
+    /// held up and refused until it continues. Longer than any healthy disk takes for one sync.
     pub stalled_after: Duration,
     /// Called when pressure ends. Must be short and must not call the store.
     pub relief: Arc<dyn Fn() + Send + Sync>,
@@ -73,7 +72,7 @@ impl Default for Options {
     }
 }
 
-/// One part in this many of a segment.
+/// Reserved for settles: one part in this many of a segment.
 const KEPT_FOR_SETTLES: u32 = 8;
 
 /// See the module.
@@ -104,16 +103,15 @@ impl Core {
         committer.step(self, now)
     }
 
-    /// One checkpoint of the index, and what space it frees.
+    /// One checkpoint of the index, and the space that it frees.
     pub(crate) fn checkpoint(&self) -> Result<(), DbError> {
         let mut keeper = self.keeper.lock();
         let _ending = Ending(self);
         keeper.step(self)
     }
 
-    /// The index cannot go on, unless it is the file system's fault and may pass. What is in memory of it
-    /// may no longer be what is on disk, so the store stops; the next start opens the index again or
-    /// rebuilds it.
+    /// The index cannot continue, unless the error is a possibly transient one of the file system. Its memory may no
+    /// longer agree with the disk, so the store stops; the next start opens the index again or rebuilds it.
     pub(crate) fn index_failed(&self, error: &DbError) {
         if error.io {
             return;
@@ -123,7 +121,7 @@ impl Core {
         self.append_queue.set_broken();
     }
 
-    /// Grows with whatever the committer gets done, or finds that it cannot do.
+    /// Increases with everything the committer completes, or finds that it cannot do.
     pub(crate) fn committed(&self) -> u64 {
         let metrics = &self.metrics;
         let counted = [&metrics.commits, &metrics.write_failures, &metrics.sync_failures];
@@ -131,13 +129,13 @@ impl Core {
         positions + counted.into_iter().map(Counter::get).sum::<u64>()
     }
 
-    /// Whether room on the disk counts for more than what it costs to free it.
+    /// Whether freeing disk space takes precedence over its cost.
     pub(crate) fn saves_space(&self) -> bool {
         self.save_space.load(Ordering::Relaxed) || self.append_queue.is_short_of_space()
     }
 
-    /// Bytes that the store may write of its own accord, to free segments; `None`: nothing now. While there is no room for
-    /// another segment, a part of the current one stays free for what consumers settle.
+    /// Bytes that the store may write of its own accord, to free segments; `None`: nothing now. While there is no
+    /// room for another segment, a part of the current one is reserved for consumers' settles.
     pub(crate) fn upkeep_room(&self) -> Option<u64> {
         if self.append_queue.pressure() == Pressure::None {
             return Some(u64::MAX);
@@ -146,11 +144,11 @@ impl Core {
             return None;
         }
         let kept = u64::from(self.options.segment_bytes / KEPT_FOR_SETTLES);
-        // Half of the rest: what was on its way when publishers were stopped goes there as well.
+        // Half of the rest: what was in flight when publishers were stopped goes there as well.
         self.committer.lock().room().checked_sub(kept).map(|rest| rest / 2)
     }
 
-    /// What a read that failed means for who asked.
+    /// The reader's error for a failed read.
     pub(crate) fn unread(&self, failed: ReadFailed) -> Unread {
         match failed {
             ReadFailed::Disk(why) => Unread::Later(why),
@@ -176,15 +174,15 @@ impl Core {
             .stop(format!("the message store has stopped: its thread {name} ended; see the log"));
     }
 
-    /// Folds what was written since the last time into `index`.
+    /// Folds what was written since the last call into `index`.
     pub(crate) fn fold(&self, index: &mut Index) -> Result<(), DbError> {
         let events = std::mem::take(&mut *self.events.lock());
         index.fold(events)
     }
 }
 
-/// Held within the locks of work: should it panic, nobody takes up what it left half done. The rest is said when
-/// the thread is seen to have ended.
+/// Held within the locks of work: after a panic nobody takes up what it left half done. The rest is reported when the
+/// end of the thread is noticed.
 struct Ending<'a>(&'a Core);
 
 impl Drop for Ending<'_> {

@@ -1,8 +1,8 @@
 //! Random work on a simulated disk, with faults and power cuts, against the plain fold.
 //!
-//! What must hold at every restart: the state is the fold over a prefix of the groups that is at
-//! least as long as what was confirmed; reads answer that state; no group is there in part.
-//! Long: the model, the faults and the run are one story, and are read together.
+//! What must hold at every restart: the state is the fold over a prefix of the groups that is at least as long as
+//! what was confirmed; reads return that state; no group exists in part. Long: the model, the faults and the run
+//! belong together.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -44,21 +44,21 @@ struct Sim {
     db: SimDb,
     core: Core,
     now: Duration,
-    /// What was there when the store was opened.
+    /// The state when the store was opened.
     base: Fold,
-    /// Groups appended since, with what was left out removed later.
+    /// Groups appended since; records that were left out are removed later.
     groups: Vec<Vec<Record>>,
-    /// The first so many groups were confirmed.
+    /// Number of groups, from the first, that were confirmed.
     confirmed: usize,
     waiter: Arc<Told>,
     next_seq: BTreeMap<QueueId, u64>,
     queues: Vec<QueueId>,
     next_queue: u64,
-    /// Messages that were settled before their turn.
+    /// Messages settled before their turn.
     elided: BTreeSet<(QueueId, Seq)>,
-    /// Queues that were deleted, whether that lasted or not.
+    /// Queues that were deleted, durably or not.
     gone: BTreeSet<QueueId>,
-    /// Deleted queues that were back when the store was opened, and were deleted again first of all.
+    /// Deleted queues that had returned when the store was opened, and were deleted again first.
     back: BTreeSet<QueueId>,
     /// Messages with a single target.
     sole: BTreeSet<(QueueId, Seq)>,
@@ -154,8 +154,8 @@ impl Sim {
         Message::new(Short::literal("amq.fanout"), Short::literal("key"), b"\x18\0", &body, meta)
     }
 
-    /// A message that nearly fills a segment, hence begins one, with a body of records for those to come: as they
-    /// were told by in version 1, or by a salt that was guessed.
+    /// A message that nearly fills a segment, hence begins one, with a body of forged records for later offsets:
+    /// sealed as in version 1, or with a guessed salt.
     fn forged(&mut self, meta: MessageMeta) -> Message {
         const NAMES: &str = "amq.fanout";
         let body_at = SEGMENT_HEAD + u32::try_from(record_len(8) + RECORD_HEAD + ENQUEUE_FIXED).unwrap();
@@ -226,7 +226,7 @@ impl Sim {
         Record::Settle { queue, first, count, reason: SettleReason::Acked }
     }
 
-    /// What one act takes of the disk, at the most: more is going round in circles.
+    /// Most disk calls of one act: more means an endless loop.
     const CALLS: u64 = 20_000;
 
     fn act(&mut self) {
@@ -258,7 +258,7 @@ impl Sim {
                 }
             }
             12 => {
-                // A range that only names messages the log was given or has left out.
+                // A range that names only messages that the log was given or has left out.
                 let folded = self.current.queues.get(&queue).cloned().unwrap_or_default();
                 if let Some((&first, _)) = folded.live.first_key_value() {
                     let last = folded.live.keys().copied().nth(9);
@@ -272,7 +272,7 @@ impl Sim {
                 }
             }
             13 => {
-                // A move: there and here in one group.
+                // A move: from there to here in one group.
                 let target = self.pick_queue();
                 if let Some((seq, live)) = self.live(queue)
                     && !self.is_sole(queue, seq)
@@ -355,13 +355,13 @@ impl Sim {
         let wanted = fold.read(&all);
         let seen = match self.core.read_now(wish) {
             Ok(seen) => seen,
-            // What comes first was not given; nothing is to be told of it.
+            // The first message was not returned; nothing can be said about it.
             Err(ReadFailed::Disk(_)) if reads_fail(self.seed) => return,
             Err(failed) => panic!("{failed:?}"),
         };
         let mut seen = seen.iter().filter(|s| !self.elided.contains(&(wish.queue, s.seq))).peekable();
         if seen.peek().is_none() && !wanted.is_empty() {
-            // All it gave was settled before its turn.
+            // Everything returned was settled before its turn.
             return;
         }
         for (wanted, seen) in wanted.iter().zip(seen) {
@@ -398,7 +398,7 @@ impl Sim {
         counts
     }
 
-    /// The fold over as many groups, from the confirmed ones on, as make what was recovered.
+    /// The fold over as many groups, at least the confirmed ones, as give what was recovered.
     fn find_prefix(
         &self,
         recovered: &Recovered,
@@ -412,7 +412,7 @@ impl Sim {
                 let left_out = matches!(record, Record::Enqueue { queue, seq, transient, .. }
                     if *transient || self.elided.contains(&(*queue, *seq)));
                 if left_out {
-                    // Its place is known all the same, or not: that is compared nowhere.
+                    // Its place may or may not be known: that is not compared.
                     continue;
                 }
                 fold.apply(record);
@@ -423,7 +423,7 @@ impl Sim {
             (same_counts && matches(&fold, recovered, marked, back)).then(|| fold.clone())
         };
         let nothing = BTreeSet::new();
-        // Before the first group, which deletes them again, is durable, queues that were back are so still.
+        // Until the first group, which deletes them again, is durable, returned queues may still be present.
         let mut found = apply(&Vec::new(), if lost_index { &self.gone } else { &self.back })
             .filter(|_| self.confirmed == 0);
         for (index, group) in self.groups.iter().enumerate() {
@@ -442,7 +442,7 @@ impl Sim {
         found
     }
 
-    /// Says, for the prefix that is nearest, what is there that should not be, and what is not.
+    /// Describes, for the nearest prefix, what is present but should not be, and what is missing.
     fn describe(&self, recovered: &Recovered) {
         let mut seen = BTreeSet::new();
         for id in recovered.queues.keys() {
@@ -510,11 +510,11 @@ impl Sim {
             );
         };
         self.base = base;
-        // With the index lost, a queue that was empty may be gone already by a later group.
+        // With the index lost, a queue that was empty may already be removed by a later group.
         self.base.queues.retain(|id, _| recovered.queues.contains_key(id));
         for (id, queue) in &recovered.queues {
             self.next_seq.insert(*id, queue.last_seq.0);
-            // The store may know of a queue of whose messages all were left out.
+            // The store may know of a queue even if all of its messages were left out.
             let known =
                 self.base.queues.contains_key(id) || !self.gone.contains(id) && queue.ranges.is_empty();
             if !known {
@@ -523,7 +523,7 @@ impl Sim {
             let base = self.base.queues.entry(*id).or_default();
             base.last_seq = queue.last_seq;
             base.delivered_upto = queue.delivered_upto;
-            // Messages read back are other values than those that went in.
+            // Messages read back are different values from those appended.
             for live in base.live.values_mut() {
                 live.message.always_log();
             }
@@ -554,7 +554,7 @@ impl Sim {
         let gone: Vec<Record> = gone.map(|(queue, _)| Record::Gone { queue: *queue }).collect();
         self.back = gone.iter().map(Record::queue).collect();
         if !gone.is_empty() {
-            // As a broker does for queues that are defined no more.
+            // As a broker does for queues that are no longer defined.
             self.append(gone);
             self.queues.retain(|id| !self.back.contains(id));
             self.queues.push(QueueId(self.next_queue));
@@ -571,18 +571,18 @@ impl Sim {
     }
 }
 
-/// What of a queue comes back as delivered before.
+/// Which messages of a queue return marked as delivered.
 enum Marked {
-    /// What the log's marks say.
+    /// Those that the log's marks name.
     AsTold,
     /// All of it.
     All,
-    /// At least what the marks say: the disk would not even take that they do not say all.
+    /// At least those that the marks name: the disk did not even take the note that they are incomplete.
     Unknown,
 }
 
-/// Whether the store's account of its queues is what `fold` says. Deleted queues may be `back` (a
-/// broker deletes them again).
+/// Whether the store's account of its queues equals `fold`. Deleted queues may be `back` (a broker deletes them
+/// again).
 fn matches(
     fold: &Fold,
     recovered: &Recovered,
@@ -649,7 +649,7 @@ fn summed(ranges: &[crate::store::ColdRange]) -> Sums {
     sums
 }
 
-/// Whether reads fail, too.
+/// Whether reads fail as well.
 fn reads_fail(seed: u64) -> bool {
     seed % 16 == 9
 }
@@ -671,7 +671,7 @@ fn run(seed: u64) {
         }
         for _ in 0..sim.rng.below(400) {
             if seed % 16 >= 11 && sim.rng.one_in(40) {
-                // Nearly full at times, so that segments are short ones.
+                // Nearly full at times, so that some segments are short.
                 let more = sim.rng.below(4 * u64::from(OPTIONS().segment_bytes) / 3);
                 let full = sim.rng.one_in(2);
                 sim.disk.set_space(if full { sim.disk.used() + more } else { u64::MAX });
@@ -685,7 +685,7 @@ fn run(seed: u64) {
     }
 }
 
-/// `LEVERET_SEED` replays one seed, `LEVERET_SEEDS` says how many to try: from `LEVERET_FIRST_SEED` on.
+/// `LEVERET_SEED` replays one seed, `LEVERET_SEEDS` is the number to try, starting at `LEVERET_FIRST_SEED`.
 #[test]
 fn any_crash_leaves_a_prefix_that_holds_all_that_was_confirmed() {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
@@ -794,14 +794,14 @@ fn what_a_failed_sync_left_goes_to_as_many_short_segments_as_it_takes() {
         core.commit(Duration::ZERO);
     };
     append(1, false);
-    // Nobody waits for these: they are written, and synced later.
+    // These have no waiter: they are written, and synced later.
     for seq in 2..=5 {
         append(seq, true);
     }
     disk.fail_syncs(1);
     let late = OPTIONS().lazy_sync_after;
     core.commit(late);
-    // Room comes bit by bit, for short segments only.
+    // Room appears bit by bit, enough for short segments only.
     core.append_queue.notify(&waiter, 1);
     for _ in 0..8 {
         disk.set_space(disk.used() + 8000);

@@ -1,4 +1,4 @@
-//! Damage in what was synced last, after the process ended at any moment: told, and never cut away in silence.
+//! Damage in what was synced last, after the process ended at any moment: reported, and never cut away silently.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -38,7 +38,7 @@ fn commit(core: &Core) {
     assert!(core.committer.lock().sync(core));
 }
 
-/// A killed store's disk, its newest segment, and where the records of its last batch begin and end.
+/// A killed store's disk, its newest segment, and the ranges of the records of its last batch.
 fn killed() -> (SimDisk, String, Vec<(u32, u32)>) {
     let (disk, db) = (SimDisk::new(3), SimDb::new(3));
     let (core, _) = open(&disk, &db).unwrap();
@@ -78,7 +78,7 @@ fn end(core: &Core) -> u32 {
     index.folded().offset
 }
 
-/// What is there, as queue and place.
+/// Messages present, as queue and sequence number.
 fn there(core: &Core) -> BTreeSet<(u64, u64)> {
     let mut there = BTreeSet::new();
     for queue in 1..=4 {
@@ -98,7 +98,7 @@ fn there(core: &Core) -> BTreeSet<(u64, u64)> {
 
 const ALL: [(u64, u64); 6] = [(1, 2), (1, 3), (1, 4), (1, 5), (2, 1), (3, 1)];
 
-/// What may be missing or back when the record of this number in the last batch is lost.
+/// What may be missing, or may return, when the record with this number in the last batch is lost.
 fn cost(record: usize) -> &'static [(u64, u64)] {
     match record {
         1 => &[(1, 4)],
@@ -113,7 +113,7 @@ fn cost(record: usize) -> &'static [(u64, u64)] {
 
 fn reopened(disk: &SimDisk) -> (Core, Recovered) {
     let (core, recovered) = open(disk, &SimDb::new(4)).unwrap();
-    // What was found is not found again, and new messages are taken.
+    // Findings are not reported again, and new messages are accepted.
     core.append_queue.append(&mut vec![enqueue(9, 1, &message(b"new"))]).unwrap();
     commit(&core);
     (core, recovered)
@@ -148,7 +148,7 @@ fn a_flipped_byte_in_the_last_confirmed_batch_is_named_with_its_place() {
                     assert!(recovered.findings.is_empty() && there == all, "{told}");
                     continue;
                 }
-                // A message that is gone is told for each queue that refers to it.
+                // A missing message is reported for each queue that refers to it.
                 let also = usize::from(number == 2);
                 assert!((1..=1 + also).contains(&recovered.findings.len()), "{told}");
                 let finding = &recovered.findings[0];
@@ -178,7 +178,8 @@ fn a_file_that_ends_within_the_last_confirmed_batch_is_named() {
         disk.put(&name, whole[..len as usize].to_vec());
         let (core, recovered) = reopened(&disk);
         assert!(!recovered.findings.is_empty(), "cut at {len}");
-        // The end mark is written at a multiple of 8, with zeros before it: a record that ends so is whole again.
+        // The end mark is written at a multiple of 8, with zeros before it: a record that lost only zeros is whole
+        // again.
         let left = (len as usize).next_multiple_of(8);
         let whole = |(from, _): &(u32, u32)| {
             let end =

@@ -1,7 +1,7 @@
-//! The few file operations that the log needs, so that a simulated disk can stand in their place.
+//! The few file operations that the log needs, so that a simulated disk can replace them.
 //!
-//! Invariants: a write is whole or an error; nothing is durable before `sync_data` (bytes) or
-//! `sync_dir` (names) returned Ok. Absent: any knowledge of what the bytes mean.
+//! Invariants: a write is whole or an error; nothing is durable before `sync_data` (bytes) or `sync_dir` (names)
+//! returned Ok. Absent: any knowledge of what the bytes mean.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, IoSlice};
@@ -15,28 +15,28 @@ use crate::store::salt::Salt;
 
 /// One open file of the log.
 pub(crate) trait LogFile: Send + Sync {
-    /// Writes all of `parts`, one after the other, at `offset`. On error nothing may be assumed
-    /// about the bytes there.
+    /// Writes all of `parts`, one after the other, at `offset`. On error nothing may be assumed about the bytes
+    /// there.
     fn write_at(&self, parts: &mut [IoSlice<'_>], offset: u64) -> io::Result<()>;
-    /// Fills `buf` from `offset` on; fewer bytes only at the end of the file.
+    /// Fills `buf` from `offset`; fewer bytes only at the end of the file.
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize>;
-    /// Has the next read of this stretch ask the disk itself, if that can be had.
+    /// Makes the next read of this range ask the disk itself, where supported.
     fn forget_cached(&self, offset: u64, len: u64);
     /// Makes everything written so far survive a power cut.
     fn sync_data(&self) -> io::Result<()>;
-    /// Cuts or extends (with zeros) the file.
+    /// Truncates the file or extends it with zeros.
     fn set_len(&self, len: u64) -> io::Result<()>;
     /// Length of the file in bytes.
     fn size(&self) -> io::Result<u64>;
 }
 
-/// One folder of files.
+/// A flat folder of files.
 pub(crate) trait Disk: Send + Sync {
-    /// Makes an empty file of `len` bytes with its space reserved; replaces one of that name.
+    /// Creates an empty file of `len` bytes with its space reserved; replaces an existing one.
     fn create(&self, name: &str, len: u64) -> io::Result<Arc<dyn LogFile>>;
     /// Opens an existing file for reading and writing.
     fn open(&self, name: &str) -> io::Result<Arc<dyn LogFile>>;
-    /// Gives a file another name, replacing what has it.
+    /// Renames a file, replacing any file of the new name.
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
     /// Removes a file.
     fn remove(&self, name: &str) -> io::Result<()>;
@@ -44,10 +44,10 @@ pub(crate) trait Disk: Send + Sync {
     fn list(&self) -> io::Result<Vec<String>>;
     /// Makes creations, renames and removals survive a power cut.
     fn sync_dir(&self) -> io::Result<()>;
-    /// A secret for a new use of a file.
+    /// A secret salt for a new use of a file.
     fn salt(&self) -> io::Result<Salt>;
-    /// Names the time since the system was started, if it tells: as long as that lasts, what was written and
-    /// not synced is there.
+    /// Identifies the current boot of the system, if available: within one boot, what was written and not synced is
+    /// still there.
     fn boot(&self) -> Option<[u8; 16]>;
 }
 
@@ -57,14 +57,14 @@ pub(crate) struct RealDisk {
 }
 
 impl RealDisk {
-    /// Opens the folder `dir`, making it (and syncing its parent) if it is not there.
+    /// Opens the folder `dir`, creating it (and syncing its parent) if missing.
     pub(crate) fn new(dir: &Path) -> io::Result<Self> {
         folder::create(dir)?;
         Ok(Self { dir: dir.to_path_buf() })
     }
 }
 
-/// An error that a person has to do something about, with the file that it is of. Others are told apart by their codes.
+/// An error that needs an operator, with its file. Other errors are distinguished by their codes.
 fn named(error: io::Error, path: &Path) -> io::Error {
     match error.kind() {
         io::ErrorKind::IsADirectory | io::ErrorKind::PermissionDenied | io::ErrorKind::NotFound => {
@@ -114,7 +114,7 @@ impl Disk for RealDisk {
         let mut names = Vec::new();
         for entry in std::fs::read_dir(&self.dir)? {
             let entry = entry?;
-            // What was moved to another disk may be a link.
+            // A file moved to another disk may be a link.
             if std::fs::metadata(entry.path()).is_ok_and(|found| found.is_file()) {
                 names.extend(entry.file_name().into_string().ok());
             }

@@ -1,8 +1,8 @@
-//! One batch being put together: bytes in one reused buffer, large bodies left where they are.
+//! One batch under construction: bytes in one reused buffer, large bodies left where they are.
 //!
-//! Invariants: offsets are those in the segment that the batch is written to; a record is sealed
-//! (flags, CRC) when the next one starts or its group ends; a message is in a file once, however many records
-//! name it and in however many batches. Absent: files.
+//! Invariants: offsets are those in the segment that the batch is written to; a record is sealed (flags, CRC) when
+//! the next one starts or its group ends; a message is in a file once, however many records and batches name it.
+//! Absent: files.
 
 use std::io::IoSlice;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -15,7 +15,7 @@ use super::format::{
 use crate::message::Message;
 use crate::store::Record;
 
-/// A body that is written from its own memory, after `at` bytes of the buffer.
+/// A body written from its own memory, after `at` bytes of the buffer.
 struct Large {
     at: usize,
     message: Message,
@@ -37,13 +37,13 @@ pub(crate) struct Encoder {
     /// Bytes of large bodies so far.
     apart: u32,
     open: Option<Open>,
-    /// Names the file that is being written among all of the process; 0: none.
+    /// Identifies the file being written, unique within the process; 0: none.
     file: u32,
 }
 
 static FILES: AtomicU32 = AtomicU32::new(1);
 
-/// A name for a file that is begun, unlike all others of this process.
+/// An id for a new file, unique within the process.
 pub(crate) fn next_file() -> u32 {
     loop {
         let file = FILES.fetch_add(1, Ordering::Relaxed);
@@ -60,7 +60,7 @@ pub(crate) struct Written {
     pub(crate) offset: u32,
     /// That record's length.
     pub(crate) len: u32,
-    /// The message was written for another queue before.
+    /// The message was written earlier for another queue.
     pub(crate) shared: bool,
 }
 
@@ -70,7 +70,7 @@ impl Encoder {
         Self { buf: Vec::new(), larges: Vec::new(), seal, start: 0, apart: 0, open: None, file: 0 }
     }
 
-    /// Starts a batch at `offset` of the segment of this seal, which is [known](next_file) as `file`.
+    /// Starts a batch at `offset` of the segment with this seal; `file` is its [id](next_file).
     pub(crate) fn start(&mut self, seal: Seal, offset: u32, file: u32) {
         self.buf.clear();
         self.larges.clear();
@@ -81,14 +81,14 @@ impl Encoder {
         self.file = file;
     }
 
-    /// Where the message lies in the file that is being written, if it does.
+    /// Offset of the message in the file being written, if it is there.
     fn lies_at(&self, message: &Message) -> Option<u32> {
         let bytes = message.written_at().to_le_bytes();
         (self.file != 0 && u32_at(&bytes, 4) == self.file).then(|| u32_at(&bytes, 0))
     }
 
-    /// The records of a group take no more bytes than this in the log: in the file that is being written, or
-    /// (`anew`) in any other.
+    /// Upper bound of the bytes that the records of a group take in the log: in the file being written, or (`anew`)
+    /// in any other.
     pub(crate) fn group_bound(&self, group: &[Record], anew: bool) -> u64 {
         let mut last = 0;
         let bound = |record: &Record| {
@@ -142,7 +142,7 @@ impl Encoder {
         self.buf[head_at..head_at + 4].copy_from_slice(&crc.to_le_bytes());
     }
 
-    /// Ends a group: what was put since the last end is there as a whole or not at all.
+    /// Ends a group: everything since the last end is atomic.
     pub(crate) fn end_group(&mut self) {
         self.seal(true);
     }
@@ -155,7 +155,7 @@ impl Encoder {
         self.end_group();
     }
 
-    /// A message in its place. What this file holds of it already is not written again.
+    /// A message in its queue. What this file already holds of it is not written again.
     pub(crate) fn enqueue(&mut self, at: &EntryHead, message: &Message, moved: bool) -> Written {
         let payload = super::format::enqueue_payload(message);
         let len = u32::try_from(record_len(payload)).expect("a group is bounded when it is appended");
@@ -222,7 +222,7 @@ impl Encoder {
         }
     }
 
-    /// The batch as pieces to be written one after the other.
+    /// The batch as pieces to be written consecutively.
     pub(crate) fn pieces(&self) -> Vec<IoSlice<'_>> {
         let mut pieces = Vec::with_capacity(1 + 2 * self.larges.len());
         let mut from = 0;
@@ -235,9 +235,9 @@ impl Encoder {
         pieces
     }
 
-    /// Lets go of messages, and of memory that one unusual batch took.
+    /// Drops messages, and memory that one unusual batch needed.
     pub(crate) fn clear(&mut self) {
-        /// A buffer is kept up to this size.
+        /// A buffer is kept up to this size in bytes.
         const KEPT: usize = 4 << 20;
         self.larges.clear();
         self.buf.clear();
@@ -245,7 +245,7 @@ impl Encoder {
     }
 }
 
-/// The end mark at `offset` of the segment of this seal.
+/// The end mark at `offset` of the segment with this seal.
 pub(crate) fn end_mark(seal: Seal, offset: u32, synced_upto: u32) -> [u8; END_ROOM as usize] {
     let mut mark = [0; END_ROOM as usize];
     let head = head_bytes(8, seal, Kind::End, true);
@@ -256,7 +256,7 @@ pub(crate) fn end_mark(seal: Seal, offset: u32, synced_upto: u32) -> [u8; END_RO
     mark
 }
 
-/// No record of this takes more bytes than this in the log.
+/// Upper bound of the bytes of this record in the log.
 pub(crate) fn record_bound(record: &Record) -> u64 {
     let payload = match record {
         Record::Enqueue { message, .. } => super::format::enqueue_payload(message),

@@ -1,4 +1,4 @@
-//! What a client wrote, or a file held before, is never read as a record.
+//! Client data and a file's earlier content are never read as records.
 
 use std::io::IoSlice;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use crate::store::{ReadWish, Record};
 
 const QUEUE: QueueId = QueueId(1);
 
-/// A whole record of a group of its own at `offset`.
+/// A whole record in a group of its own at `offset`.
 pub(super) fn record(seal: Seal, offset: u32, kind: Kind, payload: &[u8]) -> Vec<u8> {
     let len = u32::try_from(payload.len()).unwrap();
     let mut record = head_bytes(len, seal, kind, true).to_vec();
@@ -26,7 +26,7 @@ pub(super) fn record(seal: Seal, offset: u32, kind: Kind, payload: &[u8]) -> Vec
     record
 }
 
-/// Records at `from..to` that say that all was synced, and then settle everything.
+/// Records at `from..to` that claim that all was synced, and then settle everything.
 pub(super) fn attack(seal: Seal, from: u32, to: u32) -> Vec<u8> {
     let mut bytes = Vec::new();
     let synced = u32::MAX.to_le_bytes();
@@ -44,8 +44,8 @@ pub(super) fn attack(seal: Seal, from: u32, to: u32) -> Vec<u8> {
     }
 }
 
-/// The places of the messages that a store with three confirmed ones holds after a `kill -9`, when behind
-/// them in the newest segment lies what `forge` makes of its number and end; and how much damage it finds.
+/// The sequence numbers of the messages that a store with three confirmed ones holds after a `kill -9`, when they are
+/// followed in the newest segment by what `forge` makes of its number and end; and the amount of damage reported.
 fn with_forged_tail(forge: &dyn Fn(u32, Seal, u32) -> (u32, Vec<u8>)) -> (Vec<u64>, usize) {
     let (disk, db) = (SimDisk::new(7), SimDb::new(7));
     let (core, _) = open(&disk, &db).unwrap();
@@ -105,7 +105,7 @@ fn forged_records_behind_the_end_of_the_log_are_nothing_at_every_offset() {
         }
         let guessed = Salt::from_bytes([0; 8]);
         assert_eq!(attack(&|_, _| seal(guessed)), untouched, "a salt of zeros, shift {shift}");
-        // Even who knew half of it would not be read.
+        // Even a forger who knew half of it would not be read.
         assert_eq!(attack(&|_, own| Seal { start: own.start ^ 1, ..own }), untouched, "shift {shift}");
         assert_eq!(attack(&|_, own| Seal { mark: own.mark ^ 1, ..own }), untouched, "shift {shift}");
         // This test can fail: with the salt, all would be settled.

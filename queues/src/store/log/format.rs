@@ -1,11 +1,10 @@
-//! What the bytes of a segment mean.
+//! The byte format of a segment.
 //!
-//! A segment is a head (`head`) and a run of records, each at a multiple of 8 bytes. A record's CRC32C
-//! covers its head, its own offset and its payload, and starts from the segment's seal; its head holds
-//! the seal's mark. So neither what a recycled file still holds nor what a client sent is ever taken
-//! for a record. The last record of a group says so: a group without its last record is not there.
-//! All numbers are little-endian.
-//! Absent: files, and what the records do to queues.
+//! A segment is a head (`head`) and a sequence of records, each at a multiple of 8 bytes. A record's CRC32C covers
+//! its head, its own offset and its payload, and starts from the segment's seal; its head holds the seal's mark. So
+//! neither the earlier content of a recycled file nor client data is ever taken for a record. The last record of a
+//! group is marked as such: a group without its last record does not exist. All numbers are little-endian.
+//! Absent: files, and the effect of records on queues.
 
 use bytes::Bytes;
 
@@ -28,10 +27,10 @@ pub(crate) struct Place {
 pub(crate) const RECORD_HEAD: usize = 16;
 /// Fixed bytes of an enqueue's payload, before exchange, key, properties and body.
 pub(crate) const ENQUEUE_FIXED: usize = 48;
-/// Room kept free at a segment's end for its end mark.
+/// Room reserved at a segment's end for its end mark.
 pub(crate) const END_ROOM: u32 = 24;
 const _: () = assert!(END_ROOM as usize == record_len(8));
-/// Bodies from this size on are written from where they lie instead of being copied.
+/// Bodies from this size on are written from their own memory instead of being copied.
 pub(crate) const LARGE_BODY: usize = 32 * 1024;
 
 const FLAG_LAST: u8 = 1;
@@ -44,7 +43,7 @@ const E_EXPIRES: u8 = 16;
 const E_DIED: u8 = 32;
 const E_REDELIVERED: u8 = 64;
 
-/// What a record is.
+/// Kind of a record.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
 pub(crate) enum Kind {
@@ -58,9 +57,9 @@ pub(crate) enum Kind {
     Returned = 6,
     Purge = 7,
     Gone = 8,
-    /// Nothing follows in this segment; says the same as a batch.
+    /// Nothing follows in this segment; carries the same as a batch.
     End = 9,
-    /// A message copied to the log's end, so that its old segment can go.
+    /// A message copied to the log's end, so that its old segment can be removed.
     Moved = 10,
     /// The same with its message in an earlier record of the same segment.
     MovedRef = 11,
@@ -85,7 +84,7 @@ impl Kind {
     }
 }
 
-/// The bytes a record of this payload length takes, padding included.
+/// The bytes of a record with this payload length, including padding.
 pub(crate) const fn record_len(payload: usize) -> usize {
     (RECORD_HEAD + payload).next_multiple_of(8)
 }
@@ -101,16 +100,16 @@ pub(crate) struct Head {
     pub(crate) last: bool,
 }
 
-/// What tells the records of one use of a segment file from all other bytes.
+/// Distinguishes the records of one use of a segment file from all other bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Seal {
-    /// Stands in each record's head.
+    /// Part of each record's head.
     pub(crate) mark: u32,
-    /// What each record's CRC32C goes on from.
+    /// Initial value of each record's CRC32C.
     pub(crate) start: u32,
     /// Offset of the first record.
     pub(crate) records_at: u32,
-    /// Nobody can write a record without having read the folder: so not in version 1.
+    /// Nobody can forge a record without having read the folder: false in version 1.
     pub(crate) salted: bool,
 }
 
@@ -128,7 +127,7 @@ pub(crate) fn parse_head(bytes: &[u8], seal: Seal) -> Option<Head> {
     })
 }
 
-/// The head's bytes with an empty place for the CRC.
+/// The head's bytes with a blank CRC.
 pub(crate) fn head_bytes(len: u32, seal: Seal, kind: Kind, last: bool) -> [u8; RECORD_HEAD] {
     let mut head = [0; RECORD_HEAD];
     head[4..8].copy_from_slice(&len.to_le_bytes());
@@ -154,7 +153,7 @@ pub(crate) fn is_intact(seal: Seal, head: Head, bytes: &[u8], offset: u32) -> bo
         && record_crc(seal, &bytes[..RECORD_HEAD], offset, &bytes[RECORD_HEAD..end], &[]) == head.crc
 }
 
-/// The parts of an enqueue that are not the message.
+/// The parts of an enqueue besides the message.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct EntryHead {
     pub(crate) queue: QueueId,
@@ -174,7 +173,7 @@ fn bit(set: bool, flag: u8) -> u8 {
     if set { flag } else { 0 }
 }
 
-/// Appends an enqueue's payload but for a large body.
+/// Appends an enqueue's payload without a large body.
 ///
 /// # Panics
 /// If a part of the message is longer than the wire allows; the decoder checks that.
@@ -235,7 +234,7 @@ pub(crate) fn put_enqueue_ref(buf: &mut Vec<u8>, at: &EntryHead, message_at: u32
 /// Payload length of a reference.
 pub(crate) const REF_PAYLOAD: usize = 32;
 
-/// A record's payload, taken apart.
+/// A record's parsed payload.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Payload {
     Batch {
@@ -280,7 +279,7 @@ pub(crate) enum Payload {
     },
 }
 
-/// Takes a payload apart; `None` if it is not what its kind says.
+/// Parses a payload; `None` if it is not valid for its kind.
 pub(crate) fn parse_payload(kind: Kind, bytes: &[u8]) -> Option<Payload> {
     let queue = |bytes: &[u8]| Some(QueueId(get_u64(bytes, 0)?));
     let seq = |bytes: &[u8]| Some(Seq(get_u64(bytes, 8)?));

@@ -1,6 +1,6 @@
-//! The log's formats for fuzzers: any bytes where a file or a record is expected.
+//! Entry points for fuzzers of the log's formats: any bytes in place of a file or a record.
 //!
-//! Invariants: nothing here panics but on a broken promise. Absent: real files.
+//! Invariants: a panic here means a violated invariant. Absent: real files.
 
 use std::sync::Arc;
 
@@ -17,10 +17,10 @@ use crate::store::index::{Db, chunk::Chunk};
 use crate::store::salt::Salt;
 use crate::store::sim::{SimDb, SimDisk};
 
-/// Bytes as the head of a segment, and as one record of either version.
+/// Parses bytes as the head of a segment, and as one record of either version.
 ///
 /// # Panics
-/// If a message is longer than what it was read from.
+/// If a message is longer than the bytes it was read from.
 pub fn record(bytes: &[u8]) {
     let _ = parse_segment_head(bytes);
     for seal in [seal_1(1), seal(Salt::from_bytes([0; Salt::LEN]))] {
@@ -37,7 +37,7 @@ pub fn record(bytes: &[u8]) {
     }
 }
 
-/// Bytes as what follows the head of the newest segment.
+/// Opens a log with these bytes after the head of the newest segment.
 ///
 /// # Panics
 /// If another start finds other messages.
@@ -45,7 +45,7 @@ pub fn segment(bytes: &[u8]) {
     opened(bytes.to_vec());
 }
 
-/// Bytes as payloads of whole records: each has a kind, a flag and a length before it.
+/// Opens a log with these bytes as payloads of whole records: each is preceded by a kind, a flag and a length.
 ///
 /// # Panics
 /// If another start finds other messages.
@@ -71,7 +71,7 @@ fn put(out: &mut Vec<u8>, seal: Seal, kind: Kind, last: bool, payload: &[u8]) {
     out.resize(out.len().next_multiple_of(8), 0);
 }
 
-/// Opens a log of one segment with these records twice: what is there the second time is what was there before.
+/// Opens a log of one segment with these records twice: both times the content must be the same.
 fn opened(records: Vec<u8>) {
     let disk = SimDisk::new(1);
     let mut file = segment_head(1, Salt::from_bytes([0; Salt::LEN]));
@@ -110,7 +110,7 @@ fn content(disk: &SimDisk) -> Vec<(u64, u64, Vec<u8>)> {
     found
 }
 
-/// Bytes as both index records of a chunk.
+/// Parses bytes as both index records of a chunk.
 ///
 /// # Panics
 /// If entries are not in order.

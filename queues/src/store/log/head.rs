@@ -1,10 +1,9 @@
-//! The head of a segment file: which segment it is, and what its records are told by.
+//! The head of a segment file: its number, and how its records are recognised.
 //!
-//! Version 2, written here: a block of 4 KiB of its own, which no later write touches, with two copies
-//! of magic, version, number, CRC32C of these, salt, CRC32C of all. Version 1, read only: 64 bytes, no
-//! salt; records are told by the segment's number. Every version keeps magic, version, number and
-//! the first CRC, so that each program can tell that a file is of another one.
-//! Absent: which files there are.
+//! Version 2, written here: a block of 4 KiB of its own, which no later write touches, with two copies of magic,
+//! version, number, CRC32C of these, salt, CRC32C of all. Version 1, read only: 64 bytes, no salt; records are
+//! recognised by the segment's number. Every version keeps magic, version, number and the first CRC, so that each
+//! program can recognise files of other versions. Absent: which files exist.
 
 use std::io;
 
@@ -13,13 +12,13 @@ use super::disk::LogFile;
 use super::format::Seal;
 use crate::store::salt::Salt;
 
-/// Version that is written. Files of version 1 are read as well.
+/// The version written. Files of version 1 are read as well.
 pub(crate) const FORMAT_VERSION: u32 = 2;
 /// Bytes before the first record of a segment.
 pub(crate) const SEGMENT_HEAD: u32 = 4096;
 /// The same in version 1.
 const SEGMENT_HEAD_1: u32 = 64;
-/// Where the copies lie: far enough apart that one bad sector leaves the other.
+/// Offsets of the copies: far enough apart that one bad sector leaves the other.
 const COPIES: [usize; 2] = [0, 2048];
 
 const MAGIC: [u8; 8] = *b"LEVRTLOG";
@@ -41,12 +40,12 @@ pub(crate) fn segment_head(number: u32, salt: Salt) -> Vec<u8> {
     head
 }
 
-/// What a segment's head says.
+/// Content of a segment's head.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum SegmentHead {
     /// This segment.
     Number(u32, Seal),
-    /// A whole head of a version that this program does not know.
+    /// A whole head of a version unknown to this program.
     OtherVersion(u32),
     /// Not a head.
     Invalid,
@@ -84,12 +83,12 @@ fn parse_copy(bytes: &[u8]) -> SegmentHead {
     }
 }
 
-/// What the records of a segment with this salt are told by.
+/// The seal of a segment with this salt.
 pub(crate) fn seal(salt: Salt) -> Seal {
     Seal { mark: salt.mark(), start: salt.start(), records_at: SEGMENT_HEAD, salted: true }
 }
 
-/// The same of a segment of version 1.
+/// The seal of a segment of version 1.
 pub(crate) fn seal_1(number: u32) -> Seal {
     Seal { mark: number, start: 0, records_at: SEGMENT_HEAD_1, salted: false }
 }

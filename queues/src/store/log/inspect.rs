@@ -1,7 +1,7 @@
-//! Looks at a log without changing it: what is there, for whom, and what is damaged.
+//! Inspects a log without changing it: its content by queue, and what is damaged.
 //!
-//! Invariants: nothing is written; the index is not opened, so what is told is what the log alone
-//! says. Absent: sled, repair.
+//! Invariants: nothing is written; the index is not opened, so the report is what the log alone says. Absent: sled,
+//! repair.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -26,33 +26,33 @@ pub struct SegmentReport {
     pub file_bytes: u64,
     /// Bytes up to the end of the last whole group.
     pub used_bytes: u64,
-    /// Records in whole groups, transient messages not counted.
+    /// Records in whole groups, not counting transient messages.
     pub records: u64,
 }
 
-/// One queue, as the log alone tells it.
+/// One queue, from the log alone.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct QueueReport {
     /// Live persistent messages.
     pub messages: u64,
     /// Their body bytes.
     pub bytes: u64,
-    /// The highest place found.
+    /// The highest sequence number found.
     pub last_seq: u64,
 }
 
-/// What a data folder's log holds.
+/// The content of a data folder's log.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Report {
     /// All segments, oldest first.
     pub segments: Vec<SegmentReport>,
-    /// Queues with live messages or settled places.
+    /// Queues with live messages or settled sequence numbers.
     pub queues: BTreeMap<QueueId, QueueReport>,
-    /// What is damaged.
+    /// Damage found.
     pub findings: Vec<Finding>,
 }
 
-/// Reads the whole log in the data folder `dir`. Takes as long as reading all of it twice.
+/// Reads the whole log in the data folder `dir`. Takes as long as reading it twice.
 pub fn inspect(dir: &Path) -> Result<Report, StoreError> {
     let path = dir.join("log");
     let mut report = Report::default();
@@ -86,7 +86,7 @@ pub fn inspect(dir: &Path) -> Result<Report, StoreError> {
                     count: 0,
                     what: "the segment's head is damaged".into(),
                 });
-                // The records of version 1 can be told without it.
+                // The records of version 1 can be recognised without it.
                 seal_1(number)
             }
         };
@@ -127,7 +127,7 @@ pub fn inspect(dir: &Path) -> Result<Report, StoreError> {
     Ok(report)
 }
 
-/// Body lengths of live messages by queue and place; a copy counts once.
+/// Body lengths of live messages by queue and sequence number; a copy counts once.
 type LiveBytes = BTreeMap<(QueueId, u64), u64>;
 
 fn note(report: &mut Report, live: &mut LiveBytes, over: &Over, event: &Event) {

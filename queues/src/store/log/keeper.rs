@@ -1,8 +1,8 @@
-//! Keeps the index on disk close behind the log, and gives back space that nothing live needs.
+//! Keeps the index on disk close behind the log, and frees space that nothing live needs.
 //!
-//! Invariants: a checkpoint is applied only after the log is durable up to all that it contains;
-//! a segment goes only after a durable checkpoint that neither points into it nor replays it, and
-//! only when its settle records are about no segment that stays (else they are carried on first).
+//! Invariants: a checkpoint is applied only after the log is durable up to everything in it; a segment is retired
+//! only after a durable checkpoint that neither points into it nor replays it, and only when its settle records are
+//! about no segment that stays (otherwise they are carried on first).
 //! Absent: threads; the committer's work.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,35 +20,37 @@ use crate::store::log::format::EntryHead;
 /// See the module.
 #[derive(Default)]
 pub(crate) struct Keeper {
-    /// How far the log was folded at the last checkpoint: where the next one says to start.
+    /// How far the log was folded at the last checkpoint: the start of replay for the next one.
     previous: Place,
-    /// Where the last applied checkpoint says to start.
+    /// Start of replay in the last applied checkpoint.
     applied: Place,
     /// Changes that could not be applied yet.
     unapplied: Vec<Change>,
-    /// Segments whose needed settle records are being appended again, and how far.
+    /// Segments whose needed settle records are being appended again, and the progress.
     carrying: BTreeMap<u32, Progress>,
-    /// For how many checkpoints segments have waited for other dead ones to go.
+    /// For how many checkpoints segments have waited for other dead ones to be retired.
     waiting: BTreeMap<u32, u32>,
-    /// The sparse segment being emptied, and how many live entries it should come down to.
+    /// The sparse segment being emptied, the number of live entries it should come down to, and the checkpoints
+    /// waited for that.
     emptying: Option<(u32, u64, u32)>,
     /// Segments with live entries that cannot be read, hence not moved.
     stuck: BTreeSet<u32>,
-    /// The disk did not give a message; so many checkpoints until the next is asked for.
+    /// The disk failed to return a message; number of checkpoints until the next attempt.
     read_wait: u32,
-    /// The disk had no room for the next segment; so many checkpoints until the next attempt.
+    /// The disk had no room for the next segment; number of checkpoints until the next attempt.
     space_wait: u32,
 }
 
 /// A segment with less than one part in this many live is emptied.
 const SPARSE: u64 = 3;
-/// With less than so many tenths, while the disk is low on room: publishers wait for what that gives back.
+/// While the disk is low on room: a segment with less than this many tenths live is emptied, as publishers wait for
+/// the space.
 const SPARSE_WHEN_SHORT: u64 = 8;
 /// Checkpoints between attempts to read what is to be moved: five seconds.
 const READ_WAIT: u32 = 50;
 /// Checkpoints between attempts to find room for the next segment.
 const SPACE_WAIT: u32 = 10;
-/// After so many checkpoints without progress emptying a segment starts anew, and a dead one waits no longer.
+/// After this many checkpoints without progress, emptying a segment starts over, and a dead one waits no longer.
 const PATIENCE: u32 = 50;
 
 impl Keeper {
@@ -56,8 +58,7 @@ impl Keeper {
         Self { previous: start, applied: start, ..Self::default() }
     }
 
-    /// One checkpoint; then segments that are free now are retired, and one sparse one is emptied
-    /// a bit further.
+    /// One checkpoint; then segments that are now free are retired, and one sparse one is emptied a bit further.
     pub(crate) fn step(&mut self, core: &Core) -> Result<(), DbError> {
         let limit = self.previous;
         let (dead, idle) = {
@@ -91,7 +92,7 @@ impl Keeper {
         self.empty_sparse(core, limit)
     }
 
-    /// Everything folded goes to the database, with the log's end as the place to start from.
+    /// Writes everything folded to the database, with the log's end as the start of replay.
     pub(crate) fn finish(&mut self, core: &Core) -> Result<(), DbError> {
         self.step(core)?;
         self.step(core)
@@ -99,8 +100,8 @@ impl Keeper {
 
     fn apply(&mut self, core: &Core) -> Result<(), DbError> {
         let attempt = |changes: &[Change]| core.db.apply(changes).and_then(|()| core.db.sync());
-        // sled keeps reporting an I/O error (a full disk) until it is opened again. What it finds then is whole; what the
-        // opening after that finds was seen to be older, when segments were gone to which it points.
+        // sled keeps reporting an I/O error (a full disk) until it is opened again. That opening finds a complete
+        // state; the one after it was seen to find an older one, pointing to segments that had been removed.
         let reopened = || core.db.distrust().and_then(|()| core.db.reopen());
         let again = |_| reopened().and_then(|()| attempt(&self.unapplied));
         if let Err(error) = attempt(&self.unapplied).or_else(again) {
@@ -130,9 +131,9 @@ impl Keeper {
         metrics.index_bytes.set(core.db.size());
     }
 
-    /// Has the file for a full disk ready, and the next segment's before it is needed. Publishers that were stopped because
-    /// the former was taken go on once there is one again; on a disk that never had room for it they are stopped when there
-    /// is none for the latter.
+    /// Prepares the file for a full disk, and the next segment's before it is needed. Publishers stopped because the
+    /// former was used continue once it exists again; on a disk that never had room for it they are stopped when
+    /// there is none for the latter.
     fn prepare_space(&mut self, core: &Core) {
         if self.space_wait > 0 {
             self.space_wait -= 1;
@@ -174,8 +175,8 @@ impl Keeper {
                 gone.insert(*number);
                 continue;
             }
-            // If only dead ones need it, it waits for them to go. That may be in vain: a copy that was settled while it was
-            // being written can make two of them need each other.
+            // If only dead ones need it, it waits for them to be retired. That may be in vain: a copy that was
+            // settled while it was being written can make two of them need each other.
             let waited = self.waiting.entry(*number).or_default();
             *waited += 1;
             let stays = |segment: &u32| dead.iter().all(|(number, _)| number != segment);
@@ -224,13 +225,13 @@ impl Keeper {
         };
         let since = index.begin_moves();
         drop(index);
-        // Messages that share a record come one after the other, so that the copies share one.
+        // Messages that share a record are adjacent, so that the copies share one.
         entries.sort_unstable_by_key(|(queue, _, entry)| (entry.place, *queue, entry.seq));
         let mut bytes = 0u64;
         let mut moved = Vec::new();
         let mut last: Option<(Place, crate::message::Message)> = None;
         for (queue, key, entry) in entries {
-            // All who share a record go with it, or it would be copied for each of them.
+            // All messages that share a record move together, or it would be copied for each of them.
             let shared = last.as_ref().is_some_and(|(place, _)| *place == entry.place);
             if bytes >= core.options.compact_bytes && !shared {
                 break;
@@ -285,7 +286,7 @@ impl Keeper {
         Ok(())
     }
 
-    /// The closed segment with the least live bytes, if that is little and fits into `room`.
+    /// The closed segment with the fewest live bytes, if they are few and fit into `room`.
     fn sparsest(&self, core: &Core, index: &Index, limit: Place, room: u64) -> Option<(u32, u64)> {
         let closed = core.segments.all().into_iter();
         let saves_space = core.saves_space();
@@ -305,16 +306,16 @@ impl Keeper {
     }
 }
 
-/// A segment that could go stays for now.
+/// A segment that could be retired stays for now.
 fn not_yet(number: u32, error: &io::Error) {
     tracing::warn!(%error, segment = segment_name(number), "a segment of the message log could not be removed");
 }
 
-/// Closed segments that replay from `limit` does not need and that hold nothing live, with the
-/// segments that their settle records are about.
+/// Closed segments that replay from `limit` does not need and that hold nothing live, with the segments that their
+/// settle records are about.
 fn dead_segments(core: &Core, index: &Index, limit: Place) -> Vec<(u32, Vec<u32>)> {
     let numbers = core.segments.numbers();
-    // A copy that is still to be written may be of a message that is settled meanwhile.
+    // A copy still to be written may be of a message that is settled meanwhile.
     let end = index.moving_since().map_or(limit.segment, |since| since.min(limit.segment));
     let dead = numbers.iter().filter(|number| **number < end && !index.live().contains_key(number));
     dead.map(|number| (*number, index.settled_by(*number, &numbers))).collect()

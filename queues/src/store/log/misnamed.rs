@@ -1,8 +1,8 @@
-//! Segments under each other's names, as a copy by hand can leave them: each gets the name in its head.
+//! Segments under each other's names, as manual copying can leave them: each gets the name in its head.
 //!
-//! Invariants: a file is renamed only if no other claims its number, and never over another file; stopped at any
-//! step, the next start finishes. A single file under a name that is new is left to `Segments::open`: it may be one
-//! that was retired.
+//! Invariants: a file is renamed only if no other claims its number, and never over another file; if interrupted at
+//! any step, the next start completes it. A single file under a new name is left to `Segments::open`: it may be a
+//! retired one.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -11,18 +11,18 @@ use super::disk::Disk;
 use super::head::{SegmentHead, read_head};
 use super::segments::{segment_name, segment_number};
 
-/// A file between its old name and the right one.
+/// Suffix of a file between its old name and the right one.
 const BETWEEN: &str = ".misnamed";
 
-/// A segment that got its name back.
+/// A segment whose name was restored.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Restored {
-    /// By its head, and now by its name too.
+    /// From its head, and now from its name as well.
     pub(super) number: u32,
     pub(super) old_name: String,
 }
 
-/// Gives segments that have each other's names their own.
+/// Restores the names of segments that have each other's.
 ///
 /// # Errors
 /// The folder or the head of a file cannot be read, or a file cannot be renamed.
@@ -97,7 +97,7 @@ mod tests {
         disk
     }
 
-    /// Gives each segment the name of the one that stands beside it.
+    /// Gives each segment the name paired with it.
     fn exchange(disk: &SimDisk, names: &[(u32, u32)]) {
         let contents: Vec<_> =
             names.iter().map(|(from, to)| (*to, disk.read(&segment_name(*from)).unwrap())).collect();
@@ -134,7 +134,7 @@ mod tests {
     #[test]
     fn a_copy_of_a_segment_and_what_it_took_the_name_of_stay() {
         let disk = folder(1);
-        // 2 is lost, 1 stands twice; 3 has the name of 4, which is lost.
+        // 2 is lost, 1 exists twice; 3 has the name of 4, which is lost.
         exchange(&disk, &[(1, 2), (3, 4)]);
         let before = heads(&disk);
         assert_eq!(restore_names(&disk).unwrap(), []);

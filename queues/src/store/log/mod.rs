@@ -1,9 +1,9 @@
-//! The store of a broker: a log that is the truth, and an index that knows where everything is.
+//! A broker's store: a log as the source of truth, and an index of where everything is.
 //!
-//! Invariants: see the border ([`crate::store`]); besides, an append costs one short lock and
-//! wakes the committer only when it sleeps; whatever the index holds can be rebuilt from the log.
-//! Three threads: the committer writes and syncs, the keeper follows with the index and frees
-//! space, the reader answers reads. Absent: definitions (`store::definitions`).
+//! Invariants: see the interface ([`crate::store`]); in addition, an append costs one short lock and wakes the
+//! committer only when it sleeps; everything in the index can be rebuilt from the log. Three threads: the committer
+//! writes and syncs, the keeper follows with the index and frees space, the reader answers reads. Absent: definitions
+//! (`store::definitions`).
 
 mod append_queue;
 pub(crate) mod bytes;
@@ -80,10 +80,10 @@ use crate::ids::{QueueId, Seq};
 /// Why a store could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The file system said no.
+    /// The file system failed.
     #[error("the message store: {0}")]
     Io(#[from] io::Error),
-    /// A file of a version that this program does not know.
+    /// A file of a version unknown to this program.
     #[error(
         "{file} was written in version {found} of the log's format, this program knows versions 1 and 2: \
          use the version of the program that wrote it, or another data folder"
@@ -94,7 +94,7 @@ pub enum StoreError {
         /// Its version.
         found: u32,
     },
-    /// The index could not be opened and not be rebuilt either.
+    /// The index could be neither opened nor rebuilt.
     #[error("the index of the message store: {0}")]
     Index(String),
 }
@@ -111,14 +111,14 @@ impl From<RecoverError> for StoreError {
 
 const INDEX: &str = "index";
 
-/// Pages of the index hold 16 records of up to some 20 KB; sled would move pages of a quarter of
-/// this to files that it never syncs.
+/// Pages of the index hold 16 records of up to some 20 KB; sled would move pages of a quarter of this to files that
+/// it never syncs.
 const INDEX_SEGMENT_BYTES: usize = 4 << 20;
 
-/// What [`LogStore::open`] found.
+/// The findings of [`LogStore::open`].
 #[derive(Debug, Default)]
 pub struct Recovered {
-    /// Every queue that has ever had a message here and is not known to be gone.
+    /// Every queue that ever had a message here and is not known to be deleted.
     pub queues: HashMap<QueueId, RecoveredQueue>,
     /// What is damaged or missing.
     pub findings: Vec<Finding>,
@@ -136,7 +136,7 @@ impl Core {
         let mut index = Index::new(Arc::clone(&db));
         recover(&segments, &*db, &mut index, options.cached_chunks, &mut recovered.findings)?;
         recovered.queues = index.recovered().into_iter().collect();
-        // Only now, as what the last run noted is in the index.
+        // Only now, as the last run's notes are in the index.
         let served = Served::begin(segments.disk())?;
         Ok(Self {
             append_queue: AppendQueue::new(
@@ -164,7 +164,7 @@ fn open_index(dir: &Path, cache_bytes: u64) -> Result<Sled, DbError> {
     Sled::open(&dir.join(INDEX), INDEX_SEGMENT_BYTES, cache_bytes)
 }
 
-/// Removes the index: all that it says stands in the log.
+/// Removes the index: everything in it can be rebuilt from the log.
 fn remove_index(dir: &Path) -> io::Result<()> {
     let unused = dir.join("index.unused");
     for gone in
@@ -175,8 +175,8 @@ fn remove_index(dir: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// An index in memory for as long as there is no room. The one on disk goes, which makes some: it could not be kept
-/// up to date, and all that it says stands in the log.
+/// An index in memory for as long as there is no room. The one on disk is removed, which frees some: it could not be
+/// kept up to date, and everything in it can be rebuilt from the log.
 fn roomless_index(dir: &Path, options: &Options) -> io::Result<StandIn<Sled>> {
     remove_index(dir)?;
     tracing::warn!(
@@ -188,7 +188,7 @@ fn roomless_index(dir: &Path, options: &Options) -> io::Result<StandIn<Sled>> {
     Ok(StandIn::new(Terms {
         room: Box::new(move || folder::free(&asked) >= folder::DATABASES_BYTES),
         open: Box::new(move || open_index(&dir, cache_bytes)),
-        // The log keeps all that it takes to make the index again.
+        // The log keeps everything needed to rebuild the index.
         syncs_in_memory: true,
         seal: CHECKPOINT_KEY,
     }))
@@ -216,8 +216,8 @@ pub struct LogStore {
 }
 
 impl LogStore {
-    /// Opens the store in `dir` (`log/` and `index/` in it), making it if it is not there. A
-    /// damaged index is moved aside and rebuilt from the log.
+    /// Opens the store in `dir` (`log/` and `index/` in it), creating it if missing. A damaged index is moved aside
+    /// and rebuilt from the log.
     pub fn open(dir: &Path, options: &Options) -> Result<(Self, Recovered), StoreError> {
         fs::create_dir_all(dir)?;
         let disk: Arc<dyn Disk> = Arc::new(RealDisk::new(&dir.join("log"))?);
@@ -253,7 +253,7 @@ impl LogStore {
                 });
                 attempt(&mut recovered)?
             }
-            // A large one may need more than most.
+            // A large index may need more room than most.
             Err(RecoverError::Db(error)) if error.io && free < folder::DATABASES_BYTES => {
                 tracing::warn!(%error, "data folder: index");
                 recovered = Recovered::default();
@@ -264,7 +264,7 @@ impl LogStore {
         Ok((Self::start(core)?, recovered))
     }
 
-    /// A store over these, for tests.
+    /// A store on these parts, for tests.
     #[cfg(test)]
     fn over(disk: Arc<dyn Disk>, db: Arc<dyn Db>, options: Options) -> Result<Self, StoreError> {
         Self::start(Core::open(disk, db, options, &mut Recovered::default())?)
@@ -308,20 +308,20 @@ impl LogStore {
         Ok(store)
     }
 
-    /// Also looks at threads that others keep: while one of them stands, or when it ended by a panic, it is as
+    /// Also watches threads owned by others: while one of them is stalled, or after a panic in it, the effect is as
     /// with the store's own.
     pub fn watch_also(&self, pulses: impl IntoIterator<Item = Arc<Pulse>>) {
         let mut watch = self.watch.lock();
         pulses.into_iter().for_each(|pulse| watch.add_pulse(pulse));
     }
 
-    /// What the store counts.
+    /// The store's metrics.
     pub fn metrics(&self) -> Arc<Metrics> {
         Arc::clone(&self.core.metrics)
     }
 
-    /// Writes and syncs everything, saves the index, and ends the threads. Also done on drop. A thread that
-    /// stands is not waited for longer than a thread may stand.
+    /// Writes and syncs everything, saves the index, and ends the threads. Also done on drop. A stalled thread is
+    /// waited for at most as long as a thread may stall.
     pub fn close(&self) -> Result<(), Unclean> {
         let threads = std::mem::take(&mut *self.threads.lock());
         if threads.is_empty() {
@@ -421,7 +421,7 @@ impl Store for LogStore {
     }
 }
 
-/// How long the committer lets records gather that nobody waits for.
+/// How long the committer gathers records that have no waiter.
 const GATHER: std::time::Duration = std::time::Duration::from_millis(5);
 
 #[expect(clippy::disallowed_methods, reason = "the committer's thread bounds how long settles stay unsynced")]
@@ -443,7 +443,7 @@ fn run_committer(core: &Core, pulse: &Pulse) {
         pulse.rest();
         let woken = match step {
             Step::Retry(wait) => core.append_queue.pause(wait),
-            // After work, more of it may come bit by bit: gather it unless someone waits.
+            // After work, more may arrive bit by bit: gather it unless there is a waiter.
             _ if lazily => {
                 lazily = false;
                 let gather = timeout.map_or(GATHER, |timeout| timeout.min(GATHER));
@@ -484,7 +484,7 @@ fn run_keeper(core: &Core, bell: &Bell, pulse: &Pulse) {
     }
 }
 
-/// Looks at the threads until the store is closed.
+/// Watches the threads until the store is closed.
 #[expect(clippy::disallowed_methods, reason = "this thread is where time comes from")]
 fn run_watch(core: &Core, bell: &Bell, watch: &Mutex<Watch>) {
     let start = Instant::now();
@@ -520,7 +520,7 @@ fn run_watch(core: &Core, bell: &Bell, watch: &Mutex<Watch>) {
     }
 }
 
-/// How often the threads are looked at.
+/// Interval between checks of the threads.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 fn run_reader(core: &Core, reads: &Reads, pulse: &Pulse) {

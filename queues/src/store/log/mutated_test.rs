@@ -1,6 +1,6 @@
-//! A folder in which anything was changed: opening it never panics, what is intact is there, what is not is told.
+//! A data folder with arbitrary changes: opening it never panics, what is intact is served, what is not is reported.
 //!
-//! `LEVERET_MUTATIONS` says how many folders to try, from `LEVERET_FIRST_SEED` on; `LEVERET_SEED` plays one again.
+//! `LEVERET_MUTATIONS` is the number of folders to try, starting at `LEVERET_FIRST_SEED`; `LEVERET_SEED` replays one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -22,21 +22,21 @@ use crate::short::Short;
 use crate::store::sim::Rng;
 use crate::store::{Broken, ReadWish, Record, SettleReason, Store, Synced, Waiter};
 
-/// A message: queue and place.
+/// A message: queue and sequence number.
 type Name = (u64, u64);
 
-/// A place in a file of the folder.
+/// A byte range of a file of the folder.
 type Part = (String, Range<u64>);
 
 struct Base {
     dir: tempfile::TempDir,
     live: BTreeMap<Name, Vec<u8>>,
-    /// What each message needs of the log's files.
+    /// The parts of the log's files that each message needs.
     needs: BTreeMap<Name, Vec<Part>>,
 }
 
 fn options() -> Options {
-    // Copies made by compaction would be several places for one message.
+    // Copies made by compaction would give one message several places.
     Options { segment_bytes: 24 << 10, compact_bytes: 0, ..Options::default() }
 }
 
@@ -65,7 +65,7 @@ impl Waiter for Told {
     }
 }
 
-/// A folder of some segments, as a store leaves it that is closed, or killed when the index is behind.
+/// A folder of several segments, as left by a store that was closed, or killed while the index was behind.
 fn base(closed: bool) -> Base {
     let dir = tempfile::tempdir().unwrap();
     let copy = tempfile::tempdir().unwrap();
@@ -167,7 +167,7 @@ fn files(dir: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// Changes something; which parts of which files are not what they were.
+/// Changes something; returns the parts of files that differ.
 fn mutate(dir: &Path, rng: &mut Rng, told: &mut Vec<String>) -> Vec<Part> {
     let files = files(dir);
     let pick = |rng: &mut Rng| files[usize::try_from(rng.below(files.len() as u64)).unwrap()].clone();
@@ -214,7 +214,7 @@ fn mutate(dir: &Path, rng: &mut Rng, told: &mut Vec<String>) -> Vec<Part> {
     parts
 }
 
-/// All messages that the store has, and whether it tells of any that it cannot read.
+/// All messages of the store, and those that it reports as unreadable.
 fn read_all(store: &LogStore) -> (BTreeMap<Name, Vec<u8>>, BTreeSet<Name>) {
     let (mut found, mut unreadable) = (BTreeMap::new(), BTreeSet::new());
     for queue in [1, 2, 3, 9] {
@@ -246,7 +246,8 @@ fn check(base: &Base, seed: u64) {
     for _ in 0..=rng.below(3) {
         damaged.extend(mutate(dir.path(), &mut rng, &mut told));
     }
-    // Whether what follows in a segment was synced is not known then: a group that does not end is one that never did.
+    // Whether the rest of that segment was synced is then unknown: a group without an end is taken as never
+    // completed.
     let note_lost = damaged.iter().any(|(file, _)| file == "log/synced");
     let index_lost = damaged.iter().any(|(file, _)| file.starts_with("index/"));
     let (store, recovered) = LogStore::open(dir.path(), &options()).unwrap_or_else(|error| {
@@ -256,7 +257,7 @@ fn check(base: &Base, seed: u64) {
     let what = || format!("{told:?}; found: {:?}", recovered.findings);
     for (name, body) in &found {
         let wanted = base.live.get(name);
-        // What was settled may be back, if that is told.
+        // Settled messages may return, if that is reported.
         let back = wanted.is_none() && base.needs.contains_key(name) && !recovered.findings.is_empty();
         assert!(
             wanted == Some(body) || back || wanted.is_none() && index_lost,
@@ -281,11 +282,11 @@ fn check(base: &Base, seed: u64) {
         };
         let lost = headless || base.needs[name].iter().any(|part| hit(part) || torn(part));
         assert!(lost, "{name:?} is intact and gone: {}", what());
-        // Without an index, which is a warning, nobody knows of a segment that is gone.
+        // Without an index, which is a warning, a missing segment cannot be noticed.
         let said = unreadable.contains(name) || !recovered.findings.is_empty() || index_lost;
         assert!(said, "{name:?} is gone without a word: {}", what());
     }
-    // It goes on, and what it found stays so.
+    // It keeps working, and what it found stays the same.
     store.append(&mut vec![settle((9, 1))]).unwrap();
     drop(store);
     let (store, _) = LogStore::open(dir.path(), &options()).unwrap();

@@ -1,5 +1,4 @@
-//! A body is written once, whoever gets it and in however many batches; what cannot be written as a whole is
-//! refused at once.
+//! A body is written once, for however many queues and batches; what cannot be written as a whole is refused at once.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -95,7 +94,7 @@ fn check_all_there(core: &Core, queues: std::ops::RangeInclusive<u64>, len: usiz
     }
 }
 
-/// Everything that was written, in bytes.
+/// Total bytes written.
 fn written(core: &Core) -> u64 {
     core.metrics.bytes_written.get()
 }
@@ -115,7 +114,7 @@ fn a_body_beyond_a_batch_is_written_once_for_all_queues_of_a_fanout() {
         assert!(written < len as u64 * 11 / 10, "{written} bytes written of {len}");
         check_all_there(&core, 1..=20, len);
         core.checkpoint().unwrap();
-        // The next start begins its replay between the body and who refers to it, or has no index at all.
+        // The next start begins its replay between the body and its references, or has no index at all.
         for queue in 21..=25 {
             append(&core, vec![enqueue(queue, &message)]);
             commit(&core);

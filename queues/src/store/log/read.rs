@@ -1,7 +1,8 @@
-//! Reads messages back: where they lie from the index, their bytes in long sequential reads.
+//! Reads messages back: locations from the index, bytes in long sequential reads.
 //!
-//! Invariants: a message is handed out only if its record's CRC holds; only what the disk gives twice with a wrong
-//! one is damage, and told with file, offset, queue and place; a read that fails says nothing about the message; what is not written yet is served from memory.
+//! Invariants: a message is returned only if its record's CRC holds; damage is only what the disk returns twice with
+//! a wrong CRC, and is reported with file, offset, queue and sequence number; a failed read says nothing about the
+//! message; what is not written yet is served from memory.
 //! Absent: threads; the queue's view of what it wants.
 
 use std::collections::BTreeMap;
@@ -15,13 +16,13 @@ use crate::message::Message;
 use crate::store::index::{DbError, Entry, enough};
 use crate::store::{LiveEntry, ReadWish, Record, Stored};
 
-/// Bytes read in one call, if messages lie that close together.
+/// Most bytes read in one call, if messages lie close enough together.
 const SPAN: usize = 1 << 20;
-/// A gap up to this long is read over.
+/// A gap up to this many bytes is read over.
 const GAP: u32 = 16 << 10;
 
 impl Core {
-    /// Answers `wish` now. Nothing here waits for a disk that does not answer: whoever asks tries again.
+    /// Answers `wish` now. Nothing here waits for a disk that does not answer: the caller tries again.
     pub(crate) fn read_now(&self, wish: &ReadWish) -> Result<Vec<Stored>, ReadFailed> {
         let (mut stored, missed) = self.read_written(wish)?;
         // A segment may be retired while it is read: its messages were moved or settled.
@@ -34,7 +35,7 @@ impl Core {
         Ok(stored)
     }
 
-    /// Where messages stand, by the index alone.
+    /// Sequence numbers of messages, from the index alone.
     pub(crate) fn live_entries(
         &self,
         queue: QueueId,
@@ -96,7 +97,7 @@ impl Core {
         }
     }
 
-    /// Records about what `wish` asks for that are not written yet, in order.
+    /// Unwritten records that concern `wish`, in order.
     fn pending_of(&self, wish: &ReadWish) -> Vec<Record> {
         let mut pending = Vec::new();
         let mut collect = |records: &[Record]| {
@@ -110,7 +111,7 @@ impl Core {
         pending
     }
 
-    /// Fills in messages whose record is gone with a failed sync and about to be written again.
+    /// Fills in messages whose record is lost with a failed sync and about to be written again.
     fn serve_from_memory(&self, queue: QueueId, stored: &mut [Stored]) {
         let mut fill = |at: Seq, message: &Message| {
             for one in stored.iter_mut().filter(|one| one.seq == at) {
@@ -136,7 +137,7 @@ impl Core {
         }
     }
 
-    /// What the disk gives of `entries`, and the first place that it does not.
+    /// The messages of `entries` that the disk returns, and the first that it does not.
     fn read_entries(&self, queue: QueueId, entries: &[Entry]) -> (Vec<Stored>, Option<(u64, String)>) {
         let mut stored = Vec::with_capacity(entries.len());
         let mut rest = entries;
@@ -164,8 +165,8 @@ impl Core {
         (stored, None)
     }
 
-    /// Reads entries of one segment that lie between the first one's place and `end`. Returns the first
-    /// that the disk does not give, which is the last that was looked at.
+    /// Reads entries of one segment that lie between the first one's place and `end`. Returns the first that the disk
+    /// fails to return; reading stops there.
     fn read_span(
         &self,
         queue: QueueId,
@@ -174,7 +175,7 @@ impl Core {
         stored: &mut Vec<Stored>,
     ) -> Option<(u64, String)> {
         let start = entries[0].place.offset;
-        // Without the whole of it, each message is asked for on its own.
+        // If the whole range cannot be read, each message is requested on its own.
         let span = self.bytes_at(&entries[0], (end - start) as usize).ok();
         let mut last: Option<(u32, Message)> = None;
         for entry in entries {
@@ -229,12 +230,12 @@ impl Core {
     }
 }
 
-/// Why an answer cannot be given.
+/// Why a read cannot be answered.
 #[derive(Debug)]
 pub(crate) enum ReadFailed {
-    /// The index does not tell where things are.
+    /// The index does not know the locations.
     Db(DbError),
-    /// The disk did not give what comes first.
+    /// The disk failed to return the first message.
     Disk(String),
 }
 
@@ -247,16 +248,16 @@ impl From<DbError> for ReadFailed {
 /// What is wrong with a record.
 #[derive(Debug)]
 pub(crate) enum Problem {
-    /// The disk did not give it: nothing is known of it.
+    /// The disk failed to return it: nothing is known about it.
     Unread(String),
-    /// It gave something else than was written, twice.
+    /// The disk returned something else than was written, twice.
     Damaged(String),
 }
 
-/// So often the disk is asked for a record that is not what was written, or not given at all.
+/// Number of attempts to read a record that is not as written, or not returned at all.
 const READS: usize = 2;
 
-/// One message, or what is wrong with its record.
+/// One message, or the problem with its record.
 pub(crate) fn read_entry(core: &Core, entry: &Entry) -> Result<Message, Problem> {
     let mut problem = Problem::Unread(String::new());
     for _ in 0..READS {
@@ -267,7 +268,7 @@ pub(crate) fn read_entry(core: &Core, entry: &Entry) -> Result<Message, Problem>
         let found = read.and_then(|(seal, bytes)| message_in(seal, &bytes, entry).map_err(Problem::Damaged));
         match (found, &problem) {
             (Ok(message), _) => return Ok(message),
-            // A read that failed says nothing about the bytes, before or after one that did not.
+            // A failed read says nothing about the bytes, before or after a successful one.
             (Err(Problem::Damaged(_)), Problem::Unread(why)) if !why.is_empty() => {}
             (Err(error), _) => problem = error,
         }
@@ -301,7 +302,7 @@ fn concerns(record: &Record, wish: &ReadWish) -> bool {
         }
 }
 
-/// Does to what was found what `record` will do once it is in the index.
+/// Applies to what was found the effect that `record` will have once it is in the index.
 fn apply_pending(
     record: &Record,
     wish: &ReadWish,

@@ -1,7 +1,7 @@
-//! Appends what is still needed of a dead segment's settle records again, a piece at a time.
+//! Appends the still needed settle records of a dead segment again, one piece at a time.
 //!
-//! Invariants: exactly what the records settle is carried, as few long runs instead of many short
-//! ones; a piece has a bounded number of runs, however many records the segment holds.
+//! Invariants: exactly what the records settle is carried, as few long runs instead of many short ones; a piece has a
+//! bounded number of runs, however many records the segment holds.
 //! Absent: which segments need it, and when.
 
 use std::collections::BTreeMap;
@@ -16,17 +16,17 @@ use crate::ids::{QueueId, Seq};
 use crate::store::settled::Settled;
 use crate::store::{Record, SettleReason};
 
-/// How far a segment's settle records are appended again.
+/// Progress of appending a segment's settle records again.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Progress {
-    /// From this offset on they are not.
+    /// From this offset on it is still to be done.
     From(u32),
-    /// All are.
+    /// All are done.
     Done,
 }
 
-/// Appends the next piece of the settle records of `number`, as the index's loss would otherwise
-/// bring back what they settled in the segments `about`.
+/// Appends the next piece of the settle records of `number`; without them, loss of the index would bring back what
+/// they settled in the segments `about`.
 pub(crate) fn reappend_settles(
     core: &Core,
     number: u32,
@@ -80,8 +80,8 @@ pub(crate) fn reappend_settles(
     Ok(if whole { Progress::Done } else { Progress::From(scanner.offset()) })
 }
 
-/// What settle records say together. Consumers of one queue take turns, so that each one's
-/// acknowledgements leave gaps which another's fill.
+/// The union of settle records. Consumers of one queue take turns, so that each one's acknowledgements leave gaps
+/// which another's fill.
 #[derive(Default)]
 struct Runs {
     settled: BTreeMap<QueueId, Settled>,
@@ -106,7 +106,7 @@ impl Runs {
         }
     }
 
-    /// What they take of memory and log, in records.
+    /// Their cost in memory and log, in records.
     fn len(&self) -> usize {
         self.len
     }
@@ -114,7 +114,7 @@ impl Runs {
     fn into_records(self) -> Vec<Record> {
         let mut records = self.purges;
         for (queue, settled) in &self.settled {
-            // Which of the reasons it was is not asked of the log.
+            // The log is not asked which of the reasons it was.
             let reason = SettleReason::Acked;
             records.extend(settled.runs().map(|(first, last)| Record::Settle {
                 queue: *queue,

@@ -1,8 +1,8 @@
 //! Opening a log: replay from the index's checkpoint, or a rebuild of the index from all of it.
 //!
-//! Invariants: a group that is not whole at the log's end is cut off with all that follows it; a
-//! damaged record elsewhere costs itself only, and is told; nothing here panics on any bytes.
-//! Replay is idempotent, since the index may be ahead of its checkpoint.
+//! Invariants: a group that is not whole at the log's end is cut off with everything after it; a damaged record
+//! elsewhere costs only itself, and is reported; nothing here panics on any bytes. Replay is idempotent, since the
+//! index may be ahead of its checkpoint.
 //! Absent: opening or moving aside the database (the caller does).
 
 use std::fmt;
@@ -22,16 +22,16 @@ use crate::ids::{QueueId, Seq};
 use crate::store::index::{Db, DbError, Event, Index};
 use crate::store::settled::Settled;
 
-/// Something wrong that was found when a store was opened. What it does not name is served.
+/// A problem found when a store was opened. What it does not name is served.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Finding {
     /// The file, relative to the data folder.
     pub file: String,
-    /// Where in it, in bytes, if that is known.
+    /// Offset in bytes, if known.
     pub offset: Option<u64>,
-    /// The queue that is affected, if that is known.
+    /// The affected queue, if known.
     pub queue: Option<QueueId>,
-    /// Messages or records affected, if that is known; else 0.
+    /// Number of messages or records affected, if known; otherwise 0.
     pub count: u64,
     /// What is wrong and what was done about it.
     pub what: String,
@@ -61,10 +61,10 @@ pub(crate) enum RecoverError {
     Version(String, u32),
 }
 
-/// Entries are saved after so many while the index is rebuilt.
+/// Entries between saves while the index is rebuilt.
 const REBUILD_STEP: usize = 50_000;
 
-/// Opens the segment files, and puts aside those that are none.
+/// Opens the segment files, and sets aside those that are invalid.
 pub(crate) fn open_segments(
     disk: Arc<dyn Disk>,
     segment_bytes: u32,
@@ -78,7 +78,7 @@ pub(crate) fn open_segments(
     for bad in unusable {
         let what = match bad.why {
             Why::OtherVersion(version) => return Err(RecoverError::Version(bad.name, version)),
-            // It was being made when the power went: nothing in it was ever relied on.
+            // It was being created when the power failed: nothing in it was ever relied on.
             Why::Unfinished => {
                 segments.disk().remove(&bad.name)?;
                 continue;
@@ -102,7 +102,7 @@ pub(crate) fn open_segments(
     Ok(segments)
 }
 
-/// Moves a file aside whose records cannot be told from other bytes. What was done.
+/// Sets aside a file whose records cannot be distinguished from other bytes. Returns what was done.
 fn put_aside(segments: &Segments, bad: &Unusable) -> io::Result<String> {
     let aside = format!("{}.damaged", bad.name);
     segments.disk().rename(&bad.name, &aside)?;
@@ -113,7 +113,7 @@ pub(crate) fn log_file(number: u32) -> String {
     format!("log/{}", segment_name(number))
 }
 
-/// Brings `index` to the log's end and saves it; from an empty database, by reading all of it.
+/// Brings `index` up to the log's end and saves it; an empty one by reading the whole log.
 pub(crate) fn recover(
     segments: &Segments,
     db: &dyn Db,
@@ -140,7 +140,7 @@ pub(crate) fn recover(
         Seen::All => index.assume_delivered(|_| true),
     }
     for finding in findings.iter_mut() {
-        // What is left of a damaged record may name a queue that never was.
+        // The rest of a damaged record may name a queue that never existed.
         finding.queue = finding.queue.filter(|queue| index.knows(*queue));
     }
     let end = index.folded();
@@ -151,7 +151,7 @@ pub(crate) fn recover(
     Ok(())
 }
 
-/// What the note of how far the log was synced tells, or fails to tell.
+/// A finding if the note names a synced segment that is missing, or is itself missing or damaged.
 pub(crate) fn check_note(noted: Noted, segments: &[(u32, Segment)]) -> Option<Finding> {
     let newest = segments.last().map_or(0, |(number, _)| *number);
     let told = |file, offset, what: &str| {
@@ -162,7 +162,7 @@ pub(crate) fn check_note(noted: Noted, segments: &[(u32, Segment)]) -> Option<Fi
             let what = "the file is missing, and had been synced up to here; what was in it is lost";
             told(log_file(place.segment), Some(u64::from(place.offset)), what)
         }
-        // Before version 2 there was none.
+        // Before version 2 there was no note.
         Noted::Missing | Noted::Damaged if segments.iter().any(|(_, s)| s.seal.salted) => {
             let what = "missing or damaged: what was last synced cannot be told from a torn end";
             told(format!("log/{SYNCED_NAME}"), None, what)
@@ -206,7 +206,7 @@ fn replay(
             }
             index.fold(group)?;
         }
-        // What was read may still be in the system's memory only.
+        // What was read may still be only in the system's memory.
         segment.file.sync_data()?;
         index.fold([Event::Upto(walk.end())])?;
     }
@@ -220,7 +220,7 @@ fn tail_of(segments: &Segments, (number, segment): &(u32, Segment), newest: Opti
     }
 }
 
-/// What the whole log says is over, whatever the order.
+/// Everything the log declares as finished, regardless of order.
 #[derive(Default)]
 pub(crate) struct Over {
     pub(crate) settled: FxHashMap<u64, Settled>,
@@ -241,7 +241,7 @@ impl Over {
                     if seq.0 > from {
                         settled.add(from, seq.0 - 1);
                     }
-                    // Nothing comes after the last number that there is.
+                    // Nothing follows the last possible number.
                     let Some(next) = seq.0.checked_add(1) else { return };
                     from = next;
                 }
@@ -259,7 +259,7 @@ impl Over {
     }
 }
 
-/// Reads the whole log twice: first what is over, then what is live.
+/// Reads the whole log twice: first what is finished, then what is live.
 fn rebuild(
     segments: &Segments,
     db: &dyn Db,
@@ -301,13 +301,13 @@ fn rebuild(
     Ok(())
 }
 
-/// Folds `event` in if it is about something that is not over; how many entries that made.
+/// Folds in `event` if it is about something not finished; returns the number of entries added.
 fn rebuild_from(index: &mut Index, over: &Over, event: Event) -> Result<usize, DbError> {
     let event = match event {
         Event::Enqueue { queue, priority_level, transient, entry }
         | Event::Moved { queue, priority_level, transient, entry, .. } => {
             if over.has(queue, entry.seq) {
-                // Its place must not be given out again.
+                // Its sequence number must not be assigned again.
                 Event::Delivered { queue, upto: Seq(entry.seq) }
             } else {
                 Event::Enqueue { queue, priority_level, transient, entry }

@@ -1,8 +1,7 @@
 //! Reads a segment from front to back, and finds its way past damage.
 //!
-//! Invariants: only records whose CRC holds are handed out; memory is one window, longer only for
-//! a longer record that lies wholly inside the file. Absent: judging whether damage is a torn
-//! tail or not; applying records.
+//! Invariants: only records whose CRC holds are returned; memory is one window, longer only for a longer record that
+//! lies wholly inside the file. Absent: judging whether damage is a torn tail or not; applying records.
 
 use std::io;
 
@@ -14,17 +13,17 @@ use super::format::{
 };
 use crate::ids::QueueId;
 
-/// Bytes read at once.
+/// Bytes per read.
 pub(super) const WINDOW: usize = 1 << 20;
 
-/// What lies at the scanner's place.
+/// What the scanner finds at its offset.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Scanned {
     /// A whole record.
     Record {
         /// Offset of its head.
         offset: u32,
-        /// Its length with head and padding.
+        /// Its length including head and padding.
         len: u32,
         /// Whether it closes its group.
         last: bool,
@@ -34,10 +33,10 @@ pub(crate) enum Scanned {
     Bad { offset: u32 },
 }
 
-/// What was damaged.
+/// The damaged part.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Skipped {
-    /// One record; the queue that it is about, by what is left of it.
+    /// One record; the queue that it is about, judging by what is left of it.
     One(Option<QueueId>),
     /// One or more.
     Some,
@@ -72,18 +71,18 @@ impl<'f> Scanner<'f> {
         })
     }
 
-    /// Goes on at `offset`, or at the first record if that is further.
+    /// Continues at `offset`, or at the first record if that is further.
     pub(crate) fn seek(&mut self, offset: u32) {
         self.at = u64::from(offset.max(self.seal.records_at));
     }
 
-    /// Goes back to `offset`.
+    /// Moves back to `offset`.
     pub(crate) fn rewind(&mut self, offset: u32) {
         self.at = u64::from(offset);
         self.ended = false;
     }
 
-    /// Where the next record is looked for.
+    /// Offset of the next record.
     pub(crate) fn offset(&self) -> u32 {
         u32::try_from(self.at).unwrap_or(u32::MAX)
     }
@@ -93,7 +92,7 @@ impl<'f> Scanner<'f> {
         self.ended
     }
 
-    /// At least `len` bytes from `at` on, if the file has them.
+    /// At least `len` bytes from `at`, if the file has them.
     fn bytes(&mut self, at: u64, len: usize) -> io::Result<&[u8]> {
         let end = (at + len as u64).min(self.size);
         let have_end = self.window_at + self.window.len() as u64;
@@ -128,8 +127,8 @@ impl<'f> Scanner<'f> {
         Ok(Some((head, parse_payload(head.kind, &bytes[RECORD_HEAD..]))))
     }
 
-    /// The next record, or that there is none where one should be. `None` at the segment's end.
-    /// After [`Scanned::Bad`] the scanner stays; [`Self::skip_damage`] moves it on.
+    /// The next record, or that none is where one should be. `None` at the segment's end. After [`Scanned::Bad`] the
+    /// scanner stays; [`Self::skip_damage`] moves it on.
     pub(crate) fn next_record(&mut self) -> io::Result<Option<Scanned>> {
         if self.ended || self.at >= self.size {
             return Ok(None);
@@ -153,8 +152,8 @@ impl<'f> Scanner<'f> {
         }))
     }
 
-    /// What the head of the record at `offset` says, if it holds a message: its length with head and padding,
-    /// and the body's.
+    /// The record's length including head and padding, and the body's, according to the head at `offset`, if it holds
+    /// a message.
     pub(crate) fn message_at(&self, offset: u32) -> io::Result<Option<(u32, u32)>> {
         let mut bytes = [0; RECORD_HEAD + ENQUEUE_FIXED];
         let read = self.file.read_at(&mut bytes, u64::from(offset))?;
@@ -171,15 +170,15 @@ impl<'f> Scanner<'f> {
         Ok(whole.then_some((len, body_len)))
     }
 
-    /// Whether the file, of `size` bytes, ends with an end mark before this place: after a failed sync it was cut,
-    /// and the index was further already.
+    /// Whether the file, of `size` bytes, ends with an end mark before this offset: it was cut after a failed sync,
+    /// when the index was already further.
     pub(crate) fn ends_before(&mut self, size: u64) -> io::Result<bool> {
         let mark_at = size.saturating_sub(u64::from(END_ROOM));
         let mark = if self.at > size { self.intact_at(mark_at)? } else { None };
         Ok(mark.is_some_and(|(head, _)| head.kind == Kind::End))
     }
 
-    /// What the end mark says was synced.
+    /// How far the segment was synced according to its end mark.
     pub(crate) fn end_synced(&self) -> u32 {
         self.end_synced
     }
@@ -189,15 +188,15 @@ impl<'f> Scanner<'f> {
         Ok(self.skip_damage_upto(u32::MAX)? != Skipped::Rest)
     }
 
-    /// Moves on to the next whole record, or to `limit`, where one begins, whether it is whole or not.
+    /// Moves on to the next whole record, or to `limit`, where one begins, whether whole or not.
     pub(crate) fn skip_damage_upto(&mut self, limit: u32) -> io::Result<Skipped> {
         let limit = u64::from(limit);
         let start = self.at;
         let head = self.head_at(start)?;
         let said = head.map(|head| start + record_len(head.len as usize) as u64);
         let mut at = start + 8;
-        // In version 1 a body may hold what looks like a record, so the damaged one's own length is believed; it
-        // may be what is damaged, though, and lead past whole records.
+        // In version 1 a body may contain what looks like a record, so the damaged record's own length is believed;
+        // but the length itself may be damaged and lead past whole records.
         if let Some(next) = said.filter(|_| !self.seal.salted)
             && next < limit
             && self.intact_at(next)?.is_some()

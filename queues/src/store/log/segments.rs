@@ -1,9 +1,8 @@
-//! The files of the log: which there are, how a new one comes to be, how an old one goes.
+//! The files of the log: which exist, how new ones are created, how old ones are removed.
 //!
-//! Invariants: numbers only grow; a file stands under its number (durably) before anything in it
-//! is relied on; a retired file is reused under a new number and with a new salt, so that nothing
-//! it held before is a record of it.
-//! Absent: what is live in a segment (`index`), and what is in it.
+//! Invariants: numbers only grow; a file has its number as its name (durably) before anything in it is relied on; a
+//! retired file is reused under a new number and with a new salt, so that nothing it held before is a record of it.
+//! Absent: what is live in a segment (`index`), and its content.
 
 use std::collections::BTreeMap;
 use std::io::{self, IoSlice};
@@ -19,38 +18,38 @@ use super::head::{SEGMENT_HEAD, SegmentHead, read_head, seal, seal_1, segment_he
 use super::scan::{Scanned, Scanner};
 use super::synced::{Noted, SyncedNote};
 
-/// No segment ever has so high a number: who has put such a file there does not have ours end.
+/// No segment ever reaches this number: a file planted with such a number must not exhaust ours.
 const STRAY: u32 = u32::MAX - (1 << 20);
 
-/// On a full disk a segment may be as short as this part of the usual length.
+/// On a full disk a segment may be as short as this fraction of the usual length.
 const SMALLEST: u32 = 64;
 
-/// A segment that can be read.
+/// A readable segment.
 #[derive(Clone)]
 pub(crate) struct Segment {
     pub(crate) file: Arc<dyn LogFile>,
-    /// What its records are told by.
+    /// The seal of its records.
     pub(crate) seal: Seal,
     /// Bytes in use, once it is closed.
     pub(crate) used: Option<u32>,
 }
 
-/// The segment that is written to.
+/// The segment being written.
 #[derive(Clone)]
 pub(crate) struct Writer {
     pub(crate) number: u32,
     pub(crate) file: Arc<dyn LogFile>,
-    /// What its records are told by.
+    /// The seal of its records.
     pub(crate) seal: Seal,
-    /// Where the next record goes.
+    /// Offset of the next record.
     pub(crate) offset: u32,
-    /// Up to where it is durable.
+    /// Durable up to this offset.
     pub(crate) synced: u32,
-    /// Bytes that the file has room for.
+    /// Capacity of the file in bytes.
     pub(crate) capacity: u32,
     /// The disk had no room for one of the usual length.
     pub(crate) last_room: bool,
-    /// What messages in it remember it by.
+    /// The file id noted in its messages.
     pub(crate) file_id: u32,
 }
 
@@ -66,10 +65,10 @@ pub(crate) struct Segments {
     segment_bytes: u32,
     files: Mutex<BTreeMap<u32, Segment>>,
     spares: Mutex<Vec<String>>,
-    /// A file that becomes a segment only when the disk has no room for one: what was on its way when publishers were
-    /// stopped, what consumers settle, and what frees other segments is written there.
+    /// A file that becomes a segment only when the disk has no room for one: it takes what was in flight when
+    /// publishers were stopped, what consumers settle, and what frees other segments.
     relief: Mutex<Option<String>>,
-    /// Spares are numbered on their own: a retired segment's number may be that of a spare made ahead.
+    /// Spares have numbers of their own: a retired segment's number may equal that of a spare made ahead.
     next_spare: AtomicU32,
     next: Mutex<u32>,
     note: SyncedNote,
@@ -89,9 +88,9 @@ pub(crate) fn segment_number(name: &str) -> Option<u32> {
 /// Why a segment file cannot be used as it is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Why {
-    /// A version of the format that this program does not know.
+    /// A version of the format unknown to this program.
     OtherVersion(u32),
-    /// It was being made, from an empty file or from a retired one.
+    /// It was being created, from an empty file or from a retired one.
     Unfinished,
     /// It has the head of another segment.
     Another(u32),
@@ -124,9 +123,9 @@ impl Segments {
         for &number in &numbers {
             let name = segment_name(number);
             let file = disk.open(&name)?;
-            // One that had been synced was not being made.
+            // A file that had been synced was not being created.
             let newest = number == newest && noted.offset_in(number) == 0;
-            // The head of one that was begun may be torn: it is synced before anything follows it.
+            // The head of a begun segment may be torn: it is synced before anything follows it.
             let begun = matches!(noted, Noted::Upto(place) if place.segment == number);
             let why = match read_head(&*file)? {
                 SegmentHead::Number(found, seal) if found == number => {
@@ -134,7 +133,7 @@ impl Segments {
                     continue;
                 }
                 SegmentHead::OtherVersion(version) => Why::OtherVersion(version),
-                // A retired file's old name is gone before it gets a new head.
+                // A retired file loses its old name before it gets a new head.
                 SegmentHead::Number(found, _) if newest && !numbers.contains(&found) => Why::Unfinished,
                 SegmentHead::Number(found, _) => Why::Another(found),
                 SegmentHead::Invalid if newest && is_unused(&*file, begun)? => Why::Unfinished,
@@ -183,9 +182,9 @@ impl Segments {
         *next = (*next).max(above.saturating_add(1));
     }
 
-    /// Takes a file whose head is damaged as the segment that its name says, if that can be: of version 1,
-    /// whose records are told by the number alone. Later ones are not read as such, since there a client
-    /// could have written what looks like one.
+    /// Accepts a file with a damaged head as the segment in its name, if possible: version 1 only, whose records are
+    /// recognised by the number alone. Later versions are not read this way, since there a client could have written
+    /// what looks like a record.
     pub(crate) fn adopt(&self, bad: &Unusable) -> io::Result<bool> {
         let salted = |(number, segment): (&u32, &Segment)| *number < bad.number && segment.seal.salted;
         if self.files.lock().iter().any(salted) {
@@ -222,8 +221,8 @@ impl Segments {
         }
     }
 
-    /// Makes the next segment, with room for at least `wanted` bytes of records. `fresh`: not
-    /// from a file that was used before.
+    /// Creates the next segment, with room for at least `wanted` bytes of records. `fresh`: not from a file that was
+    /// used before.
     pub(crate) fn create(&self, wanted: u64, fresh: bool) -> io::Result<Writer> {
         let number = *self.next.lock();
         if number == u32::MAX {
@@ -232,7 +231,7 @@ impl Segments {
         let name = segment_name(number);
         let needed = wanted + u64::from(SEGMENT_HEAD) + u64::from(END_ROOM);
         let mut capacity = u32::try_from(needed).unwrap_or(u32::MAX);
-        // Behind a longer group, room for the records of other queues that get its messages too.
+        // After a longer group, room for the records of other queues that receive its messages as well.
         capacity = capacity.saturating_add(self.segment_bytes / SMALLEST).max(self.segment_bytes);
         let usual = capacity == self.segment_bytes && !fresh;
         let spare = if usual { self.spares.lock().pop() } else { None };
@@ -246,12 +245,12 @@ impl Segments {
             (capacity, last_room) = self.make_room(&name, capacity, needed, usual)?;
         }
         self.note.begin(&*self.disk, number)?;
-        // Before the head is written: a spare file could be back under the name of the segment that it was.
+        // Before the head is written: a spare file could return under the name of its former segment.
         self.disk.sync_dir()?;
         let file = self.disk.open(&name)?;
         let salt = self.disk.salt()?;
         file.write_at(&mut [IoSlice::new(&segment_head(number, salt))], 0)?;
-        // Synced alone, so that a head that is not whole means that nothing follows it.
+        // Synced alone, so that an incomplete head means that nothing follows it.
         file.sync_data()?;
         *self.next.lock() = number.saturating_add(1);
         let seal = seal(salt);
@@ -269,9 +268,9 @@ impl Segments {
         })
     }
 
-    /// Makes the file of a segment: of `capacity` bytes; on a full disk the one that was kept for that, if it `may_relieve`,
-    /// or a smaller one, so that at least what consumers settle can be written, which frees other segments. Returns how long
-    /// it is, and whether the disk was full.
+    /// Creates the file of a segment: of `capacity` bytes; on a full disk the one reserved for that, if it
+    /// `may_relieve`, or a smaller one, so that at least consumers' settles can be written, which frees other
+    /// segments. Returns its length, and whether the disk was full.
     fn make_room(
         &self,
         name: &str,
@@ -302,7 +301,7 @@ impl Segments {
         }
     }
 
-    /// Whether a preallocated file waits to become the next segment.
+    /// Number of preallocated files waiting to become the next segment.
     pub(crate) fn spares(&self) -> usize {
         self.spares.lock().len()
     }
@@ -323,7 +322,7 @@ impl Segments {
         Ok(())
     }
 
-    /// Has a file for a full disk: a spare, or else a new one.
+    /// Ensures that a file for a full disk exists: a spare, or else a new one.
     pub(crate) fn make_relief_if_none(&self) -> io::Result<()> {
         let mut relief = self.relief.lock();
         if relief.is_none() {
@@ -339,8 +338,7 @@ impl Segments {
         Ok(())
     }
 
-    /// Takes a segment that nobody needs any more out of the log; keeps its file for reuse if
-    /// there are fewer than `keep` of those.
+    /// Removes an unneeded segment from the log; keeps its file for reuse if there are fewer than `keep` of those.
     pub(crate) fn retire(&self, number: u32, keep: usize) -> io::Result<()> {
         let Some(segment) = self.get(number) else {
             return Ok(());
@@ -375,7 +373,7 @@ impl Segments {
     }
 }
 
-/// Whether a file has been made and not written to, but for its head if `begun`.
+/// Whether a file has been created and not written to, except for its head if `begun`.
 fn is_unused(file: &dyn LogFile, begun: bool) -> io::Result<bool> {
     let mut bytes = vec![0; 1 << 16];
     let mut at = if begun { u64::from(SEGMENT_HEAD) } else { 0 };
@@ -420,7 +418,7 @@ mod tests {
                 assert_eq!(segments.create(0, true).unwrap().number, number);
             }
             segments.retire(1, 2).unwrap();
-            // Neither the new name of the first file nor the one after that need be durable.
+            // Neither the first file's new name nor the one after that need be durable.
             disk.set_faults(Faults { names: 2, ..Faults::default() });
             let made = segments.create(0, false).is_ok();
             disk.crash();

@@ -1,10 +1,10 @@
-//! Which queues have served anyone since the store was opened, in a file of its own beside the segments.
+//! Which queues have delivered since the store was opened, in a file of its own beside the segments.
 //!
-//! A queue is written there before its first delivery, at once and without a sync, and once only. So the file
-//! is exact after the end of the process, however that came: what stood in such a queue may have been
-//! delivered, what stood in another has not. After a power cut, which the system's boot id tells, nothing is
-//! known and everything may have been. An orderly end says so in the file's head; then the log's own marks are
-//! exact. Absent: what comes of it (`recover`).
+//! A queue is recorded before its first delivery, at once and without a sync, and only once. So the file is exact
+//! after the end of the process, however that happened: messages in such a queue may have been delivered, messages in
+//! others have not. After a power cut, detected by the system's boot id, nothing is known and everything may have
+//! been. A clean shutdown is recorded in the file's head; then the log's own marks are exact. Absent: the
+//! consequences (`recover`).
 
 use std::io::{self, IoSlice};
 use std::sync::Arc;
@@ -22,39 +22,39 @@ pub(crate) const SERVED_NAME: &str = "served";
 const MAGIC: [u8; 8] = *b"LEVRTSRV";
 /// Magic, boot id, salt, state, CRC32C of these.
 const HEAD: usize = 40;
-/// Where the queues begin, in bytes: each is an id, the salt's mark, and a CRC32C that goes on from its start.
+/// Offset of the queue entries in bytes: each is an id, the salt's mark, and a CRC32C started from the salt.
 const QUEUES_AT: usize = 64;
 const QUEUE: usize = 16;
-/// The file's length when it is begun: most brokers need no more room later.
+/// The file's initial length in bytes: most brokers need no more room later.
 const RESERVED: u64 = 64 << 10;
-/// More queues than this are not counted one by one.
+/// Beyond this many, queues are not recorded individually.
 const QUEUES_MAX: usize = 64 << 10;
 
-/// What the file says.
+/// The state in the file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u32)]
 enum State {
     /// The store was closed: its own marks say what was delivered.
     Closed = 1,
-    /// The queues that are named may have delivered.
+    /// The recorded queues may have delivered.
     Named = 2,
     /// Any queue may have delivered.
     Any = 3,
 }
 
-/// What may have been delivered in the last run, besides what the log's marks say.
+/// What may have been delivered in the last run, beyond the log's marks.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Seen {
     /// Nothing.
     Marked,
-    /// All that these queues held.
+    /// Everything in these queues.
     Of(FxHashSet<u64>),
     /// Everything.
     All,
 }
 
 impl Seen {
-    /// Reads the file in `disk`; one that is not there is as before this was kept.
+    /// Reads the file in `disk`; a missing one dates from before it was kept.
     pub(crate) fn read(disk: &dyn Disk) -> io::Result<Self> {
         let file = match disk.open(SERVED_NAME) {
             Ok(file) => file,
@@ -117,10 +117,10 @@ impl Open {
     }
 }
 
-/// What of a run is noted.
+/// What has been noted of a run.
 enum Noted {
     Named(FxHashSet<u64>),
-    /// That any queue may have delivered, since not all could be named.
+    /// That any queue may have delivered, since not all could be recorded.
     Any,
     /// Not even that: it is tried again.
     Nothing,
@@ -139,7 +139,7 @@ impl Served {
             Err(error) if error.kind() == io::ErrorKind::NotFound => disk.create(SERVED_NAME, RESERVED)?,
             other => other?,
         };
-        // Without a boot id nothing is known after an end that was not orderly.
+        // Without a boot id nothing is known after an unclean end.
         let (boot, state) = disk.boot().map_or(([0; 16], State::Any), |boot| (boot, State::Named));
         let open = Open { file, boot, salt: disk.salt()? };
         open.say(state)?;
@@ -179,13 +179,13 @@ impl Served {
         };
     }
 
-    /// Whether what was delivered is known to the next start, however this run ends.
+    /// Whether the next start will know what was delivered, however this run ends.
     #[cfg(test)]
     pub(crate) fn is_noted(&self) -> bool {
         !matches!(&*self.noted.lock(), Noted::Nothing)
     }
 
-    /// Whether it is known of each queue.
+    /// Whether it will know for each queue.
     #[cfg(test)]
     pub(crate) fn is_named(&self) -> bool {
         matches!(&*self.noted.lock(), Noted::Named(_))
@@ -203,7 +203,7 @@ impl Served {
         self.open.file.write_at(&mut [IoSlice::new(&slot)], (QUEUES_AT + count * QUEUE) as u64)
     }
 
-    /// Ends a run in order: the log and its index hold everything. Durable when it returns Ok.
+    /// Ends a run cleanly: the log and its index hold everything. Durable when it returns Ok.
     pub(crate) fn end(&self) -> io::Result<()> {
         self.open.say(State::Closed)?;
         self.open.file.sync_data()
@@ -228,7 +228,7 @@ mod tests {
     fn a_killed_process_leaves_what_it_noted_and_a_power_cut_nothing_that_is_sure() {
         let disk = noted(&[3, 9]);
         assert_eq!(Seen::read(&disk).unwrap(), Seen::Of([3, 9].into_iter().collect()));
-        // The next run counts anew.
+        // The next run starts anew.
         let served = Served::begin(&disk).unwrap();
         assert_eq!(Seen::read(&disk).unwrap(), Seen::Of(FxHashSet::default()));
         served.note(QueueId(4));
@@ -248,7 +248,7 @@ mod tests {
             let mut bytes = whole.clone();
             bytes[at] ^= 1;
             let seen = parse(&bytes, disk.boot());
-            // The last mark is what tells that there is another queue.
+            // The last mark is what shows that there is another queue.
             let last = (QUEUES_AT + 2 * QUEUE + 8..QUEUES_AT + 2 * QUEUE + 12).contains(&at);
             assert!(last || seen == Seen::All, "byte {at}: {seen:?}");
         }

@@ -1,4 +1,4 @@
-//! Space follows what is live: random work with compaction under way, then everything is settled.
+//! Space follows live data: random work with compaction under way, then everything is settled.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
@@ -15,7 +15,7 @@ use crate::store::{Pressure, Record, SettleReason};
 
 const QUEUE: QueueId = QueueId(1);
 
-/// More checkpoints than any chain of segments that wait for each other takes.
+/// More checkpoints than any chain of segments waiting for each other takes.
 const SETTLED: usize = 400;
 
 fn settle(seq: u64) -> Record {
@@ -99,7 +99,8 @@ fn enqueue(seq: u64) -> Record {
     Record::Enqueue { queue, seq, message, priority_level: 0, expires: None, transient: false, sole: false }
 }
 
-/// Appends one message and does what the threads would do meanwhile; whether publishers are held up afterwards.
+/// Appends one message and does what the threads would do meanwhile; returns whether publishers are held up
+/// afterwards.
 fn publish(core: &Core, seq: u64, now: &mut Duration) -> bool {
     core.append_queue.append(&mut vec![enqueue(seq)]).unwrap();
     upkeep(core, now);
@@ -112,10 +113,10 @@ fn upkeep(core: &Core, now: &mut Duration) {
     core.checkpoint().unwrap();
 }
 
-/// Segments for which a disk has room.
+/// Segments that fit on the disk.
 const DISK: u64 = 12;
 
-/// And what the log keeps beside them.
+/// And the log's other files, in bytes.
 const NOTES: u64 = 68 << 10;
 
 fn full_disk() -> (Core, SimDisk) {
@@ -129,7 +130,7 @@ fn full_disk() -> (Core, SimDisk) {
 fn a_full_disk_of_which_a_quarter_is_live_is_emptied_so_that_publishers_go_on() {
     let (core, _disk) = full_disk();
     let (mut now, mut live_bytes) = (Duration::ZERO, 0);
-    // Of three messages one stays for good, until there is no more room for that.
+    // One of three messages stays for good, until there is no more room for that.
     for seq in 1.. {
         let mut waited = 0;
         while core.append_queue.pressure() != Pressure::None && waited < SETTLED {
@@ -178,7 +179,7 @@ fn what_consumers_settle_frees_a_full_disk() {
     while !publish(&core, last + 1, &mut now) {
         last += 1;
     }
-    // What was on its way.
+    // What was in flight.
     for _ in 0..10 {
         last += 1;
         publish(&core, last + 1, &mut now);

@@ -1,5 +1,5 @@
-//! Each thread of a store panics, or stands: publishers are held up and refused, with the reason, and it shows how
-//! the store ended.
+//! Each thread of a store panics or stalls: publishers are held up and refused, with the reason, and how the store
+//! ended is reported.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -23,7 +23,7 @@ impl Waiter for Told {
     }
 }
 
-/// A door that calls of one kind cannot pass while it is shut.
+/// Blocks calls of one kind while it is shut.
 #[derive(Default)]
 struct Door {
     shut: Mutex<bool>,
@@ -140,7 +140,7 @@ fn a_thread_that_panics_stops_the_store_and_says_so() {
         bench.read();
         let told = bench.publish();
         bench.check_blocked(thread);
-        // Confirmed before the others knew, or refused; but not left alone.
+        // Confirmed before the others knew, or refused; but not left unanswered.
         let first = told.recv_timeout(PATIENCE).unwrap();
         assert!(first.is_err() || thread != "log-commit");
         assert!(bench.publish().recv_timeout(PATIENCE).unwrap().is_err(), "{thread}");

@@ -1,9 +1,9 @@
 //! How far the log is known to be synced: a note in a file of its own beside the segments.
 //!
-//! Written after each sync of a segment, before anyone is told, and not synced itself but when a
-//! segment is begun. So it is exact after the end of the process, however that came, and after a power
-//! cut says what was so some seconds before. What lies before it and is no record is damage, not a
-//! torn tail. Invariants: it never says more than what a sync covered. Absent: what to do about damage.
+//! Written after each sync of a segment, before any waiter is told, and itself synced only when a segment is begun.
+//! So it is exact after the end of the process, however that happened, and after a power cut it is some seconds old.
+//! Anything before its place that is not a record is damage, not a torn tail. Invariants: it never exceeds what a
+//! sync covered. Absent: what to do about damage.
 
 use std::io;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use crate::store::note::{Found, Note};
 pub(crate) const SYNCED_NAME: &str = "synced";
 const NOTE: Note = Note { name: SYNCED_NAME, magic: *b"LEVRTSYN" };
 
-/// What the note said when the log was opened.
+/// Content of the note when the log was opened.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Noted {
     /// Everything before this place was synced.
@@ -41,7 +41,7 @@ impl Noted {
         }
     }
 
-    /// What it says of a segment, should that be the newest; `None`: a later one was begun, so it was closed.
+    /// What it says of a segment, should that be the newest; `None`: a later one was begun, so this one was closed.
     pub(crate) fn of(self, segment: u32, seal: Seal) -> Option<Synced> {
         match self {
             Self::Upto(place) if place.segment > segment => None,
@@ -68,7 +68,7 @@ fn encode(place: Place) -> [u8; 8] {
     bytes
 }
 
-/// The note that is kept up to date.
+/// The note, kept up to date.
 #[derive(Default)]
 pub(crate) struct SyncedNote {
     file: Mutex<Option<Arc<dyn LogFile>>>,
@@ -76,8 +76,8 @@ pub(crate) struct SyncedNote {
 }
 
 impl SyncedNote {
-    /// Segment `number` is about to be made: all before it is closed. Durable when it returns Ok, but for
-    /// the name of the note's file, if that is new: the caller syncs the folder.
+    /// Segment `number` is about to be created: all before it is closed. Durable when it returns Ok, except for the
+    /// name of the note's file, if that is new: the caller syncs the folder.
     pub(crate) fn begin(&self, disk: &dyn Disk, number: u32) -> io::Result<()> {
         let mut slot = self.file.lock();
         let file = match &*slot {
@@ -91,7 +91,7 @@ impl SyncedNote {
         Ok(())
     }
 
-    /// Everything before `place` is synced. A note that cannot be written stays at what it said.
+    /// Everything before `place` is synced. If the note cannot be written, it keeps its old value.
     pub(crate) fn set(&self, place: Place) {
         let Some(file) = &*self.file.lock() else { return };
         let result = NOTE.write(&**file, encode(place));

@@ -1,4 +1,4 @@
-//! What a disk that does not answer, or answers wrongly once, does to messages: nothing.
+//! A disk that does not answer, or answers wrongly once, does no harm to messages.
 
 use std::time::Duration;
 

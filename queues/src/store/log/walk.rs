@@ -1,9 +1,9 @@
-//! Goes through a segment group by group, and judges what is torn and what is damaged.
+//! Walks a segment group by group, and distinguishes torn tails from damage.
 //!
-//! Invariants: a group is handed out whole; of one with damage in it only what adds is. What is no
-//! record is a torn tail if the segment is the newest and neither the note beside the log nor a later
-//! batch says that it was synced; anything else is damage, and is told. A segment that was cut has
-//! an end mark, as a closed one has, so that a missing end is told too. Absent: what groups do.
+//! Invariants: a group is returned whole; of one with damage in it only what adds is. What is not a record is a torn
+//! tail if the segment is the newest and neither the note beside the log nor a later batch says that it was synced;
+//! anything else is damage, and is reported. A segment that was cut has an end mark, as a closed one has, so that a
+//! missing end is reported as well. Absent: what groups do.
 
 use std::io::{self, IoSlice};
 
@@ -16,37 +16,37 @@ use super::scan::{Scanned, Scanner, Skipped, WINDOW};
 use super::segments::Segment;
 use crate::store::index::{Entry, Event};
 
-/// What may be done about the end of a segment.
+/// How to treat the end of a segment.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Tail {
     /// It is not the newest: its end is not torn.
     Closed,
-    /// What is torn is cut off.
+    /// A torn tail is cut off.
     Cut(Synced),
-    /// What is torn is left alone.
+    /// A torn tail is left alone.
     Keep(Synced),
 }
 
 /// What is known of how far a segment was synced.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Synced {
-    /// At least up to here.
+    /// At least up to this offset.
     Upto(u32),
     /// The note is lost: what is whole is taken for synced, wherever it is.
     Unknown,
 }
 
-/// Goes through a segment group by group.
+/// Walks a segment group by group.
 pub(crate) struct Walk<'f> {
     scanner: Scanner<'f>,
     segment: &'f Segment,
     number: u32,
     tail: Tail,
-    /// Up to where it is known to be synced.
+    /// Known to be synced up to this offset.
     synced: u32,
     /// Whether later batches have been asked for that.
     asked: bool,
-    /// Nothing more is to be read or said.
+    /// Nothing more is to be read or reported.
     over: bool,
     /// End of the last whole group.
     good_end: u32,
@@ -55,7 +55,7 @@ pub(crate) struct Walk<'f> {
 }
 
 impl<'f> Walk<'f> {
-    /// A walk from `start` on, or from the first record if that is further.
+    /// A walk from `start`, or from the first record if that is further.
     pub(crate) fn new(segment: &'f Segment, number: u32, start: u32, tail: Tail) -> io::Result<Self> {
         let mut scanner = Scanner::new(&*segment.file, segment.seal)?;
         scanner.seek(start);
@@ -82,7 +82,7 @@ impl<'f> Walk<'f> {
         Place { segment: self.number, offset: self.good_end }
     }
 
-    /// What the next group did; `None` at the end. Transient messages are void.
+    /// The events of the next group; `None` at the end. Transient messages are void.
     pub(crate) fn next_group(&mut self, findings: &mut Vec<Finding>) -> io::Result<Option<Vec<Event>>> {
         let mut group = Vec::new();
         let mut damaged = false;
@@ -98,7 +98,7 @@ impl<'f> Walk<'f> {
                 }
                 Some(Scanned::Record { offset, len, last, payload }) => {
                     let event = self.event(offset, len, payload, findings)?;
-                    // Of a group that is not whole, only what adds is sure to be right.
+                    // Of an incomplete group, only what adds is sure to be right.
                     group.extend(event.filter(|event| !damaged || adds(event)));
                     if last {
                         self.good_end = self.scanner.offset();
@@ -122,9 +122,9 @@ impl<'f> Walk<'f> {
         }
     }
 
-    /// Goes past the damage at `offset`; whether the group ends there.
+    /// Skips the damage at `offset`; returns whether the group ends there.
     fn skip(&mut self, offset: u32, findings: &mut Vec<Finding>) -> io::Result<bool> {
-        // A sync ends with a group, and what is behind it is judged on its own.
+        // A sync ends with a group, and what follows it is judged separately.
         let limit = if self.tail == Tail::Closed { u32::MAX } else { self.synced };
         let skipped = self.scanner.skip_damage_upto(limit)?;
         let lost = self.scanner.offset() - offset;
@@ -142,8 +142,8 @@ impl<'f> Walk<'f> {
         Ok(skipped == Skipped::Rest || self.scanner.offset() == limit)
     }
 
-    /// Whether `offset` had been synced: then it is damage, not a batch that was being written when the
-    /// power went. After a power cut the note may be late; a batch says what was synced before it.
+    /// Whether `offset` had been synced: then it is damage, not a batch that was being written when the power failed.
+    /// After a power cut the note may lag; a batch records what was synced before it.
     fn was_synced(&mut self, offset: u32) -> io::Result<bool> {
         if offset >= self.synced && !self.asked {
             self.asked = true;
@@ -167,8 +167,8 @@ impl<'f> Walk<'f> {
         Ok(offset < self.synced)
     }
 
-    /// The file ends here, or its end mark was met. Whether a group that is not whole has lost its end to
-    /// damage: no torn one is left before an end mark.
+    /// The file ends here, or its end mark was met. Returns whether an incomplete group has lost its end to damage:
+    /// no torn one is left before an end mark.
     fn finish(&mut self, findings: &mut Vec<Finding>) -> io::Result<bool> {
         if self.scanner.ended() {
             self.cut()?;
@@ -176,7 +176,7 @@ impl<'f> Walk<'f> {
         }
         let end = self.segment.file.size()?;
         let what = match self.tail {
-            // Version 1 left files without one that were cut at a start.
+            // Version 1 left files without an end mark that were cut at a start.
             Tail::Closed => {
                 let told = self.segment.seal.salted && !self.scanner.ends_before(end)?;
                 told.then(|| "the segment has no end mark: what followed here is lost".to_owned())
@@ -210,11 +210,11 @@ impl<'f> Walk<'f> {
         Ok(())
     }
 
-    /// Writes what is not known to be synced to its place again. It may be in the system's memory only, which
-    /// after a failed sync is taken for what is on disk.
+    /// Rewrites in place what is not known to be synced. It may be only in the system's memory, which after a failed
+    /// sync is taken for what is on disk.
     fn write_again(&self) -> io::Result<()> {
         let file = &*self.segment.file;
-        // Of a segment that the note does not name, the head may be such too.
+        // If the note does not name the segment, its head may be only in the system's memory as well.
         let noted = matches!(self.tail, Tail::Cut(Synced::Upto(1..)));
         let mut at = u64::from(if noted { self.synced } else { 0 });
         let end = u64::from(self.good_end);
@@ -241,7 +241,7 @@ impl<'f> Walk<'f> {
         let by = self.number;
         Ok(Some(match payload {
             Payload::Batch { .. } => {
-                // What later batches refer to is few and large, and looked up.
+                // Records that later batches refer to are few and large, and looked up.
                 self.messages.clear();
                 return Ok(None);
             }
@@ -276,7 +276,7 @@ impl<'f> Walk<'f> {
         }))
     }
 
-    /// Lengths of the record at `offset` that holds a message, with its head, and of its body. Whether it is
+    /// Lengths of the record at `offset` that holds a message, including its head, and of its body. Whether it is
     /// intact shows when it is read.
     fn message_at(&mut self, offset: u32, before: u32) -> io::Result<Option<(u32, u32)>> {
         if let Some(known) = self.messages.get(&offset) {

@@ -1,4 +1,4 @@
-//! Linux: space is reserved before it is needed, and a batch is one system call.
+//! Linux: space is reserved in advance, and a batch is one system call.
 
 use std::fs::File;
 use std::io::{self, IoSlice};
@@ -10,7 +10,8 @@ use rustix::rand::{GetRandomFlags, getrandom};
 /// The kernel takes at most this many parts in one call (`UIO_MAXIOV`).
 const PARTS_MAX: usize = 1024;
 
-/// Makes the file `len` bytes long and reserves blocks, so that a full disk shows here and not in the middle of a batch.
+/// Makes the file `len` bytes long and reserves blocks, so that a full disk shows here and not in the middle of a
+/// batch.
 pub(crate) fn reserve(file: &File, len: u64) -> io::Result<()> {
     if len == 0 {
         return Ok(());
@@ -22,18 +23,18 @@ pub(crate) fn reserve(file: &File, len: u64) -> io::Result<()> {
     }
 }
 
-/// Writes some of `parts`, from their beginning; how many bytes.
+/// Writes some of `parts`, from the start; returns the number of bytes.
 pub(crate) fn write_some_at(file: &File, parts: &[IoSlice<'_>], offset: u64) -> io::Result<usize> {
     Ok(rustix::io::pwritev(file, &parts[..parts.len().min(PARTS_MAX)], offset)?)
 }
 
-/// Has the next read of this stretch ask the disk. Only what is not dirty goes; nothing depends on it.
+/// Makes the next read of this range ask the disk. Only clean pages are dropped; nothing depends on it.
 pub(crate) fn forget_cached(file: &File, offset: u64, len: u64) {
     use rustix::fs::{Advice, fadvise};
     let _ = fadvise(file, offset, std::num::NonZeroU64::new(len), Advice::DontNeed);
 }
 
-/// Fills `bytes` with the system's random numbers.
+/// Fills `bytes` with random numbers from the system.
 pub(crate) fn fill_random(bytes: &mut [u8]) -> io::Result<()> {
     let mut filled = 0;
     while filled < bytes.len() {

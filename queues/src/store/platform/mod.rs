@@ -1,9 +1,9 @@
-//! The calls of the store that are not the same on every system. `linux.rs` is what is measured and tested; `portable.rs`
-//! needs nothing but the standard library, for other Unix systems. The feature `portable` takes it on Linux too, so that
-//! its tests run there.
+//! The store's system-specific calls. `linux.rs` is what is measured and tested; `portable.rs` needs only the
+//! standard library, for other Unix systems. The feature `portable` selects it on Linux too, so that its tests run
+//! there.
 //!
-//! Syncing is not among them: `File::sync_data` and `File::sync_all` are `fdatasync` and `fsync`, and on Apple's systems
-//! both are `F_FULLFSYNC`, without which a drive there may keep what it was given in its cache.
+//! Syncing is not among them: `File::sync_data` and `File::sync_all` are `fdatasync` and `fsync`, and on Apple's
+//! systems both are `F_FULLFSYNC`, without which a drive there may keep data in its cache.
 
 #[cfg(all(target_os = "linux", not(feature = "portable")))]
 mod linux;
@@ -15,7 +15,7 @@ pub(crate) use linux::{fill_random, forget_cached, reserve, write_some_at};
 #[cfg(not(all(target_os = "linux", not(feature = "portable"))))]
 pub(crate) use portable::{fill_random, forget_cached, reserve, write_some_at};
 
-/// Names the time since the system was started; `None` where the system does not tell.
+/// Identifies the current boot of the system; `None` where not available.
 pub(crate) fn boot_id() -> Option<[u8; 16]> {
     let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
     let digits = text.trim().replace('-', "");

@@ -1,4 +1,4 @@
-//! The index database in memory: batches that a power cut loses from the last on, and changes that fail.
+//! The index database in memory: a power cut loses batches from the last one back, and changes fail.
 //! Absent: the disk.
 
 use std::collections::BTreeMap;
@@ -16,7 +16,7 @@ struct DbState {
     durable: BTreeMap<Vec<u8>, Vec<u8>>,
     since_sync: Vec<Vec<Change>>,
     hook: Option<Hook>,
-    /// What was durable when it first failed: what is found after a crash may be that again.
+    /// The durable state at its first failure: a crash may restore it.
     older: Option<BTreeMap<Vec<u8>, Vec<u8>>>,
     distrusted: bool,
 }
@@ -40,7 +40,7 @@ impl SimDb {
         })))
     }
 
-    /// Whether it is noted that it is not to be relied on.
+    /// Whether the note that it is not to be relied on exists.
     pub fn is_distrusted(&self) -> bool {
         self.0.lock().distrusted
     }
@@ -50,7 +50,7 @@ impl SimDb {
         self.0.lock().hook = Some(Arc::new(hook));
     }
 
-    /// From now on changes and syncs fail once in so many times (0: never).
+    /// From now on changes and syncs fail once in this many times (0: never).
     pub fn set_faults(&self, faults: Faults) {
         self.0.lock().one_in = faults.index;
     }

@@ -1,4 +1,4 @@
-//! `rabbitmqadmin.conf`: options in sections, one for each broker.
+//! `rabbitmqadmin.conf`: options in sections, one per broker.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use super::super::fault::Fault;
 use super::fault;
 use super::options::known;
 
-/// Adds what the file says, where the command line says nothing. `-c` and `-N` are taken off.
+/// Adds options from the file that the command line does not give. `-c` and `-N` are removed.
 pub(super) fn add(said: &mut BTreeMap<&'static str, String>) -> Result<(), Fault> {
     let section = said.remove("node").unwrap_or_else(|| "default".to_owned());
     let file = match said.remove("config").map(PathBuf::from) {
@@ -49,7 +49,7 @@ fn set(said: &mut BTreeMap<&'static str, String>, file: &Path, key: &str, value:
     Ok(())
 }
 
-/// What stands in a section; `None` if there is none of that name.
+/// The settings in a section; `None` if it does not exist.
 fn settings<'a>(text: &'a str, section: &str) -> Option<Vec<(String, &'a str)>> {
     let (mut found, mut inside) = (None, false);
     for line in text.lines().map(str::trim).filter(|line| !line.starts_with(['#', ';'])) {

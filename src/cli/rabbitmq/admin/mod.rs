@@ -1,6 +1,6 @@
-//! `rabbitmqadmin` as of `RabbitMQ` 3: `rabbitmqadmin declare queue name=x`, over HTTP, as guest if nothing is said.
+//! `rabbitmqadmin` as of `RabbitMQ` 3: `rabbitmqadmin declare queue name=x`, over HTTP, as guest by default.
 //!
-//! What is missing of it: its configuration file, client certificates, and the script for a shell's completions.
+//! Absent: its configuration file, client certificates, and the script for a shell's completions.
 
 mod configured;
 mod objects;
@@ -18,7 +18,7 @@ use crate::management::COMPATIBLE_WITH;
 use objects::{CLOSABLE, DECLARABLE, DELETABLE, Kind, PURGABLE};
 use options::Options;
 
-/// Exit code of everything that fails: this tool knows no other.
+/// Exit code of every failure: this tool has no other.
 const FAILED: u8 = 1;
 
 fn fault(text: impl Into<String>) -> Fault {
@@ -41,7 +41,7 @@ struct Call {
     client: Client,
 }
 
-/// Does what the arguments ask for.
+/// Runs the command.
 pub(super) fn run(arguments: &[String]) -> Result<(), Fault> {
     let (options, words) = options::read(arguments)?;
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
@@ -76,7 +76,7 @@ pub(super) fn run(arguments: &[String]) -> Result<(), Fault> {
 }
 
 impl Call {
-    /// Says what was done, unless it is to be quiet.
+    /// Reports an action, unless quiet.
     fn say(&self, text: &str) -> Result<(), Fault> {
         if self.options.is("quiet") {
             return Ok(());
@@ -109,14 +109,14 @@ impl Call {
         self.show(&self.client.get(&at).map_err(told)?, &shown)
     }
 
-    /// Shows an answer, with these columns if there are any.
+    /// Shows a response, with these columns if any.
     fn show(&self, value: &Value, columns: &[&str]) -> Result<(), Fault> {
         let depth = if columns.is_empty() { self.options.depth } else { usize::MAX };
         let text = tables::shown(&self.options.format, value, depth, columns, !self.options.is("quiet"))?;
         Ok(std::io::stdout().lock().write_all(text.as_bytes())?)
     }
 
-    /// What is given as `name=value`, complete.
+    /// The `name=value` arguments, with defaults added.
     fn given(&self, kind: &Kind, given: &[&str]) -> Result<Map<String, Value>, Fault> {
         objects::given(kind, given, self.vhost())
     }

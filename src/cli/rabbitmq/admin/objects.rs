@@ -1,4 +1,4 @@
-//! What can be declared, deleted and so on: which arguments each takes, and where it is in the API.
+//! Objects that can be declared, deleted and so on: their arguments and API paths.
 
 use serde_json::{Map, Value, json};
 
@@ -9,13 +9,13 @@ use crate::cli::client::path;
 /// A kind of object, for one verb.
 pub(super) struct Kind {
     pub(super) name: &'static str,
-    /// Segments of its path; `{member}` is taken from what is given.
+    /// Segments of its path; `{member}` is replaced from the arguments.
     place: &'static str,
-    /// Must be given; alternatives stand beside each other with a bar.
+    /// Required arguments; alternatives are separated by a bar.
     must: &'static [&'static str],
-    /// May be given, with what is sent otherwise; empty: nothing.
+    /// Optional arguments, with the default sent; empty: none.
     may: &'static [(&'static str, &'static str)],
-    /// Those that are JSON.
+    /// Arguments in JSON.
     json: &'static [&'static str],
 }
 
@@ -138,7 +138,7 @@ pub(super) static GET: Kind = kind(
     &[],
 );
 
-/// What can be listed: its name, its place, whether it can be asked of one vhost, the columns if none are asked for.
+/// Listable objects: name, API path, whether it can be limited to a vhost, default columns.
 pub(super) static LISTED: [(&str, &str, bool, &[&str]); 15] = [
     ("connections", "connections", false, &["name", "user", "channels"]),
     ("channels", "channels", false, &["name", "user"]),
@@ -162,14 +162,14 @@ pub(super) static LISTED: [(&str, &str, bool, &[&str]); 15] = [
     ),
 ];
 
-/// Where what is listed is, whether it is in vhosts, and its usual columns.
+/// The API path of a list, whether its objects are in vhosts, and its default columns.
 pub(super) fn listed(what: &str) -> Result<(&'static str, bool, &'static [&'static str]), Fault> {
     let found = LISTED.iter().find(|(name, ..)| *name == what);
     let found = found.map(|(_, place, in_vhosts, columns)| (*place, *in_vhosts, *columns));
     found.ok_or_else(|| fault(format!("*** Don't know how to list {what}")))
 }
 
-/// The kind of that name.
+/// The kind with this name.
 pub(super) fn of(kinds: &'static [Kind], name: &str) -> Result<&'static Kind, Fault> {
     kinds
         .iter()
@@ -178,7 +178,7 @@ pub(super) fn of(kinds: &'static [Kind], name: &str) -> Result<&'static Kind, Fa
 }
 
 impl Kind {
-    /// Its arguments, as help shows them.
+    /// Its arguments, as shown by help.
     pub(super) fn usage(&self) -> String {
         let must = self.must.iter().map(|name| format!("{}=...", name.replace('|', "=... OR ")));
         let may: Vec<_> = self.may.iter().map(|(name, _)| format!("{name}=...")).collect();
@@ -186,7 +186,7 @@ impl Kind {
         must.chain(may).collect::<Vec<_>>().join(" ")
     }
 
-    /// The path of one.
+    /// The path of an object.
     pub(super) fn place(&self, body: &Map<String, Value>) -> String {
         let text = |name: &str| body.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
         let segments: Vec<String> = self
@@ -195,7 +195,7 @@ impl Kind {
             .map(|segment| match segment.strip_prefix('{').and_then(|name| name.strip_suffix('}')) {
                 None => segment.to_owned(),
                 Some("destination_char") => text("destination_type").chars().take(1).collect(),
-                // The default exchange has no name.
+                // The default exchange's name is empty.
                 Some(name @ ("source" | "exchange")) if text(name).is_empty() => "amq.default".to_owned(),
                 Some(name) => text(name),
             })
@@ -217,7 +217,7 @@ impl Kind {
     }
 }
 
-/// `name=value` as a body, with what is not said.
+/// `name=value` arguments as a request body, with defaults added.
 pub(super) fn given(kind: &Kind, given: &[&str], vhost: &str) -> Result<Map<String, Value>, Fault> {
     let mut body = Map::new();
     for argument in given {

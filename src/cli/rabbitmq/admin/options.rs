@@ -1,4 +1,4 @@
-//! The options, and help.
+//! Options and help.
 
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -8,7 +8,7 @@ use super::super::fault::Fault;
 use super::{configured, fault, objects};
 use crate::cli::client::Remote;
 
-/// Options that take a value: long, short, what they are for.
+/// Options with a value: long, short, description.
 const VALUES: [(&str, &str, &str); 14] = [
     ("host", "H", "connect to this host [localhost]"),
     ("port", "P", "connect to this port [15672; 15671 with --ssl]"),
@@ -26,7 +26,7 @@ const VALUES: [(&str, &str, &str); 14] = [
     ("node", "N", "the section of the configuration file [default]"),
 ];
 
-/// Options that take none.
+/// Options without a value.
 const FLAGS: [(&str, &str, &str); 5] = [
     ("ssl", "s", "connect over TLS"),
     ("quiet", "q", "say nothing but results"),
@@ -35,13 +35,13 @@ const FLAGS: [(&str, &str, &str); 5] = [
     ("help", "h", "this"),
 ];
 
-/// What is said before the subcommand.
+/// Options before the subcommand.
 pub(super) struct Options {
     pub(super) host: String,
     port: Option<String>,
     prefix: String,
     pub(super) vhost: Option<String>,
-    /// Where things are declared and deleted if no vhost is said.
+    /// The vhost for declaring and deleting, if none is given.
     pub(super) declare_vhost: Option<String>,
     user: String,
     password: String,
@@ -51,17 +51,17 @@ pub(super) struct Options {
     pub(super) format: String,
     pub(super) sort: Option<String>,
     pub(super) depth: usize,
-    /// Those that take no value.
+    /// Options without a value.
     flags: Vec<&'static str>,
 }
 
 impl Options {
-    /// Whether an option without a value is there.
+    /// Whether an option without a value is set.
     pub(super) fn is(&self, name: &str) -> bool {
         self.flags.contains(&name)
     }
 
-    /// Where, and as whom.
+    /// The broker and login.
     pub(super) fn remote(&self) -> Remote {
         let (scheme, port) = if self.is("ssl") { ("https", "15671") } else { ("http", "15672") };
         let port = self.port.as_deref().unwrap_or(port);
@@ -82,7 +82,7 @@ pub(super) fn known(name: &str) -> Option<(&'static str, bool)> {
     all().find(|(long, ..)| *long == name).map(|(long, _, takes)| (long, takes))
 }
 
-/// An option as it was written: `-u`, `--username`, or as much of that as is no other's.
+/// An option as written: `-u`, `--username`, or an unambiguous prefix.
 fn found(name: &str) -> Option<(&'static str, bool)> {
     let Some(name) = name.strip_prefix("--") else {
         let letter = name.strip_prefix('-').filter(|letter| !letter.is_empty())?;
@@ -93,7 +93,7 @@ fn found(name: &str) -> Option<(&'static str, bool)> {
     known(name).or_else(|| only.map(|(long, _, takes)| (long, takes)))
 }
 
-/// The name of an option, and the value that stands with it: `--port=1`, `-P1`.
+/// An option's name and attached value: `--port=1`, `-P1`.
 fn parted(argument: &str) -> (&str, Option<&str>) {
     if argument.starts_with("--") {
         return argument.split_once('=').map_or((argument, None), |(name, value)| (name, Some(value)));
@@ -103,7 +103,7 @@ fn parted(argument: &str) -> (&str, Option<&str>) {
     (name, (!value.is_empty()).then_some(value))
 }
 
-/// Takes options off the words; they may stand anywhere.
+/// Separates options from words; options may appear anywhere.
 pub(super) fn read(arguments: &[String]) -> Result<(Options, Vec<String>), Fault> {
     let (mut said, mut words) = (std::collections::BTreeMap::new(), Vec::new());
     let mut rest = arguments.iter();

@@ -1,4 +1,4 @@
-//! Answers as `rabbitmqadmin` shows them: members of members become columns, joined by dots, down to a depth.
+//! Responses as `rabbitmqadmin` shows them: nested members become columns, joined by dots, down to a depth.
 
 use std::collections::BTreeMap;
 
@@ -7,11 +7,11 @@ use serde_json::Value;
 use super::super::fault::Fault;
 use super::fault;
 
-/// Columns that come first, if they are there.
+/// Columns shown first, if present.
 const FIRST: [&str; 7] =
     ["vhost", "name", "type", "source", "destination", "destination_type", "routing_key"];
 
-/// Members that are shown as JSON, whatever the depth.
+/// Members shown as JSON, whatever the depth.
 const WHOLE: [&str; 3] = ["value", "definition", "arguments"];
 
 fn flat(prefix: &str, value: &Value, depth: usize, row: &mut BTreeMap<String, String>) {
@@ -101,7 +101,7 @@ fn drawn(columns: &[String], rows: &[Vec<String>]) -> String {
     shown + &bar
 }
 
-/// An answer in a format, with the columns that were asked for, in that order. `says`: with what is said around results.
+/// Formats a response with the requested columns, in that order. `says`: include the text around results.
 pub(super) fn shown(
     format: &str,
     value: &Value,

@@ -1,4 +1,4 @@
-//! CC and BCC: more routing keys in headers.
+//! CC and BCC: additional routing keys in headers.
 
 use super::conform;
 

@@ -1,4 +1,4 @@
-//! Deliveries that are not acknowledged in time.
+//! Consumer timeouts: deliveries not acknowledged in time.
 
 use std::time::Duration;
 
@@ -31,7 +31,8 @@ fn a_consumer_that_acknowledges_in_time_goes_on() {
         c.declare("queue=$q exclusive");
         c.ask("basic.consume queue=$q arguments={x-consumer-timeout:3000}", "basic.consume-ok");
         let mut tag = 0;
-        // Longer than the timeout in all; no delivery is out for more than a moment, unless this machine stops for seconds.
+        // Longer than the timeout in total; no single delivery is outstanding for more than a moment, unless this
+        // machine stalls for seconds.
         let ((), took) = wait::time(|| {
             for _ in 0..7 {
                 tag += 1;

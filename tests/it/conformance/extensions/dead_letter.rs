@@ -1,10 +1,10 @@
-//! Dead lettering: when, where to, and the history in the headers.
+//! Dead lettering: conditions, targets, and the history in the headers.
 
 use super::{Scene, conform};
 use crate::raw::value::Value;
 use crate::raw::{Client, Heard};
 
-/// `$q` with a dead letter exchange that leads to `$dead`, and more arguments.
+/// `$q` with a dead letter exchange that leads to `$dead`, and further arguments.
 fn graveyard(t: &Scene, more: &str) -> Client {
     let mut c = t.client();
     c.ask("exchange.declare exchange=$dlx type=fanout auto_delete", "exchange.declare-ok");
@@ -15,8 +15,8 @@ fn graveyard(t: &Scene, more: &str) -> Client {
     c
 }
 
-/// The x-death header: entries in their order, each with its keys sorted (a table has no order), and its time, once
-/// looked at, as `NOW`.
+/// The x-death header: entries in order, each with its keys sorted (tables have no order), and with its time, after a
+/// check, replaced by `NOW`.
 #[track_caller]
 fn deaths(message: &Heard) -> String {
     let entry = |entry: &Value| {
@@ -216,7 +216,7 @@ fn an_automatic_cycle_ends_where_it_would_begin_again() {
         c.publish("routing_key=$clock", "x");
         c.wait_ready("$clock", 0);
         crate::wait::until("both queues are empty", || (c.counts("$a").0, c.counts("$b").0) == (0, 0));
-        // A message that went round would be seen in one of them.
+        // A cycling message would be seen in one of them.
         assert!((0..20).all(|_| (c.counts("$a").0, c.counts("$b").0) == (0, 0)));
     });
 }

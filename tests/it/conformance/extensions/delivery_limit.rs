@@ -1,4 +1,4 @@
-//! Delivery limits, on any queue, and the quorum queue type.
+//! Delivery limits on any queue, and the quorum queue type.
 
 use super::conform;
 

@@ -107,7 +107,7 @@ fn an_unused_queue_expires() {
         c.declare("queue=$q arguments={x-expires:100}");
         let mut looker = t.client();
         wait::until("the queue is gone", || {
-            // A passive declare is a use, in some brokers; binding a missing queue is not.
+            // A passive declare counts as a use in some brokers; unbinding does not.
             looker.say("queue.unbind queue=$q exchange=amq.topic routing_key=$none");
             looker.hear("queue.unbind-ok");
             c.publish("routing_key=$q mandatory", "x");

@@ -1,9 +1,9 @@
-//! Exchanges that pick one of their queues.
+//! Exchanges that route to one of their queues.
 
 use super::conform;
 use crate::raw::Client;
 
-/// Publishes 100 keys twice; every message must be in exactly one queue, and both of one key in the same.
+/// Publishes 100 keys twice; each message must be in exactly one queue, and both messages of a key in the same.
 fn spread(c: &mut Client, kind: &str, stable: bool) {
     c.ask(&format!("exchange.declare exchange=$x type={kind} auto_delete"), "exchange.declare-ok");
     for q in ["$a", "$b", "$c"] {

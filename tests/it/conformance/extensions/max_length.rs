@@ -1,4 +1,4 @@
-//! Queue length limits and what happens beyond them.
+//! Queue length limits and overflow behaviour.
 
 use super::conform;
 
@@ -47,7 +47,7 @@ fn unacked_messages_do_not_count() {
         c.ask("basic.get queue=$q", "basic.get-ok");
         c.publish("routing_key=$q", "b");
         c.wait_ready("$q", 1);
-        // Back at its old place it is the head, and the limit drops it.
+        // Requeued at its old place it is the head, and the limit drops it.
         c.say("basic.nack delivery_tag=1 requeue");
         assert_eq!(c.drain("$q"), ["b"]);
     });

@@ -1,4 +1,4 @@
-//! What `RabbitMQ` adds to AMQP 0-9-1.
+//! `RabbitMQ`'s extensions of AMQP 0-9-1.
 
 use super::{Scene, conform};
 

@@ -34,7 +34,7 @@ fn rollback_forgets_publishes_and_acks() {
         c.publish("routing_key=$q", "never");
         c.ask("tx.rollback", "tx.rollback-ok");
         assert_eq!(c.counts("$q").0, 0);
-        // The ack was undone: the tag is outstanding, and can be settled again.
+        // The ack was rolled back: the tag is outstanding, and can be settled again.
         c.say("basic.nack delivery_tag=1 requeue");
         c.ask("tx.commit", "tx.commit-ok");
         assert_eq!(c.drain("$q"), ["a"]);
@@ -154,8 +154,8 @@ fn a_tag_acknowledged_in_a_transaction_is_used_up_until_it_is_rolled_back() {
     });
 }
 
-/// An exchange `$x` that is bound to `$q` by `k` if `bound`, a transaction on channel 1, channel 2 for changes, and a
-/// publish to `$x` that the broker has seen.
+/// An exchange `$x`, bound to `$q` by `k` if `bound`, a transaction on channel 1, channel 2 for changes, and a
+/// publish to `$x` that the broker has processed.
 fn published(t: &super::Scene, bound: bool, args: &str) -> crate::raw::Client {
     let mut c = t.client();
     c.open_channel(2);
@@ -346,7 +346,7 @@ fn an_id_counts_from_the_commit_and_is_forgotten_by_a_rollback() {
         c.publish_with("exchange=$x mandatory", &id("1"), "first");
         c.publish_with("exchange=$x mandatory", &id("1"), "again");
         c.publish_with("exchange=$x", &id("2"), "overtaken");
-        // Another channel's publish is carried out before the commit.
+        // Another channel's publish is executed before the commit.
         let overtakes = c.publish_bytes(2, "exchange=$x", &id("2"), b"overtakes");
         c.bytes(&overtakes);
         c.ask("2 queue.declare queue=$q passive", "2 queue.declare-ok message_count=1");
@@ -373,7 +373,7 @@ fn a_delay_begins_with_the_commit() {
         c.ask("tx.rollback", "tx.rollback-ok");
         c.publish_with("exchange=$x mandatory", "headers={x-delay:300}", "late");
         c.publish_with("exchange=$x", "headers={x-delay:1}", "sooner");
-        // What is not committed does not come, however short its delay.
+        // Uncommitted messages are not delivered, however short their delay.
         assert!(c.is_left_open_for(Duration::from_millis(100)));
         let ((), took) = wait::time(|| {
             c.ask("tx.commit", "tx.commit-ok");
@@ -398,7 +398,7 @@ fn a_delayed_exchange_that_is_gone_at_the_commit_delays_nothing() {
         c.publish_with("exchange=$x", "headers={x-delay:50}", "lost");
         c.ask("2 exchange.delete exchange=$x", "2 exchange.delete-ok");
         c.ask("tx.commit", "tx.commit-ok");
-        // One of the same name is another one.
+        // A new exchange of the same name is a different one.
         c.publish_with("exchange=$none", "headers={x-delay:50}", "refused");
         c.channel_closes(404, "basic.publish", "");
         c.open_channel(1);
