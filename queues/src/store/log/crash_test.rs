@@ -1,8 +1,8 @@
 //! Random work on a simulated disk, with faults and power cuts, against the plain fold.
 //!
 //! What must hold at every restart: the state is the fold over a prefix of the groups that is at least as long as
-//! what was confirmed; reads return that state; no group exists in part. Long: the model, the faults and the run
-//! belong together.
+//! what was confirmed; reads return that state; no group exists in part.
+//! Long: the model, the faults and the run belong together.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
