@@ -43,9 +43,9 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run the broker (what happens without a command, too).
+    /// Run the broker (default).
     Serve(Box<config::ServeArgs>),
-    /// Check the configuration and tell everything that is wrong with it.
+    /// Check the configuration and report every error.
     CheckConfig(Box<config::ServeArgs>),
     /// Show the configuration in force, an example file, or the reference of all keys.
     Config {
@@ -54,7 +54,7 @@ enum Command {
     },
     /// Show what a data folder holds and whether it is damaged; changes nothing.
     CheckData(check_data::CheckDataArgs),
-    /// Ask the broker on this machine whether it is in service; the exit code says it.
+    /// Check that the local broker is in service (exit code).
     Healthcheck(Box<config::ServeArgs>),
     /// Print completions for a shell.
     Completions(generate::CompletionsArgs),
@@ -68,7 +68,7 @@ enum Command {
     /// Show what differs between a topology file and a running broker.
     #[command(after_help = EXIT_CODES)]
     Plan(Box<topology::PlanArgs>),
-    /// Make a running broker as a topology file says.
+    /// Make a running broker match a topology file.
     #[command(after_help = EXIT_CODES)]
     Apply(Box<topology::ApplyArgs>),
     /// Write what a running broker has as a topology file.

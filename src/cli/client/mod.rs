@@ -15,7 +15,7 @@ pub use remote::Remote;
 
 use std::time::Duration;
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use serde_json::Value;
 use ureq::http::{Request, Response, header};
 
@@ -93,10 +93,10 @@ impl Client {
             None => self.agent.run(request.body(()).map_err(wrong)?),
         };
         let answer = answer.map_err(|error| Failure::unreachable(&self.base, &error))?;
-        self.read(answer)
+        self.read(answer, path)
     }
 
-    fn read(&self, answer: Response<ureq::Body>) -> Result<Answer, Failure> {
+    fn read(&self, answer: Response<ureq::Body>, path: &str) -> Result<Answer, Failure> {
         let status = answer.status();
         let challenged = answer.headers().contains_key(header::WWW_AUTHENTICATE);
         let text = answer.into_body().into_with_config().limit(ANSWER_BYTES_MAX).read_to_string();
@@ -112,7 +112,7 @@ impl Client {
             return Err(Failure::Login { url: self.base.clone() });
         }
         let reason = ["missing", "reason", "error"].iter().find_map(|name| json.get(name)?.as_str());
-        let Some(reason) = reason.map(sentence) else { return Err(self.no_api()) };
+        let Some(reason) = reason.map(|reason| sentence(reason, path)) else { return Err(self.no_api()) };
         Err(Failure::Refused { status: status.as_u16(), reason, json })
     }
 
@@ -150,11 +150,28 @@ impl Client {
 }
 
 /// A refusal's reason as one readable line: `queue_not_found` is meant for programs, and other reasons span lines.
-fn sentence(reason: &str) -> String {
+/// What is missing is named if `path` is about one of its kind.
+fn sentence(reason: &str, path: &str) -> String {
     match reason.strip_suffix("_not_found") {
-        Some(what) => format!("no such {}", what.replace('_', " ")),
+        Some(what) => {
+            let words = what.replace('_', " ");
+            let path = path.split('?').next().unwrap_or_default();
+            let segment = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
+            let segments: Vec<_> = path.trim_start_matches("/api/").split('/').map(segment).collect();
+            match &segments[..] {
+                [kind, vhost, name, ..] if is_plural(kind, what) && matches!(what, "queue" | "exchange") => {
+                    format!("no such {words}: {name} in vhost {vhost}")
+                }
+                [kind, name] if is_plural(kind, what) => format!("no such {words}: {name}"),
+                _ => format!("no such {words}"),
+            }
+        }
         None => reason.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(": "),
     }
+}
+
+fn is_plural(word: &str, of: &str) -> bool {
+    word.strip_suffix('s') == Some(of)
 }
 
 #[cfg(test)]
@@ -163,17 +180,21 @@ mod tests {
 
     #[test]
     fn reasons_are_told_in_a_line() {
-        for (reason, line) in [
-            ("queue_not_found", "no such queue"),
-            ("global_parameter_not_found", "no such global parameter"),
+        for (reason, path, line) in [
+            ("queue_not_found", "/api/queues/%2F/a%20b?x=1", "no such queue: a b in vhost /"),
+            ("queue_not_found", "/api/queues/%2F/a/contents", "no such queue: a in vhost /"),
+            ("queue_not_found", "/api/bindings/%2F/e/x/q/a", "no such queue"),
+            ("vhost_not_found", "/api/vhosts/none", "no such vhost: none"),
+            ("global_parameter_not_found", "/api/global-parameters/x", "no such global parameter"),
             (
                 "Validation failed\n\nmax-queues should be a number\n",
+                "",
                 "Validation failed: max-queues should be a number",
             ),
-            ("Not Found", "Not Found"),
-            ("", ""),
+            ("Not Found", "", "Not Found"),
+            ("", "", ""),
         ] {
-            assert_eq!(sentence(reason), line);
+            assert_eq!(sentence(reason, path), line);
         }
     }
 

@@ -27,7 +27,7 @@ pub struct Remote {
         global = true
     )]
     url: String,
-    /// Who asks [default: guest, or who the URL names].
+    /// User name [default: guest, or the one in the URL].
     // An id of its own: subcommands have arguments called user.
     #[arg(id = "login", long = "user", value_name = "NAME", env = "LEVERET_USER", global = true)]
     user: Option<String>,

@@ -136,7 +136,7 @@ pub(super) enum Declare {
     },
     /// A policy.
     Policy(PolicyArgs),
-    /// A policy that limits what others say.
+    /// A policy that caps what other policies may set.
     OperatorPolicy(PolicyArgs),
     /// A runtime parameter.
     Parameter {
@@ -253,7 +253,7 @@ fn json_value(text: &str) -> Result<Value, String> {
 /// Runs the command.
 pub(super) fn run(client: &Client, what: &Declare, json: bool, out: &mut impl Write) -> Result<(), Failure> {
     let (new, name) = declare(client, what)?;
-    super::said(out, json, if new { "declared" } else { "kept or changed" }, &name)
+    super::said(out, json, if new { "declared" } else { "updated" }, &name)
 }
 
 fn declare(client: &Client, what: &Declare) -> Result<(bool, String), Failure> {

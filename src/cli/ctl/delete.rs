@@ -69,7 +69,7 @@ pub(super) enum Delete {
         #[command(flatten)]
         place: InVhost,
     },
-    /// A policy that limits what others say.
+    /// A policy that caps what other policies may set.
     OperatorPolicy {
         /// Its name.
         name: String,

@@ -48,7 +48,7 @@ enum Command {
     Purge(messages::PurgeArgs),
     /// Publish a message.
     Publish(messages::PublishArgs),
-    /// Take messages from a queue; they go back to it unless --ack is given.
+    /// Show messages at the head of a queue; --ack removes them.
     Get(messages::GetArgs),
     /// Close connections.
     #[command(subcommand)]

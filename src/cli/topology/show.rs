@@ -89,7 +89,7 @@ fn step(out: &mut impl Write, step: &Step, topology: &Topology, colours: bool) -
 }
 
 fn shown(value: &Value) -> String {
-    if value.is_null() { "nothing".to_owned() } else { value.to_string() }
+    if value.is_null() { "(not set)".to_owned() } else { value.to_string() }
 }
 
 /// Names from others must not move the cursor.

@@ -53,7 +53,7 @@ fn what_is_declared_is_listed_and_what_is_deleted_is_not() {
 
     // Without a new password the old one is kept.
     let changed = cli.ctl(&["declare", "user", "me", "--tags", "administrator"]);
-    assert!(changed.out.starts_with("kept or changed user me"), "{}", changed.out);
+    assert!(changed.out.starts_with("updated user me"), "{}", changed.out);
     let me = cli.login("me", "secret");
     me.ctl(&["list", "users"]);
     for words in [
