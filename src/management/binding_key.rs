@@ -3,6 +3,8 @@
 //! Invariant: bindings that can coexist have different keys, whatever the types of their arguments: the broker
 //! distinguishes a 32-bit 5 from a 64-bit 5, as `RabbitMQ` does, so the key does too.
 
+use std::borrow::Cow;
+
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use percent_encoding::percent_decode_str;
@@ -31,19 +33,24 @@ pub(super) fn of(binding: &BindingView) -> String {
 }
 
 /// Finds the binding named by a path segment, already decoded once. Most clients encode the key they were given, some
-/// treat it as encoded already; if the segment is ambiguous, the key itself wins.
+/// treat it as encoded already, and some encode the routing key themselves, a space as `%20`; if the segment is ambiguous,
+/// the key itself wins, then the routing key.
 pub(super) fn find(bindings: Vec<BindingView>, segment: &str) -> Option<BindingView> {
-    let mut guess = None;
+    let decoded = |text: &str| percent_decode_str(text).decode_utf8().map(Cow::into_owned);
+    let (mut second, mut third) = (None, None);
     for binding in bindings {
         let key = of(&binding);
         if key == segment {
             return Some(binding);
         }
-        if percent_decode_str(&key.replace('+', " ")).decode_utf8().is_ok_and(|key| key == segment) {
-            guess = guess.or(Some(binding));
+        let Ok(text) = decoded(&key.replace('+', " ")) else { continue };
+        if text == segment {
+            second = second.or(Some(binding));
+        } else if decoded(segment) == Ok(text) {
+            third = third.or(Some(binding));
         }
     }
-    guess
+    second.or(third)
 }
 
 /// Lengths precede what they count, and types precede values, so that no two tables hash the same bytes.
@@ -151,6 +158,7 @@ mod tests {
     #[test]
     fn the_key_itself_wins_over_what_it_reads_unquoted() {
         assert_eq!(found(&["a b"], "a+b").as_deref(), Some("a b"));
+        assert_eq!(found(&["a b"], "a%20b").as_deref(), Some("a b"));
         assert_eq!(found(&["a b"], "a b").as_deref(), Some("a b"));
         assert_eq!(found(&["a b"], "a"), None);
         for order in [["a/b", "a%2Fb"], ["a%2Fb", "a/b"]] {
