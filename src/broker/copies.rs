@@ -3,6 +3,7 @@
 use leveret_queues::short::SHORT_BYTES_MAX;
 use leveret_queues::{Message, MessageMeta};
 
+use super::arguments::{get, type_name};
 use super::attributes::headers;
 use super::refusal::Refusal;
 use crate::wire::properties::PropertiesEdit;
@@ -29,7 +30,8 @@ pub(super) fn keys(message: &Message) -> Result<Option<Copies>, Refusal> {
     for (name, value) in [("CC", cc), ("BCC", bcc)] {
         let Some(value) = value else { continue };
         let unacceptable = || {
-            let given = value.kind_name();
+            let table = table.to_field_table().unwrap_or_default();
+            let given = get(&table, name).map_or("void", type_name);
             Refusal::Precondition(format!(
                 "invalid message: {{unacceptable_type_in_header,\"{name}\",{given}}}"
             ))

@@ -6,9 +6,7 @@ use rustc_hash::FxHashSet;
 
 use super::broker::Broker;
 use super::definitions::{Changes, Key};
-use super::policies::{
-    Matched, Object, PATTERN_BYTES_MAX, POLICIES_MAX, Policy, PolicyKind, PolicyRecord, PolicySet,
-};
+use super::policies::{Matched, Object, POLICIES_MAX, Policy, PolicyKind, PolicyRecord, PolicySet};
 use super::queue_handle::QueueHandle;
 use super::queue_kind::QueueKind;
 use super::queue_options;
@@ -63,12 +61,7 @@ impl Broker {
             if new && policies.of(kind).len() >= POLICIES_MAX {
                 return Err(Refusal::Precondition(format!("there are {POLICIES_MAX} policies already")));
             }
-            if policies.pattern_bytes_without(kind, name) + policy.pattern_bytes() > PATTERN_BYTES_MAX {
-                return Err(Refusal::Precondition(format!(
-                    "the patterns of this vhost's policies would take more than {} MiB: simplify them",
-                    PATTERN_BYTES_MAX >> 20
-                )));
-            }
+            policies.check_pattern_bytes(kind, name, policy.pattern_bytes())?;
             let mut changes = Changes::default();
             changes.put(Key::policy(kind, vhost.name.as_str(), name), &policy.record);
             self.change(&changes)?;

@@ -171,6 +171,8 @@ struct DryRun<'a> {
     /// Redefined objects.
     transformed: Transformed,
     new_policies: usize,
+    /// Memory counted for the patterns of the batch's policies, in bytes.
+    new_pattern_bytes: usize,
     /// The vhost's limits after the batch, if the batch sets them.
     limits: Option<OperatorLimits>,
     /// Existing transient objects may be bound too: nothing will be stored.
@@ -223,6 +225,7 @@ impl<'a> DryRun<'a> {
             changes: Changes::default(),
             transformed: Transformed::default(),
             new_policies: 0,
+            new_pattern_bytes: 0,
             limits: None,
             transient_too: false,
         }

@@ -36,13 +36,15 @@ impl DryRun<'_> {
         match rule {
             Rule::Policy(kind, name, record) => {
                 check_name("policy", name)?;
-                Policy::new(name, record.clone())?;
+                let policy = Policy::new(name, record.clone())?;
                 let policies = self.vhost.policies();
                 self.new_policies += usize::from(policies.get(*kind, name).is_none());
                 if policies.of(*kind).len() + self.new_policies > POLICIES_MAX {
                     let why = format!("there would be more than {POLICIES_MAX} policies");
                     return Err(Refusal::Precondition(why));
                 }
+                self.new_pattern_bytes += policy.pattern_bytes();
+                policies.check_pattern_bytes(*kind, name, self.new_pattern_bytes)?;
                 self.changes.put(Key::policy(*kind, vhost, name), record);
             }
             Rule::Limits(limits) => {

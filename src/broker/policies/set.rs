@@ -3,7 +3,8 @@
 use std::cmp::Reverse;
 use std::sync::Arc;
 
-use super::{Object, Policy, PolicyDefinition, PolicyKind};
+use super::{Object, PATTERN_BYTES_MAX, Policy, PolicyDefinition, PolicyKind};
+use crate::broker::refusal::Refusal;
 
 /// All policies of a vhost. Those of each kind are kept in matching order.
 #[derive(Clone, Debug, Default)]
@@ -64,12 +65,25 @@ impl PolicySet {
         self.of(kind).iter().find(|policy| policy.name == name)
     }
 
-    /// Accounted memory of the patterns of both kinds, in bytes, excluding one policy.
-    pub(in crate::broker) fn pattern_bytes_without(&self, kind: PolicyKind, name: &str) -> usize {
-        let counted = [PolicyKind::User, PolicyKind::Operator]
+    /// Checks that patterns of `more` bytes fit beside those of the vhost's policies of both kinds, without the one that is
+    /// replaced.
+    pub(in crate::broker) fn check_pattern_bytes(
+        &self,
+        kind: PolicyKind,
+        replaced: &str,
+        more: usize,
+    ) -> Result<(), Refusal> {
+        let kept = [PolicyKind::User, PolicyKind::Operator]
             .into_iter()
-            .flat_map(|of| self.of(of).iter().filter(move |policy| of != kind || policy.name != name));
-        counted.map(|policy| policy.pattern_bytes()).sum()
+            .flat_map(|of| self.of(of).iter().filter(move |policy| of != kind || policy.name != replaced));
+        let bytes: usize = kept.map(|policy| policy.pattern_bytes()).sum();
+        if bytes + more > PATTERN_BYTES_MAX {
+            return Err(Refusal::Precondition(format!(
+                "the patterns of this vhost's policies would take more than {} MiB: simplify them",
+                PATTERN_BYTES_MAX >> 20
+            )));
+        }
+        Ok(())
     }
 
     /// Adds or replaces a policy.
@@ -140,6 +154,23 @@ mod tests {
         set.put(PolicyKind::User, policy("low", ".*", ApplyTo::QuorumQueues, 100));
         assert_eq!(names(&set.matched(Object::Queue(QueueKind::Quorum), "abc")).0, Some("low"));
         assert_eq!(names(&set.matched(Object::Queue(QueueKind::Classic), "abc")).0, Some("a"));
+    }
+
+    #[test]
+    fn patterns_of_both_kinds_are_counted_together_and_a_replaced_one_is_not() {
+        let mut set = PolicySet::default();
+        let large = |name: &str| policy(name, "(?s-u:.){4000}", ApplyTo::Queues, 0);
+        let bytes = large("p").pattern_bytes();
+        for number in 0..PATTERN_BYTES_MAX / bytes {
+            let kind = if number % 2 == 0 { PolicyKind::User } else { PolicyKind::Operator };
+            let name = format!("p{number}");
+            set.check_pattern_bytes(kind, &name, bytes).expect("room");
+            set.put(kind, large(&name));
+        }
+        let refused =
+            set.check_pattern_bytes(PolicyKind::User, "p1", bytes).expect_err("p1 is an operator's");
+        assert!(refused.to_string().contains("more than 48 MiB"), "{refused}");
+        set.check_pattern_bytes(PolicyKind::Operator, "p1", bytes).expect("it replaces one of the same size");
     }
 
     const APPLY_TO: [ApplyTo; 5] =

@@ -83,29 +83,6 @@ pub enum ValueRef<'a> {
 }
 
 impl<'a> ValueRef<'a> {
-    /// What `RabbitMQ`'s error texts call its type.
-    pub fn kind_name(self) -> &'static str {
-        match self {
-            Self::Bool(_) => "bool",
-            Self::I8(_) => "byte",
-            Self::U8(_) => "unsignedbyte",
-            Self::I16(_) => "short",
-            Self::U16(_) => "unsignedshort",
-            Self::I32(_) => "signedint",
-            Self::U32(_) => "unsignedint",
-            Self::I64(_) => "long",
-            Self::F32(_) => "float",
-            Self::F64(_) => "double",
-            Self::Decimal { .. } => "decimal",
-            Self::LongString(_) => "longstr",
-            Self::Bytes(_) => "binary",
-            Self::Timestamp(_) => "timestamp",
-            Self::Table(_) => "table",
-            Self::Array(_) => "array",
-            Self::Void => "void",
-        }
-    }
-
     /// The value of an integer of any width and sign; no other type is one (a boolean, a timestamp are not).
     pub fn as_i64(self) -> Option<i64> {
         match self {
