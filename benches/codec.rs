@@ -7,14 +7,14 @@ use std::net::{TcpListener, TcpStream};
 use std::thread;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use leveret::wire::content::content_header;
-use leveret::wire::control::{parse_method, write_method};
-use leveret::wire::frame::{FrameKind, Scan, scan};
-use leveret::wire::hot_in::{HotMethod, hot_method};
-use leveret::wire::hot_out::{Deliver, ack, deliver, put_body};
-use leveret::wire::method::{AMQPClass, AMQPValue, FieldTable, basic};
-use leveret::wire::properties::essentials;
-use leveret::wire::table::edit::table_contents;
+use leveret_amqp091::wire::content::content_header;
+use leveret_amqp091::wire::control::{parse_method, write_method};
+use leveret_amqp091::wire::frame::{FrameKind, Scan, scan};
+use leveret_amqp091::wire::hot_in::{HotMethod, hot_method};
+use leveret_amqp091::wire::hot_out::{Deliver, ack, deliver, put_body};
+use leveret_amqp091::wire::method::{AMQPClass, AMQPValue, FieldTable, basic};
+use leveret_message::properties::essentials;
+use leveret_message::table::edit::table_contents;
 
 const FRAME_MAX: u32 = 131_072;
 const BATCH: usize = 64;

@@ -6,21 +6,21 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::{Context, Waker};
 
-use leveret::broker::Broker;
-use leveret::broker::broker::Found;
-use leveret::broker::definitions::DefinitionStore;
-use leveret::broker::limits::Limits;
-use leveret::broker::login_options::LoginOptions;
-use leveret::broker::names::ConnectionId;
-use leveret::broker::turn::Turn;
-use leveret::session::Connection;
-use leveret::session::connection::Peer;
-use leveret::session::outbox::{Outbox, Writing};
-use leveret::wire::control::write_method;
-use leveret::wire::hot_out::put_body;
-use leveret::wire::method::{AMQPClass, AMQPValue, FieldTable, basic, channel, connection, queue};
-use leveret_queues::Millis;
-use leveret_queues::store::memory::MemStore;
+use leveret_amqp091::session::Connection;
+use leveret_amqp091::session::connection::Peer;
+use leveret_amqp091::session::outbox::{Outbox, Writing};
+use leveret_amqp091::wire::control::write_method;
+use leveret_amqp091::wire::hot_out::put_body;
+use leveret_amqp091::wire::method::{AMQPClass, AMQPValue, FieldTable, basic, channel, connection, queue};
+use leveret_broker::Broker;
+use leveret_broker::broker::Found;
+use leveret_broker::definitions::DefinitionStore;
+use leveret_broker::limits::Limits;
+use leveret_broker::login_options::LoginOptions;
+use leveret_broker::names::ConnectionId;
+use leveret_broker::turn::Turn;
+use leveret_message::Millis;
+use leveret_store::memory::MemStore;
 
 const FRAME_MAX: u32 = 131_072;
 /// Messages per socket read.

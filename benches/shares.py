@@ -29,14 +29,14 @@ KERNEL = [
     ("kernel: memory", ("sys_madvise", "sys_mmap", "sys_munmap")),
 ]
 OURS = [
-    ("encode", r"src/wire/hot_out|src/session/(outbox|deliver|out)"),
-    ("decode", r"src/wire/|src/session/(content|connection|publishing|channel)"),
-    ("route", r"exchanges/|src/broker/(publish|vhost|route)"),
-    ("queue", r"queues/src/queue/|src/broker/(queue_handle|turn|consumer|paging)|src/session/"),
-    ("message: made, cloned, dropped", r"queues/src/message"),
-    ("store", r"queues/src/store/"),
+    ("encode", r"crates/amqp091/src/wire/hot_out|crates/amqp091/src/session/(outbox|deliver|out)"),
+    ("decode", r"crates/amqp091/src/wire/|crates/amqp091/src/session/(content|connection|publishing|channel)"),
+    ("route", r"exchanges/|crates/broker/src/(publish|vhost|route)"),
+    ("queue", r"queues/src/|crates/broker/src/(queue_handle|turn|consumer|paging)|crates/amqp091/src/session/"),
+    ("message: made, cloned, dropped", r"crates/message/src/"),
+    ("store", r"crates/store/src/"),
     ("net", r"src/net/"),
-    ("other of ours", r"(src|queues|exchanges)/"),
+    ("other of ours", r"(src|crates|queues|exchanges)/"),
 ]
 FOREIGN = [
     ("allocator", r"^(mi_|_mi_|malloc|free|realloc|calloc|__rust|<mimalloc)"),
@@ -119,7 +119,7 @@ def classify(chain, program, known):
     if where != program:
         return foreign or "libraries", symbol
     for function, place in known.get(int(address, 16), ()):
-        path = re.search(r"(?:^|/)((?:exchanges|queues)/src/\S+|src/(?:wire|session|broker|net|cli|management|topology|main)\S*)", place)
+        path = re.search(r"(?:^|/)((?:exchanges|queues|crates/\w+)/src/\S+|src/(?:net|cli|management|main)\S*)", place)
         if path and "/.cargo/" not in place and "/rustc/" not in place:
             return first(OURS, lambda pattern: re.match(pattern, path[1])), f"{function} ({path[1].partition(':')[0]})"
     return foreign or "other", symbol

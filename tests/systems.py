@@ -20,9 +20,9 @@ from broker import ROOT, TARGET, Missing, call, need
 TARGETS = ["aarch64-apple-darwin", "x86_64-apple-darwin", "x86_64-unknown-freebsd", "aarch64-unknown-linux-gnu"]
 PORTABLE = [
     # What lies on a real disk; the simulated one asks no system.
-    ["--package", "leveret-queues", "--lib", "store::platform"],
-    ["--package", "leveret-queues", "--test", "store_log"],
-    ["--package", "leveret", "--lib", "platform::"],
+    ["--package", "leveret-store", "--lib", "platform::"],
+    ["--package", "leveret-store", "--test", "log"],
+    ["--package", "leveret-platform", "--lib"],
 ]
 STAND_IN = """#!/bin/sh
 # Makes the files that a compiler or an archiver would make, empty.

@@ -5,5 +5,5 @@ use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: (&[u8], &[u8])| {
     let (journal, snapshot) = data;
-    let _ = leveret_queues::store::definitions::read_any(journal, snapshot);
+    let _ = leveret_store::definitions::read_any(journal, snapshot);
 });

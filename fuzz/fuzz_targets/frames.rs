@@ -1,12 +1,12 @@
 //! A whole connection's input, processed like a session: opening, then frames, methods, contents.
 #![no_main]
 
-use leveret::wire::content::content_header;
-use leveret::wire::control::parse_method;
-use leveret::wire::frame::{FrameKind, Scan, partial_body, scan};
-use leveret::wire::hot_in::{HotMethod, hot_method};
-use leveret::wire::opening::{Opening, detect};
-use leveret::wire::properties::essentials;
+use leveret_amqp091::wire::content::content_header;
+use leveret_amqp091::wire::control::parse_method;
+use leveret_amqp091::wire::frame::{FrameKind, Scan, partial_body, scan};
+use leveret_amqp091::wire::hot_in::{HotMethod, hot_method};
+use leveret_amqp091::wire::opening::{Opening, detect};
+use leveret_message::properties::essentials;
 use libfuzzer_sys::fuzz_target;
 
 const FRAME_MAX: u32 = 4096;

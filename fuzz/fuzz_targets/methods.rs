@@ -1,7 +1,7 @@
 //! One method's payload: accepted input must match `amq-protocol`'s reading, and must survive re-encoding.
 #![no_main]
 
-use leveret::wire::control::{method_payload, parse_method, prefetch_size};
+use leveret_amqp091::wire::control::{method_payload, parse_method, prefetch_size};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|payload: &[u8]| {

@@ -1,7 +1,7 @@
 //! PROXY headers: no panic, no endless request for more input, and none beyond a header's maximum size.
 #![no_main]
 
-use leveret::wire::proxy_header::{Progress, parse};
+use leveret_amqp091::wire::proxy_header::{Progress, parse};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {

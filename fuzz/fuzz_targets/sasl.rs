@@ -1,7 +1,7 @@
 //! SASL responses.
 #![no_main]
 
-use leveret::wire::sasl::{amqplain, plain};
+use leveret_amqp091::wire::sasl::{amqplain, plain};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|response: &[u8]| {

@@ -1,9 +1,9 @@
 //! Message properties and the tables in them: read, converted, edited, read again.
 #![no_main]
 
-use leveret::wire::properties::{Field, Properties, PropertiesEdit, essentials};
-use leveret::wire::table::{ArrayRef, TableRef, ValueRef};
-use leveret::wire::table::edit::{rewrite, table_contents};
+use leveret_message::properties::{Field, Properties, PropertiesEdit, essentials};
+use leveret_message::table::{ArrayRef, TableRef, ValueRef};
+use leveret_message::table::edit::{rewrite, table_contents};
 use libfuzzer_sys::fuzz_target;
 
 fn read_table(contents: &[u8]) {

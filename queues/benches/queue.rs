@@ -8,10 +8,8 @@ use std::collections::VecDeque;
 use std::hint::black_box;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
-use leveret_queues::queue::{
-    ConsumerId, ConsumerSpec, Delivery, Effects, Outlet, Queue, Requeue, Settings, Token,
-};
-use leveret_queues::{Message, MessageMeta, Millis, Short};
+use leveret_message::{Message, MessageMeta, Millis, Short};
+use leveret_queues::{ConsumerId, ConsumerSpec, Delivery, Effects, Outlet, Queue, Requeue, Settings, Token};
 
 const BATCH: usize = 1000;
 const NOW: Millis = Millis(1_000_000);

@@ -5,8 +5,8 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use leveret_queues::store::definitions::peek;
-use leveret_queues::store::log::{QueueReport, inspect};
+use leveret_store::definitions::peek;
+use leveret_store::log::{QueueReport, inspect};
 use serde_json::Value;
 
 /// What to look at.
@@ -96,10 +96,10 @@ mod tests {
 
     #[test]
     fn queues_are_named_and_those_without_a_definition_too() {
-        use leveret_queues::store::definitions::Definitions;
-        use leveret_queues::store::log::{LogStore, Options};
-        use leveret_queues::store::{Record, Store};
-        use leveret_queues::{Message, MessageMeta, QueueId, Seq, Short};
+        use leveret_message::{Message, MessageMeta, QueueId, Seq, Short};
+        use leveret_store::definitions::Definitions;
+        use leveret_store::log::{LogStore, Options};
+        use leveret_store::{Record, Store};
 
         let folder = tempfile::tempdir().unwrap();
         let (definitions, _) = Definitions::open(folder.path()).unwrap();

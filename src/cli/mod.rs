@@ -8,7 +8,6 @@ pub mod generate;
 pub mod healthcheck;
 pub mod logging;
 pub mod notify;
-pub mod perf;
 pub mod private;
 pub mod rabbitmq;
 pub mod reload;
@@ -61,7 +60,7 @@ enum Command {
     /// Write man pages into a folder.
     Man(generate::ManArgs),
     /// Generate load on a broker and measure it.
-    Perf(Box<perf::PerfArgs>),
+    Perf(Box<leveret_perf::PerfArgs>),
     /// Look at a running broker and change it, over its management API.
     #[command(after_help = EXIT_CODES)]
     Ctl(Box<ctl::CtlArgs>),
@@ -83,7 +82,7 @@ const EXIT_CODES: &str = "Exit codes: 0 done; 1 the broker refused, or it failed
 /// Runs the command line. A failure is one line on standard error, and a non-zero exit code. `give_back` returns
 /// free memory to the system; it may be called from any thread.
 pub fn main(give_back: fn()) -> ExitCode {
-    crate::platform::gives_back_with(give_back);
+    leveret_platform::gives_back_with(give_back);
     let mut given = std::env::args_os();
     if let Some(tool) = given.next().and_then(|name| rabbitmq::Tool::named(&name)) {
         let arguments: Vec<_> = given.map(|argument| argument.to_string_lossy().into_owned()).collect();
@@ -108,7 +107,7 @@ pub fn main(give_back: fn()) -> ExitCode {
             generate::completions(&args, Arguments::command()).map_err(Into::into)
         }
         Some(Command::Man(args)) => generate::man(&args, Arguments::command()).map_err(Into::into),
-        Some(Command::Perf(args)) => perf::run(&args).map_err(Into::into),
+        Some(Command::Perf(args)) => leveret_perf::run(&args).map_err(Into::into),
         Some(Command::Ctl(args)) => return asked(ctl::run(&args).map(|()| client::DONE)),
         Some(Command::Plan(args)) => return asked(topology::plan(&args)),
         Some(Command::Apply(args)) => return asked(topology::apply(&args)),

@@ -7,8 +7,6 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::Duration;
 
-use crate::platform;
-
 /// The recipient of notifications.
 #[derive(Clone, Debug, Default)]
 pub struct Notify {
@@ -59,7 +57,7 @@ impl Notify {
 /// An address starting with `@` is in the abstract namespace.
 fn send(to: &[u8], state: &str) -> io::Result<()> {
     let address = match to.strip_prefix(b"@") {
-        Some(name) => platform::abstract_address(name)?,
+        Some(name) => leveret_platform::abstract_address(name)?,
         None => SocketAddr::from_pathname(std::ffi::OsStr::from_bytes(to))?,
     };
     let socket = UnixDatagram::unbound()?;

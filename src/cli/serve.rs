@@ -5,12 +5,12 @@ use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
-use leveret_queues::QueueId;
-use leveret_queues::store::RecoveredQueue;
-use leveret_queues::store::definitions::{Definitions, DefinitionsError};
-use leveret_queues::store::folder::Folder;
-use leveret_queues::store::log::{Finding, LogStore, Options};
-use leveret_queues::store::watch::Unclean;
+use leveret_message::QueueId;
+use leveret_message::stored::RecoveredQueue;
+use leveret_store::definitions::{Definitions, DefinitionsError};
+use leveret_store::folder::Folder;
+use leveret_store::log::{Finding, LogStore, Options};
+use leveret_store::watch::Unclean;
 use rustix::fs::Mode;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -18,15 +18,15 @@ use super::config::{self, Config, ServeArgs};
 use super::logging::{self, Log};
 use super::notify::Notify;
 use super::reload::Reload;
-use crate::broker::Broker;
-use crate::broker::broker::Found;
-use crate::broker::login_options::LoginOptions;
-use crate::broker::token::Tokens;
 use crate::management;
 use crate::net::proxied::Proxies;
 use crate::net::tasks::Tasks;
 use crate::net::tls::Tls;
 use crate::net::{Server, descriptors, jwks, now};
+use leveret_broker::Broker;
+use leveret_broker::broker::Found;
+use leveret_broker::login_options::LoginOptions;
+use leveret_broker::token::Tokens;
 
 type Failure = Box<dyn std::error::Error>;
 

@@ -21,11 +21,11 @@ use super::error::{Refused, Result};
 use super::server::{From, FromThisMachine};
 use super::visitors::Visitor;
 use super::{Api, Shared, sessions};
-use crate::broker::Caller;
-use crate::broker::identity::Identity;
-use crate::broker::names::{UserName, VhostName};
-use crate::broker::users::{AccessRights, LoginRefused};
-use crate::broker::vhost::Vhost;
+use leveret_broker::Caller;
+use leveret_broker::identity::Identity;
+use leveret_broker::names::{UserName, VhostName};
+use leveret_broker::users::{AccessRights, LoginRefused};
+use leveret_broker::vhost::Vhost;
 
 /// Paths that need no login: login and logout, probes, and what is the same for every broker; nothing that reveals
 /// users or messages.

@@ -13,9 +13,9 @@ use super::answer::{self, Query};
 use super::body::{Body, words};
 use super::error::{Refused, Result};
 use super::{Api, Shared};
-use crate::broker::operator_limits::{LimitsOf, OperatorLimits};
-use crate::broker::password;
-use crate::broker::users::{PermissionRecord, UserRecord};
+use leveret_broker::operator_limits::{LimitsOf, OperatorLimits};
+use leveret_broker::password;
+use leveret_broker::users::{PermissionRecord, UserRecord};
 
 /// A user as shown in lists and definitions.
 pub(super) fn shown(api: &Shared, name: &str, record: &UserRecord) -> Value {

@@ -8,7 +8,7 @@ use super::access::{Level, Login};
 use super::answer::{self, Query};
 use super::error::Result;
 use super::{Api, node};
-use crate::broker::login_limiter::{Protocol, Tally};
+use leveret_broker::login_limiter::{Protocol, Tally};
 
 fn shown(protocol: Protocol, tally: Tally) -> Value {
     json!({

@@ -11,8 +11,8 @@ use percent_encoding::percent_decode_str;
 use sha2::{Digest, Sha256};
 
 use super::paths;
-use crate::broker::arguments::{FieldTable, Value};
-use crate::broker::listing::BindingView;
+use leveret_broker::arguments::{FieldTable, Value};
+use leveret_broker::listing::BindingView;
 
 /// Digest bytes of the arguments included in a key.
 const DIGEST_BYTES: usize = 12;
@@ -121,9 +121,9 @@ mod tests {
 
     use super::super::tables;
     use super::*;
-    use crate::broker::arguments::same_binding;
-    use crate::broker::definitions::DestinationKind;
-    use crate::wire::method::DecimalValue;
+    use leveret_amqp091::wire::method::DecimalValue;
+    use leveret_broker::arguments::same_binding;
+    use leveret_broker::definitions::DestinationKind;
 
     fn with(key: &str, arguments: FieldTable) -> BindingView {
         BindingView {

@@ -14,11 +14,11 @@ use super::body::{Body, object};
 use super::error::{Refused, Result};
 use super::tables::Table;
 use super::{Api, binding_key, paths, tables};
-use crate::broker::bindings::BindingRequest;
-use crate::broker::definitions::DestinationKind;
-use crate::broker::listing::BindingView;
-use crate::broker::names::ExchangeName;
-use crate::broker::vhost::Vhost;
+use leveret_broker::bindings::BindingRequest;
+use leveret_broker::definitions::DestinationKind;
+use leveret_broker::listing::BindingView;
+use leveret_broker::names::ExchangeName;
+use leveret_broker::vhost::Vhost;
 
 fn kind_name(kind: DestinationKind) -> &'static str {
     match kind {

@@ -16,9 +16,9 @@ use super::error::{Refused, Result};
 use super::queue_row::date;
 use super::rates::Snapshot;
 use super::tables::Table;
-use crate::broker::names::ConnectionId;
-use crate::broker::queue_handle::ConsumerListed;
-use crate::broker::registry::{ChannelHandle, ConnectionHandle};
+use leveret_broker::names::ConnectionId;
+use leveret_broker::queue_handle::ConsumerListed;
+use leveret_broker::registry::{ChannelHandle, ConnectionHandle};
 
 /// Longest closing reason passed on, in bytes.
 const REASON_BYTES_MAX: usize = 128;

@@ -10,7 +10,7 @@ use super::access::{Login, OneOrAll};
 use super::answer::{self, Item, Query};
 use super::error::Result;
 use super::tables::Table;
-use crate::broker::queue_handle::ConsumerListed;
+use leveret_broker::queue_handle::ConsumerListed;
 
 /// `RabbitMQ`'s `activity_status`: one of several consumers, the single active one, or one waiting behind it.
 fn activity(listed: &ConsumerListed) -> &'static str {

@@ -8,11 +8,11 @@ use super::error::Result;
 use super::policies::PolicyBody;
 use super::tables;
 use super::vhosts::queue_type;
-use crate::broker::arguments::FieldTable;
-use crate::broker::definitions::DestinationKind;
-use crate::broker::topic_permissions::TopicPermissionRecord;
-use crate::broker::users::PermissionRecord;
-use crate::broker::vhost::VhostRecord;
+use leveret_broker::arguments::FieldTable;
+use leveret_broker::definitions::DestinationKind;
+use leveret_broker::topic_permissions::TopicPermissionRecord;
+use leveret_broker::users::PermissionRecord;
+use leveret_broker::vhost::VhostRecord;
 
 #[derive(Deserialize)]
 pub(super) struct VhostBody {
@@ -120,7 +120,7 @@ impl QueueBody {
         if let Some(kind) = self.kind.as_deref().filter(|kind| *kind != "classic")
             && !arguments.contains_key("x-queue-type")
         {
-            let kind = crate::broker::arguments::Value::LongString(kind.into());
+            let kind = leveret_broker::arguments::Value::LongString(kind.into());
             arguments.insert("x-queue-type".into(), kind);
         }
         Ok(arguments)

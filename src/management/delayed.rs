@@ -8,7 +8,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::response::Response;
-use leveret_queues::{Message, Millis, Seq};
+use leveret_message::{Message, Millis, Seq};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
@@ -18,10 +18,10 @@ use super::answer::{self, Query};
 use super::body::Body;
 use super::error::{Refused, Result};
 use super::{Api, Shared, get, paths};
-use crate::broker::delay::PendingId;
-use crate::broker::delay_room::DelayRoom;
-use crate::broker::refusal::{Access, Refusal, Resource};
-use crate::broker::turn::Turn;
+use leveret_broker::delay::PendingId;
+use leveret_broker::delay_room::DelayRoom;
+use leveret_broker::refusal::{Access, Refusal, Resource};
+use leveret_broker::turn::Turn;
 
 /// Default and maximum page size: the bodies of all messages may have to be read.
 const PAGE_SIZE: usize = 50;

@@ -9,8 +9,8 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
-use crate::broker::refusal::{Refusal, Resource};
-use crate::topology::Id;
+use leveret_broker::refusal::{Refusal, Resource};
+use leveret_topology::Id;
 
 /// A refused request.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -29,7 +29,7 @@ use super::access::{Level, Login};
 use super::error::{Refused, Result};
 use super::server::From;
 use super::visitors::{Piece, Visitor};
-use crate::broker::names::UserName;
+use leveret_broker::names::UserName;
 
 /// Maximum concurrent streams.
 const STREAMS_MAX: usize = 128;

@@ -13,9 +13,9 @@ use super::error::{Refused, Result};
 use super::rates::Snapshot;
 use super::tables::Table;
 use super::{Api, paths, tables};
-use crate::broker::exchanges::ExchangeRequest;
-use crate::broker::listing::exchange_arguments;
-use crate::broker::vhost::Vhost;
+use leveret_broker::exchanges::ExchangeRequest;
+use leveret_broker::listing::exchange_arguments;
+use leveret_broker::vhost::Vhost;
 
 fn shown(vhost: &Vhost, snapshot: &Snapshot, exchange: &ExchangeInfo) -> Value {
     let stats = vhost.exchange_stats(&exchange.name);

@@ -11,10 +11,10 @@ use super::error::{Refused, Result};
 use super::node_info::COMPATIBLE_WITH;
 use super::tables::Table;
 use super::{Api, Shared, accounts};
-use crate::broker::definitions::DestinationKind;
-use crate::broker::listing::exchange_arguments;
-use crate::broker::policies::PolicyKind;
-use crate::broker::vhost::Vhost;
+use leveret_broker::definitions::DestinationKind;
+use leveret_broker::listing::exchange_arguments;
+use leveret_broker::policies::PolicyKind;
+use leveret_broker::vhost::Vhost;
 
 /// `GET definitions`.
 pub(super) async fn cluster(State(api): State<Api>, login: Login, query: Query) -> Result<Response> {

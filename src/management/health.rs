@@ -4,18 +4,18 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use leveret_queues::store::Pressure;
-use leveret_queues::{Message, MessageMeta, Short};
+use leveret_message::{Message, MessageMeta, Short};
+use leveret_store::Pressure;
 use serde_json::{Value, json};
 
 use super::access::Login;
 use super::error::{Refused, Result};
 use super::{Api, Shared, node};
-use crate::broker::arguments::FieldTable;
-use crate::broker::names::QueueName;
-use crate::broker::publish::{Incoming, Publisher};
-use crate::broker::queues::QueueRequest;
-use crate::broker::turn::Turn;
+use leveret_broker::arguments::FieldTable;
+use leveret_broker::names::QueueName;
+use leveret_broker::publish::{Incoming, Publisher};
+use leveret_broker::queues::QueueRequest;
+use leveret_broker::turn::Turn;
 
 pub(super) fn well() -> Response {
     Json(json!({ "status": "ok" })).into_response()

@@ -5,7 +5,7 @@
 //! their day histories together take about [`DAYS_BYTES_MAX`]: beyond it days get shorter, down to [`DAY_MIN`].
 //! Absent: clocks; anything on disk.
 
-use leveret_queues::{Millis, QueueId};
+use leveret_message::{Millis, QueueId};
 use rustc_hash::FxHashMap;
 use serde_json::{Map, Value, json};
 

@@ -24,7 +24,7 @@ impl Hosts {
     /// `allowed`: names beside the built-in ones; `*.example.com` covers all subdomains.
     pub(super) fn new(allowed: &[String], listening: SocketAddr) -> Self {
         let strict = !allowed.is_empty() || listening.ip().to_canonical().is_loopback();
-        let own = crate::platform::hostname();
+        let own = leveret_platform::hostname();
         let names = allowed.iter().map(String::as_str).chain([own.trim()]).map(str::to_ascii_lowercase);
         Self { allowed: names.collect(), strict }
     }

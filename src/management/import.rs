@@ -23,21 +23,21 @@ use super::definitions::{
 use super::error::{Refused, Result};
 use super::pending::Pending;
 use super::{Api, Shared, body, parameters, tables};
-use crate::broker::Caller;
-use crate::broker::accounts::NewUser;
-use crate::broker::arguments::FieldTable;
-use crate::broker::batch::{Batch, NewExchange, NewQueue, Part, Rule};
-use crate::broker::bindings::BindingRequest;
-use crate::broker::definitions::DestinationKind;
-use crate::broker::exchanges::ExchangeRequest;
-use crate::broker::names::{ExchangeName, QueueName};
-use crate::broker::policies::PolicyKind;
-use crate::broker::queue_options::QueueSpec;
-use crate::broker::queues::QueueRequest;
-use crate::broker::refusal::Refusal;
-use crate::broker::turn::Turn;
-use crate::broker::users::AccessRights;
-use crate::broker::vhost::Vhost;
+use leveret_broker::Caller;
+use leveret_broker::accounts::NewUser;
+use leveret_broker::arguments::FieldTable;
+use leveret_broker::batch::{Batch, NewExchange, NewQueue, Part, Rule};
+use leveret_broker::bindings::BindingRequest;
+use leveret_broker::definitions::DestinationKind;
+use leveret_broker::exchanges::ExchangeRequest;
+use leveret_broker::names::{ExchangeName, QueueName};
+use leveret_broker::policies::PolicyKind;
+use leveret_broker::queue_options::QueueSpec;
+use leveret_broker::queues::QueueRequest;
+use leveret_broker::refusal::Refusal;
+use leveret_broker::turn::Turn;
+use leveret_broker::users::AccessRights;
+use leveret_broker::vhost::Vhost;
 
 /// Import order: each kind depends only on those before it.
 const ORDER: [&str; 10] = [

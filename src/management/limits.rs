@@ -10,8 +10,8 @@ use super::access::Login;
 use super::answer::{self, Query};
 use super::body::Body;
 use super::error::{Refused, Result};
-use crate::broker::operator_limits::OperatorLimits;
-use crate::broker::vhost::Vhost;
+use leveret_broker::operator_limits::OperatorLimits;
+use leveret_broker::vhost::Vhost;
 
 #[derive(Deserialize, utoipa::ToSchema)]
 pub(super) struct LimitBody {

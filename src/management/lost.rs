@@ -4,7 +4,7 @@
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use leveret_queues::QueueId;
+use leveret_message::QueueId;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -17,9 +17,9 @@ use super::openapi::{Routes, body, delete, list};
 use super::schemas;
 use super::tables::{self, Table};
 use super::{Api, Shared, paths};
-use crate::broker::lost::Orphan;
-use crate::broker::names::QueueName;
-use crate::broker::orphans::Adoption;
+use leveret_broker::lost::Orphan;
+use leveret_broker::names::QueueName;
+use leveret_broker::orphans::Adoption;
 
 /// Maximum names listed in a health check's reason.
 const NAMED_MAX: usize = 5;

@@ -15,8 +15,8 @@ use super::node::{Usage, alarms};
 use super::node_info::COMPATIBLE_WITH;
 use super::rates::Totals;
 use super::{Api, Shared, server, store_metrics};
-use crate::broker::alarms::Resource;
-use crate::broker::message_sizes::BOUNDS;
+use leveret_broker::alarms::Resource;
+use leveret_broker::message_sizes::BOUNDS;
 
 /// The routes that Prometheus scrapes; there are no others.
 pub(super) fn router(api: Api) -> Router {

@@ -72,11 +72,11 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 
-use crate::broker::Broker;
 use crate::net::proxied::Proxies;
 use crate::net::tasks::Tasks;
 use crate::net::tls::Tls;
 use crate::recent_log::RecentLog;
+use leveret_broker::Broker;
 pub use local::socket_of;
 pub(crate) use node_info::COMPATIBLE_WITH;
 pub use server::ListenError;
@@ -108,7 +108,7 @@ pub struct Process {
     /// The last lines of the log.
     pub log: Arc<RecentLog>,
     /// The message store's counters.
-    pub store: Arc<leveret_queues::store::metrics::Metrics>,
+    pub store: Arc<leveret_store::metrics::Metrics>,
     /// The topology applied before the first client is admitted, and compared with from then on.
     pub topology: Option<PathBuf>,
 }

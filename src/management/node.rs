@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use axum::extract::{Path, State};
 use axum::response::Response;
-use leveret_queues::store::Pressure;
-use leveret_queues::store::metrics::Metrics;
+use leveret_store::Pressure;
+use leveret_store::metrics::Metrics;
 use serde_json::{Map, Value, json};
 
 use super::access::{Level, Login};
@@ -15,8 +15,7 @@ use super::node_info::{COMPATIBLE_WITH, VERSION};
 use super::overview::exchange_types;
 use super::rates::Totals;
 use super::{Api, Shared};
-use crate::broker::alarms::Resource;
-use crate::platform;
+use leveret_broker::alarms::Resource;
 
 /// Process figures from the operating system.
 #[derive(Clone, Copy, Debug, Default)]
@@ -28,7 +27,7 @@ pub(super) struct Usage {
 impl Usage {
     /// Reads the figures; zeros where they cannot be read.
     pub(super) fn read() -> Self {
-        let files = platform::open_files().unwrap_or(0);
+        let files = leveret_platform::open_files().unwrap_or(0);
         let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
         Self { files, files_max: limit.current.unwrap_or(u64::MAX >> 1) }
     }

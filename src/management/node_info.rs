@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use leveret_queues::Millis;
+use leveret_message::Millis;
 use serde_json::{Value, json};
 
 use super::node_names::NodeNames;

@@ -5,9 +5,7 @@
 use std::io;
 use std::path::Path;
 
-use leveret_queues::store::folder::read_small;
-
-use crate::platform;
+use leveret_store::folder::read_small;
 
 /// The file in the data folder.
 const FILE: &str = "node-names";
@@ -22,7 +20,7 @@ pub(super) struct NodeNames {
 }
 
 fn host() -> String {
-    let host = platform::hostname();
+    let host = leveret_platform::hostname();
     if host.is_empty() { "localhost".to_owned() } else { host }
 }
 

@@ -14,7 +14,7 @@ use super::error::{Refused, Result};
 use super::node_info::{COMPATIBLE_WITH, VERSION};
 use super::rates::Totals;
 use super::{Api, paths};
-use crate::broker::global_parameters::CLUSTER_NAME;
+use leveret_broker::global_parameters::CLUSTER_NAME;
 
 /// The declarable exchange types.
 pub(super) fn exchange_types() -> Value {

@@ -16,10 +16,10 @@ use super::body::{self, Body};
 use super::error::{Refused, Result};
 use super::policies::{OPERATOR_POLICY, PolicyBody};
 use super::{Api, Shared};
-use crate::broker::batch::Rule;
-use crate::broker::operator_limits::{LimitsOf, OperatorLimits};
-use crate::broker::policies::PolicyKind;
-use crate::broker::vhost::Vhost;
+use leveret_broker::batch::Rule;
+use leveret_broker::operator_limits::{LimitsOf, OperatorLimits};
+use leveret_broker::policies::PolicyKind;
+use leveret_broker::vhost::Vhost;
 
 /// The component of a vhost's limits, which has a single parameter.
 pub(super) const VHOST_LIMITS: &str = "vhost-limits";

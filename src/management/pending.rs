@@ -5,16 +5,16 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::broker::batch::{Batch, NewExchange, NewQueue, Part};
-use crate::broker::bindings::BindingRequest;
-use crate::broker::exchanges::ExchangeRequest;
-use crate::broker::names::UserName;
-use crate::broker::queues::QueueRequest;
-use crate::broker::refusal::Refusal;
-use crate::broker::turn::Turn;
-use crate::broker::users::AccessRights;
-use crate::broker::vhost::Vhost;
-use crate::broker::{Broker, Caller};
+use leveret_broker::batch::{Batch, NewExchange, NewQueue, Part};
+use leveret_broker::bindings::BindingRequest;
+use leveret_broker::exchanges::ExchangeRequest;
+use leveret_broker::names::UserName;
+use leveret_broker::queues::QueueRequest;
+use leveret_broker::refusal::Refusal;
+use leveret_broker::turn::Turn;
+use leveret_broker::users::AccessRights;
+use leveret_broker::vhost::Vhost;
+use leveret_broker::{Broker, Caller};
 
 /// The objects of a vhost that are decided together.
 #[derive(Default)]

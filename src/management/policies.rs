@@ -11,9 +11,9 @@ use super::answer::{self, Query};
 use super::body::Body;
 use super::error::{Refused, Result};
 use super::{Api, paths};
-use crate::broker::policies::{Effective, Matched, Policy, PolicyKind, PolicyRecord, Source};
-use crate::broker::queue_options;
-use crate::broker::vhost::Vhost;
+use leveret_broker::policies::{Effective, Matched, Policy, PolicyKind, PolicyRecord, Source};
+use leveret_broker::queue_options;
+use leveret_broker::vhost::Vhost;
 
 /// A policy as shown in lists and definitions.
 pub(super) fn shown(vhost: &Vhost, policy: &Policy) -> Value {

@@ -9,8 +9,8 @@ use axum::extract::{Path, State};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use leveret_queues::store::{Broken, Synced, Waiter};
-use leveret_queues::{Message, MessageMeta};
+use leveret_message::{Message, MessageMeta};
+use leveret_store::{Broken, Synced, Waiter};
 use parking_lot::Mutex;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -20,14 +20,14 @@ use super::access::Login;
 use super::body::{Unread, object};
 use super::error::{Refused, Result};
 use super::{Api, Shared, paths, tables};
-use crate::broker::expiration::expiration_ms;
-use crate::broker::names::ExchangeName;
-use crate::broker::publish::{Fate, Incoming, Publisher};
-use crate::broker::refusal::{Access, Refusal, Resource};
-use crate::broker::turn::Turn;
-use crate::wire::properties::{Field, PropertiesEdit};
-use crate::wire::table::TableRef;
-use crate::wire::table::edit::table_contents;
+use leveret_broker::expiration::expiration_ms;
+use leveret_broker::names::ExchangeName;
+use leveret_broker::publish::{Fate, Incoming, Publisher};
+use leveret_broker::refusal::{Access, Refusal, Resource};
+use leveret_broker::turn::Turn;
+use leveret_message::properties::{Field, PropertiesEdit};
+use leveret_message::table::TableRef;
+use leveret_message::table::edit::table_contents;
 
 /// The text properties, by their names in JSON.
 pub(super) const TEXTS: [(&str, Field); 10] = [

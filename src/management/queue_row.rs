@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use leveret_queues::Millis;
+use leveret_message::Millis;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::Value;
 
@@ -12,10 +12,10 @@ use super::answer::{Item, Query, value_of};
 use super::error::Result as Answered;
 use super::rates::Snapshot;
 use super::tables::Table;
-use crate::broker::policies::Policy;
-use crate::broker::queue_handle::{Peek, QueueHandle};
-use crate::broker::queue_kind::QueueKind;
-use crate::wire::properties::Properties;
+use leveret_broker::policies::Policy;
+use leveret_broker::queue_handle::{Peek, QueueHandle};
+use leveret_broker::queue_kind::QueueKind;
+use leveret_message::properties::Properties;
 
 /// How much of a queue is shown.
 #[derive(Clone, Copy, PartialEq, Eq)]

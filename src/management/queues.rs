@@ -12,9 +12,9 @@ use super::consumers;
 use super::error::{Refused, Result};
 use super::queue_row::{Detail, QueueRow, Rows};
 use super::{Api, paths, tables};
-use crate::broker::queue_handle::{ConsumerListed, QueueHandle};
-use crate::broker::queues::QueueRequest;
-use crate::broker::turn::Turn;
+use leveret_broker::queue_handle::{ConsumerListed, QueueHandle};
+use leveret_broker::queues::QueueRequest;
+use leveret_broker::turn::Turn;
 
 fn listed(api: &Api, login: &Login, query: &Query, vhost: &OneOrAll) -> Result<Response> {
     let detail = match (answer::asked(query, "disable_stats"), answer::asked(query, "enable_queue_totals")) {

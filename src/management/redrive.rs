@@ -16,7 +16,7 @@ use axum::http::header::ACCEPT;
 use axum::response::sse::{Event, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
-use leveret_queues::queue::{Requeue, Token};
+use leveret_queues::{Requeue, Token};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -25,10 +25,10 @@ use super::access::{Entered, Login};
 use super::body::Body;
 use super::error::{Refused, Result};
 use super::{Api, paths};
-use crate::broker::Broker;
-use crate::broker::queue_handle::{GetOutcome, QueueHandle};
-use crate::broker::redrive::{Destination, Only, Stays};
-use crate::broker::turn::Turn;
+use leveret_broker::Broker;
+use leveret_broker::queue_handle::{GetOutcome, QueueHandle};
+use leveret_broker::redrive::{Destination, Only, Stays};
+use leveret_broker::turn::Turn;
 
 /// Maximum messages held because they stay; beyond it the run ends.
 const KEPT_MAX: usize = 10_000;

@@ -30,14 +30,14 @@ use super::paths;
 use super::visitors::{Answering, Visitor, Visitors};
 use super::weighed::{Received, Sent};
 use super::write_timeout::Patient;
-use crate::broker::Broker;
-use crate::broker::held::Overdrawn;
-use crate::broker::login::Origin;
-use crate::broker::login_limiter::Protocol;
 use crate::net::descriptors;
 use crate::net::proxied::{self, Proxies};
 use crate::net::tasks::{Here, Tasks};
 use crate::net::tls::Tls;
+use leveret_broker::Broker;
+use leveret_broker::held::Overdrawn;
+use leveret_broker::login::Origin;
+use leveret_broker::login_limiter::Protocol;
 
 /// Maximum size of a request head, in bytes.
 pub(super) const HEAD_BYTES_MAX: usize = 64 * 1024;

@@ -7,13 +7,13 @@
 use axum::http::header::{COOKIE, HeaderMap};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use leveret_queues::Millis;
+use leveret_message::Millis;
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 use sha2::{Digest, Sha256};
 
-use crate::broker::identity::Identity;
-use crate::broker::users::{UserRecord, Users};
+use leveret_broker::identity::Identity;
+use leveret_broker::users::{UserRecord, Users};
 
 /// Cookie name.
 const COOKIE_NAME: &str = "leveret_session";
@@ -117,7 +117,7 @@ pub(super) fn cookie(secret: Option<&str>, encrypted: bool) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::broker::names::UserName;
+    use leveret_broker::names::UserName;
 
     fn users() -> Users {
         let users = Users::new();

@@ -8,8 +8,8 @@ use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 use serde_json::{Map, Value as Json};
 
 use super::error::{Refused, Result};
-use crate::broker::arguments::{FieldTable, Value};
-use crate::wire::table::DEPTH_MAX;
+use leveret_broker::arguments::{FieldTable, Value};
+use leveret_message::table::DEPTH_MAX;
 
 /// A table that serialises as a JSON object.
 pub(super) struct Table<'a>(pub(super) &'a FieldTable);
@@ -50,7 +50,7 @@ impl Serialize for Field<'_> {
                 }
                 list.end()
             }
-            number => match crate::broker::arguments::integer(number) {
+            number => match leveret_broker::arguments::integer(number) {
                 Some(number) => serializer.serialize_i64(number),
                 None => serializer.serialize_unit(),
             },

@@ -10,7 +10,7 @@ use super::access::Login;
 use super::answer::{self, Query};
 use super::body::Body;
 use super::error::{Refused, Result};
-use crate::broker::topic_permissions::TopicPermissionRecord;
+use leveret_broker::topic_permissions::TopicPermissionRecord;
 
 /// A topic permission as shown in lists and definitions.
 pub(super) fn shown(user: &str, vhost: &str, exchange: &str, record: &TopicPermissionRecord) -> Value {

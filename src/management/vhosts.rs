@@ -15,11 +15,11 @@ use super::body::{Body, maybe_flag, words};
 use super::counter_rates::Rated;
 use super::error::{Refused, Result};
 use super::rates::{BYTE_NAMES, LENGTH_NAMES, MESSAGE_NAMES, Snapshot};
-use crate::broker::names::VhostName;
-use crate::broker::queue_kind::QueueKind;
-use crate::broker::refusal::Refusal;
-use crate::broker::vhost::Vhost;
-use crate::broker::vhost::VhostRecord;
+use leveret_broker::names::VhostName;
+use leveret_broker::queue_kind::QueueKind;
+use leveret_broker::refusal::Refusal;
+use leveret_broker::vhost::Vhost;
+use leveret_broker::vhost::VhostRecord;
 
 /// Data shared by answers about vhosts.
 struct Readings<'a> {
@@ -139,7 +139,7 @@ pub(super) async fn put(
     let new = tokio::task::block_in_place(|| {
         let new = api.broker.put_vhost(&name, &record)?;
         if new && login.identity.is_stored() {
-            let all = crate::broker::users::PermissionRecord::all();
+            let all = leveret_broker::users::PermissionRecord::all();
             api.broker.set_permission(login.user.as_str(), &name, &all)?;
         }
         Ok::<_, Refusal>(new)

@@ -14,8 +14,8 @@ use rustc_hash::FxHashMap;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::broker::held::{Held, Overdrawn, STEP, Share};
 use crate::net::now;
+use leveret_broker::held::{Held, Overdrawn, STEP, Share};
 
 /// Maximum concurrent connections per listener.
 const VISITORS_MAX: usize = 512;

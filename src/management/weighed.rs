@@ -12,7 +12,7 @@ use axum::body::{Body, Bytes, HttpBody};
 use hyper::body::{Frame, Incoming, SizeHint};
 
 use super::visitors::{Answering, Piece, Visitor};
-use crate::broker::held::Overdrawn;
+use leveret_broker::held::Overdrawn;
 
 /// Answers below this size are not accounted for, in bytes.
 const SMALL_BYTES: u64 = 16 * 1024;

@@ -2,7 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use leveret_queues::Millis;
+use leveret_message::Millis;
 
 /// Milliseconds since the Unix epoch.
 #[expect(clippy::disallowed_methods, reason = "this is where the clock is read")]

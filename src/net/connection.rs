@@ -7,7 +7,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use leveret_queues::Millis;
+use leveret_message::Millis;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
@@ -21,13 +21,13 @@ use super::reader::poll_receive;
 use super::tasks::{contained, contained_now};
 use super::watch::Watched;
 use super::writer;
-use crate::broker::Broker;
-use crate::broker::waiting::PublishWait;
-use crate::session::error::{AmqpError, MethodId, ReplyCode};
-use crate::session::log_connection::log_connection;
-use crate::session::outbox::Outbox;
-use crate::session::{Connection, Outcome};
-use crate::wire::hot_out::HEARTBEAT;
+use leveret_amqp091::log_connection;
+use leveret_amqp091::session::error::{AmqpError, MethodId, ReplyCode};
+use leveret_amqp091::session::outbox::Outbox;
+use leveret_amqp091::session::{Connection, Outcome};
+use leveret_amqp091::wire::hot_out::HEARTBEAT;
+use leveret_broker::Broker;
+use leveret_broker::waiting::PublishWait;
 
 /// How long a client may take to answer our `connection.close`: it may be busy with earlier input (as `RabbitMQ`).
 /// Before login, only the handshake's time.
@@ -406,21 +406,21 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::task::{Context, Poll};
 
-    use leveret_queues::store::Pressure;
-    use leveret_queues::store::memory::MemStore;
+    use leveret_store::Pressure;
+    use leveret_store::memory::MemStore;
     use tokio::io::ReadBuf;
 
     use super::*;
-    use crate::broker::broker::Found;
-    use crate::broker::definitions::DefinitionStore;
-    use crate::broker::limits::Limits;
-    use crate::broker::login_options::LoginOptions;
-    use crate::broker::names::ConnectionId;
     use crate::net::handshakes::Handshakes;
-    use crate::session::connection::Peer;
-    use crate::wire::control::write_method;
-    use crate::wire::hot_out::put_body;
-    use crate::wire::method::{AMQPClass, basic, channel, connection, queue};
+    use leveret_amqp091::session::connection::Peer;
+    use leveret_amqp091::wire::control::write_method;
+    use leveret_amqp091::wire::hot_out::put_body;
+    use leveret_amqp091::wire::method::{AMQPClass, basic, channel, connection, queue};
+    use leveret_broker::broker::Found;
+    use leveret_broker::definitions::DefinitionStore;
+    use leveret_broker::limits::Limits;
+    use leveret_broker::login_options::LoginOptions;
+    use leveret_broker::names::ConnectionId;
 
     fn broker() -> (Arc<Broker>, Arc<MemStore>) {
         let (limits, security, found) = (Limits::default(), LoginOptions::default(), Found::default());
@@ -526,7 +526,7 @@ mod tests {
     fn opening() -> Vec<u8> {
         let mut out = b"AMQP\0\0\x09\x01".to_vec();
         let start_ok = connection::StartOk {
-            client_properties: crate::wire::method::FieldTable::default(),
+            client_properties: leveret_amqp091::wire::method::FieldTable::default(),
             mechanism: "PLAIN".into(),
             response: "\0guest\0guest".into(),
             locale: "en_US".into(),

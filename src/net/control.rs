@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use crate::broker::registry::ConnectionControl;
-use crate::session::error::{AmqpError, MethodId, ReplyCode};
-use crate::session::overdue::ChannelCloser;
+use leveret_amqp091::session::error::{AmqpError, MethodId, ReplyCode};
+use leveret_amqp091::session::overdue::ChannelCloser;
+use leveret_broker::registry::ConnectionControl;
 
 /// The handle of one connection's tasks.
 #[derive(Debug, Default)]

@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig};
 
-use crate::broker::token::Tokens;
+use leveret_broker::token::Tokens;
 
 /// Largest key set, in bytes.
 const BYTES_MAX: u64 = 1024 * 1024;

@@ -4,12 +4,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use leveret_queues::store::folder::keep_reserve;
+use leveret_store::folder::keep_reserve;
 
 use super::tasks::Tasks;
-use crate::broker::Broker;
-use crate::broker::alarms::{Resource, Seen};
-use crate::platform;
+use leveret_broker::Broker;
+use leveret_broker::alarms::{Resource, Seen};
 
 /// Check interval. The log may grow by some hundred megabytes in between, and allocates its files ahead.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -42,7 +41,7 @@ async fn run(broker: Arc<Broker>, folder: PathBuf) {
             much =
                 seen.resident.is_some_and(|resident| resident > broker.alarms.limits().resident_max / 4 * 3);
             if much && looks.is_multiple_of(GIVE_BACK_EVERY) {
-                platform::give_back();
+                leveret_platform::give_back();
             }
             seen
         });
@@ -59,5 +58,5 @@ async fn run(broker: Arc<Broker>, folder: PathBuf) {
 
 fn look(folder: &Path) -> Seen {
     let disk = rustix::fs::statvfs(folder).ok();
-    Seen { disk_free: disk.map(|disk| disk.f_bavail * disk.f_frsize), resident: platform::resident() }
+    Seen { disk_free: disk.map(|disk| disk.f_bavail * disk.f_frsize), resident: leveret_platform::resident() }
 }

@@ -8,9 +8,9 @@ use std::time::Duration;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::clock::now;
-use crate::broker::Broker;
-use crate::broker::held::{STEP, Share};
-use crate::broker::names::ConnectionId;
+use leveret_broker::Broker;
+use leveret_broker::held::{STEP, Share};
+use leveret_broker::names::ConnectionId;
 
 /// Check interval. With a hundred thousand connections, a check takes milliseconds.
 const INTERVAL: Duration = Duration::from_secs(1);

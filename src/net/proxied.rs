@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
-use crate::wire::proxy_header::{Ends, Progress, parse};
+use leveret_amqp091::wire::proxy_header::{Ends, Progress, parse};
 
 /// The networks whose connections begin with a PROXY header.
 #[derive(Clone, Debug, Default)]

@@ -9,7 +9,7 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, ReadBuf};
 
 use super::clock::now;
-use crate::session::{Connection, Outcome};
+use leveret_amqp091::session::{Connection, Outcome};
 
 /// Bytes per read, at most; also more than two of the largest frames.
 const SCRATCH_BYTES: usize = 384 * 1024;

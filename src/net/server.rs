@@ -26,11 +26,11 @@ use super::tasks::{self, Here, Tasks};
 use super::timer;
 use super::tls::Tls;
 use super::watch::{self, SharedSocket, Watched};
-use crate::broker::Broker;
-use crate::broker::names::ConnectionId;
-use crate::session::error::{AmqpError, MethodId, ReplyCode};
-use crate::session::outbox::Outbox;
-use crate::session::{Connection, Peer};
+use leveret_amqp091::session::error::{AmqpError, MethodId, ReplyCode};
+use leveret_amqp091::session::outbox::Outbox;
+use leveret_amqp091::session::{Connection, Peer};
+use leveret_broker::Broker;
+use leveret_broker::names::ConnectionId;
 
 /// How long clients have to answer `connection.close` at shutdown.
 const SHUTDOWN: Duration = Duration::from_secs(5);

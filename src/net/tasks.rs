@@ -16,7 +16,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use tokio::sync::{Notify, watch};
 
-use crate::broker::turn::Aside;
+use leveret_broker::turn::Aside;
 
 /// Runs long work of a task while another thread takes over the other tasks.
 pub const ASIDE: Aside = Aside(|work| tokio::task::block_in_place(work));

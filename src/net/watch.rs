@@ -17,7 +17,7 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedReadHalf;
 use tokio_rustls::server::TlsStream;
 
-use crate::platform::HALF_CLOSED;
+use leveret_platform::HALF_CLOSED;
 
 /// TCP keepalive: idle time before the first probe, interval between probes, unanswered probes allowed. Finds dead
 /// machines when no heartbeats were negotiated.

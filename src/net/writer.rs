@@ -10,9 +10,9 @@ use tokio::io::{AsyncWrite, AsyncWriteExt};
 use super::clock::now;
 use super::control::{Control, Order};
 use super::tasks::ASIDE;
-use crate::broker::Broker;
-use crate::broker::turn::Turn;
-use crate::session::outbox::{Next, Outbox, Writing};
+use leveret_amqp091::session::outbox::{Next, Outbox, Writing};
+use leveret_broker::Broker;
+use leveret_broker::turn::Turn;
 
 /// Slices per write, at most.
 const SLICES_MAX: usize = 64;

@@ -3,8 +3,8 @@
 
 use std::path::Path;
 
-use leveret::broker::users::{PermissionRecord, UserRecord, hash_password};
-use leveret_queues::store::definitions::Definitions;
+use leveret_broker::users::{PermissionRecord, UserRecord, hash_password};
+use leveret_store::definitions::Definitions;
 
 use serde_json::json;
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use leveret_queues::store::sim::Rng;
+use leveret_store::sim::Rng;
 
 use crate::model::channel::How;
 use crate::model::route::{Binding, End, Match};

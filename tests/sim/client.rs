@@ -5,14 +5,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use leveret::broker::Broker;
-use leveret::broker::names::ConnectionId;
-use leveret::broker::queue_handle::QueueHandle;
-use leveret::broker::registry::{PeerCertificate, TlsFacts};
-use leveret::broker::turn::Turn;
-use leveret::session::outbox::{Next, Outbox, Writing};
-use leveret::session::{Connection, Outcome, Peer};
-use leveret_queues::Millis;
+use leveret_amqp091::session::outbox::{Next, Outbox, Writing};
+use leveret_amqp091::session::{Connection, Outcome, Peer};
+use leveret_broker::Broker;
+use leveret_broker::names::ConnectionId;
+use leveret_broker::queue_handle::QueueHandle;
+use leveret_broker::registry::{PeerCertificate, TlsFacts};
+use leveret_broker::turn::Turn;
+use leveret_message::Millis;
 
 use crate::codec::{decode_fields, decode_props};
 use crate::spec::{self, MethodSpec};

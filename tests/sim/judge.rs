@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use leveret::broker::definitions::DestinationKind;
+use leveret_broker::definitions::DestinationKind;
 
 use crate::client::Heard;
 use crate::model::route::End;

@@ -9,7 +9,7 @@ mod client;
 #[path = "../it/raw/codec.rs"]
 mod codec;
 mod judge;
-#[path = "../../src/session/conversation/script.rs"]
+#[path = "../../crates/amqp091/src/session/conversation/script.rs"]
 #[expect(
     dead_code,
     clippy::unwrap_used,

@@ -10,17 +10,17 @@ use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::Waker;
 
-use leveret::broker::Broker;
-use leveret::broker::broker::Found;
-use leveret::broker::definitions::DefinitionStore;
-use leveret::broker::limits::Limits;
-use leveret::broker::login_options::LoginOptions;
-use leveret::broker::policies::{PolicyKind, PolicyRecord};
-use leveret::broker::queue_handle::{Peek, PeekedMessage, QueueHandle};
-use leveret::broker::vhost::Vhost;
-use leveret_queues::store::RecoveredQueue;
-use leveret_queues::store::memory::MemStore;
-use leveret_queues::{Millis, QueueId};
+use leveret_broker::Broker;
+use leveret_broker::broker::Found;
+use leveret_broker::definitions::DefinitionStore;
+use leveret_broker::limits::Limits;
+use leveret_broker::login_options::LoginOptions;
+use leveret_broker::policies::{PolicyKind, PolicyRecord};
+use leveret_broker::queue_handle::{Peek, PeekedMessage, QueueHandle};
+use leveret_broker::vhost::Vhost;
+use leveret_message::stored::RecoveredQueue;
+use leveret_message::{Millis, QueueId};
+use leveret_store::memory::MemStore;
 use parking_lot::Mutex;
 
 use crate::client::{Client, Heard, Said, sign_of};

@@ -20,7 +20,7 @@ before(async () => {
 });
 after(async () => {
   await each((where) => api('DELETE', where));
-  await api('DELETE', `exchanges/%2F/${EXCHANGE}`);
+  await Promise.all(['', '-new'].map((end) => api('DELETE', `exchanges/%2F/${EXCHANGE}${end}`)));
   await browser?.close();
 });
 afterEach(async () => {
@@ -144,7 +144,6 @@ test('declaring starts at the name; an exchange that delays asks how it routes; 
   await dialog.getByRole('button', { name: 'Declare' }).click();
   await page.getByRole('heading', { name: `${EXCHANGE}-new`, exact: true }).waitFor();
   assert.deepEqual((await api('GET', `exchanges/%2F/${EXCHANGE}-new`)).arguments, { 'x-delayed-type': 'fanout' });
-  await api('DELETE', `exchanges/%2F/${EXCHANGE}-new`);
 });
 
 test('a thousand messages are looked at in a box of their own; times in them are times', async () => {

@@ -7,7 +7,7 @@
 mod model;
 mod world;
 
-use leveret_queues::queue::{Overflow, Requeue, Settings};
+use leveret_queues::{Overflow, Requeue, Settings};
 use proptest::prelude::*;
 use world::World;
 

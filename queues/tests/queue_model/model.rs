@@ -1,6 +1,6 @@
 //! The model: a queue's content as plain vectors, and an independent statement of the rules.
 
-use leveret_queues::queue::{ConsumerId, Overflow, Settings, Token};
+use leveret_queues::{ConsumerId, Overflow, Settings, Token};
 
 /// A message as the model sees it.
 #[derive(Clone, Debug, PartialEq)]

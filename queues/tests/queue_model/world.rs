@@ -4,12 +4,12 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
-use leveret_queues::queue::{
+use leveret_message::stored::{ColdRange, RecoveredQueue, SettleReason, Stored};
+use leveret_message::{Message, MessageMeta, Millis, Seq, Short};
+use leveret_queues::{
     ConsumerId, ConsumerSpec, Delivery, Effects, GetReply, Gone, Outlet, Overflow, Peeked, Published, Queue,
     ReadAsk, Requeue, Settings, Token,
 };
-use leveret_queues::store::{ColdRange, RecoveredQueue, SettleReason, Stored};
-use leveret_queues::{Message, MessageMeta, Millis, Seq, Short};
 
 use crate::model::{Consumer, Held, Model, Msg};
 

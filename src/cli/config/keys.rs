@@ -21,10 +21,10 @@ use super::node_name::NodeName;
 use super::security::{PublicUrl, Secret};
 use super::setting::{Bytes, LogFormat, LogLevel, MemorySize, Setting};
 use super::table::{Change, Key, in_range, keys};
-use crate::broker::alarms::AlarmLimits;
-use crate::broker::limits::{BODY_BYTES_CAP, FRAME_MAX, FRAME_MIN, Limits};
-use crate::broker::product::Product;
 use crate::net::tls::{ClientCertificates, LoginFrom};
+use leveret_broker::alarms::AlarmLimits;
+use leveret_broker::limits::{BODY_BYTES_CAP, FRAME_MAX, FRAME_MIN, Limits};
+use leveret_broker::product::Product;
 
 /// Least default, in bytes, for memory held for clients: a few ordinary requests and messages.
 const HELD_BYTES_LEAST: u64 = 32 << 20;

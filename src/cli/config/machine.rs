@@ -1,9 +1,8 @@
 //! Memory available to the process.
 
-use crate::broker::limits::Limits;
-use crate::platform;
+use leveret_broker::limits::Limits;
 
 /// In bytes. If unknown, an amount whose 40 % is the broker's default.
 pub(super) fn memory() -> u64 {
-    platform::memory().unwrap_or(Limits::default().memory_bytes_max / 2 * 5)
+    leveret_platform::memory().unwrap_or(Limits::default().memory_bytes_max / 2 * 5)
 }

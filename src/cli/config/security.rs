@@ -9,10 +9,10 @@ use toml::de::DeValue;
 
 use super::Config;
 use super::setting::Setting;
-use crate::broker::login_options::Admin;
-use crate::broker::token::TokenSettings;
 use crate::net::jwks::{KeySource, holds_login};
 use crate::net::tls::{ClientCertificates, LoginFrom, TlsSettings};
+use leveret_broker::login_options::Admin;
+use leveret_broker::token::TokenSettings;
 
 /// Inconsistent keys, or an unreadable file named by one of them.
 #[derive(Debug, thiserror::Error)]

@@ -7,7 +7,7 @@ use toml::Value;
 use toml::de::DeValue;
 use tracing_subscriber::EnvFilter;
 
-use crate::broker::product::Product;
+use leveret_broker::product::Product;
 
 /// The type of a key.
 pub trait Setting: Sized {
@@ -343,10 +343,35 @@ pub struct LogLevel(String);
 
 const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
 
+/// Parts of the broker as operators name them, and the modules behind the names. A name outlives a move of its code.
+const PARTS: [(&str, &str); 7] = [
+    ("leveret::broker", "leveret_broker"),
+    ("leveret::queues", "leveret_queues"),
+    ("leveret::session", "leveret_amqp091::session"),
+    ("leveret::store", "leveret_store"),
+    ("leveret::topology", "leveret_topology"),
+    ("leveret::wire", "leveret_amqp091::wire"),
+    ("leveret::perf", "leveret_perf"),
+];
+
+/// A filter in which the names of parts are those of their modules.
+fn by_module(text: &str) -> String {
+    let module = |part: &str| {
+        let part = part.trim();
+        let found = PARTS.iter().find_map(|(name, module)| {
+            part.strip_prefix(name)
+                .filter(|rest| rest.starts_with(['=', ':']))
+                .map(|rest| format!("{module}{rest}"))
+        });
+        found.unwrap_or_else(|| part.to_owned())
+    };
+    text.split(',').map(module).collect::<Vec<_>>().join(",")
+}
+
 impl LogLevel {
     /// As a filter for `tracing`.
     pub fn filter(&self) -> EnvFilter {
-        EnvFilter::new(&self.0)
+        EnvFilter::new(by_module(&self.0))
     }
 }
 
@@ -417,6 +442,18 @@ mod tests {
         }
         for text in ["inof", "", "info,leveret", "leveret=loud", "info,,debug"] {
             assert!(LogLevel::from_text(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn parts_keep_their_names_in_filters() {
+        for (text, filter) in [
+            ("info,leveret::session=warn", "info,leveret_amqp091::session=warn"),
+            ("leveret::broker::publish=trace, debug", "leveret_broker::publish=trace,debug"),
+            ("leveret::net=debug,leveret=info", "leveret::net=debug,leveret=info"),
+            ("leveret::storeroom=warn", "leveret::storeroom=warn"),
+        ] {
+            assert_eq!(by_module(text), filter);
         }
     }
 

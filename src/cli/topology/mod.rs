@@ -13,8 +13,8 @@ use serde_json::{Map, Value, json};
 
 use super::client::{Client, DIFFERS, DONE, FAILED, Failure, Remote};
 use super::private;
-use crate::broker::password;
-use crate::topology::{self, Action, Id, Kind, Options, OwnSecrets, Plan, Step, Topology, World};
+use leveret_broker::password;
+use leveret_topology::{Action, Id, Kind, Options, OwnSecrets, Plan, Step, Topology, World};
 
 /// Which file, and how far to go.
 #[derive(Clone, Debug, Args)]
@@ -90,12 +90,12 @@ impl Wanted {
     }
 
     fn read(&self) -> Result<Topology, Failure> {
-        topology::read(&self.file, &OwnSecrets).map_err(|error| Failure::Usage(error.to_string()))
+        leveret_topology::read(&self.file, &OwnSecrets).map_err(|error| Failure::Usage(error.to_string()))
     }
 
     fn wish(&self, topology: &Topology) -> Map<String, Value> {
         let mut wish = Map::new();
-        wish.insert("topology".to_owned(), topology::to_definitions(topology));
+        wish.insert("topology".to_owned(), leveret_topology::to_definitions(topology));
         for (name, flag) in [
             ("prune", self.prune),
             ("prune_vhosts", self.prune_vhosts),
@@ -138,8 +138,8 @@ fn planned(
         Ok(shown) => shown,
         Err(Failure::Refused { status: 404 | 405, .. }) => {
             let live = definitions(client)?;
-            topology::settle_types(topology, &live);
-            return Ok((topology::difference(topology, &live, wanted.options(), &Told), None));
+            leveret_topology::settle_types(topology, &live);
+            return Ok((leveret_topology::difference(topology, &live, wanted.options(), &Told), None));
         }
         Err(failure) => return Err(failure),
     };
@@ -154,7 +154,8 @@ fn planned(
 
 fn definitions(client: &Client) -> Result<Topology, Failure> {
     let definitions = client.get("/api/definitions")?;
-    topology::from_definitions(&definitions).map_err(|complaints| Failure::Failed(complaints.join("; ")))
+    leveret_topology::from_definitions(&definitions)
+        .map_err(|complaints| Failure::Failed(complaints.join("; ")))
 }
 
 /// Shows the differences.
@@ -264,12 +265,12 @@ pub fn export(args: &ExportArgs) -> Result<u8, Failure> {
             return Err(Failure::Failed(format!("no vhost '{vhost}'")));
         }
         topology.objects.retain(|id, _| id.vhost == *vhost);
-        topology.governs = topology::Governs::default();
+        topology.governs = leveret_topology::Governs::default();
     }
     if !args.all {
         without_temporary(&mut topology);
     }
-    let text = topology::write(&topology);
+    let text = leveret_topology::write(&topology);
     match &args.file {
         None => io::stdout().lock().write_all(text.as_bytes())?,
         Some(file) => private::write(file, text.as_bytes())
@@ -282,7 +283,7 @@ fn without_temporary(topology: &mut Topology) {
     let temporary: std::collections::BTreeSet<Id> = topology
         .objects
         .iter()
-        .filter(|(id, object)| topology::is_temporary(id, &object.body))
+        .filter(|(id, object)| leveret_topology::is_temporary(id, &object.body))
         .map(|(id, _)| id.clone())
         .collect();
     topology.objects.retain(|id, _| {

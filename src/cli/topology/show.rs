@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::mark;
 use crate::cli::client::Failure;
-use crate::topology::{Action, Plan, Step, Topology};
+use leveret_topology::{Action, Plan, Step, Topology};
 
 /// Writes the plan.
 pub(super) fn plan(

@@ -9,18 +9,18 @@ use super::super::access::Login;
 use super::super::error::{Refused, Result};
 use super::super::{Shared, import, parameters, tables};
 use super::rules;
-use crate::broker::Caller;
-use crate::broker::arguments::FieldTable;
-use crate::broker::batch::{Batch, Changed, NewExchange, NewQueue, Part};
-use crate::broker::bindings::BindingRequest;
-use crate::broker::definitions::DestinationKind;
-use crate::broker::names::{ExchangeName, QueueName};
-use crate::broker::operator_limits::{LimitsOf, OperatorLimits};
-use crate::broker::policies::PolicyKind;
-use crate::broker::turn::Turn;
-use crate::broker::users::AccessRights;
-use crate::broker::vhost::Vhost;
-use crate::topology::{Action, Id, Kind, Object, Plan, Step, Topology, to_definitions};
+use leveret_broker::Caller;
+use leveret_broker::arguments::FieldTable;
+use leveret_broker::batch::{Batch, Changed, NewExchange, NewQueue, Part};
+use leveret_broker::bindings::BindingRequest;
+use leveret_broker::definitions::DestinationKind;
+use leveret_broker::names::{ExchangeName, QueueName};
+use leveret_broker::operator_limits::{LimitsOf, OperatorLimits};
+use leveret_broker::policies::PolicyKind;
+use leveret_broker::turn::Turn;
+use leveret_broker::users::AccessRights;
+use leveret_broker::vhost::Vhost;
+use leveret_topology::{Action, Id, Kind, Object, Plan, Step, Topology, to_definitions};
 
 /// The state of a run.
 struct Work<'a> {
@@ -98,7 +98,7 @@ impl Work<'_> {
                 if !["password", "password_hash"].iter().any(|name| object.body.contains_key(*name)) =>
             {
                 if let Some(record) = self.api.broker.users.user(id.part(0)) {
-                    let (hash, algorithm) = crate::broker::password::exported(&record.password_hash);
+                    let (hash, algorithm) = leveret_broker::password::exported(&record.password_hash);
                     object.body.insert("password_hash".to_owned(), json!(hash));
                     object.body.insert("hashing_algorithm".to_owned(), json!(algorithm));
                 }

@@ -13,10 +13,10 @@ use super::super::access::Login;
 use super::super::error::{Refused, Result};
 use super::super::{Api, Shared};
 use super::{apply, planned};
-use crate::broker::identity::Identity;
-use crate::broker::names::UserName;
-use crate::broker::password;
-use crate::topology::{self, Kind, Options, OwnSecrets, Topology};
+use leveret_broker::identity::Identity;
+use leveret_broker::names::UserName;
+use leveret_broker::password;
+use leveret_topology::{Kind, Options, OwnSecrets, Topology};
 
 /// Interval of drift checks for metrics.
 const COMPARED_EVERY: Duration = Duration::from_secs(15);
@@ -79,7 +79,7 @@ pub(in crate::management) fn start(api: &Api, path: Option<&Path>) -> std::resul
 /// Reads and applies. Conflicting objects are left as they are, logged, and reported as drift: refusing to start
 /// because somebody changed a queue by hand helps nobody.
 fn declare(api: &Shared, path: &Path) -> std::result::Result<(), String> {
-    let mut wanted = topology::read(path, &OwnSecrets).map_err(|error| error.to_string())?;
+    let mut wanted = leveret_topology::read(path, &OwnSecrets).map_err(|error| error.to_string())?;
     let _one_at_a_time = api.topology.applying.lock();
     let user = UserName::new("topology");
     let tags = Arc::new(["administrator".to_owned()]);

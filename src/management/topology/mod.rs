@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use leveret_queues::queue::Counts;
+use leveret_queues::Counts;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
@@ -21,8 +21,8 @@ use super::access::Login;
 use super::body::Unread;
 use super::error::{Refused, Result};
 use super::{Api, Shared, export};
-use crate::broker::password;
-use crate::topology::{self, Id, Kind, Options, Plan, Topology, World};
+use leveret_broker::password;
+use leveret_topology::{Id, Kind, Options, Plan, Topology, World};
 
 pub use declared::DeclaredTopology;
 pub(super) use declared::{Declared, drifted, start};
@@ -65,7 +65,7 @@ impl Wish {
 
     /// The wanted topology, and the plan that leads to it.
     fn planned(&self, api: &Shared, login: &Login) -> Result<(Topology, Plan)> {
-        let wanted = topology::from_definitions(&Value::Object(self.topology.clone()));
+        let wanted = leveret_topology::from_definitions(&Value::Object(self.topology.clone()));
         let mut wanted = wanted.map_err(|complaints| Refused::bad_request(complaints.join("; ")))?;
         let plan = planned(api, Some(login.user.as_str()), &mut wanted, self.options())?;
         Ok((wanted, plan))
@@ -86,7 +86,7 @@ impl World for Live<'_> {
 
     fn in_use(&self, id: &Id) -> Option<String> {
         let broker = &self.api.broker;
-        let connected = |which: &dyn Fn(&crate::broker::registry::ConnectionHandle) -> bool| {
+        let connected = |which: &dyn Fn(&leveret_broker::registry::ConnectionHandle) -> bool| {
             let count = broker.registry.connections().iter().filter(|connection| which(connection)).count();
             (count > 0).then(|| format!("{count} connections"))
         };
@@ -133,13 +133,14 @@ fn queue_in_use(counts: &Counts) -> Option<String> {
 /// The broker's declared objects.
 fn live(api: &Shared) -> Result<Topology> {
     let definitions = export::everything(api);
-    topology::from_definitions(&definitions).map_err(|complaints| Refused::unavailable(complaints.join("; ")))
+    leveret_topology::from_definitions(&definitions)
+        .map_err(|complaints| Refused::unavailable(complaints.join("; ")))
 }
 
 fn planned(api: &Shared, caller: Option<&str>, wanted: &mut Topology, options: Options) -> Result<Plan> {
     let live = live(api)?;
-    topology::settle_types(wanted, &live);
-    Ok(topology::difference(wanted, &live, options, &Live { api, caller }))
+    leveret_topology::settle_types(wanted, &live);
+    Ok(leveret_topology::difference(wanted, &live, options, &Live { api, caller }))
 }
 
 /// Identifies a plan.

@@ -5,10 +5,10 @@ use serde_json::{Map, Value};
 use super::super::body;
 use super::super::error::{Refused, Result};
 use super::super::policies::PolicyBody;
-use crate::broker::batch::Rule;
-use crate::broker::operator_limits::{LimitsOf, OperatorLimits};
-use crate::broker::policies::PolicyKind;
-use crate::topology::{Id, Kind};
+use leveret_broker::batch::Rule;
+use leveret_broker::operator_limits::{LimitsOf, OperatorLimits};
+use leveret_broker::policies::PolicyKind;
+use leveret_topology::{Id, Kind};
 
 /// The rule for an object.
 pub(super) fn rule(id: &Id, body: &Map<String, Value>) -> Result<Rule> {

@@ -11,8 +11,8 @@ use tokio::time::Instant;
 use super::{End, Reading, Stage, expired, wake};
 use crate::net::control::Order;
 use crate::net::watch::{Seen, Watched, keep_alive, look};
-use crate::session::Outcome;
-use crate::wire::hot_out::HEARTBEAT;
+use leveret_amqp091::session::Outcome;
+use leveret_amqp091::wire::hot_out::HEARTBEAT;
 
 /// How long publishers wait unread: mostly it takes milliseconds, and reading on would cost memory.
 const SHORT: Duration = Duration::from_millis(250);

@@ -1,6 +1,6 @@
 //! Facts in a certificate: subject, issuer, expiry, and the user who logs in with it.
 
-use leveret_queues::Millis;
+use leveret_message::Millis;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 use x509_parser::objects::{oid_registry, oid2abbrev};
@@ -8,7 +8,7 @@ use x509_parser::prelude::FromDer;
 use x509_parser::time::ASN1Time;
 use x509_parser::x509::{AttributeTypeAndValue, X509Name};
 
-use crate::broker::registry::PeerCertificate;
+use leveret_broker::registry::PeerCertificate;
 
 /// Location of the user name in a client's certificate (`RabbitMQ`'s `ssl_cert_login_from`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

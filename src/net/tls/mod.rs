@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use leveret_queues::Millis;
+use leveret_message::Millis;
 use parking_lot::{Mutex, RwLock};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -24,8 +24,8 @@ use tokio_rustls::rustls::{RootCertStore, ServerConfig, ServerConnection, Suppor
 use tokio_rustls::server::TlsStream;
 use tokio_rustls::{TlsAcceptor, rustls};
 
-use crate::broker::registry::TlsFacts;
 pub use certificate::{LoginFrom, NameKind};
+use leveret_broker::registry::TlsFacts;
 
 /// Check interval of the files.
 const WATCH_INTERVAL: Duration = Duration::from_secs(10);
