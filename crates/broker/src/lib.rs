@@ -11,7 +11,6 @@ pub mod arguments;
 mod attributes;
 pub mod batch;
 pub mod bindings;
-#[expect(clippy::module_inception, reason = "the broker is the broker")]
 pub mod broker;
 mod burying;
 mod catalog;
