@@ -1,10 +1,11 @@
 //! Read-only views of a queue.
 
+use leveret_message::ids::{Millis, Seq};
+use leveret_message::message::Message;
+
 use super::consumers::Consumers;
 use super::priority_level::Chunk;
 use super::{ConsumerId, ConsumerSpec, Counts, Queue, Settings, Token};
-use leveret_message::ids::{Millis, Seq};
-use leveret_message::message::Message;
 
 /// One consumer, for the management API.
 #[derive(Debug)]

@@ -1,8 +1,9 @@
 //! Changes the fixed settings of a queue in place: its messages, their holders and its consumers stay.
 
+use leveret_message::ids::{Millis, Seq};
+
 use super::entry::{Disk, Entry};
 use super::{Effects, Outlet, PageCandidate, Queue, Settings};
-use leveret_message::ids::{Millis, Seq};
 
 impl<C> Queue<C> {
     /// Applies `settings`, including those otherwise fixed for the queue's life.

@@ -1,10 +1,11 @@
 //! The invariants, as code.
 
+use leveret_message::ids::Seq;
+
 use super::consumers::{Consumers, Holder};
 use super::entry::Entry;
 use super::priority_level::Chunk;
 use super::{Counts, Queue};
-use leveret_message::ids::Seq;
 
 /// Larger queues are checked only on request, not after every step.
 const SMALL: u64 = 64;

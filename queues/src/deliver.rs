@@ -1,14 +1,15 @@
 //! Delivery: pushed to consumers, or fetched by `basic.get`.
 
+use leveret_message::ids::{Millis, Seq};
+use leveret_message::message::Message;
+use leveret_message::stored::SettleReason;
+
 use super::consumers::{Consumers, Holder};
 use super::entry::Entry;
 use super::limits::Budget;
 use super::priority_level::{Front, PriorityLevel};
 use super::unacked::Unacked;
 use super::{Counts, Delivery, Effects, GetReply, Gone, Got, Outlet, Queue, Token};
-use leveret_message::ids::{Millis, Seq};
-use leveret_message::message::Message;
-use leveret_message::stored::SettleReason;
 
 impl<C> Queue<C> {
     /// Number of consumers that can take a message now.

@@ -1,10 +1,11 @@
 //! Inputs and outputs of a queue besides its own state.
 
-use super::letters::Letters;
-use super::priority_levels::PriorityLevels;
 use leveret_message::ids::{Millis, Seq};
 use leveret_message::message::Message;
 use leveret_message::stored::SettleReason;
+
+use super::letters::Letters;
+use super::priority_levels::PriorityLevels;
 
 /// A consumer's id, unique within its queue; chosen by the caller.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]

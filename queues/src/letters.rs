@@ -8,10 +8,11 @@
 
 use std::collections::VecDeque;
 
+use leveret_message::stored::SettleReason;
+
 use super::entry::Entry;
 use super::limits::Budget;
 use super::{Effects, Queue};
-use leveret_message::stored::SettleReason;
 
 /// Most expired messages put aside.
 pub(super) const ASIDE_MAX: usize = 10_000;

@@ -1,9 +1,10 @@
 //! Messages that leave without a consumer: expired, over a limit, purged.
 
-use super::priority_level::Front;
-use super::{Counts, Effects, Overflow, PurgeMark, Queue};
 use leveret_message::ids::Millis;
 use leveret_message::stored::SettleReason;
+
+use super::priority_level::Front;
+use super::{Counts, Effects, Overflow, PurgeMark, Queue};
 
 /// One call drops at most this many messages (a few milliseconds); the rest is due at once.
 pub(super) const DROPS_PER_CALL: usize = 10_000;

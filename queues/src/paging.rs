@@ -6,11 +6,12 @@
 
 use std::collections::VecDeque;
 
+use leveret_message::ids::{Millis, Seq};
+use leveret_message::message::Message;
+
 use super::Queue;
 use super::entry::{Disk, Entry};
 use super::priority_level::{Chunk, Cold, PriorityLevel, thin};
-use leveret_message::ids::{Millis, Seq};
-use leveret_message::message::Message;
 
 /// Most ready messages paged out by one call.
 const PAGED_PER_CALL: usize = 50_000;

@@ -9,8 +9,9 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::entry::Entry;
 use leveret_message::ids::{Millis, Seq};
+
+use super::entry::Entry;
 
 /// A range of messages on disk: totals only.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

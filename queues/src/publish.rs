@@ -1,9 +1,10 @@
 //! Publishing.
 
-use super::entry::{Disk, Entry, NEVER, body_bytes};
-use super::{Effects, Outlet, Overflow, Published, Queue};
 use leveret_message::ids::Millis;
 use leveret_message::message::Message;
+
+use super::entry::{Disk, Entry, NEVER, body_bytes};
+use super::{Effects, Outlet, Overflow, Published, Queue};
 
 impl<C> Queue<C> {
     /// Takes a message: hands it to a waiting consumer, or else keeps it, within the limits.

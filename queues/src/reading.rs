@@ -4,11 +4,12 @@
 //! answer always fits, and paging cannot starve delivery. The caller asks the store and passes on the answer; a slow
 //! read stalls this queue only.
 
+use leveret_message::ids::{Millis, Seq};
+use leveret_message::stored::Stored;
+
 use super::entry::{Disk, Entry, NEVER, body_bytes};
 use super::priority_level::PriorityLevel;
 use super::{Effects, Outlet, Queue, ReadAsk};
-use leveret_message::ids::{Millis, Seq};
-use leveret_message::stored::Stored;
 
 /// Messages wanted per read while consumers are attached.
 const READ_MESSAGES: usize = 1024;

@@ -1,11 +1,12 @@
 //! Settling: messages are acknowledged, rejected or requeued.
 
+use leveret_message::ids::Millis;
+use leveret_message::stored::SettleReason;
+
 use super::deliver::gone;
 use super::entry::Entry;
 use super::unacked::Held;
 use super::{Effects, Queue, Requeue, Token};
-use leveret_message::ids::Millis;
-use leveret_message::stored::SettleReason;
 
 impl<C> Queue<C> {
     /// The messages are acknowledged. Stale tokens are ignored. Frees credit: the caller dispatches.

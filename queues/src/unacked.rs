@@ -2,12 +2,12 @@
 //!
 //! Slots are reused at once, so one message that is never settled keeps its slot and nothing more.
 
+use leveret_message::ids::Seq;
 use slab::Slab;
 
 use super::consumers::Holder;
 use super::effects::Token;
 use super::entry::Entry;
-use leveret_message::ids::Seq;
 
 /// Slots kept after a burst (48 KiB).
 const SLOTS_KEPT: usize = 1024;

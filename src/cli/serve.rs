@@ -5,6 +5,10 @@ use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
+use leveret_broker::Broker;
+use leveret_broker::broker::Found;
+use leveret_broker::login_options::LoginOptions;
+use leveret_broker::token::Tokens;
 use leveret_message::QueueId;
 use leveret_message::stored::RecoveredQueue;
 use leveret_store::definitions::{Definitions, DefinitionsError};
@@ -23,10 +27,6 @@ use crate::net::proxied::Proxies;
 use crate::net::tasks::Tasks;
 use crate::net::tls::Tls;
 use crate::net::{Server, descriptors, jwks, now};
-use leveret_broker::Broker;
-use leveret_broker::broker::Found;
-use leveret_broker::login_options::LoginOptions;
-use leveret_broker::token::Tokens;
 
 type Failure = Box<dyn std::error::Error>;
 

@@ -14,6 +14,11 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use leveret_broker::Caller;
+use leveret_broker::identity::Identity;
+use leveret_broker::names::{UserName, VhostName};
+use leveret_broker::users::{AccessRights, LoginRefused};
+use leveret_broker::vhost::Vhost;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
@@ -21,11 +26,6 @@ use super::error::{Refused, Result};
 use super::server::{From, FromThisMachine};
 use super::visitors::Visitor;
 use super::{Api, Shared, sessions};
-use leveret_broker::Caller;
-use leveret_broker::identity::Identity;
-use leveret_broker::names::{UserName, VhostName};
-use leveret_broker::users::{AccessRights, LoginRefused};
-use leveret_broker::vhost::Vhost;
 
 /// Paths that need no login: login and logout, probes, and what is the same for every broker; nothing that reveals
 /// users or messages.

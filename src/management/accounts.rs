@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::response::Response;
+use leveret_broker::operator_limits::{LimitsOf, OperatorLimits};
+use leveret_broker::password;
+use leveret_broker::users::{PermissionRecord, UserRecord};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -13,9 +16,6 @@ use super::answer::{self, Query};
 use super::body::{Body, words};
 use super::error::{Refused, Result};
 use super::{Api, Shared};
-use leveret_broker::operator_limits::{LimitsOf, OperatorLimits};
-use leveret_broker::password;
-use leveret_broker::users::{PermissionRecord, UserRecord};
 
 /// A user as shown in lists and definitions.
 pub(super) fn shown(api: &Shared, name: &str, record: &UserRecord) -> Value {

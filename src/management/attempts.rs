@@ -2,13 +2,13 @@
 
 use axum::extract::{Path, State};
 use axum::response::Response;
+use leveret_broker::login_limiter::{Protocol, Tally};
 use serde_json::{Value, json};
 
 use super::access::{Level, Login};
 use super::answer::{self, Query};
 use super::error::Result;
 use super::{Api, node};
-use leveret_broker::login_limiter::{Protocol, Tally};
 
 fn shown(protocol: Protocol, tally: Tally) -> Value {
     json!({

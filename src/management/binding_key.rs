@@ -7,12 +7,12 @@ use std::borrow::Cow;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use leveret_broker::arguments::{FieldTable, Value};
+use leveret_broker::listing::BindingView;
 use percent_encoding::percent_decode_str;
 use sha2::{Digest, Sha256};
 
 use super::paths;
-use leveret_broker::arguments::{FieldTable, Value};
-use leveret_broker::listing::BindingView;
 
 /// Digest bytes of the arguments included in a key.
 const DIGEST_BYTES: usize = 12;

@@ -5,6 +5,11 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::http::header::LOCATION;
 use axum::response::{IntoResponse, Response};
+use leveret_broker::bindings::BindingRequest;
+use leveret_broker::definitions::DestinationKind;
+use leveret_broker::listing::BindingView;
+use leveret_broker::names::ExchangeName;
+use leveret_broker::vhost::Vhost;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -14,11 +19,6 @@ use super::body::{Body, object};
 use super::error::{Refused, Result};
 use super::tables::Table;
 use super::{Api, binding_key, paths, tables};
-use leveret_broker::bindings::BindingRequest;
-use leveret_broker::definitions::DestinationKind;
-use leveret_broker::listing::BindingView;
-use leveret_broker::names::ExchangeName;
-use leveret_broker::vhost::Vhost;
 
 fn kind_name(kind: DestinationKind) -> &'static str {
     match kind {

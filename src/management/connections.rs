@@ -7,6 +7,9 @@ use std::sync::atomic::Ordering;
 use axum::extract::{Path, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
+use leveret_broker::names::ConnectionId;
+use leveret_broker::queue_handle::ConsumerListed;
+use leveret_broker::registry::{ChannelHandle, ConnectionHandle};
 use serde_json::{Value, json};
 
 use super::Api;
@@ -16,9 +19,6 @@ use super::error::{Refused, Result};
 use super::queue_row::date;
 use super::rates::Snapshot;
 use super::tables::Table;
-use leveret_broker::names::ConnectionId;
-use leveret_broker::queue_handle::ConsumerListed;
-use leveret_broker::registry::{ChannelHandle, ConnectionHandle};
 
 /// Longest closing reason passed on, in bytes.
 const REASON_BYTES_MAX: usize = 128;

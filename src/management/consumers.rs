@@ -2,6 +2,7 @@
 
 use axum::extract::State;
 use axum::response::Response;
+use leveret_broker::queue_handle::ConsumerListed;
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
@@ -10,7 +11,6 @@ use super::access::{Login, OneOrAll};
 use super::answer::{self, Item, Query};
 use super::error::Result;
 use super::tables::Table;
-use leveret_broker::queue_handle::ConsumerListed;
 
 /// `RabbitMQ`'s `activity_status`: one of several consumers, the single active one, or one waiting behind it.
 fn activity(listed: &ConsumerListed) -> &'static str {

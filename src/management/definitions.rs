@@ -1,5 +1,10 @@
 //! The objects of definitions files.
 
+use leveret_broker::arguments::FieldTable;
+use leveret_broker::definitions::DestinationKind;
+use leveret_broker::topic_permissions::TopicPermissionRecord;
+use leveret_broker::users::PermissionRecord;
+use leveret_broker::vhost::VhostRecord;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -8,11 +13,6 @@ use super::error::Result;
 use super::policies::PolicyBody;
 use super::tables;
 use super::vhosts::queue_type;
-use leveret_broker::arguments::FieldTable;
-use leveret_broker::definitions::DestinationKind;
-use leveret_broker::topic_permissions::TopicPermissionRecord;
-use leveret_broker::users::PermissionRecord;
-use leveret_broker::vhost::VhostRecord;
 
 #[derive(Deserialize)]
 pub(super) struct VhostBody {

@@ -8,6 +8,10 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::response::Response;
+use leveret_broker::delay::PendingId;
+use leveret_broker::delay_room::DelayRoom;
+use leveret_broker::refusal::{Access, Refusal, Resource};
+use leveret_broker::turn::Turn;
 use leveret_message::{Message, Millis, Seq};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -18,10 +22,6 @@ use super::answer::{self, Query};
 use super::body::Body;
 use super::error::{Refused, Result};
 use super::{Api, Shared, get, paths};
-use leveret_broker::delay::PendingId;
-use leveret_broker::delay_room::DelayRoom;
-use leveret_broker::refusal::{Access, Refusal, Resource};
-use leveret_broker::turn::Turn;
 
 /// Default and maximum page size: the bodies of all messages may have to be read.
 const PAGE_SIZE: usize = 50;

@@ -18,6 +18,7 @@ use axum::http::{HeaderMap, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Router};
 use futures_util::stream;
+use leveret_broker::names::UserName;
 use parking_lot::Mutex;
 use rustc_hash::{FxBuildHasher, FxHashMap};
 use serde_json::json;
@@ -29,7 +30,6 @@ use super::access::{Level, Login};
 use super::error::{Refused, Result};
 use super::server::From;
 use super::visitors::{Piece, Visitor};
-use leveret_broker::names::UserName;
 
 /// Maximum concurrent streams.
 const STREAMS_MAX: usize = 128;

@@ -2,6 +2,9 @@
 
 use axum::extract::{Path, State};
 use axum::response::Response;
+use leveret_broker::exchanges::ExchangeRequest;
+use leveret_broker::listing::exchange_arguments;
+use leveret_broker::vhost::Vhost;
 use leveret_exchanges::ExchangeInfo;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -13,9 +16,6 @@ use super::error::{Refused, Result};
 use super::rates::Snapshot;
 use super::tables::Table;
 use super::{Api, paths, tables};
-use leveret_broker::exchanges::ExchangeRequest;
-use leveret_broker::listing::exchange_arguments;
-use leveret_broker::vhost::Vhost;
 
 fn shown(vhost: &Vhost, snapshot: &Snapshot, exchange: &ExchangeInfo) -> Value {
     let stats = vhost.exchange_stats(&exchange.name);

@@ -3,6 +3,10 @@
 
 use axum::extract::{Path, State};
 use axum::response::Response;
+use leveret_broker::definitions::DestinationKind;
+use leveret_broker::listing::exchange_arguments;
+use leveret_broker::policies::PolicyKind;
+use leveret_broker::vhost::Vhost;
 use serde_json::{Map, Value, json};
 
 use super::access::{Level, Login};
@@ -11,10 +15,6 @@ use super::error::{Refused, Result};
 use super::node_info::COMPATIBLE_WITH;
 use super::tables::Table;
 use super::{Api, Shared, accounts};
-use leveret_broker::definitions::DestinationKind;
-use leveret_broker::listing::exchange_arguments;
-use leveret_broker::policies::PolicyKind;
-use leveret_broker::vhost::Vhost;
 
 /// `GET definitions`.
 pub(super) async fn cluster(State(api): State<Api>, login: Login, query: Query) -> Result<Response> {

@@ -8,7 +8,11 @@ use axum::Json;
 use axum::extract::{Path, State};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use leveret_broker::Broker;
+use leveret_broker::queue_handle::{GetOutcome, Peek, PeekedMessage, QueueHandle};
+use leveret_broker::turn::Turn;
 use leveret_message::Message;
+use leveret_message::properties::Properties;
 use leveret_queues::{Requeue, Token};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -20,10 +24,6 @@ use super::error::{Refused, Result};
 use super::tables::Table;
 use super::{Api, paths};
 use crate::net::tasks::ASIDE;
-use leveret_broker::Broker;
-use leveret_broker::queue_handle::{GetOutcome, Peek, PeekedMessage, QueueHandle};
-use leveret_broker::turn::Turn;
-use leveret_message::properties::Properties;
 
 /// Maximum body bytes in one answer; further messages wait for the next request.
 const ANSWER_BYTES_MAX: usize = 32 * 1024 * 1024;

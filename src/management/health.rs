@@ -4,6 +4,11 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use leveret_broker::arguments::FieldTable;
+use leveret_broker::names::QueueName;
+use leveret_broker::publish::{Incoming, Publisher};
+use leveret_broker::queues::QueueRequest;
+use leveret_broker::turn::Turn;
 use leveret_message::{Message, MessageMeta, Short};
 use leveret_store::Pressure;
 use serde_json::{Value, json};
@@ -11,11 +16,6 @@ use serde_json::{Value, json};
 use super::access::Login;
 use super::error::{Refused, Result};
 use super::{Api, Shared, node};
-use leveret_broker::arguments::FieldTable;
-use leveret_broker::names::QueueName;
-use leveret_broker::publish::{Incoming, Publisher};
-use leveret_broker::queues::QueueRequest;
-use leveret_broker::turn::Turn;
 
 pub(super) fn well() -> Response {
     Json(json!({ "status": "ok" })).into_response()

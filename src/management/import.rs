@@ -10,19 +10,6 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use serde_json::{Map, Value, json};
-
-use super::access::Login;
-use super::accounts::UserBody;
-use super::answer::{self, Query};
-use super::body::Unread;
-use super::definitions::{
-    BindingBody, ExchangeBody, GlobalParameterBody, NamedPolicyBody, ParameterBody, PermissionBody,
-    QueueBody, TopicPermissionBody, VhostBody,
-};
-use super::error::{Refused, Result};
-use super::pending::Pending;
-use super::{Api, Shared, body, parameters, tables};
 use leveret_broker::Caller;
 use leveret_broker::accounts::NewUser;
 use leveret_broker::arguments::FieldTable;
@@ -38,6 +25,19 @@ use leveret_broker::refusal::Refusal;
 use leveret_broker::turn::Turn;
 use leveret_broker::users::AccessRights;
 use leveret_broker::vhost::Vhost;
+use serde_json::{Map, Value, json};
+
+use super::access::Login;
+use super::accounts::UserBody;
+use super::answer::{self, Query};
+use super::body::Unread;
+use super::definitions::{
+    BindingBody, ExchangeBody, GlobalParameterBody, NamedPolicyBody, ParameterBody, PermissionBody,
+    QueueBody, TopicPermissionBody, VhostBody,
+};
+use super::error::{Refused, Result};
+use super::pending::Pending;
+use super::{Api, Shared, body, parameters, tables};
 
 /// Import order: each kind depends only on those before it.
 const ORDER: [&str; 10] = [

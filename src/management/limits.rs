@@ -2,6 +2,8 @@
 
 use axum::extract::{Path, State};
 use axum::response::Response;
+use leveret_broker::operator_limits::OperatorLimits;
+use leveret_broker::vhost::Vhost;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -10,8 +12,6 @@ use super::access::Login;
 use super::answer::{self, Query};
 use super::body::Body;
 use super::error::{Refused, Result};
-use leveret_broker::operator_limits::OperatorLimits;
-use leveret_broker::vhost::Vhost;
 
 #[derive(Deserialize, utoipa::ToSchema)]
 pub(super) struct LimitBody {

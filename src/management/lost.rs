@@ -4,6 +4,9 @@
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use leveret_broker::lost::Orphan;
+use leveret_broker::names::QueueName;
+use leveret_broker::orphans::Adoption;
 use leveret_message::QueueId;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -17,9 +20,6 @@ use super::openapi::{Routes, body, delete, list};
 use super::schemas;
 use super::tables::{self, Table};
 use super::{Api, Shared, paths};
-use leveret_broker::lost::Orphan;
-use leveret_broker::names::QueueName;
-use leveret_broker::orphans::Adoption;
 
 /// Maximum names listed in a health check's reason.
 const NAMED_MAX: usize = 5;

@@ -9,14 +9,14 @@ use axum::extract::{RawQuery, State};
 use axum::middleware;
 use axum::response::Response;
 use axum::routing::get;
+use leveret_broker::alarms::Resource;
+use leveret_broker::message_sizes::BOUNDS;
 
 use super::exposition::Text;
 use super::node::{Usage, alarms};
 use super::node_info::COMPATIBLE_WITH;
 use super::rates::Totals;
 use super::{Api, Shared, server, store_metrics};
-use leveret_broker::alarms::Resource;
-use leveret_broker::message_sizes::BOUNDS;
 
 /// The routes that Prometheus scrapes; there are no others.
 pub(super) fn router(api: Api) -> Router {

@@ -70,13 +70,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use leveret_broker::Broker;
 use tokio::net::TcpListener;
 
 use crate::net::proxied::Proxies;
 use crate::net::tasks::Tasks;
 use crate::net::tls::Tls;
 use crate::recent_log::RecentLog;
-use leveret_broker::Broker;
 pub use local::socket_of;
 pub(crate) use node_info::COMPATIBLE_WITH;
 pub use server::ListenError;

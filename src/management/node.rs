@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use axum::extract::{Path, State};
 use axum::response::Response;
+use leveret_broker::alarms::Resource;
 use leveret_store::Pressure;
 use leveret_store::metrics::Metrics;
 use serde_json::{Map, Value, json};
@@ -15,7 +16,6 @@ use super::node_info::{COMPATIBLE_WITH, VERSION};
 use super::overview::exchange_types;
 use super::rates::Totals;
 use super::{Api, Shared};
-use leveret_broker::alarms::Resource;
 
 /// Process figures from the operating system.
 #[derive(Clone, Copy, Debug, Default)]

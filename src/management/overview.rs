@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use axum::response::Response;
+use leveret_broker::global_parameters::CLUSTER_NAME;
 use leveret_exchanges::Kind;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -14,7 +15,6 @@ use super::error::{Refused, Result};
 use super::node_info::{COMPATIBLE_WITH, VERSION};
 use super::rates::Totals;
 use super::{Api, paths};
-use leveret_broker::global_parameters::CLUSTER_NAME;
 
 /// The declarable exchange types.
 pub(super) fn exchange_types() -> Value {

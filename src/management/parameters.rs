@@ -7,6 +7,10 @@ use std::sync::Arc;
 
 use axum::extract::{Path, State};
 use axum::response::Response;
+use leveret_broker::batch::Rule;
+use leveret_broker::operator_limits::{LimitsOf, OperatorLimits};
+use leveret_broker::policies::PolicyKind;
+use leveret_broker::vhost::Vhost;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -16,10 +20,6 @@ use super::body::{self, Body};
 use super::error::{Refused, Result};
 use super::policies::{OPERATOR_POLICY, PolicyBody};
 use super::{Api, Shared};
-use leveret_broker::batch::Rule;
-use leveret_broker::operator_limits::{LimitsOf, OperatorLimits};
-use leveret_broker::policies::PolicyKind;
-use leveret_broker::vhost::Vhost;
 
 /// The component of a vhost's limits, which has a single parameter.
 pub(super) const VHOST_LIMITS: &str = "vhost-limits";

@@ -8,11 +8,11 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use axum::http::Uri;
 use axum::http::uri::PathAndQuery;
 
+use leveret_broker::names::{ExchangeName, QueueName, without_line_breaks};
 use leveret_message::ShortText;
 use leveret_message::short::SHORT_BYTES_MAX;
 
 use super::error::{Refused, Result};
-use leveret_broker::names::{ExchangeName, QueueName, without_line_breaks};
 
 /// A query as received.
 pub(super) type Query = axum::extract::Query<HashMap<String, String>>;

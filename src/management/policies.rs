@@ -3,6 +3,9 @@
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::response::Response;
+use leveret_broker::policies::{Effective, Matched, Policy, PolicyKind, PolicyRecord, Source};
+use leveret_broker::queue_options;
+use leveret_broker::vhost::Vhost;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value, json};
 
@@ -11,9 +14,6 @@ use super::answer::{self, Query};
 use super::body::Body;
 use super::error::{Refused, Result};
 use super::{Api, paths};
-use leveret_broker::policies::{Effective, Matched, Policy, PolicyKind, PolicyRecord, Source};
-use leveret_broker::queue_options;
-use leveret_broker::vhost::Vhost;
 
 /// A policy as shown in lists and definitions.
 pub(super) fn shown(vhost: &Vhost, policy: &Policy) -> Value {

@@ -9,6 +9,14 @@ use axum::extract::{Path, State};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use leveret_broker::expiration::expiration_ms;
+use leveret_broker::names::ExchangeName;
+use leveret_broker::publish::{Fate, Incoming, Publisher};
+use leveret_broker::refusal::{Access, Refusal, Resource};
+use leveret_broker::turn::Turn;
+use leveret_message::properties::{Field, PropertiesEdit};
+use leveret_message::table::TableRef;
+use leveret_message::table::edit::table_contents;
 use leveret_message::{Message, MessageMeta};
 use leveret_store::{Broken, Synced, Waiter};
 use parking_lot::Mutex;
@@ -20,14 +28,6 @@ use super::access::Login;
 use super::body::{Unread, object};
 use super::error::{Refused, Result};
 use super::{Api, Shared, paths, tables};
-use leveret_broker::expiration::expiration_ms;
-use leveret_broker::names::ExchangeName;
-use leveret_broker::publish::{Fate, Incoming, Publisher};
-use leveret_broker::refusal::{Access, Refusal, Resource};
-use leveret_broker::turn::Turn;
-use leveret_message::properties::{Field, PropertiesEdit};
-use leveret_message::table::TableRef;
-use leveret_message::table::edit::table_contents;
 
 /// The text properties, by their names in JSON.
 pub(super) const TEXTS: [(&str, Field); 10] = [

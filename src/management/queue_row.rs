@@ -3,7 +3,11 @@
 
 use std::sync::Arc;
 
+use leveret_broker::policies::Policy;
+use leveret_broker::queue_handle::{Peek, QueueHandle};
+use leveret_broker::queue_kind::QueueKind;
 use leveret_message::Millis;
+use leveret_message::properties::Properties;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::Value;
 
@@ -12,10 +16,6 @@ use super::answer::{Item, Query, value_of};
 use super::error::Result as Answered;
 use super::rates::Snapshot;
 use super::tables::Table;
-use leveret_broker::policies::Policy;
-use leveret_broker::queue_handle::{Peek, QueueHandle};
-use leveret_broker::queue_kind::QueueKind;
-use leveret_message::properties::Properties;
 
 /// How much of a queue is shown.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -2,6 +2,9 @@
 
 use axum::extract::{Path, State};
 use axum::response::Response;
+use leveret_broker::queue_handle::{ConsumerListed, QueueHandle};
+use leveret_broker::queues::QueueRequest;
+use leveret_broker::turn::Turn;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -12,9 +15,6 @@ use super::consumers;
 use super::error::{Refused, Result};
 use super::queue_row::{Detail, QueueRow, Rows};
 use super::{Api, paths, tables};
-use leveret_broker::queue_handle::{ConsumerListed, QueueHandle};
-use leveret_broker::queues::QueueRequest;
-use leveret_broker::turn::Turn;
 
 fn listed(api: &Api, login: &Login, query: &Query, vhost: &OneOrAll) -> Result<Response> {
     let detail = match (answer::asked(query, "disable_stats"), answer::asked(query, "enable_queue_totals")) {

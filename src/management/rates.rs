@@ -5,6 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use leveret_broker::Broker;
+use leveret_broker::channel_stats::ChannelStats;
+use leveret_broker::exchange_stats::ExchangeStats;
+use leveret_broker::message_sizes::MessageSizes;
+use leveret_broker::names::ConnectionId;
+use leveret_broker::queue_handle::{QueueStats, QueueView};
+use leveret_broker::registry::{ChannelHandle, Churn};
+use leveret_broker::vhost::VhostStats;
 use leveret_message::{Millis, QueueId};
 use parking_lot::{Mutex, RwLock};
 use rustc_hash::FxHashMap;
@@ -15,14 +23,6 @@ use super::answer::Query;
 use super::counter_rates::{Numbers, Rated};
 use super::history::{Histories, QueueNumbers, STEP_MS};
 use crate::net::tasks::Tasks;
-use leveret_broker::Broker;
-use leveret_broker::channel_stats::ChannelStats;
-use leveret_broker::exchange_stats::ExchangeStats;
-use leveret_broker::message_sizes::MessageSizes;
-use leveret_broker::names::ConnectionId;
-use leveret_broker::queue_handle::{QueueStats, QueueView};
-use leveret_broker::registry::{ChannelHandle, Churn};
-use leveret_broker::vhost::VhostStats;
 
 /// Names of the queues' message counters, and of their details.
 pub(super) const MESSAGE_NAMES: [(&str, &str); 9] = [

@@ -16,6 +16,10 @@ use axum::http::header::ACCEPT;
 use axum::response::sse::{Event, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
+use leveret_broker::Broker;
+use leveret_broker::queue_handle::{GetOutcome, QueueHandle};
+use leveret_broker::redrive::{Destination, Only, Stays};
+use leveret_broker::turn::Turn;
 use leveret_queues::{Requeue, Token};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -25,10 +29,6 @@ use super::access::{Entered, Login};
 use super::body::Body;
 use super::error::{Refused, Result};
 use super::{Api, paths};
-use leveret_broker::Broker;
-use leveret_broker::queue_handle::{GetOutcome, QueueHandle};
-use leveret_broker::redrive::{Destination, Only, Stays};
-use leveret_broker::turn::Turn;
 
 /// Maximum messages held because they stay; beyond it the run ends.
 const KEPT_MAX: usize = 10_000;

@@ -20,6 +20,10 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use leveret_broker::Broker;
+use leveret_broker::held::Overdrawn;
+use leveret_broker::login::Origin;
+use leveret_broker::login_limiter::Protocol;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tower_service::Service;
@@ -34,10 +38,6 @@ use crate::net::descriptors;
 use crate::net::proxied::{self, Proxies};
 use crate::net::tasks::{Here, Tasks};
 use crate::net::tls::Tls;
-use leveret_broker::Broker;
-use leveret_broker::held::Overdrawn;
-use leveret_broker::login::Origin;
-use leveret_broker::login_limiter::Protocol;
 
 /// Maximum size of a request head, in bytes.
 pub(super) const HEAD_BYTES_MAX: usize = 64 * 1024;

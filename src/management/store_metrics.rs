@@ -1,11 +1,11 @@
 //! The message store's counters, for Prometheus. Reading them takes no lock.
 
+use leveret_broker::alarms::Resource;
 use leveret_store::metrics::{Histogram, Metrics};
 
 use super::Shared;
 use super::exposition::Text;
 use super::rates::Totals;
-use leveret_broker::alarms::Resource;
 
 pub(super) fn write(api: &Shared, totals: &Totals, text: &mut Text) {
     let store = &*api.facts.process.store;

@@ -4,12 +4,12 @@ use std::borrow::Cow;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use leveret_broker::arguments::{FieldTable, Value};
+use leveret_message::table::DEPTH_MAX;
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 use serde_json::{Map, Value as Json};
 
 use super::error::{Refused, Result};
-use leveret_broker::arguments::{FieldTable, Value};
-use leveret_message::table::DEPTH_MAX;
 
 /// A table that serialises as a JSON object.
 pub(super) struct Table<'a>(pub(super) &'a FieldTable);

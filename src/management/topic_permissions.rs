@@ -2,6 +2,7 @@
 
 use axum::extract::{Path, State};
 use axum::response::Response;
+use leveret_broker::topic_permissions::TopicPermissionRecord;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -10,7 +11,6 @@ use super::access::Login;
 use super::answer::{self, Query};
 use super::body::Body;
 use super::error::{Refused, Result};
-use leveret_broker::topic_permissions::TopicPermissionRecord;
 
 /// A topic permission as shown in lists and definitions.
 pub(super) fn shown(user: &str, vhost: &str, exchange: &str, record: &TopicPermissionRecord) -> Value {

@@ -5,6 +5,11 @@ use std::sync::atomic::Ordering;
 
 use axum::extract::{Path, State};
 use axum::response::Response;
+use leveret_broker::names::VhostName;
+use leveret_broker::queue_kind::QueueKind;
+use leveret_broker::refusal::Refusal;
+use leveret_broker::vhost::Vhost;
+use leveret_broker::vhost::VhostRecord;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -15,11 +20,6 @@ use super::body::{Body, maybe_flag, words};
 use super::counter_rates::Rated;
 use super::error::{Refused, Result};
 use super::rates::{BYTE_NAMES, LENGTH_NAMES, MESSAGE_NAMES, Snapshot};
-use leveret_broker::names::VhostName;
-use leveret_broker::queue_kind::QueueKind;
-use leveret_broker::refusal::Refusal;
-use leveret_broker::vhost::Vhost;
-use leveret_broker::vhost::VhostRecord;
 
 /// Data shared by answers about vhosts.
 struct Readings<'a> {

@@ -9,13 +9,13 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use leveret_broker::held::{Held, Overdrawn, STEP, Share};
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::net::now;
-use leveret_broker::held::{Held, Overdrawn, STEP, Share};
 
 /// Maximum concurrent connections per listener.
 const VISITORS_MAX: usize = 512;

@@ -10,9 +10,9 @@ use std::task::{Context, Poll, ready};
 
 use axum::body::{Body, Bytes, HttpBody};
 use hyper::body::{Frame, Incoming, SizeHint};
+use leveret_broker::held::Overdrawn;
 
 use super::visitors::{Answering, Piece, Visitor};
-use leveret_broker::held::Overdrawn;
 
 /// Answers below this size are not accounted for, in bytes.
 const SMALL_BYTES: u64 = 16 * 1024;

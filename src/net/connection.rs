@@ -7,6 +7,13 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use leveret_amqp091::log_connection;
+use leveret_amqp091::session::error::{AmqpError, MethodId, ReplyCode};
+use leveret_amqp091::session::outbox::Outbox;
+use leveret_amqp091::session::{Connection, Outcome};
+use leveret_amqp091::wire::hot_out::HEARTBEAT;
+use leveret_broker::Broker;
+use leveret_broker::waiting::PublishWait;
 use leveret_message::Millis;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Semaphore;
@@ -21,13 +28,6 @@ use super::reader::poll_receive;
 use super::tasks::{contained, contained_now};
 use super::watch::Watched;
 use super::writer;
-use leveret_amqp091::log_connection;
-use leveret_amqp091::session::error::{AmqpError, MethodId, ReplyCode};
-use leveret_amqp091::session::outbox::Outbox;
-use leveret_amqp091::session::{Connection, Outcome};
-use leveret_amqp091::wire::hot_out::HEARTBEAT;
-use leveret_broker::Broker;
-use leveret_broker::waiting::PublishWait;
 
 /// How long a client may take to answer our `connection.close`: it may be busy with earlier input (as `RabbitMQ`).
 /// Before login, only the handshake's time.

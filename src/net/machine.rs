@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use leveret_broker::Broker;
+use leveret_broker::alarms::{Resource, Seen};
 use leveret_store::folder::keep_reserve;
 
 use super::tasks::Tasks;
-use leveret_broker::Broker;
-use leveret_broker::alarms::{Resource, Seen};
 
 /// Check interval. The log may grow by some hundred megabytes in between, and allocates its files ahead.
 const INTERVAL: Duration = Duration::from_secs(1);

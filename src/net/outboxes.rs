@@ -5,12 +5,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustc_hash::{FxHashMap, FxHashSet};
-
-use super::clock::now;
 use leveret_broker::Broker;
 use leveret_broker::held::{STEP, Share};
 use leveret_broker::names::ConnectionId;
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use super::clock::now;
 
 /// Check interval. With a hundred thousand connections, a check takes milliseconds.
 const INTERVAL: Duration = Duration::from_secs(1);

@@ -6,10 +6,10 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use leveret_amqp091::session::{Connection, Outcome};
 use tokio::io::{AsyncRead, ReadBuf};
 
 use super::clock::now;
-use leveret_amqp091::session::{Connection, Outcome};
 
 /// Bytes per read, at most; also more than two of the largest frames.
 const SCRATCH_BYTES: usize = 384 * 1024;

@@ -8,6 +8,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use dashmap::DashMap;
+use leveret_amqp091::session::error::{AmqpError, MethodId, ReplyCode};
+use leveret_amqp091::session::outbox::Outbox;
+use leveret_amqp091::session::{Connection, Peer};
+use leveret_broker::Broker;
+use leveret_broker::names::ConnectionId;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch as told;
@@ -26,11 +31,6 @@ use super::tasks::{self, Here, Tasks};
 use super::timer;
 use super::tls::Tls;
 use super::watch::{self, SharedSocket, Watched};
-use leveret_amqp091::session::error::{AmqpError, MethodId, ReplyCode};
-use leveret_amqp091::session::outbox::Outbox;
-use leveret_amqp091::session::{Connection, Peer};
-use leveret_broker::Broker;
-use leveret_broker::names::ConnectionId;
 
 /// How long clients have to answer `connection.close` at shutdown.
 const SHUTDOWN: Duration = Duration::from_secs(5);

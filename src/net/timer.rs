@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use leveret_broker::Broker;
 use leveret_message::Millis;
 
 use super::clock::now;
-use leveret_broker::Broker;
 
 /// Longest sleep, since the wall clock may be set meanwhile.
 const SLEEP_MAX: Duration = Duration::from_mins(1);

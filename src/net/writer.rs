@@ -5,14 +5,14 @@ use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::sync::Arc;
 
+use leveret_amqp091::session::outbox::{Next, Outbox, Writing};
+use leveret_broker::Broker;
+use leveret_broker::turn::Turn;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 
 use super::clock::now;
 use super::control::{Control, Order};
 use super::tasks::ASIDE;
-use leveret_amqp091::session::outbox::{Next, Outbox, Writing};
-use leveret_broker::Broker;
-use leveret_broker::turn::Turn;
 
 /// Slices per write, at most.
 const SLICES_MAX: usize = 64;

@@ -1,12 +1,12 @@
 //! A message's headers and properties for the router, parsed on demand.
 
 use leveret_exchanges::{Attributes, Property, Value};
-use leveret_message::{Message, Millis};
-
-use super::limits::TTL_MS_MAX;
 use leveret_message::properties::{Field, Properties, headers_in};
 use leveret_message::table::edit::rewrite;
 use leveret_message::table::{TableRef, ValueRef};
+use leveret_message::{Message, Millis};
+
+use super::limits::TTL_MS_MAX;
 
 /// Message attributes as the router reads them.
 pub(super) struct MessageAttributes<'a> {

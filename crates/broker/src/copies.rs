@@ -1,14 +1,14 @@
 //! CC and BCC: additional routing keys in a message's headers (docs/semantics.md, Routing).
 
+use leveret_message::properties::PropertiesEdit;
 use leveret_message::short::SHORT_BYTES_MAX;
+use leveret_message::table::edit::rewrite;
+use leveret_message::table::{TableRef, ValueRef};
 use leveret_message::{Message, MessageMeta};
 
 use super::arguments::{get, type_name};
 use super::attributes::headers;
 use super::refusal::Refusal;
-use leveret_message::properties::PropertiesEdit;
-use leveret_message::table::edit::rewrite;
-use leveret_message::table::{TableRef, ValueRef};
 
 /// Additional routing keys of a message.
 #[derive(Debug)]

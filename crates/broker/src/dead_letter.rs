@@ -1,14 +1,14 @@
 //! Dead letters: messages dropped by a queue are sent to its dead-letter exchange, with their history in the headers
 //! (docs/semantics.md, Dead letters).
 
+use leveret_message::properties::{Field, PropertiesEdit};
 use leveret_message::stored::SettleReason;
+use leveret_message::table::edit::{put_entry, put_value, rewrite};
+use leveret_message::table::{ArrayRef, TableRef, ValueRef};
 use leveret_message::{Message, MessageMeta, Millis, ShortText};
 
 use super::attributes::headers;
 use super::names::{ExchangeName, QueueName};
-use leveret_message::properties::{Field, PropertiesEdit};
-use leveret_message::table::edit::{put_entry, put_value, rewrite};
-use leveret_message::table::{ArrayRef, TableRef, ValueRef};
 
 /// Dead-letter target of a queue.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -9,14 +9,14 @@
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, RandomState};
 
+use leveret_message::table::ValueRef;
+use leveret_message::table::edit::put_value;
 use leveret_message::{Message, Millis};
 use rustc_hash::FxHashMap;
 
 use super::arguments::{FieldTable, Value, integer, text, type_name};
 use super::attributes::headers;
 use super::limits::{DEDUPLICATION_IDS_DEFAULT, DEDUPLICATION_IDS_MAX, TTL_MS_MAX};
-use leveret_message::table::ValueRef;
-use leveret_message::table::edit::put_value;
 
 /// Deduplication settings of a queue or an exchange.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -12,6 +12,8 @@
 use std::sync::atomic::Ordering;
 
 use leveret_message::Message;
+use leveret_message::table::edit::{put_value, rewrite};
+use leveret_message::table::{ArrayRef, TableRef, ValueRef};
 
 use super::attributes::headers;
 use super::broker::Broker;
@@ -19,8 +21,6 @@ use super::copies::with_headers;
 use super::dead_letter::{COPIES, copies_in, deaths, told};
 use super::transfer::Targets;
 use super::vhost::Vhost;
-use leveret_message::table::edit::{put_value, rewrite};
-use leveret_message::table::{ArrayRef, TableRef, ValueRef};
 
 /// How many of `targets` a message with `copies` copies may go to.
 pub(super) fn fitting(copies: u64, targets: usize, max: u64) -> usize {

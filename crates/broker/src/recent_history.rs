@@ -5,12 +5,12 @@
 
 use std::collections::VecDeque;
 
+use leveret_message::table::ValueRef;
 use leveret_message::{Message, MessageMeta};
 
 use super::attributes::headers;
 use super::copies;
 use super::limits::HISTORY_BYTES_MAX;
-use leveret_message::table::ValueRef;
 
 /// The latest messages of one exchange, oldest first.
 #[derive(Debug)]

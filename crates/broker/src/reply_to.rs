@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use leveret_message::properties::{Field, PropertiesEdit};
 use leveret_message::{Message, Millis, QueueId};
 use leveret_queues::Queue;
 
@@ -17,7 +18,6 @@ use super::queue_options::InForce;
 use super::queue_options::QueueSpec;
 use super::refusal::{Refusal, Resource};
 use super::vhost::Vhost;
-use leveret_message::properties::{Field, PropertiesEdit};
 
 /// The name a requester consumes from, and sets in `reply_to`.
 pub const REPLY_TO: &str = "amq.rabbitmq.reply-to";

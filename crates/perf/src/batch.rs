@@ -4,10 +4,6 @@
 use std::ops::Range;
 
 use bytes::BufMut;
-
-use super::deliveries::STAMP_BYTES;
-use super::link::name;
-use super::settings::{ExchangeKind, Settings};
 use leveret_amqp091::wire::content::CLASS_BASIC;
 use leveret_amqp091::wire::control::write_method;
 use leveret_amqp091::wire::frame::{FRAME_END, FRAME_HEAD_BYTES, FrameKind};
@@ -15,6 +11,10 @@ use leveret_amqp091::wire::hot_out::put_body;
 use leveret_amqp091::wire::method::{AMQPClass, AMQPValue, FieldTable, basic};
 use leveret_message::properties::PropertiesEdit;
 use leveret_message::table::edit::table_contents;
+
+use super::deliveries::STAMP_BYTES;
+use super::link::name;
+use super::settings::{ExchangeKind, Settings};
 
 /// Minimum bytes per write, if that many messages may be sent. Fits a second-level cache twice.
 const WRITE_BYTES: usize = 96 * 1024;

@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
+use leveret_amqp091::wire::method::FieldTable;
+
 use super::clock;
 use super::error::PerfError;
 use super::link::{GOODBYE_SECONDS, Link};
@@ -12,7 +14,6 @@ use super::report::{Operations, Phase, Spent, grouped};
 use super::settings::{Mode, Settings};
 use super::topology;
 use super::url::BrokerUrl;
-use leveret_amqp091::wire::method::FieldTable;
 
 const SECOND: u64 = 1_000_000_000;
 

@@ -1,5 +1,8 @@
 //! Consumers: one or more per connection and thread, each on its own channel.
 
+use leveret_amqp091::wire::hot_out::ack;
+use leveret_amqp091::wire::method::{AMQPClass, FieldTable, basic};
+
 use super::clock;
 use super::deliveries::{Event, Walker};
 use super::error::PerfError;
@@ -7,8 +10,6 @@ use super::link::{GOODBYE_SECONDS, Link, Wait, name};
 use super::meter::{Control, Counters, Latencies, add};
 use super::settings::Settings;
 use super::url::BrokerUrl;
-use leveret_amqp091::wire::hot_out::ack;
-use leveret_amqp091::wire::method::{AMQPClass, FieldTable, basic};
 
 /// At unlimited rate, one in N deliveries has its latency recorded: recording costs about as much as all the rest.
 const SAMPLE_EVERY: u64 = 8;

@@ -1,10 +1,11 @@
 //! Counts input while measuring, by walking frames and parsing no more of them than is counted.
 
-use super::error::PerfError;
-use super::link::read_method;
 use leveret_amqp091::wire::frame::{FRAME_HEAD_BYTES, FrameKind, Scan, partial_body, scan};
 use leveret_amqp091::wire::hot_in::{HotMethod, hot_method};
 use leveret_amqp091::wire::method::{AMQPClass, basic, connection};
+
+use super::error::PerfError;
+use super::link::read_method;
 
 /// Bytes of the stamp at the start of a body: nanoseconds since the Unix epoch, big-endian.
 pub(super) const STAMP_BYTES: usize = 8;

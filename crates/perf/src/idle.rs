@@ -1,5 +1,7 @@
 //! Memory cost to the broker of an idle connection or queue.
 
+use leveret_amqp091::wire::method::{AMQPClass, queue, short_string};
+
 use super::clock;
 use super::error::PerfError;
 use super::link::{GOODBYE_SECONDS, Link};
@@ -8,7 +10,6 @@ use super::report::{Operations, Phase, Spent, grouped};
 use super::settings::{Mode, Settings};
 use super::topology;
 use super::url::BrokerUrl;
-use leveret_amqp091::wire::method::{AMQPClass, queue, short_string};
 
 /// Queues declared between two progress lines.
 const STEP: usize = 2000;

@@ -5,14 +5,15 @@ use std::io;
 use super::clock;
 use super::error::PerfError;
 pub(super) use super::stream::Wait;
-use super::stream::{Stream, is_timeout};
-use super::url::BrokerUrl;
 use leveret_amqp091::wire::control::{parse_method, write_method};
 use leveret_amqp091::wire::frame::{FrameKind, Scan, scan};
 use leveret_amqp091::wire::method::{
     AMQPClass, AMQPValue, FieldTable, ShortString, basic, channel, connection, short_string,
 };
 use leveret_amqp091::wire::opening::PROTOCOL_HEADER;
+
+use super::stream::{Stream, is_timeout};
+use super::url::BrokerUrl;
 
 /// Bytes per read, at most. Larger reads no longer lower the cost per message.
 const READ_BYTES: usize = 256 * 1024;

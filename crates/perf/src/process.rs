@@ -1,7 +1,8 @@
 //! A process whose CPU time and memory a measurement reports.
 
-use super::error::PerfError;
 use leveret_platform as platform;
+
+use super::error::PerfError;
 
 /// A process to watch.
 #[derive(Clone, Debug)]

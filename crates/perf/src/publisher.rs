@@ -1,5 +1,7 @@
 //! A publisher: one connection, one thread.
 
+use leveret_amqp091::wire::method::{AMQPClass, confirm};
+
 use super::batch::{Batch, CHANNEL};
 use super::clock;
 use super::confirms::Window;
@@ -10,7 +12,6 @@ use super::meter::{Control, Counters, Latencies, add};
 use super::schedule::Schedule;
 use super::settings::Settings;
 use super::url::BrokerUrl;
-use leveret_amqp091::wire::method::{AMQPClass, confirm};
 
 /// Interval in nanoseconds at which a publisher that expects no confirms checks for input.
 const LOOK_NANOSECONDS: u64 = 100_000_000;

@@ -13,9 +13,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
-use parking_lot::Mutex;
-
-use super::error::PerfError;
 use leveret_amqp091::wire::control::{parse_method, write_method};
 use leveret_amqp091::wire::frame::{Frame, FrameKind, Scan, scan};
 use leveret_amqp091::wire::hot_in::{HotMethod, hot_method};
@@ -24,6 +21,9 @@ use leveret_amqp091::wire::method::{
     AMQPClass, FieldTable, ShortString, basic, channel, confirm, connection, queue, short_string,
 };
 use leveret_amqp091::wire::opening::PROTOCOL_HEADER;
+use parking_lot::Mutex;
+
+use super::error::PerfError;
 
 /// Frame-max as offered by `leveret serve`, in bytes.
 pub(super) const FRAME_BYTES_MAX: u32 = 131_072;

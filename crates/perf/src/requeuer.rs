@@ -1,6 +1,8 @@
 //! A consumer that requeues everything, endlessly: measures its cost to the broker, and whether others are still
 //! served.
 
+use leveret_amqp091::wire::hot_out::nack;
+
 use super::batch::Batch;
 use super::consumer::subscribe;
 use super::deliveries::{Event, Walker};
@@ -10,7 +12,6 @@ use super::meter::{Control, Counters, add};
 use super::settings::{ExchangeKind, Settings};
 use super::topology;
 use super::url::BrokerUrl;
-use leveret_amqp091::wire::hot_out::nack;
 
 /// Messages in a requeuer's queue.
 const MESSAGES: u64 = 100;

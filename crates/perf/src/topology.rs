@@ -1,11 +1,12 @@
 //! Queues, exchange and bindings of a measurement: declared before, deleted after.
 
+use leveret_amqp091::wire::control::write_method;
+use leveret_amqp091::wire::method::{AMQPClass, AMQPValue, FieldTable, exchange, queue, short_string};
+
 use super::batch::header_of;
 use super::error::PerfError;
 use super::link::{Link, name, unexpected};
 use super::settings::{ExchangeKind, Settings};
-use leveret_amqp091::wire::control::write_method;
-use leveret_amqp091::wire::method::{AMQPClass, AMQPValue, FieldTable, exchange, queue, short_string};
 
 /// The channel used for setup.
 pub(super) const CHANNEL: u16 = 1;

@@ -135,39 +135,11 @@ impl Bench<'_> {
         control: &'scope Control,
     ) -> Result<Phase, PerfError> {
         let (tell, news) = channel();
-        let connections = settings.consumers.div_ceil(settings.consumers_per_connection);
-        let mut workers = Vec::new();
-        for (index, own) in counters[..connections].iter().enumerate() {
-            let own_tell = tell.clone();
-            workers.push(spawn(scope, tell.clone(), move || {
-                let first = index * settings.consumers_per_connection;
-                let last = settings.consumers.min(first + settings.consumers_per_connection);
-                let queues: Vec<_> =
-                    (first..last).map(|consumer| settings.queue(consumer % settings.queues)).collect();
-                let consumer = Consumer::prepare(self.url, settings, &queues, control, own)?;
-                start(&own_tell, control);
-                consumer.run().map(Outcome::EndToEnd)
-            })?);
-        }
-        for (index, own) in counters[connections..].iter().enumerate() {
-            let own_tell = tell.clone();
-            let share = settings.count.map(|count| share(count, index, settings.publishers));
-            workers.push(spawn(scope, tell.clone(), move || {
-                if index >= settings.publishers {
-                    let requeuer = Requeuer::prepare(self.url, settings, index - settings.publishers)?;
-                    start(&own_tell, control);
-                    return requeuer.run(control, own).map(|()| Outcome::Requeued);
-                }
-                let publisher = Publisher::prepare(self.url, settings, index, share, control, own)?;
-                start(&own_tell, control);
-                publisher.run(settings, index).map(Outcome::Confirms)
-            })?);
-        }
+        let workers = self.launch(scope, settings, counters, control, &tell)?;
         drop(tell);
         for _ in 0..workers.len() {
             news.recv().map_err(|_| PerfError::Panicked)??;
         }
-
         if goal.is_none() && settings.warmup_seconds > 0 {
             control.set(Stage::Warmup);
             clock::sleep(settings.warmup_seconds * SECOND);
@@ -203,6 +175,46 @@ impl Bench<'_> {
         phase.end_to_end_latency_us = end_to_end.percentiles();
         phase.warnings.extend(warning);
         Ok(phase)
+    }
+
+    /// Starts all consumers, publishers and requeuers; each reports on `tell` when it is ready.
+    fn launch<'scope>(
+        &'scope self,
+        scope: &'scope Scope<'scope, '_>,
+        settings: &'scope Settings,
+        counters: &'scope [Counters],
+        control: &'scope Control,
+        tell: &Sender<News>,
+    ) -> Result<Vec<Worker<'scope>>, PerfError> {
+        let connections = settings.consumers.div_ceil(settings.consumers_per_connection);
+        let mut workers = Vec::new();
+        for (index, own) in counters[..connections].iter().enumerate() {
+            let own_tell = tell.clone();
+            workers.push(spawn(scope, tell.clone(), move || {
+                let first = index * settings.consumers_per_connection;
+                let last = settings.consumers.min(first + settings.consumers_per_connection);
+                let queues: Vec<_> =
+                    (first..last).map(|consumer| settings.queue(consumer % settings.queues)).collect();
+                let consumer = Consumer::prepare(self.url, settings, &queues, control, own)?;
+                start(&own_tell, control);
+                consumer.run().map(Outcome::EndToEnd)
+            })?);
+        }
+        for (index, own) in counters[connections..].iter().enumerate() {
+            let own_tell = tell.clone();
+            let share = settings.count.map(|count| share(count, index, settings.publishers));
+            workers.push(spawn(scope, tell.clone(), move || {
+                if index >= settings.publishers {
+                    let requeuer = Requeuer::prepare(self.url, settings, index - settings.publishers)?;
+                    start(&own_tell, control);
+                    return requeuer.run(control, own).map(|()| Outcome::Requeued);
+                }
+                let publisher = Publisher::prepare(self.url, settings, index, share, control, own)?;
+                start(&own_tell, control);
+                publisher.run(settings, index).map(Outcome::Confirms)
+            })?);
+        }
+        Ok(workers)
     }
 
     /// Waits for the end and shows progress. Returns the time it ended, and any anomaly.

@@ -6,10 +6,11 @@
 
 use std::collections::BTreeMap;
 
-use super::{ReadWish, Record};
 use leveret_message::ids::{Millis, QueueId, Seq};
 use leveret_message::message::Message;
 use leveret_message::stored::{ColdRange, RecoveredQueue, Stored};
+
+use super::{ReadWish, Record};
 
 /// A live message.
 #[derive(Clone, Debug)]

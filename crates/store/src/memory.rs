@@ -8,6 +8,8 @@
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
+use leveret_message::ids::{QueueId, Seq};
+use leveret_message::stored::RecoveredQueue;
 use parking_lot::Mutex;
 
 use super::fold::Fold;
@@ -15,8 +17,6 @@ use super::{
     Broken, LiveEntry, NotAppended, Position, Pressure, ReadAnswer, ReadWish, Record, Store, Synced, Unread,
     Waiter,
 };
-use leveret_message::ids::{QueueId, Seq};
-use leveret_message::stored::RecoveredQueue;
 
 struct Wait {
     waiter: Arc<dyn Waiter>,

@@ -331,66 +331,25 @@ pub fn write(topology: &Topology) -> Value {
         }
     }
     for (id, object) in &topology.objects {
+        let Some((list, parts, vhost)) = form(id.kind) else { continue };
         let mut entry = object.body.clone();
-        let mut name = |member: &str, value: &str| entry.insert(member.to_owned(), json!(value));
-        let list = match id.kind {
-            Kind::VhostLimits | Kind::UserLimits => continue,
-            Kind::Vhost => {
-                name("name", id.part(0));
-                if let Some(limits) = limits.get(&(Kind::VhostLimits, id.part(0))) {
-                    entry.insert("limits".to_owned(), Value::Object((*limits).clone()));
-                }
-                "vhosts"
-            }
-            Kind::User => {
-                name("name", id.part(0));
-                if let Some(limits) = limits.get(&(Kind::UserLimits, id.part(0))) {
-                    entry.insert("limits".to_owned(), Value::Object((*limits).clone()));
-                }
-                "users"
-            }
-            Kind::GlobalParameter => {
-                name("name", id.part(0));
-                "global_parameters"
-            }
-            Kind::OperatorPolicy | Kind::Policy | Kind::Exchange | Kind::Queue => {
-                name("name", id.part(0));
-                name("vhost", &id.vhost);
-                match id.kind {
-                    Kind::OperatorPolicy => "operator_policies",
-                    Kind::Policy => "policies",
-                    Kind::Exchange => "exchanges",
-                    _ => "queues",
-                }
-            }
-            Kind::Parameter => {
-                name("component", id.part(0));
-                name("name", id.part(1));
-                name("vhost", &id.vhost);
-                "parameters"
-            }
-            Kind::Permission => {
-                name("user", id.part(0));
-                name("vhost", &id.vhost);
-                "permissions"
-            }
-            Kind::TopicPermission => {
-                name("user", id.part(0));
-                name("exchange", id.part(1));
-                name("vhost", &id.vhost);
-                "topic_permissions"
-            }
-            Kind::Binding => {
-                name("vhost", &id.vhost);
-                name("source", id.part(0));
-                name("destination_type", id.part(1));
-                name("destination", id.part(2));
-                name("routing_key", id.part(3));
-                let arguments = id.as_binding().map(|binding| binding.arguments).unwrap_or_default();
-                entry.insert("arguments".to_owned(), arguments.into());
-                "bindings"
-            }
+        for (part, member) in parts.iter().enumerate() {
+            entry.insert((*member).to_owned(), json!(id.part(part)));
+        }
+        if vhost {
+            entry.insert("vhost".to_owned(), json!(id.vhost));
+        }
+        let own_limits = match id.kind {
+            Kind::Vhost => limits.get(&(Kind::VhostLimits, id.part(0))),
+            Kind::User => limits.get(&(Kind::UserLimits, id.part(0))),
+            _ => None,
         };
+        if let Some(limits) = own_limits {
+            entry.insert("limits".to_owned(), Value::Object((*limits).clone()));
+        }
+        if let Some(binding) = id.as_binding() {
+            entry.insert("arguments".to_owned(), binding.arguments.into());
+        }
         let list = lists.entry(list).or_insert_with(|| json!([]));
         if let Some(list) = list.as_array_mut() {
             list.push(Value::Object(entry));
@@ -398,4 +357,23 @@ pub fn write(topology: &Topology) -> Value {
     }
     lists.insert(GOVERNS.to_owned(), json!(topology.governs));
     Value::Object(lists)
+}
+
+/// How definitions hold objects of a kind: their list, the members for the parts of their id, and whether they name
+/// their vhost. `None`: they are members of other objects.
+const fn form(kind: Kind) -> Option<(&'static str, &'static [&'static str], bool)> {
+    Some(match kind {
+        Kind::VhostLimits | Kind::UserLimits => return None,
+        Kind::Vhost => ("vhosts", &["name"], false),
+        Kind::User => ("users", &["name"], false),
+        Kind::GlobalParameter => ("global_parameters", &["name"], false),
+        Kind::OperatorPolicy => ("operator_policies", &["name"], true),
+        Kind::Policy => ("policies", &["name"], true),
+        Kind::Exchange => ("exchanges", &["name"], true),
+        Kind::Queue => ("queues", &["name"], true),
+        Kind::Parameter => ("parameters", &["component", "name"], true),
+        Kind::Permission => ("permissions", &["user"], true),
+        Kind::TopicPermission => ("topic_permissions", &["user", "exchange"], true),
+        Kind::Binding => ("bindings", &["source", "destination_type", "destination", "routing_key"], true),
+    })
 }

@@ -8,10 +8,11 @@ mod paging;
 
 use std::collections::{HashMap, HashSet};
 
-use super::*;
 use leveret_message::message::{Message, MessageMeta};
 use leveret_message::short::Short;
 use leveret_message::stored::{ColdRange, SettleReason, Stored};
+
+use super::*;
 
 /// Records deliveries; refuses consumers as told.
 #[derive(Default)]

@@ -16,15 +16,15 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use ipnet::IpNet;
+use leveret_broker::alarms::AlarmLimits;
+use leveret_broker::limits::{BODY_BYTES_CAP, FRAME_MAX, FRAME_MIN, Limits};
+use leveret_broker::product::Product;
 
 use super::node_name::NodeName;
 use super::security::{PublicUrl, Secret};
 use super::setting::{Bytes, LogFormat, LogLevel, MemorySize, Setting};
 use super::table::{Change, Key, in_range, keys};
 use crate::net::tls::{ClientCertificates, LoginFrom};
-use leveret_broker::alarms::AlarmLimits;
-use leveret_broker::limits::{BODY_BYTES_CAP, FRAME_MAX, FRAME_MIN, Limits};
-use leveret_broker::product::Product;
 
 /// Least default, in bytes, for memory held for clients: a few ordinary requests and messages.
 const HELD_BYTES_LEAST: u64 = 32 << 20;

@@ -4,6 +4,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
+use leveret_broker::login_options::Admin;
+use leveret_broker::token::TokenSettings;
 use toml::Value;
 use toml::de::DeValue;
 
@@ -11,8 +13,6 @@ use super::Config;
 use super::setting::Setting;
 use crate::net::jwks::{KeySource, holds_login};
 use crate::net::tls::{ClientCertificates, LoginFrom, TlsSettings};
-use leveret_broker::login_options::Admin;
-use leveret_broker::token::TokenSettings;
 
 /// Inconsistent keys, or an unreadable file named by one of them.
 #[derive(Debug, thiserror::Error)]

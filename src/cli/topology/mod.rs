@@ -9,12 +9,12 @@ use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 
 use clap::Args;
+use leveret_broker::password;
+use leveret_topology::{Action, Id, Kind, Options, OwnSecrets, Plan, Step, Topology, World};
 use serde_json::{Map, Value, json};
 
 use super::client::{Client, DIFFERS, DONE, FAILED, Failure, Remote};
 use super::private;
-use leveret_broker::password;
-use leveret_topology::{Action, Id, Kind, Options, OwnSecrets, Plan, Step, Topology, World};
 
 /// Which file, and how far to go.
 #[derive(Clone, Debug, Args)]

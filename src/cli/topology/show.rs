@@ -2,11 +2,11 @@
 
 use std::io::{self, IsTerminal, Write};
 
+use leveret_topology::{Action, Plan, Step, Topology};
 use serde_json::{Value, json};
 
 use super::mark;
 use crate::cli::client::Failure;
-use leveret_topology::{Action, Plan, Step, Topology};
 
 /// Writes the plan.
 pub(super) fn plan(

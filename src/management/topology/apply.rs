@@ -3,12 +3,6 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use serde_json::{Map, Value, json};
-
-use super::super::access::Login;
-use super::super::error::{Refused, Result};
-use super::super::{Shared, import, parameters, tables};
-use super::rules;
 use leveret_broker::Caller;
 use leveret_broker::arguments::FieldTable;
 use leveret_broker::batch::{Batch, Changed, NewExchange, NewQueue, Part};
@@ -21,6 +15,12 @@ use leveret_broker::turn::Turn;
 use leveret_broker::users::AccessRights;
 use leveret_broker::vhost::Vhost;
 use leveret_topology::{Action, Id, Kind, Object, Plan, Step, Topology, to_definitions};
+use serde_json::{Map, Value, json};
+
+use super::super::access::Login;
+use super::super::error::{Refused, Result};
+use super::super::{Shared, import, parameters, tables};
+use super::rules;
 
 /// The state of a run.
 struct Work<'a> {

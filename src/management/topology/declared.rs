@@ -6,6 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use leveret_broker::identity::Identity;
+use leveret_broker::names::UserName;
+use leveret_broker::password;
+use leveret_topology::{Kind, Options, OwnSecrets, Topology};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 
@@ -13,10 +17,6 @@ use super::super::access::Login;
 use super::super::error::{Refused, Result};
 use super::super::{Api, Shared};
 use super::{apply, planned};
-use leveret_broker::identity::Identity;
-use leveret_broker::names::UserName;
-use leveret_broker::password;
-use leveret_topology::{Kind, Options, OwnSecrets, Topology};
 
 /// Interval of drift checks for metrics.
 const COMPARED_EVERY: Duration = Duration::from_secs(15);

@@ -12,7 +12,9 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
+use leveret_broker::password;
 use leveret_queues::Counts;
+use leveret_topology::{Id, Kind, Options, Plan, Topology, World};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
@@ -21,8 +23,6 @@ use super::access::Login;
 use super::body::Unread;
 use super::error::{Refused, Result};
 use super::{Api, Shared, export};
-use leveret_broker::password;
-use leveret_topology::{Id, Kind, Options, Plan, Topology, World};
 
 pub use declared::DeclaredTopology;
 pub(super) use declared::{Declared, drifted, start};

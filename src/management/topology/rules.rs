@@ -1,14 +1,14 @@
 //! A topology's rules of a vhost, besides the declared objects, in the broker's form.
 
+use leveret_broker::batch::Rule;
+use leveret_broker::operator_limits::{LimitsOf, OperatorLimits};
+use leveret_broker::policies::PolicyKind;
+use leveret_topology::{Id, Kind};
 use serde_json::{Map, Value};
 
 use super::super::body;
 use super::super::error::{Refused, Result};
 use super::super::policies::PolicyBody;
-use leveret_broker::batch::Rule;
-use leveret_broker::operator_limits::{LimitsOf, OperatorLimits};
-use leveret_broker::policies::PolicyKind;
-use leveret_topology::{Id, Kind};
 
 /// The rule for an object.
 pub(super) fn rule(id: &Id, body: &Map<String, Value>) -> Result<Rule> {

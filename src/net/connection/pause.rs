@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::task::ready;
 use std::time::Duration;
 
+use leveret_amqp091::session::Outcome;
+use leveret_amqp091::wire::hot_out::HEARTBEAT;
 use tokio::io::AsyncRead;
 use tokio::time::Instant;
 
 use super::{End, Reading, Stage, expired, wake};
 use crate::net::control::Order;
 use crate::net::watch::{Seen, Watched, keep_alive, look};
-use leveret_amqp091::session::Outcome;
-use leveret_amqp091::wire::hot_out::HEARTBEAT;
 
 /// How long publishers wait unread: mostly it takes milliseconds, and reading on would cost memory.
 const SHORT: Duration = Duration::from_millis(250);

@@ -1,5 +1,6 @@
 //! Acknowledgements, rejections, recovery (docs/semantics.md, Deliveries).
 
+use leveret_broker::channel_stats;
 use leveret_queues::Requeue;
 
 use super::closing::by_queue;
@@ -7,7 +8,6 @@ use super::connection::Connection;
 use super::error::{AmqpError, MethodId, ReplyCode};
 use super::transaction::How;
 use super::unacked::{AckSet, Unacked, UnknownTag};
-use leveret_broker::channel_stats;
 
 const ACK: MethodId = MethodId(60, 80);
 

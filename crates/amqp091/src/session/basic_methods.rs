@@ -3,13 +3,6 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use leveret_queues::ConsumerId;
-
-use super::channel::CONSUMERS_SWEPT;
-use super::connection::Connection;
-use super::error::{AmqpError, MethodId, ReplyCode, refused};
-use crate::wire::control::prefetch_size;
-use crate::wire::method::{AMQPClass, basic, short_string};
 use leveret_broker::arguments::integer;
 use leveret_broker::channel_stats;
 use leveret_broker::consumer::{Consumer, Sink};
@@ -18,6 +11,13 @@ use leveret_broker::queue_handle::{GetOutcome, QueueHandle};
 use leveret_broker::queue_options::no_integer;
 use leveret_broker::refusal::{Refusal, Resource};
 use leveret_broker::reply_to::REPLY_TO;
+use leveret_queues::ConsumerId;
+
+use super::channel::CONSUMERS_SWEPT;
+use super::connection::Connection;
+use super::error::{AmqpError, MethodId, ReplyCode, refused};
+use crate::wire::control::prefetch_size;
+use crate::wire::method::{AMQPClass, basic, short_string};
 
 impl Connection {
     pub(super) fn basic_method(

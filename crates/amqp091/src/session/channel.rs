@@ -3,6 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use leveret_broker::consumer::Consumer;
+use leveret_broker::names::{ConsumerTag, QueueName};
+use leveret_broker::registry::ChannelHandle;
+use leveret_broker::shared_credit::SharedCredit;
+use leveret_broker::turn::{NothingAppended, Turn};
 use leveret_store::{Broken, Store, Synced, Waiter};
 use rustc_hash::FxHashMap;
 
@@ -10,11 +15,6 @@ use super::content::Content;
 use super::outbox::{Durable, Outbox};
 use super::overdue::Watch;
 use super::transaction::Transaction;
-use leveret_broker::consumer::Consumer;
-use leveret_broker::names::{ConsumerTag, QueueName};
-use leveret_broker::registry::ChannelHandle;
-use leveret_broker::shared_credit::SharedCredit;
-use leveret_broker::turn::{NothingAppended, Turn};
 
 /// From this many consumers per channel on, starting another one sweeps those whose queue was deleted.
 pub(super) const CONSUMERS_SWEPT: usize = 64;

@@ -9,6 +9,16 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use leveret_broker::Broker;
+use leveret_broker::identity::Identity;
+use leveret_broker::limits::{HANDSHAKE_FRAME_MAX, Limits};
+use leveret_broker::names::{ConnectionId, UserName};
+use leveret_broker::publish::Publisher;
+use leveret_broker::queue_handle::QueueHandle;
+use leveret_broker::registry::{ConnectionControl, ConnectionFacts, ConnectionHandle, QuotaUse, TlsFacts};
+use leveret_broker::turn::{Aside, Turn};
+use leveret_broker::users::AccessRights;
+use leveret_broker::vhost::Vhost;
 use leveret_message::Millis;
 use rustc_hash::FxHashMap;
 
@@ -28,16 +38,6 @@ use crate::wire::frame::{FRAME_HEAD_BYTES, Frame, FrameKind, Scan, partial_body,
 use crate::wire::hot_in::{HotMethod, hot_method};
 use crate::wire::method::{AMQPClass, FieldTable};
 use crate::wire::opening::{Opening, PROTOCOL_HEADER, detect};
-use leveret_broker::Broker;
-use leveret_broker::identity::Identity;
-use leveret_broker::limits::{HANDSHAKE_FRAME_MAX, Limits};
-use leveret_broker::names::{ConnectionId, UserName};
-use leveret_broker::publish::Publisher;
-use leveret_broker::queue_handle::QueueHandle;
-use leveret_broker::registry::{ConnectionControl, ConnectionFacts, ConnectionHandle, QuotaUse, TlsFacts};
-use leveret_broker::turn::{Aside, Turn};
-use leveret_broker::users::AccessRights;
-use leveret_broker::vhost::Vhost;
 
 /// Where the client comes from.
 #[derive(Clone, Debug)]

@@ -3,15 +3,16 @@
 use std::ops::Range;
 
 use bytes::Bytes;
+use leveret_broker::expiration::expiration_ms;
+use leveret_broker::limits::BODY_BYTES_CAP;
+use leveret_broker::publish::Incoming;
+use leveret_broker::reply_to::REPLY_TO;
+use leveret_message::properties::{Essentials, essentials};
 use leveret_message::{Message, MessageLayout, MessageMeta, ShortRange, ShortText};
 
 use super::error::{AmqpError, MethodId, ReplyCode};
 use crate::wire::content::{CLASS_BASIC, ContentHeader, content_header};
 use crate::wire::publish::Publish;
-use leveret_broker::expiration::expiration_ms;
-use leveret_broker::limits::BODY_BYTES_CAP;
-use leveret_broker::reply_to::REPLY_TO;
-use leveret_message::properties::{Essentials, essentials};
 
 /// Body frames longer than this are copied into the message as they arrive; shorter ones wait until complete.
 pub(super) const STREAMED_BYTES: usize = 4096;
@@ -48,6 +49,13 @@ pub(super) struct Publication {
     pub(super) headers: bool,
     /// It requests direct replies.
     pub(super) asks_reply: bool,
+}
+
+impl From<Publication> for Incoming {
+    fn from(publication: Publication) -> Self {
+        let Publication { message, mandatory, headers, asks_reply: _ } = publication;
+        Self { message, headers, mandatory }
+    }
 }
 
 /// Checks on every publish beyond its framing.

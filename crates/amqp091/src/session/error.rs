@@ -2,10 +2,11 @@
 
 use std::fmt;
 
-use crate::wire::control::MethodError;
-use crate::wire::frame::FrameError;
 use leveret_broker::refusal::Refusal;
 use leveret_message::table::TableError;
+
+use crate::wire::control::MethodError;
+use crate::wire::frame::FrameError;
 
 /// A reply code of AMQP 0-9-1, with the name it has in reply texts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

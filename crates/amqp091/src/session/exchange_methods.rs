@@ -1,15 +1,16 @@
 //! The methods of class exchange.
 
-use super::connection::Connection;
-use super::error::{MethodId, refused};
-use super::row::Answered;
-use crate::wire::method::{AMQPClass, FieldTable, ShortString, exchange};
 use leveret_broker::Caller;
 use leveret_broker::bindings::BindingRequest;
 use leveret_broker::definitions::DestinationKind;
 use leveret_broker::exchanges::ExchangeRequest;
 use leveret_broker::names::{ExchangeName, without_line_breaks};
 use leveret_broker::refusal::Refusal;
+
+use super::connection::Connection;
+use super::error::{MethodId, refused};
+use super::row::Answered;
+use crate::wire::method::{AMQPClass, FieldTable, ShortString, exchange};
 
 impl Connection {
     pub(super) fn exchange_method(&mut self, number: u16, method: exchange::AMQPMethod, id: MethodId) {

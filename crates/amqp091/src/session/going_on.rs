@@ -8,12 +8,13 @@
 
 use std::sync::atomic::Ordering;
 
+use leveret_broker::channel_stats;
+use leveret_broker::publish::{Fate, Incoming};
+
 use super::connection::Connection;
 use super::held_up::HeldUp;
 use crate::wire::control::method_id;
 use crate::wire::frame::{Frame, FrameKind};
-use leveret_broker::channel_stats;
-use leveret_broker::publish::{Fate, Incoming};
 
 /// Bytes of publishes buffered per client before the next one is left unread. Mostly enough for what is in flight
 /// when the client receives `connection.blocked`.

@@ -2,11 +2,6 @@
 
 use std::sync::Arc;
 
-use super::connection::{ClientInfo, Connection, Phase};
-use super::error::{AmqpError, MethodId, ReplyCode, refused};
-use crate::log_connection;
-use crate::wire::method::{AMQPClass, AMQPValue, FieldTable, connection, short_string};
-use crate::wire::sasl::{self, SaslError};
 use leveret_broker::identity::Identity;
 use leveret_broker::limits::FRAME_MIN;
 use leveret_broker::login::Origin;
@@ -16,6 +11,12 @@ use leveret_broker::product::Product;
 use leveret_broker::refusal::Refusal;
 use leveret_broker::registry::given_name;
 use leveret_broker::users::LoginRefused;
+
+use super::connection::{ClientInfo, Connection, Phase};
+use super::error::{AmqpError, MethodId, ReplyCode, refused};
+use crate::log_connection;
+use crate::wire::method::{AMQPClass, AMQPValue, FieldTable, connection, short_string};
+use crate::wire::sasl::{self, SaslError};
 
 /// A refused login is about no method, as on `RabbitMQ`.
 const NO_METHOD: MethodId = MethodId(0, 0);

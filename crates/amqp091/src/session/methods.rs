@@ -2,17 +2,18 @@
 
 use std::sync::Arc;
 
+use leveret_broker::consumer::Consumer;
+use leveret_broker::publish::Publisher;
+use leveret_broker::queue_handle::QueueHandle;
+use leveret_broker::refusal::{Access, Refusal, Resource};
+use leveret_broker::reply_to::REPLY_TO;
+
 use super::channel::Channel;
 use super::connection::{Connection, Outcome, Phase};
 use super::error::{AmqpError, MethodId, ReplyCode, refused};
 use super::handshake::credentials;
 use super::left::CloseAnswer;
 use crate::wire::method::{AMQPClass, access, basic, channel, confirm, connection};
-use leveret_broker::consumer::Consumer;
-use leveret_broker::publish::Publisher;
-use leveret_broker::queue_handle::QueueHandle;
-use leveret_broker::refusal::{Access, Refusal, Resource};
-use leveret_broker::reply_to::REPLY_TO;
 
 impl Connection {
     /// Whether a method may wait for the disk or for a slow computation, and for which: definitions are

@@ -13,6 +13,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 
+use leveret_broker::channel_stats::{self, ChannelStats};
+use leveret_broker::consumer::{Consumer, Sink};
+use leveret_broker::names::ConsumerTag;
+use leveret_broker::queue_handle::QueueHandle;
+use leveret_broker::registry::{Gauge, Traffic};
+use leveret_broker::turn::NothingAppended;
 use leveret_message::{Message, QueueId};
 use leveret_queues::Delivery;
 use leveret_store::{Broken, Synced};
@@ -25,12 +31,6 @@ use crate::wire::control::write_method;
 use crate::wire::frame::FRAME_END;
 use crate::wire::hot_out;
 use crate::wire::method::AMQPClass;
-use leveret_broker::channel_stats::{self, ChannelStats};
-use leveret_broker::consumer::{Consumer, Sink};
-use leveret_broker::names::ConsumerTag;
-use leveret_broker::queue_handle::QueueHandle;
-use leveret_broker::registry::{Gauge, Traffic};
-use leveret_broker::turn::NothingAppended;
 
 /// Bodies of at least this many bytes are written to the socket from the message's memory; smaller ones are copied
 /// between their frames' heads: below, a copy is cheaper than one more slice to write.

@@ -9,15 +9,15 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use leveret_broker::Broker;
+use leveret_broker::deadlines::Ticks;
+use leveret_broker::turn::Turn;
 use leveret_message::{Millis, QueueId};
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 
 use super::error::{AmqpError, MethodId, ReplyCode};
 use super::outbox::Outbox;
-use leveret_broker::Broker;
-use leveret_broker::deadlines::Ticks;
-use leveret_broker::turn::Turn;
 
 /// Closes a channel from outside of its connection's task.
 pub trait ChannelCloser: Send + Sync {

@@ -2,6 +2,8 @@
 
 use std::sync::atomic::Ordering;
 
+use leveret_broker::channel_stats;
+use leveret_broker::publish::Fate;
 use leveret_store::Pressure;
 
 use super::connection::Connection;
@@ -9,8 +11,6 @@ use super::content::PUBLISH;
 use super::error::refused;
 use super::handshake::capability;
 use crate::wire::method::{connection, short_string};
-use leveret_broker::channel_stats;
-use leveret_broker::publish::Fate;
 
 impl Connection {
     /// Carries out the buffered publishes, then the acknowledgements.
@@ -42,11 +42,7 @@ impl Connection {
             vhost,
             rights,
             &mut self.turn,
-            self.batch.messages.drain(..).map(|outgoing| leveret_broker::publish::Incoming {
-                message: outgoing.message,
-                headers: outgoing.headers,
-                mandatory: outgoing.mandatory,
-            }),
+            self.batch.messages.drain(..).map(Into::into),
         );
         let nothing_appended = self.turn.nothing_appended();
         let unstorable = std::mem::take(&mut self.turn.unstorable);

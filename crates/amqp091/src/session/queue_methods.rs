@@ -2,16 +2,17 @@
 
 use std::sync::Arc;
 
-use super::connection::Connection;
-use super::error::{MethodId, refused};
-use super::row::{Answered, names_reply_queue, until_refused};
-use crate::wire::method::{AMQPClass, FieldTable, ShortString, queue, short_string};
 use leveret_broker::bindings::BindingRequest;
 use leveret_broker::definitions::DestinationKind;
 use leveret_broker::names::{ExchangeName, QueueName, without_line_breaks};
 use leveret_broker::queues::{DeclaredQueue, QueueDeletion, QueueRequest};
 use leveret_broker::refusal::Refusal;
 use leveret_broker::reply_to::is_reply_name;
+
+use super::connection::Connection;
+use super::error::{MethodId, refused};
+use super::row::{Answered, names_reply_queue, until_refused};
+use crate::wire::method::{AMQPClass, FieldTable, ShortString, queue, short_string};
 
 impl Connection {
     pub(super) fn queue_method(&mut self, number: u16, method: queue::AMQPMethod, id: MethodId) {

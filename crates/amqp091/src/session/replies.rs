@@ -3,13 +3,14 @@
 
 use std::sync::Arc;
 
+use leveret_broker::queue_handle::QueueHandle;
+use leveret_broker::refusal::Refusal;
+use leveret_broker::reply_to::addressed;
+
 use super::connection::Connection;
 use super::content::{PUBLISH, Publication};
 use super::error::{AmqpError, ReplyCode};
 use crate::wire::method::basic;
-use leveret_broker::queue_handle::QueueHandle;
-use leveret_broker::refusal::Refusal;
-use leveret_broker::reply_to::addressed;
 
 impl Connection {
     /// Whether the channel may start a reply consumer.

@@ -4,14 +4,15 @@
 //! Invariants: in order, up to the first refused; answers in the order of the methods; methods behind them see all
 //! their effects.
 
+use leveret_broker::names::without_line_breaks;
+use leveret_broker::refusal::Refusal;
+use leveret_broker::reply_to::is_reply_name;
+
 use super::connection::{Connection, Phase};
 use super::error::{MethodId, refused};
 use crate::wire::control::parse_method;
 use crate::wire::frame::{Frame, FrameKind, Scan, scan};
 use crate::wire::method::{AMQPClass, exchange, queue};
-use leveret_broker::names::without_line_breaks;
-use leveret_broker::refusal::Refusal;
-use leveret_broker::reply_to::is_reply_name;
 
 /// Methods carried out together, at most.
 const TOGETHER_MAX: usize = 4096;

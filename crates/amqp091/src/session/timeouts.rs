@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
+use leveret_broker::queue_handle::QueueHandle;
 use leveret_message::{Millis, QueueId};
 use rustc_hash::FxHashMap;
 
 use super::connection::Connection;
 use super::error::AmqpError;
 use super::overdue::{ChannelCloser, Watch};
-use leveret_broker::queue_handle::QueueHandle;
 
 impl Connection {
     /// Sets how channels are closed from outside of the connection's task.

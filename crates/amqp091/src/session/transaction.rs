@@ -1,9 +1,9 @@
 //! The open transaction of a channel, buffered in memory.
 
+use leveret_broker::prepared::Prepared;
 use leveret_queues::Requeue;
 
 use super::unacked::Unacked;
-use leveret_broker::prepared::Prepared;
 
 /// Approximate bytes of a buffered acknowledgement.
 const SETTLE_BYTES: usize = size_of::<(How, Unacked)>();

@@ -8,6 +8,10 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use leveret_broker::channel_stats;
+use leveret_broker::prepared::Prepared;
+use leveret_broker::publish::{Fate, Incoming};
+use leveret_broker::refusal::Refusal;
 use leveret_store::{Broken, Synced, Waiter};
 
 use super::closing::by_queue;
@@ -18,10 +22,6 @@ use super::outbox::Outbox;
 use super::transaction::How;
 use super::unacked::Unacked;
 use crate::wire::method::{AMQPClass, tx};
-use leveret_broker::channel_stats;
-use leveret_broker::prepared::Prepared;
-use leveret_broker::publish::{Fate, Incoming};
-use leveret_broker::refusal::Refusal;
 
 /// Publishes carried out together, at most. Bounds how long one commit holds a queue.
 const BATCH_MAX: usize = 512;

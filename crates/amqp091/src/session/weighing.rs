@@ -6,9 +6,10 @@
 
 use std::sync::Arc;
 
+use leveret_broker::held::{Overdrawn, STEP, Share};
+
 use super::connection::Connection;
 use super::error::{AmqpError, MethodId, ReplyCode};
-use leveret_broker::held::{Overdrawn, STEP, Share};
 
 /// Incomplete frames count from this many bytes on.
 const LEFT_BYTES: usize = 16 * 1024;

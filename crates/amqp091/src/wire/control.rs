@@ -7,14 +7,14 @@
 
 use amq_protocol::protocol::{gen_class, parse_class};
 use bytes::BufMut;
+use leveret_message::cursor::Cursor;
+use leveret_message::table::TableError;
+use leveret_message::table::validate_text_names;
 use thiserror::Error;
 
 use super::frame::{FRAME_END, FrameKind};
 use super::layout::{Arg, arguments};
 use super::method::AMQPClass;
-use leveret_message::cursor::Cursor;
-use leveret_message::table::TableError;
-use leveret_message::table::validate_text_names;
 
 /// Values in the tables of one method, at all levels, at most. Our choice: a one-byte value takes some 50 bytes
 /// when converted, and declarations are kept.

@@ -1,8 +1,9 @@
 //! Methods that arrive once per message, parsed without allocating: publish, ack, nack, reject.
 
+use leveret_message::cursor::Cursor;
+
 use super::control::MethodError;
 use super::publish::{Publish, publish};
-use leveret_message::cursor::Cursor;
 
 /// A hot-path method, or a marker for any other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,8 +2,9 @@
 
 use std::ops::Range;
 
-use super::control::MethodError;
 use leveret_message::cursor::Cursor;
+
+use super::control::MethodError;
 
 /// Bytes before the exchange's name: class (2), method (2), reserved (2), length (1).
 const EXCHANGE_START: usize = 7;

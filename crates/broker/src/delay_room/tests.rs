@@ -5,7 +5,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use leveret_message::properties::PropertiesEdit;
 use leveret_message::stored::RecoveredQueue;
+use leveret_message::table::ValueRef;
+use leveret_message::table::edit::put_entry;
 use leveret_message::{Message, MessageMeta, Millis, QueueId, Seq, Short};
 use leveret_store::log::{LogStore, Options};
 use leveret_store::memory::MemStore;
@@ -27,9 +30,6 @@ use crate::queue_handle::WRITE_AGAIN_MS;
 use crate::queues::QueueRequest;
 use crate::turn::Turn;
 use crate::users::AccessRights;
-use leveret_message::properties::PropertiesEdit;
-use leveret_message::table::ValueRef;
-use leveret_message::table::edit::put_entry;
 
 const DAY_MS: u64 = 86_400_000;
 

@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
+use leveret_message::properties::{Field, PropertiesEdit};
 use leveret_store::log::{LogStore, Options};
 use leveret_store::memory::MemStore;
 
 use super::*;
 use crate::orphans::Adoption;
-use leveret_message::properties::{Field, PropertiesEdit};
 
 fn furnished() -> Bench {
     let bench = Bench::start(Arc::new(MemStore::new()), &Kept::default(), Found::default());

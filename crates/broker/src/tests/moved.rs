@@ -1,13 +1,13 @@
 //! Messages that were moved and delivered at their target, then returned to their source as a crash undid the move: a
 //! second delivery must be marked as redelivered.
 
+use leveret_message::properties::PropertiesEdit;
+use leveret_message::table::ValueRef;
+use leveret_message::table::edit::put_entry;
 use leveret_store::memory::MemStore;
 
 use super::*;
 use crate::queue_handle::GetOutcome;
-use leveret_message::properties::PropertiesEdit;
-use leveret_message::table::ValueRef;
-use leveret_message::table::edit::put_entry;
 
 /// A broker on an in-memory store, and its time.
 struct World {

@@ -5,8 +5,9 @@
 //! move; settles go into the small summary record.
 //! Absent: sled.
 
-use crate::log::Place;
 use leveret_message::ids::Millis;
+
+use crate::log::Place;
 
 /// Most entries of a chunk.
 pub(crate) const CHUNK_MESSAGES: usize = 1000;

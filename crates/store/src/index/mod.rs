@@ -22,11 +22,12 @@ use self::chunk::{Chunk, Share};
 pub(crate) use self::db::{Change, Db, DbError};
 use self::priority_level::PriorityLevel;
 pub(crate) use self::save::CHECKPOINT_KEY;
+use leveret_message::ids::{QueueId, Seq};
+use leveret_message::stored::{ColdRange, RecoveredQueue};
+
 use crate::ReadWish;
 use crate::log::Place;
 use early::Early;
-use leveret_message::ids::{QueueId, Seq};
-use leveret_message::stored::{ColdRange, RecoveredQueue};
 
 /// The meaning of a written record for the index.
 #[derive(Clone, Debug)]

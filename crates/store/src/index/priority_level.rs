@@ -6,13 +6,14 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use leveret_message::ids::Seq;
+use leveret_message::stored::ColdRange;
+
 use super::chunk::{CHUNK_MESSAGES, Chunk, Entry};
 use super::db::{Db, DbError};
 use super::{Totals, cold_range, save};
 use crate::ReadWish;
 use crate::log::Place;
-use leveret_message::ids::Seq;
-use leveret_message::stored::ColdRange;
 
 /// A queue and its priority level key.
 pub(super) type At = (u64, u16);

@@ -6,7 +6,7 @@
 
 use super::chunk::{Chunk, get, put};
 use super::db::{Change, DbError};
-use super::{ChunkId, Index, QueueState};
+use super::{ChunkId, Index, QueueState, Totals};
 use crate::log::Place;
 
 /// A checkpoint ready to be applied.
@@ -77,6 +77,27 @@ impl QueueState {
     }
 }
 
+/// Which segments settle which, and hold copies of which.
+fn encode_settles(totals: &Totals) -> Vec<u8> {
+    let mut out = Vec::new();
+    put(&mut out, u64::from(totals.unsure_upto));
+    put(&mut out, totals.sure.len() as u64);
+    for segment in &totals.sure {
+        put(&mut out, u64::from(*segment));
+    }
+    for map in [&totals.settles, &totals.copies] {
+        put(&mut out, map.len() as u64);
+        for (segment, others) in map {
+            put(&mut out, u64::from(*segment));
+            put(&mut out, others.len() as u64);
+            for other in others {
+                put(&mut out, u64::from(*other));
+            }
+        }
+    }
+    out
+}
+
 impl Index {
     /// What must be written so that replay can start at `limit`: everything older is moved into chunks.
     /// `checkpoint: false` leaves out the place itself, so that an interrupted rebuild is not taken for a complete
@@ -124,25 +145,8 @@ impl Index {
         // First, since a chunk may have been made again under the key of a removed one.
         let removed = totals.removed.drain(..).map(|key| (key, None));
         let mut changes: Vec<Change> = removed.chain(changes).collect();
-        if totals.settles_dirty {
-            let mut out = Vec::new();
-            put(&mut out, u64::from(totals.unsure_upto));
-            put(&mut out, totals.sure.len() as u64);
-            for segment in &totals.sure {
-                put(&mut out, u64::from(*segment));
-            }
-            for map in [&totals.settles, &totals.copies] {
-                put(&mut out, map.len() as u64);
-                for (segment, others) in map {
-                    put(&mut out, u64::from(*segment));
-                    put(&mut out, others.len() as u64);
-                    for other in others {
-                        put(&mut out, u64::from(*other));
-                    }
-                }
-            }
-            changes.push((SETTLES_KEY.to_vec(), Some(out)));
-            totals.settles_dirty = false;
+        if std::mem::take(&mut totals.settles_dirty) {
+            changes.push((SETTLES_KEY.to_vec(), Some(encode_settles(totals))));
         }
         if checkpoint {
             let mut out = Vec::new();

@@ -8,11 +8,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use leveret_message::message::Message;
 use parking_lot::{Condvar, Mutex};
 
 use super::format::EntryHead;
 use crate::{Broken, NotAppended, Position, Pressure, Record, Synced, Waiter};
-use leveret_message::message::Message;
 
 /// Bytes counted for each record in addition to its message.
 const RECORD_COST: usize = 64;

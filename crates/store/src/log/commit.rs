@@ -8,6 +8,8 @@
 use std::io;
 use std::time::Duration;
 
+use leveret_message::stored::SettleReason;
+
 use super::append_queue::{Costs, Extra, Waiting, extra_cost};
 use super::core::Core;
 use super::disk::LogFile;
@@ -18,7 +20,6 @@ use super::segments::Writer;
 use crate::Record;
 use crate::index::{Entry, Event};
 use crate::metrics::timed;
-use leveret_message::stored::SettleReason;
 
 /// Records that the committer has taken and that are not durable yet.
 #[derive(Default)]

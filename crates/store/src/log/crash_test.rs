@@ -9,6 +9,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use leveret_message::ids::{Millis, QueueId, Seq};
+use leveret_message::message::{Message, MessageLayout, MessageMeta};
+use leveret_message::short::{Short, ShortRange};
+use leveret_message::stored::{RecoveredQueue, SettleReason};
 use parking_lot::Mutex;
 
 use super::commit::Step;
@@ -24,10 +28,6 @@ use crate::index::Db;
 use crate::salt::Salt;
 use crate::sim::{Faults, Rng, SimDb, SimDisk};
 use crate::{Broken, Pressure, ReadWish, Record, Synced, Waiter};
-use leveret_message::ids::{Millis, QueueId, Seq};
-use leveret_message::message::{Message, MessageLayout, MessageMeta};
-use leveret_message::short::{Short, ShortRange};
-use leveret_message::stored::{RecoveredQueue, SettleReason};
 
 #[derive(Default)]
 struct Told(Mutex<Vec<(u64, Result<Synced, Broken>)>>);

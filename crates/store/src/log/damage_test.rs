@@ -3,6 +3,11 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use leveret_message::ids::{QueueId, Seq};
+use leveret_message::message::{Message, MessageMeta};
+use leveret_message::short::Short;
+use leveret_message::stored::SettleReason;
+
 use super::core::Core;
 use super::crash_test::open;
 use super::format::{Payload, RECORD_HEAD};
@@ -12,10 +17,6 @@ use super::synced::SYNCED_NAME;
 use super::{Disk, Recovered};
 use crate::sim::{SimDb, SimDisk};
 use crate::{ReadWish, Record};
-use leveret_message::ids::{QueueId, Seq};
-use leveret_message::message::{Message, MessageMeta};
-use leveret_message::short::Short;
-use leveret_message::stored::SettleReason;
 
 fn message(body: &[u8]) -> Message {
     let meta = MessageMeta { persistent: true, ..MessageMeta::default() };

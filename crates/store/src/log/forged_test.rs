@@ -3,15 +3,16 @@
 use std::io::IoSlice;
 use std::time::Duration;
 
+use leveret_message::ids::{QueueId, Seq};
+use leveret_message::message::{Message, MessageMeta};
+use leveret_message::short::Short;
+
 use super::crash_test::open;
 use super::format::{Kind, Seal, head_bytes, record_crc};
 use super::head::{seal, seal_1};
 use crate::salt::Salt;
 use crate::sim::{SimDb, SimDisk};
 use crate::{ReadWish, Record};
-use leveret_message::ids::{QueueId, Seq};
-use leveret_message::message::{Message, MessageMeta};
-use leveret_message::short::Short;
 
 const QUEUE: QueueId = QueueId(1);
 

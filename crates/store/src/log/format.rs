@@ -7,12 +7,12 @@
 //! Absent: files, and the effect of records on queues.
 
 use bytes::Bytes;
-
-use super::bytes::{get_u32, get_u64, u16_at, u32_at, u64_at};
 use leveret_message::ids::{Millis, QueueId, Seq};
 use leveret_message::message::{Message, MessageLayout, MessageMeta};
 use leveret_message::short::ShortRange;
 use leveret_message::stored::SettleReason;
+
+use super::bytes::{get_u32, get_u64, u16_at, u32_at, u64_at};
 
 /// A place in the log. Ordered as the log is.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]

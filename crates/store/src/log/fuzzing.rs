@@ -4,6 +4,8 @@
 
 use std::sync::Arc;
 
+use leveret_message::ids::{QueueId, Seq};
+
 use super::core::{Core, Options};
 use super::format::{
     Kind, RECORD_HEAD, Seal, head_bytes, is_intact, parse_head, parse_message, parse_payload, record_crc,
@@ -15,7 +17,6 @@ use crate::ReadWish;
 use crate::index::{Db, chunk::Chunk};
 use crate::salt::Salt;
 use crate::sim::{SimDb, SimDisk};
-use leveret_message::ids::{QueueId, Seq};
 
 /// Parses bytes as the head of a segment, and as one record of either version.
 ///

@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use leveret_message::ids::QueueId;
+
 use super::StoreError;
 use super::disk::{Disk, RealDisk};
 use super::head::{SegmentHead, read_head, seal_1};
@@ -15,7 +17,6 @@ use super::segments::{Segment, segment_name, segment_number};
 use super::synced::Noted;
 use super::walk::{Tail, Walk};
 use crate::index::Event;
-use leveret_message::ids::QueueId;
 
 /// One segment file.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -71,26 +72,7 @@ pub fn inspect(dir: &Path) -> Result<Report, StoreError> {
     let mut over = Over::default();
     let mut segments = Vec::new();
     for &number in &numbers {
-        let file = disk.open(&segment_name(number))?;
-        let seal = match read_head(&*file)? {
-            SegmentHead::Number(found, seal) if found == number => seal,
-            SegmentHead::OtherVersion(found) => {
-                let file = segment_name(number);
-                return Err(StoreError::Version { file, found });
-            }
-            _ => {
-                report.findings.push(Finding {
-                    file: log_file(number),
-                    offset: Some(0),
-                    queue: None,
-                    count: 0,
-                    what: "the segment's head is damaged".into(),
-                });
-                // The records of version 1 can be recognised without it.
-                seal_1(number)
-            }
-        };
-        segments.push((number, Segment { file, seal, used: None }));
+        segments.push((number, opened(&*disk, number, &mut report.findings)?));
     }
     report.findings.extend(check_note(noted, &segments));
     for (number, segment) in &segments {
@@ -125,6 +107,30 @@ pub fn inspect(dir: &Path) -> Result<Report, StoreError> {
         queue.bytes += bytes;
     }
     Ok(report)
+}
+
+/// A segment to be walked; a damaged head is a finding.
+fn opened(disk: &dyn Disk, number: u32, findings: &mut Vec<Finding>) -> Result<Segment, StoreError> {
+    let file = disk.open(&segment_name(number))?;
+    let seal = match read_head(&*file)? {
+        SegmentHead::Number(found, seal) if found == number => seal,
+        SegmentHead::OtherVersion(found) => {
+            let file = segment_name(number);
+            return Err(StoreError::Version { file, found });
+        }
+        _ => {
+            findings.push(Finding {
+                file: log_file(number),
+                offset: Some(0),
+                queue: None,
+                count: 0,
+                what: "the segment's head is damaged".into(),
+            });
+            // The records of version 1 can be recognised without it.
+            seal_1(number)
+        }
+    };
+    Ok(Segment { file, seal, used: None })
 }
 
 /// Body lengths of live messages by queue and sequence number; a copy counts once.

@@ -8,13 +8,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
+use leveret_message::Message;
+
 use super::append_queue::Extra;
 use super::core::Core;
 use super::format::Place;
 use super::read::{Problem, read_entry};
 use super::reappend_settles::{Progress, reappend_settles};
 use super::segments::segment_name;
-use crate::index::{Change, DbError, Index};
+
+use crate::index::{Change, DbError, Index, Located};
 use crate::log::format::EntryHead;
 
 /// See the module.
@@ -227,9 +230,27 @@ impl Keeper {
         drop(index);
         // Messages that share a record are adjacent, so that the copies share one.
         entries.sort_unstable_by_key(|(queue, _, entry)| (entry.place, *queue, entry.seq));
+        let (mut moved, bytes) = self.copies(core, number, entries, since);
+        moved.push(Extra::AllMoved);
+        if moved.len() > 1 {
+            core.metrics.compacted_bytes.add(bytes);
+            let left = live.saturating_sub(moved.len() as u64 - 1);
+            self.emptying = Some((number, left, 0));
+            tracing::debug!(
+                segment = segment_name(number),
+                messages = moved.len() - 1,
+                "live messages are moved out of a sparse segment"
+            );
+        }
+        core.append_queue.extras(moved);
+        Ok(())
+    }
+
+    /// Copies of a segment's messages, ordered by place, as many as one step may write, and their bytes.
+    fn copies(&mut self, core: &Core, number: u32, entries: Vec<Located>, since: u32) -> (Vec<Extra>, u64) {
         let mut bytes = 0u64;
         let mut moved = Vec::new();
-        let mut last: Option<(Place, leveret_message::message::Message)> = None;
+        let mut last: Option<(Place, Message)> = None;
         for (queue, key, entry) in entries {
             // All messages that share a record move together, or it would be copied for each of them.
             let shared = last.as_ref().is_some_and(|(place, _)| *place == entry.place);
@@ -271,19 +292,7 @@ impl Keeper {
                 since,
             });
         }
-        moved.push(Extra::AllMoved);
-        if moved.len() > 1 {
-            core.metrics.compacted_bytes.add(bytes);
-            let left = live.saturating_sub(moved.len() as u64 - 1);
-            self.emptying = Some((number, left, 0));
-            tracing::debug!(
-                segment = segment_name(number),
-                messages = moved.len() - 1,
-                "live messages are moved out of a sparse segment"
-            );
-        }
-        core.append_queue.extras(moved);
-        Ok(())
+        (moved, bytes)
     }
 
     /// The closed segment with the fewest live bytes, if they are few and fit into `room`.

@@ -63,6 +63,9 @@ pub(crate) use self::format::Place;
 pub use self::inspect::{QueueReport, Report, SegmentReport, inspect};
 use self::keeper::Keeper;
 pub use self::recover::Finding;
+use leveret_message::ids::{QueueId, Seq};
+use leveret_message::stored::RecoveredQueue;
+
 use self::recover::{RecoverError, open_segments, recover};
 use self::served::Served;
 use super::folder::{self, set_aside};
@@ -74,8 +77,6 @@ use super::watch::{Found, Pulse, Unclean, Watch, unended};
 use super::{
     Broken, LiveEntry, NotAppended, Position, Pressure, ReadAnswer, ReadWish, Record, Store, Unread, Waiter,
 };
-use leveret_message::ids::{QueueId, Seq};
-use leveret_message::stored::RecoveredQueue;
 
 /// Why a store could not be opened.
 #[derive(Debug, thiserror::Error)]

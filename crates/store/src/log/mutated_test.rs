@@ -11,6 +11,11 @@ use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
+use leveret_message::ids::{QueueId, Seq};
+use leveret_message::message::{Message, MessageMeta};
+use leveret_message::short::Short;
+use leveret_message::stored::SettleReason;
+
 use super::format::Payload;
 use super::head::{SegmentHead, read_head};
 use super::scan::{Scanned, Scanner};
@@ -18,10 +23,6 @@ use super::segments::segment_number;
 use super::{Disk, LogStore, Options, RealDisk};
 use crate::sim::Rng;
 use crate::{Broken, ReadWish, Record, Store, Synced, Waiter};
-use leveret_message::ids::{QueueId, Seq};
-use leveret_message::message::{Message, MessageMeta};
-use leveret_message::short::Short;
-use leveret_message::stored::SettleReason;
 
 /// A message: queue and sequence number.
 type Name = (u64, u64);

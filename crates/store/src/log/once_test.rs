@@ -4,6 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use leveret_message::ids::{Millis, QueueId, Seq};
+use leveret_message::message::{Message, MessageMeta};
+use leveret_message::short::Short;
+use leveret_message::stored::SettleReason;
 use proptest::prelude::*;
 
 use super::commit::Step;
@@ -12,10 +16,6 @@ use super::{Disk, Recovered};
 use crate::index::Db;
 use crate::sim::{SimDb, SimDisk};
 use crate::{NotAppended, Pressure, ReadWish, Record};
-use leveret_message::ids::{Millis, QueueId, Seq};
-use leveret_message::message::{Message, MessageMeta};
-use leveret_message::short::Short;
-use leveret_message::stored::SettleReason;
 
 fn open(disk: &SimDisk, db: &SimDb, group_bytes_max: usize) -> (Core, Recovered) {
     let options = Options {

@@ -7,15 +7,16 @@
 
 use std::collections::BTreeMap;
 
+use leveret_message::ids::{QueueId, Seq};
+use leveret_message::message::Message;
+use leveret_message::stored::Stored;
+
 use super::append_queue::Extra;
 use super::core::Core;
 use super::format::{Kind, RECORD_HEAD, Seal, is_intact, parse_head, parse_message};
 use super::segments::segment_name;
 use crate::index::{DbError, Entry, enough};
 use crate::{LiveEntry, ReadWish, Record};
-use leveret_message::ids::{QueueId, Seq};
-use leveret_message::message::Message;
-use leveret_message::stored::Stored;
 
 /// Most bytes read in one call, if messages lie close enough together.
 const SPAN: usize = 1 << 20;

@@ -7,6 +7,9 @@
 use std::collections::BTreeMap;
 use std::io;
 
+use leveret_message::ids::{QueueId, Seq};
+use leveret_message::stored::SettleReason;
+
 use super::append_queue::Extra;
 use super::core::Core;
 use super::format::Payload;
@@ -14,8 +17,6 @@ use super::recover::log_file;
 use super::scan::{Scanned, Scanner};
 use crate::Record;
 use crate::settled::Settled;
-use leveret_message::ids::{QueueId, Seq};
-use leveret_message::stored::SettleReason;
 
 /// Progress of appending a segment's settle records again.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -9,6 +9,7 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
+use leveret_message::ids::{QueueId, Seq};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::disk::Disk;
@@ -20,7 +21,6 @@ use super::synced::{Noted, SYNCED_NAME};
 use super::walk::{Tail, Walk};
 use crate::index::{Db, DbError, Event, Index};
 use crate::settled::Settled;
-use leveret_message::ids::{QueueId, Seq};
 
 /// A problem found when a store was opened. What it does not name is served.
 #[derive(Clone, PartialEq, Eq, Debug)]

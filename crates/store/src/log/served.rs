@@ -9,13 +9,13 @@
 use std::io::{self, IoSlice};
 use std::sync::Arc;
 
+use leveret_message::ids::QueueId;
 use parking_lot::Mutex;
 use rustc_hash::FxHashSet;
 
 use super::bytes::{u32_at, u64_at};
 use super::disk::{Disk, LogFile};
 use crate::salt::Salt;
-use leveret_message::ids::QueueId;
 
 /// Its name in the log's folder.
 pub(crate) const SERVED_NAME: &str = "served";

@@ -4,15 +4,16 @@ use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use leveret_message::ids::{QueueId, Seq};
+use leveret_message::message::{Message, MessageMeta};
+use leveret_message::short::Short;
+use leveret_message::stored::SettleReason;
+
 use super::core::Core;
 use super::crash_test::open;
 use super::segments::segment_name;
 use crate::sim::{Rng, SimDb, SimDisk};
 use crate::{Pressure, Record};
-use leveret_message::ids::{QueueId, Seq};
-use leveret_message::message::{Message, MessageMeta};
-use leveret_message::short::Short;
-use leveret_message::stored::SettleReason;
 
 const QUEUE: QueueId = QueueId(1);
 

@@ -5,15 +5,15 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
+use leveret_message::ids::{QueueId, Seq};
+use leveret_message::message::{Message, MessageMeta};
+use leveret_message::short::Short;
 use parking_lot::{Condvar, Mutex};
 
 use super::{LogStore, Options};
 use crate::sim::{Call, SimDb, SimDisk};
 use crate::watch::Pulse;
 use crate::{Broken, Pressure, ReadWish, Record, Store, Synced, Waiter};
-use leveret_message::ids::{QueueId, Seq};
-use leveret_message::message::{Message, MessageMeta};
-use leveret_message::short::Short;
 
 struct Told(Sender<Result<Synced, Broken>>);
 

@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-use super::crash_test::open;
-use super::read::ReadFailed;
-use crate::sim::{Faults, SimDb, SimDisk};
-use crate::{ReadWish, Record, Unread};
 use leveret_message::ids::{QueueId, Seq};
 use leveret_message::message::{Message, MessageMeta};
 use leveret_message::short::Short;
 use leveret_message::stored::SettleReason;
+
+use super::crash_test::open;
+use super::read::ReadFailed;
+use crate::sim::{Faults, SimDb, SimDisk};
+use crate::{ReadWish, Record, Unread};
 
 const QUEUE: QueueId = QueueId(1);
 

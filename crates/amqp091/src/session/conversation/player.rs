@@ -7,6 +7,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll, Waker};
 
+use leveret_broker::Broker;
+use leveret_broker::broker::Found;
+use leveret_broker::definitions::DefinitionStore;
+use leveret_broker::limits::Limits;
+use leveret_broker::login_options::LoginOptions;
+use leveret_broker::names::ConnectionId;
+use leveret_broker::registry::{PeerCertificate, TlsFacts};
+use leveret_broker::users::PermissionRecord;
+use leveret_broker::vhost::VhostRecord;
 use leveret_message::Millis;
 use leveret_store::memory::MemStore;
 use parking_lot::Mutex;
@@ -19,15 +28,6 @@ use super::value::{Reader, Table, Value};
 use crate::session::error::{AmqpError, MethodId, ReplyCode};
 use crate::session::outbox::{Next, Outbox, Writing};
 use crate::session::{Connection, Outcome, Peer};
-use leveret_broker::Broker;
-use leveret_broker::broker::Found;
-use leveret_broker::definitions::DefinitionStore;
-use leveret_broker::limits::Limits;
-use leveret_broker::login_options::LoginOptions;
-use leveret_broker::names::ConnectionId;
-use leveret_broker::registry::{PeerCertificate, TlsFacts};
-use leveret_broker::users::PermissionRecord;
-use leveret_broker::vhost::VhostRecord;
 
 /// The time at which a conversation starts.
 const NOW: Millis = Millis(1_000_000);
