@@ -56,46 +56,9 @@ const FORBIDDEN: [(&str, &str, &[&str]); 2] = [
 ];
 
 /// Modules that can reach each other, by the module or crate that holds them.
-const CIRCLES: [(&str, &[&str]); 6] = [
-    (
-        "::cli::rabbitmq",
-        &[
-            "checks",
-            "commands",
-            "eval",
-            "job",
-            "limits",
-            "line",
-            "lists",
-            "node",
-            "objects",
-            "permissions",
-            "plugins",
-            "policies",
-            "status",
-            "users",
-            "vhosts",
-        ],
-    ),
-    ("::cli::rabbitmq::admin", &["configured", "options"]),
+const CIRCLES: [(&str, &[&str]); 2] = [
     ("broker", &["consumer", "deadlines", "queue_handle", "shared_credit", "turn"]),
-    ("exchanges", &["kind", "matcher", "naive", "router", "scratch", "targets"]),
-    ("store", &["index", "log", "note", "salt", "sim"]),
-    (
-        "store::log",
-        &[
-            "commit",
-            "core",
-            "keeper",
-            "misnamed",
-            "read",
-            "reappend_settles",
-            "recover",
-            "segments",
-            "synced",
-            "walk",
-        ],
-    ),
+    ("store::log", &["commit", "core", "keeper", "read", "reappend_settles"]),
 ];
 
 /// A reference: the referring module, and the referenced path below `crate`.

@@ -1,6 +1,6 @@
 //! Exchange types: their names, and the arguments and bindings they accept.
 
-use crate::matcher::Horizon;
+use crate::federation::Horizon;
 use crate::{Args, OwnedValue, Property, Refusal};
 
 /// How an exchange selects destinations.

@@ -23,6 +23,8 @@
 
 mod args;
 mod attributes;
+mod exchange_id;
+mod federation;
 mod kind;
 mod matcher;
 mod naive;
@@ -40,11 +42,12 @@ use std::hash::Hash;
 
 pub use args::Args;
 pub use attributes::{Attributes, NoAttributes, Property};
+pub use exchange_id::ExchangeId;
 pub use kind::{InnerKind, Kind};
 pub use refusal::{Refusal, RouteError};
 pub use router::{
-    Binding, Bound, Declared, Destination, Envelope, ExchangeId, ExchangeInfo, ExchangeSpec, Explanation,
-    Origin, Reached, Removed, RouteInfo, Router, Visit,
+    Binding, Bound, Declared, Destination, Envelope, ExchangeInfo, ExchangeSpec, Explanation, Origin,
+    Reached, Removed, RouteInfo, Router, Visit,
 };
 pub use scratch::Scratch;
 pub use value::{OwnedValue, Value, decimal};

@@ -2,17 +2,15 @@
 
 mod consistent;
 mod direct;
-mod federation;
 mod headers;
 mod modulus;
 mod topic;
 
 use std::sync::Arc;
 
-pub(crate) use federation::Horizon;
-
+use crate::exchange_id::ExchangeId;
+use crate::federation::Horizon;
 use crate::kind::{HashBy, InnerKind};
-use crate::router::ExchangeId;
 use crate::scratch::MatchWork;
 use crate::seen::Seen;
 use crate::targets::{Target, TargetSet};

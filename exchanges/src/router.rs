@@ -14,6 +14,7 @@ use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 use rustc_hash::FxHashMap;
 use slab::Slab;
 
+use crate::exchange_id::ExchangeId;
 use crate::kind::{self, Kind};
 use crate::matcher::Matcher;
 use crate::targets::Target;
@@ -22,10 +23,6 @@ use crate::{Args, QueueId, Refusal, names};
 pub use explain::{Explanation, Reached, Visit};
 pub use route::{Envelope, Origin, RouteInfo};
 pub use types::{Binding, Bound, Declared, Destination, ExchangeInfo, ExchangeSpec, Removed};
-
-/// Identifies an existing exchange. An id may be reused after its exchange is removed.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct ExchangeId(u32);
 
 /// The exchanges and bindings of one virtual host. See the crate documentation for the invariants.
 pub struct Router<D> {

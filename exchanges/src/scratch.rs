@@ -1,6 +1,6 @@
 //! What routing needs besides the topology: reusable buffers, and randomness.
 
-use crate::router::ExchangeId;
+use crate::exchange_id::ExchangeId;
 use crate::seen::Seen;
 use crate::stable_hash::mix;
 

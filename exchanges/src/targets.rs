@@ -6,7 +6,7 @@ use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
 use crate::QueueId;
-use crate::router::ExchangeId;
+use crate::exchange_id::ExchangeId;
 
 /// The target of a binding.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]

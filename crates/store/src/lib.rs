@@ -8,7 +8,10 @@
 //! synced on this handle any more.
 //! Absent: exchange names, sockets, tokio. Time comes in with the records.
 
+mod bytes;
 pub mod definitions;
+mod disk;
+mod finding;
 pub mod fold;
 pub mod folder;
 mod index;
@@ -16,6 +19,7 @@ pub mod log;
 pub mod memory;
 pub mod metrics;
 mod note;
+mod place;
 mod platform;
 mod salt;
 mod settled;

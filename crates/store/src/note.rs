@@ -5,8 +5,8 @@
 use std::io::{self, IoSlice};
 use std::sync::Arc;
 
-use super::log::bytes::u32_at;
-use super::log::{Disk, LogFile};
+use crate::bytes::u32_at;
+use crate::disk::{Disk, LogFile};
 
 /// Length in bytes: magic, content, CRC32C of these.
 const LEN: usize = 20;

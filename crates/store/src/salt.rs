@@ -8,8 +8,8 @@
 use std::fmt;
 use std::io;
 
-use super::log::bytes::u32_at;
 use super::platform;
+use crate::bytes::u32_at;
 
 /// See the module.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -14,8 +14,8 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 pub use self::db::SimDb;
-use super::log::{Disk, LogFile};
 use super::salt::Salt;
+use crate::disk::{Disk, LogFile};
 
 /// Bytes that a disk writes atomically.
 const SECTOR: usize = 512;

@@ -3,8 +3,9 @@
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
+use crate::exchange_id::ExchangeId;
 use crate::matcher::Entry;
-use crate::router::{Binding, Bound, Destination, ExchangeId, Link, Queue, Removed, Router};
+use crate::router::{Binding, Bound, Destination, Link, Queue, Removed, Router};
 use crate::targets::Target;
 use crate::{Args, QueueId, Refusal, names};
 

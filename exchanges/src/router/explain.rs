@@ -3,9 +3,11 @@
 
 use std::sync::Arc;
 
+use crate::exchange_id::ExchangeId;
+use crate::federation::Horizon;
 use crate::kind::InnerKind;
-use crate::matcher::{Horizon, Question, Sink};
-use crate::router::{Binding, Destination, Envelope, ExchangeId, Origin, Router};
+use crate::matcher::{Question, Sink};
+use crate::router::{Binding, Destination, Envelope, Origin, Router};
 use crate::targets::Target;
 use crate::{QueueId, RouteError, Scratch, naive, names};
 

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::router::{Binding, Destination, ExchangeId, ExchangeInfo, Router};
+use crate::exchange_id::ExchangeId;
+use crate::router::{Binding, Destination, ExchangeInfo, Router};
 use crate::targets::Target;
 use crate::{Args, QueueId, names};
 

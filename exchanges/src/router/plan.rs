@@ -4,7 +4,8 @@
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use crate::router::{Destination, ExchangeId, Removed, Router};
+use crate::exchange_id::ExchangeId;
+use crate::router::{Destination, Removed, Router};
 use crate::targets::Target;
 use crate::{Args, QueueId, Refusal, names};
 

@@ -1,8 +1,9 @@
 //! Replaces an exchange, or changes a queue's durability, with all bindings kept.
 
+use crate::exchange_id::ExchangeId;
 use crate::kind::{self, Kind};
 use crate::matcher::Matcher;
-use crate::router::{ExchangeId, ExchangeInfo, ExchangeSpec, Link, Router};
+use crate::router::{ExchangeInfo, ExchangeSpec, Link, Router};
 use crate::targets::Target;
 use crate::{QueueId, Refusal, names};
 

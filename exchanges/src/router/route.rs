@@ -3,8 +3,9 @@
 //! Budget per visited exchange: one look-up by name (the entry and alternates only), one in its index, one copy of
 //! the matched ids. Duplicates are looked for only if the result was built from several pieces.
 
+use crate::exchange_id::ExchangeId;
 use crate::matcher::{Question, Sink};
-use crate::router::{ExchangeId, Router};
+use crate::router::Router;
 use crate::{Attributes, InnerKind, QueueId, RouteError, Scratch};
 
 /// A message to route.

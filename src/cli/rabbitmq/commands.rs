@@ -2,31 +2,15 @@
 
 use super::fault::{Fault, USAGE};
 use super::job::Job;
+use super::usage::Usage;
 use super::{
     Tool, checks, eval, limits, lists, node, objects, permissions, plugins, policies, status, users, vhosts,
 };
 
 /// A command.
 pub(super) struct Command {
-    pub(super) name: &'static str,
-    /// Initials of the tools that have it: the second parts of their names.
-    tools: &'static str,
-    /// Usage after the name.
-    usage: &'static str,
-    /// Minimum and maximum number of words.
-    pub(super) words: (usize, usize),
-    /// Its own options.
-    pub(super) options: &'static [&'static str],
+    pub(super) usage: Usage,
     pub(super) act: fn(&Job) -> Result<(), Fault>,
-}
-
-impl Command {
-    /// The usage line.
-    pub(super) fn usage_line(&self, tool: Tool) -> String {
-        format!("{} [--node <node>] [--longnames] [--quiet] {} {}", tool.name(), self.name, self.usage)
-            .trim_end()
-            .to_owned()
-    }
 }
 
 const fn letter(tool: Tool) -> char {
@@ -43,12 +27,12 @@ const fn letter(tool: Tool) -> char {
 const fn own(
     tools: &'static str,
     name: &'static str,
-    usage: &'static str,
+    after: &'static str,
     words: (usize, usize),
     options: &'static [&'static str],
     act: fn(&Job) -> Result<(), Fault>,
 ) -> Command {
-    Command { name, tools, usage, words, options, act }
+    Command { usage: Usage { name, tools, after, words, options }, act }
 }
 
 const fn of(
@@ -464,7 +448,7 @@ static NOT_HERE: &[(&str, &str, &str)] = &[
 
 /// A command of a tool.
 pub(super) fn find(tool: Tool, name: &str) -> Option<&'static Command> {
-    COMMANDS.iter().find(|command| command.name == name && command.tools.contains(letter(tool)))
+    COMMANDS.iter().find(|command| command.usage.name == name && command.usage.tools.contains(letter(tool)))
 }
 
 fn unsupported(tool: Tool, name: &str) -> Option<&'static str> {
@@ -475,8 +459,8 @@ fn unsupported(tool: Tool, name: &str) -> Option<&'static str> {
 fn listed(tool: Tool) -> String {
     let mut names: Vec<_> = COMMANDS
         .iter()
-        .filter(|command| command.tools.contains(letter(tool)))
-        .map(|command| command.name)
+        .filter(|command| command.usage.tools.contains(letter(tool)))
+        .map(|command| command.usage.name)
         .collect();
     names.sort_unstable();
     names.join("\n   ")
@@ -510,7 +494,7 @@ pub(super) fn help(tool: Tool, name: Option<&str>) -> Result<(), Fault> {
     {
         None => all(tool),
         Some(command) => {
-            let line = command.usage_line(tool);
+            let line = command.usage.line(tool);
             format!(
                 "\n\u{1b}[1mUsage\u{1b}[0m\n\n{line}\n\n\u{1b}[1mGeneral Options\u{1b}[0m\n\n\
                  -n, --node <node>: this node, by any of its names\n\
@@ -533,8 +517,8 @@ mod tests {
     #[test]
     fn a_command_is_known_once_or_said_to_have_no_meaning() {
         for tool in [Tool::Ctl, Tool::Diagnostics, Tool::Plugins, Tool::Queues, Tool::Upgrade] {
-            let here = COMMANDS.iter().filter(|command| command.tools.contains(letter(tool)));
-            let names = here.map(|command| command.name);
+            let here = COMMANDS.iter().filter(|command| command.usage.tools.contains(letter(tool)));
+            let names = here.map(|command| command.usage.name);
             let missing = NOT_HERE.iter().filter(|(_, tools, _)| tools.contains(letter(tool)));
             let mut all: Vec<_> = names.chain(missing.map(|(name, ..)| *name)).collect();
             all.sort_unstable();

@@ -6,25 +6,32 @@ use std::io::Write;
 use serde_json::{Value, json};
 
 use super::Tool;
-use super::commands;
 use super::fault::{Fault, UNAVAILABLE, USAGE};
 use super::format::{self, Format};
 use super::line::Line;
 use super::reach;
+use super::usage::Usage;
 use crate::cli::client::{Client, Failure, path};
 
 /// One invocation of a command.
 pub(super) struct Job {
     pub(super) tool: Tool,
     pub(super) line: Line,
+    /// How the command is called; `None` for an option that acts as one.
+    usage: Option<&'static Usage>,
     client: OnceCell<Client>,
     /// Whether anything but banners was written.
     told: Cell<bool>,
 }
 
 impl Job {
-    pub(super) fn new(tool: Tool, line: Line) -> Self {
-        Self { tool, line, client: OnceCell::new(), told: Cell::new(false) }
+    pub(super) fn new(tool: Tool, line: Line, usage: Option<&'static Usage>) -> Self {
+        Self { tool, line, usage, client: OnceCell::new(), told: Cell::new(false) }
+    }
+
+    /// The same invocation anew, with a connection of its own.
+    pub(super) fn afresh(&self) -> Self {
+        Self::new(self.tool, self.line.clone(), self.usage)
     }
 
     /// The command's name.
@@ -125,8 +132,8 @@ impl Job {
 
     /// Wrong usage.
     pub(super) fn misused(&self, why: &str) -> Fault {
-        match commands::find(self.tool, self.name()) {
-            Some(command) => self.line.refused(self.tool, command, why),
+        match self.usage {
+            Some(usage) => self.line.refused(self.tool, usage, why),
             None => Fault::new(USAGE, why),
         }
     }

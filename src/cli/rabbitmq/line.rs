@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::Tool;
-use super::commands::Command;
 use super::fault::{Fault, USAGE};
+use super::usage::Usage;
 
 /// Options with a value, common to all commands, with their short forms.
 const VALUES: [(&str, &str); 7] = [
@@ -93,13 +93,13 @@ impl Line {
     }
 
     /// The line, if the command accepts its options and number of words.
-    pub(super) fn checked(self, tool: Tool, command: &Command) -> Result<Self, Fault> {
+    pub(super) fn checked(self, tool: Tool, usage: &Usage) -> Result<Self, Fault> {
         let known = |name: &str| {
-            VALUES.iter().chain(&FLAGS).any(|(known, _)| *known == name) || command.options.contains(&name)
+            VALUES.iter().chain(&FLAGS).any(|(known, _)| *known == name) || usage.options.contains(&name)
         };
         let unknown: Vec<_> = self.options.iter().filter(|(name, _)| !known(name)).collect();
         let words = self.words.len().saturating_sub(1);
-        let (least, most) = command.words;
+        let (least, most) = usage.words;
         let wrong = if !unknown.is_empty() {
             let lines: Vec<_> = unknown.iter().map(|(name, value)| format!("--{name} : {value}")).collect();
             format!("Invalid options for this command:\n{}", lines.join("\n"))
@@ -110,13 +110,13 @@ impl Line {
         } else {
             return Ok(self);
         };
-        Err(self.refused(tool, command, &wrong))
+        Err(self.refused(tool, usage, &wrong))
     }
 
     /// A usage error, in the tool's wording.
-    pub(super) fn refused(&self, tool: Tool, command: &Command, why: &str) -> Fault {
+    pub(super) fn refused(&self, tool: Tool, usage: &Usage, why: &str) -> Fault {
         let given = self.given.join(" ");
-        let usage = command.usage_line(tool);
+        let usage = usage.line(tool);
         let bold = "\u{1b}[1mUsage\u{1b}[0m";
         Fault::plain(
             USAGE,

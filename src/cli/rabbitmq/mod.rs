@@ -23,6 +23,7 @@ mod plugins;
 mod policies;
 mod reach;
 mod status;
+mod usage;
 mod users;
 mod vhosts;
 
@@ -93,7 +94,7 @@ fn command(tool: Tool, arguments: &[String]) -> Result<(), Fault> {
     let line = Line::read(arguments);
     let Some(name) = line.words.first().map(String::as_str) else {
         return match (line.has("version"), line.has("help")) {
-            (true, _) => node::version(&Job::new(tool, line)),
+            (true, _) => node::version(&Job::new(tool, line, None)),
             (false, true) => commands::help(tool, None),
             (false, false) => Err(commands::overview(tool, None)),
         };
@@ -105,8 +106,8 @@ fn command(tool: Tool, arguments: &[String]) -> Result<(), Fault> {
     if line.has("help") {
         return commands::help(tool, Some(name));
     }
-    let line = line.checked(tool, command)?;
-    let job = Job::new(tool, line);
+    let line = line.checked(tool, &command.usage)?;
+    let job = Job::new(tool, line, Some(&command.usage));
     (command.act)(&job)?;
     job.finish()
 }

@@ -68,7 +68,7 @@ fn wait_until(job: &Job, what: &str, mut is: impl FnMut() -> Result<bool, Fault>
 pub(super) fn await_startup(job: &Job) -> Result<(), Fault> {
     wait_until(job, job.name(), || {
         // A new client each time: the socket is created by the broker.
-        let fresh = Job::new(job.tool, job.line.clone());
+        let fresh = job.afresh();
         fresh.get(["health", "checks", "is-in-service"]).map(|_| true)
     })
 }

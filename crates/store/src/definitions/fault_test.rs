@@ -9,9 +9,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use super::journal::{Damage, Frame, Journal, Read};
 use super::opening::{Database, Room};
 use super::{Change, Definitions, DefinitionsError, META_KEY};
+use crate::disk::{Disk, LogFile};
 use crate::index::stand_in::{StandIn, Terms};
 use crate::index::{self, Db, DbError};
-use crate::log::{Disk, LogFile};
 use crate::salt::Salt;
 use crate::sim::{SimDb, SimDisk};
 

@@ -12,8 +12,8 @@ use std::io::{self, IoSlice};
 use std::sync::Arc;
 
 use super::Change;
-use crate::log::bytes::{u32_at, u64_at};
-use crate::log::{Disk, LogFile};
+use crate::bytes::{u32_at, u64_at};
+use crate::disk::{Disk, LogFile};
 
 /// Bytes before a frame's payload: length, checksum of the payload, checksum of these two.
 const FRAME_HEAD: usize = 12;

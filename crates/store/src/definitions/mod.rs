@@ -32,8 +32,9 @@ use super::folder::{self, set_aside};
 use super::index::db::Sled;
 use super::index::stand_in::{StandIn, Terms};
 use super::index::{Db, DbError};
-use super::log::{Disk, Finding, RealDisk};
 use super::watch::{Pulse, Unclean, unended};
+use crate::disk::{Disk, RealDisk};
+use crate::finding::Finding;
 
 /// A key and its new value; `None`: removed.
 pub type Change = (String, Option<Vec<u8>>);

@@ -7,7 +7,7 @@
 use std::io;
 use std::sync::Arc;
 
-use crate::log::{Disk, LogFile};
+use crate::disk::{Disk, LogFile};
 use crate::note::{Found, Note};
 
 const NOTE: Note = Note { name: "definitions.synced", magic: *b"LVRTDEFS" };

@@ -17,8 +17,9 @@ use super::journal::{self, Damage, Frame};
 use super::noted;
 use super::snapshot::{self, Snapshot};
 use super::{DATABASE, DefinitionsError, NEXT_ID_KEY, SNAPSHOT, upkeep};
+use crate::disk::Disk;
+use crate::finding::Finding;
 use crate::index::{Db, DbError};
-use crate::log::{Disk, Finding};
 
 /// Opens the database, and sets it aside when it is unusable.
 pub(super) trait Database {

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use super::entries::{Entries, Meta};
 use super::journal::{replace, whole};
-use crate::log::Disk;
+use crate::disk::Disk;
 
 #[derive(Serialize, Deserialize)]
 #[serde(untagged)]

@@ -7,7 +7,7 @@
 
 use leveret_message::ids::Millis;
 
-use crate::log::Place;
+use crate::place::Place;
 
 /// Most entries of a chunk.
 pub(crate) const CHUNK_MESSAGES: usize = 1000;

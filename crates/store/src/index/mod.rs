@@ -26,7 +26,7 @@ use leveret_message::ids::{QueueId, Seq};
 use leveret_message::stored::{ColdRange, RecoveredQueue};
 
 use crate::ReadWish;
-use crate::log::Place;
+use crate::place::Place;
 use early::Early;
 
 /// The meaning of a written record for the index.

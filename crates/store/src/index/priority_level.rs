@@ -13,7 +13,7 @@ use super::chunk::{CHUNK_MESSAGES, Chunk, Entry};
 use super::db::{Db, DbError};
 use super::{Totals, cold_range, save};
 use crate::ReadWish;
-use crate::log::Place;
+use crate::place::Place;
 
 /// A queue and its priority level key.
 pub(super) type At = (u64, u16);

@@ -7,7 +7,7 @@
 use super::chunk::{Chunk, get, put};
 use super::db::{Change, DbError};
 use super::{ChunkId, Index, QueueState, Totals};
-use crate::log::Place;
+use crate::place::Place;
 
 /// A checkpoint ready to be applied.
 pub(crate) struct Saved {

@@ -12,14 +12,15 @@ use leveret_message::stored::SettleReason;
 
 use super::append_queue::{Costs, Extra, Waiting, extra_cost};
 use super::core::Core;
-use super::disk::LogFile;
 use super::encode::{Encoder, end_mark, record_bound};
-use super::format::{END_ROOM, EntryHead, Place, Seal, record_len};
+use super::format::{END_ROOM, EntryHead, record_len};
 use super::scan::{Scanned, Scanner};
 use super::segments::Writer;
+use super::walk::close_at;
 use crate::Record;
 use crate::index::{Entry, Event};
 use crate::metrics::timed;
+use crate::place::Place;
 
 /// Records that the committer has taken and that are not durable yet.
 #[derive(Default)]
@@ -556,15 +557,6 @@ impl Committer {
         let Some(writer) = self.writer.take() else { return true };
         close_at(&*writer.file, writer.seal, writer.offset).and_then(|_| writer.file.sync_data()).is_ok()
     }
-}
-
-/// Ends a segment at `offset`, which is synced: with an end mark, and nothing after it. Returns its new length. To be
-/// synced by the caller.
-pub(crate) fn close_at(file: &dyn LogFile, seal: Seal, offset: u32) -> io::Result<u32> {
-    let mark = end_mark(seal, offset, offset);
-    file.write_at(&mut [io::IoSlice::new(&mark)], u64::from(offset))?;
-    file.set_len(u64::from(offset + END_ROOM))?;
-    Ok(offset + END_ROOM)
 }
 
 /// Cuts a segment whose sync failed back to what is known to be durable, and verifies that.

@@ -15,6 +15,7 @@ use leveret_message::short::{Short, ShortRange};
 use leveret_message::stored::{RecoveredQueue, SettleReason};
 use parking_lot::Mutex;
 
+use super::Recovered;
 use super::commit::Step;
 use super::core::{Core, Options};
 use super::forged_test::attack;
@@ -22,7 +23,7 @@ use super::format::{ENQUEUE_FIXED, RECORD_HEAD, record_len};
 use super::head::{SEGMENT_HEAD, seal, seal_1};
 use super::read::ReadFailed;
 use super::recover::RecoverError;
-use super::{Disk, Recovered};
+use crate::disk::Disk;
 use crate::fold::{Fold, FoldedMessage};
 use crate::index::Db;
 use crate::salt::Salt;

@@ -8,13 +8,14 @@ use leveret_message::message::{Message, MessageMeta};
 use leveret_message::short::Short;
 use leveret_message::stored::SettleReason;
 
+use super::Recovered;
 use super::core::Core;
 use super::crash_test::open;
 use super::format::{Payload, RECORD_HEAD};
 use super::scan::{Scanned, Scanner};
 use super::segments::segment_name;
 use super::synced::SYNCED_NAME;
-use super::{Disk, Recovered};
+use crate::disk::Disk;
 use crate::sim::{SimDb, SimDisk};
 use crate::{ReadWish, Record};
 
@@ -128,7 +129,7 @@ fn a_flipped_byte_in_the_last_confirmed_batch_is_named_with_its_place() {
     let (core, recovered) = reopened(&disk.fork());
     assert!(recovered.findings.is_empty() && there(&core) == BTreeSet::from(ALL));
     for (number, (from, to)) in records.iter().enumerate() {
-        let len = super::bytes::u32_at(&whole, *from as usize + 4) as usize;
+        let len = crate::bytes::u32_at(&whole, *from as usize + 4) as usize;
         let padding = *from as usize + RECORD_HEAD + len;
         for at in *from as usize..*to as usize {
             for mask in [1, 2, 4, 8, 16, 32, 64, 128, 0xff, whole[at]] {
@@ -185,7 +186,7 @@ fn a_file_that_ends_within_the_last_confirmed_batch_is_named() {
         let left = (len as usize).next_multiple_of(8);
         let whole = |(from, _): &(u32, u32)| {
             let end =
-                *from as usize + RECORD_HEAD + super::bytes::u32_at(&whole, *from as usize + 4) as usize;
+                *from as usize + RECORD_HEAD + crate::bytes::u32_at(&whole, *from as usize + 4) as usize;
             end <= left && whole[(len as usize).min(end)..end].iter().all(|byte| *byte == 0)
         };
         let mut wanted = BTreeSet::from([(1, 1), (1, 2), (1, 3)]);

@@ -9,12 +9,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use leveret_message::message::Message;
 
-use super::bytes::u32_at;
 use super::format::{
     END_ROOM, EntryHead, Kind, LARGE_BODY, RECORD_HEAD, REF_PAYLOAD, Seal, head_bytes, put_enqueue,
     put_enqueue_ref, record_crc, record_len,
 };
 use crate::Record;
+use crate::bytes::u32_at;
 
 /// A body written from its own memory, after `at` bytes of the buffer.
 struct Large {

@@ -12,16 +12,7 @@ use leveret_message::message::{Message, MessageLayout, MessageMeta};
 use leveret_message::short::ShortRange;
 use leveret_message::stored::SettleReason;
 
-use super::bytes::{get_u32, get_u64, u16_at, u32_at, u64_at};
-
-/// A place in the log. Ordered as the log is.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
-pub(crate) struct Place {
-    /// The segment's number.
-    pub(crate) segment: u32,
-    /// Offset of the record's head in it, in bytes.
-    pub(crate) offset: u32,
-}
+use crate::bytes::{get_u32, get_u64, u16_at, u32_at, u64_at};
 
 /// Bytes of a record's head: crc, payload length, the seal's mark, kind, flags, two spare.
 pub(crate) const RECORD_HEAD: usize = 16;

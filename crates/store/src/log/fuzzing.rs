@@ -6,14 +6,15 @@ use std::sync::Arc;
 
 use leveret_message::ids::{QueueId, Seq};
 
+use super::Recovered;
 use super::core::{Core, Options};
 use super::format::{
     Kind, RECORD_HEAD, Seal, head_bytes, is_intact, parse_head, parse_message, parse_payload, record_crc,
 };
 use super::head::{SEGMENT_HEAD, parse_segment_head, seal, seal_1, segment_head};
 use super::segments::segment_name;
-use super::{Disk, Recovered};
 use crate::ReadWish;
+use crate::disk::Disk;
 use crate::index::{Db, chunk::Chunk};
 use crate::salt::Salt;
 use crate::sim::{SimDb, SimDisk};

@@ -7,9 +7,9 @@
 
 use std::io;
 
-use super::bytes::{get_u32, u32_at};
-use super::disk::LogFile;
 use super::format::Seal;
+use crate::bytes::{get_u32, u32_at};
+use crate::disk::LogFile;
 use crate::salt::Salt;
 
 /// The version written. Files of version 1 are read as well.

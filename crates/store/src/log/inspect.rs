@@ -10,12 +10,14 @@ use std::sync::Arc;
 use leveret_message::ids::QueueId;
 
 use super::StoreError;
-use super::disk::{Disk, RealDisk};
 use super::head::{SegmentHead, read_head, seal_1};
-use super::recover::{Finding, Over, check_note, log_file};
+use super::recover::{Over, check_note};
+use super::segments::log_file;
 use super::segments::{Segment, segment_name, segment_number};
 use super::synced::Noted;
 use super::walk::{Tail, Walk};
+use crate::disk::{Disk, RealDisk};
+use crate::finding::Finding;
 use crate::index::Event;
 
 /// One segment file.

@@ -12,10 +12,10 @@ use leveret_message::Message;
 
 use super::append_queue::Extra;
 use super::core::Core;
-use super::format::Place;
 use super::read::{Problem, read_entry};
 use super::reappend_settles::{Progress, reappend_settles};
 use super::segments::segment_name;
+use crate::place::Place;
 
 use crate::index::{Change, DbError, Index, Located};
 use crate::log::format::EntryHead;

@@ -7,9 +7,9 @@
 use std::collections::BTreeMap;
 use std::io;
 
-use super::disk::Disk;
 use super::head::{SegmentHead, read_head};
 use super::segments::{segment_name, segment_number};
+use crate::disk::Disk;
 
 /// Suffix of a file between its old name and the right one.
 const BETWEEN: &str = ".misnamed";

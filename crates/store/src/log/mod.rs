@@ -6,14 +6,12 @@
 //! (`store::definitions`).
 
 mod append_queue;
-pub(crate) mod bytes;
 mod commit;
 mod core;
 #[cfg(test)]
 mod crash_test;
 #[cfg(test)]
 mod damage_test;
-mod disk;
 mod encode;
 #[cfg(test)]
 mod forged_test;
@@ -58,11 +56,9 @@ use self::append_queue::{AppendQueue, Woken};
 use self::commit::{Committer, Inflight, Step};
 use self::core::Core;
 pub use self::core::Options;
-pub(crate) use self::disk::{Disk, LogFile, RealDisk};
-pub(crate) use self::format::Place;
 pub use self::inspect::{QueueReport, Report, SegmentReport, inspect};
 use self::keeper::Keeper;
-pub use self::recover::Finding;
+pub use crate::finding::Finding;
 use leveret_message::ids::{QueueId, Seq};
 use leveret_message::stored::RecoveredQueue;
 
@@ -77,6 +73,7 @@ use super::watch::{Found, Pulse, Unclean, Watch, unended};
 use super::{
     Broken, LiveEntry, NotAppended, Position, Pressure, ReadAnswer, ReadWish, Record, Store, Unread, Waiter,
 };
+use crate::disk::{Disk, RealDisk};
 
 /// Why a store could not be opened.
 #[derive(Debug, thiserror::Error)]

@@ -20,7 +20,8 @@ use super::format::Payload;
 use super::head::{SegmentHead, read_head};
 use super::scan::{Scanned, Scanner};
 use super::segments::segment_number;
-use super::{Disk, LogStore, Options, RealDisk};
+use super::{LogStore, Options};
+use crate::disk::{Disk, RealDisk};
 use crate::sim::Rng;
 use crate::{Broken, ReadWish, Record, Store, Synced, Waiter};
 

@@ -10,9 +10,10 @@ use leveret_message::short::Short;
 use leveret_message::stored::SettleReason;
 use proptest::prelude::*;
 
+use super::Recovered;
 use super::commit::Step;
 use super::core::{Core, Options};
-use super::{Disk, Recovered};
+use crate::disk::Disk;
 use crate::index::Db;
 use crate::sim::{SimDb, SimDisk};
 use crate::{NotAppended, Pressure, ReadWish, Record};

@@ -13,8 +13,8 @@ use leveret_message::stored::SettleReason;
 use super::append_queue::Extra;
 use super::core::Core;
 use super::format::Payload;
-use super::recover::log_file;
 use super::scan::{Scanned, Scanner};
+use super::segments::log_file;
 use crate::Record;
 use crate::settled::Settled;
 

@@ -5,50 +5,22 @@
 //! index may be ahead of its checkpoint.
 //! Absent: opening or moving aside the database (the caller does).
 
-use std::fmt;
 use std::io;
 use std::sync::Arc;
 
 use leveret_message::ids::{QueueId, Seq};
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::disk::Disk;
-use super::format::Place;
 use super::misnamed::{Restored, restore_names};
-use super::segments::{Segment, Segments, Unusable, Why, segment_name};
+use super::segments::{Segment, Segments, Unusable, Why, log_file, segment_name};
 use super::served::Seen;
 use super::synced::{Noted, SYNCED_NAME};
 use super::walk::{Tail, Walk};
+use crate::disk::Disk;
+use crate::finding::Finding;
 use crate::index::{Db, DbError, Event, Index};
+use crate::place::Place;
 use crate::settled::Settled;
-
-/// A problem found when a store was opened. What it does not name is served.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Finding {
-    /// The file, relative to the data folder.
-    pub file: String,
-    /// Offset in bytes, if known.
-    pub offset: Option<u64>,
-    /// The affected queue, if known.
-    pub queue: Option<QueueId>,
-    /// Number of messages or records affected, if known; otherwise 0.
-    pub count: u64,
-    /// What is wrong and what was done about it.
-    pub what: String,
-}
-
-impl fmt::Display for Finding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.file)?;
-        if let Some(offset) = self.offset {
-            write!(f, ", offset {offset}")?;
-        }
-        if let Some(queue) = self.queue {
-            write!(f, ", {queue}")?;
-        }
-        write!(f, ": {}", self.what)
-    }
-}
 
 /// Why a log could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -107,10 +79,6 @@ fn put_aside(segments: &Segments, bad: &Unusable) -> io::Result<String> {
     let aside = format!("{}.damaged", bad.name);
     segments.disk().rename(&bad.name, &aside)?;
     Ok(format!("nothing in it can be read; moved aside as {aside}"))
-}
-
-pub(crate) fn log_file(number: u32) -> String {
-    format!("log/{}", segment_name(number))
 }
 
 /// Brings `index` up to the log's end and saves it; an empty one by reading the whole log.

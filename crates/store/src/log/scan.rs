@@ -7,12 +7,12 @@ use std::io;
 
 use leveret_message::ids::QueueId;
 
-use super::bytes::get_u64;
-use super::disk::LogFile;
 use super::format::{
     END_ROOM, ENQUEUE_FIXED, Head, Kind, Payload, RECORD_HEAD, Seal, is_intact, parse_head, parse_payload,
     record_len,
 };
+use crate::bytes::get_u64;
+use crate::disk::LogFile;
 
 /// Bytes per read.
 pub(super) const WINDOW: usize = 1 << 20;

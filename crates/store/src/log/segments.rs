@@ -11,12 +11,13 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use parking_lot::Mutex;
 
-use super::disk::{Disk, LogFile};
 use super::encode::next_file;
-use super::format::{END_ROOM, Place, Seal};
+use super::format::{END_ROOM, Seal};
 use super::head::{SEGMENT_HEAD, SegmentHead, read_head, seal, seal_1, segment_head};
 use super::scan::{Scanned, Scanner};
 use super::synced::{Noted, SyncedNote};
+use crate::disk::{Disk, LogFile};
+use crate::place::Place;
 
 /// No segment ever reaches this number: a file planted with such a number must not exhaust ours.
 const STRAY: u32 = u32::MAX - (1 << 20);
@@ -73,6 +74,11 @@ pub(crate) struct Segments {
     next: Mutex<u32>,
     note: SyncedNote,
     noted: Noted,
+}
+
+/// The file of a segment, relative to the data folder.
+pub(crate) fn log_file(number: u32) -> String {
+    format!("log/{}", segment_name(number))
 }
 
 pub(crate) fn segment_name(number: u32) -> String {
@@ -392,7 +398,7 @@ fn is_unused(file: &dyn LogFile, begun: bool) -> io::Result<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::log::disk::RealDisk;
+    use crate::disk::RealDisk;
     use crate::sim::{Faults, SimDisk};
 
     #[test]

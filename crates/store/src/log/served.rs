@@ -13,8 +13,8 @@ use leveret_message::ids::QueueId;
 use parking_lot::Mutex;
 use rustc_hash::FxHashSet;
 
-use super::bytes::{u32_at, u64_at};
-use super::disk::{Disk, LogFile};
+use crate::bytes::{u32_at, u64_at};
+use crate::disk::{Disk, LogFile};
 use crate::salt::Salt;
 
 /// Its name in the log's folder.

@@ -11,11 +11,20 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 
-use super::bytes::u32_at;
-use super::disk::{Disk, LogFile};
-use super::format::{Place, Seal};
-use super::walk::Synced;
+use super::format::Seal;
+use crate::bytes::u32_at;
+use crate::disk::{Disk, LogFile};
 use crate::note::{Found, Note};
+use crate::place::Place;
+
+/// What is known of how far a segment was synced.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Synced {
+    /// At least up to this offset.
+    Upto(u32),
+    /// The note is lost: what is whole is taken for synced, wherever it is.
+    Unknown,
+}
 
 /// Its name in the log's folder.
 pub(crate) const SYNCED_NAME: &str = "synced";

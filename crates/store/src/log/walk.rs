@@ -9,12 +9,15 @@ use std::io::{self, IoSlice};
 
 use rustc_hash::FxHashMap;
 
-use super::commit::close_at;
-use super::format::{EntryHead, Payload, Place};
-use super::recover::{Finding, log_file};
+use super::encode::end_mark;
+use super::format::{END_ROOM, EntryHead, Payload, Seal};
 use super::scan::{Scanned, Scanner, Skipped, WINDOW};
-use super::segments::Segment;
+use super::segments::{Segment, log_file};
+use super::synced::Synced;
+use crate::disk::LogFile;
+use crate::finding::Finding;
 use crate::index::{Entry, Event};
+use crate::place::Place;
 
 /// How to treat the end of a segment.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -25,15 +28,6 @@ pub(crate) enum Tail {
     Cut(Synced),
     /// A torn tail is left alone.
     Keep(Synced),
-}
-
-/// What is known of how far a segment was synced.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Synced {
-    /// At least up to this offset.
-    Upto(u32),
-    /// The note is lost: what is whole is taken for synced, wherever it is.
-    Unknown,
 }
 
 /// Walks a segment group by group.
@@ -320,4 +314,13 @@ fn adds(event: &Event) -> bool {
         event,
         Event::Enqueue { .. } | Event::Moved { .. } | Event::Delivered { .. } | Event::Returned { .. }
     )
+}
+
+/// Ends a segment at `offset`, which is synced: with an end mark, and nothing after it. Returns its new length. To be
+/// synced by the caller.
+pub(crate) fn close_at(file: &dyn LogFile, seal: Seal, offset: u32) -> io::Result<u32> {
+    let mark = end_mark(seal, offset, offset);
+    file.write_at(&mut [IoSlice::new(&mark)], u64::from(offset))?;
+    file.set_len(u64::from(offset + END_ROOM))?;
+    Ok(offset + END_ROOM)
 }

@@ -5,10 +5,12 @@ use std::path::{Path, PathBuf};
 
 use super::super::fault::Fault;
 use super::fault;
-use super::options::known;
+
+/// Finds an option by its long name, and says whether it takes a value.
+pub(super) type Known = fn(&str) -> Option<(&'static str, bool)>;
 
 /// Adds options from the file that the command line does not give. `-c` and `-N` are removed.
-pub(super) fn add(said: &mut BTreeMap<&'static str, String>) -> Result<(), Fault> {
+pub(super) fn add(said: &mut BTreeMap<&'static str, String>, known: Known) -> Result<(), Fault> {
     let section = said.remove("node").unwrap_or_else(|| "default".to_owned());
     let file = match said.remove("config").map(PathBuf::from) {
         Some(file) => Some(file),
@@ -20,7 +22,7 @@ pub(super) fn add(said: &mut BTreeMap<&'static str, String>) -> Result<(), Fault
     let text = std::fs::read_to_string(&file)
         .map_err(|_| wrong(&format!("Could not read config file '{}'", file.display())))?;
     match settings(&text, &section) {
-        Some(settings) => settings.iter().try_for_each(|(key, value)| set(said, &file, key, value)),
+        Some(settings) => settings.iter().try_for_each(|(key, value)| set(said, known, &file, key, value)),
         None if section == "default" => Ok(()),
         None => {
             Err(wrong(&format!("Could not read section '{section}' in config file '{}'", file.display())))
@@ -32,7 +34,13 @@ fn wrong(why: &str) -> Fault {
     fault(format!("\nERROR: {why}\n\nrabbitmqadmin --help for help\n"))
 }
 
-fn set(said: &mut BTreeMap<&'static str, String>, file: &Path, key: &str, value: &str) -> Result<(), Fault> {
+fn set(
+    said: &mut BTreeMap<&'static str, String>,
+    known: Known,
+    file: &Path,
+    key: &str,
+    value: &str,
+) -> Result<(), Fault> {
     let long = match key {
         "hostname" => "host".to_owned(),
         key => key.replace('_', "-"),
@@ -82,7 +90,8 @@ mod tests {
             let config = ("config", file.to_str().expect("UTF-8"));
             let mut all: BTreeMap<_, _> =
                 said.iter().chain([&config]).map(|(name, value)| (*name, (*value).to_owned())).collect();
-            add(&mut all).map(|()| all.into_iter().map(|(name, value)| format!("{name}={value}")).collect())
+            add(&mut all, super::super::options::known)
+                .map(|()| all.into_iter().map(|(name, value)| format!("{name}={value}")).collect())
         };
         let texts = |list: &[&str]| Ok(list.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>());
         assert_eq!(read(&[]), texts(&["host=a", "port=1"]));

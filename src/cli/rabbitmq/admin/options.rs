@@ -128,7 +128,7 @@ pub(super) fn read(arguments: &[String]) -> Result<(Options, Vec<String>), Fault
         };
         said.insert(long, value);
     }
-    configured::add(&mut said)?;
+    configured::add(&mut said, known)?;
     let flags = FLAGS.iter().map(|(long, ..)| *long).filter(|long| said.contains_key(long)).collect();
     let mut text = |name: &str| said.remove(name);
     let number = |text: Option<String>, usual: u64| match text {
