@@ -43,8 +43,9 @@ pub use attributes::{Attributes, NoAttributes, Property};
 pub use kind::{InnerKind, Kind};
 pub use refusal::{Refusal, RouteError};
 pub use router::{
-    Binding, Bound, Declared, Destination, Envelope, ExchangeId, ExchangeInfo, ExchangeSpec, Explanation,
-    Origin, Reached, Removed, RouteInfo, Router, Visit,
+    Alternate, Binding, Bound, Declared, Destination, Envelope, ExchangeId, ExchangeInfo, ExchangeSpec,
+    ExplainLimits, Explanation, Match, Mismatch, Miss, Origin, Reached, Removed, RouteInfo, Router, Visit,
+    Why, Word,
 };
 pub use scratch::Scratch;
 pub use value::{OwnedValue, Value, decimal};
