@@ -118,7 +118,8 @@ fn check(router: &Router<u32>, envelope: &Envelope<'_>) -> Result<(), TestCaseEr
     prop_assert_eq!(led_to, routed.into_iter().collect::<BTreeSet<_>>());
     let names: BTreeSet<_> = explained.visits.iter().map(|visit| &visit.exchange.name).collect();
     prop_assert_eq!(names.len(), explained.visit_count, "each exchange is visited once");
-    let lazy = router.explain(envelope, &mut Scratch::new(7), ExplainLimits { listed: 1, work: 3 });
+    let lazy =
+        router.explain(envelope, &mut Scratch::new(7), ExplainLimits { visits: 1, listed: 1, work: 3 });
     prop_assert_eq!(lazy.map(|lazy| lazy.queues), Ok(explained.queues), "limits change no destination");
     Ok(())
 }

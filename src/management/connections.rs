@@ -9,13 +9,13 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 use serde_json::{Value, json};
 
-use super::Api;
 use super::access::{Level, Login, OneOrAll};
 use super::answer::{self, Query};
 use super::error::{Refused, Result};
 use super::queue_row::date;
 use super::rates::Snapshot;
 use super::tables::Table;
+use super::{Api, Shared};
 use crate::broker::names::ConnectionId;
 use crate::broker::queue_handle::ConsumerListed;
 use crate::broker::registry::{ChannelHandle, ConnectionHandle};
@@ -23,7 +23,8 @@ use crate::broker::registry::{ChannelHandle, ConnectionHandle};
 /// Longest closing reason passed on, in bytes.
 const REASON_BYTES_MAX: usize = 128;
 
-fn seen(api: &Api, login: &Login) -> Vec<Arc<ConnectionHandle>> {
+/// The connections that the user may see.
+pub(super) fn seen(api: &Shared, login: &Login) -> Vec<Arc<ConnectionHandle>> {
     let mut connections = api.broker.registry.connections();
     if !login.is(Level::Monitoring) {
         connections.retain(|connection| connection.facts.user == login.user);

@@ -93,7 +93,9 @@ pub enum Reached {
 /// Bounds of an explanation.
 #[derive(Clone, Copy, Debug)]
 pub struct ExplainLimits {
-    /// Maximum visits in the result, and bindings listed of each kind in each of them.
+    /// Maximum visits in the result.
+    pub visits: usize,
+    /// Maximum matching bindings listed for each visit, and others.
     pub listed: usize,
     /// Maximum comparisons (of keys, of words, of headers). Bindings beyond are not examined.
     pub work: u64,
@@ -101,7 +103,7 @@ pub struct ExplainLimits {
 
 impl ExplainLimits {
     /// No bounds.
-    pub const NONE: Self = Self { listed: usize::MAX, work: u64::MAX };
+    pub const NONE: Self = Self { visits: usize::MAX, listed: usize::MAX, work: u64::MAX };
 }
 
 /// A visit as the walk reports it.
@@ -162,7 +164,7 @@ impl<D: QueueId> Router<D> {
             reached: FxHashMap::default(),
             visits: Vec::new(),
             visit_count: 0,
-            visits_max: limits.listed,
+            visits_max: limits.visits,
         };
         let mut queues = Vec::new();
         self.walk(envelope, scratch, &mut queues, &mut recorder)?;

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use leveret_queues::queue::{ConsumerView, Counts, Settings};
+use leveret_queues::{Message, Millis};
 
 use super::{QueueHandle, QueueStats, State};
 use crate::broker::consumer::Consumer;
+use crate::broker::deduplication::DuplicateCheck;
 use crate::broker::policies::Matched;
 use crate::broker::queue_options::InForce;
 
@@ -47,6 +49,15 @@ impl QueueHandle {
                 settings: *cell.queue.settings(),
                 matched: cell.matched.clone(),
             },
+        }
+    }
+
+    /// What a check for duplicates would find; nothing is remembered. `None`: the queue does not deduplicate.
+    pub fn look_for_duplicate(&self, message: &Message, now: Millis) -> Option<DuplicateCheck> {
+        match &*self.state.lock() {
+            // A queue that deduplicates is never idle: it has ids to remember.
+            State::Idle(_) => None,
+            State::Busy(cell) => cell.deduplication.as_ref().map(|seen| seen.look(message, now)),
         }
     }
 

@@ -82,6 +82,9 @@ fn a_way_through_several_exchanges_names_the_one_before_each() {
     let reached: Vec<_> = explained.visits.iter().map(|visit| &visit.reached).collect();
     let bound = |name: &str| Reached::Bound(name.into());
     assert_eq!(reached, [&Reached::Published, &bound("amq.fanout"), &bound("amq.topic")], "a loop is cut");
+    let limits = ExplainLimits { visits: 2, ..ExplainLimits::NONE };
+    let few = explain(&router, "amq.fanout", "k", &NoAttributes, limits);
+    assert_eq!((few.visits.len(), few.visit_count), (2, 3));
 }
 
 #[test]
@@ -90,12 +93,19 @@ fn limits_bound_what_is_listed_and_examined_but_not_the_destinations() {
     for queue in 1..10 {
         bind(&mut router, "amq.direct", &format!("q{queue}"), if queue % 2 == 0 { "k" } else { "other" });
     }
-    let few = explain(&router, "amq.direct", "k", &NoAttributes, ExplainLimits { listed: 2, work: u64::MAX });
+    let few = explain(
+        &router,
+        "amq.direct",
+        "k",
+        &NoAttributes,
+        ExplainLimits { listed: 2, ..ExplainLimits::NONE },
+    );
     let visit = &few.visits[0];
     assert_eq!((visit.matched.len(), visit.matched_count), (2, 4));
     assert_eq!((visit.missed.len(), visit.missed_count, visit.unexamined), (2, 5, 0));
     assert_eq!(few.queues.len(), 4);
-    let lazy = explain(&router, "amq.direct", "k", &NoAttributes, ExplainLimits { listed: 100, work: 5 });
+    let lazy =
+        explain(&router, "amq.direct", "k", &NoAttributes, ExplainLimits { work: 5, ..ExplainLimits::NONE });
     let visit = &lazy.visits[0];
     assert!(visit.unexamined > 0);
     assert_eq!(visit.matched_count + visit.missed_count + visit.unexamined, 9);
@@ -109,4 +119,18 @@ fn the_default_exchange_counts_other_queues_without_listing_them() {
     let visit = &explained.visits[0];
     assert_eq!((visit.matched.len(), visit.missed.len(), visit.missed_count), (1, 0, 8));
     assert_eq!(explained.queues, [4]);
+}
+
+#[test]
+fn a_hundred_thousand_patterns_of_nine_words_are_counted_whole_within_ten_million_comparisons() {
+    let mut router = vhost();
+    for number in 0..100_000 {
+        bind(&mut router, "amq.topic", "q1", &format!("a.b.c.d.e.f.g.*.{number}"));
+    }
+    bind(&mut router, "amq.topic", "q2", "#");
+    let limits = ExplainLimits { visits: 20, listed: 100, work: 10_000_000 };
+    let explained = explain(&router, "amq.topic", "a.b.c.d.e.f.g.h.7", &NoAttributes, limits);
+    let visit = &explained.visits[0];
+    assert_eq!((visit.matched_count, visit.missed_count, visit.unexamined), (2, 99_999, 0));
+    assert_eq!((visit.missed.len(), explained.queues.len()), (100, 2));
 }
