@@ -98,12 +98,12 @@ fn router(exchanges: &[Exchange], bindings: &[Binding]) -> Router<u32> {
 }
 
 fn check(router: &Router<u32>, envelope: &Envelope<'_>) -> Result<(), TestCaseError> {
-    let mut routed = Vec::new();
-    let result = router.route(envelope, &mut Scratch::new(7), &mut routed);
+    let mut given = Vec::new();
+    let result = router.route(envelope, &mut Scratch::new(7), &mut given);
     let explained = router.explain(envelope, &mut Scratch::new(7), ExplainLimits::NONE);
     prop_assert_eq!(result.is_ok(), explained.is_ok());
     let Ok(explained) = explained else { return Ok(()) };
-    prop_assert_eq!(&explained.queues, &routed);
+    prop_assert_eq!(&explained.queues, &given);
     let mut led_to = BTreeSet::new();
     for visit in &explained.visits {
         for matched in &visit.matched {
@@ -115,7 +115,7 @@ fn check(router: &Router<u32>, envelope: &Envelope<'_>) -> Result<(), TestCaseEr
         let bindings = if visit.held { 0 } else { router.bindings_from(name).count() };
         prop_assert_eq!(visit.matched_count + visit.missed_count, bindings, "{}", name);
     }
-    prop_assert_eq!(led_to, routed.into_iter().collect::<BTreeSet<_>>());
+    prop_assert_eq!(led_to, given.into_iter().collect::<BTreeSet<_>>());
     let names: BTreeSet<_> = explained.visits.iter().map(|visit| &visit.exchange.name).collect();
     prop_assert_eq!(names.len(), explained.visit_count, "each exchange is visited once");
     let lazy =

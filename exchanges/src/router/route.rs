@@ -146,13 +146,7 @@ impl<D: QueueId> Router<D> {
                     watch.visited(id, Step::Unmatched { alternate });
                 }
             }
-            next = None;
-            while let Some(id) = sink.exchanges.pop() {
-                if scratch.visited.insert(id) {
-                    next = Some(id);
-                    break;
-                }
-            }
+            next = std::iter::from_fn(|| sink.exchanges.pop()).find(|id| scratch.visited.insert(*id));
         }
         if sink.pieces > 1 {
             scratch.queues.clear();

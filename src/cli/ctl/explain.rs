@@ -133,29 +133,7 @@ fn write_hop(out: &mut impl Write, hop: &Value) -> io::Result<()> {
     if let Some(until) = hop.get("held_until").filter(|until| until.is_string()) {
         writeln!(out, "    holds the message until {}", shown(until))?;
     }
-    for (name, words) in [
-        ("internal", "is internal: clients may not publish to it"),
-        ("picks_one", "picks one of its bindings"),
-        ("remembers", "keeps the message for later bindings"),
-    ] {
-        if is(hop, name) {
-            writeln!(out, "    {words}")?;
-        }
-    }
-    if let Some(found) = hop.get("deduplication").filter(|found| found.is_object()) {
-        let words = match (is(found, "present"), is(found, "duplicate")) {
-            (false, _) => "is absent: not checked",
-            (true, false) => "was not seen before",
-            (true, true) => "was seen before: dropped",
-        };
-        writeln!(out, "    deduplication: the id in header '{}' {words}", text(found, "header"))?;
-    }
-    for (name, words) in [("policy", "policy"), ("operator_policy", "operator policy")] {
-        let policy = text(hop, name);
-        if !policy.is_empty() {
-            writeln!(out, "    {words} {policy}")?;
-        }
-    }
+    write_traits(out, hop)?;
     for one in items(hop, "matched") {
         let words =
             items(one, "words").map(|word| format!("{}={}", text(word, "pattern"), text(word, "key")));
@@ -182,6 +160,34 @@ fn write_hop(out: &mut impl Write, hop: &Value) -> io::Result<()> {
             (true, true) => "receives the message",
         };
         writeln!(out, "    alternate exchange '{}' {words}", text(alternate, "exchange"))?;
+    }
+    Ok(())
+}
+
+/// What the exchange does besides routing, and its policies.
+fn write_traits(out: &mut impl Write, hop: &Value) -> io::Result<()> {
+    for (name, words) in [
+        ("internal", "is internal: clients may not publish to it"),
+        ("picks_one", "picks one of its bindings"),
+        ("remembers", "keeps the message for later bindings"),
+    ] {
+        if is(hop, name) {
+            writeln!(out, "    {words}")?;
+        }
+    }
+    if let Some(found) = hop.get("deduplication").filter(|found| found.is_object()) {
+        let words = match (is(found, "present"), is(found, "duplicate")) {
+            (false, _) => "is absent: not checked",
+            (true, false) => "was not seen before",
+            (true, true) => "was seen before: dropped",
+        };
+        writeln!(out, "    deduplication: the id in header '{}' {words}", text(found, "header"))?;
+    }
+    for (name, words) in [("policy", "policy"), ("operator_policy", "operator policy")] {
+        let policy = text(hop, name);
+        if !policy.is_empty() {
+            writeln!(out, "    {words} {policy}")?;
+        }
     }
     Ok(())
 }

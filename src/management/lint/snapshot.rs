@@ -25,6 +25,7 @@ pub(super) struct VhostFacts {
 
 /// A queue.
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "facts that do not depend on each other")]
 pub(super) struct QueueFacts {
     pub(super) name: String,
     pub(super) durable: bool,
