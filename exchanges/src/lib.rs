@@ -46,8 +46,8 @@ pub use exchange_id::ExchangeId;
 pub use kind::{InnerKind, Kind};
 pub use refusal::{Refusal, RouteError};
 pub use router::{
-    Binding, Bound, Declared, Destination, Envelope, ExchangeInfo, ExchangeSpec, Explanation, Origin,
-    Reached, Removed, RouteInfo, Router, Visit,
+    Alternate, Binding, Bound, Declared, Destination, Envelope, ExchangeInfo, ExchangeSpec, ExplainLimits,
+    Explanation, Match, Mismatch, Miss, Origin, Reached, Removed, RouteInfo, Router, Visit, Why, Word,
 };
 pub use scratch::Scratch;
 pub use value::{OwnedValue, Value, decimal};

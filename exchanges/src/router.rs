@@ -7,6 +7,7 @@ mod plan;
 mod replace;
 mod route;
 mod types;
+mod why;
 
 use std::sync::Arc;
 
@@ -20,9 +21,10 @@ use crate::matcher::Matcher;
 use crate::targets::Target;
 use crate::{Args, QueueId, Refusal, names};
 
-pub use explain::{Explanation, Reached, Visit};
+pub use explain::{Alternate, ExplainLimits, Explanation, Match, Miss, Reached, Visit};
 pub use route::{Envelope, Origin, RouteInfo};
 pub use types::{Binding, Bound, Declared, Destination, ExchangeInfo, ExchangeSpec, Removed};
+pub use why::{Mismatch, Why, Word};
 
 /// The exchanges and bindings of one virtual host. See the crate documentation for the invariants.
 pub struct Router<D> {

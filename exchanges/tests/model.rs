@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use leveret_exchanges::{
-    Args, Bound, Destination, Envelope, ExchangeSpec, NoAttributes, Origin, OwnedValue, Refusal, Removed,
-    Router, Scratch, Value,
+    Args, Bound, Destination, Envelope, ExchangeSpec, ExplainLimits, NoAttributes, Origin, OwnedValue,
+    Refusal, Removed, Router, Scratch, Value,
 };
 use proptest::prelude::*;
 
@@ -352,7 +352,7 @@ fn check_route(
     assert_eq!(result.is_ok(), wanted.is_some());
     out.sort_unstable();
     assert_eq!(out, wanted.unwrap_or_default(), "route {exchange} {keys:?} {headers:?}");
-    if let Ok(explained) = router.explain(&envelope, scratch) {
+    if let Ok(explained) = router.explain(&envelope, scratch, ExplainLimits::NONE) {
         let mut queues = explained.queues;
         queues.sort_unstable();
         assert_eq!(queues, out, "explanation of {exchange} {keys:?} {headers:?}");

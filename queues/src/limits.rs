@@ -40,9 +40,7 @@ impl Budget {
 impl<C> Queue<C> {
     /// Whether `more` additional messages of `more_bytes` in total would exceed a limit. Only ready messages count.
     pub(super) fn over_limit(&self, more: u64, more_bytes: u64) -> bool {
-        let (length, bytes) = (self.settings.max_length, self.settings.max_bytes);
-        length.is_some_and(|max| self.counts.ready + more > max)
-            || bytes.is_some_and(|max| self.counts.ready_bytes + more_bytes > max)
+        self.settings.exceeded_by(self.counts.ready + more, self.counts.ready_bytes + more_bytes)
     }
 
     /// Drops expired messages and those over a limit from the front.

@@ -22,14 +22,8 @@ impl<C> Queue<C> {
             return Published::Refused { dead_letter: wanted && self.settings.dead_letters };
         }
         let meta = message.meta();
-        let priority_level = match self.settings.max_priority {
-            Some(max) => meta.priority.unwrap_or(0).min(max),
-            None => 0,
-        };
-        let ttl = match (self.settings.message_ttl_ms, meta.expiration_ms) {
-            (Some(queue), Some(own)) => Some(queue.min(own)),
-            (queue, own) => queue.or(own),
-        };
+        let priority_level = self.settings.priority_level(meta.priority);
+        let ttl = self.settings.ttl_ms(meta.expiration_ms);
         let seq = self.last_seq.next();
         self.last_seq = seq;
         let entry = Entry {

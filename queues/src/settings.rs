@@ -36,3 +36,23 @@ pub struct Settings {
     /// `x-expires` in milliseconds.
     pub expires_ms: Option<u64>,
 }
+
+impl Settings {
+    /// The priority level of a message with this priority.
+    pub fn priority_level(&self, priority: Option<u8>) -> u8 {
+        self.max_priority.map_or(0, |max| priority.unwrap_or(0).min(max))
+    }
+
+    /// The time to live of a message with this expiration, in milliseconds.
+    pub fn ttl_ms(&self, expiration_ms: Option<u64>) -> Option<u64> {
+        match (self.message_ttl_ms, expiration_ms) {
+            (Some(queue), Some(own)) => Some(queue.min(own)),
+            (queue, own) => queue.or(own),
+        }
+    }
+
+    /// Whether so many ready messages, with so many body bytes, exceed a length limit.
+    pub fn exceeded_by(&self, ready: u64, ready_bytes: u64) -> bool {
+        self.max_length.is_some_and(|max| ready > max) || self.max_bytes.is_some_and(|max| ready_bytes > max)
+    }
+}

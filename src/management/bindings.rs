@@ -27,7 +27,8 @@ fn kind_name(kind: DestinationKind) -> &'static str {
     }
 }
 
-fn shown(vhost: &Vhost, binding: &BindingView) -> Value {
+/// A binding as shown in lists.
+pub(super) fn shown(vhost: &Vhost, binding: &BindingView) -> Value {
     json!({
         "source": &*binding.source,
         "vhost": vhost.name.as_str(),

@@ -12,18 +12,19 @@ use leveret_broker::queue_handle::ConsumerListed;
 use leveret_broker::registry::{ChannelHandle, ConnectionHandle};
 use serde_json::{Value, json};
 
-use super::Api;
 use super::access::{Level, Login, OneOrAll};
 use super::answer::{self, Query};
 use super::error::{Refused, Result};
 use super::queue_row::date;
 use super::rates::Snapshot;
 use super::tables::Table;
+use super::{Api, Shared};
 
 /// Longest closing reason passed on, in bytes.
 const REASON_BYTES_MAX: usize = 128;
 
-fn seen(api: &Api, login: &Login) -> Vec<Arc<ConnectionHandle>> {
+/// The connections that the user may see.
+pub(super) fn seen(api: &Shared, login: &Login) -> Vec<Arc<ConnectionHandle>> {
     let mut connections = api.broker.registry.connections();
     if !login.is(Level::Monitoring) {
         connections.retain(|connection| connection.facts.user == login.user);

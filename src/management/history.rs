@@ -231,6 +231,18 @@ impl Histories {
         }
     }
 
+    /// Number of acknowledgements in the last seconds before the last reading. `None`: the history is shorter.
+    pub(super) fn acked_within(&self, id: QueueId, seconds: u64) -> Option<u64> {
+        let Some(known) = self.queues.get(&id) else {
+            // No activity so far.
+            return (self.now.saturating_sub(self.started) >= seconds * 1000 / STEP_MS).then_some(0);
+        };
+        let place = QUEUE_NAMES.iter().position(|(_, name)| *name == "ack")?;
+        let points = known.points(&Window { seconds, every: seconds }, self.now);
+        let [(_, before), .., (_, now)] = &points[..] else { return None };
+        Some(now[place].saturating_sub(before[place]))
+    }
+
     fn write<const N: usize>(
         &self,
         history: &History<N>,
@@ -326,6 +338,20 @@ mod tests {
         assert!(
             got.windows(2).all(|pair| pair[0].0 - pair[1].0 == 60_000 && pair[0].1 - pair[1].1 == 12_000)
         );
+    }
+
+    #[test]
+    fn acknowledgements_of_the_last_seconds_are_known_once_there_is_so_much_history() {
+        let mut histories = Histories::default();
+        let mut read = |step: u64, acked: u64| {
+            histories.begin(Millis(step * STEP_MS));
+            histories.add_queue(QueueId(1), [step - 1, 0, 0, 0, 0, acked, 0], [step, 0, 0, 0, 0, acked, 0]);
+            [QueueId(1), QueueId(2)].map(|id| histories.acked_within(id, 30))
+        };
+        assert_eq!(read(100, 7), [None, None]);
+        assert_eq!(read(104, 9), [None, None]);
+        assert_eq!(read(106, 9), [Some(2), Some(0)]);
+        assert_eq!(read(111, 9), [Some(0), Some(0)]);
     }
 
     #[test]

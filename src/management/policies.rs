@@ -203,6 +203,11 @@ pub(super) async fn delete_of_operators(
     delete_one(&api, &login, PolicyKind::Operator, &place)
 }
 
+/// A policy's name, if there is one.
+pub(super) fn name_of(policy: Option<&Policy>) -> Option<&str> {
+    policy.map(|policy| policy.name.as_str())
+}
+
 fn setting(name: &str, value: &Value, source: Source, matched: &Matched) -> Value {
     let (word, policy) = match source {
         Source::Argument => ("argument", None),
@@ -218,7 +223,6 @@ fn setting(name: &str, value: &Value, source: Source, matched: &Matched) -> Valu
 }
 
 fn report(name: &str, vhost: &Vhost, matched: &Matched, settings: &[Value]) -> Json<Value> {
-    let name_of = |policy: Option<&Policy>| policy.map(|policy| policy.name.clone());
     Json(json!({
         "name": name,
         "vhost": vhost.name.as_str(),

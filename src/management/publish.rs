@@ -194,7 +194,7 @@ fn octet(name: &str, value: &Value) -> Result<u8> {
 }
 
 /// Encoded properties, and the metadata that queues need of them.
-fn properties(given: &Map<String, Value>, login: &Login) -> Result<(Vec<u8>, MessageMeta)> {
+pub(super) fn properties(given: &Map<String, Value>, login: &Login) -> Result<(Vec<u8>, MessageMeta)> {
     let unreadable = |error: &dyn std::fmt::Display| Refused::bad_request(format!("properties: {error}"));
     let mut edit = PropertiesEdit::new(&[]).map_err(|error| unreadable(&error))?;
     let mut meta = MessageMeta::default();

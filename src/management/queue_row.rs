@@ -3,7 +3,6 @@
 
 use std::sync::Arc;
 
-use leveret_broker::policies::Policy;
 use leveret_broker::queue_handle::{Peek, QueueHandle};
 use leveret_broker::queue_kind::QueueKind;
 use leveret_message::Millis;
@@ -14,6 +13,7 @@ use serde_json::Value;
 use super::Api;
 use super::answer::{Item, Query, value_of};
 use super::error::Result as Answered;
+use super::policies::name_of;
 use super::rates::Snapshot;
 use super::tables::Table;
 
@@ -87,10 +87,6 @@ fn state(queue: &QueueHandle) -> &'static str {
 /// The queue's declared type.
 pub(super) fn kind(queue: &QueueHandle) -> QueueKind {
     QueueKind::of(&queue.arguments())
-}
-
-fn name_of(policy: Option<&Policy>) -> Option<&str> {
-    policy.map(|policy| policy.name.as_str())
 }
 
 impl QueueRow<'_> {

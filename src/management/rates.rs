@@ -396,6 +396,11 @@ impl Snapshot {
         })
     }
 
+    /// Connections opened and closed per second.
+    pub(super) fn connection_churn(&self) -> [f64; 2] {
+        self.0.churn.map_or([0.0; 2], |churn| [churn.rates[0], churn.rates[1]])
+    }
+
     /// Bytes received and sent per second.
     pub(super) fn connection(&self, id: ConnectionId) -> [f64; 2] {
         self.0.connections.get(&id).map_or([0.0; 2], |reading| reading.rates)
@@ -423,6 +428,11 @@ impl Rates {
     /// The same for the whole broker.
     pub(super) fn write_totals(&self, query: &Query, shown: &mut Map<String, Value>) {
         self.histories.lock().write_totals(query, shown);
+    }
+
+    /// See [`Histories::acked_within`].
+    pub(super) fn acked_within(&self, id: QueueId, seconds: u64) -> Option<u64> {
+        self.histories.lock().acked_within(id, seconds)
     }
 
     pub(super) fn snapshot(&self) -> Snapshot {

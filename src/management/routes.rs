@@ -15,8 +15,8 @@ use super::openapi::{
 };
 use super::{
     Api, Shared, access, accounts, attempts, bindings, connections, consumers, delayed, error, events,
-    exchanges, export, get as got, health, import, limits, login, logs, lost, node, node_info, overview,
-    parameters, policies, publish, queues, redrive, schemas, server, topic_permissions, topology,
+    exchanges, explain, export, get as got, health, import, limits, lint, login, logs, lost, node, node_info,
+    overview, parameters, policies, publish, queues, redrive, schemas, server, topic_permissions, topology,
     unsupported, vhosts,
 };
 
@@ -74,6 +74,8 @@ fn described(api: &Api) -> Routes {
         .merge(topologies())
         .merge(checks())
         .merge(lost::routes())
+        .merge(explain::routes())
+        .merge(lint::routes())
         .merge(rules())
         .merge(policies())
         .merge(unsupported())

@@ -69,6 +69,17 @@ impl DeduplicationRule {
     }
 }
 
+/// What a deduplicating queue or exchange would find in a message.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DuplicateCheck {
+    /// The header that holds a message's id.
+    pub header: String,
+    /// Whether the message has it.
+    pub present: bool,
+    /// Whether the id was seen before, so that the message is dropped.
+    pub duplicate: bool,
+}
+
 /// The ids seen.
 #[derive(Debug)]
 pub(super) struct Deduplication {
@@ -103,7 +114,7 @@ impl Deduplication {
         let Some(id) = table.get(&self.rule.header) else { return false };
         let own_ttl = table.get(TTL).and_then(ValueRef::as_i64).and_then(|ttl| u64::try_from(ttl).ok());
         let key = self.key(id);
-        if self.seen.get(&key).is_some_and(|seen| seen.until.is_none_or(|until| now < until)) {
+        if self.is_known(key, now) {
             return true;
         }
         let until = own_ttl.or(self.rule.ttl_ms).map(|ttl| now.plus(ttl));
@@ -112,6 +123,20 @@ impl Deduplication {
         self.order.push_back((key, self.stamp));
         self.keep_to_capacity();
         false
+    }
+
+    /// What [`Deduplication::is_duplicate`] would find; nothing is remembered.
+    pub(super) fn look(&self, message: &Message, now: Millis) -> DuplicateCheck {
+        let id = headers(message).and_then(|table| table.get(&self.rule.header));
+        DuplicateCheck {
+            header: self.rule.header.clone(),
+            present: id.is_some(),
+            duplicate: id.is_some_and(|id| self.is_known(self.key(id), now)),
+        }
+    }
+
+    fn is_known(&self, key: u128, now: Millis) -> bool {
+        self.seen.get(&key).is_some_and(|seen| seen.until.is_none_or(|until| now < until))
     }
 
     fn keep_to_capacity(&mut self) {
@@ -175,6 +200,20 @@ mod tests {
         assert!(!cache.is_duplicate(&message("a", None), Millis(100)));
         assert!(cache.is_duplicate(&message("a", None), Millis(199)));
         assert!(cache.is_duplicate(&message("b", None), Millis(999)));
+    }
+
+    #[test]
+    fn a_look_finds_what_a_check_would_and_remembers_nothing() {
+        let mut cache = cache(10, Some(100));
+        for _ in 0..2 {
+            assert!(!cache.look(&message("a", None), Millis(0)).duplicate);
+        }
+        assert!(!cache.is_duplicate(&message("a", None), Millis(0)));
+        let found = cache.look(&message("a", None), Millis(99));
+        assert!(found.present && found.duplicate && found.header == HEADER);
+        assert!(!cache.look(&message("a", None), Millis(100)).duplicate);
+        let plain = Message::new(Short::EMPTY, Short::literal("q"), b"\0\0", b"", MessageMeta::default());
+        assert!(!cache.look(&plain, Millis(0)).present);
     }
 
     #[test]

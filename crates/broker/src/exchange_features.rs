@@ -5,7 +5,7 @@ use std::sync::Arc;
 use leveret_message::{Message, Millis};
 use parking_lot::Mutex;
 
-use super::deduplication::{Deduplication, DeduplicationRule};
+use super::deduplication::{Deduplication, DeduplicationRule, DuplicateCheck};
 use super::delay_room::DelayRoom;
 use super::recent_history::RecentHistory;
 
@@ -52,6 +52,11 @@ impl ExchangeFeatures {
     /// Whether the message's id was seen before.
     pub(super) fn is_duplicate(&self, message: &Message, now: Millis) -> bool {
         self.deduplication.as_ref().is_some_and(|seen| seen.lock().is_duplicate(message, now))
+    }
+
+    /// What a check for duplicates would find; nothing is remembered. `None`: it does not deduplicate.
+    pub(super) fn look_for_duplicate(&self, message: &Message, now: Millis) -> Option<DuplicateCheck> {
+        self.deduplication.as_ref().map(|seen| seen.lock().look(message, now))
     }
 
     /// Records the message for later bindings.

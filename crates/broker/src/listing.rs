@@ -28,7 +28,8 @@ pub struct BindingView {
 }
 
 impl BindingView {
-    fn of(topology: &Topology, binding: Binding<u32>) -> Option<Self> {
+    /// `None`: its destination is not listed.
+    pub(super) fn of(topology: &Topology, binding: Binding<u32>) -> Option<Self> {
         let (kind, destination) = match binding.destination {
             Destination::Exchange(name) => (DestinationKind::Exchange, name),
             Destination::Queue(slot) => {

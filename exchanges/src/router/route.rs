@@ -43,6 +43,35 @@ pub struct RouteInfo {
     pub remembered: bool,
 }
 
+/// What a walk reports of a visited exchange.
+pub(super) enum Step<'a, D> {
+    /// It must hold the message.
+    Held,
+    /// At least one binding matched. A destination may be there more than once.
+    Matched {
+        /// The queues.
+        queues: &'a [D],
+        /// The exchanges.
+        exchanges: &'a [ExchangeId],
+    },
+    /// No binding matched.
+    Unmatched {
+        /// Its alternate exchange, if that exists.
+        alternate: Option<ExchangeId>,
+    },
+}
+
+/// Watches a walk; `()` watches nothing, at no cost.
+pub(super) trait Watch<D> {
+    /// An exchange was visited.
+    fn visited(&mut self, id: ExchangeId, step: Step<'_, D>);
+}
+
+impl<D> Watch<D> for () {
+    #[inline]
+    fn visited(&mut self, _: ExchangeId, _: Step<'_, D>) {}
+}
+
 impl<D: QueueId> Router<D> {
     /// Replaces `out` with a message's destinations, each once, in an order that depends only on the history of
     /// bindings.
@@ -55,6 +84,18 @@ impl<D: QueueId> Router<D> {
         envelope: &Envelope<'_>,
         scratch: &mut Scratch<D>,
         out: &mut Vec<D>,
+    ) -> Result<RouteInfo, RouteError> {
+        self.walk(envelope, scratch, out, &mut ())
+    }
+
+    /// [`Router::route`], watched.
+    #[inline]
+    pub(super) fn walk(
+        &self,
+        envelope: &Envelope<'_>,
+        scratch: &mut Scratch<D>,
+        out: &mut Vec<D>,
+        watch: &mut impl Watch<D>,
     ) -> Result<RouteInfo, RouteError> {
         out.clear();
         scratch.delayed.clear();
@@ -88,25 +129,25 @@ impl<D: QueueId> Router<D> {
             }
             if kind.delayed && envelope.attributes.wants_delay() {
                 scratch.delayed.push(id);
+                watch.visited(id, Step::Held);
             } else {
                 if kind.inner == InnerKind::RecentHistory {
                     scratch.histories.push(id);
                 }
                 sink.hit = false;
+                let (queues, exchanges) = (sink.out.len(), sink.exchanges.len());
                 exchange.matcher.route(question, &mut scratch.work, &mut sink);
-                if !sink.hit {
+                if sink.hit {
+                    let (queues, exchanges) = (&sink.out[queues..], &sink.exchanges[exchanges..]);
+                    watch.visited(id, Step::Matched { queues, exchanges });
+                } else {
                     let alternate = exchange.alternate();
                     let alternate = alternate.and_then(|name| self.id_of(name.as_bytes()));
                     sink.exchanges.extend(alternate);
+                    watch.visited(id, Step::Unmatched { alternate });
                 }
             }
-            next = None;
-            while let Some(id) = sink.exchanges.pop() {
-                if scratch.visited.insert(id) {
-                    next = Some(id);
-                    break;
-                }
-            }
+            next = std::iter::from_fn(|| sink.exchanges.pop()).find(|id| scratch.visited.insert(*id));
         }
         if sink.pieces > 1 {
             scratch.queues.clear();

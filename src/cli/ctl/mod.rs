@@ -5,6 +5,8 @@
 mod declare;
 mod definitions;
 mod delete;
+mod explain;
+mod lint;
 mod list;
 mod lost;
 mod messages;
@@ -46,6 +48,10 @@ enum Command {
     Delete(delete::Delete),
     /// Drop the messages that are ready in a queue.
     Purge(messages::PurgeArgs),
+    /// What would happen to a message, step by step; nothing is published.
+    Explain(explain::ExplainArgs),
+    /// What is likely a mistake; exit code 1 if a warning or an error is found.
+    Lint(lint::LintArgs),
     /// Publish a message.
     Publish(messages::PublishArgs),
     /// Show messages at the head of a queue; --ack removes them.
@@ -123,6 +129,8 @@ fn ask(client: &Client, args: &CtlArgs, out: &mut impl Write) -> Result<(), Fail
         Command::Declare(what) => declare::run(client, what, json, out),
         Command::Delete(what) => delete::run(client, what, json, out),
         Command::Purge(args) => messages::purge(client, args, json, out),
+        Command::Explain(args) => explain::run(client, args, json, out),
+        Command::Lint(args) => lint::run(client, args, json, out),
         Command::Publish(args) => messages::publish(client, args, json, out),
         Command::Get(args) => messages::get(client, args, json, out),
         Command::Close(what) => close(client, what, json, out),

@@ -92,6 +92,63 @@ fn messages_are_published_taken_and_purged() {
 }
 
 #[test]
+fn a_message_is_explained_without_being_published() {
+    let broker = Broker::new();
+    let cli = Cli::of(&broker);
+    for words in [
+        "declare exchange events --type topic --arguments {\"alternate-exchange\":\"none\"}",
+        "declare queue orders --arguments {\"x-max-length\":5}",
+        "declare binding events orders --key order.#",
+        "declare binding events orders --key *.deleted",
+        "declare binding amq.headers orders --arguments {\"n\":1}",
+    ] {
+        cli.ctl(&words.split(' ').collect::<Vec<_>>());
+    }
+    let told = cli.ctl(&["explain", "events", "order.created"]).out;
+    let wanted = "exchange 'events' (topic), published to: 1 of 2 bindings match
+    + queue orders key 'order.#'  [order=order #=created]
+    - queue orders key '*.deleted': word 2 of the pattern is 'deleted', the key has 'created' there
+    alternate exchange 'none' does not exist
+queue orders
+    waits for a consumer
+    is not written to disk, as the message is transient
+The message is routed to 1 queue.
+";
+    assert_eq!(told, wanted);
+    let queues = |value: &str| {
+        let header = format!("n={value}");
+        let told = cli.ctl(&["explain", "amq.headers", "--header", &header, "--json"]).json();
+        told["queue_count"].clone()
+    };
+    assert_eq!((queues("1"), queues("\"1\""), queues("2")), (json!(1), json!(0), json!(0)));
+    let nowhere = cli.ctl(&["explain", "events", "x", "--publisher", "guest"]).out;
+    assert!(nowhere.contains("No queue receives the message"), "{nowhere}");
+    let refused = cli.ctl(&["explain", "absent", "x"]).out;
+    assert!(refused.contains("The publish is refused: no exchange 'absent' in vhost '/'"), "{refused}");
+    assert_eq!(cli.ctl(&["get", "orders", "--json"]).json(), json!([]));
+    cli.run(&["ctl", "explain", "events", "x", "--header", "n"]).failed(3, "name=value");
+    cli.run(&["ctl", "explain", "events", "--vhost", "none"]).failed(1, "no such vhost");
+}
+
+#[test]
+fn lint_fails_from_a_warning_on() {
+    let broker = Broker::new();
+    let cli = Cli::of(&broker);
+    assert_eq!(cli.ctl(&["lint"]).out, "no findings\n");
+    cli.ctl(&["declare", "queue", "q"]);
+    let info = cli.ctl(&["lint"]).out;
+    assert!(info.contains("info: A queue has no limit. (queue-without-limit, 1 found)"), "{info}");
+    cli.ctl(&["declare", "queue", "dead", "--arguments", "{\"x-dead-letter-exchange\":\"none\"}"]);
+    let found = cli.run(&["ctl", "lint"]);
+    found.failed(1, "errors: 1, warnings: 0");
+    assert!(found.out.contains("    queue dead in vhost /: 'none' does not exist\n"), "{}", found.out);
+    let found = cli.run(&["ctl", "lint", "--json", "--vhost", "/"]);
+    found.failed(1, "errors: 1, warnings: 0");
+    assert_eq!(found.json()["counts"]["error"], 1);
+    cli.run(&["ctl", "lint", "--vhost", "none"]).failed(1, "no such vhost");
+}
+
+#[test]
 fn connections_are_listed_and_closed_and_the_status_counts_them() {
     let broker = Broker::new();
     let cli = Cli::of(&broker);

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use leveret_message::{Message, Millis};
 use leveret_queues::{ConsumerView, Counts, Settings};
 
 use super::{QueueHandle, QueueStats, State};
 use crate::consumer::Consumer;
+use crate::deduplication::DuplicateCheck;
 use crate::policies::Matched;
 use crate::queue_options::InForce;
 
@@ -47,6 +49,15 @@ impl QueueHandle {
                 settings: *cell.queue.settings(),
                 matched: cell.matched.clone(),
             },
+        }
+    }
+
+    /// What a check for duplicates would find; nothing is remembered. `None`: the queue does not deduplicate.
+    pub fn look_for_duplicate(&self, message: &Message, now: Millis) -> Option<DuplicateCheck> {
+        match &*self.state.lock() {
+            // A queue that deduplicates is never idle: it has ids to remember.
+            State::Idle(_) => None,
+            State::Busy(cell) => cell.deduplication.as_ref().map(|seen| seen.look(message, now)),
         }
     }
 

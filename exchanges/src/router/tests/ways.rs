@@ -66,8 +66,8 @@ fn alternates_are_followed_where_nothing_matched() {
     let mut scratch = Scratch::new(1);
     let envelope =
         Envelope { exchange: b"x", keys: &[b"three"], attributes: &NoAttributes, origin: Origin::Client };
-    let explained = router.explain(&envelope, &mut scratch).expect("explains");
-    let way: Vec<_> = explained.visits.iter().map(|visit| &*visit.exchange).collect();
+    let explained = router.explain(&envelope, &mut scratch, ExplainLimits::NONE).expect("explains");
+    let way: Vec<_> = explained.visits.iter().map(|visit| &*visit.exchange.name).collect();
     assert_eq!(way, ["x", "y", "z"]);
     assert_eq!(explained.visits[1].reached, Reached::Alternate("x".into()));
 }
