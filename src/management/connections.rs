@@ -9,13 +9,13 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 use serde_json::{Value, json};
 
-use super::Api;
 use super::access::{Level, Login, OneOrAll};
 use super::answer::{self, Query};
 use super::error::{Refused, Result};
 use super::queue_row::date;
 use super::rates::Snapshot;
 use super::tables::Table;
+use super::{Api, audit};
 use crate::broker::names::ConnectionId;
 use crate::broker::queue_handle::ConsumerListed;
 use crate::broker::registry::{ChannelHandle, ConnectionHandle};
@@ -165,8 +165,10 @@ pub(super) async fn delete_of_user(
     if user != login.user.as_str() {
         login.administrator()?;
     }
-    api.broker.registry.close_where(&reason(&headers), |connection| connection.facts.user.as_str() == user);
-    Ok(answer::done())
+    let reason = reason(&headers);
+    let closed =
+        api.broker.registry.close_where(&reason, |connection| connection.facts.user.as_str() == user);
+    Ok(audit::counted(answer::done(), closed))
 }
 
 /// Number of consumers per channel. Queries every queue.

@@ -9,6 +9,7 @@ mod access;
 mod accounts;
 mod answer;
 mod attempts;
+mod audit;
 mod binding_key;
 mod bindings;
 mod body;
