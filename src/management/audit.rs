@@ -23,7 +23,7 @@ const NAME_CHARS_MAX: usize = 255;
 const NAMES_MAX: usize = 10;
 
 /// Says how many messages were dropped, or how many connections closed. `RabbitMQ`'s answers have no body to put it in.
-pub(super) const COUNT: HeaderName = HeaderName::from_static("leveret-count");
+pub const COUNT: HeaderName = HeaderName::from_static("leveret-count");
 
 /// Paths below `/api`, what they are about, and which of their parameters name it.
 const OBJECTS: [(&str, &str, &[&str]); 20] = [

@@ -47,8 +47,10 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Why HTTP cannot be served.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {address}: {source}")]
+#[error("cannot listen on {address} ({key}): {source}")]
 pub struct ListenError {
+    /// The configuration key of the address.
+    pub(super) key: &'static str,
     pub(super) address: SocketAddr,
     pub(super) source: io::Error,
 }
