@@ -162,8 +162,7 @@ async fn serve(args: &ServeArgs, config: &Config, folder: &Folder, log: Log) -> 
         started.elapsed().as_millis(),
         folder.path().display()
     );
-    tell_dashboard(&listening, broker.users.user("guest").is_some());
-    tell(amqp, amqps, listening);
+    tell(amqp, amqps, listening, broker.users.user("guest").is_some());
 
     let failed = tokio::select! {
         stopped = until_stopped(reload, hangup) => stopped.map(|()| None)?,
@@ -268,7 +267,8 @@ fn tell_dashboard(listening: &management::Listening, guest: bool) {
 }
 
 /// Logs the listeners; AMQP last, the line that most readers of the log wait for.
-fn tell(amqp: SocketAddr, amqps: Option<SocketAddr>, listening: management::Listening) {
+fn tell(amqp: SocketAddr, amqps: Option<SocketAddr>, listening: management::Listening, guest: bool) {
+    tell_dashboard(&listening, guest);
     let management::Listening { http, https, metrics, metrics_tls } = listening;
     let all = [
         ("http", Some(http)),

@@ -134,20 +134,20 @@ impl Change {
         let template = self.route.as_str().trim_start_matches("/api");
         let object = OBJECTS.iter().find(|(path, ..)| *path == template);
         let Some((path, noun, named)) = object else { return format!("{} {}", self.method, self.path()) };
-        let verb = match &self.method {
-            &Method::DELETE if path.ends_with("/contents") => "purged",
-            &Method::DELETE if path.starts_with("/connections") => "closed",
-            &Method::DELETE => "deleted",
+        let verb = match self.method {
+            Method::DELETE if path.ends_with("/contents") => "purged",
+            Method::DELETE if path.starts_with("/connections") => "closed",
+            Method::DELETE => "deleted",
             _ if response.status() == StatusCode::CREATED => "declared",
             _ => "updated",
         };
-        let names: Vec<_> = named.iter().filter_map(|name| self.parameter(name)).collect();
-        let separator = if names.is_empty() { "" } else { ": " };
+        let shown: Vec<_> = named.iter().filter_map(|name| self.parameter(name)).collect();
+        let separator = if shown.is_empty() { "" } else { ": " };
         let count = response.headers().get(COUNT).and_then(|count| count.to_str().ok());
         let count = count.map_or_else(String::new, |count| {
             format!(", {}: {count}", if path.starts_with("/queues") { "messages" } else { "connections" })
         });
-        format!("{verb} {noun}{separator}{}{count}", names.join(", "))
+        format!("{verb} {noun}{separator}{}{count}", shown.join(", "))
     }
 
     fn path(&self) -> Cow<'_, str> {

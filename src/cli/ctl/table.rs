@@ -65,7 +65,7 @@ pub(super) fn bytes(count: u64) -> String {
     let Some(at) = (0..units.len()).rev().find(|at| count >> (10 * (at + 1)) > 0) else {
         return format!("{count} B");
     };
-    let tenths = u128::from(count) * 10 >> (10 * (at + 1));
+    let tenths = (u128::from(count) * 10) >> (10 * (at + 1));
     format!("{}.{} {}", tenths / 10, tenths % 10, units[at])
 }
 
