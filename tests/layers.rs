@@ -26,12 +26,12 @@ const CRATES: [(&str, &str, &[&str]); 10] = [
     ),
 ];
 
-/// What only some crates may depend on: tasks and sockets are for the root package, sled and checksums for the store,
-/// locks for none of the pure ones.
+/// What only some crates may depend on: tasks and sockets are for the root package (the load generator watches for
+/// Ctrl-C), sled and checksums for the store, locks for none of the pure ones.
 const RESERVED: [(&str, &[&str]); 8] = [
     ("axum", &[""]),
     ("hyper", &[""]),
-    ("tokio", &[""]),
+    ("tokio", &["", "perf"]),
     ("tokio-rustls", &[""]),
     ("crc32c", &["store"]),
     ("sled", &["store"]),

@@ -123,6 +123,11 @@ pub fn main(give_back: fn()) -> ExitCode {
     }
 }
 
+/// A count with its noun: `1 queue`, `2 queues`.
+fn counted(count: u64, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}
+
 /// Environment variables that no command recognises.
 fn unknown_variables() -> Vec<config::Problem> {
     config::unknown_variables(&Arguments::command(), config::variables())

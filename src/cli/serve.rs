@@ -1,7 +1,7 @@
 //! `leveret serve`: starts the components, waits for the stop signal, shuts them down.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
@@ -162,7 +162,7 @@ async fn serve(args: &ServeArgs, config: &Config, folder: &Folder, log: Log) -> 
         started.elapsed().as_millis(),
         folder.path().display()
     );
-    tell(amqp, amqps, listening);
+    tell(amqp, amqps, listening, broker.users.user("guest").is_some());
 
     let failed = tokio::select! {
         stopped = until_stopped(reload, hangup) => stopped.map(|()| None)?,
@@ -253,8 +253,22 @@ async fn until_stopped(reload: Reload, hangup: Signal) -> std::io::Result<()> {
     outcome
 }
 
+/// Logs where the dashboard is, and that the user of a first start is for this machine.
+fn tell_dashboard(listening: &management::Listening, guest: bool) {
+    let (scheme, mut address) = match listening.https {
+        Some(address) => ("https", address),
+        None => ("http", listening.http),
+    };
+    if address.ip().is_unspecified() {
+        address.set_ip(Ipv4Addr::LOCALHOST.into());
+    }
+    let guest = if guest { "; user guest may log in from this machine only" } else { "" };
+    tracing::info!("dashboard at {scheme}://{address}/{guest}");
+}
+
 /// Logs the listeners; AMQP last, the line that most readers of the log wait for.
-fn tell(amqp: SocketAddr, amqps: Option<SocketAddr>, listening: management::Listening) {
+fn tell(amqp: SocketAddr, amqps: Option<SocketAddr>, listening: management::Listening, guest: bool) {
+    tell_dashboard(&listening, guest);
     let management::Listening { http, https, metrics, metrics_tls } = listening;
     let all = [
         ("http", Some(http)),

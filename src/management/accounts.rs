@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use super::access::Login;
 use super::answer::{self, Query};
+use super::audit::{self, Note};
 use super::body::{Body, words};
 use super::error::{Refused, Result};
 use super::{Api, Shared};
@@ -167,10 +168,11 @@ pub(super) async fn delete_many(
     Body(body): Body<Names>,
 ) -> Result<Response> {
     login.administrator()?;
-    for name in body.users {
-        tokio::task::block_in_place(|| api.broker.delete_user(&name))?;
+    for name in &body.users {
+        tokio::task::block_in_place(|| api.broker.delete_user(name))?;
     }
-    Ok(answer::done())
+    let done = format!("deleted {} users: {}", body.users.len(), audit::names(&body.users));
+    Ok(audit::noted(answer::done(), Note::Done(done)))
 }
 
 /// `GET whoami`.

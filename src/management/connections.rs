@@ -18,7 +18,7 @@ use super::error::{Refused, Result};
 use super::queue_row::date;
 use super::rates::Snapshot;
 use super::tables::Table;
-use super::{Api, Shared};
+use super::{Api, Shared, audit};
 
 /// Longest closing reason passed on, in bytes.
 const REASON_BYTES_MAX: usize = 128;
@@ -166,8 +166,10 @@ pub(super) async fn delete_of_user(
     if user != login.user.as_str() {
         login.administrator()?;
     }
-    api.broker.registry.close_where(&reason(&headers), |connection| connection.facts.user.as_str() == user);
-    Ok(answer::done())
+    let reason = reason(&headers);
+    let closed =
+        api.broker.registry.close_where(&reason, |connection| connection.facts.user.as_str() == user);
+    Ok(audit::counted(answer::done(), closed))
 }
 
 /// Number of consumers per channel. Queries every queue.

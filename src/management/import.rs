@@ -30,6 +30,7 @@ use serde_json::{Map, Value, json};
 use super::access::Login;
 use super::accounts::UserBody;
 use super::answer::{self, Query};
+use super::audit::{Note, noted};
 use super::body::Unread;
 use super::definitions::{
     BindingBody, ExchangeBody, GlobalParameterBody, NamedPolicyBody, ParameterBody, PermissionBody,
@@ -119,10 +120,16 @@ fn import(api: &Shared, login: &Login, vhost: Option<&str>, query: &Query, bytes
     if dry {
         let report =
             json!({ "dry_run": true, "create": created, "unchanged": unchanged, "conflicts": conflicts });
-        return Ok(Json(report).into_response());
+        return Ok(noted(Json(report).into_response(), Note::Nothing));
     }
+    let done = format!(
+        "imported definitions: {} created, {unchanged} unchanged, {} refused",
+        created.len(),
+        conflicts.len()
+    );
+    let done = Note::Done(done);
     if conflicts.is_empty() {
-        return Ok(answer::done());
+        return Ok(noted(answer::done(), done));
     }
     let (count, first) = (conflicts.len(), conflicts[0]["reason"].clone());
     let report = json!({
@@ -132,7 +139,7 @@ fn import(api: &Shared, login: &Login, vhost: Option<&str>, query: &Query, bytes
         "created": created.len(),
         "unchanged": unchanged,
     });
-    Ok((StatusCode::BAD_REQUEST, Json(report)).into_response())
+    Ok(noted((StatusCode::BAD_REQUEST, Json(report)).into_response(), done))
 }
 
 /// Imports one definition of a kind, changing what can be changed.

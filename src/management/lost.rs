@@ -13,6 +13,7 @@ use serde_json::{Map, Value, json};
 
 use super::access::Login;
 use super::answer::{self, Query};
+use super::audit::{self, Note};
 use super::body::Body;
 use super::error::{Refused, Result};
 use super::health::{ill, well};
@@ -108,8 +109,8 @@ async fn adopt(
     let vhost = api.seen(&login, &wish.vhost)?;
     let arguments = wish.arguments.as_ref().map(tables::table).transpose()?;
     tokio::task::block_in_place(|| api.broker.adopt(&vhost, id, &Adoption { name: &name, arguments }))?;
-    tracing::info!("{id} is adopted by {} as queue '{name}' of vhost '{}'", login.user, vhost.name);
-    Ok(StatusCode::CREATED.into_response())
+    let done = format!("adopted {id} as queue: {name}, in vhost {}", vhost.name);
+    Ok(audit::noted(StatusCode::CREATED.into_response(), Note::Done(done)))
 }
 
 /// `DELETE lost/queues/:id`.
@@ -117,8 +118,7 @@ async fn discard(State(api): State<Api>, login: Login, Path(id): Path<String>) -
     login.administrator()?;
     let id = found(&api, &id)?;
     let messages = tokio::task::block_in_place(|| api.broker.discard_orphan(id))?;
-    tracing::warn!("{id} with {messages} messages is discarded by {}", login.user);
-    Ok(answer::done())
+    Ok(audit::noted(answer::done(), Note::Done(format!("discarded {id}, messages: {messages}"))))
 }
 
 /// `GET health/checks/lost`: healthy if nothing has lost its definition.

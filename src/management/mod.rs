@@ -9,9 +9,11 @@ mod access;
 mod accounts;
 mod answer;
 mod attempts;
+mod audit;
 mod binding_key;
 mod bindings;
 mod body;
+mod columns;
 mod connections;
 mod consumers;
 mod counter_rates;
@@ -79,6 +81,8 @@ use crate::net::proxied::Proxies;
 use crate::net::tasks::Tasks;
 use crate::net::tls::Tls;
 use crate::recent_log::RecentLog;
+pub use audit::COUNT;
+pub use columns::Columns;
 pub use local::socket_of;
 pub(crate) use node_info::COMPATIBLE_WITH;
 pub use server::ListenError;
@@ -163,10 +167,11 @@ pub async fn listen(
     process: Process,
     asked: Listening,
 ) -> Result<(Listening, DeclaredTopology), StartError> {
-    let (http_listener, http) = bind(asked.http).await?;
-    let (metrics_listener, metrics) = bind(asked.metrics).await?;
-    let encrypted = encrypted(asked.https, process.tls.as_ref()).await?;
-    let encrypted_metrics = self::encrypted(asked.metrics_tls, process.tls.as_ref()).await?;
+    let (http_listener, http) = bind(asked.http, "http_listen").await?;
+    let (metrics_listener, metrics) = bind(asked.metrics, "metrics_listen").await?;
+    let encrypted = encrypted(asked.https, "https_listen", process.tls.as_ref()).await?;
+    let encrypted_metrics =
+        self::encrypted(asked.metrics_tls, "metrics_tls_listen", process.tls.as_ref()).await?;
     let https = encrypted.as_ref().map(|(_, address, _)| *address);
     let metrics_tls = encrypted_metrics.as_ref().map(|(_, address, _)| *address);
     let listening = Listening { http, https, metrics, metrics_tls };
@@ -219,15 +224,16 @@ pub async fn listen(
 
 async fn encrypted(
     asked: Option<SocketAddr>,
+    key: &'static str,
     tls: Option<&Arc<Tls>>,
 ) -> Result<Option<(TcpListener, SocketAddr, Arc<Tls>)>, ListenError> {
     let (Some(address), Some(tls)) = (asked, tls) else { return Ok(None) };
-    let (listener, address) = bind(address).await?;
+    let (listener, address) = bind(address, key).await?;
     Ok(Some((listener, address, Arc::clone(tls))))
 }
 
-async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), ListenError> {
-    let failed = |source| ListenError { address, source };
+async fn bind(address: SocketAddr, key: &'static str) -> Result<(TcpListener, SocketAddr), ListenError> {
+    let failed = |source| ListenError { key, address, source };
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let local = listener.local_addr().map_err(failed)?;
     Ok((listener, local))

@@ -14,7 +14,7 @@ use super::body::{Body, flag, object};
 use super::consumers;
 use super::error::{Refused, Result};
 use super::queue_row::{Detail, QueueRow, Rows};
-use super::{Api, paths, tables};
+use super::{Api, audit, paths, tables};
 
 fn listed(api: &Api, login: &Login, query: &Query, vhost: &OneOrAll) -> Result<Response> {
     let detail = match (answer::asked(query, "disable_stats"), answer::asked(query, "enable_queue_totals")) {
@@ -131,13 +131,13 @@ pub(super) async fn delete(
     entered.vhost.queue(name.as_str()).ok_or_else(|| Refused::not_found("queue_not_found"))?;
     let (unused, empty) = (answer::asked(&query, "if-unused"), answer::asked(&query, "if-empty"));
     let mut turn = Turn::at(api.broker.now());
-    tokio::task::block_in_place(|| {
+    let messages = tokio::task::block_in_place(|| {
         let (vhost, caller) = (&entered.vhost, entered.caller());
         let deleted = api.broker.delete_queue(vhost, &caller, &mut turn, &name, unused, empty);
         api.broker.finish(&mut turn);
         deleted
     })?;
-    Ok(answer::done())
+    Ok(audit::counted(answer::done(), messages))
 }
 
 /// `DELETE queues/:vhost/:queue/contents`.
@@ -149,10 +149,10 @@ pub(super) async fn purge(
     let entered = api.enter(&login, &vhost)?;
     let name = paths::queue(&name)?;
     let mut turn = Turn::at(api.broker.now());
-    tokio::task::block_in_place(|| {
+    let messages = tokio::task::block_in_place(|| {
         let purged = api.broker.purge_queue(&entered.vhost, &entered.caller(), &mut turn, &name);
         api.broker.finish(&mut turn);
         purged
     })?;
-    Ok(answer::done())
+    Ok(audit::counted(answer::done(), messages))
 }

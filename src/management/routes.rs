@@ -14,7 +14,7 @@ use super::openapi::{
     Gives, Routes, any_object, body, check, delete, list, nothing, one, post, stream, text, whole,
 };
 use super::{
-    Api, Shared, access, accounts, attempts, bindings, connections, consumers, delayed, error, events,
+    Api, Shared, access, accounts, attempts, audit, bindings, connections, consumers, delayed, error, events,
     exchanges, explain, export, get as got, health, import, limits, lint, login, logs, lost, node, node_info,
     overview, parameters, policies, publish, queues, redrive, schemas, server, topic_permissions, topology,
     unsupported, vhosts,
@@ -41,6 +41,7 @@ pub(super) fn all(api: &Api, ui: Router) -> Router {
         .nest("/api", routes)
         .fallback_service(ui)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(middleware::from_fn(audit::log))
         .layer(middleware::from_fn_with_state(Arc::clone(api), access::guard))
         .layer(middleware::from_fn(server::read_ahead))
         .layer(middleware::from_fn_with_state(Arc::clone(api), in_time))

@@ -47,8 +47,10 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Why HTTP cannot be served.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {address}: {source}")]
+#[error("cannot listen on {address} ({key}): {source}")]
 pub struct ListenError {
+    /// The configuration key of the address.
+    pub(super) key: &'static str,
     pub(super) address: SocketAddr,
     pub(super) source: io::Error,
 }
@@ -268,14 +270,13 @@ pub(super) async fn secure(request: Request, next: Next) -> Response {
 
 fn protect(response: &mut Response) {
     let headers = response.headers_mut();
-    for (name, value) in [
-        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (X_FRAME_OPTIONS, "DENY"),
-        (REFERRER_POLICY, "no-referrer"),
-        (CACHE_CONTROL, "no-cache"),
-    ] {
+    for (name, value) in
+        [(X_CONTENT_TYPE_OPTIONS, "nosniff"), (X_FRAME_OPTIONS, "DENY"), (REFERRER_POLICY, "no-referrer")]
+    {
         headers.insert(name, HeaderValue::from_static(value));
     }
+    // The dashboard's files say themselves how long they may be kept.
+    headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-cache"));
     headers
         .entry(CONTENT_SECURITY_POLICY)
         .or_insert(HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"));

@@ -66,6 +66,29 @@ impl Shape {
         RefOr::Ref(Ref::from_schema_name(self.name))
     }
 
+    /// Member names with their kinds.
+    pub(super) fn members(&self) -> Vec<(&'static str, Kind)> {
+        let parts = self.parts.iter();
+        parts
+            .flat_map(|part| match part {
+                Part::Must(names, kind) | Part::May(names, kind) => {
+                    names.split_whitespace().map(|name| (name, *kind)).collect::<Vec<_>>()
+                }
+                Part::Rated(names) | Part::MayBeRated(names) => names
+                    .iter()
+                    .flat_map(|(name, details)| [(*name, Kind::Whole), (*details, Kind::Of(&RATE))])
+                    .collect(),
+            })
+            .collect()
+    }
+
+    /// Whether there is a member at a path of names joined by dots.
+    pub(super) fn has(&self, path: &str) -> bool {
+        let (name, rest) = path.split_once('.').map_or((path, None), |(name, rest)| (name, Some(rest)));
+        let found = self.members().into_iter().find(|(member, _)| *member == name);
+        found.is_some_and(|(_, kind)| rest.is_none_or(|rest| kind.has(rest)))
+    }
+
     fn written(&self, schemas: &mut Schemas) -> RefOr<Schema> {
         let mut object = ObjectBuilder::new().schema_type(Type::Object);
         for part in self.parts {
@@ -92,6 +115,15 @@ impl Shape {
 }
 
 impl Kind {
+    fn has(self, path: &str) -> bool {
+        match self {
+            Self::Any | Self::Map(_) => true,
+            Self::Of(shape) => shape.has(path),
+            Self::OrNull(kind) => kind.has(path),
+            Self::Text | Self::Whole | Self::Number | Self::Flag | Self::List(_) => false,
+        }
+    }
+
     fn schema(self, schemas: &mut Schemas) -> RefOr<Schema> {
         let plain = |kind: Type| RefOr::T(ObjectBuilder::new().schema_type(kind).into());
         match self {

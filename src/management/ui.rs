@@ -2,10 +2,13 @@
 //!
 //! Invariants: only files below the folder are served; every answer carries a content security policy that allows
 //! only this origin, no inline script and no framing.
+//! The page names its scripts and styles below a folder that is called after their content, so that browsers keep them
+//! for good; modules import each other relative to it.
 //! Absent: sessions and state; the files use the API like any other client.
 
 use std::borrow::Cow;
 use std::path::{Component, Path, PathBuf};
+use std::sync::LazyLock;
 
 use axum::Router;
 use axum::body::Body;
@@ -15,6 +18,7 @@ use axum::http::header::{
 };
 use axum::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use rust_embed::RustEmbed;
+use sha2::{Digest, Sha256};
 
 /// The pages set styles from script, element by element, which needs no `unsafe-inline`.
 const POLICY: HeaderValue = HeaderValue::from_static(
@@ -28,6 +32,40 @@ const POLICY: HeaderValue = HeaderValue::from_static(
 #[exclude = "*.md"]
 #[exclude = "*.ts"]
 struct Files;
+
+/// Start of the folder in paths whose rest is the content's hash.
+const VERSIONED: &str = "v-";
+
+/// How long files below that folder are kept without asking again: a year.
+const KEPT: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
+
+/// A hash of all embedded files.
+static VERSION: LazyLock<String> = LazyLock::new(|| {
+    let mut names: Vec<_> = Files::iter().collect();
+    names.sort_unstable();
+    let mut digest = Sha256::new();
+    for name in names {
+        digest.update(name.as_bytes());
+        digest.update(Files::get(&name).map(|file| file.metadata.sha256_hash()).unwrap_or_default());
+    }
+    digest.finalize().iter().take(8).fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
+});
+
+/// The page, with the versioned paths of the files that it loads.
+static PAGE: LazyLock<Vec<u8>> = LazyLock::new(|| {
+    let page = Files::get(INDEX).map(|file| file.data).unwrap_or_default();
+    let mut page = String::from_utf8_lossy(&page).into_owned();
+    for (name, start) in [("stylesheet", "href=\""), ("modulepreload", "href=\""), ("module", "src=\"")] {
+        for attribute in ["rel", "type"] {
+            let before = format!("{attribute}=\"{name}\" {start}");
+            page = page.replace(&before, &format!("{before}{VERSIONED}{}/", *VERSION));
+        }
+    }
+    page.into_bytes()
+});
+
+/// The page's file.
+const INDEX: &str = "index.html";
 
 /// Serves the dashboard for paths that no other route matches; from `folder` if given.
 pub(super) fn router(folder: Option<PathBuf>) -> Router {
@@ -44,8 +82,13 @@ async fn answer(method: &Method, path: &str, headers: &HeaderMap, folder: Option
         return response;
     }
     let name = match path.trim_start_matches('/') {
-        "" => "index.html",
+        "" => INDEX,
         name => name,
+    };
+    // The folder of another version is a page's that was loaded before an upgrade: served, but not kept.
+    let (version, name) = match name.strip_prefix(VERSIONED).and_then(|rest| rest.split_once('/')) {
+        Some((version, name)) => (Some(version), name),
+        None => (None, name),
     };
     let Some((bytes, tag)) = find(name, folder).await else {
         return plain(StatusCode::NOT_FOUND, "There is no such file.");
@@ -56,8 +99,9 @@ async fn answer(method: &Method, path: &str, headers: &HeaderMap, folder: Option
     out.insert(CONTENT_SECURITY_POLICY, POLICY);
     out.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     out.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-    // File names carry no version, so browsers must revalidate; the tag makes that cheap.
-    out.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    // Without a version browsers must revalidate; the tag makes that cheap.
+    let kept = folder.is_none() && version == Some(VERSION.as_str());
+    out.insert(CACHE_CONTROL, if kept { KEPT } else { HeaderValue::from_static("no-cache") });
     let tag = tag.and_then(|tag| HeaderValue::from_str(&tag).ok());
     if let Some(tag) = &tag {
         out.insert(ETAG, tag.clone());
@@ -76,6 +120,9 @@ async fn answer(method: &Method, path: &str, headers: &HeaderMap, folder: Option
 /// A file and its entity tag. Files of a folder may change during development, and have none.
 async fn find(name: &str, folder: Option<&Path>) -> Option<(Cow<'static, [u8]>, Option<String>)> {
     let Some(folder) = folder else {
+        if name == INDEX {
+            return Some((Cow::Borrowed(PAGE.as_slice()), Some(format!("\"{}\"", *VERSION))));
+        }
         let file = Files::get(name)?;
         let hash = file.metadata.sha256_hash();
         let tag = hash.iter().take(8).fold(0_u64, |tag, byte| tag << 8 | u64::from(*byte));
@@ -145,6 +192,29 @@ mod tests {
         let headers = HeaderMap::from_iter([(IF_NONE_MATCH, first.headers()[ETAG].clone())]);
         assert_eq!(get("/app.js", &headers, None).await.status(), StatusCode::NOT_MODIFIED);
         assert_eq!(get("/style.css", &headers, None).await.status(), StatusCode::OK);
+    }
+
+    #[tokio::test]
+    async fn what_the_page_loads_is_kept_for_good_under_the_name_of_its_content() {
+        let page = get("/", &HeaderMap::new(), None).await;
+        assert_eq!(page.headers()[CACHE_CONTROL], "no-cache");
+        let page = axum::body::to_bytes(page.into_body(), 1 << 20).await.unwrap();
+        let page = String::from_utf8(page.to_vec()).unwrap();
+        let folder = format!("{VERSIONED}{}/", *VERSION);
+        for name in ["app.js", "style.css", "pages/overview.js"] {
+            let path = format!("{folder}{name}");
+            assert!(page.contains(&format!("\"{path}\"")), "{path} in {page}");
+            let response = get(&format!("/{path}"), &HeaderMap::new(), None).await;
+            assert_eq!((response.status(), &response.headers()[CACHE_CONTROL]), (StatusCode::OK, &KEPT));
+        }
+        let older = get("/v-0011223344556677/app.js", &HeaderMap::new(), None).await;
+        assert_eq!(
+            (older.status(), &older.headers()[CACHE_CONTROL]),
+            (StatusCode::OK, &"no-cache".parse().unwrap())
+        );
+        for missing in ["/v-0011223344556677/none.js", "/v-app.js"] {
+            assert_eq!(get(missing, &HeaderMap::new(), None).await.status(), StatusCode::NOT_FOUND);
+        }
     }
 
     #[tokio::test]

@@ -40,8 +40,10 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Why the server cannot listen.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {address}: {source}")]
+#[error("cannot listen on {address} ({key}): {source}")]
 pub struct ServerError {
+    /// The configuration key of the address.
+    pub key: &'static str,
     /// The address.
     pub address: SocketAddr,
     /// The cause.
@@ -98,7 +100,8 @@ impl Server {
         address: SocketAddr,
         tls: Option<Arc<Tls>>,
     ) -> Result<SocketAddr, ServerError> {
-        let failed = |source| ServerError { address, source };
+        let key = if tls.is_some() { "amqps_listen" } else { "amqp_listen" };
+        let failed = |source| ServerError { key, address, source };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let local = listener.local_addr().map_err(failed)?;
         let (shared, stopped) = (Arc::clone(&self.shared), self.stop.subscribe());

@@ -284,6 +284,116 @@ fn the_last_lines_are_there_over_http_for_those_who_may() {
     http.nobody().get("/api/livelog").is(401);
 }
 
+/// The lines that report this change.
+fn lines_of(broker: &Broker, change: &str) -> Vec<String> {
+    wait::until(change, || broker.log().contains(change));
+    broker.log().lines().filter(|line| line.contains(change)).map(str::to_owned).collect()
+}
+
+#[test]
+fn a_change_over_http_is_one_line_with_the_user_the_change_and_the_peer() {
+    let broker = Broker::new();
+    let http = Http::of(&broker);
+    let durable = json!({ "durable": true });
+    http.put("/api/queues/%2F/a%20b", &durable).is(201);
+    http.put("/api/exchanges/%2F/x", &json!({ "type": "fanout" })).is(201);
+    let made = http.post("/api/bindings/%2F/e/x/q/a%20b", &json!({ "routing_key": "k" })).is(201);
+    assert_eq!(made.text, "");
+    for _ in 0..3 {
+        let message = json!({ "properties": {}, "routing_key": "a b", "payload": "s3cret", "payload_encoding": "string" });
+        http.post("/api/exchanges/%2F/amq.default/publish", &message).is(200);
+    }
+    let purged = http.delete("/api/queues/%2F/a%20b/contents").is(204);
+    assert_eq!(purged.header("leveret-count"), Some("3"));
+    http.delete("/api/bindings/%2F/e/x/q/a%20b/k").is(204);
+    http.delete("/api/queues/%2F/a%20b").is(204);
+    http.delete("/api/queues/%2F/a%20b").is(404);
+    http.put("/api/users/dave", &json!({ "password": "s3cret", "tags": "" })).is(201);
+    let all = json!({ "configure": ".*", "write": ".*", "read": ".*" });
+    http.put("/api/permissions/%2F/dave", &all).is(201);
+    http.put("/api/permissions/%2F/dave", &all).is(204);
+    let policy = json!({ "pattern": "^a$", "definition": { "max-length": 5 } });
+    http.put("/api/policies/%2F/short", &policy).is(201);
+    http.delete("/api/policies/%2F/short").is(204);
+    http.put("/api/vhosts/v", &json!({})).is(201);
+    http.delete("/api/vhosts/v").is(204);
+    http.post("/api/users/bulk-delete", &json!({ "users": ["dave"] })).is(204);
+    http.post("/api/definitions?dry_run=true", &json!({ "vhosts": [{ "name": "w" }] })).is(200);
+    http.post("/api/definitions", &json!({ "vhosts": [{ "name": "w" }], "queues": [{}] })).is(400);
+    let wish = json!({ "topology": { "vhosts": [{ "name": "/" }, { "name": "u" }] }, "prune": true, "prune_vhosts": true });
+    http.post("/api/topology/plan", &wish).is(200);
+    http.post("/api/topology/apply", &wish).is(200);
+    for change in [
+        "declared queue: a b",
+        "declared exchange: x",
+        "declared binding: x, a b",
+        "purged queue: a b, messages: 3",
+        "deleted binding: x, a b, k",
+        "deleted queue: a b, messages: 0",
+        "declared user: dave",
+        "declared permissions of user: dave",
+        "updated permissions of user: dave",
+        "declared policy: short",
+        "deleted policy: short",
+        "declared vhost: v",
+        "deleted vhost: v",
+        "deleted 1 users: dave",
+        "imported definitions: 1 created, 0 unchanged, 1 refused",
+        "applied a topology: ",
+    ] {
+        let lines = lines_of(&broker, change);
+        assert_eq!(lines.len(), 1, "{change}: {lines:?}");
+        for part in [" INFO ", "user=\"guest\"", "peer=127.0.0.1:"] {
+            assert!(lines[0].contains(part), "{part} in {}", lines[0]);
+        }
+    }
+    assert!(lines_of(&broker, "purged queue")[0].contains("vhost=\"/\""));
+    for deleted in ["topology: deleted vhost w", "topology: deleted queue"] {
+        let told = broker.log().contains(deleted);
+        assert_eq!(told, deleted.contains("vhost"), "{deleted}");
+    }
+    let log = broker.log();
+    assert!(!log.contains("publish") && !log.contains("s3cret"), "{log}");
+}
+
+#[test]
+fn what_clients_take_away_is_logged_and_what_they_declare_only_at_debug() {
+    let said = |client: &mut Client, line: &str, answer: &str| {
+        client.say(line);
+        client.hear(answer);
+    };
+    for (level, debug) in [("info", false), ("debug", true)] {
+        let broker = Broker::with(&["--log-level", level]);
+        let mut client = broker.client();
+        said(&mut client, "1 queue.declare queue=q", "1 queue.declare-ok");
+        said(&mut client, "1 queue.declare queue=own exclusive", "1 queue.declare-ok");
+        said(&mut client, "1 exchange.declare exchange=x type=fanout", "1 exchange.declare-ok");
+        said(&mut client, "1 queue.bind queue=q exchange=x routing_key=k", "1 queue.bind-ok");
+        client.publish("exchange=x", "m");
+        said(&mut client, "1 queue.purge queue=q", "1 queue.purge-ok message_count=1");
+        for gone in ["own", "q", "missing"] {
+            said(&mut client, &format!("1 queue.delete queue={gone}"), "1 queue.delete-ok");
+        }
+        said(&mut client, "1 exchange.delete exchange=x", "1 exchange.delete-ok");
+        let removed = lines_of(&broker, "deleted exchange: x");
+        let lines = ["purged queue: q, messages: 1", "deleted queue: q, messages: 0"];
+        for line in lines.iter().flat_map(|change| lines_of(&broker, change)).chain(removed) {
+            for part in [" INFO ", "user=\"guest\"", "peer=127.0.0.1:", "vhost=\"/\""] {
+                assert!(line.contains(part), "{part} in {line}");
+            }
+        }
+        for change in [
+            "declared queue: q",
+            "declared exchange: x",
+            "added binding: x, q, k",
+            "deleted queue: own, messages: 0",
+        ] {
+            assert_eq!(broker.log().contains(change), debug, "{change} at {level}");
+        }
+        assert!(!broker.log().contains("missing,"), "nothing was deleted");
+    }
+}
+
 /// Follows the log, line by line.
 fn follow(broker: &Broker, query: &str) -> impl Iterator<Item = String> {
     let mut stream = TcpStream::connect(listening(broker, "http")).expect("a connection");

@@ -77,8 +77,57 @@ fn port_in_use() {
             command.args([listen, if listen == option { &address } else { "127.0.0.1:0" }]);
         }
         let output = ends(command);
-        check(&output, &[&address]);
+        let key = option.trim_start_matches("--").replace('-', "_");
+        check(&output, &[&address, &format!("({key})")]);
     }
+}
+
+#[test]
+fn check_data_reads_a_folder_that_no_broker_uses_and_gives_a_verdict() {
+    let mut broker = Broker::new();
+    let mut client = broker.client();
+    for (queue, messages) in [("orders", 2), ("empty", 0)] {
+        client.declare(&format!("queue={queue} durable"));
+        client.confirms();
+        for _ in 0..messages {
+            client.publish_confirmed(&format!("routing_key={queue}"), "delivery_mode=2", "x");
+        }
+    }
+    let checked = |folder: &Path| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_leveret"));
+        command.arg("check-data").arg(folder);
+        let output = command.output().expect("the binary");
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (output.status.code(), text(&output.stdout), text(&output.stderr))
+    };
+    let data = broker.data();
+    let (code, _, refusal) = checked(&data);
+    assert_eq!(code, Some(1));
+    assert!(refusal.contains(&format!("pid {}", broker.pid())) && refusal.contains("stop it"), "{refusal}");
+    let (code, _, refusal) = checked(data.parent().expect("a parent"));
+    assert!(code == Some(1) && refusal.contains(&format!("did you mean {}?", data.display())), "{refusal}");
+
+    broker.stop();
+    let (code, said, errors) = checked(&data);
+    assert_eq!(
+        (code, errors.as_str(), said.lines().last()),
+        (Some(0), "", Some("Whole: 2 queues, 2 messages"))
+    );
+    let words: Vec<Vec<&str>> = said.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert!(words.iter().any(|line| line[..] == ["2", "2", "/", "orders"]), "{said}");
+
+    let segments = fs::read_dir(data.join("log")).expect("the log").flatten().map(|entry| entry.path());
+    let segment = segments.filter(|path| path.extension().is_some()).min().expect("a segment");
+    let mut bytes = fs::read(&segment).expect("the segment");
+    let inside = 4096 + 20;
+    bytes[inside] ^= 0xff;
+    fs::write(&segment, bytes).expect("write");
+    let (code, said, errors) = checked(&data);
+    assert_eq!((code, errors.trim()), (Some(1), "leveret: the data folder is damaged"), "{said}");
+    assert!(
+        said.lines().last().is_some_and(|line| line.starts_with("Damaged: 1 place; readable: ")),
+        "{said}"
+    );
 }
 
 #[test]
@@ -108,5 +157,8 @@ fn the_log_says_what_listens_where() {
     for what in ["amqp", "http", "metrics"] {
         assert!(log.contains(&format!("{what} listening on 127.0.0.1:")), "{what} in:\n{log}");
     }
+    let http = crate::management::listening(&broker, "http");
+    let dashboard = format!("dashboard at http://{http}/; user guest may log in from this machine only");
+    assert!(log.contains(&dashboard), "{log}");
     assert!(!log.contains("ERROR") && !log.contains("WARN"), "a clean start:\n{log}");
 }

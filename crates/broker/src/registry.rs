@@ -368,11 +368,14 @@ impl Registry {
         }
     }
 
-    /// Closes the connections that match `which`.
-    pub fn close_where(&self, reason: &str, which: impl Fn(&ConnectionHandle) -> bool) {
+    /// Closes the connections that match `which`; returns how many.
+    pub fn close_where(&self, reason: &str, which: impl Fn(&ConnectionHandle) -> bool) -> u64 {
+        let mut closed = 0;
         for handle in self.connections().into_iter().filter(|handle| which(handle)) {
             handle.close(reason);
+            closed += 1;
         }
+        closed
     }
 
     /// Publishes confirmed since the start, on all connections.

@@ -32,52 +32,52 @@ pub struct PerfArgs {
     /// nothing else
     #[arg(long, value_name = "HOST:PORT", conflicts_with_all = ["preset", "mode"])]
     pub relay: Option<String>,
-    /// The shape of the measurement
+    /// The shape of the measurement [default: traffic]
     #[arg(long, value_enum)]
     pub mode: Option<Mode>,
-    /// Publishing connections
+    /// Publishing connections [default: 1]
     #[arg(long, short = 'x')]
     pub publishers: Option<usize>,
-    /// Consumers
+    /// Consumers [default: 1]
     #[arg(long, short = 'y')]
     pub consumers: Option<usize>,
-    /// Queues; publisher and consumer number n use queue n modulo this
+    /// Queues; publisher and consumer number n use queue n modulo this [default: 1]
     #[arg(long)]
     pub queues: Option<usize>,
-    /// Consumers that share a connection, each on its own channel
+    /// Consumers that share a connection, each on its own channel [default: 1]
     #[arg(long)]
     pub consumers_per_connection: Option<usize>,
-    /// Body bytes per message; from 8 on, a stamp in them tells the end-to-end latency
+    /// Body bytes per message; from 8 on, a stamp in them tells the end-to-end latency [default: 1024]
     #[arg(long, short = 's')]
     pub size: Option<usize>,
-    /// Publish with delivery mode 2
+    /// Publish with delivery mode 2 [default: false]
     #[arg(long, num_args = 0..=1, default_missing_value = "true")]
     pub persistent: Option<bool>,
-    /// Publisher confirms, with at most this many publishes unconfirmed per publisher; 0 for none
+    /// Publisher confirms, with at most this many publishes unconfirmed per publisher; 0 for none [default: 0]
     #[arg(long, short = 'c', value_name = "WINDOW")]
     pub confirm: Option<u32>,
-    /// Deliveries that may be unacknowledged per consumer; 0 for no limit
+    /// Deliveries that may be unacknowledged per consumer; 0 for no limit [default: 0]
     #[arg(long, short = 'q')]
     pub prefetch: Option<u16>,
-    /// Acknowledge every so many deliveries; 0 for automatic acknowledgement
+    /// Acknowledge every so many deliveries; 0 for automatic acknowledgement [default: 0]
     #[arg(long, short = 'A', value_name = "N")]
     pub ack_every: Option<u32>,
-    /// Messages per second over all publishers; 0 for no limit
+    /// Messages per second over all publishers; 0 for no limit [default: 0]
     #[arg(long, short = 'r')]
     pub rate: Option<u64>,
-    /// Seconds to measure
+    /// Seconds to measure [default: 10]
     #[arg(long, short = 'z', value_name = "SECONDS")]
     pub time: Option<u64>,
-    /// Seconds to run before measuring; for the idle modes, seconds to settle before memory is read
+    /// Seconds to run before measuring; for the idle modes, seconds to settle before memory is read [default: 1]
     #[arg(long, value_name = "SECONDS")]
     pub warmup: Option<u64>,
     /// Messages to publish over all publishers, instead of a time
     #[arg(long, short = 'C')]
     pub count: Option<u64>,
-    /// Kind of the exchange to publish to
+    /// Kind of the exchange to publish to [default: default]
     #[arg(long, value_enum)]
     pub exchange: Option<ExchangeKind>,
-    /// Bindings of the exchange, spread over the queues
+    /// Bindings of the exchange, spread over the queues [default: 1]
     #[arg(long)]
     pub bindings: Option<usize>,
     /// Binding key; {} is the binding's number
@@ -89,19 +89,20 @@ pub struct PerfArgs {
     /// Arguments of the queues: integers, true, false, or text
     #[arg(long, value_name = "KEY=VALUE", value_delimiter = ',')]
     pub queue_args: Vec<String>,
-    /// Declare durable queues (the default)
+    /// Declare durable queues [default: true]
     #[arg(long, num_args = 0..=1, default_missing_value = "true")]
     pub durable: Option<bool>,
-    /// Consumers on a queue of their own that requeue all they get
+    /// Consumers on a queue of their own that requeue all they get [default: 0]
     #[arg(long)]
     pub requeuers: Option<usize>,
-    /// Idle connections or queues, for those modes
+    /// Idle connections or queues, for those modes [default: 1000]
     #[arg(long)]
     pub idle: Option<usize>,
-    /// Threads that open and close, for the churn modes
+    /// Threads that open and close, for the churn modes [default: 1]
     #[arg(long)]
     pub threads: Option<usize>,
-    /// Start of all names that are declared
+    /// Start of all names that are declared [default: leveret-perf and a number for each run; leveret-perf with --mode
+    /// fill and drain]
     #[arg(long, value_name = "NAME")]
     pub prefix: Option<String>,
     /// Leave the queues and the exchange when done (--mode fill always does)
@@ -184,6 +185,41 @@ mod tests {
     #[test]
     fn no_options_are_the_defaults() {
         assert_eq!(settings(""), Settings::default());
+    }
+
+    #[test]
+    fn the_help_gives_the_defaults() {
+        use clap::CommandFactory;
+        let help = Line::command().term_width(0).render_long_help().to_string();
+        let settings = serde_json::to_value(Settings::default()).unwrap();
+        for (flag, setting) in [
+            ("mode", "mode"),
+            ("publishers", "publishers"),
+            ("consumers", "consumers"),
+            ("queues", "queues"),
+            ("consumers-per-connection", "consumers_per_connection"),
+            ("size", "size"),
+            ("persistent", "persistent"),
+            ("prefetch", "prefetch"),
+            ("ack-every", "ack_every"),
+            ("time", "seconds"),
+            ("warmup", "warmup_seconds"),
+            ("exchange", "exchange"),
+            ("bindings", "bindings"),
+            ("durable", "durable"),
+            ("requeuers", "requeuers"),
+            ("idle", "idle"),
+            ("threads", "threads"),
+        ] {
+            let default = settings[setting].to_string().replace('"', "");
+            let about =
+                help.split(&format!("--{flag} ")).nth(1).or_else(|| help.split(&format!("--{flag}[")).nth(1));
+            let about = about.and_then(|rest| rest.split("\n  ").find(|line| line.contains("[default: ")));
+            assert!(
+                about.is_some_and(|about| about.contains(&format!("[default: {default}]"))),
+                "{flag}: {about:?}"
+            );
+        }
     }
 
     #[test]

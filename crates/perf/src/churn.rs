@@ -7,6 +7,7 @@ use leveret_amqp091::wire::method::FieldTable;
 
 use super::clock;
 use super::error::PerfError;
+use super::interrupt;
 use super::link::{GOODBYE_SECONDS, Link};
 use super::meter::{Control, Latencies, Stage};
 use super::process::Process;
@@ -36,7 +37,13 @@ pub(super) fn run(
         let arguments = &arguments;
         let (control, count) = (&control, &count);
         let workers: Vec<_> = (0..settings.threads)
-            .map(|index| scope.spawn(move || turn_over(url, settings, index, arguments, control, count)))
+            .map(|index| {
+                scope.spawn(move || {
+                    let mut latencies = Latencies::new();
+                    let ended = turn_over(url, settings, index, arguments, control, (count, &mut latencies));
+                    (latencies, ended)
+                })
+            })
             .collect();
         control.set(Stage::Warmup);
         clock::sleep(settings.warmup_seconds * SECOND);
@@ -46,7 +53,7 @@ pub(super) fn run(
         control.set(Stage::Measure);
         let mut shown = from;
         for _ in 0..settings.seconds {
-            if workers.iter().any(thread::ScopedJoinHandle::is_finished) {
+            if interrupt::came() || workers.iter().any(thread::ScopedJoinHandle::is_finished) {
                 break;
             }
             clock::sleep(SECOND);
@@ -63,10 +70,22 @@ pub(super) fn run(
         let (after, done, end) = (usages(), count.load(Ordering::Relaxed) - from, clock::now());
         control.set(Stage::Stop);
         let mut latencies = Latencies::new();
+        let mut ended_by = interrupt::came().then_some(PerfError::Interrupted);
         for worker in workers {
-            latencies.merge(&worker.join().map_err(|_| PerfError::Panicked)??);
+            let (measured, ended) = worker.join().map_err(|_| PerfError::Panicked)?;
+            latencies.merge(&measured);
+            ended_by = ended_by.or(ended.err());
         }
-        let (before, after, seconds) = (before?, after?, clock::seconds(end - start));
+        match ended_by {
+            Some(why) if done == 0 => return Err(why),
+            _ => {}
+        }
+        let (before, seconds) = (before?, clock::seconds(end - start));
+        let after = match after {
+            // The broker's process may be gone.
+            Err(_) if ended_by.is_some() => before,
+            after => after?,
+        };
         let operations = Operations {
             what,
             count: done,
@@ -78,7 +97,9 @@ pub(super) fn run(
             broker: before.0.zip(after.0).map(|(before, after)| (before, after, false)),
             own: (before.1, after.1),
         };
-        Ok(Phase::of_operations("churn", seconds, operations, &spent))
+        let mut phase = Phase::of_operations("churn", seconds, operations, &spent);
+        phase.end_early(ended_by);
+        Ok(phase)
     })
 }
 
@@ -89,9 +110,8 @@ fn turn_over(
     index: usize,
     arguments: &FieldTable,
     control: &Control,
-    count: &AtomicU64,
-) -> Result<Latencies, PerfError> {
-    let mut latencies = Latencies::new();
+    (count, latencies): (&AtomicU64, &mut Latencies),
+) -> Result<(), PerfError> {
     let mut link = Link::connect(url)?;
     if settings.mode == Mode::ChurnQueues {
         link.open_channel(topology::CHANNEL)?;
@@ -119,6 +139,5 @@ fn turn_over(
         }
         count.fetch_add(1, Ordering::Relaxed);
     }
-    link.close(GOODBYE_SECONDS)?;
-    Ok(latencies)
+    link.close(GOODBYE_SECONDS)
 }

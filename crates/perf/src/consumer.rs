@@ -56,9 +56,8 @@ impl<'a> Consumer<'a> {
         })
     }
 
-    /// Consumes until told to stop. Returns end-to-end latencies.
-    pub(super) fn run(mut self) -> Result<Latencies, PerfError> {
-        let mut latencies = Latencies::new();
+    /// Consumes until told to stop; records end-to-end latencies.
+    pub(super) fn run(mut self, latencies: &mut Latencies) -> Result<(), PerfError> {
         let (mut acks, mut until_sample) = (Vec::new(), 0);
         let control = self.control;
         while !control.stopped() {
@@ -96,14 +95,14 @@ impl<'a> Consumer<'a> {
             }
             if !acks.is_empty() {
                 if !self.link.write_unless(&acks, || control.stopped())? {
-                    return Ok(latencies);
+                    return Ok(());
                 }
                 acks.clear();
             }
         }
         // The broker's answer to the close does not matter any more.
         let _ = self.link.close(GOODBYE_SECONDS);
-        Ok(latencies)
+        Ok(())
     }
 
     fn ack_rest(&mut self, acks: &mut Vec<u8>) {

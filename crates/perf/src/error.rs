@@ -30,6 +30,9 @@ pub enum PerfError {
     /// The broker violated the protocol.
     #[error("unexpected from the broker: {0}")]
     Protocol(String),
+    /// The user ended it.
+    #[error("interrupted")]
+    Interrupted,
     /// A worker thread panicked.
     #[error("a worker thread panicked")]
     Panicked,

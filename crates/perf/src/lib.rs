@@ -14,6 +14,7 @@ mod consumer;
 mod deliveries;
 mod error;
 mod idle;
+mod interrupt;
 mod link;
 mod meter;
 mod presets;

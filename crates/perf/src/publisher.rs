@@ -29,7 +29,7 @@ pub(super) struct Publisher<'a> {
     schedule: Option<Schedule>,
     /// Messages still to send, if limited.
     left: Option<u64>,
-    latencies: Latencies,
+    latencies: &'a mut Latencies,
     control: &'a Control,
     counters: &'a Counters,
 }
@@ -43,6 +43,7 @@ impl<'a> Publisher<'a> {
         left: Option<u64>,
         control: &'a Control,
         counters: &'a Counters,
+        latencies: &'a mut Latencies,
     ) -> Result<Self, PerfError> {
         let mut link = Link::connect(url)?;
         link.open_channel(CHANNEL)?;
@@ -58,14 +59,14 @@ impl<'a> Publisher<'a> {
             window: settings.confirm.map(Window::new),
             schedule: None,
             left,
-            latencies: Latencies::new(),
+            latencies,
             control,
             counters,
         })
     }
 
-    /// Publishes until told to stop or until everything is sent and confirmed. Returns confirm latencies.
-    pub(super) fn run(mut self, settings: &Settings, index: usize) -> Result<Latencies, PerfError> {
+    /// Publishes until told to stop or until everything is sent and confirmed.
+    pub(super) fn run(mut self, settings: &Settings, index: usize) -> Result<(), PerfError> {
         self.schedule =
             settings.rate.map(|rate| Schedule::new(clock::now(), rate, index, settings.publishers));
         let mut last_look = clock::now();
@@ -75,13 +76,11 @@ impl<'a> Publisher<'a> {
             let due = self.schedule.as_ref().map_or(u64::MAX, |schedule| schedule.due(now));
             let may = room.min(due).min(self.left.unwrap_or(u64::MAX));
             if may > 0 && !self.send(may, now)? {
-                return Ok(self.latencies);
+                return Ok(());
             }
             let outstanding = self.window.as_ref().map_or(0, Window::outstanding);
             if self.left == Some(0) && outstanding == 0 {
-                let latencies = std::mem::replace(&mut self.latencies, Latencies::new());
-                self.finish()?;
-                return Ok(latencies);
+                return self.finish();
             }
             if self.window.is_some() {
                 let wait = match &self.schedule {
@@ -107,7 +106,7 @@ impl<'a> Publisher<'a> {
         }
         // If it takes longer, the remainder may appear in the next measurement; this one is unaffected.
         let _ = self.link.close(DIGEST_SECONDS);
-        Ok(self.latencies)
+        Ok(())
     }
 
     /// Sends up to `may` messages; `false` if told to stop while the broker accepted nothing for long.
@@ -140,7 +139,7 @@ impl<'a> Publisher<'a> {
         }
         let (now, measuring) = (clock::now(), self.control.measuring());
         let (mut confirmed, mut rejected, mut returned) = (0, 0, 0);
-        let (window, latencies) = (&mut self.window, &mut self.latencies);
+        let (window, latencies) = (&mut self.window, &mut *self.latencies);
         let mut failure = None;
         let done = self.walker.walk(self.link.data(), self.link.frame_max, |event| match event {
             Event::Confirmed { delivery_tag, multiple, positive } => {

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use super::clock::float;
+use super::error::PerfError;
 use super::link::Server;
 use super::meter::{Percentiles, Totals};
 use super::process::Usage;
@@ -41,6 +42,9 @@ pub(super) struct Phase {
     pub(super) perf_cpu_us_per_message: f64,
     /// Caveats about the numbers.
     pub(super) warnings: Vec<String>,
+    /// What ended it before its time.
+    #[serde(skip)]
+    pub(super) ended_by: Option<PerfError>,
 }
 
 /// Operations or objects other than messages.
@@ -93,6 +97,7 @@ impl Phase {
             broker: None,
             perf_cpu_us_per_message: 0.0,
             warnings: Vec::new(),
+            ended_by: None,
         };
         phase.cost(messages, spent);
         phase
@@ -109,6 +114,12 @@ impl Phase {
         phase.cost(operations.count, spent);
         phase.operations = Some(operations);
         phase
+    }
+
+    /// Notes what ended it before its time.
+    pub(super) fn end_early(&mut self, why: Option<PerfError>) {
+        self.warnings.extend(why.iter().map(|why| format!("ended early: {why}")));
+        self.ended_by = why;
     }
 
     fn cost(&mut self, messages: u64, spent: &Spent) {

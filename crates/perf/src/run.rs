@@ -13,7 +13,7 @@ use super::report::Report;
 use super::settings::{Mode, Settings};
 use super::traffic::Bench;
 use super::url::BrokerUrl;
-use super::{churn, idle, relay};
+use super::{churn, idle, interrupt, relay};
 
 /// Runs the measurement and prints the result.
 ///
@@ -27,12 +27,18 @@ pub fn run(args: &PerfArgs) -> Result<(), PerfError> {
     if let Some(address) = &args.relay {
         return relay::run(address, |address| eprintln!("relaying at {address}"));
     }
-    let settings = args.settings()?;
+    let mut settings = args.settings()?;
+    // Two runs on one broker must not delete each other's queues; what is filled is drained by a run of its own.
+    if args.prefix.is_none() && !matches!(settings.mode, Mode::Fill | Mode::Drain) {
+        settings.prefix = format!("{}-{:08x}", settings.prefix, rand::random::<u32>());
+    }
     let url = BrokerUrl::trusting(&args.url, args.trust.ca_file.as_deref(), args.trust.insecure)?;
     raise_file_limit();
     let broker = args.broker_pid.map(Process::other);
     let server = who_is_there(&url)?;
-    let phases = measure(&url, &settings, broker.as_ref(), args.quiet)?;
+    interrupt::watch();
+    let mut phases = measure(&url, &settings, broker.as_ref(), args.quiet)?;
+    let ended_by = phases.iter_mut().find_map(|phase| phase.ended_by.take());
     let report = Report {
         leveret: env!("CARGO_PKG_VERSION"),
         preset: args.preset.clone(),
@@ -46,13 +52,14 @@ pub fn run(args: &PerfArgs) -> Result<(), PerfError> {
         text.map(|text| text + "\n").map_err(|why| PerfError::io("cannot write the result")(why.into()))
     };
     match args.json.as_deref() {
-        Some("-") => print(&json()?),
+        Some("-") => print(&json()?)?,
         Some(path) => {
             std::fs::write(path, json()?).map_err(PerfError::io(format!("cannot write {path}")))?;
-            print(&report.table())
+            print(&report.table())?;
         }
-        None => print(&report.table()),
+        None => print(&report.table())?,
     }
+    ended_by.map_or(Ok(()), Err)
 }
 
 fn measure(

@@ -6,6 +6,7 @@ use std::thread::{self, Scope, ScopedJoinHandle};
 use super::clock;
 use super::consumer::Consumer;
 use super::error::PerfError;
+use super::interrupt;
 use super::link::{GOODBYE_SECONDS, Link};
 use super::meter::{Control, Counters, Latencies, Stage, Totals};
 use super::process::{Process, Usage};
@@ -63,18 +64,28 @@ impl Bench<'_> {
             Mode::Drain => phases.push(self.drain(&mut link)?),
             Mode::FillDrain => {
                 phases.push(self.fill()?);
-                phases.push(self.drain(&mut link)?);
+                if phases[0].ended_by.is_none() {
+                    phases.push(self.drain(&mut link)?);
+                }
             }
             _ => phases.push(self.traffic()?),
         }
-        if mode != Mode::Fill && !self.settings.keep {
+        let cleared = self.clear(link);
+        // After a failure there may be nobody to clear up with, and the failure says more.
+        if phases.iter().all(|phase| phase.ended_by.is_none()) {
+            cleared?;
+        }
+        Ok(phases)
+    }
+
+    fn clear(&self, mut link: Link) -> Result<(), PerfError> {
+        if self.settings.mode != Mode::Fill && !self.settings.keep {
             topology::delete(&mut link, self.settings)?;
             for index in 0..self.settings.requeuers {
                 topology::delete_queue(&mut link, &requeuer::queue(self.settings, index))?;
             }
         }
-        link.close(GOODBYE_SECONDS)?;
-        Ok(phases)
+        link.close(GOODBYE_SECONDS)
     }
 
     fn traffic(&self) -> Result<Phase, PerfError> {
@@ -151,9 +162,18 @@ impl Bench<'_> {
         };
         let (before, from, start) = (usages()?, Totals::of(counters), clock::now());
         control.set(Stage::Measure);
-        let (end, warning) = self.until_done(settings, goal, counters, &workers, &news, (start, from))?;
+        let ended = self.until_done(settings, goal, counters, &workers, &news, (start, from));
+        let (end, warning, mut ended_by) = match ended {
+            Ok((end, warning)) => (end, warning, None),
+            // What was measured until then counts, whatever ended it.
+            Err(why) => (clock::now(), None, Some(why)),
+        };
         let totals = Totals::of(counters).since(from);
-        let after = usages()?;
+        let after = match usages() {
+            // The broker's process may be gone.
+            Err(_) if ended_by.is_some() => before,
+            after => after?,
+        };
         control.set(Stage::Stop);
 
         let spent = Spent {
@@ -170,10 +190,11 @@ impl Bench<'_> {
             }
         }
         // A failure at the very end.
-        news.try_iter().collect::<News>()?;
+        ended_by = ended_by.or(news.try_iter().find_map(Result::err));
         phase.confirm_latency_us = confirms.percentiles();
         phase.end_to_end_latency_us = end_to_end.percentiles();
         phase.warnings.extend(warning);
+        phase.end_early(ended_by);
         Ok(phase)
     }
 
@@ -197,7 +218,9 @@ impl Bench<'_> {
                     (first..last).map(|consumer| settings.queue(consumer % settings.queues)).collect();
                 let consumer = Consumer::prepare(self.url, settings, &queues, control, own)?;
                 start(&own_tell, control);
-                consumer.run().map(Outcome::EndToEnd)
+                let mut latencies = Latencies::new();
+                report(&own_tell, consumer.run(&mut latencies));
+                Ok(Outcome::EndToEnd(latencies))
             })?);
         }
         for (index, own) in counters[connections..].iter().enumerate() {
@@ -209,9 +232,12 @@ impl Bench<'_> {
                     start(&own_tell, control);
                     return requeuer.run(control, own).map(|()| Outcome::Requeued);
                 }
-                let publisher = Publisher::prepare(self.url, settings, index, share, control, own)?;
+                let mut latencies = Latencies::new();
+                let publisher =
+                    Publisher::prepare(self.url, settings, index, share, control, own, &mut latencies)?;
                 start(&own_tell, control);
-                publisher.run(settings, index).map(Outcome::Confirms)
+                report(&own_tell, publisher.run(settings, index));
+                Ok(Outcome::Confirms(latencies))
             })?);
         }
         Ok(workers)
@@ -242,6 +268,9 @@ impl Bench<'_> {
             }
             let publishing = !publishers.iter().all(ScopedJoinHandle::is_finished);
             news.try_iter().collect::<News>()?;
+            if interrupt::came() {
+                return Err(PerfError::Interrupted);
+            }
             match goal {
                 None if now - start >= settings.seconds * SECOND => return Ok((now, None)),
                 None => clock::sleep((start + settings.seconds * SECOND - now).min(SECOND / 10)),
@@ -259,6 +288,13 @@ impl Bench<'_> {
                 }
             }
         }
+    }
+}
+
+/// Reports a worker's failure. What it has measured is kept.
+fn report(tell: &Sender<News>, ended: Result<(), PerfError>) {
+    if let Err(why) = ended {
+        let _ = tell.send(Err(why));
     }
 }
 

@@ -12,6 +12,12 @@ use std::path::{Path, PathBuf};
 /// Version of the folder's layout.
 pub const FORMAT: u32 = 1;
 
+/// Holds [`FORMAT`].
+const FORMAT_FILE: &str = "FORMAT";
+
+/// Locked while a broker uses the folder; holds its process id.
+const LOCK: &str = "LOCK";
+
 /// Marks a folder that a broker has started on.
 const STARTED: &str = "STARTED";
 
@@ -94,7 +100,7 @@ impl Folder {
             move |error| FolderError::Io { path, error }
         };
         create(path).map_err(failed(path))?;
-        let lock_path = path.join("LOCK");
+        let lock_path = path.join(LOCK);
         let mut lock = OpenOptions::new()
             .read(true)
             .write(true)
@@ -105,11 +111,7 @@ impl Folder {
             .map_err(failed(&lock_path))?;
         match lock.try_lock() {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let mut pid = String::new();
-                let _ = lock.read_to_string(&mut pid);
-                return Err(FolderError::InUse { path: path.to_path_buf(), pid: pid.trim().to_owned() });
-            }
+            Err(TryLockError::WouldBlock) => return Err(in_use(path, &mut lock)),
             Err(TryLockError::Error(error)) => return Err(failed(&lock_path)(error)),
         }
         let note = |lock: &mut File| {
@@ -174,6 +176,49 @@ impl Folder {
     pub fn path(&self) -> &Path {
         &self.path
     }
+}
+
+/// Whether a folder is a data folder.
+pub fn is_data_folder(path: &Path) -> bool {
+    path.join(FORMAT_FILE).is_file()
+}
+
+/// A data folder that no broker uses, and none starts on while this exists. Nothing in it is changed.
+#[derive(Debug)]
+pub struct Watched {
+    _lock: Option<File>,
+}
+
+impl Watched {
+    /// Checks the format, and shares the lock with others that only look. A copy may lack the lock file.
+    ///
+    /// # Errors
+    /// Another process uses it as a broker does, its format is another, or it cannot be read.
+    pub fn open(path: &Path) -> Result<Self, FolderError> {
+        let failed = |path: PathBuf| |error| FolderError::Io { path, error };
+        let file = path.join(FORMAT_FILE);
+        let found = read_small(&file).map_err(failed(file))?;
+        if found.trim() != FORMAT.to_string() {
+            return Err(FolderError::Format { path: path.to_path_buf(), found: found.trim().to_owned() });
+        }
+        let file = path.join(LOCK);
+        let mut lock = match File::open(&file) {
+            Ok(lock) => lock,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self { _lock: None }),
+            Err(error) => return Err(failed(file)(error)),
+        };
+        match lock.try_lock_shared() {
+            Ok(()) => Ok(Self { _lock: Some(lock) }),
+            Err(TryLockError::WouldBlock) => Err(in_use(path, &mut lock)),
+            Err(TryLockError::Error(error)) => Err(failed(file)(error)),
+        }
+    }
+}
+
+fn in_use(path: &Path, lock: &mut File) -> FolderError {
+    let mut pid = String::new();
+    let _ = lock.read_to_string(&mut pid);
+    FolderError::InUse { path: path.to_path_buf(), pid: pid.trim().to_owned() }
 }
 
 /// Why there is too little room for a start in the folder `path`, if so.
@@ -280,7 +325,7 @@ pub(crate) fn create(path: &Path) -> io::Result<()> {
 
 /// Whether the folder is already marked as one of ours.
 fn check_format(path: &Path) -> Result<bool, FolderError> {
-    let file = path.join("FORMAT");
+    let file = path.join(FORMAT_FILE);
     let io = |error| FolderError::Io { path: file.clone(), error };
     match read_small(&file) {
         Ok(text) if text.trim() == FORMAT.to_string() => Ok(true),

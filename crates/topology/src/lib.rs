@@ -22,6 +22,7 @@ pub use difference::{Action, Options, Plan, Step, World, difference, settle_type
 pub use format::schema;
 pub use model::{Binding, Governs, Id, Kind, Object, Place, Topology, canonical, is_temporary};
 pub use read::{OwnSecrets, ReadError, Secrets, read};
+pub use spanned::{meant, nearest};
 pub use write::write;
 
 #[cfg(test)]

@@ -69,16 +69,21 @@ impl de::Error for Wrong {
     }
 }
 
-/// The known word closest to the input, or all if there are few.
-pub(super) fn meant(given: &str, known: &[&str]) -> String {
-    let closeness =
-        |word: &str| strsim::jaro_winkler(&given.to_lowercase().replace('_', "-"), &word.replace('_', "-"));
-    let best = known.iter().max_by(|a, b| closeness(a).total_cmp(&closeness(b)));
-    match best {
-        Some(word) if closeness(word) > 0.8 => format!(", did you mean {word:?}?"),
-        Some(_) => format!(", known are: {}", known.join(", ")),
-        None => String::new(),
+/// The known word closest to the input, or all if none is close.
+pub fn meant(given: &str, known: &[&str]) -> String {
+    match nearest(given, known.iter().copied()) {
+        Some(word) => format!(", did you mean {word:?}?"),
+        None if known.is_empty() => String::new(),
+        None => format!(", known are: {}", known.join(", ")),
     }
+}
+
+/// The word closest to the input, if it is close.
+pub fn nearest<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let given = given.to_lowercase().replace('_', "-");
+    let closeness = |word: &str| strsim::jaro_winkler(&given, &word.to_lowercase().replace('_', "-"));
+    let rated = known.into_iter().map(|word| (closeness(word), word));
+    rated.max_by(|a, b| a.0.total_cmp(&b.0)).filter(|(close, _)| *close > 0.8).map(|(_, word)| word)
 }
 
 /// Deserialises a node.

@@ -15,6 +15,7 @@ pub use remote::Remote;
 
 use std::time::Duration;
 
+use crate::management::COUNT;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use serde_json::Value;
 use ureq::http::{Request, Response, header};
@@ -53,6 +54,8 @@ pub struct Answer {
     pub status: u16,
     /// The body; null if empty.
     pub json: Value,
+    /// How many messages were dropped, or connections closed, if the broker says so.
+    pub count: Option<u64>,
 }
 
 /// A client of one broker, as one user.
@@ -99,6 +102,7 @@ impl Client {
     fn read(&self, answer: Response<ureq::Body>, path: &str) -> Result<Answer, Failure> {
         let status = answer.status();
         let challenged = answer.headers().contains_key(header::WWW_AUTHENTICATE);
+        let count = answer.headers().get(&COUNT).and_then(|count| count.to_str().ok()?.parse().ok());
         let text = answer.into_body().into_with_config().limit(ANSWER_BYTES_MAX).read_to_string();
         let text = text.map_err(|error| Failure::unreachable(&self.base, &error))?;
         let json: Value = serde_json::from_str(&text).unwrap_or_default();
@@ -106,7 +110,7 @@ impl Client {
             if json.is_null() && !text.trim().is_empty() && text.trim() != "null" {
                 return Err(self.no_api());
             }
-            return Ok(Answer { status: status.as_u16(), json });
+            return Ok(Answer { status: status.as_u16(), json, count });
         }
         if status.as_u16() == 401 && challenged {
             return Err(Failure::Login { url: self.base.clone() });
@@ -143,9 +147,9 @@ impl Client {
         self.call("POST", path, Some(body)).map(|answer| answer.json)
     }
 
-    /// DELETE.
-    pub fn delete(&self, path: &str) -> Result<(), Failure> {
-        self.call("DELETE", path, None).map(|_| ())
+    /// DELETE; returns how many messages went with it, if the broker says so.
+    pub fn delete(&self, path: &str) -> Result<Option<u64>, Failure> {
+        self.call("DELETE", path, None).map(|answer| answer.count)
     }
 }
 
@@ -166,8 +170,13 @@ fn sentence(reason: &str, path: &str) -> String {
                 _ => format!("no such {words}"),
             }
         }
-        None => reason.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(": "),
+        None => one_line(reason),
     }
+}
+
+/// A text of several lines, joined by colons.
+pub fn one_line(text: &str) -> String {
+    text.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(": ")
 }
 
 fn is_plural(word: &str, of: &str) -> bool {

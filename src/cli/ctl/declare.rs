@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::object;
 use crate::cli::client::{Client, Failure, Secret, password_from_file, password_from_person, path};
+use leveret_topology::meant;
 
 /// The vhost that something is in.
 #[derive(Clone, Debug, Args)]
@@ -90,7 +91,8 @@ pub(super) enum Declare {
     User {
         /// Its name.
         name: String,
-        /// administrator, monitoring, policymaker, management, impersonator.
+        /// administrator, monitoring, policymaker, management, impersonator; others are refused, as they grant
+        /// nothing.
         #[arg(long, value_name = "NAMES", value_delimiter = ',')]
         tags: Option<Vec<String>>,
         /// The new password; `-`: a terminal is asked.
@@ -289,7 +291,11 @@ fn declare(client: &Client, what: &Declare) -> Result<(bool, String), Failure> {
             client.post(&args.path(), &body)?;
             (true, format!("binding {} -> {}", args.source, args.destination))
         }
-        Declare::User { name, .. } => (user(client, what)?, format!("user {name}")),
+        Declare::User { name, .. } => {
+            let (new, no_password) = user(client, what)?;
+            let hint = if no_password { ", which cannot log in without --new-password" } else { "" };
+            (new, format!("user {name}{hint}"))
+        }
         Declare::Permission { user, place, configure, write, read } => {
             let body = json!({ "configure": configure, "write": write, "read": read });
             let place = path(["permissions", place.vhost.as_str(), user.as_str()]);
@@ -324,10 +330,18 @@ fn declare(client: &Client, what: &Declare) -> Result<(bool, String), Failure> {
     })
 }
 
-fn user(client: &Client, what: &Declare) -> Result<bool, Failure> {
+/// The tags that grant something.
+const TAGS: [&str; 5] = ["administrator", "monitoring", "policymaker", "management", "impersonator"];
+
+/// Whether the user is new, and whether it has no password.
+fn user(client: &Client, what: &Declare) -> Result<(bool, bool), Failure> {
     let Declare::User { name, tags, new_password, new_password_file, password_hash } = what else {
-        return Ok(false);
+        return Ok((false, false));
     };
+    let given = tags.iter().flatten().map(|tag| tag.trim()).filter(|tag| !tag.is_empty());
+    if let Some(unknown) = given.into_iter().find(|tag| !TAGS.contains(tag)) {
+        return Err(Failure::Usage(format!("--tags: unknown tag {unknown:?}{}", meant(unknown, &TAGS))));
+    }
     let place = path(["users", name.as_str()]);
     let old = match client.get(&place) {
         Ok(old) => Some(old),
@@ -356,5 +370,7 @@ fn user(client: &Client, what: &Declare) -> Result<bool, Failure> {
     }
     body.extend(password.map(|password| ("password".to_owned(), json!(password.reveal()))));
     body.extend(password_hash.iter().map(|hash| ("password_hash".to_owned(), json!(hash))));
-    client.put(&place, &body.into())
+    let given = |name: &str| body.get(name).and_then(Value::as_str).is_some_and(|text| !text.is_empty());
+    let no_password = !given("password") && !given("password_hash");
+    Ok((client.put(&place, &body.into())?, no_password))
 }

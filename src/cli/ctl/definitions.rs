@@ -7,7 +7,7 @@ use clap::Subcommand;
 use serde_json::Value;
 
 use super::table::{self, Column};
-use crate::cli::client::{Client, Failure, path};
+use crate::cli::client::{Client, Failure, one_line, path};
 use crate::cli::private;
 
 /// Which way.
@@ -83,7 +83,11 @@ fn conflicts(answer: &Value, json: bool, out: &mut impl Write) -> Result<(), Fai
         return Ok(());
     }
     let columns = ["kind", "vhost", "name", "source", "destination", "reason"].map(Column::of);
-    Ok(table::write(out, &columns, rows, table::terminal_width())?)
+    let mut rows = rows.to_vec();
+    for reason in rows.iter_mut().filter_map(|row| row.get_mut("reason")) {
+        *reason = reason.as_str().map(one_line).into();
+    }
+    Ok(table::write(out, &columns, &rows, table::terminal_width())?)
 }
 
 fn report(answer: &Value, json: bool, out: &mut impl Write) -> Result<(), Failure> {

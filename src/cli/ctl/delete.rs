@@ -1,12 +1,23 @@
 //! `leveret ctl delete`: deletes objects.
 
-use std::io::Write;
+use std::io::{self, Write};
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use serde_json::Value;
 
 use super::declare::{BindingArgs, InVhost};
+use super::missing;
 use crate::cli::client::{Client, Failure, path, quoted};
+use crate::cli::counted;
+use crate::cli::topology::agreed;
+
+/// What was agreed to.
+#[derive(Clone, Copy, Debug, Args)]
+pub(super) struct Agreed {
+    /// Do not ask, even if messages are lost or it is your own user.
+    #[arg(long)]
+    yes: bool,
+}
 
 /// What to delete.
 #[derive(Clone, Debug, Subcommand)]
@@ -15,6 +26,8 @@ pub(super) enum Delete {
     Vhost {
         /// Its name.
         name: String,
+        #[command(flatten)]
+        agreed: Agreed,
     },
     /// A queue with its messages.
     Queue {
@@ -28,6 +41,8 @@ pub(super) enum Delete {
         /// Only if there are no messages in it.
         #[arg(long)]
         if_empty: bool,
+        #[command(flatten)]
+        agreed: Agreed,
     },
     /// An exchange with its bindings.
     Exchange {
@@ -45,6 +60,8 @@ pub(super) enum Delete {
     User {
         /// Its name.
         name: String,
+        #[command(flatten)]
+        agreed: Agreed,
     },
     /// A user's permissions in a vhost.
     Permission {
@@ -108,9 +125,15 @@ pub(super) enum Delete {
 
 /// Deletes. A missing object is a failure, so that a wrong name is noticed.
 pub(super) fn run(client: &Client, what: &Delete, json: bool, out: &mut impl Write) -> Result<(), Failure> {
+    if let Some(question) = question(client, what)? {
+        // Asked on standard error: standard output is for the answer.
+        if !agreed(&mut io::stderr(), &question)? {
+            return Err(Failure::Failed("nothing was deleted".to_owned()));
+        }
+    }
     let (place, name) = match what {
-        Delete::Vhost { name } => (path(["vhosts", name.as_str()]), format!("vhost {name}")),
-        Delete::Queue { name, place, if_unused, if_empty } => (
+        Delete::Vhost { name, .. } => (path(["vhosts", name.as_str()]), format!("vhost {name}")),
+        Delete::Queue { name, place, if_unused, if_empty, .. } => (
             format!(
                 "{}?if-unused={if_unused}&if-empty={if_empty}",
                 path(["queues", place.vhost.as_str(), name.as_str()])
@@ -133,7 +156,7 @@ pub(super) fn run(client: &Client, what: &Delete, json: bool, out: &mut impl Wri
                 format!("binding {} -> {}", args.source, args.destination),
             )
         }
-        Delete::User { name } => (path(["users", name.as_str()]), format!("user {name}")),
+        Delete::User { name, .. } => (path(["users", name.as_str()]), format!("user {name}")),
         Delete::Permission { user, place } => {
             (path(["permissions", place.vhost.as_str(), user.as_str()]), format!("permission of {user}"))
         }
@@ -162,6 +185,30 @@ pub(super) fn run(client: &Client, what: &Delete, json: bool, out: &mut impl Wri
             (path(["user-limits", user.as_str(), name.as_str()]), format!("limit {name} of {user}"))
         }
     };
-    client.delete(&place)?;
-    super::said(out, json, "deleted", &name)
+    let count = client.delete(&place).map_err(|failure| missing::explained(client, &place, failure))?;
+    super::said_with(out, json, "deleted", &name, "message", count)
+}
+
+/// What to ask before something is deleted that cannot be had again.
+fn question(client: &Client, what: &Delete) -> Result<Option<String>, Failure> {
+    let messages = |place: &str| match client.get(&format!("{place}?columns=messages")) {
+        Ok(found) => Ok(found.get("messages").and_then(Value::as_u64).unwrap_or(0)),
+        Err(failure) => Err(missing::explained(client, place, failure)),
+    };
+    let (name, held) = match what {
+        Delete::Queue { name, place, if_empty: false, agreed: Agreed { yes: false }, .. } => {
+            let place = path(["queues", place.vhost.as_str(), name.as_str()]);
+            (format!("Queue {name}"), messages(&place)?)
+        }
+        Delete::Vhost { name, agreed: Agreed { yes: false } } => {
+            (format!("Vhost {name}"), messages(&path(["vhosts", name.as_str()]))?)
+        }
+        Delete::User { name, agreed: Agreed { yes: false } } => {
+            let me = client.get("/api/whoami")?;
+            let own = me.get("name").and_then(Value::as_str) == Some(name);
+            return Ok(own.then(|| format!("{name} is the user of this command. Delete it?")));
+        }
+        _ => return Ok(None),
+    };
+    Ok((held > 0).then(|| format!("{name} holds {}. Delete it with them?", counted(held, "message"))))
 }

@@ -7,6 +7,11 @@ use serde_json::{Value, json};
 
 use super::table::{self, Column};
 use crate::cli::client::{Client, Failure, path, quoted};
+use crate::management::Columns;
+use leveret_topology::meant;
+
+/// By what else connections and channels are known.
+const CLIENT_NAMES: [&str; 2] = ["user_provided_name", "user"];
 
 /// What can be listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -65,6 +70,11 @@ impl Kind {
         }
     }
 
+    /// Whether rows belong to clients, which have names of their own and a user.
+    fn has_clients(self) -> bool {
+        matches!(self, Self::Connections | Self::Channels)
+    }
+
     /// Default columns.
     fn columns(self) -> &'static [&'static str] {
         match self {
@@ -119,6 +129,16 @@ impl Kind {
         }
     }
 
+    /// A column's name in the API, given that or its heading.
+    fn path(self, name: &str) -> &str {
+        let shown = self.columns();
+        let titled = |path: &&&str| {
+            let title = self.title(path);
+            title.is_some_and(|title| title == name) || (title.is_none() && Column::of(path).title == name)
+        };
+        if shown.contains(&name) { name } else { shown.iter().find(titled).copied().unwrap_or(name) }
+    }
+
     /// Titles of columns whose last path segment is ambiguous.
     fn title(self, path: &str) -> Option<&'static str> {
         match (self, path) {
@@ -145,13 +165,14 @@ pub(super) struct ListArgs {
     /// Only in this vhost.
     #[arg(long, value_name = "NAME")]
     vhost: Option<String>,
-    /// Only what has this in its name; a regular expression.
+    /// Only what has this in its name, connections and channels also in the client's name or the user; a regular
+    /// expression.
     #[arg(long, value_name = "PATTERN")]
     name: Option<String>,
-    /// These columns, by their names in the API, nested ones as in `message_stats.publish`.
+    /// These columns, by their headings or their names in the API, nested ones as in `message_stats.publish`.
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     columns: Vec<String>,
-    /// Sort by this column.
+    /// Sort by this column, named as for --columns.
     #[arg(long, value_name = "COLUMN")]
     sort: Option<String>,
     /// Largest first.
@@ -161,12 +182,31 @@ pub(super) struct ListArgs {
 
 /// Runs the command.
 pub(super) fn run(client: &Client, args: &ListArgs, json: bool, out: &mut impl Write) -> Result<(), Failure> {
+    let args = &ListArgs {
+        columns: args.columns.iter().map(|name| args.kind.path(name).to_owned()).collect(),
+        sort: args.sort.as_deref().map(|name| args.kind.path(name).to_owned()),
+        ..args.clone()
+    };
     let rows = rows(client, args, json)?;
+    let named = args.columns.iter().map(|name| ("--columns", name));
+    let named = named.chain(args.sort.iter().map(|name| ("--sort", name)));
+    named.into_iter().try_for_each(|(flag, name)| known(args.kind, &rows, flag, name))?;
     if json {
         return super::print_json(out, &Value::Array(rows));
     }
     let columns = columns(args);
     Ok(table::write(out, &columns, &rows, table::terminal_width())?)
+}
+
+/// Refuses a column that neither we know nor any row has: other brokers have columns of their own.
+fn known(kind: Kind, rows: &[Value], flag: &str, name: &str) -> Result<(), Failure> {
+    let Some(columns) = Columns::of(kind.place().0) else { return Ok(()) };
+    let column = Column::of(name);
+    if columns.has(name) || rows.iter().any(|row| !column.value(row).is_null()) {
+        return Ok(());
+    }
+    let hint = meant(name, &columns.names());
+    Err(Failure::Usage(format!("{flag}: unknown column {name:?}{hint}")))
 }
 
 fn columns(args: &ListArgs) -> Vec<Column> {
@@ -193,6 +233,10 @@ fn rows(client: &Client, args: &ListArgs, json: bool) -> Result<Vec<Value>, Fail
     if !wanted.is_empty() && args.kind != Kind::Limits {
         // Filters need their columns, too.
         wanted.extend(["name".to_owned(), "vhost".to_owned()]);
+        wanted.extend(args.sort.clone());
+        if args.kind.has_clients() {
+            wanted.extend(CLIENT_NAMES.map(str::to_owned));
+        }
         query.push(format!(
             "columns={}",
             wanted.iter().map(|name| quoted(name)).collect::<Vec<_>>().join(",")
@@ -219,7 +263,8 @@ fn rows(client: &Client, args: &ListArgs, json: bool) -> Result<Vec<Value>, Fail
         let text = |name: &str| row.get(name).and_then(Value::as_str);
         let in_vhost = by_vhost || args.vhost.is_none() || text("vhost") == args.vhost.as_deref();
         let name = text("name").or_else(|| text("user")).or_else(|| text("consumer_tag")).unwrap_or("");
-        in_vhost && named.as_ref().is_none_or(|regex| regex.is_match(name))
+        let others = CLIENT_NAMES.iter().filter_map(|name| text(name)).filter(|_| args.kind.has_clients());
+        in_vhost && named.as_ref().is_none_or(|regex| others.chain([name]).any(|name| regex.is_match(name)))
     });
     if args.kind == Kind::Parameters {
         // A vhost's limits are stored as a parameter, and listed as limits.

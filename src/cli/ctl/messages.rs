@@ -9,6 +9,7 @@ use clap::Args;
 use serde_json::{Map, Value, json};
 
 use super::declare::InVhost;
+use super::missing;
 use super::object;
 use super::table::{self, Column};
 use crate::cli::client::{Client, Failure, path};
@@ -68,8 +69,9 @@ pub(super) fn purge(
     json: bool,
     out: &mut impl Write,
 ) -> Result<(), Failure> {
-    client.delete(&path(["queues", args.place.vhost.as_str(), args.queue.as_str(), "contents"]))?;
-    super::said(out, json, "purged", &args.queue)
+    let place = path(["queues", args.place.vhost.as_str(), args.queue.as_str(), "contents"]);
+    let count = client.delete(&place).map_err(|failure| missing::explained(client, &place, failure))?;
+    super::said_with(out, json, "purged", &args.queue, "message", count)
 }
 
 /// Publishes; an unroutable message is a failure.
@@ -113,7 +115,8 @@ pub(super) fn get(client: &Client, args: &GetArgs, json: bool, out: &mut impl Wr
         wish["truncate"] = json!(bytes);
     }
     let place = path(["queues", args.place.vhost.as_str(), args.queue.as_str(), "get"]);
-    let messages = client.post(&place, &wish)?;
+    let messages =
+        client.post(&place, &wish).map_err(|failure| missing::explained(client, &place, failure))?;
     if json {
         return super::print_json(out, &messages);
     }

@@ -10,6 +10,7 @@ mod lint;
 mod list;
 mod lost;
 mod messages;
+mod missing;
 mod status;
 mod table;
 
@@ -19,6 +20,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Map, Value};
 
 use super::client::{Client, Failure, Remote, path};
+use super::counted;
 
 /// What to ask of a broker.
 #[derive(Clone, Debug, Args)]
@@ -90,9 +92,9 @@ enum Shown {
 
 #[derive(Clone, Debug, Subcommand)]
 enum Close {
-    /// One connection, by the name that `list connections` shows.
+    /// One connection.
     Connection {
-        /// Its name.
+        /// Its name, or the client's, as `list connections` shows them.
         name: String,
         /// Told to the client, and logged.
         #[arg(long, value_name = "TEXT")]
@@ -151,25 +153,79 @@ fn show(client: &Client, args: &ShowArgs, json: bool, out: &mut impl Write) -> R
         Shown::Policy => path(["policies", vhost, name]),
         Shown::OperatorPolicy => path(["operator-policies", vhost, name]),
     };
-    let shown = client.get(&place)?;
+    let shown = match client.get(&place) {
+        Err(failure) if failure.is_not_found() && matches!(args.kind, Shown::Connection) => {
+            client.get(&path(["connections", &missing::connection(client, name, failure)?]))?
+        }
+        shown => shown.map_err(|failure| missing::explained(client, &place, failure))?,
+    };
     if json {
         return print_json(out, &shown);
     }
     let members = shown.as_object().into_iter().flatten();
+    let (lists, plain): (Vec<_>, Vec<_>) = members.partition(|(_, value)| is_list_of_objects(value));
     let rows: Vec<Value> =
-        members.map(|(name, value)| serde_json::json!({ "name": name, "value": value })).collect();
+        plain.iter().map(|(name, value)| serde_json::json!({ "name": name, "value": value })).collect();
     let columns = ["name", "value"].map(table::Column::of);
-    Ok(table::write(out, &columns, &rows, table::terminal_width())?)
+    table::write(out, &columns, &rows, table::terminal_width())?;
+    for (name, list) in lists {
+        let rows = list.as_array().map(Vec::as_slice).unwrap_or_default();
+        writeln!(out, "\n{name}")?;
+        table::write(out, &columns_of(name, rows), rows, table::terminal_width())?;
+    }
+    Ok(())
+}
+
+fn is_list_of_objects(value: &Value) -> bool {
+    value.as_array().is_some_and(|list| !list.is_empty() && list.iter().all(Value::is_object))
+}
+
+/// The columns of a list inside something shown; of what is not chosen, those of its first row.
+fn columns_of(list: &str, rows: &[Value]) -> Vec<table::Column> {
+    const CONSUMER: [&str; 6] = [
+        "consumer_tag",
+        "channel_details.name",
+        "channel_details.user",
+        "ack_required",
+        "prefetch_count",
+        "active",
+    ];
+    if list == "consumer_details" {
+        let column = |path: &str| {
+            let column = table::Column::of(path);
+            let title = if path == "channel_details.name" { "channel" } else { &column.title };
+            table::Column { title: title.trim_end_matches("_count").to_owned(), ..column }
+        };
+        return CONSUMER.map(column).to_vec();
+    }
+    let first = rows.first().and_then(Value::as_object);
+    first.into_iter().flatten().map(|(name, _)| table::Column::of(name)).collect()
 }
 
 fn close(client: &Client, what: &Close, json: bool, out: &mut impl Write) -> Result<(), Failure> {
-    let (place, reason, name) = match what {
-        Close::Connection { name, reason } => (path(["connections", name.as_str()]), reason, name),
-        Close::User { name, reason } => (path(["connections", "username", name.as_str()]), reason, name),
+    let close = |place: &str, reason: &Option<String>| {
+        let reason = reason.as_deref().unwrap_or("closed by an operator with leveret ctl");
+        client.call_with("DELETE", place, None, &[("x-reason", reason)]).map(|answer| answer.count)
     };
-    let headers: Vec<_> = reason.iter().map(|reason| ("x-reason", reason.as_str())).collect();
-    client.call_with("DELETE", &place, None, &headers)?;
-    said(out, json, "closed", name)
+    match what {
+        Close::Connection { name, reason } => {
+            match close(&path(["connections", name.as_str()]), reason) {
+                Err(failure) if failure.is_not_found() => {
+                    close(&path(["connections", &missing::connection(client, name, failure)?]), reason)?;
+                }
+                closed => {
+                    closed?;
+                }
+            }
+            said(out, json, "closed", name)
+        }
+        Close::User { name, reason } => {
+            match close(&path(["connections", "username", name.as_str()]), reason)? {
+                Some(0) => Err(missing::connections_of(client, name)),
+                count => said_with(out, json, "closed connections of", name, "connection", count),
+            }
+        }
+    }
 }
 
 /// Reports an action as a line, or as JSON.
@@ -178,6 +234,25 @@ fn said(out: &mut impl Write, json: bool, done: &str, what: &str) -> Result<(), 
         print_json(out, &serde_json::json!({ "done": done, "what": what }))
     } else {
         Ok(writeln!(out, "{done} {what}")?)
+    }
+}
+
+/// The same with the number of messages or connections that it was about.
+fn said_with(
+    out: &mut impl Write,
+    json: bool,
+    done: &str,
+    what: &str,
+    noun: &str,
+    count: Option<u64>,
+) -> Result<(), Failure> {
+    let Some(count) = count else { return said(out, json, done, what) };
+    if json {
+        let mut all = serde_json::json!({ "done": done, "what": what });
+        all[format!("{noun}s")] = count.into();
+        print_json(out, &all)
+    } else {
+        Ok(writeln!(out, "{done} {what}: {}", counted(count, noun))?)
     }
 }
 

@@ -4,7 +4,7 @@ use std::io::Write;
 
 use serde_json::{Value, json};
 
-use super::table::shown;
+use super::table::{bytes, shown};
 use crate::cli::client::{Client, Failure};
 
 /// Shows the broker's identity, contents and problems.
@@ -45,10 +45,9 @@ pub(super) fn run(client: &Client, json: bool, out: &mut impl Write) -> Result<(
         ),
     ];
     if node.is_object() {
-        let mib =
-            |name: &str| of_node(name).as_u64().map_or_else(String::new, |n| format!("{} MiB", n >> 20));
-        lines.push(("memory", format!("{} of {}", mib("mem_used"), mib("mem_limit"))));
-        lines.push(("disk free", format!("{}, at least {}", mib("disk_free"), mib("disk_free_limit"))));
+        let size = |name: &str| of_node(name).as_u64().map(bytes).unwrap_or_default();
+        lines.push(("memory", format!("{} of {}", size("mem_used"), size("mem_limit"))));
+        lines.push(("disk free", format!("{}, at least {}", size("disk_free"), size("disk_free_limit"))));
         let alarms = [("mem_alarm", "memory"), ("disk_free_alarm", "disk")];
         let on: Vec<_> =
             alarms.iter().filter(|(name, _)| of_node(name) == json!(true)).map(|(_, what)| *what).collect();

@@ -27,7 +27,8 @@ impl Column {
         Self { title: title.to_owned(), path: path.to_owned() }
     }
 
-    fn value<'a>(&self, row: &'a Value) -> &'a Value {
+    /// Its value in a row; null if the row has none.
+    pub(super) fn value<'a>(&self, row: &'a Value) -> &'a Value {
         static NOTHING: Value = Value::Null;
         // A member's own name may contain dots.
         row.get(&self.path)
@@ -56,6 +57,16 @@ pub(super) fn shown(value: &Value) -> String {
         }
     };
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
+/// A number of bytes in the largest unit that leaves something before the point.
+pub(super) fn bytes(count: u64) -> String {
+    let units = ["KiB", "MiB", "GiB", "TiB"];
+    let Some(at) = (0..units.len()).rev().find(|at| count >> (10 * (at + 1)) > 0) else {
+        return format!("{count} B");
+    };
+    let tenths = (u128::from(count) * 10) >> (10 * (at + 1));
+    format!("{}.{} {}", tenths / 10, tenths % 10, units[at])
 }
 
 /// Width of the terminal in characters; `None`: not a terminal.
@@ -139,6 +150,20 @@ mod tests {
     fn numbers_stand_to_the_right_and_texts_to_the_left() {
         let rows = [json!({"name": "a", "n": {"x": 10}}), json!({"name": "longer", "n": {"x": 5}})];
         assert_eq!(written(&["name", "n.x"], &rows, None), "name     x\na       10\nlonger   5\n");
+    }
+
+    #[test]
+    fn bytes_are_in_their_largest_unit() {
+        for (count, text) in [
+            (0, "0 B"),
+            (1023, "1023 B"),
+            (1024, "1.0 KiB"),
+            (1_610_612_736, "1.5 GiB"),
+            (17_692_622_848, "16.4 GiB"),
+            (u64::MAX, "16777215.9 TiB"),
+        ] {
+            assert_eq!(bytes(count), text);
+        }
     }
 
     #[test]

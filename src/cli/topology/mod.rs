@@ -14,7 +14,7 @@ use leveret_topology::{Action, Id, Kind, Options, OwnSecrets, Plan, Step, Topolo
 use serde_json::{Map, Value, json};
 
 use super::client::{Client, DIFFERS, DONE, FAILED, Failure, Remote};
-use super::private;
+use super::{counted, private};
 
 /// Which file, and how far to go.
 #[derive(Clone, Debug, Args)]
@@ -243,11 +243,11 @@ fn placed(failure: Failure, topology: &Topology) -> Failure {
     }
 }
 
-fn agreed(out: &mut impl Write, question: &str) -> Result<bool, Failure> {
+/// Asks a question at the terminal.
+pub(super) fn agreed(out: &mut impl Write, question: &str) -> Result<bool, Failure> {
     if !io::stdin().is_terminal() {
-        return Err(Failure::Usage(
-            "there is no terminal to ask at; --yes applies without asking".to_owned(),
-        ));
+        let why = format!("{question} There is no terminal to ask at; --yes says yes");
+        return Err(Failure::Usage(why));
     }
     write!(out, "{question} [y/N] ")?;
     out.flush()?;
@@ -273,8 +273,12 @@ pub fn export(args: &ExportArgs) -> Result<u8, Failure> {
     let text = leveret_topology::write(&topology);
     match &args.file {
         None => io::stdout().lock().write_all(text.as_bytes())?,
-        Some(file) => private::write(file, text.as_bytes())
-            .map_err(|error| Failure::Failed(format!("cannot write {}: {error}", file.display())))?,
+        Some(file) => {
+            private::write(file, text.as_bytes())
+                .map_err(|error| Failure::Failed(format!("cannot write {}: {error}", file.display())))?;
+            let objects = counted(topology.objects.len() as u64, "object");
+            writeln!(io::stdout(), "exported {objects} to {}", file.display())?;
+        }
     }
     Ok(DONE)
 }

@@ -51,6 +51,7 @@ pub(super) fn apply(api: &Shared, login: &Login, wanted: &Topology, plan: &Plan,
     deletions.sort_by_key(|id| std::cmp::Reverse(id.kind));
     for id in deletions {
         told(id, || work.delete(id))?;
+        tracing::info!(user = login.user.as_str(), "topology: deleted {id}");
     }
     Ok(())
 }

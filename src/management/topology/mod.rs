@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
+use axum::response::{IntoResponse, Response};
 use leveret_broker::password;
 use leveret_queues::Counts;
 use leveret_topology::{Id, Kind, Options, Plan, Topology, World};
@@ -20,6 +21,7 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use super::access::Login;
+use super::audit::{Note, noted};
 use super::body::Unread;
 use super::error::{Refused, Result};
 use super::{Api, Shared, export};
@@ -165,7 +167,7 @@ pub(super) async fn plan(State(api): State<Api>, login: Login, body: Unread) -> 
 }
 
 /// `POST topology/apply`.
-pub(super) async fn apply(State(api): State<Api>, login: Login, body: Unread) -> Result<Json<Value>> {
+pub(super) async fn apply(State(api): State<Api>, login: Login, body: Unread) -> Result<Response> {
     login.administrator()?;
     let wish: Wish = body.object().await?;
     let plan = tokio::task::block_in_place(|| {
@@ -182,7 +184,9 @@ pub(super) async fn apply(State(api): State<Api>, login: Login, body: Unread) ->
         Ok(plan)
     })?;
     declared::note(&Arc::clone(&api));
-    Ok(Json(shown(&plan)))
+    let changes = plan.steps.iter().filter(|step| !step.is_blocked()).count();
+    let done = format!("applied a topology: {changes} changes, {} unchanged", plan.unchanged);
+    Ok(noted(Json(shown(&plan)).into_response(), Note::Done(done)))
 }
 
 /// `GET topology/drift`.

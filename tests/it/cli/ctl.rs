@@ -6,6 +6,8 @@ use serde_json::json;
 
 use super::{Cli, leveret, run};
 use crate::harness::Broker;
+use crate::raw::Client;
+use crate::wait;
 
 /// The words of each output line.
 fn lines(text: &str) -> Vec<Vec<&str>> {
@@ -86,7 +88,9 @@ fn messages_are_published_taken_and_purged() {
     assert_eq!((&got[1]["payload"], &got[1]["payload_encoding"]), (&json!("/wA="), &json!("base64")));
     let text = cli.ctl(&["get", "q", "--ack"]).out;
     assert!(text.contains("hello") && text.contains("delivery_mode=2"), "{text}");
-    cli.ctl(&["purge", "q"]);
+    cli.ctl(&["publish", "q", "late"]);
+    assert_eq!(cli.ctl(&["purge", "q"]).out, "purged q: 2 messages\n");
+    assert_eq!(cli.ctl(&["purge", "q", "--json"]).json()["messages"], 0);
     assert_eq!(cli.ctl(&["get", "q", "--json"]).json(), json!([]));
     cli.run(&["ctl", "publish", "nowhere", "x"]).failed(1, "no queue took the message");
 }
@@ -165,8 +169,119 @@ fn connections_are_listed_and_closed_and_the_status_counts_them() {
     assert!(cli.ctl(&["list", "channels"]).out.contains(&format!("{name} (1)")));
     cli.ctl(&["close", "connection", name, "--reason", "maintenance"]);
     client.connection_closes(320, "", "maintenance");
-    cli.run(&["ctl", "close", "connection", "none"]).failed(1, "no such connection");
-    cli.ctl(&["close", "user", "guest"]);
+    cli.run(&["ctl", "close", "connection", "none"]).failed(1, "no such connection: none");
+    wait::until("it is gone", || cli.ctl(&["list", "connections", "--json"]).json() == json!([]));
+    cli.run(&["ctl", "close", "user", "guest"]).failed(1, "closed 0 connections: guest has none");
+    cli.run(&["ctl", "close", "user", "gest"]).failed(1, "no such user: gest, did you mean \"guest\"?");
+
+    let mut client = Client::start(broker.amqp, "");
+    client.say(
+        "0 connection.start-ok client_properties={connection_name:worker-7} mechanism=PLAIN \
+         response=\"\\0guest\\0guest\" locale=en_US",
+    );
+    client.hear("0 connection.tune");
+    client.say("0 connection.tune-ok channel_max=10 frame_max=131072 heartbeat=0");
+    client.say("0 connection.open virtual_host=/");
+    client.hear("0 connection.open-ok");
+    client.open_channel(1);
+    for pattern in ["worker-7", "^guest$", "127.0.0.1"] {
+        let found = cli.ctl(&["list", "connections", "--name", pattern, "--json"]).json();
+        assert_eq!(found.as_array().map(Vec::len), Some(1), "{pattern}");
+    }
+    assert!(cli.ctl(&["show", "connection", "worker-7"]).out.contains("worker-7"));
+    cli.run(&["ctl", "show", "connection", "worker-8"]).failed(1, "did you mean \"worker-7\"?");
+    cli.ctl(&["close", "connection", "worker-7"]);
+    client.connection_closes(320, "", "closed by an operator with leveret ctl");
+}
+
+#[test]
+fn columns_are_named_by_their_headings_too_and_unknown_ones_are_refused() {
+    let broker = Broker::new();
+    let cli = Cli::of(&broker);
+    for (queue, messages) in [("few", 1), ("many", 3), ("none", 0)] {
+        cli.ctl(&["declare", "queue", queue]);
+        for _ in 0..messages {
+            cli.ctl(&["publish", queue, "x"]);
+        }
+    }
+    for column in ["ready", "messages_ready", "messages"] {
+        let sorted = cli.ctl(&["list", "queues", "--sort", column, "--reverse"]).out;
+        let names: Vec<_> = lines(&sorted)[1..].iter().map(|line| line[1].to_owned()).collect();
+        assert_eq!(names, ["many", "few", "none"], "{column}");
+    }
+    let chosen = cli.ctl(&["list", "queues", "--columns", "name,ready", "--name", "few"]).out;
+    assert_eq!(lines(&chosen)[1], ["few", "1"]);
+    for (flag, column, hint) in [
+        ("--sort", "bogus", "--sort: unknown column \"bogus\", known are: "),
+        ("--columns", "name,mesages", "--columns: unknown column \"mesages\", did you mean \"messages\"?"),
+        ("--sort", "message_stats.publsh", "unknown column"),
+    ] {
+        cli.run(&["ctl", "list", "queues", flag, column]).failed(3, hint);
+        cli.run(&["ctl", "list", "queues", flag, column, "--json"]).failed(3, hint);
+    }
+    cli.ctl(&["list", "queues", "--columns", "name,arguments.x-any,message_stats.publish"]);
+    cli.ctl(&["list", "limits", "--columns", "vhost,value"]);
+}
+
+#[test]
+fn what_is_missing_is_said_with_what_was_meant() {
+    let broker = Broker::new();
+    let cli = Cli::of(&broker);
+    cli.ctl(&["declare", "vhost", "payments"]);
+    cli.ctl(&["declare", "permission", "guest", "--vhost", "payments"]);
+    cli.ctl(&["declare", "queue", "pay.06", "--vhost", "payments"]);
+    cli.ctl(&["declare", "queue", "orders"]);
+    let elsewhere = "no such queue: pay.06 in vhost / (there is one in payments: --vhost payments)";
+    for words in ["purge pay.06", "get pay.06", "delete queue pay.06", "show queue pay.06"] {
+        let words: Vec<_> = ["ctl"].into_iter().chain(words.split(' ')).collect();
+        cli.run(&words).failed(1, elsewhere);
+    }
+    cli.run(&["ctl", "purge", "oders"])
+        .failed(1, "no such queue: oders in vhost /, did you mean \"orders\"?");
+    cli.run(&["ctl", "show", "user", "gest"]).failed(1, "did you mean \"guest\"?");
+    cli.run(&["ctl", "declare", "user", "x", "--tags", "adminstrator"])
+        .failed(3, "--tags: unknown tag \"adminstrator\", did you mean \"administrator\"?");
+    let made = cli.ctl(&["declare", "user", "x", "--tags", "monitoring"]).out;
+    assert_eq!(made, "declared user x, which cannot log in without --new-password\n");
+    let changed = cli.ctl(&["declare", "user", "x", "--new-password", "pw"]).out;
+    assert_eq!(changed, "updated user x\n");
+}
+
+#[test]
+fn what_cannot_be_had_again_is_deleted_only_if_agreed() {
+    let broker = Broker::new();
+    let cli = Cli::of(&broker);
+    cli.ctl(&["declare", "vhost", "v"]);
+    cli.ctl(&["declare", "permission", "guest", "--vhost", "v"]);
+    for vhost in ["/", "v"] {
+        cli.ctl(&["declare", "queue", "q", "--vhost", vhost]);
+        cli.ctl(&["publish", "q", "x", "--vhost", vhost]);
+    }
+    cli.run(&["ctl", "delete", "queue", "q"]).failed(3, "Queue q holds 1 message. Delete it with them?");
+    cli.run(&["ctl", "delete", "vhost", "v"]).failed(3, "--yes says yes");
+    cli.run(&["ctl", "delete", "user", "guest"]).failed(3, "guest is the user of this command");
+    cli.run(&["ctl", "delete", "queue", "q", "--if-empty"]).failed(1, "");
+    assert_eq!(cli.ctl(&["delete", "queue", "q", "--yes"]).out, "deleted queue q: 1 message\n");
+    cli.ctl(&["delete", "vhost", "v", "--yes"]);
+    cli.ctl(&["declare", "queue", "empty"]);
+    cli.ctl(&["delete", "queue", "empty"]);
+    cli.ctl(&["delete", "user", "guest", "--yes"]);
+    cli.run(&["ctl", "status"]).failed(3, "login failed");
+}
+
+#[test]
+fn a_queue_is_shown_with_its_consumers_as_a_table() {
+    let broker = Broker::new();
+    let cli = Cli::of(&broker);
+    let mut client = broker.client();
+    client.declare("queue=q");
+    client.ask("1 basic.qos prefetch_count=7", "1 basic.qos-ok");
+    client.ask("1 basic.consume queue=q consumer_tag=mine", "1 basic.consume-ok");
+    let shown = cli.ctl(&["show", "queue", "q"]).out;
+    let below: Vec<_> = lines(&shown).into_iter().skip_while(|line| *line != ["consumer_details"]).collect();
+    assert_eq!(below[1], ["consumer_tag", "channel", "user", "ack_required", "prefetch", "active"]);
+    assert_eq!((below[2][0], &below[2][5..]), ("mine", &["guest", "yes", "7", "yes"][..]), "{shown}");
+    assert!(cli.ctl(&["status"]).out.contains("iB, at least "));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod any_topology;
 mod ctl;
 mod migrate;
+mod perf;
 pub(crate) mod rabbitmq;
 mod topology;
 

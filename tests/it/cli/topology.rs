@@ -72,7 +72,7 @@ fn a_plan_is_applied_and_then_nothing_differs() {
         plan.out
     );
     assert!(!plan.out.contains("s3cret") && !plan.out.contains('\u{1b}'), "{}", plan.out);
-    with_secret(&cli, &["apply", file.as_str()]).failed(3, "--yes applies without asking");
+    with_secret(&cli, &["apply", file.as_str()]).failed(3, "--yes says yes");
     assert_eq!(cli.ctl(&["list", "queues", "--json"]).json(), json!([]), "nothing was asked of the broker");
     let applied = with_secret(&cli, &["apply", "--yes", file.as_str()]).is(0);
     assert!(applied.out.ends_with("applied\n"), "{}", applied.out);

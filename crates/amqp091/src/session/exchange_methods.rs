@@ -46,6 +46,9 @@ impl Connection {
         let requests: Vec<_> = requests.collect();
         let row = self
             .as_caller(|broker, vhost, caller, _| Ok(broker.declare_exchanges(vhost, caller, &requests)))?;
+        for (name, _) in requests.iter().take(row.done.len()) {
+            self.log_declared("exchange", name);
+        }
         for _ in declares.iter().zip(row.done).filter(|(declare, ())| !declare.nowait) {
             self.send_exchange(number, exchange::AMQPMethod::DeclareOk(exchange::DeclareOk {}));
         }
@@ -58,8 +61,13 @@ impl Connection {
             (ExchangeName::new(&without_line_breaks(delete.exchange.as_str())), delete.if_unused)
         };
         let requests: Vec<_> = deletes.iter().map(name).collect();
+        let there: Vec<_> = requests.iter().map(|(name, _)| self.has_exchange(name)).collect();
         let row =
             self.as_caller(|broker, vhost, caller, _| Ok(broker.delete_exchanges(vhost, caller, &requests)))?;
+        // One that was not there counts as deleted, and is no change.
+        for ((name, _), _) in requests.iter().zip(there).take(row.done.len()).filter(|(_, there)| *there) {
+            self.log_deleted_exchange(name.as_str());
+        }
         for _ in deletes.iter().zip(row.done).filter(|(delete, ())| !delete.nowait) {
             self.send_exchange(number, exchange::AMQPMethod::DeleteOk(exchange::DeleteOk {}));
         }
@@ -73,6 +81,7 @@ impl Connection {
         };
         let requests: Vec<_> = binds.iter().map(request).collect();
         let row = self.as_caller(|broker, vhost, caller, _| Ok(broker.bind_all(vhost, caller, &requests)))?;
+        self.log_bindings("added", requests.iter().take(row.done.len()));
         for _ in binds.iter().zip(row.done).filter(|(bind, ())| !bind.nowait) {
             self.send_exchange(number, exchange::AMQPMethod::BindOk(exchange::BindOk {}));
         }
@@ -87,10 +96,15 @@ impl Connection {
         let requests: Vec<_> = unbinds.iter().map(request).collect();
         let row =
             self.as_caller(|broker, vhost, caller, _| Ok(broker.unbind_all(vhost, caller, &requests)))?;
+        self.log_bindings("removed", requests.iter().take(row.done.len()));
         for _ in unbinds.iter().zip(row.done).filter(|(unbind, ())| !unbind.nowait) {
             self.send_exchange(number, exchange::AMQPMethod::UnbindOk(exchange::UnbindOk {}));
         }
         row.refused.map_or(Ok(()), Err)
+    }
+
+    fn has_exchange(&self, name: &ExchangeName) -> bool {
+        self.vhost.as_ref().is_some_and(|vhost| vhost.exchange(name.as_str()).is_some())
     }
 
     fn send_exchange(&mut self, number: u16, answer: exchange::AMQPMethod) {

@@ -5,6 +5,7 @@
 
 mod acking;
 mod basic_methods;
+mod changes;
 mod channel;
 mod closing;
 pub mod connection;

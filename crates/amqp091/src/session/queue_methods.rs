@@ -62,6 +62,9 @@ impl Connection {
             Ok(broker.declare_queues(vhost, caller, turn, &requests))
         })?;
         for (declare, declared) in declares.iter().zip(&row.done) {
+            if declared.created {
+                self.log_declared("queue", &declared.queue.name);
+            }
             if declared.created && declare.exclusive {
                 self.exclusive.add(Arc::clone(&declared.queue), |queue| queue.is_gone());
             }
@@ -101,9 +104,16 @@ impl Connection {
             let name = self.queue_name(number, &without_line_breaks(delete.queue.as_str()))?;
             Ok(QueueDeletion { name, if_unused: delete.if_unused, if_empty: delete.if_empty })
         });
+        let own: Vec<_> = requests.iter().map(|request| self.is_exclusive(&request.name)).collect();
         let row = self.as_caller(|broker, vhost, caller, turn| {
             Ok(broker.delete_queues(vhost, caller, turn, &requests))
         })?;
+        for ((request, own), messages) in requests.iter().zip(own).zip(&row.done) {
+            // A queue that was not there counts as deleted, and is no change.
+            if let Some(own) = own {
+                self.log_emptied("deleted", request.name.as_str(), *messages, own);
+            }
+        }
         for (delete, messages) in deletes.iter().zip(row.done) {
             if !delete.nowait {
                 let message_count = u32::try_from(messages).unwrap_or(u32::MAX);
@@ -114,14 +124,22 @@ impl Connection {
         row.refused.or(unnamed).map_or(Ok(()), Err)
     }
 
+    /// Whether a queue is exclusive to a connection; `None`: it is not there.
+    fn is_exclusive(&self, name: &QueueName) -> Option<bool> {
+        let queue = self.vhost.as_ref()?.queue(name.as_str())?;
+        Some(queue.exclusive_owner.is_some())
+    }
+
     fn purge_queue(
         &mut self,
         number: u16,
         purge: &queue::Purge,
     ) -> Result<Option<queue::AMQPMethod>, Refusal> {
         let name = self.queue_name(number, purge.queue.as_str())?;
+        let own = self.is_exclusive(&name);
         let messages =
             self.as_caller(|broker, vhost, caller, turn| broker.purge_queue(vhost, caller, turn, &name))?;
+        self.log_emptied("purged", name.as_str(), messages, own == Some(true));
         let message_count = u32::try_from(messages).unwrap_or(u32::MAX);
         Ok((!purge.nowait).then_some(queue::AMQPMethod::PurgeOk(queue::PurgeOk { message_count })))
     }
@@ -132,6 +150,7 @@ impl Connection {
             self.queue_binding(number, &bind.queue, &bind.exchange, &bind.routing_key, &bind.arguments)
         });
         let row = self.as_caller(|broker, vhost, caller, _| Ok(broker.bind_all(vhost, caller, &requests)))?;
+        self.log_bindings("added", requests.iter().take(row.done.len()));
         for _ in binds.iter().zip(row.done).filter(|(bind, ())| !bind.nowait) {
             self.send(number, &AMQPClass::Queue(queue::AMQPMethod::BindOk(queue::BindOk {})));
         }
@@ -151,6 +170,7 @@ impl Connection {
         });
         let row =
             self.as_caller(|broker, vhost, caller, _| Ok(broker.unbind_all(vhost, caller, &requests)))?;
+        self.log_bindings("removed", requests.iter().take(row.done.len()));
         for () in row.done {
             self.send(number, &AMQPClass::Queue(queue::AMQPMethod::UnbindOk(queue::UnbindOk {})));
         }
