@@ -9,8 +9,9 @@ use std::sync::atomic::Ordering;
 use leveret_queues::queue::{Overflow, Settings};
 use leveret_queues::store::Record;
 
-use super::{Cell, QueueHandle};
+use super::{Cell, QueueHandle, counts_told};
 use crate::broker::deduplication::{Deduplication, DeduplicationRule};
+use crate::broker::queue_kind::QueueKind;
 use crate::broker::queue_options::{InForce, QueueSpec};
 use crate::broker::turn::Turn;
 
@@ -74,6 +75,7 @@ impl QueueHandle {
     /// Updates the values read without the lock.
     pub(super) fn note_rules(&self, in_force: &InForce) {
         self.consumer_timeout_ms.store(in_force.consumer_timeout_ms.unwrap_or(0), Ordering::Relaxed);
-        self.tells_delivery_count.store(in_force.settings.delivery_limit.is_some(), Ordering::Relaxed);
+        let kind = QueueKind::of(&self.arguments());
+        self.tells_counts.store(counts_told(in_force, kind), Ordering::Relaxed);
     }
 }

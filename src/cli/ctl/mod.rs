@@ -44,8 +44,11 @@ enum Command {
     /// Delete something.
     #[command(subcommand)]
     Delete(delete::Delete),
-    /// Drop the messages that are ready in a queue.
+    /// Drop the messages of a queue that no consumer holds.
     Purge(messages::PurgeArgs),
+    /// Make messages ready that wait for their retry.
+    #[command(subcommand)]
+    Release(messages::Release),
     /// Publish a message.
     Publish(messages::PublishArgs),
     /// Show messages at the head of a queue; --ack removes them.
@@ -123,6 +126,7 @@ fn ask(client: &Client, args: &CtlArgs, out: &mut impl Write) -> Result<(), Fail
         Command::Declare(what) => declare::run(client, what, json, out),
         Command::Delete(what) => delete::run(client, what, json, out),
         Command::Purge(args) => messages::purge(client, args, json, out),
+        Command::Release(what) => messages::release(client, what, json, out),
         Command::Publish(args) => messages::publish(client, args, json, out),
         Command::Get(args) => messages::get(client, args, json, out),
         Command::Close(what) => close(client, what, json, out),
