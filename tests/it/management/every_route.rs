@@ -112,6 +112,7 @@ const SUCCEEDS: &[(&str, &str, &str, u16)] = &[
     ("DELETE", "/api/bindings/%2F/e/amq.direct/q/q/k", "", 204),
     ("POST", "/api/queues/%2F/q/get", r#"{"count":1,"ackmode":"ack_requeue_true","encoding":"auto"}"#, 200),
     ("POST", "/api/queues/%2F/q/redrive", "{}", 200),
+    ("POST", "/api/queues/%2F/q/retry/release", "", 200),
     ("DELETE", "/api/queues/%2F/q/contents", "", 204),
     ("GET", "/api/connections", "", 200),
     ("GET", "/api/connections/{connection}", "", 200),
