@@ -78,7 +78,7 @@ pub(crate) async fn get(channel: &Channel, queue: &str) -> Option<Delivery> {
     got.map(|m| m.delivery)
 }
 
-pub(crate) async fn ready(channel: &Channel, queue: &str) -> u32 {
+async fn ready(channel: &Channel, queue: &str) -> u32 {
     let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
     soon(channel.queue_declare(queue.into(), passive, FieldTable::default()))
         .await
@@ -87,7 +87,7 @@ pub(crate) async fn ready(channel: &Channel, queue: &str) -> u32 {
 }
 
 /// The reply code with which the broker closed a channel or connection.
-pub(crate) fn code<T>(result: lapin::Result<T>) -> u16 {
+fn code<T>(result: lapin::Result<T>) -> u16 {
     let error = result.err().expect("an error");
     match error.kind() {
         ErrorKind::ProtocolError(e) => e.get_id(),

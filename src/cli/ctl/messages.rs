@@ -95,7 +95,7 @@ pub(super) fn release(
     let answer = client
         .post(&path(["queues", place.vhost.as_str(), queue.as_str(), "retry", "release"]), &json!({}))?;
     let count = answer.get("released").and_then(Value::as_u64).unwrap_or(0);
-    super::said(out, json, "released", &format!("{count} messages of {queue}"))
+    super::said(out, json, "released", &format!("retries of {queue}: {count}"))
 }
 
 /// Publishes; an unroutable message is a failure.

@@ -7,7 +7,9 @@ use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Channel, Connection};
 
 use super::HOUR_MS;
-use crate::lapin_client::{connect, consume, declare, get, next, publish, ready, soon, with_broker};
+use crate::harness::Broker;
+use crate::lapin_client::{connect, consume, declare, get, next, publish, soon, with_broker};
+use crate::management::Http;
 
 fn text(text: &str) -> AMQPValue {
     AMQPValue::LongString(text.into())
@@ -92,11 +94,11 @@ enum Way {
 }
 
 /// Takes a message and gives it back; returns whether it is ready again at once.
-async fn returns_at_once(connection: &Connection, queue: &str, way: Way) -> bool {
+async fn returns_at_once(connection: &Connection, http: &Http, way: Way) -> bool {
     let channel = connection.create_channel().await.expect("channel");
-    publish(&channel, "", queue, b"x").await;
+    publish(&channel, "", "q", b"x").await;
     let delivery = loop {
-        if let Some(delivery) = get(&channel, queue).await {
+        if let Some(delivery) = get(&channel, "q").await {
             break delivery;
         }
     };
@@ -107,21 +109,24 @@ async fn returns_at_once(connection: &Connection, queue: &str, way: Way) -> bool
             delivery.nack(options).await.map(drop).expect("nack");
         }
         Way::Recover => channel.basic_recover(BasicRecoverOptions { requeue: true }).await.expect("recover"),
-        Way::Close => {}
+        Way::Close => soon(channel.close(200, "done".into())).await.expect("close"),
     }
-    // The answer comes after what was said before is done.
-    soon(channel.close(200, "done".into())).await.expect("close");
-    let channel = connection.create_channel().await.expect("channel");
-    let at_once = ready(&channel, queue).await == 1;
-    assert_eq!(get(&channel, queue).await.is_some(), at_once);
-    soon(channel.queue_purge(queue.into(), lapin::options::QueuePurgeOptions::default()))
-        .await
-        .expect("purge");
-    at_once
+    let mut lengths = [0, 0];
+    crate::wait::until("it is back", || {
+        let shown = http.get("/api/queues/%2F/q").is(200).json;
+        lengths =
+            ["messages_ready", "messages_delayed_retry"].map(|name| shown[name].as_u64().expect("length"));
+        lengths.iter().sum::<u64>() == 1
+    });
+    http.delete("/api/queues/%2F/q/contents").is(204);
+    lengths[0] == 1
 }
 
 #[test]
 fn each_type_delays_what_it_covers() {
+    let broker = Broker::new();
+    let http = Http::of(&broker);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("runtime");
     for (kind, retry_type, delayed) in [
         ("classic", "disabled", &[][..]),
         ("classic", "failed", &[Way::Reject, Way::Nack, Way::Close][..]),
@@ -130,21 +135,20 @@ fn each_type_delays_what_it_covers() {
         ("quorum", "returned", &[Way::Nack, Way::Recover][..]),
         ("quorum", "all", &[Way::Reject, Way::Nack, Way::Close, Way::Recover][..]),
     ] {
-        with_broker(|uri, prefix| async move {
-            let connection = connect(&uri).await;
+        runtime.block_on(async {
+            let connection = connect(&format!("amqp://guest:guest@{}/%2f", broker.amqp)).await;
             let channel = connection.create_channel().await.expect("channel");
-            let queue = format!("{prefix}{kind}");
             let arguments = [
                 ("x-queue-type", text(kind)),
                 ("x-delayed-retry-type", text(retry_type)),
                 ("x-delayed-retry-min", number(HOUR_MS)),
             ];
-            declare_with(&channel, &queue, &arguments).await;
+            declare_with(&channel, "q", &arguments).await;
             for way in [Way::Reject, Way::Nack, Way::Close, Way::Recover] {
-                let at_once = returns_at_once(&connection, &queue, way).await;
+                let at_once = returns_at_once(&connection, &http, way).await;
                 assert_eq!(at_once, !delayed.contains(&way), "{kind} {retry_type} {way:?}");
             }
-            soon(channel.queue_delete(queue.as_str().into(), lapin::options::QueueDeleteOptions::default()))
+            soon(channel.queue_delete("q".into(), lapin::options::QueueDeleteOptions::default()))
                 .await
                 .expect("delete");
         });

@@ -14,9 +14,6 @@ use crate::wait;
 /// A wait that no test outlives.
 const HOUR_MS: u64 = 3_600_000;
 
-/// A wait that a test sits out.
-const SHORT_MS: u64 = 300;
-
 /// What the broker's clock, in whole milliseconds, may be ahead of ours.
 const ROUNDING_MS: u64 = 2;
 
