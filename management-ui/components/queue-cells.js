@@ -45,6 +45,7 @@ export const QUEUE_COLUMNS = [
 	plain('state', 'State', OFF),
 	number('ready', 'Ready', 'messages_ready', short),
 	number('unacked', 'Unacked', 'messages_unacknowledged', short, { prio: 2, title: 'Delivered, not yet acknowledged' }),
+	number('retrying', 'Retrying', 'messages_delayed_retry', short, { ...OFF, title: 'Returned, waiting before they are delivered again' }),
 	number('messages', 'Depth', 'messages', (n) => html`<${Live} value=${short(n)} />`, { prio: 2, off: true }),
 	number('growth', 'Growth', 'messages_details.rate', (n = 0) => html`<span class=${n >= 1 ? 'warn' : ''}>${signedRate(n)}</span>`, { prio: 3 }),
 	flowing('in', 'In', 'publish'),

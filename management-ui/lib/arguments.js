@@ -5,7 +5,7 @@ import { bytes, count, duration } from './format.js';
 /** What each means, without the `x-` in front. @type {Record<string, string | Record<string, string>>} */
 const WORDS = /** @type {any} */ (words);
 /** Those whose value is a text, whatever it looks like. */
-const TEXTS = /^(overflow|dead-letter-.*|queue-.*|max-age|alternate-exchange|delayed-type)$/;
+const TEXTS = /^(overflow|dead-letter-.*|queue-.*|max-age|alternate-exchange|delayed-type|delayed-retry-type)$/;
 const bare = (key) => key.replace(/^x-/, '');
 
 /** A value as `parseArguments` reads it. */

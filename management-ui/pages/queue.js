@@ -31,6 +31,7 @@ export default function Queue({ parts: [vhost, name] }) {
 		<${Card} label="Now"><${Facts} facts=${[
 			['Ready', html`<${Live} value=${count(q.messages_ready)} />`],
 			['Unacked', html`<${Live} value=${count(q.messages_unacknowledged)} />`, 'Delivered, not yet acknowledged'],
+			q.messages_delayed_retry > 0 && ['Retrying', count(q.messages_delayed_retry), 'Returned, waiting before they are delivered again'],
 			['In', rate(rateOf(q, 'publish'))],
 			['Out', rate(rateOf(q, 'deliver_get'))],
 			['Redelivered', rate(rateOf(q, 'redeliver'))],

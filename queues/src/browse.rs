@@ -4,6 +4,7 @@ use leveret_message::ids::{Millis, Seq};
 use leveret_message::message::Message;
 
 use super::consumers::Consumers;
+use super::entry::Entry;
 use super::priority_level::Chunk;
 use super::{ConsumerId, ConsumerSpec, Counts, Queue, Settings, Token};
 
@@ -37,6 +38,10 @@ pub enum Peeked<'a> {
         redelivered: bool,
         /// Failed deliveries so far.
         delivery_count: u32,
+        /// Earlier deliveries, failed or not.
+        acquired_count: u32,
+        /// It waits for its retry, which is due then.
+        retry_due: Option<Millis>,
     },
     /// A range on disk. Counts as `count` towards what `peek` skips and shows.
     OnDisk {
@@ -96,8 +101,8 @@ impl<C> Queue<C> {
         self.consumers.as_deref()?.active_id()
     }
 
-    /// Up to `n` ready messages after the first `from`, in delivery order. Skipped messages cost time as well: ask
-    /// for pages, not the whole queue.
+    /// Up to `n` messages after the first `from`: ready ones in delivery order, then those that wait for their retry, by
+    /// due time. Skipped messages cost time as well: ask for pages, not the whole queue.
     pub fn peek(&self, from: u64, n: usize) -> Vec<Peeked<'_>> {
         let mut skip = from;
         let mut left = n as u64;
@@ -149,11 +154,20 @@ impl<C> Queue<C> {
                 seen.push(peeked);
             }
         }
+        if left > 0 && self.counts.retrying > skip {
+            let skip = usize::try_from(skip).unwrap_or(usize::MAX);
+            let left = usize::try_from(left).unwrap_or(usize::MAX);
+            seen.extend(self.retrying().skip(skip).take(left).map(|(due, entry)| shown(entry, Some(due))));
+        }
         seen
     }
 }
 
-fn message(entry: &super::entry::Entry) -> Peeked<'_> {
+fn message(entry: &Entry) -> Peeked<'_> {
+    shown(entry, None)
+}
+
+fn shown(entry: &Entry, retry_due: Option<Millis>) -> Peeked<'_> {
     Peeked::Message {
         seq: entry.seq,
         priority_level: entry.priority_level,
@@ -162,5 +176,7 @@ fn message(entry: &super::entry::Entry) -> Peeked<'_> {
         expires: entry.expires_option(),
         redelivered: entry.redelivered,
         delivery_count: entry.delivery_count,
+        acquired_count: entry.acquired_count,
+        retry_due,
     }
 }

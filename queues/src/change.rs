@@ -79,6 +79,7 @@ impl<C> Queue<C> {
             }
         }
         self.aside_mut().for_each(|entry| tell(entry, false));
+        self.retrying_mut().for_each(|entry| tell(entry, false));
         self.unacked.iter_mut().for_each(|held| tell(&mut held.entry, true));
         self.counts.resident_bytes -= freed;
         if seen > self.delivered_upto {
@@ -103,6 +104,7 @@ impl<C> Queue<C> {
             }
         }
         self.aside_mut().for_each(written);
+        self.retrying_mut().for_each(written);
         self.unacked.iter_mut().for_each(|held| written(&mut held.entry));
     }
 }

@@ -13,9 +13,7 @@ const SMALL: u64 = 64;
 impl<C> Queue<C> {
     /// Checks small queues after every step, in debug builds.
     pub(super) fn check_small(&self) {
-        if cfg!(debug_assertions)
-            && self.counts.ready + self.counts.unacked + (self.counts.consumers as u64) < SMALL
-        {
+        if cfg!(debug_assertions) && self.counts.total() + (self.counts.consumers as u64) < SMALL {
             self.check();
         }
     }
@@ -71,6 +69,12 @@ impl<C> Queue<C> {
         for entry in self.aside() {
             sums.enter(entry);
             sums.add_ready(entry);
+        }
+        for (_, entry) in self.retrying() {
+            assert!(entry.redelivered);
+            assert!(entry.message.is_some() || entry.stored());
+            sums.enter(entry);
+            sums.add_retrying(entry);
         }
         for held in self.unacked.iter() {
             sums.enter(&held.entry);

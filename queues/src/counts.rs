@@ -16,17 +16,31 @@ pub struct Counts {
     pub unacked: u64,
     /// Their bytes.
     pub unacked_bytes: u64,
-    /// Persistent messages, ready or unacknowledged.
+    /// Messages waiting for their retry.
+    pub retrying: u64,
+    /// Their bytes.
+    pub retrying_bytes: u64,
+    /// Persistent messages, whatever they wait for.
     pub persistent: u64,
     /// Their bytes.
     pub persistent_bytes: u64,
-    /// Memory held by all messages, ready or unacknowledged.
+    /// Memory held by all messages.
     pub resident_bytes: u64,
     /// Consumers attached.
     pub consumers: usize,
 }
 
 impl Counts {
+    /// All messages of the queue.
+    pub fn total(&self) -> u64 {
+        self.ready + self.unacked + self.retrying
+    }
+
+    /// Body bytes of all messages of the queue.
+    pub fn total_bytes(&self) -> u64 {
+        self.ready_bytes + self.unacked_bytes + self.retrying_bytes
+    }
+
     /// A message is added.
     pub(super) fn enter(&mut self, entry: &Entry) {
         self.resident_bytes += entry.memory();
@@ -65,6 +79,16 @@ impl Counts {
     pub(super) fn take_unacked(&mut self, entry: &Entry) {
         self.unacked -= 1;
         self.unacked_bytes -= u64::from(entry.bytes);
+    }
+
+    pub(super) fn add_retrying(&mut self, entry: &Entry) {
+        self.retrying += 1;
+        self.retrying_bytes += u64::from(entry.bytes);
+    }
+
+    pub(super) fn take_retrying(&mut self, entry: &Entry) {
+        self.retrying -= 1;
+        self.retrying_bytes -= u64::from(entry.bytes);
     }
 
     /// A range on disk is added.

@@ -41,6 +41,7 @@ impl<C> Queue<C> {
     /// Drops what is due, delivers as much as consumers take, and asks the store for what they will want next.
     pub fn dispatch(&mut self, now: Millis, outlet: &mut (impl Outlet<C> + ?Sized), fx: &mut Effects) {
         let mut budget = Budget::default();
+        self.release_due_retries(now);
         self.trim_within(now, self.takers() > 0, &mut budget, fx);
         while let Some((level, Front::Entry { expires, bytes, here: true, .. })) = self.front() {
             if expires <= now {
@@ -48,6 +49,9 @@ impl<C> Queue<C> {
                 if self.more_due || self.front_waits() {
                     break;
                 }
+                continue;
+            }
+            if self.retries.is_some() && self.takers() > 0 && self.retry_after_restart(now, level) {
                 continue;
             }
             let Some(consumers) = self.consumers.as_deref_mut() else {
@@ -101,7 +105,7 @@ impl<C> Queue<C> {
             let Some(message) = entry.message else {
                 return Ok(true);
             };
-            Delivery { message, token: None, seq, redelivered, delivery_count: 0 }
+            Delivery { message, token: None, seq, redelivered, delivery_count: 0, acquired_count: 0 }
         } else {
             let Some(message) = entry.message.clone() else {
                 return Ok(false);
@@ -113,7 +117,7 @@ impl<C> Queue<C> {
                 fx.delivered_upto = Some(seq);
             }
             let token = Some(self.unacked.hold(entry, holder));
-            Delivery { message, token, seq, redelivered, delivery_count: 0 }
+            Delivery { message, token, seq, redelivered, delivery_count: 0, acquired_count: 0 }
         };
         outlet.deliver(&consumer.spec.handle, delivery);
         self.check_small();
@@ -123,7 +127,15 @@ impl<C> Queue<C> {
     /// `basic.get`: takes the front. Counts as use of the queue.
     pub fn get(&mut self, now: Millis, no_ack: bool, fx: &mut Effects) -> GetReply {
         self.last_used = now;
-        self.trim_within(now, true, &mut Budget::default(), fx);
+        self.release_due_retries(now);
+        let mut budget = Budget::default();
+        self.trim_within(now, true, &mut budget, fx);
+        while let Some((level, Front::Entry { here: true, expires, .. })) = self.front()
+            && expires > now
+            && self.retry_after_restart(now, level)
+        {
+            self.trim_within(now, true, &mut budget, fx);
+        }
         let reply = match self.front() {
             None => GetReply::Empty,
             // An expired front remains if there are more drops than one call may do, or if it has to wait.
@@ -172,7 +184,7 @@ impl HandOut<'_> {
     /// caller has ruled out.
     fn hand_out(self, mut entry: Entry, holder: Holder, no_ack: bool, fx: &mut Effects) -> Option<Delivery> {
         let (seq, redelivered) = (entry.seq, entry.redelivered);
-        let delivery_count = entry.delivery_count;
+        let (delivery_count, acquired_count) = (entry.delivery_count, entry.acquired_count);
         let (message, token) = if no_ack {
             self.counts.leave(&entry);
             let message = if entry.stored() {
@@ -197,7 +209,7 @@ impl HandOut<'_> {
             }
             (message, Some(self.unacked.hold(entry, holder)))
         };
-        Some(Delivery { message, token, seq, redelivered, delivery_count })
+        Some(Delivery { message, token, seq, redelivered, delivery_count, acquired_count })
     }
 }
 

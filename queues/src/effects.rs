@@ -6,6 +6,7 @@ use leveret_message::stored::SettleReason;
 
 use super::letters::Letters;
 use super::priority_levels::PriorityLevels;
+use super::retry::Retries;
 
 /// A consumer's id, unique within its queue; chosen by the caller.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -55,6 +56,8 @@ pub struct Delivery {
     pub redelivered: bool,
     /// Failed deliveries so far.
     pub delivery_count: u32,
+    /// Earlier deliveries, failed or not. Those that were not failures are forgotten by a restart.
+    pub acquired_count: u32,
 }
 
 /// A message that the queue is done with.
@@ -79,7 +82,7 @@ pub struct Gone {
     pub delivery_count: u32,
 }
 
-/// All ready messages are gone, without a list.
+/// All messages that nobody holds are gone, without a list.
 #[derive(Debug)]
 pub struct PurgeMark {
     /// Last sequence number covered by the purge.
@@ -89,7 +92,7 @@ pub struct PurgeMark {
     /// Stored sequence numbers that stay because their messages are held, ascending.
     pub kept: Vec<Seq>,
     /// Freed with the mark, so that the caller can do that outside its lock.
-    pub(super) _remains: (PriorityLevels, Option<Box<Letters>>),
+    pub(super) _remains: (PriorityLevels, Option<Box<Letters>>, Option<Box<Retries>>),
 }
 
 /// Which messages the queue wants back from the store. One request is outstanding at a time; the answer is passed to
@@ -113,7 +116,8 @@ pub struct Effects {
     pub gone: Vec<Gone>,
     /// Stored messages up to here may have been delivered; set only when it grew.
     pub delivered_upto: Option<Seq>,
-    /// Stored messages that were returned, with their new delivery count; only with a delivery limit.
+    /// Stored messages that were returned, with their new delivery count; only with a delivery limit or
+    /// delayed retries.
     pub returned: Vec<(Seq, u32)>,
     /// Single active consumer: consumers that became active (`true`) or now wait (`false`).
     pub activity: Vec<(ConsumerId, bool)>,

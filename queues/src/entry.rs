@@ -16,6 +16,8 @@ pub(super) struct Entry {
     pub(super) expires: Millis,
     /// Failed deliveries.
     pub(super) delivery_count: u32,
+    /// Deliveries that ended in a return. Those that were not failures are forgotten by a restart.
+    pub(super) acquired_count: u32,
     /// Body length.
     pub(super) bytes: u32,
     pub(super) priority_level: u8,

@@ -3,7 +3,7 @@
 //! One [`Queue`] is one value. Its methods are the only way to change it; each takes the time where it matters,
 //! pushes what the caller must do into [`Effects`], and hands deliveries to an [`Outlet`].
 //!
-//! Invariants: a message is ready or unacknowledged, never both; ready messages keep publish order within their
+//! Invariants: a message is ready, unacknowledged or waiting for its retry, never two of these; ready messages keep publish order within their
 //! priority, and returned messages resume their old place; a consumer never holds more than its prefetch; once the
 //! caller has dispatched, no consumer that could take a message waits while the front can be delivered; no call does
 //! more than a bounded number of drops (the rest is due at once, see [`Queue::next_deadline`]).
@@ -30,6 +30,7 @@ mod priority_level;
 mod priority_levels;
 mod publish;
 mod reading;
+mod retry;
 mod settings;
 mod settle;
 #[cfg(test)]
@@ -43,13 +44,14 @@ pub use effects::{
     PurgeMark, ReadAsk, Requeue, Token,
 };
 pub use paging::PageCandidate;
-pub use settings::{Overflow, Settings};
+pub use settings::{DelayedRetry, Overflow, RetryType, Settings};
 
 use consumers::{Consumers, Removed};
 use letters::Letters;
 use priority_level::{Chunk, Cold};
 use priority_levels::PriorityLevels;
 use reading::Reading;
+use retry::Retries;
 use unacked::Unacked;
 
 use leveret_message::ids::{Millis, Seq};
@@ -89,6 +91,8 @@ pub struct Queue<C> {
     /// See [`Queue::hand_out_lean`].
     lean: Option<Seq>,
     letters: Option<Box<Letters>>,
+    /// Most queues have no messages that wait for a retry.
+    retries: Option<Box<Retries>>,
 }
 
 impl<C> Queue<C> {
@@ -113,6 +117,7 @@ impl<C> Queue<C> {
             paged_ever: false,
             lean: None,
             letters: None,
+            retries: None,
         }
     }
 
@@ -144,6 +149,9 @@ impl<C> Queue<C> {
             queue.priority_levels.note(range.priority_level);
         }
         queue.expire_all(now);
+        if settings.delayed_retry.is_some() && !found.ranges.is_empty() {
+            queue.retries = Some(Box::new(Retries::recovered(now)));
+        }
         queue.check_small();
         queue
     }
@@ -151,8 +159,7 @@ impl<C> Queue<C> {
     /// The last sequence number and the last use, if the queue has no other state besides its settings: no messages,
     /// no consumers, no lease that ends. [`Queue::resume`] makes it again.
     pub fn at_rest(&self) -> Option<(Seq, Millis)> {
-        let idle = self.counts.ready == 0
-            && self.counts.unacked == 0
+        let idle = self.counts.total() == 0
             && self.consumers.is_none()
             && self.reading.is_none()
             && !self.more_due
@@ -244,7 +251,8 @@ impl<C> Queue<C> {
     }
 
     /// Applies new settings, from a policy. What only [`Queue::change`] changes stays as it was. Messages already
-    /// queued expire when they would have, or after the new time to live if that is earlier.
+    /// queued expire when they would have, or after the new time to live if that is earlier. Messages that wait for their
+    /// retry keep their due time; all are released if retries are no longer delayed.
     pub fn set_settings(
         &mut self,
         now: Millis,
@@ -264,6 +272,10 @@ impl<C> Queue<C> {
         };
         if ttl_changed {
             self.expire_all(now);
+            self.expire_retries();
+        }
+        if self.settings.delayed_retry.is_none() {
+            self.release_retries();
         }
         self.dispatch(now, outlet, fx);
     }

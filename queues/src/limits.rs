@@ -38,9 +38,11 @@ impl Budget {
 }
 
 impl<C> Queue<C> {
-    /// Whether `more` additional messages of `more_bytes` in total would exceed a limit. Only ready messages count.
+    /// Whether `more` additional messages of `more_bytes` in total would exceed a limit. Unacknowledged messages do not
+    /// count.
     pub(super) fn over_limit(&self, more: u64, more_bytes: u64) -> bool {
-        self.settings.exceeded_by(self.counts.ready + more, self.counts.ready_bytes + more_bytes)
+        let Counts { ready, ready_bytes, retrying, retrying_bytes, .. } = self.counts;
+        self.settings.exceeded_by(ready + retrying + more, ready_bytes + retrying_bytes + more_bytes)
     }
 
     /// Drops expired messages and those over a limit from the front.
@@ -54,6 +56,9 @@ impl<C> Queue<C> {
     pub(super) fn trim_within(&mut self, now: Millis, wanted: bool, budget: &mut Budget, fx: &mut Effects) {
         self.more_due = false;
         let held = self.letters_held(budget, fx);
+        if self.retries.is_some() && !self.trim_retries(held, budget, fx) {
+            return;
+        }
         while let Some((level, Front::Entry { expires, .. })) = self.front() {
             let reason = if expires <= now {
                 SettleReason::Expired
@@ -80,9 +85,17 @@ impl<C> Queue<C> {
         }
     }
 
-    /// When to call [`Queue::tick`] next, if at all: when the front expires. An instant in the past (0): there is
-    /// work to do at once.
+    /// When to call [`Queue::tick`] next, if at all: when the front expires or a retry is due. An instant in the past:
+    /// there is work to do at once.
     pub fn next_deadline(&self) -> Option<Millis> {
+        let front = self.front_deadline();
+        match &self.retries {
+            None => front,
+            Some(retries) => front.into_iter().chain(retries.next_due()).min(),
+        }
+    }
+
+    fn front_deadline(&self) -> Option<Millis> {
         if self.more_due || self.letters_may_go() {
             return Some(Millis(0));
         }
@@ -99,14 +112,14 @@ impl<C> Queue<C> {
         }
     }
 
-    /// Drops all ready messages and returns their number. Not dead-lettered.
+    /// Drops all messages that nobody holds and returns their number. Not dead-lettered.
     pub fn purge(&mut self, fx: &mut Effects) -> u64 {
-        let purged = self.counts.ready;
+        let purged = self.counts.ready + self.counts.retrying;
         if purged == 0 {
             return 0;
         }
         // Freed with the effects; the counts are rebuilt from what stays, without visiting what goes.
-        let remains = (std::mem::take(&mut self.priority_levels), self.letters.take());
+        let remains = (std::mem::take(&mut self.priority_levels), self.letters.take(), self.retries.take());
         self.counts = Counts { consumers: self.counts.consumers, ..Counts::default() };
         for held in self.unacked.iter() {
             self.counts.enter(&held.entry);

@@ -64,6 +64,12 @@ impl<C> Queue<C> {
             }
         }
         self.counts.away += pager.away;
+        for entry in self.retrying_mut() {
+            if pager.goes(entry) {
+                pager.budget -= 1;
+                pager.strip(entry);
+            }
+        }
         if held {
             for held in self.unacked.iter_mut() {
                 if held.entry.pageable(durable, written_upto) {
@@ -105,18 +111,11 @@ impl<C> Queue<C> {
                     continue;
                 }
                 keep = 0;
-                if let (Disk::Never, Some(message)) = (entry.disk, &entry.message) {
-                    candidates.push(PageCandidate {
-                        seq: entry.seq,
-                        message: message.clone(),
-                        priority_level: level,
-                        expires: entry.expires_option(),
-                        delivery_count: entry.delivery_count,
-                    });
-                    entry.disk = Disk::Told;
-                }
+                candidates.extend(candidate(entry));
             }
         }
+        let room = max - candidates.len();
+        candidates.extend(self.retrying_mut().filter_map(candidate).take(room));
         self.paging_out = !candidates.is_empty();
         self.paged_ever |= self.paging_out;
         candidates
@@ -133,10 +132,28 @@ impl<C> Queue<C> {
                 }
             }
         }
+        for entry in self.retrying_mut() {
+            entry.paged(durable);
+        }
         for held in self.unacked.iter_mut() {
             held.entry.paged(durable);
         }
     }
+}
+
+/// A message that the store knows nothing of; it counts as told from here on.
+fn candidate(entry: &mut Entry) -> Option<PageCandidate> {
+    let (Disk::Never, Some(message)) = (entry.disk, &entry.message) else {
+        return None;
+    };
+    entry.disk = Disk::Told;
+    Some(PageCandidate {
+        seq: entry.seq,
+        message: message.clone(),
+        priority_level: entry.priority_level,
+        expires: entry.expires_option(),
+        delivery_count: entry.delivery_count,
+    })
 }
 
 /// Walks the priority levels in delivery order.

@@ -31,6 +31,7 @@ impl<C> Queue<C> {
             seq,
             expires: ttl.map_or(NEVER, |ttl| now.plus(ttl)),
             delivery_count: 0,
+            acquired_count: 0,
             bytes,
             priority_level,
             persistent: meta.persistent,

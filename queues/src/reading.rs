@@ -166,6 +166,7 @@ impl<C> Queue<C> {
                         seq: found.seq,
                         expires: found.expires.unwrap_or(NEVER),
                         delivery_count: found.delivery_count,
+                        acquired_count: found.delivery_count,
                         bytes: body_bytes(&message),
                         priority_level: asked.priority_level,
                         persistent,

@@ -32,7 +32,7 @@ impl<C> Queue<C> {
         self.check_small();
     }
 
-    /// The messages return to their old places, or are dropped if they failed too often, expired meanwhile, or do not
+    /// The messages return to their old places, wait for their [retry](super::retry) first, or are dropped if they failed too often, expired meanwhile, or do not
     /// fit any more. Stale tokens are ignored. The caller dispatches.
     ///
     /// A large number (a channel closed without prefetch) is best passed in parts, oldest first, so that a lock can
@@ -45,19 +45,22 @@ impl<C> Queue<C> {
                 continue;
             };
             entry.redelivered = true;
+            entry.acquired_count = entry.acquired_count.saturating_add(1);
             if cause.is_failure() {
                 entry.delivery_count = entry.delivery_count.saturating_add(1);
-                if let Some(limit) = self.settings.delivery_limit {
-                    if entry.delivery_count > limit {
-                        failed_too_often.push(entry);
-                        continue;
-                    }
-                    if entry.stored() {
-                        fx.returned.push((entry.seq, entry.delivery_count));
-                    }
+                if self.settings.delivery_limit.is_some_and(|limit| entry.delivery_count > limit) {
+                    failed_too_often.push(entry);
+                    continue;
+                }
+                if self.settings.counts_deliveries() && entry.stored() {
+                    fx.returned.push((entry.seq, entry.delivery_count));
                 }
             }
             came_back = true;
+            if let Some(due) = self.retry_due(now, &entry, cause) {
+                self.wait_for_retry(entry, due);
+                continue;
+            }
             self.counts.add_ready(&entry);
             let level = entry.priority_level;
             let priority_level = self.priority_levels.make(level);

@@ -9,7 +9,7 @@ use axum::extract::{Path, State};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use leveret_broker::Broker;
-use leveret_broker::queue_handle::{GetOutcome, Peek, PeekedMessage, QueueHandle};
+use leveret_broker::queue_handle::{GetOutcome, Peek, PeekedMessage, QueueHandle, Retry};
 use leveret_broker::turn::Turn;
 use leveret_message::Message;
 use leveret_message::properties::Properties;
@@ -123,9 +123,9 @@ pub(super) async fn get(
             GetOutcome::Message(delivery, left) => {
                 taken.tokens.extend(delivery.token);
                 bytes += delivery.message.body_len();
-                let counted = queue.with_delivery_count(&delivery);
+                let counted = queue.with_counts(&delivery);
                 let message = counted.as_ref().unwrap_or(&delivery.message);
-                shown.push(shown_as(message, delivery.redelivered, left, &wish));
+                shown.push(shown_as(message, delivery.redelivered, None, left, &wish));
             }
             GetOutcome::Empty => break,
             GetOutcome::NotYet => poll_fn(|context| queue.poll_head(context.waker())).await,
@@ -144,13 +144,13 @@ async fn peek(api: &Api, queue: &Arc<QueueHandle>, wish: &Wish) -> Result<Vec<Va
     }
     let now = api.broker.now();
     let count = usize::try_from(wish.count.min(ANSWER_MESSAGES_MAX)).unwrap_or(usize::MAX);
-    let (places, ready) = queue.peek(now, offset, count)?;
+    let (places, all) = queue.peek(now, offset, count)?;
     let (mut shown, mut bytes) = (Vec::new(), 0);
     let mut show = |seen: PeekedMessage| {
         if shown.len() < count && bytes < ANSWER_BYTES_MAX {
             bytes += seen.message.body_len();
-            let left = ready.saturating_sub(offset + shown.len() as u64 + 1);
-            shown.push(shown_as(&seen.message, seen.redelivered, left, wish));
+            let left = all.saturating_sub(offset + shown.len() as u64 + 1);
+            shown.push(shown_as(&seen.message, seen.redelivered, seen.retry, left, wish));
         }
         (bytes < ANSWER_BYTES_MAX).then(|| count - shown.len()).filter(|left| *left > 0)
     };
@@ -191,10 +191,10 @@ pub(super) fn payload(body: &[u8], truncate: Option<usize>, encoding: Encoding) 
     }
 }
 
-fn shown_as(message: &Message, redelivered: bool, left: u64, wish: &Wish) -> Value {
+fn shown_as(message: &Message, redelivered: bool, retry: Option<Retry>, left: u64, wish: &Wish) -> Value {
     let body = message.body();
     let (payload, encoding) = payload(body, wish.truncate, wish.encoding);
-    json!({
+    let mut shown = json!({
         "payload_bytes": body.len(),
         "redelivered": redelivered,
         "exchange": String::from_utf8_lossy(message.exchange()),
@@ -203,7 +203,12 @@ fn shown_as(message: &Message, redelivered: bool, left: u64, wish: &Wish) -> Val
         "properties": properties(message.properties()),
         "payload": payload,
         "payload_encoding": encoding,
-    })
+    });
+    if let Some(retry) = retry {
+        shown["retry_due"] = retry.due.0.into();
+        shown["delivery_count"] = retry.delivery_count.into();
+    }
+    shown
 }
 
 /// A message's properties, under `RabbitMQ`'s names.

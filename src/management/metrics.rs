@@ -118,7 +118,7 @@ fn queues(api: &Shared, text: &mut Text, prefix: &str, families: &[Family], vhos
                 "messages_ready" => counts.ready,
                 "messages_unacked" => counts.unacked,
                 "consumers" => counts.consumers as u64,
-                _ => counts.ready + counts.unacked,
+                _ => counts.total(),
             };
             text.value(&name, labels, value);
         }

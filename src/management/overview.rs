@@ -89,11 +89,12 @@ pub(super) async fn get(State(api): State<Api>, login: Login, query: Query) -> R
 
 /// Sums over the user's own vhosts, for users without the monitoring tag.
 fn add_own(api: &Api, login: &Login, object: &mut serde_json::Map<String, Value>) {
-    let (mut ready, mut unacked, mut consumers, mut queues, mut exchanges) = (0, 0, 0, 0, 0);
+    let (mut messages, mut ready, mut unacked, mut consumers, mut queues, mut exchanges) = (0, 0, 0, 0, 0, 0);
     for vhost in api.all_seen(login) {
         exchanges += vhost.exchange_count();
         for queue in vhost.queues() {
             let counts = queue.counts();
+            messages += counts.total();
             ready += counts.ready;
             unacked += counts.unacked;
             consumers += counts.consumers;
@@ -105,7 +106,7 @@ fn add_own(api: &Api, login: &Login, object: &mut serde_json::Map<String, Value>
     object.insert(
         "queue_totals".to_owned(),
         json!({
-            "messages": ready + unacked,
+            "messages": messages,
             "messages_ready": ready,
             "messages_unacknowledged": unacked,
         }),

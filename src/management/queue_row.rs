@@ -57,11 +57,12 @@ impl Item for QueueRow<'_> {
         }
         let counts = self.queue.counts();
         Some(match path {
-            "messages" => (counts.ready + counts.unacked).into(),
+            "messages" => counts.total().into(),
             "messages_ready" => counts.ready.into(),
             "messages_unacknowledged" => counts.unacked.into(),
+            "messages_delayed_retry" => counts.retrying.into(),
             "consumers" => counts.consumers.into(),
-            "message_bytes" => (counts.ready_bytes + counts.unacked_bytes).into(),
+            "message_bytes" => counts.total_bytes().into(),
             "memory" => counts.resident_bytes.into(),
             "vhost" => self.queue.vhost.as_str().into(),
             "state" => state(&self.queue).into(),
@@ -129,26 +130,29 @@ impl Serialize for QueueRow<'_> {
             return map.end();
         }
         if *detail == Detail::Lengths {
-            map.serialize_entry("messages", &(counts.ready + counts.unacked))?;
+            map.serialize_entry("messages", &counts.total())?;
             map.serialize_entry("messages_ready", &counts.ready)?;
             map.serialize_entry("messages_unacknowledged", &counts.unacked)?;
+            map.serialize_entry("messages_delayed_retry", &counts.retrying)?;
             return map.end();
         }
         let rates = snapshot.queue(self.queue.id, &view);
         rates.lengths.write(&mut map)?;
         map.serialize_entry("message_stats", &rates.messages)?;
         map.serialize_entry("consumers", &counts.consumers)?;
+        map.serialize_entry("messages_delayed_retry", &counts.retrying)?;
         map.serialize_entry("messages_persistent", &counts.persistent)?;
-        map.serialize_entry("messages_ram", &(counts.ready - counts.away + counts.unacked))?;
+        map.serialize_entry("messages_ram", &(counts.total() - counts.away))?;
         map.serialize_entry("messages_ready_ram", &(counts.ready - counts.away))?;
         map.serialize_entry("messages_unacknowledged_ram", &counts.unacked)?;
         map.serialize_entry("messages_paged_out", &counts.away)?;
-        map.serialize_entry("message_bytes", &(counts.ready_bytes + counts.unacked_bytes))?;
+        map.serialize_entry("message_bytes", &counts.total_bytes())?;
         map.serialize_entry("message_bytes_ready", &counts.ready_bytes)?;
         map.serialize_entry("message_bytes_unacknowledged", &counts.unacked_bytes)?;
+        map.serialize_entry("message_bytes_delayed_retry", &counts.retrying_bytes)?;
         map.serialize_entry("message_bytes_persistent", &counts.persistent_bytes)?;
         map.serialize_entry("message_bytes_ram", &counts.resident_bytes)?;
-        let away = (counts.ready_bytes + counts.unacked_bytes).saturating_sub(counts.resident_bytes);
+        let away = counts.total_bytes().saturating_sub(counts.resident_bytes);
         map.serialize_entry("message_bytes_paged_out", &away)?;
         let keeps_up = u8::from(counts.consumers > 0 && counts.ready == 0);
         map.serialize_entry("consumer_utilisation", &keeps_up)?;

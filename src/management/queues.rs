@@ -1,5 +1,6 @@
 //! Queues: list, get, declare, delete, purge.
 
+use axum::Json;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use leveret_broker::queue_handle::{ConsumerListed, QueueHandle};
@@ -155,4 +156,22 @@ pub(super) async fn purge(
         purged
     })?;
     Ok(audit::counted(answer::done(), messages))
+}
+
+/// `POST queues/:vhost/:queue/retry/release`. Needs the read permission, as getting and purging do.
+pub(super) async fn release_retries(
+    State(api): State<Api>,
+    login: Login,
+    Path((vhost, name)): Path<(String, String)>,
+) -> Result<Json<Value>> {
+    let entered = api.enter(&login, &vhost)?;
+    let name = paths::queue(&name)?;
+    let queue = api.broker.readable_queue(&entered.vhost, &entered.caller(), &name)?;
+    let mut turn = Turn::at(api.broker.now());
+    let released = tokio::task::block_in_place(|| {
+        let released = queue.release_retries(&mut turn);
+        api.broker.finish(&mut turn);
+        released
+    })?;
+    Ok(Json(json!({ "released": released })))
 }

@@ -93,7 +93,7 @@ pub(super) fn messages(stats: &QueueStats) -> Numbers<9> {
 /// Lengths of a queue, or of all queues.
 pub(super) fn lengths(view: &QueueView) -> Numbers<3> {
     let counts = &view.counts;
-    [counts.ready + counts.unacked, counts.ready, counts.unacked]
+    [counts.total(), counts.ready, counts.unacked]
 }
 
 fn channel(stats: &ChannelStats) -> Numbers<11> {
@@ -248,7 +248,7 @@ impl Totals {
 
     fn add(&mut self, view: &QueueView) {
         self.stats.add(&view.stats);
-        self.messages += view.counts.ready + view.counts.unacked;
+        self.messages += view.counts.total();
         self.ready += view.counts.ready;
         self.unacked += view.counts.unacked;
         self.away += view.counts.away;

@@ -183,6 +183,15 @@ fn messages(api: &Api) -> Routes {
         )
         .at("/queues/{vhost}/{name}/contents", delete("Purges a queue", queues::purge))
         .at(
+            "/queues/{vhost}/{name}/retry/release",
+            post(
+                "Makes all messages that wait for their retry ready now",
+                nothing(),
+                Gives::One(&schemas::RELEASED),
+                queues::release_retries,
+            ),
+        )
+        .at(
             "/queues/{vhost}/{name}/redrive",
             post(
                 "Moves messages back to the queue each came from, or to a queue or an exchange; reports as it goes on to who accepts events",

@@ -147,8 +147,11 @@ pub(super) static MESSAGE: Shape = Shape {
         Must("redelivered", Flag),
         Must("exchange routing_key payload payload_encoding", Text),
         Must("properties", TABLE),
+        May("retry_due delivery_count", Whole),
     ],
 };
+
+pub(super) static RELEASED: Shape = Shape { name: "Released", parts: &[Must("released", Whole)] };
 
 pub(super) static REDRIVEN: Shape = Shape {
     name: "Redriven",
@@ -199,9 +202,9 @@ pub(super) static QUEUE: Shape = Shape {
         MayBeRated(&LENGTH_NAMES),
         May("message_stats", Of(&MESSAGE_STATS)),
         May(
-            "consumers messages_persistent messages_ram messages_ready_ram messages_unacknowledged_ram \
+            "consumers messages_delayed_retry messages_persistent messages_ram messages_ready_ram messages_unacknowledged_ram \
              messages_paged_out message_bytes message_bytes_ready message_bytes_unacknowledged \
-             message_bytes_persistent message_bytes_ram message_bytes_paged_out consumer_utilisation \
+             message_bytes_delayed_retry message_bytes_persistent message_bytes_ram message_bytes_paged_out consumer_utilisation \
              consumer_capacity memory",
             Whole,
         ),

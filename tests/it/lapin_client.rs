@@ -24,7 +24,7 @@ use crate::harness::Peer;
 const PATIENCE: Duration = crate::wait::LIMIT;
 
 /// Runs a test against the shared broker, with its URI and a name prefix.
-fn with_broker<F: Future<Output = ()>>(test: impl FnOnce(String, String) -> F) {
+pub(crate) fn with_broker<F: Future<Output = ()>>(test: impl FnOnce(String, String) -> F) {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
     let peer = Peer::shared();
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
@@ -36,22 +36,22 @@ fn with_broker<F: Future<Output = ()>>(test: impl FnOnce(String, String) -> F) {
     });
 }
 
-async fn connect(uri: &str) -> Connection {
+pub(crate) async fn connect(uri: &str) -> Connection {
     soon(Connection::connect(uri, ConnectionProperties::default())).await.expect("connect")
 }
 
-async fn soon<T>(what: impl Future<Output = T>) -> T {
+pub(crate) async fn soon<T>(what: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, what).await.expect("an answer in time")
 }
 
-async fn declare(channel: &Channel, name: &str) -> String {
+pub(crate) async fn declare(channel: &Channel, name: &str) -> String {
     let options = QueueDeclareOptions { exclusive: true, ..QueueDeclareOptions::default() };
     let queue =
         soon(channel.queue_declare(name.into(), options, FieldTable::default())).await.expect("declare");
     queue.name().to_string()
 }
 
-async fn publish(channel: &Channel, exchange: &str, key: &str, body: &[u8]) {
+pub(crate) async fn publish(channel: &Channel, exchange: &str, key: &str, body: &[u8]) {
     let sent = channel.basic_publish(
         exchange.into(),
         key.into(),
@@ -62,18 +62,18 @@ async fn publish(channel: &Channel, exchange: &str, key: &str, body: &[u8]) {
     drop(soon(sent).await.expect("publish"));
 }
 
-async fn consume(channel: &Channel, queue: &str, tag: &str) -> Consumer {
+pub(crate) async fn consume(channel: &Channel, queue: &str, tag: &str) -> Consumer {
     let options = BasicConsumeOptions::default();
     soon(channel.basic_consume(queue.into(), tag.into(), options, FieldTable::default()))
         .await
         .expect("consume")
 }
 
-async fn next(consumer: &mut Consumer) -> Delivery {
+pub(crate) async fn next(consumer: &mut Consumer) -> Delivery {
     soon(consumer.next()).await.expect("a delivery").expect("no error")
 }
 
-async fn get(channel: &Channel, queue: &str) -> Option<Delivery> {
+pub(crate) async fn get(channel: &Channel, queue: &str) -> Option<Delivery> {
     let got = soon(channel.basic_get(queue.into(), BasicGetOptions::default())).await.expect("get");
     got.map(|m| m.delivery)
 }

@@ -37,6 +37,7 @@ mod raw;
 mod readme;
 mod reload;
 mod restart;
+mod retry;
 mod service;
 mod startup;
 mod tls;

@@ -66,9 +66,15 @@ pub(super) fn as_redelivered(message: &Message) -> Message {
     message.with_properties(message.properties(), MessageMeta { redelivered: true, ..message.meta() })
 }
 
-/// The same message with `x-delivery-count` in its headers.
-pub(super) fn with_delivery_count(message: &Message, count: u32) -> Message {
-    let count = ValueRef::I64(i64::from(count));
+/// The same message with its counts in the headers: failed deliveries, and all earlier ones.
+pub(super) fn with_counts(
+    message: &Message,
+    delivery_count: Option<u32>,
+    acquired_count: Option<u32>,
+) -> Message {
+    let value = |count: u32| Some(ValueRef::I64(i64::from(count)));
+    let told = [("x-delivery-count", delivery_count), ("x-acquired-count", acquired_count)];
+    let edits: Vec<_> = told.iter().filter_map(|(name, count)| Some((*name, value((*count)?)))).collect();
     let table = headers(message).unwrap_or_else(|| TableRef::assume_valid(&[]));
-    with_headers(message, &rewrite(table, &[("x-delivery-count", Some(count))]))
+    with_headers(message, &rewrite(table, &edits))
 }

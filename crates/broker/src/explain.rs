@@ -360,7 +360,10 @@ fn arrival(
 ) -> Arrival {
     let (view, meta) = (queue.view(), asked.message.meta());
     let (settings, counts) = (&view.settings, &view.counts);
-    let full = settings.exceeded_by(counts.ready + 1, counts.ready_bytes.saturating_add(asked.body_bytes));
+    let full = settings.exceeded_by(
+        counts.ready + counts.retrying + 1,
+        (counts.ready_bytes + counts.retrying_bytes).saturating_add(asked.body_bytes),
+    );
     Arrival {
         after_delay,
         priority: settings.priority_level(meta.priority),

@@ -19,6 +19,8 @@ pub(super) struct Traits {
     pub(super) may_be_fleeting: bool,
     /// Default number of failed deliveries after which a message is dropped.
     pub(super) delivery_limit: Option<u32>,
+    /// Whether redelivered messages carry the number of their earlier deliveries, failed or not (`x-acquired-count`).
+    pub(super) tells_acquisitions: bool,
 }
 
 impl QueueKind {
@@ -31,9 +33,19 @@ impl QueueKind {
     /// The properties table.
     pub(super) const fn traits(self) -> Traits {
         match self {
-            Self::Classic => Traits { name: "classic", may_be_fleeting: true, delivery_limit: None },
-            // The limit is `RabbitMQ`'s since 4.0.
-            Self::Quorum => Traits { name: "quorum", may_be_fleeting: false, delivery_limit: Some(20) },
+            Self::Classic => Traits {
+                name: "classic",
+                may_be_fleeting: true,
+                delivery_limit: None,
+                tells_acquisitions: false,
+            },
+            // The limit is `RabbitMQ`'s since 4.0, the header since 4.3.
+            Self::Quorum => Traits {
+                name: "quorum",
+                may_be_fleeting: false,
+                delivery_limit: Some(20),
+                tells_acquisitions: true,
+            },
         }
     }
 

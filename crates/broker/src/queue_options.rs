@@ -12,7 +12,7 @@ use super::dead_letter::DeadLetterRule;
 use super::deduplication::DeduplicationRule;
 use super::limits::TTL_MS_MAX;
 use super::names::{ConnectionId, ExchangeName, QueueName, VhostName};
-use super::policies::{Effective, Matched, OverflowName, PolicyDefinition};
+use super::policies::{Effective, Matched, OverflowName, PolicyDefinition, RetryTypeName};
 use super::queue_kind::QueueKind;
 use super::refusal::{Refusal, Resource};
 
@@ -62,6 +62,7 @@ impl QueueOptions {
     /// The settings in force under these policies.
     pub fn in_force(&self, matched: Matched) -> InForce {
         let said = Effective::of(&self.rules, self.kind, &matched);
+        let delayed_retry = said.delayed_retry();
         let routing_key = said.dead_letter_routing_key.value.and_then(|key| ShortText::new(&key));
         let dead_letter = said
             .dead_letter_exchange
@@ -75,6 +76,7 @@ impl QueueOptions {
             max_bytes: said.max_length_bytes.value,
             overflow: said.overflow.value.into(),
             delivery_limit: limit.map(|limit| u32::try_from(limit).unwrap_or(u32::MAX)),
+            delayed_retry,
             single_active_consumer: self.single_active_consumer,
             dead_letters: dead_letter.is_some(),
             expires_ms: said.expires.value,
@@ -85,9 +87,12 @@ impl QueueOptions {
 }
 
 const DEAD_LETTER_EXCHANGE: &str = "x-dead-letter-exchange";
+const RETRY_TYPE: &str = "x-delayed-retry-type";
+const RETRY_MIN: &str = "x-delayed-retry-min";
+const RETRY_MAX: &str = "x-delayed-retry-max";
 
 /// Arguments that count for equivalence; all others are kept and ignored.
-const KNOWN: [&str; 13] = [
+const KNOWN: [&str; 16] = [
     QueueKind::ARGUMENT,
     "x-message-ttl",
     "x-expires",
@@ -99,6 +104,9 @@ const KNOWN: [&str; 13] = [
     "x-max-priority",
     "x-single-active-consumer",
     "x-delivery-limit",
+    RETRY_TYPE,
+    RETRY_MIN,
+    RETRY_MAX,
     "x-consumer-timeout",
     "x-dead-letter-strategy",
 ];
@@ -238,6 +246,7 @@ pub fn read(
     };
     let max_priority =
         reader.number("x-max-priority", 255)?.map(|max| u8::try_from(max.max(1)).unwrap_or(u8::MAX));
+    let (delayed_retry_type, delayed_retry_min, delayed_retry_max) = retry(&reader)?;
     let rules = PolicyDefinition {
         alternate_exchange: None,
         dead_letter_exchange: exchange.map(str::to_owned),
@@ -249,6 +258,9 @@ pub fn read(
         max_length_bytes: reader.number("x-max-length-bytes", u64::MAX)?,
         overflow,
         delivery_limit,
+        delayed_retry_type,
+        delayed_retry_min,
+        delayed_retry_max,
         consumer_timeout: reader.number("x-consumer-timeout", TTL_MS_MAX)?,
     };
     let single_active_consumer = reader.flag("x-single-active-consumer")?.unwrap_or(false);
@@ -256,6 +268,27 @@ pub fn read(
         DeduplicationRule::read(&spec.arguments).map_err(|(argument, why)| reader.invalid(argument, why))?;
     let durable = spec.durable;
     Ok(QueueOptions { rules, deduplication, kind, durable, max_priority, single_active_consumer })
+}
+
+type RetryArguments = (Option<RetryTypeName>, Option<u64>, Option<u64>);
+
+/// The arguments of delayed retries: type, minimum and maximum in milliseconds.
+fn retry(reader: &Reader<'_>) -> Result<RetryArguments, Refusal> {
+    let name = match reader.string(RETRY_TYPE)? {
+        None => None,
+        Some(name) => Some(
+            RetryTypeName::parse(name)
+                .ok_or_else(|| reader.invalid(RETRY_TYPE, format!("invalid delayed retry type '{name}'")))?,
+        ),
+    };
+    let min = reader.number(RETRY_MIN, TTL_MS_MAX)?;
+    let max = reader.number(RETRY_MAX, TTL_MS_MAX)?;
+    if let Some((min, max)) = min.zip(max)
+        && max < min
+    {
+        return Err(reader.invalid(RETRY_MAX, format!("{max} is less than {RETRY_MIN}, {min}")));
+    }
+    Ok((name, min, max))
 }
 
 /// Whether a second declaration is equivalent; the refusal names the first difference.

@@ -17,9 +17,9 @@ pub(super) struct RequeueBackoff {
 }
 
 impl RequeueBackoff {
-    /// Counts requeued messages.
-    pub(super) fn returned(&mut self, now: Millis, count: usize) {
-        self.returned = self.returned.saturating_add(count as u64);
+    /// Counts messages requeued to be delivered again at once.
+    pub(super) fn returned(&mut self, now: Millis, count: u64) {
+        self.returned = self.returned.saturating_add(count);
         if self.returned > PATIENCE && self.until.is_none() {
             let pause = (self.returned / PATIENCE).min(PAUSE_MS_MAX);
             self.until = Some(now.plus(pause));

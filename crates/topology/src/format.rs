@@ -268,6 +268,12 @@ pub(super) struct QueueMap {
     single_active_consumer: Option<bool>,
     /// Deliveries of one message at most.
     delivery_limit: Option<i64>,
+    /// Which returned messages wait before they are delivered again: disabled, all, failed or returned.
+    delayed_retry_type: Option<String>,
+    /// Their wait after the first failed delivery: milliseconds, or as in "5s".
+    delayed_retry_min: Option<Milliseconds>,
+    /// Their longest wait: milliseconds, or as in "5m".
+    delayed_retry_max: Option<Milliseconds>,
     /// How long a delivery may stay unacknowledged: milliseconds, or as in "30m".
     consumer_timeout: Option<Milliseconds>,
     /// Other arguments, by the names they have in AMQP.
@@ -292,6 +298,9 @@ impl Default for QueueMap {
             max_priority: None,
             single_active_consumer: None,
             delivery_limit: None,
+            delayed_retry_type: None,
+            delayed_retry_min: None,
+            delayed_retry_max: None,
             consumer_timeout: None,
             arguments: Map::new(),
         }
@@ -329,6 +338,9 @@ impl QueueMap {
                 self.single_active_consumer.map(|flag| json!(flag)),
             ),
             ("delivery-limit", "x-delivery-limit", self.delivery_limit.map(|limit| json!(limit))),
+            ("delayed-retry-type", "x-delayed-retry-type", text(&self.delayed_retry_type)),
+            ("delayed-retry-min", "x-delayed-retry-min", time(self.delayed_retry_min)),
+            ("delayed-retry-max", "x-delayed-retry-max", time(self.delayed_retry_max)),
             ("consumer-timeout", "x-consumer-timeout", time(self.consumer_timeout)),
         ];
         together(&self.arguments, short)

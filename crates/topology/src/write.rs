@@ -11,7 +11,7 @@ use super::model::{Binding, Id, Kind, Object, Topology};
 const HEAD: &str = "# yaml-language-server: $schema=topology.schema.json\n";
 
 /// Arguments with short names.
-const SHORT: [(&str, &str); 13] = [
+const SHORT: [(&str, &str); 16] = [
     ("x-queue-type", "type"),
     ("x-max-length", "max-length"),
     ("x-max-length-bytes", "max-length-bytes"),
@@ -24,6 +24,9 @@ const SHORT: [(&str, &str); 13] = [
     ("x-max-priority", "max-priority"),
     ("x-single-active-consumer", "single-active-consumer"),
     ("x-delivery-limit", "delivery-limit"),
+    ("x-delayed-retry-type", "delayed-retry-type"),
+    ("x-delayed-retry-min", "delayed-retry-min"),
+    ("x-delayed-retry-max", "delayed-retry-max"),
     ("x-consumer-timeout", "consumer-timeout"),
 ];
 
@@ -212,8 +215,14 @@ fn queue(object: &Object) -> Value {
     let mut map = Map::new();
     let mut arguments = arguments(object);
     for (long, short) in SHORT {
-        let text =
-            ["type", "overflow", "dead-letter-exchange", "dead-letter-routing-key", "dead-letter-strategy"];
+        let text = [
+            "type",
+            "overflow",
+            "dead-letter-exchange",
+            "dead-letter-routing-key",
+            "dead-letter-strategy",
+            "delayed-retry-type",
+        ];
         let fits = |value: &Value| match short {
             short if text.contains(&short) => value.is_string(),
             "single-active-consumer" => value.is_boolean(),

@@ -5,6 +5,7 @@ mod consumers;
 mod limits;
 mod order;
 mod paging;
+mod retry;
 
 use std::collections::{HashMap, HashSet};
 

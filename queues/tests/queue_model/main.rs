@@ -7,7 +7,7 @@
 mod model;
 mod world;
 
-use leveret_queues::{Overflow, Requeue, Settings};
+use leveret_queues::{DelayedRetry, Overflow, Requeue, RetryType, Settings};
 use proptest::prelude::*;
 use world::World;
 
@@ -24,6 +24,8 @@ enum Op {
     Requeue { from: usize, count: usize, cause: Requeue },
     Advance { ms: u64 },
     Limits { length: Option<u64>, bytes: Option<u64> },
+    DelayRetries { retry: Option<DelayedRetry> },
+    ReleaseRetries,
     Purge,
     Rest,
     PageOut { keep: u64, behind: u64, held: bool },
@@ -33,6 +35,11 @@ enum Op {
     Answer { most: usize },
     FailRead,
     Restart { chunk: usize },
+}
+
+fn retry() -> impl Strategy<Value = DelayedRetry> {
+    let which = prop_oneof![Just(RetryType::Failed), Just(RetryType::Returned), Just(RetryType::All)];
+    (which, 0..30_u64, 0..60_u64).prop_map(|(which, min_ms, max_ms)| DelayedRetry { which, min_ms, max_ms })
 }
 
 /// Steps for any queue.
@@ -84,6 +91,8 @@ fn plain_op() -> impl Strategy<Value = Op> {
         5 => (which(), cause).prop_map(|((from, count), cause)| Op::Requeue { from, count, cause }),
         3 => (1..40_u64).prop_map(|ms| Op::Advance { ms }),
         1 => (limit(), limit()).prop_map(|(length, bytes)| Op::Limits { length, bytes }),
+        1 => prop::option::of(retry()).prop_map(|retry| Op::DelayRetries { retry }),
+        1 => Just(Op::ReleaseRetries),
         1 => Just(Op::Purge),
         2 => Just(Op::Rest),
     ]
@@ -118,8 +127,9 @@ fn settings(paging: bool) -> impl Strategy<Value = Settings> {
     (
         (any::<bool>(), prop::option::of(Just(3)), rare(0..60), rare(0..20), rare(0..30)),
         (overflow, prop::option::of(0..3_u32), prop::bool::weighted(0.2), any::<bool>()),
+        prop::option::of(retry()),
     )
-        .prop_map(move |(a, b)| Settings {
+        .prop_map(move |(a, b, delayed_retry)| Settings {
             durable: a.0,
             max_priority: a.1,
             message_ttl_ms: a.2,
@@ -127,6 +137,7 @@ fn settings(paging: bool) -> impl Strategy<Value = Settings> {
             max_bytes: a.4,
             overflow: b.0,
             delivery_limit: b.1,
+            delayed_retry,
             single_active_consumer: b.2,
             // The model cannot see unreported drops while a front is on disk.
             dead_letters: b.3 || paging,
@@ -154,6 +165,8 @@ fn run(settings: Settings, ops: Vec<Op>) {
             Op::Requeue { from, count, cause } => world.requeue(from, count, cause),
             Op::Advance { ms } => world.advance(ms),
             Op::Limits { length, bytes } => world.limits(length, bytes),
+            Op::DelayRetries { retry } => world.delay_retries(retry),
+            Op::ReleaseRetries => world.release_retries(),
             Op::Purge => world.purge(),
             Op::Rest => world.rest(),
             Op::PageOut { keep, behind, held } => world.page_out(keep, behind, held),

@@ -1,6 +1,6 @@
 //! The model: a queue's content as plain vectors, and an independent statement of the rules.
 
-use leveret_queues::{ConsumerId, Overflow, Settings, Token};
+use leveret_queues::{ConsumerId, Overflow, Requeue, RetryType, Settings, Token};
 
 /// A message as the model sees it.
 #[derive(Clone, Debug, PartialEq)]
@@ -12,6 +12,9 @@ pub(crate) struct Msg {
     pub(crate) persistent: bool,
     pub(crate) redelivered: bool,
     pub(crate) count: u32,
+    pub(crate) acquired: u32,
+    /// It failed in an earlier run, and was not delivered in this one.
+    pub(crate) recovered: bool,
     /// A consumer received it once, in any run.
     pub(crate) seen: bool,
 }
@@ -40,6 +43,10 @@ pub(crate) struct Model {
     /// In delivery order.
     pub(crate) ready: Vec<Msg>,
     pub(crate) held: Vec<Held>,
+    /// Waiting for their retry, with due times; by the instant at which they are due or expire.
+    pub(crate) waiting: Vec<(u64, Msg)>,
+    /// When messages that failed in an earlier run began to wait, if they do.
+    pub(crate) recovered_at: Option<u64>,
     /// Oldest first.
     pub(crate) consumers: Vec<Consumer>,
     pub(crate) active: Option<ConsumerId>,
@@ -51,14 +58,59 @@ impl Model {
         self.ready.sort_by_key(|m| (std::cmp::Reverse(m.priority_level), m.seq));
     }
 
+    pub(crate) fn wait(&mut self, due: u64, msg: Msg) {
+        self.waiting.push((due, msg));
+        self.waiting.sort_by_key(|(due, m)| (m.expires.map_or(*due, |at| at.min(*due)), m.seq));
+    }
+
+    /// Messages that are due or have expired are ready.
+    pub(crate) fn release_due(&mut self) {
+        let now = self.now;
+        let due = |(due, msg): &mut (u64, Msg)| *due <= now || msg.expires.is_some_and(|at| at <= now);
+        let released: Vec<_> = self.waiting.extract_if(.., due).collect();
+        released.into_iter().for_each(|(_, msg)| self.insert(msg));
+    }
+
+    pub(crate) fn release_all(&mut self) -> usize {
+        let released = std::mem::take(&mut self.waiting);
+        let count = released.len();
+        released.into_iter().for_each(|(_, msg)| self.insert(msg));
+        self.recovered_at = None;
+        count
+    }
+
+    /// When a message returned now is due again; `None`: it is ready at once.
+    pub(crate) fn due_after(&self, cause: Requeue, msg: &Msg) -> Option<u64> {
+        let retry = self.settings.delayed_retry?;
+        let failed = cause != Requeue::Recover;
+        let own_wish = matches!(cause, Requeue::Nack | Requeue::Recover);
+        let waits = match retry.which {
+            RetryType::Failed => failed,
+            RetryType::Returned => own_wish,
+            RetryType::All => true,
+        };
+        let delay = u64::min(retry.min_ms * u64::from(msg.count.max(1)), retry.max_ms);
+        let lives = msg.expires.is_none_or(|at| at > self.now);
+        (waits && lives && delay > 0).then_some(self.now + delay)
+    }
+
+    /// When the front is due, if it waits because it failed in an earlier run.
+    pub(crate) fn front_due(&self) -> Option<u64> {
+        let front = self.ready.first().filter(|front| front.recovered)?;
+        let retry = self.settings.delayed_retry?;
+        let due = self.recovered_at? + u64::min(retry.min_ms * u64::from(front.count), retry.max_ms);
+        (due > self.now).then_some(due)
+    }
+
     pub(crate) fn stored(&self, msg: &Msg) -> bool {
         self.settings.durable && msg.persistent
     }
 
     pub(crate) fn over_limit(&self, more: u64, more_bytes: u64) -> bool {
-        let bytes: u64 = self.ready.iter().map(|m| m.bytes).sum();
+        let all = || self.ready.iter().chain(self.waiting.iter().map(|(_, msg)| msg));
+        let bytes: u64 = all().map(|m| m.bytes).sum();
         let s = &self.settings;
-        s.max_length.is_some_and(|max| self.ready.len() as u64 + more > max)
+        s.max_length.is_some_and(|max| all().count() as u64 + more > max)
             || s.max_bytes.is_some_and(|max| bytes + more_bytes > max)
     }
 

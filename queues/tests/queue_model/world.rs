@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use leveret_message::stored::{ColdRange, RecoveredQueue, SettleReason, Stored};
 use leveret_message::{Message, MessageMeta, Millis, Seq, Short};
 use leveret_queues::{
-    ConsumerId, ConsumerSpec, Delivery, Effects, GetReply, Gone, Outlet, Overflow, Peeked, Published, Queue,
-    ReadAsk, Requeue, Settings, Token,
+    ConsumerId, ConsumerSpec, DelayedRetry, Delivery, Effects, GetReply, Gone, Outlet, Overflow, Peeked,
+    Published, Queue, ReadAsk, Requeue, Settings, Token,
 };
 
 use crate::model::{Consumer, Held, Model, Msg};
@@ -102,6 +102,8 @@ impl World {
             persistent,
             redelivered: false,
             count: 0,
+            acquired: 0,
+            recovered: false,
             seen: false,
         };
         if let Published::Enqueued { seq, priority_level, expires } = published {
@@ -186,7 +188,7 @@ impl World {
         let reply = self.queue.get(self.now(), no_ack, &mut self.fx);
         match reply {
             GetReply::Got(got) => {
-                self.drop_from_front();
+                self.drop_or_wait_at_front();
                 let msg = self.model.ready.remove(0);
                 assert_eq!(got.delivery.token.is_none(), no_ack);
                 Self::compare(&got.delivery, &msg);
@@ -195,7 +197,7 @@ impl World {
                 assert_eq!(got.ready_left, self.model.ready.len() as u64);
             }
             GetReply::Empty => {
-                self.drop_from_front();
+                self.drop_or_wait_at_front();
                 assert!(self.model.ready.is_empty());
             }
             GetReply::NotYet => assert!(self.front_away()),
@@ -249,10 +251,13 @@ impl World {
         for token in tokens {
             let mut msg = self.take_held(*token);
             msg.redelivered = true;
+            msg.acquired += 1;
             msg.count += u32::from(cause != Requeue::Recover);
             let limit = self.model.settings.delivery_limit;
             if cause != Requeue::Recover && limit.is_some_and(|limit| msg.count > limit) {
                 dead.push(msg);
+            } else if let Some(due) = self.model.due_after(cause, &msg) {
+                self.model.wait(due, msg);
             } else {
                 self.model.insert(msg);
             }
@@ -266,6 +271,7 @@ impl World {
 
     pub(crate) fn advance(&mut self, ms: u64) {
         self.model.now += ms;
+        self.model.release_due();
         self.queue.tick(self.now(), &mut self.desk, &mut self.fx);
         self.follow();
     }
@@ -277,10 +283,27 @@ impl World {
         self.follow();
     }
 
+    pub(crate) fn delay_retries(&mut self, delayed_retry: Option<DelayedRetry>) {
+        let settings = Settings { delayed_retry, ..self.model.settings };
+        self.model.settings = settings;
+        if delayed_retry.is_none() {
+            self.model.release_all();
+        }
+        self.queue.set_settings(self.now(), settings, &mut self.desk, &mut self.fx);
+        self.follow();
+    }
+
+    pub(crate) fn release_retries(&mut self) {
+        let released = self.queue.release_retries();
+        assert_eq!(released, self.model.release_all() as u64);
+        self.dispatch();
+    }
+
     pub(crate) fn purge(&mut self) {
         let purged = self.queue.purge(&mut self.fx);
-        assert_eq!(purged, self.model.ready.len() as u64);
+        assert_eq!(purged, (self.model.ready.len() + self.model.waiting.len()) as u64);
         self.model.ready.clear();
+        self.model.waiting.clear();
         let Some(mark) = self.fx.purge.take() else {
             assert_eq!(purged, 0);
             return;
@@ -296,7 +319,7 @@ impl World {
     pub(crate) fn rest(&mut self) {
         match self.queue.at_rest() {
             Some((last_seq, last_used)) => {
-                assert!(self.model.ready.is_empty());
+                assert!(self.model.ready.is_empty() && self.model.waiting.is_empty());
                 self.queue = Queue::resume(*self.queue.settings(), last_seq, last_used);
             }
             None => self.queue.shrink(),
@@ -371,7 +394,8 @@ impl World {
         }
         self.store.retain(|_, record| !record.transient);
         let held = self.model.held.drain(..).map(|h| h.msg);
-        let mut alive: Vec<Msg> = held.chain(self.model.ready.drain(..)).collect();
+        let waiting = self.model.waiting.drain(..).map(|(_, msg)| msg);
+        let mut alive: Vec<Msg> = held.chain(waiting).chain(self.model.ready.drain(..)).collect();
         alive.retain(|msg| msg.persistent);
         alive.sort_by_key(|msg| msg.seq);
         let places: Vec<u64> = alive.iter().map(|msg| msg.seq).collect();
@@ -395,10 +419,13 @@ impl World {
         for mut msg in alive {
             assert!(!msg.seen || msg.seq <= self.delivered_upto.0, "delivered, not recorded");
             msg.count = self.store[&msg.seq].count;
+            msg.acquired = msg.count;
+            msg.recovered = msg.count > 0;
             msg.redelivered = msg.seq <= self.delivered_upto.0 || msg.count > 0;
             self.model.insert(msg);
         }
         self.queue = Queue::recover(self.model.settings, &found, self.now());
+        self.model.recovered_at = self.model.settings.delayed_retry.map(|_| self.model.now);
         self.model.consumers.clear();
         self.model.active = None;
         self.desk.room.borrow_mut().clear();
@@ -416,12 +443,13 @@ impl World {
         self.requeue_these(&tokens, Requeue::Recover);
         for _ in 0..100_000 {
             self.model.now += 2000;
+            self.model.release_due();
             self.queue.tick(self.now(), &mut self.desk, &mut self.fx);
             self.follow();
             self.get(true);
             self.answer(7);
-            if self.model.ready.is_empty() {
-                assert_eq!(self.queue.counts().ready, 0);
+            if self.model.ready.is_empty() && self.model.waiting.is_empty() {
+                assert_eq!(self.queue.counts().total(), 0);
                 assert_eq!(self.queue.counts().resident_bytes, 0);
                 assert!(self.store.is_empty(), "nothing is left behind in the store");
                 return;
@@ -441,7 +469,8 @@ impl World {
     }
 
     fn front(&self) -> Option<Peeked<'_>> {
-        self.queue.peek(0, 1).pop()
+        let ready = |peeked: &Peeked<'_>| !matches!(peeked, Peeked::Message { retry_due: Some(_), .. });
+        self.queue.peek(0, 1).pop().filter(ready)
     }
 
     /// The front's body is on disk.
@@ -465,6 +494,11 @@ impl World {
     /// Removes messages from the model's front that the queue has dropped.
     fn drop_from_front(&mut self) {
         loop {
+            if self.model.front_too_many() && !self.model.waiting.is_empty() {
+                let (_, msg) = self.model.waiting.remove(0);
+                self.expect_gone(&msg, SettleReason::MaxLength);
+                continue;
+            }
             let reason = if self.model.front_expired() {
                 SettleReason::Expired
             } else if self.model.front_too_many() && !self.model.ready.is_empty() {
@@ -485,9 +519,23 @@ impl World {
         }
     }
 
-    fn replay(&mut self) {
+    /// The same, and what failed before a restart waits if the queue says so.
+    fn drop_or_wait_at_front(&mut self) {
         loop {
             self.drop_from_front();
+            let (Some(due), true) =
+                (self.model.front_due(), self.queue.counts().retrying > self.model.waiting.len() as u64)
+            else {
+                return;
+            };
+            let msg = self.model.ready.remove(0);
+            self.model.wait(due, msg);
+        }
+    }
+
+    fn replay(&mut self) {
+        loop {
+            self.drop_or_wait_at_front();
             let Some((to, delivery)) = self.desk.out.pop_front() else {
                 break;
             };
@@ -534,11 +582,12 @@ impl World {
         let size = u8::try_from(msg.bytes).expect("small");
         assert_eq!(delivery.message.body(), body(msg.seq, size));
         assert_eq!(delivery.redelivered, msg.redelivered);
-        assert_eq!(delivery.delivery_count, msg.count);
+        assert_eq!((delivery.delivery_count, delivery.acquired_count), (msg.count, msg.acquired));
     }
 
     fn account(&mut self, to: Option<ConsumerId>, delivery: &Delivery, mut msg: Msg) {
         msg.seen = true;
+        msg.recovered = false;
         match delivery.token {
             Some(token) => self.model.held.push(Held { msg, token, holder: to }),
             None => {
@@ -572,12 +621,22 @@ impl World {
         let counts = self.queue.counts();
         let model = &self.model;
         let held = || model.held.iter().map(|h| &h.msg);
-        let all = || model.ready.iter().chain(held());
+        let waiting = || model.waiting.iter().map(|(_, msg)| msg);
+        let all = || model.ready.iter().chain(held()).chain(waiting());
         let sum = |msgs: &mut dyn Iterator<Item = &Msg>| {
             msgs.fold((0, 0), |(n, bytes), msg| (n + 1, bytes + msg.bytes))
         };
         assert_eq!((counts.ready, counts.ready_bytes), sum(&mut model.ready.iter()));
         assert_eq!((counts.unacked, counts.unacked_bytes), sum(&mut held()));
+        assert_eq!((counts.retrying, counts.retrying_bytes), sum(&mut waiting()));
+        let due = |peeked| match peeked {
+            Peeked::Message { seq, retry_due: Some(due), .. } => Some((due.0, seq.0)),
+            _ => None,
+        };
+        let shown: Vec<_> =
+            self.queue.peek(counts.ready, model.waiting.len() + 1).into_iter().filter_map(due).collect();
+        let due: Vec<_> = model.waiting.iter().map(|(due, msg)| (*due, msg.seq)).collect();
+        assert_eq!(shown, due, "what waits is shown");
         let persistent = sum(&mut all().filter(|msg| msg.persistent));
         assert_eq!((counts.persistent, counts.persistent_bytes), persistent);
         assert_eq!(counts.consumers, model.consumers.len());

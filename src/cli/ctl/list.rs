@@ -85,6 +85,7 @@ impl Kind {
                 "durable",
                 "messages_ready",
                 "messages_unacknowledged",
+                "messages_delayed_retry",
                 "consumers",
                 "policy",
                 "state",
@@ -144,6 +145,7 @@ impl Kind {
         match (self, path) {
             (_, "messages_ready") => Some("ready"),
             (_, "messages_unacknowledged") => Some("unacked"),
+            (_, "messages_delayed_retry") => Some("retrying"),
             (_, "messages_unconfirmed") => Some("unconfirmed"),
             (_, "user_provided_name") => Some("client"),
             (_, "destination_type") => Some("type"),

@@ -1,11 +1,11 @@
-//! `leveret ctl publish`, `get` and `purge`.
+//! `leveret ctl publish`, `get`, `purge` and `release`.
 
 use std::io::{Read, Write};
 use std::path::PathBuf;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use clap::Args;
+use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 
 use super::declare::InVhost;
@@ -21,6 +21,18 @@ pub(super) struct PurgeArgs {
     queue: String,
     #[command(flatten)]
     place: InVhost,
+}
+
+/// What to release.
+#[derive(Clone, Debug, Subcommand)]
+pub(super) enum Release {
+    /// All of a queue's.
+    Retries {
+        /// The queue.
+        queue: String,
+        #[command(flatten)]
+        place: InVhost,
+    },
 }
 
 /// What to publish.
@@ -62,7 +74,7 @@ pub(super) struct GetArgs {
     place: InVhost,
 }
 
-/// Drops the ready messages.
+/// Drops the messages that nobody holds.
 pub(super) fn purge(
     client: &Client,
     args: &PurgeArgs,
@@ -72,6 +84,20 @@ pub(super) fn purge(
     let place = path(["queues", args.place.vhost.as_str(), args.queue.as_str(), "contents"]);
     let count = client.delete(&place).map_err(|failure| missing::explained(client, &place, failure))?;
     super::said_with(out, json, "purged", &args.queue, "message", count)
+}
+
+/// Makes messages ready before their retry is due.
+pub(super) fn release(
+    client: &Client,
+    what: &Release,
+    json: bool,
+    out: &mut impl Write,
+) -> Result<(), Failure> {
+    let Release::Retries { queue, place } = what;
+    let answer = client
+        .post(&path(["queues", place.vhost.as_str(), queue.as_str(), "retry", "release"]), &json!({}))?;
+    let count = answer.get("released").and_then(Value::as_u64).unwrap_or(0);
+    super::said(out, json, "released", &format!("retries of {queue}: {count}"))
 }
 
 /// Publishes; an unroutable message is a failure.

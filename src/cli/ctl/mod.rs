@@ -48,12 +48,15 @@ enum Command {
     /// Delete something.
     #[command(subcommand)]
     Delete(delete::Delete),
-    /// Drop the messages that are ready in a queue.
+    /// Drop the messages of a queue that no consumer holds.
     Purge(messages::PurgeArgs),
     /// What would happen to a message, step by step; nothing is published.
     Explain(explain::ExplainArgs),
     /// What is likely a mistake; exit code 1 if a warning or an error is found.
     Lint(lint::LintArgs),
+    /// Make messages ready that wait for their retry.
+    #[command(subcommand)]
+    Release(messages::Release),
     /// Publish a message.
     Publish(messages::PublishArgs),
     /// Show messages at the head of a queue; --ack removes them.
@@ -133,6 +136,7 @@ fn ask(client: &Client, args: &CtlArgs, out: &mut impl Write) -> Result<(), Fail
         Command::Purge(args) => messages::purge(client, args, json, out),
         Command::Explain(args) => explain::run(client, args, json, out),
         Command::Lint(args) => lint::run(client, args, json, out),
+        Command::Release(what) => messages::release(client, what, json, out),
         Command::Publish(args) => messages::publish(client, args, json, out),
         Command::Get(args) => messages::get(client, args, json, out),
         Command::Close(what) => close(client, what, json, out),

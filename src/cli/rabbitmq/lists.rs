@@ -46,6 +46,7 @@ static QUEUES: Listing = Listing {
         ("messages_ready", Same),
         ("messages_unacknowledged", Same),
         ("messages", Same),
+        ("messages_delayed_retry", Same),
         ("messages_ready_ram", Same),
         ("messages_unacknowledged_ram", Same),
         ("messages_ram", Same),

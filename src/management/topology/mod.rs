@@ -107,7 +107,7 @@ impl World for Live<'_> {
                 if vhost.record.read().protected {
                     return Some("it is protected from deletion".to_owned());
                 }
-                let messages: u64 = vhost.queues().iter().map(|queue| total(&queue.counts())).sum();
+                let messages: u64 = vhost.queues().iter().map(|queue| queue.counts().total()).sum();
                 let held = (messages > 0).then(|| format!("{messages} messages"));
                 held.or_else(|| connected(&|connection| connection.facts.vhost == vhost.name))
             }
@@ -120,12 +120,8 @@ impl World for Live<'_> {
     }
 }
 
-fn total(counts: &Counts) -> u64 {
-    counts.ready + counts.unacked
-}
-
 fn queue_in_use(counts: &Counts) -> Option<String> {
-    match (total(counts), counts.consumers) {
+    match (counts.total(), counts.consumers) {
         (0, 0) => None,
         (messages, 0) => Some(format!("{messages} messages")),
         (messages, consumers) => Some(format!("{messages} messages, {consumers} consumers")),

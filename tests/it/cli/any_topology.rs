@@ -51,6 +51,10 @@ fn setting() -> impl Strategy<Value = (&'static str, Value)> {
         (-1..20_i64).prop_map(|limit| ("delivery-limit", json!(limit))),
         prop::sample::select(vec!["drop-head", "reject-publish", "reject-publish-dlx"])
             .prop_map(|word| ("overflow", json!(word))),
+        prop::sample::select(vec!["disabled", "all", "failed", "returned"])
+            .prop_map(|word| ("delayed-retry-type", json!(word))),
+        number("delayed-retry-min", 0..1000),
+        number("delayed-retry-max", 1000..90_000),
         number("consumer-timeout", 60_000..90_000),
         name().prop_map(|text| ("dead-letter-exchange", json!(text))),
         prop::sample::select(vec!["at-most-once", "at-least-once"])

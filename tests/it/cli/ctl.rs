@@ -37,9 +37,20 @@ fn what_is_declared_is_listed_and_what_is_deleted_is_not() {
     assert_eq!(
         lines(&queues),
         [
-            vec!["vhost", "name", "type", "durable", "ready", "unacked", "consumers", "policy", "state"],
-            vec!["v", "q", "quorum", "yes", "0", "0", "0", "running"],
-            vec!["v", "t", "classic", "no", "0", "0", "0", "running"],
+            vec![
+                "vhost",
+                "name",
+                "type",
+                "durable",
+                "ready",
+                "unacked",
+                "retrying",
+                "consumers",
+                "policy",
+                "state"
+            ],
+            vec!["v", "q", "quorum", "yes", "0", "0", "0", "0", "running"],
+            vec!["v", "t", "classic", "no", "0", "0", "0", "0", "running"],
         ]
     );
     let named = cli.ctl(&["list", "queues", "--name", "^t$", "--columns", "name,auto_delete"]).out;

@@ -80,6 +80,8 @@ const TABLE: &[(&str, &str, &str, &str)] = &[
     ("GET", "/api/exchanges/closed/none/delayed", "", ""),
     ("POST", "/api/queues/%2F/none/redrive", "{}", ALL),
     ("POST", "/api/queues/closed/none/redrive", "{}", ""),
+    ("POST", "/api/queues/%2F/none/retry/release", "", ALL),
+    ("POST", "/api/queues/closed/none/retry/release", "", ""),
     ("DELETE", "/api/queues/%2F/none/contents", "", ALL),
     (
         "POST",

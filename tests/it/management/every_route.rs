@@ -12,6 +12,10 @@ use crate::wait;
 
 const PERMISSION: &str = r#"{"configure":".*","write":".*","read":".*"}"#;
 const TOPIC: &str = r#"{"exchange":"amq.topic","write":".*","read":".*"}"#;
+const RETRIED: &str =
+    r#"{"durable":true,"arguments":{"x-delayed-retry-type":"all","x-delayed-retry-min":3600000}}"#;
+const TO_RETRIED: &str =
+    r#"{"routing_key":"retried","payload":"x","payload_encoding":"string","properties":{}}"#;
 const MESSAGE: &str =
     r#"{"routing_key":"k","payload":"x","payload_encoding":"string","properties":{"headers":{"a":1}}}"#;
 const LATER: &str = r#"{"routing_key":"k","payload":"x","payload_encoding":"string","properties":{"headers":{"x-delay":9000000}}}"#;
@@ -112,6 +116,17 @@ const SUCCEEDS: &[(&str, &str, &str, u16)] = &[
     ("DELETE", "/api/bindings/%2F/e/amq.direct/q/q/k", "", 204),
     ("POST", "/api/queues/%2F/q/get", r#"{"count":1,"ackmode":"ack_requeue_true","encoding":"auto"}"#, 200),
     ("POST", "/api/queues/%2F/q/redrive", "{}", 200),
+    ("PUT", "/api/queues/%2F/retried", RETRIED, 201),
+    ("POST", "/api/exchanges/%2F/amq.default/publish", TO_RETRIED, 200),
+    (
+        "POST",
+        "/api/queues/%2F/retried/get",
+        r#"{"count":1,"ackmode":"reject_requeue_true","encoding":"auto"}"#,
+        200,
+    ),
+    ("POST", "/api/queues/%2F/retried/get", r#"{"count":1,"ackmode":"peek","encoding":"auto"}"#, 200),
+    ("POST", "/api/queues/%2F/retried/retry/release", "", 200),
+    ("DELETE", "/api/queues/%2F/retried", "", 204),
     ("DELETE", "/api/queues/%2F/q/contents", "", 204),
     ("GET", "/api/connections", "", 200),
     ("GET", "/api/connections/{connection}", "", 200),

@@ -259,7 +259,7 @@ impl Outbox {
             return None;
         }
         let left = u32::try_from(ready_left).unwrap_or(u32::MAX);
-        let counted = queue.with_delivery_count(delivery);
+        let counted = queue.with_counts(delivery);
         let message = counted.as_ref().unwrap_or(&delivery.message);
         let method = hot_out::GetOk {
             delivery_tag: tag,
@@ -516,7 +516,7 @@ impl Sink for Outbox {
                 continue;
             }
             state.waiting.cost += cost;
-            let counted = consumer.queue.with_delivery_count(&delivery);
+            let counted = consumer.queue.with_counts(&delivery);
             let message = counted.as_ref().unwrap_or(&delivery.message);
             let method = hot_out::Deliver {
                 consumer_tag: consumer.tag.as_str().as_bytes(),

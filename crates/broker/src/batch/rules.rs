@@ -12,6 +12,7 @@ use crate::vhosts::check_name;
 
 /// A rule of a vhost, new or replacing the previous one.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "made one at a time, from a request or a file")]
 pub enum Rule {
     /// A policy: its kind, name and record.
     Policy(PolicyKind, String, PolicyRecord),

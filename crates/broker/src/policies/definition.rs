@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use leveret_queues::Overflow;
+use leveret_queues::{Overflow, RetryType};
 
 use super::PolicyKind;
 use crate::limits::TTL_MS_MAX;
@@ -36,6 +36,40 @@ impl From<OverflowName> for Overflow {
             OverflowName::DropHead => Self::DropHead,
             OverflowName::RejectPublish => Self::RejectPublish,
             OverflowName::RejectPublishDlx => Self::RejectPublishDeadLetter,
+        }
+    }
+}
+
+/// Values of `delayed-retry-type`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[expect(missing_docs, reason = "the names are RabbitMQ's")]
+pub enum RetryTypeName {
+    Disabled,
+    All,
+    Failed,
+    Returned,
+}
+
+impl RetryTypeName {
+    /// Parses the name; `None` if unknown.
+    pub fn parse(name: &str) -> Option<Self> {
+        match name {
+            "disabled" => Some(Self::Disabled),
+            "all" => Some(Self::All),
+            "failed" => Some(Self::Failed),
+            "returned" => Some(Self::Returned),
+            _ => None,
+        }
+    }
+
+    /// Which returned messages wait; `None`: none.
+    pub fn which(self) -> Option<RetryType> {
+        match self {
+            Self::Disabled => None,
+            Self::All => Some(RetryType::All),
+            Self::Failed => Some(RetryType::Failed),
+            Self::Returned => Some(RetryType::Returned),
         }
     }
 }
@@ -74,6 +108,15 @@ pub struct PolicyDefinition {
     /// Maximum failed deliveries; negative for no limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub delivery_limit: Option<i64>,
+    /// Which returned messages wait before they are delivered again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub delayed_retry_type: Option<RetryTypeName>,
+    /// Their wait after the first failed delivery, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub delayed_retry_min: Option<u64>,
+    /// Their longest wait, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub delayed_retry_max: Option<u64>,
     /// Acknowledgement timeout, in milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub consumer_timeout: Option<u64>,
@@ -102,7 +145,6 @@ fn unsupported(key: &str) -> Option<&'static str> {
             "the broker decides what is held in memory"
         }
         "consumer-disconnected-timeout" => "a consumer that is gone gives its messages back at once",
-        "delayed-retry-type" | "delayed-retry-min" | "delayed-retry-max" => "retries are not delayed",
         "max-priority" => "priorities are fixed when a queue is declared",
         _ => return None,
     })
@@ -144,6 +186,11 @@ impl PolicyDefinition {
                 return Err(format!("{key} cannot be set by an operator policy; what can: {known}"));
             }
         }
+        if let Some((min, max)) = definition.delayed_retry_min.zip(definition.delayed_retry_max)
+            && max < min
+        {
+            return Err(format!("delayed-retry-max, {max}, is less than delayed-retry-min, {min}"));
+        }
         Ok(definition)
     }
 
@@ -178,6 +225,16 @@ impl PolicyDefinition {
                 let limit = value.as_i64().filter(|limit| (-1..=i64::from(u32::MAX)).contains(limit));
                 self.delivery_limit = Some(limit.ok_or_else(|| wrong(value, "delivery limit"))?);
             }
+            "delayed-retry-type" => {
+                let name = value.as_str().and_then(RetryTypeName::parse);
+                self.delayed_retry_type = Some(name.ok_or_else(|| wrong(value, "delayed retry type"))?);
+            }
+            "delayed-retry-min" => {
+                self.delayed_retry_min = number(value, 0..=TTL_MS_MAX, "minimum delay of retries")?;
+            }
+            "delayed-retry-max" => {
+                self.delayed_retry_max = number(value, 0..=TTL_MS_MAX, "maximum delay of retries")?;
+            }
             other => {
                 return Err(match unsupported(other) {
                     Some(why) => format!("{other} is not supported: {why}"),
@@ -208,6 +265,7 @@ mod tests {
             "alternate-exchange": "", "dead-letter-exchange": "dlx", "dead-letter-routing-key": "k",
             "dead-letter-strategy": "at-least-once", "message-ttl": 0, "expires": 1, "max-length": 0,
             "max-length-bytes": 5, "overflow": "reject-publish-dlx", "delivery-limit": -1, "consumer-timeout": 1,
+            "delayed-retry-type": "failed", "delayed-retry-min": 0, "delayed-retry-max": 0,
         });
         let definition = read(&all, PolicyKind::User).expect("all are known");
         assert_eq!(serde_json::to_value(&definition).expect("json"), all);
@@ -226,6 +284,14 @@ mod tests {
             (json!({ "expires": 0 }), "0 is not a valid queue expiry"),
             (json!({ "overflow": "drop-tail" }), "<<\"drop-tail\">> is not a valid overflow value"),
             (json!({ "delivery-limit": -2 }), "-2 is not a valid delivery limit"),
+            (json!({ "delayed-retry-type": "some" }), "<<\"some\">> is not a valid delayed retry type"),
+            (json!({ "delayed-retry-type": true }), "true is not a valid delayed retry type"),
+            (json!({ "delayed-retry-min": -1 }), "-1 is not a valid minimum delay of retries"),
+            (json!({ "delayed-retry-max": "5" }), "<<\"5\">> is not a valid maximum delay of retries"),
+            (
+                json!({ "delayed-retry-min": 5, "delayed-retry-max": 4 }),
+                "delayed-retry-max, 4, is less than delayed-retry-min, 5",
+            ),
             (json!({ "dead-letter-exchange": 1 }), "1 is not a valid dead letter exchange name"),
             (json!({ "dead-letter-strategy": "never" }), "is not a valid dead letter strategy"),
             (json!({ "consumer-timeout": 0 }), "0 is not a valid consumer timeout"),

@@ -1,8 +1,9 @@
 //! The effective settings of a queue, each with its source.
 
+use leveret_queues::DelayedRetry;
 use serde_json::{Value, json};
 
-use super::{Matched, OverflowName, PolicyDefinition};
+use super::{Matched, OverflowName, PolicyDefinition, RetryTypeName};
 use crate::queue_kind::QueueKind;
 
 /// Source of a setting.
@@ -44,6 +45,12 @@ pub struct Effective {
     pub dead_letter_routing_key: Sourced<Option<String>>,
     /// Maximum failed deliveries; negative for no limit.
     pub delivery_limit: Sourced<Option<i64>>,
+    /// Which returned messages wait before they are delivered again.
+    pub delayed_retry_type: Sourced<RetryTypeName>,
+    /// Their wait after the first failed delivery, in milliseconds.
+    pub delayed_retry_min: Sourced<Option<u64>>,
+    /// Their longest wait, in milliseconds.
+    pub delayed_retry_max: Sourced<Option<u64>>,
     /// Acknowledgement timeout, in milliseconds.
     pub consumer_timeout: Sourced<Option<u64>>,
 }
@@ -83,6 +90,7 @@ impl Effective {
             Some(value) => Some(Sourced { value, source: Source::Argument }),
             None => said(arguments, matched, |definition| definition.overflow).last(),
         };
+        let retry_type = said(arguments, matched, |definition| definition.delayed_retry_type).next();
         let mut effective = Self {
             message_ttl: least(|definition| definition.message_ttl),
             expires: least(|definition| definition.expires),
@@ -92,11 +100,24 @@ impl Effective {
             dead_letter_exchange: first(|definition| definition.dead_letter_exchange.clone()),
             dead_letter_routing_key: first(|definition| definition.dead_letter_routing_key.clone()),
             delivery_limit: or_none(delivery_limit),
+            delayed_retry_type: retry_type
+                .unwrap_or(Sourced { value: RetryTypeName::Disabled, source: Source::Default }),
+            delayed_retry_min: least(|definition| definition.delayed_retry_min),
+            delayed_retry_max: least(|definition| definition.delayed_retry_max),
             consumer_timeout: least(|definition| definition.consumer_timeout),
         };
         let by_kind = kind.traits().delivery_limit.map(i64::from);
         effective.delivery_limit.value = effective.delivery_limit.value.or(by_kind);
         effective
+    }
+
+    /// How returned messages wait; `None`: they do not, or no minimum is set.
+    pub fn delayed_retry(&self) -> Option<DelayedRetry> {
+        Some(DelayedRetry {
+            which: self.delayed_retry_type.value.which()?,
+            min_ms: self.delayed_retry_min.value?,
+            max_ms: self.delayed_retry_max.value.unwrap_or(u64::MAX),
+        })
     }
 
     /// Each setting with its value in JSON and its source.
@@ -113,6 +134,9 @@ impl Effective {
             row("dead-letter-exchange", &self.dead_letter_exchange),
             row("dead-letter-routing-key", &self.dead_letter_routing_key),
             row("delivery-limit", &self.delivery_limit),
+            row("delayed-retry-type", &self.delayed_retry_type),
+            row("delayed-retry-min", &self.delayed_retry_min),
+            row("delayed-retry-max", &self.delayed_retry_max),
             row("consumer-timeout", &self.consumer_timeout),
         ]
     }
@@ -139,6 +163,8 @@ impl Matched {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
+
+    use leveret_queues::RetryType;
 
     use super::super::{ApplyTo, Policy, PolicyRecord};
     use super::*;
@@ -201,6 +227,30 @@ mod tests {
             let matched = Matched { policy: Some(policy(of(user))), operator: None };
             let effective = Effective::of(&of(argument), kind, &matched);
             assert_eq!(effective.delivery_limit, Sourced { value, source }, "{argument:?} {user:?}");
+        }
+    }
+
+    #[test]
+    fn retries_wait_as_the_first_type_says_with_the_lowest_bounds() {
+        let of = |delayed_retry_type, delayed_retry_min, delayed_retry_max| PolicyDefinition {
+            delayed_retry_type,
+            delayed_retry_min,
+            delayed_retry_max,
+            ..PolicyDefinition::default()
+        };
+        let (all, failed) = (Some(RetryTypeName::All), Some(RetryTypeName::Failed));
+        let retry = |which, min_ms, max_ms| Some(DelayedRetry { which, min_ms, max_ms });
+        for (argument, user, want) in [
+            (of(None, Some(5), None), of(None, None, None), None),
+            (of(all, None, None), of(None, None, None), None),
+            (of(all, None, None), of(None, Some(5), None), retry(RetryType::All, 5, u64::MAX)),
+            (of(all, Some(5), Some(9)), of(failed, Some(4), Some(10)), retry(RetryType::All, 4, 9)),
+            (of(Some(RetryTypeName::Disabled), Some(5), None), of(failed, Some(4), None), None),
+            (of(None, None, None), of(failed, Some(4), None), retry(RetryType::Failed, 4, u64::MAX)),
+        ] {
+            let matched = Matched { policy: Some(policy(user)), operator: None };
+            let effective = Effective::of(&argument, QueueKind::Classic, &matched);
+            assert_eq!(effective.delayed_retry(), want, "{argument:?}");
         }
     }
 

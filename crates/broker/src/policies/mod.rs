@@ -4,8 +4,8 @@
 //! Invariants: of each kind (user, operator) at most one policy applies to an object: the one with the highest
 //! priority, ties broken by name. A queue's settings are computed when it is declared and when policies change, never
 //! per message. A change is applied queue by queue; no lock is held over all.
-//! Deviations from `RabbitMQ`: a key without meaning here is refused, not kept; classic queues support delivery limits,
-//! so policies with one apply to them too; ties are broken by name, not at random.
+//! Deviations from `RabbitMQ`: a key without meaning here is refused, not kept; classic queues support delivery limits
+//! and delayed retries, so policies with these apply to them too; ties are broken by name, not at random.
 
 mod definition;
 mod effective;
@@ -14,7 +14,7 @@ mod set;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-pub use definition::{OverflowName, PolicyDefinition};
+pub use definition::{OverflowName, PolicyDefinition, RetryTypeName};
 pub use effective::{Effective, Source, Sourced};
 pub use set::{Matched, PolicySet};
 

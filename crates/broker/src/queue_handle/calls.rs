@@ -228,12 +228,16 @@ impl QueueHandle {
         });
     }
 
-    /// Requeues messages at their original positions.
+    /// Requeues messages at their original positions, or until their retry is due.
     pub fn requeue(self: &Arc<Self>, turn: &mut Turn, tokens: &[Token], cause: Requeue) {
         self.enter(turn, |cell, work| {
+            let waiting = cell.queue.counts().retrying;
             cell.queue.requeue(work.now, tokens, cause, work.effects);
-            if cause != Requeue::ChannelClosed {
-                cell.requeue_backoff.returned(work.now, tokens.len());
+            // What waits for its retry is no loop at full speed.
+            let waiting = cell.queue.counts().retrying.saturating_sub(waiting);
+            let at_once = (tokens.len() as u64).saturating_sub(waiting);
+            if cause != Requeue::ChannelClosed && at_once > 0 {
+                cell.requeue_backoff.returned(work.now, at_once);
             }
             if !cell.requeue_backoff.pauses(work.now) {
                 cell.queue.dispatch(work.now, &mut work.outlet, work.effects);
@@ -241,7 +245,19 @@ impl QueueHandle {
         });
     }
 
-    /// Drops all ready messages; returns their number.
+    /// All messages that wait for their retry are due now; returns their number.
+    pub fn release_retries(self: &Arc<Self>, turn: &mut Turn) -> Result<u64, Refusal> {
+        self.enter(turn, |cell, work| {
+            if cell.gone {
+                return Err(self.not_found());
+            }
+            let released = cell.queue.release_retries();
+            cell.queue.dispatch(work.now, &mut work.outlet, work.effects);
+            Ok(released)
+        })
+    }
+
+    /// Drops all messages that nobody holds; returns their number.
     pub fn purge(self: &Arc<Self>, turn: &mut Turn) -> Result<u64, Refusal> {
         self.enter(turn, |cell, work| {
             if cell.gone {
@@ -317,7 +333,7 @@ impl QueueHandle {
                 vhost: self.vhost.clone(),
             });
         }
-        if if_empty && counts.ready > 0 {
+        if if_empty && counts.ready + counts.retrying > 0 {
             return Err(Refusal::NotEmpty { queue: self.name.clone(), vhost: self.vhost.clone() });
         }
         Ok(())
@@ -353,7 +369,7 @@ impl QueueHandle {
             turn.records.clear();
         }
         cell.head_may_be_ready();
-        Ok(Closed { messages: counts.ready, consumers })
+        Ok(Closed { messages: counts.ready + counts.retrying, consumers })
     }
 
     pub(crate) fn not_found(&self) -> Refusal {

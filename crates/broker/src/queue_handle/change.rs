@@ -9,8 +9,9 @@ use std::sync::atomic::Ordering;
 use leveret_queues::{Overflow, Settings};
 use leveret_store::Record;
 
-use super::{Cell, QueueHandle};
+use super::{Cell, QueueHandle, counts_told};
 use crate::deduplication::{Deduplication, DeduplicationRule};
+use crate::queue_kind::QueueKind;
 use crate::queue_options::{InForce, QueueSpec};
 use crate::turn::Turn;
 
@@ -74,6 +75,7 @@ impl QueueHandle {
     /// Updates the values read without the lock.
     pub(super) fn note_rules(&self, in_force: &InForce) {
         self.consumer_timeout_ms.store(in_force.consumer_timeout_ms.unwrap_or(0), Ordering::Relaxed);
-        self.tells_delivery_count.store(in_force.settings.delivery_limit.is_some(), Ordering::Relaxed);
+        let kind = QueueKind::of(&self.arguments());
+        self.tells_counts.store(counts_told(in_force, kind), Ordering::Relaxed);
     }
 }

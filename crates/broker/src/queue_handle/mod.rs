@@ -15,7 +15,7 @@ mod reading;
 mod state;
 mod view;
 
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
 use leveret_message::stored::SettleReason;
@@ -27,7 +27,7 @@ use rustc_hash::FxHashMap;
 
 pub(super) use letters::READ_AGAIN_MS;
 pub(super) use moves::move_message;
-pub use peek::{DiskRange, Peek, PeekedMessage};
+pub use peek::{DiskRange, Peek, PeekedMessage, Retry};
 use state::{Cell, State};
 pub use view::{ConsumerListed, QueueView};
 
@@ -37,6 +37,7 @@ use super::deadlines::{Deadlines, Ticks};
 use super::deduplication::DeduplicationRule;
 use super::memory::Memory;
 use super::names::{ConnectionId, ExchangeName, QueueName, VhostName};
+use super::queue_kind::QueueKind;
 use super::queue_options::{InForce, QueueSpec};
 use super::turn::{Dead, Gathering, Turn};
 
@@ -155,8 +156,8 @@ pub struct QueueHandle {
     arguments: RwLock<FieldTable>,
     /// See [`QueueHandle::consumer_timeout_ms`]; 0 for none.
     consumer_timeout_ms: AtomicU64,
-    /// Whether redelivered messages carry `x-delivery-count`.
-    tells_delivery_count: AtomicBool,
+    /// The counts that redelivered messages carry: see [`TELLS_DELIVERIES`], [`TELLS_ACQUISITIONS`].
+    tells_counts: AtomicU8,
     environment: Arc<QueueEnvironment>,
     state: Mutex<State>,
 }
@@ -191,6 +192,18 @@ pub(super) struct Member {
     pub(super) sole: bool,
 }
 
+/// Redelivered messages carry `x-delivery-count`.
+const TELLS_DELIVERIES: u8 = 1;
+
+/// Redelivered messages carry `x-acquired-count`.
+const TELLS_ACQUISITIONS: u8 = 2;
+
+fn counts_told(in_force: &InForce, kind: QueueKind) -> u8 {
+    let deliveries = if in_force.settings.counts_deliveries() { TELLS_DELIVERIES } else { 0 };
+    let acquisitions = if kind.traits().tells_acquisitions { TELLS_ACQUISITIONS } else { 0 };
+    deliveries | acquisitions
+}
+
 /// Result of `basic.get`.
 #[derive(Debug)]
 pub enum GetOutcome {
@@ -216,7 +229,7 @@ impl QueueHandle {
         environment: Arc<QueueEnvironment>,
     ) -> Arc<Self> {
         let consumer_timeout_ms = installed.in_force.consumer_timeout_ms.unwrap_or(0);
-        let tells_delivery_count = installed.in_force.settings.delivery_limit.is_some();
+        let tells_counts = counts_told(&installed.in_force, QueueKind::of(&spec.arguments));
         let state = State::new(installed);
         let Place { id, slot, name, vhost } = place;
         let QueueSpec { durable, auto_delete, exclusive_owner, hidden, arguments } = spec;
@@ -231,7 +244,7 @@ impl QueueHandle {
             auto_delete: AtomicBool::new(auto_delete),
             arguments: RwLock::new(arguments),
             consumer_timeout_ms: AtomicU64::new(consumer_timeout_ms),
-            tells_delivery_count: AtomicBool::new(tells_delivery_count),
+            tells_counts: AtomicU8::new(tells_counts),
             environment,
             state: Mutex::new(state),
         })
@@ -422,16 +435,23 @@ impl QueueHandle {
         Record::Settle { queue: self.id, first: seq, count: 1, reason }
     }
 
-    /// The message with its delivery count in the headers, if this queue adds it.
-    pub fn with_delivery_count(&self, delivery: &Delivery) -> Option<Message> {
-        self.counted(&delivery.message, delivery.delivery_count)
+    /// The message with its counts in the headers, if it was delivered before and this queue adds them.
+    pub fn with_counts(&self, delivery: &Delivery) -> Option<Message> {
+        self.counted(&delivery.message, delivery.delivery_count, delivery.acquired_count)
     }
 
-    fn counted(&self, message: &Message, count: u32) -> Option<Message> {
-        if count == 0 || !self.tells_delivery_count.load(Ordering::Relaxed) {
+    fn counted(&self, message: &Message, delivery_count: u32, acquired_count: u32) -> Option<Message> {
+        if acquired_count == 0 {
             return None;
         }
-        Some(super::copies::with_delivery_count(message, count))
+        let tells = self.tells_counts.load(Ordering::Relaxed);
+        let told = |what: u8, count: u32| (tells & what != 0 && count > 0).then_some(count);
+        let delivery_count = told(TELLS_DELIVERIES, delivery_count);
+        let acquired_count = told(TELLS_ACQUISITIONS, acquired_count);
+        if delivery_count.is_none() && acquired_count.is_none() {
+            return None;
+        }
+        Some(super::copies::with_counts(message, delivery_count, acquired_count))
     }
 
     /// Finishes a turn that has no other owner.

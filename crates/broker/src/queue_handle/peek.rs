@@ -29,6 +29,17 @@ pub struct PeekedMessage {
     pub message: Message,
     /// It was, or may have been, delivered before.
     pub redelivered: bool,
+    /// It waits for its retry.
+    pub retry: Option<Retry>,
+}
+
+/// A retry that a message waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retry {
+    /// When it is due.
+    pub due: Millis,
+    /// Failed deliveries so far.
+    pub delivery_count: u32,
 }
 
 /// Messages on disk, in delivery order.
@@ -39,6 +50,8 @@ pub struct DiskRange {
     to: Seq,
     delivered_upto: Seq,
     redelivered: bool,
+    acquired_count: u32,
+    retry: Option<Retry>,
     /// Messages to skip at the start.
     pub skip: u64,
 }
@@ -53,8 +66,8 @@ const READ_BYTES: usize = 1024 * 1024;
 type RangeRead = (Vec<PeekedMessage>, Option<DiskRange>);
 
 impl QueueHandle {
-    /// Up to `count` ready messages after the first `skip`, and the total number of ready messages. Skipped ones also
-    /// cost time under the queue's lock.
+    /// Up to `count` messages after the first `skip`, ready ones first, then those that wait for their retry, by due time;
+    /// and the total number of both. Skipped ones also cost time under the queue's lock.
     pub fn peek(&self, now: Millis, skip: u64, count: usize) -> Result<(Vec<Peek>, u64), Refusal> {
         let state = self.state.lock();
         let State::Busy(cell) = &*state else { return Ok((Vec::new(), 0)) };
@@ -64,16 +77,35 @@ impl QueueHandle {
         let lives = |expires: &Option<Millis>| expires.is_none_or(|at| at > now);
         let seen = cell.queue.peek(skip, count).into_iter().filter_map(|peeked| match peeked {
             Peeked::Message { expires, .. } if !lives(&expires) => None,
-            Peeked::Message { message: Some(message), redelivered, delivery_count, .. } => {
-                let message = self.counted(message, delivery_count).unwrap_or_else(|| message.clone());
-                Some(Peek::Here(PeekedMessage { message, redelivered }))
+            Peeked::Message {
+                message: Some(message),
+                redelivered,
+                delivery_count,
+                acquired_count,
+                retry_due,
+                ..
+            } => {
+                let counted = self.counted(message, delivery_count, acquired_count);
+                let message = counted.unwrap_or_else(|| message.clone());
+                let retry = retry_due.map(|due| Retry { due, delivery_count });
+                Some(Peek::Here(PeekedMessage { message, redelivered, retry }))
             }
-            Peeked::Message { seq, priority_level, redelivered, .. } => Some(Peek::OnDisk(DiskRange {
+            Peeked::Message {
+                seq,
+                priority_level,
+                redelivered,
+                delivery_count,
+                acquired_count,
+                retry_due,
+                ..
+            } => Some(Peek::OnDisk(DiskRange {
                 priority_level,
                 from: seq,
                 to: seq,
                 delivered_upto: Seq(0),
                 redelivered,
+                acquired_count,
+                retry: retry_due.map(|due| Retry { due, delivery_count }),
                 skip: 0,
             })),
             Peeked::OnDisk { priority_level, first, last, skip, delivered_upto, .. } => {
@@ -83,11 +115,14 @@ impl QueueHandle {
                     to: last,
                     delivered_upto,
                     redelivered: false,
+                    acquired_count: 0,
+                    retry: None,
                     skip,
                 }))
             }
         });
-        Ok((seen.collect(), cell.queue.counts().ready))
+        let counts = cell.queue.counts();
+        Ok((seen.collect(), counts.ready + counts.retrying))
     }
 
     /// Reads up to `count` messages at the start of a range, after those to skip. `then` is called on a store thread,
@@ -125,10 +160,12 @@ impl QueueHandle {
             let message = found.message.ok()?;
             let known =
                 found.seq <= range.delivered_upto || found.delivery_count > 0 || message.meta().redelivered;
-            let counted = self.counted(&message, found.delivery_count);
+            let acquired_count = found.delivery_count.max(range.acquired_count);
+            let counted = self.counted(&message, found.delivery_count, acquired_count);
             Some(PeekedMessage {
                 message: counted.unwrap_or(message),
                 redelivered: range.redelivered || known,
+                retry: range.retry,
             })
         });
         (seen.collect(), rest)

@@ -158,7 +158,7 @@ impl State {
         let Some((last_seq, last_used)) = cell.queue.at_rest().filter(|_| cell.is_at_rest(auto_delete))
         else {
             let counts = cell.queue.counts();
-            if counts.ready + counts.unacked == 0 {
+            if counts.total() == 0 {
                 cell.queue.shrink();
             }
             return;
