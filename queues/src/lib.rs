@@ -179,7 +179,7 @@ impl<C> Queue<C> {
     }
 
     /// Whether this message may have left the queue before the end after which it was recovered: its destination may
-    /// know it already ([`MessageMeta::redelivered`](crate::MessageMeta::redelivered)).
+    /// know it already ([`MessageMeta::redelivered`](leveret_message::MessageMeta::redelivered)).
     pub fn may_have_left(&self, seq: Seq) -> bool {
         seq <= self.recovered_upto
     }

@@ -32,7 +32,7 @@ impl<C> Queue<C> {
         self.check_small();
     }
 
-    /// The messages return to their old places, wait for their [retry](super::retry) first, or are dropped if they failed too often, expired meanwhile, or do not
+    /// The messages return to their old places, wait for their retry first, or are dropped if they failed too often, expired meanwhile, or do not
     /// fit any more. Stale tokens are ignored. The caller dispatches.
     ///
     /// A large number (a channel closed without prefetch) is best passed in parts, oldest first, so that a lock can

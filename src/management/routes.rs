@@ -1,4 +1,6 @@
 //! The route table (docs/http-api.md). Path segments are decoded individually, so a vhost `/` is `%2F` in a path.
+//!
+//! Long: the one table from paths to handlers.
 
 use std::sync::Arc;
 

@@ -4,6 +4,7 @@ use leveret_queues::{ConsumerId, Overflow, Requeue, RetryType, Settings, Token};
 
 /// A message as the model sees it.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "facts that do not depend on each other")]
 pub(crate) struct Msg {
     pub(crate) seq: u64,
     pub(crate) priority_level: u8,
@@ -68,13 +69,17 @@ impl Model {
         let now = self.now;
         let due = |(due, msg): &mut (u64, Msg)| *due <= now || msg.expires.is_some_and(|at| at <= now);
         let released: Vec<_> = self.waiting.extract_if(.., due).collect();
-        released.into_iter().for_each(|(_, msg)| self.insert(msg));
+        for (_, msg) in released {
+            self.insert(msg);
+        }
     }
 
     pub(crate) fn release_all(&mut self) -> usize {
         let released = std::mem::take(&mut self.waiting);
         let count = released.len();
-        released.into_iter().for_each(|(_, msg)| self.insert(msg));
+        for (_, msg) in released {
+            self.insert(msg);
+        }
         self.recovered_at = None;
         count
     }

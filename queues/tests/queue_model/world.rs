@@ -1,5 +1,7 @@
 //! The queue under test with a caller's surroundings: outlet, store, clock. Every step is applied to queue and model;
 //! then the queue's effects are replayed on the model and compared.
+//!
+//! Long: every operation and what it must leave behind stand beside each other.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap, VecDeque};

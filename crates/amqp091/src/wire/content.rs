@@ -27,7 +27,7 @@ pub struct ContentHeader {
     pub weight: u16,
     /// Bytes of body that follow; no limit is checked here.
     pub body_size: u64,
-    /// Range of flags and properties in the payload. See [`super::properties`].
+    /// Range of flags and properties in the payload. See [`leveret_message::properties`].
     pub properties: Range<usize>,
 }
 

@@ -1,6 +1,6 @@
 //! A broker's store: a log as the source of truth, and an index of where everything is.
 //!
-//! Invariants: see the interface ([`crate::store`]); in addition, an append costs one short lock and wakes the
+//! Invariants: see the interface ([the border](crate)); in addition, an append costs one short lock and wakes the
 //! committer only when it sleeps; everything in the index can be rebuilt from the log. Three threads: the committer
 //! writes and syncs, the keeper follows with the index and frees space, the reader answers reads. Absent: definitions
 //! (`store::definitions`).
