@@ -79,29 +79,18 @@ async fn serve(args: &ServeArgs, config: &Config, folder: &Folder, log: Log) -> 
     tokio::spawn(log.clone().tell_suppressed());
     let started = tokio::time::Instant::now();
     let relieved: Arc<OnceLock<Weak<Broker>>> = Arc::default();
-    let options = relieving(&relieved);
-    folder.release_reserve();
-    // First, as it may have memory to give back.
-    let (store, mut recovered) =
-        LogStore::open(folder.path(), &options).map_err(|error| explained(error, folder))?;
-    let (definitions, findings) =
-        Definitions::open(folder.path()).map_err(|error| explained(error, folder))?;
-    let started_before = folder.was_started() || !findings.is_empty();
-    report(findings.into_iter().chain(std::mem::take(&mut recovered.findings)));
-    let store = Arc::new(store);
-    let definitions = Arc::new(definitions);
-    store.watch_also(definitions.pulses());
+    let Data { store, definitions, queues, started_before } = open(folder, &relieving(&relieved))?;
     let tls = config.tls()?.map(Tls::open).transpose()?;
     let tasks = Tasks::new();
-    let tokens = tokens(config, &tasks)?;
-    let found = found(&definitions, recovered.queues, started_before)?;
+    let found = found(&definitions, queues, started_before)?;
+    let login_options = LoginOptions {
+        login_failures_per_minute: config.login_failures_per_minute,
+        tokens: tokens(config, &tasks)?,
+        admin: config.admin()?,
+    };
     let broker = Broker::start(
         config.limits(),
-        LoginOptions {
-            login_failures_per_minute: config.login_failures_per_minute,
-            tokens,
-            admin: config.admin()?,
-        },
+        login_options,
         Arc::clone(&store) as _,
         Box::new(Arc::clone(&definitions)),
         found,
@@ -109,33 +98,19 @@ async fn serve(args: &ServeArgs, config: &Config, folder: &Folder, log: Log) -> 
     )?;
     folder.note_started();
     broker.announce_as(config.product.clone());
-    let limited = Arc::clone(&broker);
-    reload.on("limits", move |config| {
-        limited.set_limits(config.limits());
-        Ok(())
-    });
     let _ = relieved.set(Arc::downgrade(&broker));
     broker.alarms.set_limits(config.alarms());
-    let watched = Arc::clone(&broker);
-    reload.on("alarms", move |config| {
-        watched.alarms.set_limits(config.alarms());
-        Ok(())
-    });
+    reload_limits(&mut reload, &broker);
     let server = Server::start(
         Arc::clone(&broker),
         folder.path(),
         Proxies::new(config.proxy_protocol_trusted.clone()),
         &tasks,
     );
-    let amqp = server.listen(config.amqp_listen, None).await?;
-    let amqps = match (config.amqps_listen, &tls) {
-        (Some(address), Some(tls)) => Some(server.listen(address, Some(Arc::clone(tls))).await?),
-        _ => None,
-    };
+    let (amqp, amqps) = listen(&server, config, tls.as_ref()).await?;
     if let Some(tls) = &tls {
         tasks.spawn("the watch over certificates", Arc::clone(tls).watch());
-        let tls = Arc::clone(tls);
-        reload.on("TLS certificate", move |_| tls.reload().map_err(|error| error.to_string()));
+        reload_certificate(&mut reload, tls);
     }
     let process = management::Process {
         amqp,
@@ -155,13 +130,7 @@ async fn serve(args: &ServeArgs, config: &Config, folder: &Folder, log: Log) -> 
     let (listening, topology) = management::listen(Arc::clone(&broker), process, asked(config)).await?;
     server.open();
     reload.on("topology", move |config| topology.reload(config.topology.as_deref()));
-    tracing::info!(
-        "leveret {} ({}) started in {} ms, data in {}",
-        env!("CARGO_PKG_VERSION"),
-        env!("BUILT_COMMIT"),
-        started.elapsed().as_millis(),
-        folder.path().display()
-    );
+    announce(folder, started.elapsed());
     tell(amqp, amqps, listening, broker.users.user("guest").is_some());
 
     let failed = tokio::select! {
@@ -172,6 +141,73 @@ async fn serve(args: &ServeArgs, config: &Config, folder: &Folder, log: Log) -> 
     server.shut_down().await;
     take_apart(&tasks, &store, &definitions).await?;
     failed.map_or(Ok(()), |task| Err(format!("{task} has failed; the log says why").into()))
+}
+
+/// What a data folder holds.
+struct Data {
+    store: Arc<LogStore>,
+    definitions: Arc<Definitions>,
+    queues: HashMap<QueueId, RecoveredQueue>,
+    started_before: bool,
+}
+
+/// Opens the data folder, and reports what is wrong with it.
+fn open(folder: &Folder, options: &Options) -> Result<Data, Failure> {
+    folder.release_reserve();
+    // First, as it may have memory to give back.
+    let (store, mut recovered) =
+        LogStore::open(folder.path(), options).map_err(|error| explained(error, folder))?;
+    let (definitions, findings) =
+        Definitions::open(folder.path()).map_err(|error| explained(error, folder))?;
+    let started_before = folder.was_started() || !findings.is_empty();
+    report(findings.into_iter().chain(std::mem::take(&mut recovered.findings)));
+    store.watch_also(definitions.pulses());
+    let (store, definitions) = (Arc::new(store), Arc::new(definitions));
+    Ok(Data { store, definitions, queues: recovered.queues, started_before })
+}
+
+/// The certificate is read again on SIGHUP.
+fn reload_certificate(reload: &mut Reload, tls: &Arc<Tls>) {
+    let tls = Arc::clone(tls);
+    reload.on("TLS certificate", move |_| tls.reload().map_err(|error| error.to_string()));
+}
+
+/// Limits and alarms follow the configuration.
+fn reload_limits(reload: &mut Reload, broker: &Arc<Broker>) {
+    let limited = Arc::clone(broker);
+    reload.on("limits", move |config| {
+        limited.set_limits(config.limits());
+        Ok(())
+    });
+    let watched = Arc::clone(broker);
+    reload.on("alarms", move |config| {
+        watched.alarms.set_limits(config.alarms());
+        Ok(())
+    });
+}
+
+/// Listens for AMQP, and for AMQP over TLS if that is configured. Returns both addresses.
+async fn listen(
+    server: &Server,
+    config: &Config,
+    tls: Option<&Arc<Tls>>,
+) -> Result<(SocketAddr, Option<SocketAddr>), Failure> {
+    let amqp = server.listen(config.amqp_listen, None).await?;
+    let amqps = match (config.amqps_listen, tls) {
+        (Some(address), Some(tls)) => Some(server.listen(address, Some(Arc::clone(tls))).await?),
+        _ => None,
+    };
+    Ok((amqp, amqps))
+}
+
+fn announce(folder: &Folder, took: Duration) {
+    tracing::info!(
+        "leveret {} ({}) started in {} ms, data in {}",
+        env!("CARGO_PKG_VERSION"),
+        env!("BUILT_COMMIT"),
+        took.as_millis(),
+        folder.path().display()
+    );
 }
 
 /// Why the folder cannot be opened.

@@ -193,6 +193,27 @@ fn global(api: &Shared, totals: &Totals, text: &mut Text) {
     ] {
         text.counter(name, "", count.load(Ordering::Relaxed));
     }
+    messages(totals, text);
+    let protocol = "protocol=\"amqp091\"";
+    for (name, value) in
+        [("rabbitmq_global_consumers", totals.consumers), ("rabbitmq_global_publishers", publishers as u64)]
+    {
+        text.kind("gauge", name);
+        text.value(name, protocol, value);
+    }
+    let (counts, bytes) = totals.sizes.read();
+    text.kind("histogram", "rabbitmq_message_size_bytes");
+    let mut so_far = 0;
+    for (bound, count) in BOUNDS.iter().map(ToString::to_string).chain(["+Inf".to_owned()]).zip(counts) {
+        so_far += count;
+        text.value("rabbitmq_message_size_bytes_bucket", &format!("{protocol},le=\"{bound}\""), so_far);
+    }
+    text.value("rabbitmq_message_size_bytes_count", protocol, so_far);
+    text.value("rabbitmq_message_size_bytes_sum", protocol, bytes);
+}
+
+/// Counts of messages by what became of them.
+fn messages(totals: &Totals, text: &mut Text) {
     let protocol = "protocol=\"amqp091\"";
     let routed = totals.published.saturating_sub(totals.returned + totals.dropped);
     for (name, value) in [
@@ -250,21 +271,6 @@ fn global(api: &Shared, totals: &Totals, text: &mut Text) {
         text.counter(&format!("rabbitmq_global_messages_dead_lettered_{name}_total"), by_strategy, value);
     }
     text.counter("leveret_dead_letter_copies_left_out_total", "", totals.copies_left_out);
-    for (name, value) in
-        [("rabbitmq_global_consumers", totals.consumers), ("rabbitmq_global_publishers", publishers as u64)]
-    {
-        text.kind("gauge", name);
-        text.value(name, protocol, value);
-    }
-    let (counts, bytes) = totals.sizes.read();
-    text.kind("histogram", "rabbitmq_message_size_bytes");
-    let mut so_far = 0;
-    for (bound, count) in BOUNDS.iter().map(ToString::to_string).chain(["+Inf".to_owned()]).zip(counts) {
-        so_far += count;
-        text.value("rabbitmq_message_size_bytes_bucket", &format!("{protocol},le=\"{bound}\""), so_far);
-    }
-    text.value("rabbitmq_message_size_bytes_count", protocol, so_far);
-    text.value("rabbitmq_message_size_bytes_sum", protocol, bytes);
 }
 
 #[cfg(test)]

@@ -161,6 +161,25 @@ struct QueueReading {
 }
 
 impl QueueReading {
+    /// A reading `seconds` after `before`, if there was one.
+    fn following(
+        before: Option<Self>,
+        messages: Numbers<9>,
+        lengths: Numbers<3>,
+        at: Millis,
+        seconds: f64,
+    ) -> Self {
+        let Some(before) = before else {
+            return Self { messages: Reading::first(messages), lengths: Reading::first(lengths), still: at };
+        };
+        let moved = before.messages.last != messages || before.lengths.last != lengths;
+        Self {
+            messages: before.messages.next(messages, seconds),
+            lengths: before.lengths.next(lengths, seconds),
+            still: if moved { at } else { before.still },
+        }
+    }
+
     /// The readings of a queue without activity since `still`.
     fn untouched(still: Millis) -> Self {
         Self { messages: Reading::first([0; 9]), lengths: Reading::first([0; 3]), still }
@@ -328,6 +347,24 @@ fn rated<const N: usize>(
 }
 
 impl Readings {
+    /// Connections and their channels, `seconds` after `last`.
+    fn read_connections(&mut self, last: &Self, broker: &Broker, seconds: f64) {
+        for connection in broker.registry.connections() {
+            let traffic = &connection.traffic;
+            let bytes =
+                [&traffic.received_bytes, &traffic.sent_bytes].map(|count| count.load(Ordering::Relaxed));
+            let before = last.connections.get(&connection.facts.id).copied();
+            self.connections.insert(connection.facts.id, follow(before, bytes, seconds));
+            for open in connection.channels() {
+                let (before, now) = (last.channels.get(&open.id), channel(&open.stats));
+                let still = before.filter(|before| before.messages.last == now).map(|before| before.still);
+                let messages = follow(before.map(|before| before.messages), now, seconds);
+                let still = still.unwrap_or(self.at);
+                self.channels.insert(open.id, ChannelReading { messages, still });
+            }
+        }
+    }
+
     fn queue(&self, id: QueueId) -> Option<QueueReading> {
         let untouched = || self.untouched.get(&id).copied().map(QueueReading::untouched);
         self.queues.get(&id).copied().or_else(untouched)
@@ -464,22 +501,7 @@ impl Rates {
                     next.untouched.insert(queue.id, known.unwrap_or(at));
                     continue;
                 }
-                let reading = last.queue(queue.id).map_or_else(
-                    || QueueReading {
-                        messages: Reading::first(moved),
-                        lengths: Reading::first(length),
-                        still: at,
-                    },
-                    |before| QueueReading {
-                        messages: before.messages.next(moved, seconds),
-                        lengths: before.lengths.next(length, seconds),
-                        still: if before.messages.last == moved && before.lengths.last == length {
-                            before.still
-                        } else {
-                            at
-                        },
-                    },
-                );
+                let reading = QueueReading::following(last.queue(queue.id), moved, length, at, seconds);
                 let before = last.queues.get(&queue.id).unwrap_or(&reading);
                 let before = history_numbers(&before.messages.last, &before.lengths.last);
                 histories.add_queue(queue.id, before, history_numbers(&moved, &length));
@@ -492,22 +514,7 @@ impl Rates {
         histories.add_totals(totals.history_numbers());
         histories.end(|id| next.queues.contains_key(&id));
         drop(histories);
-        for connection in broker.registry.connections() {
-            let traffic = &connection.traffic;
-            let bytes =
-                [&traffic.received_bytes, &traffic.sent_bytes].map(|count| count.load(Ordering::Relaxed));
-            let reading = last
-                .connections
-                .get(&connection.facts.id)
-                .map_or_else(|| Reading::first(bytes), |before| before.next(bytes, seconds));
-            next.connections.insert(connection.facts.id, reading);
-            for open in connection.channels() {
-                let (before, now) = (last.channels.get(&open.id), channel(&open.stats));
-                let still = before.filter(|before| before.messages.last == now).map(|before| before.still);
-                let messages = follow(before.map(|before| before.messages), now, seconds);
-                next.channels.insert(open.id, ChannelReading { messages, still: still.unwrap_or(at) });
-            }
-        }
+        next.read_connections(&last, broker, seconds);
         next.messages = Some(follow(last.messages, totals.message_numbers(), seconds));
         next.lengths = Some(follow(last.lengths, [totals.messages, totals.ready, totals.unacked], seconds));
         next.global = Some(follow(last.global, [totals.confirmed, totals.returned, totals.dropped], seconds));

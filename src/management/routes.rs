@@ -476,7 +476,11 @@ fn checks() -> Routes {
 }
 
 fn rules() -> Routes {
-    Routes::about("Limits, topic permissions and parameters")
+    with_parameters(limits_and_topics(Routes::about("Limits, topic permissions and parameters")))
+}
+
+fn limits_and_topics(routes: Routes) -> Routes {
+    routes
         .at("/vhost-limits", list("Limits of virtual hosts", &schemas::VHOST_LIMITS, limits::of_vhosts))
         .at(
             "/vhost-limits/{vhost}",
@@ -523,6 +527,10 @@ fn rules() -> Routes {
             )
             .delete("Takes it away", topic_permissions::delete_one),
         )
+}
+
+fn with_parameters(routes: Routes) -> Routes {
+    routes
         .at("/parameters", list("Parameters", &schemas::PARAMETER, parameters::all))
         .at(
             "/parameters/{component}",

@@ -133,6 +133,7 @@ fn token(secret: &str, user: &str, ends: u64) -> String {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one story")]
 fn no_secret_of_a_file_a_token_or_an_import_is_ever_logged() {
     let folder = tempfile::tempdir().expect("a folder");
     let write = |name: &str, text: &str| {

@@ -179,31 +179,7 @@ pub fn read(
     server_named: bool,
 ) -> Result<QueueOptions, Refusal> {
     let reader = Reader { arguments: &spec.arguments, queue, vhost };
-    let kind = match reader.string(QueueKind::ARGUMENT)? {
-        None => QueueKind::default(),
-        Some("stream") => {
-            return Err(Refusal::Precondition(format!(
-                "streams are not supported: queue '{queue}' in vhost '{vhost}' can be of type classic or quorum"
-            )));
-        }
-        Some(name) => QueueKind::named(name).ok_or_else(|| {
-            reader.invalid(QueueKind::ARGUMENT, format!("\"unsupported queue type '{name}'\""))
-        })?,
-    };
-    if !kind.traits().may_be_fleeting {
-        for (property, wrong) in [
-            ("non-durable", !spec.durable),
-            ("exclusive", spec.exclusive_owner.is_some()),
-            ("auto-delete", spec.auto_delete),
-            ("server-named", server_named),
-        ] {
-            if wrong {
-                return Err(Refusal::Precondition(format!(
-                    "invalid property '{property}' for queue '{queue}' in vhost '{vhost}'"
-                )));
-            }
-        }
-    }
+    let kind = kind(&reader, spec, server_named)?;
     let expires = reader.number("x-expires", TTL_MS_MAX)?;
     if expires == Some(0) {
         return Err(reader.invalid("x-expires", "{value_zero,0}".to_owned()));
@@ -215,29 +191,7 @@ pub fn read(
                 .ok_or_else(|| reader.invalid("x-overflow", "invalid_overflow".to_owned()))?,
         ),
     };
-    let exchange = match reader.value(DEAD_LETTER_EXCHANGE) {
-        None => None,
-        Some(value) => Some(text(value).ok_or_else(|| Refusal::ArgumentType {
-            argument: DEAD_LETTER_EXCHANGE,
-            given: type_name(value),
-            resource: Resource::Queue(queue.clone()),
-            vhost: vhost.clone(),
-        })?),
-    };
-    let routing_key = reader.string("x-dead-letter-routing-key")?;
-    for (name, value) in [(DEAD_LETTER_EXCHANGE, exchange), ("x-dead-letter-routing-key", routing_key)] {
-        value.map_or(Ok(()), |text| reader.short(name, text))?;
-    }
-    if routing_key.is_some() && exchange.is_none() {
-        return Err(reader.invalid("x-dead-letter-routing-key", "routing_key_but_no_dlx_defined".to_owned()));
-    }
-    let strategy = reader.string("x-dead-letter-strategy")?;
-    if let Some(strategy) = strategy
-        && !["at-most-once", "at-least-once"].contains(&strategy)
-    {
-        let why = format!("invalid dead letter strategy '{strategy}'");
-        return Err(reader.invalid("x-dead-letter-strategy", why));
-    }
+    let (exchange, routing_key, strategy) = dead_letters(&reader)?;
     let delivery_limit = match reader.value("x-delivery-limit").and_then(integer) {
         Some(-1) => Some(-1),
         _ => reader
@@ -268,6 +222,68 @@ pub fn read(
         DeduplicationRule::read(&spec.arguments).map_err(|(argument, why)| reader.invalid(argument, why))?;
     let durable = spec.durable;
     Ok(QueueOptions { rules, deduplication, kind, durable, max_priority, single_active_consumer })
+}
+
+/// The queue's kind, if it may be declared so.
+fn kind(reader: &Reader<'_>, spec: &QueueSpec, server_named: bool) -> Result<QueueKind, Refusal> {
+    let Reader { queue, vhost, .. } = reader;
+    let kind = match reader.string(QueueKind::ARGUMENT)? {
+        None => QueueKind::default(),
+        Some("stream") => {
+            return Err(Refusal::Precondition(format!(
+                "streams are not supported: queue '{queue}' in vhost '{vhost}' can be of type classic or quorum"
+            )));
+        }
+        Some(name) => QueueKind::named(name).ok_or_else(|| {
+            reader.invalid(QueueKind::ARGUMENT, format!("\"unsupported queue type '{name}'\""))
+        })?,
+    };
+    if kind.traits().may_be_fleeting {
+        return Ok(kind);
+    }
+    for (property, wrong) in [
+        ("non-durable", !spec.durable),
+        ("exclusive", spec.exclusive_owner.is_some()),
+        ("auto-delete", spec.auto_delete),
+        ("server-named", server_named),
+    ] {
+        if wrong {
+            return Err(Refusal::Precondition(format!(
+                "invalid property '{property}' for queue '{queue}' in vhost '{vhost}'"
+            )));
+        }
+    }
+    Ok(kind)
+}
+
+type DeadLetterArguments<'a> = (Option<&'a str>, Option<&'a str>, Option<&'a str>);
+
+/// The arguments of dead letters: exchange, routing key and strategy.
+fn dead_letters<'a>(reader: &'a Reader<'_>) -> Result<DeadLetterArguments<'a>, Refusal> {
+    let exchange = match reader.value(DEAD_LETTER_EXCHANGE) {
+        None => None,
+        Some(value) => Some(text(value).ok_or_else(|| Refusal::ArgumentType {
+            argument: DEAD_LETTER_EXCHANGE,
+            given: type_name(value),
+            resource: Resource::Queue(reader.queue.clone()),
+            vhost: reader.vhost.clone(),
+        })?),
+    };
+    let routing_key = reader.string("x-dead-letter-routing-key")?;
+    for (name, value) in [(DEAD_LETTER_EXCHANGE, exchange), ("x-dead-letter-routing-key", routing_key)] {
+        value.map_or(Ok(()), |text| reader.short(name, text))?;
+    }
+    if routing_key.is_some() && exchange.is_none() {
+        return Err(reader.invalid("x-dead-letter-routing-key", "routing_key_but_no_dlx_defined".to_owned()));
+    }
+    let strategy = reader.string("x-dead-letter-strategy")?;
+    if let Some(strategy) = strategy
+        && !["at-most-once", "at-least-once"].contains(&strategy)
+    {
+        let why = format!("invalid dead letter strategy '{strategy}'");
+        return Err(reader.invalid("x-dead-letter-strategy", why));
+    }
+    Ok((exchange, routing_key, strategy))
 }
 
 type RetryArguments = (Option<RetryTypeName>, Option<u64>, Option<u64>);

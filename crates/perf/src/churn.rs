@@ -18,6 +18,20 @@ use super::url::BrokerUrl;
 
 const SECOND: u64 = 1_000_000_000;
 
+/// One line of progress.
+fn progress(what: &str, start: u64, per_second: u64) {
+    eprintln!("{:>5.0} s   {what} {:>9}/s", clock::seconds(clock::now() - start), grouped(per_second));
+}
+
+/// What is opened and closed.
+fn what(mode: Mode) -> &'static str {
+    match mode {
+        Mode::ChurnConnections => "connections",
+        Mode::ChurnChannels => "channels",
+        _ => "queues",
+    }
+}
+
 /// Opens and closes on several threads for the configured time.
 pub(super) fn run(
     url: &BrokerUrl,
@@ -25,11 +39,7 @@ pub(super) fn run(
     broker: Option<&Process>,
     quiet: bool,
 ) -> Result<Phase, PerfError> {
-    let what = match settings.mode {
-        Mode::ChurnConnections => "connections",
-        Mode::ChurnChannels => "channels",
-        _ => "queues",
-    };
+    let what = what(settings.mode);
     let arguments = topology::queue_arguments(&settings.queue_args)?;
     let (control, count) = (Control::default(), AtomicU64::new(0));
     let own = Process::own();
@@ -59,11 +69,7 @@ pub(super) fn run(
             clock::sleep(SECOND);
             let now = count.load(Ordering::Relaxed);
             if !quiet {
-                eprintln!(
-                    "{:>5.0} s   {what} {:>9}/s",
-                    clock::seconds(clock::now() - start),
-                    grouped(now - shown)
-                );
+                progress(what, start, now - shown);
             }
             shown = now;
         }

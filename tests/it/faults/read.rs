@@ -16,6 +16,7 @@ const MESSAGES: usize = 40;
 const MANY: i64 = 1000;
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one story")]
 fn what_cannot_be_read_waits_and_comes_when_it_can_and_others_go_on() {
     // Bodies leave memory at once, including those of unacknowledged messages.
     let mut broker = Broker::with(&["--memory-bytes-max", "16MiB"]);

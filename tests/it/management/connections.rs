@@ -7,6 +7,7 @@ use crate::harness::Broker;
 use crate::wait;
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one story")]
 fn a_connection_shows_what_it_does_and_goes_when_told() {
     let broker = Broker::new();
     let http = Http::of(&broker);

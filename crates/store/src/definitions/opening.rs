@@ -132,20 +132,7 @@ pub(super) fn open(disk: &dyn Disk, database: &dyn Database) -> Result<Opened, D
     let (in_database, in_snapshot) = (revision_of(&stored), saved_revision(&saved));
     let top = read.top.max(in_database.unwrap_or(0)).max(in_snapshot.unwrap_or(0));
     if let Some(revision) = in_database.filter(|revision| *revision > 0) {
-        let from_the_start = read.frames.first().is_some_and(|frame| frame.revision == 1);
-        if matches!(saved, snapshot::Found::Missing) && !from_the_start {
-            let mut what = "it is missing; written anew from the database".to_owned();
-            if read.top == 0 {
-                what = format!("{what}, and nothing tells whether that is the newest (revision {revision})");
-                lossy = true;
-            }
-            findings.push(finding(SNAPSHOT, what));
-        }
-        if read.files.is_empty() {
-            let what = format!("it is missing; what was changed after revision {revision} would be lost");
-            findings.push(finding("definitions.journal", what));
-            lossy = true;
-        }
+        lossy |= missing(revision, &read, &saved, &mut findings);
     }
     let no_room = matches!(stored, Stored::NoRoom);
     let database_first = choose(in_database, in_snapshot, &read.frames, top);
@@ -174,37 +161,20 @@ pub(super) fn open(disk: &dyn Disk, database: &dyn Database) -> Result<Opened, D
         None if no_room => fill(database.in_memory(), &base.entries, base.revision)?,
         None => fill(database.open()?, &base.entries, base.revision)?,
     };
-    let mut entries = base.entries;
-    let mut behind = Vec::new();
-    let mut lost = Vec::new();
-    for frame in read.frames.into_iter().filter(|frame| frame.revision > base.revision) {
-        if frame.revision > meta.revision + 1 {
-            lost.push(meta.revision + 1..=frame.revision - 1);
-        }
-        behind.push(apply(&mut entries, &mut meta, frame));
-    }
-    if top > meta.revision {
-        lost.push(meta.revision + 1..=top);
-    }
+    let (mut entries, mut behind) = (base.entries, Vec::new());
+    let newer = read.frames.into_iter().filter(|frame| frame.revision > base.revision);
+    let lost = replay(newer, top, &mut entries, &mut meta, &mut behind);
     lossy |= !lost.is_empty();
     remnants.retain(|key, _| !entries.contains_key(key));
     findings.extend(lost.iter().map(loss));
     if lossy && !remnants.is_empty() {
-        let what = format!(
-            "found, but of an older state, hence not in use: {}",
-            names(remnants.keys().map(|k| &**k))
-        );
-        findings.push(finding(DATABASE, what));
+        findings.push(unused(&remnants));
     }
     let jump = lossy.then(|| jump(&entries, top.max(meta.revision)));
     if let Some(jump) = &jump {
         behind.push(apply(&mut entries, &mut meta, jump.clone()));
     }
-    let caught_up = upkeep::catch_up(&*db, &mut behind).and_then(|()| db.sync());
-    if let Err(error) = caught_up {
-        // Snapshot and journal hold all of it.
-        tracing::warn!(%error, "the database of definitions cannot be brought up to date yet");
-    }
+    catch_up(&*db, &mut behind);
     Ok(Opened {
         db,
         entries,
@@ -217,6 +187,65 @@ pub(super) fn open(disk: &dyn Disk, database: &dyn Database) -> Result<Opened, D
         remnants,
         jump,
     })
+}
+
+/// Entries that were read and are not part of the state.
+fn unused(remnants: &Entries) -> Finding {
+    let names = names(remnants.keys().map(|k| &**k));
+    finding(DATABASE, format!("found, but of an older state, hence not in use: {names}"))
+}
+
+/// Brings the database up to date if it takes that now: snapshot and journal hold all of it.
+fn catch_up(db: &dyn Db, behind: &mut Vec<Step>) {
+    if let Err(error) = upkeep::catch_up(db, behind).and_then(|()| db.sync()) {
+        tracing::warn!(%error, "the database of definitions cannot be brought up to date yet");
+    }
+}
+
+/// Applies frames; returns the revisions up to `top` that are missing among them.
+fn replay(
+    frames: impl Iterator<Item = Frame>,
+    top: u64,
+    entries: &mut Entries,
+    meta: &mut Meta,
+    behind: &mut Vec<Step>,
+) -> Vec<RangeInclusive<u64>> {
+    let mut lost = Vec::new();
+    for frame in frames {
+        if frame.revision > meta.revision + 1 {
+            lost.push(meta.revision + 1..=frame.revision - 1);
+        }
+        behind.push(apply(entries, meta, frame));
+    }
+    if top > meta.revision {
+        lost.push(meta.revision + 1..=top);
+    }
+    lost
+}
+
+/// Finds files missing beside a database at `revision`. Returns whether changes may be lost with them.
+fn missing(
+    revision: u64,
+    read: &journal::Read,
+    saved: &snapshot::Found,
+    findings: &mut Vec<Finding>,
+) -> bool {
+    let mut lossy = false;
+    let from_the_start = read.frames.first().is_some_and(|frame| frame.revision == 1);
+    if matches!(saved, snapshot::Found::Missing) && !from_the_start {
+        let mut what = "it is missing; written anew from the database".to_owned();
+        if read.top == 0 {
+            what = format!("{what}, and nothing tells whether that is the newest (revision {revision})");
+            lossy = true;
+        }
+        findings.push(finding(SNAPSHOT, what));
+    }
+    if read.files.is_empty() {
+        let what = format!("it is missing; what was changed after revision {revision} would be lost");
+        findings.push(finding("definitions.journal", what));
+        lossy = true;
+    }
+    lossy
 }
 
 /// Gap left in front of new ids when the last one is uncertain.
