@@ -54,7 +54,7 @@ const OBJECTS: [(&str, &str, &[&str]); 20] = [
 ];
 
 /// Last segments of paths that change no definition: messages in and out, and questions asked by POST.
-const NO_CHANGE: [&str; 3] = ["/publish", "/get", "/plan"];
+const NO_CHANGE: [&str; 4] = ["/publish", "/get", "/plan", "/explain/{vhost}"];
 
 /// What a handler knows better than the path does.
 #[derive(Clone, Debug)]

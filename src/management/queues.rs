@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::{Path, State};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use leveret_broker::queue_handle::{ConsumerListed, QueueHandle};
 use leveret_broker::queues::QueueRequest;
 use leveret_broker::turn::Turn;
@@ -163,7 +163,7 @@ pub(super) async fn release_retries(
     State(api): State<Api>,
     login: Login,
     Path((vhost, name)): Path<(String, String)>,
-) -> Result<Json<Value>> {
+) -> Result<Response> {
     let entered = api.enter(&login, &vhost)?;
     let name = paths::queue(&name)?;
     let queue = api.broker.readable_queue(&entered.vhost, &entered.caller(), &name)?;
@@ -173,5 +173,6 @@ pub(super) async fn release_retries(
         api.broker.finish(&mut turn);
         released
     })?;
-    Ok(Json(json!({ "released": released })))
+    let done = format!("released retries of queue: {name}, messages: {released}");
+    Ok(audit::noted(Json(json!({ "released": released })).into_response(), audit::Note::Done(done)))
 }

@@ -268,7 +268,9 @@ fn a_vhost_is_closed_to_whoever_has_no_permissions_in_it() {
             let answer = login.call(method, path, &[], body);
             // Inspecting messages counts as an operation.
             let shown = !path.contains("delayed") && !path.contains("aliveness");
-            let looks = *method == "GET" && MONITORS.contains(tag) && shown;
+            // An explanation is a question, asked by POST when it has a body.
+            let reads = *method == "GET" || path.contains("/explain/");
+            let looks = reads && MONITORS.contains(tag) && shown;
             let administers = *tag == "administrator" && *allowed == POLICY;
             // Identical for every vhost.
             let nothing =
