@@ -22,8 +22,8 @@ from broker import ROOT, TARGET, Broker, Missing, call, end, need  # noqa: E402
 
 UI = ROOT / "management-ui"
 # All that the page loads as script or data, but for vendored libraries. It was 150,000 until an operator's trial asked for more:
-# charts of one virtual host, stalled queues, several graphs, filters by client, a server that hangs.
-SCRIPT_BYTES_MAX = 160_000
+# charts of one virtual host, stalled queues, several graphs, filters by client, a server that hangs; and 160,000 until retries.
+SCRIPT_BYTES_MAX = 170_000
 # Files that need a broker in which nothing moves. `findings` needs none.
 QUIET = ["empty.test.js", "findings.test.js", "many.test.js"]
 # Begun first, so that none of them is what all wait for in the end.
