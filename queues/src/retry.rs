@@ -11,11 +11,12 @@
 
 use std::collections::BTreeMap;
 
+use leveret_message::ids::{Millis, Seq};
+use leveret_message::stored::SettleReason;
+
 use super::entry::{Disk, Entry};
 use super::limits::{Budget, DROPS_PER_CALL};
 use super::{Effects, Overflow, Queue, Requeue};
-use leveret_message::ids::{Millis, Seq};
-use leveret_message::stored::SettleReason;
 
 /// By the instant at which they are looked at: when they are due, or expire if that is earlier.
 type ByDue = BTreeMap<(Millis, Seq), Waiting>;

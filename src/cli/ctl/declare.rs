@@ -4,11 +4,11 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Subcommand};
+use leveret_topology::meant;
 use serde_json::{Map, Value, json};
 
 use super::object;
 use crate::cli::client::{Client, Failure, Secret, password_from_file, password_from_person, path};
-use leveret_topology::meant;
 
 /// The vhost that something is in.
 #[derive(Clone, Debug, Args)]

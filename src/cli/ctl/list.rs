@@ -3,12 +3,12 @@
 use std::io::Write;
 
 use clap::{Args, ValueEnum};
+use leveret_topology::meant;
 use serde_json::{Value, json};
 
 use super::table::{self, Column};
 use crate::cli::client::{Client, Failure, path, quoted};
 use crate::management::Columns;
-use leveret_topology::meant;
 
 /// By what else connections and channels are known.
 const CLIENT_NAMES: [&str; 2] = ["user_provided_name", "user"];

@@ -1,10 +1,10 @@
 //! What a name that is not there may have meant.
 
+use leveret_topology::nearest;
 use percent_encoding::percent_decode_str;
 use serde_json::Value;
 
 use crate::cli::client::{Client, Failure};
-use leveret_topology::nearest;
 
 /// Lists whose objects are named by vhost and name.
 const IN_VHOSTS: [&str; 4] = ["queues", "exchanges", "policies", "operator-policies"];

@@ -7,6 +7,10 @@ mod words;
 
 use axum::Json;
 use axum::extract::{Path, State};
+use leveret_broker::explain::{Arrival, Asked, DeadLetterWay, DuplicateCheck, Explained, Hop, Outcome};
+use leveret_broker::names::UserName;
+use leveret_broker::users::AccessRights;
+use leveret_broker::vhost::Vhost;
 use leveret_exchanges::{Reached, Why};
 use leveret_message::Message;
 use leveret_queues::Overflow;
@@ -23,10 +27,6 @@ use super::publish::properties;
 use super::queue_row::{date, kind};
 use super::tables::legible;
 use super::{Api, Shared, bindings, paths};
-use leveret_broker::explain::{Arrival, Asked, DeadLetterWay, DuplicateCheck, Explained, Hop, Outcome};
-use leveret_broker::names::UserName;
-use leveret_broker::users::AccessRights;
-use leveret_broker::vhost::Vhost;
 
 /// The routes.
 pub(super) fn routes() -> Routes {

@@ -1,12 +1,12 @@
 //! An explanation in sentences.
 
+use leveret_broker::arguments::{get, value_text};
+use leveret_broker::explain::{Arrival, DeadLetterWay, Explained, Hop, Outcome};
+use leveret_broker::listing::BindingView;
 use leveret_exchanges::{InnerKind, OwnedValue, Why, Word};
 use leveret_queues::Overflow;
 
 use super::super::tables::legible;
-use leveret_broker::arguments::{get, value_text};
-use leveret_broker::explain::{Arrival, DeadLetterWay, Explained, Hop, Outcome};
-use leveret_broker::listing::BindingView;
 
 /// Maximum headers named in one sentence.
 const HEADERS_MAX: usize = 5;

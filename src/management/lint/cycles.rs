@@ -1,9 +1,9 @@
 //! Cycles of queues through their dead letters.
 
+use leveret_broker::survey::Leads;
 use rustc_hash::FxHashMap;
 
 use super::snapshot::QueueFacts;
-use leveret_broker::survey::Leads;
 
 /// Queues kept of one cycle.
 const NAMED_MAX: usize = 10;

@@ -3,9 +3,10 @@
 //! Thresholds of backlogs, growth, stalls and hoarding are those of the dashboard's overview
 //! (`management-ui/lib/attention.js`); a test compares them.
 
+use leveret_broker::survey::Leads;
+
 use super::cycles::dead_letter_cycles;
 use super::snapshot::{ConsumerFacts, DeadLetterFacts, ExchangeFacts, QueueFacts, Snapshot, VhostFacts};
-use leveret_broker::survey::Leads;
 
 /// Fewer ready messages are no backlog.
 pub(super) const BACKLOG_MIN: u64 = 100;

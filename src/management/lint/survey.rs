@@ -3,6 +3,10 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
+use leveret_broker::policies::{Policy, PolicyKind};
+use leveret_broker::queue_handle::{ConsumerListed, QueueHandle};
+use leveret_broker::survey::Survey;
+use leveret_broker::vhost::Vhost;
 use leveret_exchanges::names;
 use rustc_hash::FxHashMap;
 
@@ -13,10 +17,6 @@ use super::rules::{BACKLOG_MIN, STALL_S, YOUNG_S};
 use super::snapshot::{
     ClientFacts, ConsumerFacts, DeadLetterFacts, ExchangeFacts, PolicyFacts, QueueFacts, Snapshot, VhostFacts,
 };
-use leveret_broker::policies::{Policy, PolicyKind};
-use leveret_broker::queue_handle::{ConsumerListed, QueueHandle};
-use leveret_broker::survey::Survey;
-use leveret_broker::vhost::Vhost;
 
 /// Names of exchanges times policies that are compared; beyond, policies count as in force.
 const COMPARED_MAX: usize = 2_000_000;

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use leveret_broker::survey::Leads;
+
 use super::rules::{
     BACKLOG_MIN, CONNECTIONS_MANY, Found, GROWTH_MIN, OBJECTS_MAX, PREFETCH_MAX, RULES, STALL_S, UNACKED_MIN,
 };
@@ -9,7 +11,6 @@ use super::snapshot::{
     ClientFacts, ConsumerFacts, DeadLetterFacts, ExchangeFacts, PolicyFacts, QueueFacts, Snapshot, VhostFacts,
 };
 use super::{Rule, json, report};
-use leveret_broker::survey::Leads;
 
 /// A queue to which no rule applies.
 fn queue(name: &str) -> QueueFacts {

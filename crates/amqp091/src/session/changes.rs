@@ -3,9 +3,10 @@
 
 use std::fmt;
 
+use leveret_broker::bindings::BindingRequest;
+
 use super::connection::Connection;
 use crate::log_connection;
-use leveret_broker::bindings::BindingRequest;
 
 impl Connection {
     /// A queue was deleted or purged. `own`: it is exclusive to this connection.
