@@ -80,6 +80,8 @@ struct Slice {
     freed: usize,
     records: u64,
     elided: u64,
+    /// Bytes of messages that are moved out of sparse segments.
+    moved_bytes: u64,
     /// Something in it must be synced at once.
     eager: bool,
 }
@@ -232,6 +234,7 @@ impl Committer {
             freed: 0,
             records: 0,
             elided: 0,
+            moved_bytes: 0,
             eager: false,
         };
         self.events.clear();
@@ -367,6 +370,7 @@ impl Committer {
             Extra::Moved { at, message, since } => {
                 slice.records += 1;
                 let entry = self.put_message(at, message, true);
+                slice.moved_bytes += if entry.shared { 0 } else { u64::from(entry.len) };
                 self.events.push(Event::Moved {
                     queue: at.queue,
                     priority_level: at.priority_level,
@@ -413,6 +417,7 @@ impl Committer {
                 metrics.commits.add(1);
                 metrics.records.add(slice.records);
                 metrics.bytes_written.add(u64::from(len));
+                metrics.compacted_bytes.add(slice.moved_bytes);
                 self.records_since_sync += slice.records;
                 self.unsynced_since.get_or_insert(now);
                 self.events.push(Event::Upto(writer.place()));

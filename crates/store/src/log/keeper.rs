@@ -15,10 +15,9 @@ use super::core::Core;
 use super::read::{Problem, read_entry};
 use super::reappend_settles::{Progress, reappend_settles};
 use super::segments::segment_name;
-use crate::place::Place;
-
 use crate::index::{Change, DbError, Index, Located};
 use crate::log::format::EntryHead;
+use crate::place::Place;
 
 /// See the module.
 #[derive(Default)]
@@ -230,10 +229,9 @@ impl Keeper {
         drop(index);
         // Messages that share a record are adjacent, so that the copies share one.
         entries.sort_unstable_by_key(|(queue, _, entry)| (entry.place, *queue, entry.seq));
-        let (mut moved, bytes) = self.copies(core, number, entries, since);
+        let mut moved = self.copies(core, number, entries, since);
         moved.push(Extra::AllMoved);
         if moved.len() > 1 {
-            core.metrics.compacted_bytes.add(bytes);
             let left = live.saturating_sub(moved.len() as u64 - 1);
             self.emptying = Some((number, left, 0));
             tracing::debug!(
@@ -246,8 +244,8 @@ impl Keeper {
         Ok(())
     }
 
-    /// Copies of a segment's messages, ordered by place, as many as one step may write, and their bytes.
-    fn copies(&mut self, core: &Core, number: u32, entries: Vec<Located>, since: u32) -> (Vec<Extra>, u64) {
+    /// Copies of a segment's messages, ordered by place, as many as one step may write.
+    fn copies(&mut self, core: &Core, number: u32, entries: Vec<Located>, since: u32) -> Vec<Extra> {
         let mut bytes = 0u64;
         let mut moved = Vec::new();
         let mut last: Option<(Place, Message)> = None;
@@ -292,7 +290,7 @@ impl Keeper {
                 since,
             });
         }
-        (moved, bytes)
+        moved
     }
 
     /// The closed segment with the fewest live bytes, if they are few and fit into `room`.
