@@ -134,7 +134,11 @@ fn import(api: &Shared, login: &Login, vhost: Option<&str>, query: &Query, bytes
     let (count, first) = (conflicts.len(), conflicts[0]["reason"].clone());
     let report = json!({
         "error": "bad_request",
-        "reason": format!("{count} definitions were not taken; the first: {}", first.as_str().unwrap_or("")),
+        "reason": format!(
+            "definitions: {count} refused, {} created, {unchanged} unchanged; first refusal: {}",
+            created.len(),
+            first.as_str().unwrap_or("")
+        ),
         "conflicts": conflicts,
         "created": created.len(),
         "unchanged": unchanged,

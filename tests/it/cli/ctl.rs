@@ -315,7 +315,7 @@ fn definitions_go_through_a_file() {
     two.ctl(&["delete", "queue", "q"]);
     two.ctl(&["declare", "queue", "q", "--auto-delete"]);
     let refused = two.run(&["ctl", "definitions", "import", file]);
-    refused.failed(1, "1 definitions were not taken");
+    refused.failed(1, "definitions: 1 refused");
     assert!(refused.out.contains("inequivalent arg"), "{}", refused.out);
     fs::write(file, "{").expect("write");
     two.run(&["ctl", "definitions", "import", file]).failed(3, "cannot read");

@@ -74,7 +74,7 @@ fn what_cannot_be_taken_in_is_told_one_by_one_and_the_rest_is_taken() {
     assert_eq!(names(&dry), ["m", "p", "q", "q", "s"], "the dry run says the same: {dry}");
     http.get("/api/queues/%2F/good").is(404);
     let answer = http.post("/api/definitions", &file);
-    answer.refused(400, "bad_request", "5 definitions were not taken");
+    answer.refused(400, "bad_request", "definitions: 5 refused, 1 created");
     assert_eq!(answer.json["conflicts"], dry["conflicts"]);
     assert_eq!(names(&answer.json), ["m", "p", "q", "q", "s"]);
     assert_eq!(http.get("/api/queues/%2F/good").is(200).json["durable"], true);
