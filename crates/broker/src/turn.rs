@@ -78,6 +78,7 @@ pub(super) struct Dead {
 
 impl Turn {
     /// A turn that starts at `now`.
+    #[inline]
     pub fn at(now: Millis) -> Self {
         Self { now, ..Self::default() }
     }
@@ -88,6 +89,7 @@ impl Turn {
     }
 
     /// Begins the next turn with the same scratch.
+    #[inline]
     pub fn restart(&mut self, now: Millis) {
         debug_assert!(self.dead.is_empty() && self.wakers.is_empty(), "the last turn was finished");
         self.now = now;
@@ -96,6 +98,7 @@ impl Turn {
     }
 
     /// Proof that nothing was appended, if that is so.
+    #[inline]
     pub fn nothing_appended(&self) -> Option<NothingAppended> {
         (!self.appended).then_some(NothingAppended(()))
     }
@@ -108,6 +111,7 @@ impl Turn {
     }
 
     /// Adds a waker to call at the end.
+    #[inline]
     pub fn owe_wake(&mut self, waker: Option<Waker>) {
         self.wakers.extend(waker);
     }

@@ -8,16 +8,19 @@ pub struct Cursor<'a> {
 
 impl<'a> Cursor<'a> {
     /// Starts at the front.
+    #[inline]
     pub fn new(bytes: &'a [u8]) -> Self {
         Self { rest: bytes }
     }
 
     /// What was not read yet.
+    #[inline]
     pub fn rest(self) -> &'a [u8] {
         self.rest
     }
 
     /// Whether everything was read.
+    #[inline]
     pub fn is_empty(self) -> bool {
         self.rest.is_empty()
     }

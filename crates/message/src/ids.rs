@@ -13,6 +13,7 @@ pub struct Seq(pub u64);
 
 impl Seq {
     /// The next sequence number.
+    #[inline]
     #[must_use]
     pub const fn next(self) -> Self {
         Self(self.0 + 1)
@@ -25,6 +26,7 @@ pub struct Millis(pub u64);
 
 impl Millis {
     /// This instant plus `ms` milliseconds, saturating.
+    #[inline]
     #[must_use]
     pub const fn plus(self, ms: u64) -> Self {
         Self(self.0.saturating_add(ms))

@@ -173,73 +173,87 @@ impl Message {
         Self::from_parts(&bytes, layout, meta, large_body)
     }
 
+    #[inline]
     fn part(&self, range: &Range<u32>) -> &[u8] {
         &self.0.slice[range.start as usize..range.end as usize]
     }
 
+    #[inline]
     fn name(&self, at: u32, len: u8) -> Short<'_> {
         let at = at as usize;
         // Its length is one octet.
         Short::new(&self.0.slice[at..at + usize::from(len)]).unwrap_or_default()
     }
 
+    #[inline]
     fn head(&self) -> &Head {
         &self.0.header.header
     }
 
     /// The exchange it was published to; raw bytes, validated as UTF-8 on receipt.
+    #[inline]
     pub fn exchange(&self) -> &[u8] {
         self.short_exchange().bytes()
     }
 
     /// The same as a [`Short`].
+    #[inline]
     pub fn short_exchange(&self) -> Short<'_> {
         self.name(self.head().exchange_at, self.head().exchange_len)
     }
 
     /// The routing key it was published with.
+    #[inline]
     pub fn routing_key(&self) -> &[u8] {
         self.short_routing_key().bytes()
     }
 
     /// The same as a [`Short`].
+    #[inline]
     pub fn short_routing_key(&self) -> Short<'_> {
         self.name(self.head().routing_key_at, self.head().routing_key_len)
     }
 
     /// The raw basic properties: property flags, then the values (spec 4.2.6.1).
+    #[inline]
     pub fn properties(&self) -> &[u8] {
         self.part(&self.head().properties)
     }
 
     /// The body.
+    #[inline]
     pub fn body(&self) -> &[u8] {
         let head = self.head();
         head.large_body.as_deref().unwrap_or_else(|| self.part(&head.body))
     }
 
     /// The body's own shared buffer, if it has one.
+    #[inline]
     pub fn large_body(&self) -> Option<&Bytes> {
         self.head().large_body.as_ref()
     }
 
     /// What queues need to know of it.
+    #[inline]
     pub fn meta(&self) -> MessageMeta {
         self.head().meta
     }
 
     /// Body length in bytes.
+    #[inline]
     pub fn body_len(&self) -> usize {
         self.body().len()
     }
 
     /// Approximate memory held, in bytes, for budgets.
+    #[inline]
     pub fn memory(&self) -> usize {
         size_of::<Head>() + 16 + self.0.slice.len() + self.large_body().map_or(0, Bytes::len)
     }
 
     /// The store claims the message for writing. `false`: it was settled before its turn and need not be written at
     /// all. Only for messages with a single durable target.
+    #[inline]
     pub fn take_for_log(&self) -> bool {
         self.head()
             .log_state
@@ -249,6 +263,7 @@ impl Message {
 
     /// The message's only durable queue is done with it. `true`: the store has not claimed it yet, so it will never
     /// be written and no settle record is owed. `false`: it was (or will be) written, a settle record is owed.
+    #[inline]
     pub fn settle_unless_taken(&self) -> bool {
         self.head()
             .log_state
@@ -257,23 +272,27 @@ impl Message {
     }
 
     /// Its address: messages alive at the same time are the same if their addresses are equal.
+    #[inline]
     pub fn address(&self) -> usize {
         self.0.slice.as_ptr().addr()
     }
 
     /// Position of its record in the file being written, as last noted by the store; 0: none. A later record for the
     /// same message refers to it, so that the body is written once. Only the store can interpret the number.
+    #[inline]
     pub fn written_at(&self) -> u64 {
         self.head().written_at.load(Ordering::Relaxed)
     }
 
     /// The store has written its record at this position.
+    #[inline]
     pub fn set_written_at(&self, at: u64) {
         self.head().written_at.store(at, Ordering::Relaxed);
     }
 
     /// Marks it as certainly written, so that a settle record is always owed: for a message with several durable
     /// targets, and for one read back from the log.
+    #[inline]
     pub fn always_log(&self) {
         self.head().log_state.store(LOG_TAKEN, Ordering::Release);
     }

@@ -3,6 +3,7 @@
 mod access;
 mod accounts;
 mod as_rabbitmq;
+mod compression;
 mod connections;
 mod crowds;
 mod declare;

@@ -171,6 +171,7 @@ impl<'a> TableRef<'a> {
     }
 
     /// Wraps `contents` validated before, such as the headers of an accepted message.
+    #[inline]
     pub fn assume_valid(contents: &'a [u8]) -> Self {
         Self { bytes: contents }
     }
@@ -186,6 +187,7 @@ impl<'a> TableRef<'a> {
     }
 
     /// Its entries in order, as name and value. Stops at malformed bytes.
+    #[inline]
     pub fn iter(self) -> TableIter<'a> {
         TableIter { rest: Cursor::new(self.bytes) }
     }
@@ -230,6 +232,7 @@ pub struct TableIter<'a> {
 
 impl<'a> TableIter<'a> {
     /// The next entry with its encoded bytes.
+    #[inline]
     pub(crate) fn next_raw(&mut self) -> Option<(&'a [u8], ValueRef<'a>, &'a [u8])> {
         let before = self.rest.rest();
         let name = self.rest.short()?;
@@ -242,6 +245,7 @@ impl<'a> TableIter<'a> {
 impl<'a> Iterator for TableIter<'a> {
     type Item = (&'a [u8], ValueRef<'a>);
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         self.next_raw().map(|(name, value, _)| (name, value))
     }
@@ -255,6 +259,7 @@ pub struct ArrayRef<'a> {
 
 impl<'a> ArrayRef<'a> {
     /// Wraps `contents` (without length prefix) validated before or built here.
+    #[inline]
     pub fn assume_valid(contents: &'a [u8]) -> Self {
         Self { bytes: contents }
     }
@@ -265,6 +270,7 @@ impl<'a> ArrayRef<'a> {
     }
 
     /// Its values in order. Stops at malformed bytes.
+    #[inline]
     pub fn iter(self) -> ArrayIter<'a> {
         ArrayIter { rest: Cursor::new(self.bytes) }
     }
@@ -296,12 +302,14 @@ pub struct ArrayIter<'a> {
 impl<'a> Iterator for ArrayIter<'a> {
     type Item = ValueRef<'a>;
 
+    #[inline]
     fn next(&mut self) -> Option<ValueRef<'a>> {
         read_value(&mut self.rest)
     }
 }
 
 /// Parses a type letter and its value; nested containers are returned unparsed.
+#[inline]
 pub(super) fn read_value<'a>(rest: &mut Cursor<'a>) -> Option<ValueRef<'a>> {
     Some(match rest.u8()? {
         b'S' => ValueRef::LongString(rest.long()?),
